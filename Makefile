@@ -1,0 +1,77 @@
+# make run    everything on this computer (PORT, HOST, DATA_DIR, DATABASE_URL, WORKERS by environment)
+# make test   the suite but the slow marks; make test-fast without the browser; make lint, fmt, openapi, bench, lock
+
+VENV := .venv
+BIN := $(VENV)/bin
+SUITABLE := import sys; sys.exit(sys.version_info < (3, 11))
+PYTEST_WORKERS ?= 2
+
+# One line per long step: $(call step,what is done,command). Its output is shown only when it fails.
+define step
+	@printf '%s … ' "$(1)"; begun=$$(date +%s); \
+	if out=$$({ $(2); } 2>&1); then echo "ok $$(($$(date +%s) - begun)) s"; else echo failed; echo "$$out" >&2; exit 1; fi
+endef
+
+# Install a lock file, with its hashes, only when it differs from the one installed last.
+define install
+	@cmp -s $(1) $(VENV)/$(1) || $(MAKE) --no-print-directory _install LOCK=$(1)
+endef
+
+.PHONY: run test test-fast test-slow test-races lint fmt openapi bench lock venv dev _venv _install
+
+run: venv
+	@exec $(BIN)/python manage.py up --with-parent
+
+venv:
+	@$(BIN)/python -c '$(SUITABLE)' 2>/dev/null || $(MAKE) --no-print-directory _venv
+	$(call install,requirements.lock)
+
+dev: venv
+	$(call install,requirements-dev.lock)
+
+# Playwright occupies the event loop of its process, so the pages are tested in a run of their own.
+test: dev
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m "not slow" --ignore=tests/browser
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m "not slow" tests/browser
+
+test-fast: dev
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m "not slow and not browser" --ignore=tests/browser
+
+test-slow: dev
+	$(BIN)/python -m pytest -m slow --ignore=tests/browser
+
+test-races: dev
+	RACE_ROUNDS=50 $(BIN)/python -m pytest tests/runs/test_races.py tests/takeover
+
+lint: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/djlint templates --lint --quiet
+
+fmt: dev
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format --quiet .
+
+openapi: venv
+	$(BIN)/python manage.py openapi
+
+bench: dev
+	$(BIN)/python -m benchmarks
+
+lock: COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml
+lock: venv
+	$(call step,Installing uv,$(BIN)/python -m pip install --quiet --disable-pip-version-check uv)
+	$(call step,Locking requirements.lock,$(COMPILE) -o requirements.lock)
+	$(call step,Locking requirements-dev.lock,$(COMPILE) --group dev -o requirements-dev.lock)
+
+_venv: PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	"$$p" -c '$(SUITABLE)' 2>/dev/null && "$$p" -c 'import ensurepip, venv' 2>/dev/null && command -v "$$p" && break; done)
+_venv:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt-get install python3-venv)." >&2; exit 1; }
+	$(call step,Making $(VENV) with $(PYTHON),$(PYTHON) -m venv --clear $(VENV))
+
+_install:
+	$(call step,Installing $(LOCK),$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $(LOCK))
+	@cp $(LOCK) $(VENV)/$(LOCK)
