@@ -1,0 +1,87 @@
+"""Who is calling, and what of their team they may see."""
+
+import hashlib
+from typing import Any
+
+from django.core import signing
+from django.db.models import F
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.actor import Actor, scopes_of_roles
+from accounts.errors import AgentForbidden, InsufficientScope, InvalidApiKey, KeyNotFound
+from accounts.models import ApiKey, Membership, Team
+from accounts.statements import prepared
+
+AGENT_PREFIX = "cs_agent_"
+
+# The living key with this hash; every call of the API asks for it.
+_KEY = """
+SELECT k.id, k.team_id, k.test, k.name, k.scopes, k.owner_id, k.last_used_at
+FROM accounts_apikey k LEFT JOIN accounts_user u ON u.id = k.owner_id
+WHERE k.hash = %(hash)s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > %(now)s)
+  AND (k.owner_id IS NULL OR u.is_active)
+"""
+
+
+def hash_key(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def actor_of_key(key: str) -> Actor:
+    """The actor behind a live or test key. Raises InvalidApiKey, or AgentForbidden for the credential of an agent."""
+    if key.startswith(AGENT_PREFIX):
+        try:
+            signing.loads(key.removeprefix(AGENT_PREFIX), salt="agent")
+        except signing.BadSignature:
+            raise InvalidApiKey from None
+        raise AgentForbidden
+    now = timezone.now()
+    row = prepared(_KEY, {"hash": hash_key(key), "now": now})
+    if row is None:
+        raise InvalidApiKey
+    key_id, team_id, test, name, scopes, owner_id, last_used_at = row
+    if last_used_at is None or (now - last_used_at).total_seconds() > 60:
+        ApiKey.objects.filter(id=key_id).update(last_used_at=now)
+    return Actor(team_id, test, "api_key", key_id, name, frozenset(scopes), owner_id=owner_id)
+
+
+def actor_of_session(request: HttpRequest, mode: str | None = None) -> Actor | None:
+    """The signed-in person in the team they look at; `mode` (live or test) overrides the world they chose."""
+    user = request.user
+    if not user.is_authenticated or not user.is_active:
+        return None
+    memberships = list(Membership.objects.filter(user_id=user.pk).select_related("team").order_by("created_at", "id"))
+    if not memberships:
+        return None
+    chosen = next((m for m in memberships if m.team_id == request.session.get("team")), memberships[0])
+    test = (mode or request.session.get("mode", "live")) == "test"
+    return actor_of_membership(chosen, test)
+
+
+def actor_of_membership(membership: Membership, test: bool) -> Actor:
+    user = membership.user
+    scopes = scopes_of_roles(membership.roles)
+    roles = frozenset(membership.roles)
+    return Actor(membership.team_id, test, "user", user.id, user.name or user.email, scopes, roles, owner_id=user.id)
+
+
+def require(actor: Actor, *scopes: str) -> None:
+    """Any one of the scopes is enough. Raises InsufficientScope naming the first."""
+    if not any(actor.may(s) for s in scopes):
+        raise InsufficientScope(required_scope=scopes[0], current_scopes=sorted(actor.scopes))
+
+
+def get_team(actor: Actor) -> Team:
+    return Team.objects.get(id=actor.team_id)
+
+
+def get_key(actor: Actor, key_id: str) -> ApiKey:
+    row = ApiKey.objects.filter(team_id=actor.team_id, test=actor.test, id=key_id).first()
+    if row is None:
+        raise KeyNotFound
+    return row
+
+
+def keys_of(actor: Actor) -> Any:
+    return ApiKey.objects.filter(team_id=actor.team_id, test=actor.test).order_by(F("created_at").desc(), "-id")

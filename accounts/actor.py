@@ -1,0 +1,68 @@
+"""The actor: who calls, for which team, in which world, with which rights. A value, made once per request."""
+
+from dataclasses import dataclass
+from typing import Any
+
+SCOPES = (
+    "predict", "session", "ground", "parse",
+    "runs:read", "runs:write",
+    "workflows:read", "workflows:write",
+    "approvals:read", "approvals:decide",
+    "machines:read", "machines:write", "actions:exec", "terminal:exec", "connection:read",
+    "webhooks:read", "webhooks:write",
+    "usage",
+    "keys", "team:read", "team:write",
+)  # fmt: skip
+LIVE_DEFAULT = frozenset(
+    {"predict", "session", "ground", "parse", "runs:read", "runs:write", "workflows:read", "workflows:write",
+     "approvals:read", "machines:read", "actions:exec"}
+)  # fmt: skip
+TEST_DEFAULT = frozenset(SCOPES) - {"keys", "team:write"}
+_READS = frozenset(s for s in SCOPES if s.endswith(":read") and s != "connection:read") | {"usage"}
+ROLE_SCOPES: dict[str, frozenset[str]] = {
+    "viewer": _READS,
+    "operator": _READS
+    | {"runs:write", "workflows:write", "machines:write", "actions:exec", "terminal:exec", "connection:read"},
+    "approver": _READS | {"approvals:decide", "actions:exec"},
+    "admin": frozenset(SCOPES),
+    "owner": frozenset(SCOPES),
+}
+
+
+def scopes_of_roles(roles: list[str]) -> frozenset[str]:
+    return frozenset().union(*(ROLE_SCOPES.get(r, frozenset()) for r in roles))
+
+
+@dataclass(frozen=True)
+class Actor:
+    """`kind` is user, api_key or system. `owner_id` is the person behind a key (the user themself for a session)."""
+
+    team_id: str
+    test: bool
+    kind: str
+    id: str
+    name: str
+    scopes: frozenset[str]
+    roles: frozenset[str] = frozenset()
+    owner_id: str | None = None
+
+    @property
+    def caller(self) -> str:
+        """Names the caller for idempotency and rates: a person's two worlds are two callers."""
+        return self.id if self.kind != "user" else f"{self.id}:{'test' if self.test else 'live'}"
+
+    @property
+    def is_admin(self) -> bool:
+        return bool(self.roles & {"admin", "owner"})
+
+    def may(self, scope: str) -> bool:
+        return scope in self.scopes
+
+    def ref(self) -> dict[str, Any]:
+        """`{type, id, name}` as kept in decisions, audit and events; stays when the person or key is deleted."""
+        return {"type": self.kind, "id": self.id, "name": self.name}
+
+
+def system(team_id: str, test: bool) -> Actor:
+    """The installation itself: timers, expiry, takeover of a dead worker."""
+    return Actor(team_id, test, "system", "system", "Countersign", frozenset(SCOPES))

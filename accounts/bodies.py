@@ -1,0 +1,139 @@
+"""Reading a request's body: JSON whatever the Content-Type says, strict, all violations at once."""
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest
+from django.http.request import RawPostDataException, UnreadablePostError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+
+from accounts.errors import Invalid, PayloadTooLarge
+from accounts.limits import body_limit
+from accounts.times import read_time
+
+Detail = tuple[tuple[str | int, ...], str, str]
+
+
+class Body(BaseModel):
+    """A strict request body: unknown fields are refused, types are exact, null means "not given"."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_not_given(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {k: v for k, v in value.items() if v is not None or k not in cls.model_fields}
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _time(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = read_time(value)
+    if found is None:
+        raise ValueError("Must be an RFC 3339 time such as 2026-03-26T14:35:01Z.")
+    return found
+
+
+Int = Annotated[int, BeforeValidator(_whole)]
+Time = Annotated[datetime, BeforeValidator(_time)]  # one without a zone is in UTC
+B = TypeVar("B", bound=Body)
+
+DEEPEST = 100  # levels of a body: whoever walks it later may do so by recursion
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_KINDS = {"missing": "missing", "extra_forbidden": "extra_forbidden"}
+
+
+def _kind(pydantic_type: str) -> str:
+    if pydantic_type in _KINDS:
+        return _KINDS[pydantic_type]
+    return "type_error" if pydantic_type.endswith("_type") or pydantic_type.startswith("int_from") else "value_error"
+
+
+def details(error: ValidationError, *start: str | int) -> list[Detail]:
+    """The violations of a pydantic model as the API names them, `loc` beginning with `start`."""
+    return [((*start, *e["loc"]), e["msg"].removeprefix("Value error, "), _kind(e["type"])) for e in error.errors()]
+
+
+def read_json(request: HttpRequest) -> dict[str, Any]:
+    """The body as an object; an empty one is {}. Raises Invalid (json_invalid, type_error) or PayloadTooLarge."""
+    limit = body_limit(request.path_info)
+    try:
+        raw = request.body
+    except RequestDataTooBig as error:
+        raise PayloadTooLarge(max_bytes=limit) from error
+    except (RawPostDataException, UnreadablePostError) as error:
+        raise Invalid((("body",), "The body could not be read.", "json_invalid")) from error
+    if len(raw) > limit:
+        raise PayloadTooLarge(max_bytes=limit)
+    if not raw.strip():
+        return {}
+    try:
+        value = json.loads(raw.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise Invalid((("body",), f"Not valid JSON: {error}", "json_invalid")) from error
+    if not isinstance(value, dict):
+        raise Invalid((("body",), "The body must be a JSON object.", "type_error"))
+    if _deeper_than(value, DEEPEST):
+        raise Invalid((("body",), f"Nested deeper than {DEEPEST} levels.", "value_error"))
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large")
+    return value
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    layer = [value]
+    for _ in range(levels):
+        layer = [child for each in layer for child in _children(each)]
+        if not layer:
+            return False
+    return True
+
+
+def _children(value: Any) -> Iterable[Any]:
+    found = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return (child for child in found if isinstance(child, dict | list))
+
+
+def read(request: HttpRequest, model: type[B]) -> B:
+    """The body as `model`. Raises Invalid with every violation, loc starting with "body"."""
+    value = read_json(request)
+    if (problem := _nul_at(value)) is not None:
+        raise Invalid((("body", *problem), "Text must not contain the NUL character.", "value_error"))
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise Invalid(*details(error, "body")) from error
+
+
+def _nul_at(value: Any, at: tuple[str | int, ...] = ()) -> tuple[str | int, ...] | None:
+    """Where a NUL character or lone surrogate stands, which PostgreSQL cannot store; None = nowhere."""
+    if isinstance(value, str):
+        return at if _UNSTORABLE.search(value) else None
+    items: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(value, dict):
+        if any(_UNSTORABLE.search(key) for key in value):
+            return at
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    return next((found for key, item in items if (found := _nul_at(item, (*at, key))) is not None), None)

@@ -1,0 +1,54 @@
+"""The door of an API route: its scope, and what its body looks like in the OpenAPI document.
+
+The body is read inside the route, after the resource was found, because a malformed body on a missing run is 404.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, cast
+
+from django.http import HttpRequest, HttpResponseBase
+from pydantic import BaseModel
+
+from accounts.access import require
+from accounts.middleware import ApiRequest
+
+__all__ = ["ApiRequest", "door", "takes"]
+
+P = ParamSpec("P")
+Route = Callable[Concatenate[Any, P], HttpResponseBase]
+
+
+def door(*scopes: str) -> Callable[[Route[P]], Route[P]]:
+    """The route needs any one of these scopes; none means any key."""
+
+    def wrap(route: Route[P]) -> Route[P]:
+        @functools.wraps(route)
+        def checked(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if scopes:
+                require(request.actor, *scopes)  # type: ignore[attr-defined]
+            return route(request, *args, **kwargs)
+
+        checked.scopes = scopes  # type: ignore[attr-defined]  # for the OpenAPI document
+        return cast("Route[P]", checked)
+
+    return wrap
+
+
+def takes(model: type[BaseModel]) -> dict[str, Any]:
+    """Keyword arguments of a ninja route whose body is `model`."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    content = {"application/json": {"schema": _inline(schema, definitions)}}
+    return {"openapi_extra": {"requestBody": {"content": content, "required": False}}}
+
+
+def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
+    """The schema with its references written out: the document has one place for each body."""
+    if isinstance(schema, list):
+        return [_inline(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inline(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
+    return {key: _inline(value, definitions) for key, value in schema.items()}

@@ -1,0 +1,217 @@
+"""Refusals: every way of saying no, with its stable code, HTTP status and facts (contract/README.md section 6).
+
+The docstring of a refusal is its message, filled in with its facts. One handler renders them (config/api.py).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+_TYPES = {
+    401: "auth_error",
+    402: "billing_error",
+    403: "auth_error",
+    404: "not_found_error",
+    409: "state_error",
+    429: "rate_limit_error",
+}
+
+
+class Refusal(Exception):
+    """The request was refused."""
+
+    code = "INTERNAL_ERROR"
+    status = 500
+    reason_code: str | None = None
+    afterwards: Callable[[], object] | None = None  # run once the refused transaction is rolled back
+
+    def __init__(self, message: str | None = None, *, reason_code: str | None = None, **facts: Any) -> None:
+        self.facts = facts
+        self.message = message or (self.__doc__ or "").strip().format(**facts)
+        self.reason = reason_code or self.reason_code or self.code.lower()
+        super().__init__(self.message)
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        kind = _TYPES.get(self.status) or ("server_error" if self.status >= 500 else "validation_error")
+        error = {"code": self.code, "reason_code": self.reason, "message": self.message, "type": kind}
+        return {"error": error | {"request_id": request_id} | self.facts}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(self.facts["retry_after"])} if "retry_after" in self.facts else {}
+
+
+class InvalidLimit(Refusal):
+    """limit must be a whole number from 1 to 200."""
+
+    code, status = "INVALID_LIMIT", 400
+
+    def __init__(self, actual: Any) -> None:
+        super().__init__(actual=actual, min=1, max=200)
+
+
+class InvalidStatusFilter(Refusal):
+    """An unknown status was asked for; known are {valid_options}."""
+
+    code, status = "INVALID_STATUS_FILTER", 400
+
+
+class InvalidFilter(Refusal):
+    """The filter {parameter} has an unknown value; known are {valid_options}."""
+
+    code, status = "INVALID_FILTER", 400
+
+
+class InvalidCursor(Refusal):
+    """The cursor was not issued by this server."""
+
+    code, status = "INVALID_CURSOR", 400
+
+
+class EmptyUpdate(Refusal):
+    """The update names no field."""
+
+    code, status = "EMPTY_UPDATE", 400
+
+
+class BadRequest(Refusal):
+    """The server could not read the request. Check its host name (ALLOWED_HOSTS) and its headers."""
+
+    code, status = "BAD_REQUEST", 400
+
+
+class InvalidApiKey(Refusal):
+    """Send a valid API key as X-API-Key or as Authorization: Bearer."""
+
+    code, status = "INVALID_API_KEY", 401
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class InsufficientCredits(Refusal):
+    """The wallet holds {balance} cents; {required} are needed. Top it up on the ledger page."""
+
+    code, status = "INSUFFICIENT_CREDITS", 402
+
+
+class BudgetExceeded(Refusal):
+    """The {scope} budget of {limit_cents} cents has no room: {spent_cents} are spent or held."""
+
+    code, status = "BUDGET_EXCEEDED", 402
+
+
+class InsufficientScope(Refusal):
+    """This call needs the scope {required_scope}."""
+
+    code, status = "INSUFFICIENT_SCOPE", 403
+
+
+class ScopeEscalation(Refusal):
+    """A key cannot create a key with a scope it lacks itself."""
+
+    code, status = "SCOPE_ESCALATION", 403
+
+
+class AgentForbidden(Refusal):
+    """The credential of an agent or worker opens no API route."""
+
+    code, status = "AGENT_FORBIDDEN", 403
+
+
+class NotEligible(Refusal):
+    """You may not decide this request."""
+
+    code, status = "NOT_ELIGIBLE", 403
+
+
+class SelfApprovalForbidden(Refusal):
+    """Who started a run may not approve its requests; somebody else has to."""
+
+    code, status = "SELF_APPROVAL_FORBIDDEN", 403
+
+
+class CsrfFailed(Refusal):
+    """The CSRF token is missing or wrong. Reload the page and try again."""
+
+    code, status = "CSRF_FAILED", 403
+
+
+class NotFound(Refusal):
+    """There is nothing at this address."""
+
+    code, status = "NOT_FOUND", 404
+
+
+class KeyNotFound(NotFound):
+    """There is no such key."""
+
+    code = "KEY_NOT_FOUND"
+
+
+class WebhookNotFound(NotFound):
+    """There is no such webhook."""
+
+    code = "WEBHOOK_NOT_FOUND"
+
+
+class MethodNotAllowed(Refusal):
+    """This address does not take that method."""
+
+    code, status = "METHOD_NOT_ALLOWED", 405
+
+
+class InvalidState(Refusal):
+    """It is {current_state}; this needs one of {allowed_from}."""
+
+    code, status = "INVALID_STATE", 409
+
+
+class IdempotencyInFlight(Refusal):
+    """A call with the same Idempotency-Key is still being answered. Try again in a second."""
+
+    code, status = "IDEMPOTENCY_IN_FLIGHT", 409
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": "1"}
+
+
+class PayloadTooLarge(Refusal):
+    """The body is larger than {max_bytes} bytes."""
+
+    code, status = "PAYLOAD_TOO_LARGE", 413
+
+
+class Invalid(Refusal):
+    """The request is not valid: see details."""
+
+    code, status = "VALIDATION_ERROR", 422
+
+    def __init__(self, *details: tuple[tuple[str | int, ...], str, str]) -> None:
+        """Each detail is (loc, msg, type); loc starts with body, query or header."""
+        super().__init__(details=[{"loc": list(loc), "msg": msg, "type": kind} for loc, msg, kind in details])
+
+
+class IdempotencyKeyReused(Refusal):
+    """This Idempotency-Key belongs to a call with another body. Use a new key."""
+
+    code, status = "IDEMPOTENCY_KEY_REUSED", 422
+
+
+class IdempotencyKeyMismatch(Refusal):
+    """The header and the body name different idempotency keys."""
+
+    code, status = "IDEMPOTENCY_KEY_MISMATCH", 422
+
+
+class RateLimited(Refusal):
+    """Too many requests. Try again in {retry_after} s."""
+
+    code, status = "RATE_LIMITED", 429
+
+
+class InternalError(Refusal):
+    """Something went wrong on our side. Nothing was changed; quote the request id when you report it."""
+
+    code, status = "INTERNAL_ERROR", 500

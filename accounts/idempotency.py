@@ -1,0 +1,137 @@
+"""Idempotency keys: one effect and one answer for each (caller, method, path, key), kept for 24 hours.
+
+The record is inserted before the effect and completed after it, all in one transaction: a refusal rolls the record
+back, so errors never bind a key; a crash leaves neither effect nor record. A second call with the same key waits at the
+unique index until the first commits (then it replays) or rolls back (then it goes first).
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import OperationalError, connection, transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from accounts.actor import Actor
+from accounts.bodies import read_json
+from accounts.errors import IdempotencyInFlight, IdempotencyKeyMismatch, IdempotencyKeyReused, Invalid, NotFound
+from accounts.models import IdempotencyRecord
+from accounts.sealing import seal, unseal
+from accounts.times import rfc3339
+
+KEPT = timedelta(hours=24)
+_SHAPE = re.compile(r"[A-Za-z0-9_:-]{1,128}\Z")
+_REPLAYED_HEADERS = ("X-Credits-Charged", "X-Credits-Remaining", "Cache-Control")
+
+
+def answer(body: Any, status: int = 200) -> HttpResponse:
+    """A JSON answer in the compact form every answer has."""
+    text = json.dumps(body, cls=DjangoJSONEncoder, separators=(",", ":"), ensure_ascii=False)
+    return HttpResponse(text, status=status, content_type="application/json")
+
+
+def key_of(request: HttpRequest) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _SHAPE.match(key):
+        message = "Must be 1 to 128 characters of A-Z a-z 0-9 _ - :"
+        raise Invalid((("header", "Idempotency-Key"), message, "value_error"))
+    return key
+
+
+def once(
+    request: HttpRequest, effect: Callable[[], Any], *, status: int = 200, body_key: str | None = None
+) -> HttpResponse:
+    """Answer with `effect()`'s JSON body; with an Idempotency-Key do it once and replay it afterwards.
+
+    `effect` may return an HttpResponse to set status or headers. `body_key` is a key given inside the body (signal).
+    """
+    key = key_of(request)
+    if body_key is not None and key is not None and body_key != key:
+        raise IdempotencyKeyMismatch
+    key = key or body_key
+    if key is None:
+        return _response(effect(), status)
+    actor: Actor = request.actor  # type: ignore[attr-defined]
+    body = {k: v for k, v in read_json(request).items() if k != "idempotency_key" or body_key is None}
+    fingerprint = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    with transaction.atomic():
+        record, made = _claim(request, actor, key, fingerprint)
+        if not made:
+            return _replay(record, fingerprint)
+        response = _response(effect(), status)
+        record.status = response.status_code
+        record.body = seal(response.content.decode())
+        record.headers = {n: response[n] for n in _REPLAYED_HEADERS if n in response}
+        record.save(update_fields=["status", "body", "headers"])
+        return response
+
+
+def _response(result: Any, status: int) -> HttpResponse:
+    return result if isinstance(result, HttpResponse) else answer(result, status)
+
+
+def _claim(request: HttpRequest, actor: Actor, key: str, fingerprint: str) -> tuple[IdempotencyRecord, bool]:
+    now = timezone.now()
+    mine = {"caller": actor.caller, "method": request.method, "path": request.path_info, "key": key}
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT set_config('lock_timeout', %s, true)", [f"{int(settings.IDEMPOTENCY_WAIT_SECONDS * 1000)}ms"]
+            )
+            IdempotencyRecord.objects.filter(**mine, expires_at__lte=now).delete()
+            record, made = IdempotencyRecord.objects.get_or_create(
+                **mine,
+                defaults={
+                    "team_id": actor.team_id,
+                    "fingerprint": fingerprint,
+                    "request_id": request.request_id,  # type: ignore[attr-defined]
+                    "created_at": now,
+                    "expires_at": now + KEPT,
+                },
+            )
+            cursor.execute("SET LOCAL lock_timeout = DEFAULT")
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", "") == "55P03":  # lock_not_available
+            raise IdempotencyInFlight from error
+        raise
+    return record, made
+
+
+def _replay(record: IdempotencyRecord, fingerprint: str) -> HttpResponse:
+    if record.fingerprint != fingerprint:
+        raise IdempotencyKeyReused
+    if record.status is None or record.body is None:
+        raise IdempotencyInFlight
+    response = HttpResponse(unseal(record.body), status=record.status, content_type="application/json")
+    for name, value in record.headers.items():
+        response[name] = "0" if name == "X-Credits-Charged" else value
+    response["Idempotency-Replayed"] = "true"
+    return response
+
+
+def newest_record(actor: Actor, key: str) -> dict[str, Any]:
+    """The caller's newest record of `key`, as GET /v1/idempotency/{key} shows it. Raises NotFound."""
+    row = (
+        IdempotencyRecord.objects.filter(caller=actor.caller, key=key, expires_at__gt=timezone.now())
+        .order_by("-id")
+        .first()
+    )
+    if row is None:
+        raise NotFound
+    return {
+        "key": row.key, "method": row.method, "path": row.path,
+        "status": "completed" if row.status else "processing", "original_status": row.status,
+        "request_id": row.request_id, "result": json.loads(unseal(row.body)) if row.body else None,
+        "expires_at": rfc3339(row.expires_at),
+    }  # fmt: skip
+
+
+def sweep() -> int:
+    """Forget answers older than a day."""
+    return IdempotencyRecord.objects.filter(expires_at__lte=timezone.now()).delete()[0]

@@ -1,0 +1,66 @@
+"""Rates and sizes: how often one caller may call, and how much it may send (contract/README.md section 9)."""
+
+import time
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from accounts.actor import Actor
+from accounts.errors import RateLimited
+from accounts.models import RateWindow
+from accounts.statements import prepared
+
+MIB = 1024 * 1024
+BODY_BYTES = MIB
+INFERENCE_BODY_BYTES = 24 * MIB
+WORKFLOW_BODY_BYTES = 256 * 1024
+
+# The table is unlogged, so this commit waits for no disk.
+_COUNT = """
+INSERT INTO accounts_ratewindow (caller, bucket, minute, count) VALUES (%(caller)s, %(bucket)s, %(minute)s, 1)
+ON CONFLICT (caller, bucket, minute) DO UPDATE SET count = accounts_ratewindow.count + 1 RETURNING count
+"""
+
+
+@dataclass(frozen=True)
+class Rate:
+    headers: dict[str, str]
+    refusal: RateLimited | None
+
+
+def _count(caller: str, bucket: str, minute: int) -> int:
+    row = prepared(_COUNT, {"caller": caller, "bucket": bucket, "minute": minute})
+    assert row is not None  # it inserts or updates
+    return int(row[0])
+
+
+def count_request(actor: Actor) -> Rate:
+    """Count one request of the caller; the answer carries the headers, and a refusal past the limit."""
+    limit = settings.RATE_LIMIT_PER_MINUTE
+    minute, second = divmod(int(time.time()), 60)
+    used = _count(actor.caller, "requests", minute)
+    headers = {
+        "X-RateLimit-Limit": str(limit),
+        "X-RateLimit-Remaining": str(max(0, limit - used)),
+        "X-RateLimit-Reset": str((minute + 1) * 60),
+    }
+    return Rate(headers, RateLimited(retry_after=60 - second) if used > limit else None)
+
+
+def spend(actor: Actor, bucket: str, limit: int) -> None:
+    """Count one more of `bucket` (runs, streams:<run>) for the caller. Raises RateLimited past `limit` in a minute."""
+    minute, second = divmod(int(time.time()), 60)
+    if _count(actor.caller, bucket, minute) > limit:
+        raise RateLimited(retry_after=60 - second)
+
+
+def body_limit(path: str) -> int:
+    """The largest body, in bytes, that the path takes."""
+    if path.startswith(("/v1/predict", "/v1/sessions", "/v1/ground")):
+        return INFERENCE_BODY_BYTES
+    return BODY_BYTES
+
+
+def sweep() -> int:
+    """Forget the windows of past minutes."""
+    return RateWindow.objects.filter(minute__lt=int(time.time()) // 60 - 1).delete()[0]

@@ -1,0 +1,138 @@
+"""What every answer carries: a request id; and for /v1: who calls, the key's world and the rate."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.utils.cache import patch_vary_headers
+from ninja.utils import check_csrf
+
+from accounts import limits
+from accounts.access import actor_of_key, actor_of_session
+from accounts.actor import Actor
+from accounts.errors import (
+    BadRequest,
+    CsrfFailed,
+    InternalError,
+    InvalidApiKey,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Refusal,
+)
+from accounts.ids import new_id
+
+Next = Callable[[HttpRequest], HttpResponseBase]
+OPEN_PATHS = frozenset({"/v1/health", "/v1/docs", "/v1/openapi.json"})
+REFUSALS: dict[int, type[Refusal]] = {404: NotFound, 405: MethodNotAllowed, 500: InternalError}
+
+
+class ApiRequest(HttpRequest):
+    """A request to /v1 after ApiMiddleware; pages carry the same after `signed_in`."""
+
+    actor: Actor
+    request_id: str
+
+
+class RequestIdMiddleware:
+    """The outermost one: names the request, and sees to it that nobody under /v1 is answered with HTML."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.request_id = new_id("req")  # type: ignore[attr-defined]
+        _without_nul(request)
+        response = self.get_response(request)
+        if _is_api(request):
+            response = _enveloped(response, request)
+        response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
+        return response
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path_info == "/v1" or request.path_info.startswith("/v1/")
+
+
+def _without_nul(request: HttpRequest) -> None:
+    """PostgreSQL cannot even compare with NUL: an id or a filter that holds one becomes one that nothing has."""
+    request.path_info = request.path_info.replace("\0", "\ufffd")
+    request.path = request.path.replace("\0", "\ufffd")
+    request.META["QUERY_STRING"] = request.META.get("QUERY_STRING", "").replace("%00", "%EF%BF%BD")
+
+
+def refusal_response(refusal: Refusal, request: HttpRequest) -> HttpResponse:
+    if refusal.afterwards is not None:
+        refusal.afterwards()
+    response = JsonResponse(refusal.body(request.request_id), status=refusal.status)  # type: ignore[attr-defined]
+    for name, value in refusal.headers.items():
+        response[name] = value
+    return response
+
+
+def _enveloped(response: HttpResponseBase, request: HttpRequest) -> HttpResponseBase:
+    """The answer itself, or the error envelope in place of a page that Django or ninja refused with."""
+    if response.status_code < 400 or response.headers.get("Content-Type", "").startswith("application/json"):
+        return response
+    made = refusal_response(REFUSALS.get(response.status_code, BadRequest)(), request)
+    if "Allow" in response:
+        made["Allow"] = response["Allow"]
+    return made
+
+
+class ApiMiddleware:
+    """Authentication comes before the route is looked at: an unknown path with a bad key is 401."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not _is_api(request):
+            return self.get_response(request)
+        request.path_info = request.path = request.path_info.rstrip("/")
+        if request.path_info in OPEN_PATHS:
+            return self.get_response(request)
+        try:
+            actor, by_key = authenticate(request)
+        except Refusal as unknown:
+            return refusal_response(unknown, request)
+        request.actor = actor  # type: ignore[attr-defined]
+        rate = limits.count_request(actor)
+        refusal = rate.refusal or _too_large(request)
+        response = refusal_response(refusal, request) if refusal else self.get_response(request)
+        response = _enveloped(response, request)
+        if by_key:
+            response["X-Key-Kind"] = "test" if actor.test else "live"
+            if actor.test:
+                response["X-Test-Mode"] = "true"
+        for name, value in rate.headers.items():
+            response[name] = value
+        patch_vary_headers(response, ("X-API-Key", "Authorization", "Cookie"))
+        return response
+
+
+def authenticate(request: HttpRequest) -> tuple[Actor, bool]:
+    """The caller and whether a key (not a session) opened the call. Raises InvalidApiKey, AgentForbidden, CsrfFailed.
+
+    Who sends a key, even an empty one, is never answered as the person of the cookie.
+    """
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    bearer = scheme.lower() == "bearer"
+    key = request.headers.get("X-API-Key", "").strip() or (token.strip() if bearer else "")
+    if key:
+        return actor_of_key(key), True
+    mode = request.headers.get("X-Team-Mode", "live").lower()
+    actor = actor_of_session(request, "test" if mode == "test" else "live")
+    if actor is None or bearer or "X-API-Key" in request.headers:
+        raise InvalidApiKey
+    if _too_large(request) is None:
+        _ = request.body  # read before the CSRF check looks into it as a form
+    if check_csrf(request) is not None:
+        raise CsrfFailed
+    return actor, False
+
+
+def _too_large(request: HttpRequest) -> PayloadTooLarge | None:
+    limit = limits.body_limit(request.path_info)
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    too_large = length.isascii() and length.isdecimal() and int(length) > limit
+    return PayloadTooLarge(max_bytes=limit) if too_large else None

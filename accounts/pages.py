@@ -1,0 +1,96 @@
+"""The door of a page: who looks at it, what they may do, and how a refusal reads."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, cast
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from accounts.access import actor_of_session, require
+from accounts.actor import Actor
+from accounts.errors import Refusal
+
+P = ParamSpec("P")
+View = Callable[Concatenate[Any, P], HttpResponseBase]
+Page = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+
+
+class PageRequest(HttpRequest):
+    """A request after `signed_in`."""
+
+    actor: Actor
+    request_id: str
+    htmx: Any
+
+
+def signed_in(*scopes: str) -> Callable[[View[P]], Page[P]]:
+    """The page needs a person of a team and any one of these scopes. A refusal becomes a page with its status."""
+
+    def wrap(view: View[P]) -> Page[P]:
+        @functools.wraps(view)
+        def checked(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            actor = actor_of_session(request)
+            if actor is None:
+                return _to_sign_in(request)
+            request.actor = actor  # type: ignore[attr-defined]
+            try:
+                if scopes:
+                    require(actor, *scopes)
+                response = view(request, *args, **kwargs)
+            except Refusal as refusal:
+                response = refusal_page(request, refusal)
+            if "Cache-Control" not in response:
+                add_never_cache_headers(response)
+            patch_vary_headers(response, ("HX-Request", "Cookie"))
+            return response
+
+        return cast("Page[P]", checked)
+
+    return wrap
+
+
+def _to_sign_in(request: HttpRequest) -> HttpResponse:
+    """htmx follows a redirect inside the page, so it is told to leave it."""
+    if request.user.is_authenticated:
+        return render(request, "accounts/no_team.html", status=403)
+    back = request.get_full_path() if request.method == "GET" else "/"
+    answer = redirect_to_login(back)
+    if getattr(request, "htmx", False):
+        return HttpResponse(status=204, headers={"HX-Redirect": answer["Location"]})
+    return answer
+
+
+TITLES = {403: "You may not do that", 404: "Nothing here", 402: "Not enough money"}
+
+
+def refusal_page(request: HttpRequest, refusal: Refusal) -> HttpResponse:
+    title = TITLES.get(refusal.status, "That did not work")
+    return render(request, "refused.html", {"title": title, "refusal": refusal}, status=refusal.status)
+
+
+def show(request: HttpRequest, page: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
+    """The page, or for htmx only its live part: `runs/list.html` has its part in `runs/_list.html`."""
+    if getattr(request, "htmx", False):
+        folder, name = page.rsplit("/", 1)
+        page = f"{folder}/_{name}"
+    return render(request, page, context, status=status)
+
+
+def go(request: HttpRequest, fallback: str, *args: Any) -> HttpResponseRedirect:
+    """Redirect to the form's `back` when it is an address of ours, else to the named page."""
+    back = request.POST.get("back", "")
+    if back.startswith("/") and url_has_allowed_host_and_scheme(back, allowed_hosts=None):
+        return HttpResponseRedirect(back)
+    return HttpResponseRedirect(reverse(fallback, args=args))
+
+
+def problems(refusal: Refusal) -> list[tuple[str, str]]:
+    """(field, sentence) of each violation; the refusal's own message when it names none."""
+    details = refusal.facts.get("details") or []
+    found = [(".".join(str(p) for p in d["loc"][1:]), str(d["msg"])) for d in details]
+    return found or [("", refusal.message)]

@@ -1,0 +1,62 @@
+"""Request bodies and answers of accounts."""
+
+from typing import Annotated, Any, Literal
+
+from django.conf import settings
+from pydantic import AfterValidator, Field
+
+from accounts.bodies import Body, Int, Time
+from accounts.models import ApiKey, Team
+from accounts.times import rfc3339
+
+SETTINGS = (
+    "default_machine_id", "default_agent", "forbid_self_approval", "undo_window_seconds", "screen_check",
+    "screen_check_threshold", "risk_floor", "remember_days", "claim_minutes", "hot_window_seconds",
+    "plan_max_revisions",
+    "max_active_runs", "budget_cents_month", "event_retention_days",
+)  # fmt: skip
+Risk = Literal["read", "write", "spend", "access", "destroy"]
+
+
+def _each_once(risks: list[str]) -> list[str]:
+    return list(dict.fromkeys(risks))
+
+
+class KeyCreate(Body):
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    scopes: list[str] | None = None
+    budget_cents_month: Annotated[Int, Field(ge=0, le=100_000_000)] = 0
+    expires_at: Time | None = None
+
+
+class TeamPatch(Body):
+    default_machine_id: Annotated[str, Field(min_length=1, max_length=40)] | None = None
+    default_agent: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    forbid_self_approval: Literal["never", "four_eyes", "always"] | None = None
+    undo_window_seconds: Annotated[Int, Field(ge=0, le=60)] | None = None
+    screen_check: bool | None = None
+    screen_check_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    risk_floor: Annotated[list[Risk], AfterValidator(_each_once)] | None = None
+    remember_days: Annotated[Int, Field(ge=1, le=3650)] | None = None
+    claim_minutes: Annotated[Int, Field(ge=1, le=120)] | None = None
+    hot_window_seconds: Annotated[Int, Field(ge=0, le=600)] | None = None
+    plan_max_revisions: Annotated[Int, Field(ge=1, le=50)] | None = None
+    max_active_runs: Annotated[Int, Field(ge=1, le=10_000)] | None = None
+    budget_cents_month: Annotated[Int, Field(ge=0, le=100_000_000)] | None = None
+    event_retention_days: Annotated[Int, Field(ge=1, le=3650)] | None = None
+
+
+def team_object(team: Team) -> dict[str, Any]:
+    shown = {"id": team.id, "object": "team", "name": team.name} | {name: getattr(team, name) for name in SETTINGS}
+    return shown | {"default_agent": team.default_agent or settings.DEFAULT_AGENT}
+
+
+def key_object(key: ApiKey) -> dict[str, Any]:
+    """A key as lists show it: never the key itself."""
+    return {
+        "key_id": key.id, "key_prefix": key.prefix, "name": key.name, "kind": key.kind, "scopes": sorted(key.scopes),
+        "budget_cents_month": key.budget_cents_month, "created_by": key.created_by,
+        "created_at": rfc3339(key.created_at),
+        "last_used_at": rfc3339(key.last_used_at), "expires_at": rfc3339(key.expires_at),
+        "revoked_at": rfc3339(key.revoked_at),
+    }  # fmt: skip

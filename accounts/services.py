@@ -1,0 +1,121 @@
+"""Changes to teams, people and keys."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.core import signing
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.access import AGENT_PREFIX, get_key, get_team, hash_key
+from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT, Actor
+from accounts.errors import EmptyUpdate, Invalid, ScopeEscalation
+from accounts.models import ApiKey, AuditEntry, Membership, Role, Team, User
+
+MAX_ACTIVE_KEYS = 20
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """A key that was just made; `key` is readable here and never again."""
+
+    row: ApiKey
+    key: str
+
+
+def audit(actor: Actor, verb: str, subject: str, **data: Any) -> None:
+    """One row for the audit page, in the transaction of the change."""
+    AuditEntry.objects.create(team_id=actor.team_id, actor=actor.ref(), verb=verb, subject=subject, data=data)
+
+
+def expand_scopes(scopes: list[str]) -> frozenset[str]:
+    """`family:*` becomes every scope of the family. Raises Invalid naming each unknown scope."""
+    result: set[str] = set()
+    wrong = []
+    for index, scope in enumerate(scopes):
+        family = {s for s in SCOPES if scope.endswith(":*") and s.startswith(scope[:-1])}
+        if not family and scope not in SCOPES:
+            wrong.append((("body", "scopes", index), f"Unknown scope '{scope[:64]}'.", "value_error"))
+        result |= family or {scope}
+    if wrong:
+        raise Invalid(*wrong)
+    return frozenset(result)
+
+
+def create_key(
+    actor: Actor, name: str, scopes: list[str] | None = None, *,
+    budget_cents_month: int = 0, expires_at: datetime | None = None,
+) -> NewKey:  # fmt: skip
+    """A new key of the actor's world with at most the actor's own scopes.
+
+    Raises Invalid, ScopeEscalation (a key that makes a key with a scope it lacks).
+    """
+    wanted = expand_scopes(scopes) if scopes is not None else None
+    if wanted is not None and not wanted <= actor.scopes:
+        raise ScopeEscalation(required_scope=min(wanted - actor.scopes), current_scopes=sorted(actor.scopes))
+    if expires_at is not None and expires_at <= timezone.now():
+        raise Invalid((("body", "expires_at"), "Must lie in the future.", "value_error"))
+    default = TEST_DEFAULT if actor.test else LIVE_DEFAULT
+    with transaction.atomic():
+        Team.objects.select_for_update().get(id=actor.team_id)
+        active = ApiKey.objects.filter(team_id=actor.team_id, test=actor.test, revoked_at__isnull=True)
+        if active.count() >= MAX_ACTIVE_KEYS:
+            raise Invalid((("body",), f"At most {MAX_ACTIVE_KEYS} active keys; revoke one first.", "value_error"))
+        given = wanted if wanted is not None else default & actor.scopes
+        made = issue_key(actor, name, given, budget_cents_month, expires_at)
+        audit(actor, "key.created", made.row.id, name=name, scopes=sorted(made.row.scopes))
+        return made
+
+
+def issue_key(
+    actor: Actor, name: str, scopes: frozenset[str], budget_cents_month: int = 0, expires_at: datetime | None = None
+) -> NewKey:
+    """Make the key without asking whether the actor may: create_key() and the command line do."""
+    key = f"cs_{'test' if actor.test else 'live'}_{secrets.token_urlsafe(32)}"
+    row = ApiKey.objects.create(
+        team_id=actor.team_id, test=actor.test, name=name, hash=hash_key(key), prefix=key[:16], scopes=sorted(scopes),
+        owner_id=actor.owner_id, created_by=actor.ref(), budget_cents_month=budget_cents_month, expires_at=expires_at,
+    )  # fmt: skip
+    return NewKey(row, key)
+
+
+def revoke_key(actor: Actor, key_id: str) -> ApiKey:
+    """Effective at once; runs it started go on. A second call changes nothing. Raises KeyNotFound."""
+    with transaction.atomic():
+        row = get_key(actor, key_id)
+        if ApiKey.objects.filter(id=row.id, revoked_at__isnull=True).update(revoked_at=timezone.now()):
+            audit(actor, "key.revoked", row.id, name=row.name)
+        row.refresh_from_db()
+        return row
+
+
+def agent_credential(run_id: str) -> str:
+    """What a worker or agent holds for its run. It opens no API route (403 AGENT_FORBIDDEN)."""
+    return AGENT_PREFIX + signing.dumps(run_id, salt="agent")
+
+
+def update_team(actor: Actor, changes: dict[str, Any]) -> Team:
+    """Change settings; `changes` holds only the fields given. Raises EmptyUpdate."""
+    if not changes:
+        raise EmptyUpdate
+    with transaction.atomic():
+        team = Team.objects.select_for_update().get(id=actor.team_id)
+        before = {name: getattr(team, name) for name in changes}
+        for name, value in changes.items():
+            setattr(team, name, value)
+        team.save(update_fields=list(changes))
+        audit(actor, "team.updated", team.id, before=before, after=changes)
+    return get_team(actor)
+
+
+def create_user(team: Team, email: str, password: str | None, roles: list[str], name: str = "") -> User:
+    """A person with these roles in the team; an existing person joins it. Raises ValueError for an unknown role."""
+    unknown = set(roles) - set(Role.values)
+    if unknown:
+        raise ValueError(f"Unknown role {', '.join(sorted(unknown))}. Known: {', '.join(Role.values)}.")
+    with transaction.atomic():
+        user = User.objects.filter(email__iexact=email).first() or User.objects.create_user(email, password, name)
+        Membership.objects.update_or_create(user=user, team=team, defaults={"roles": roles})
+        return user

@@ -1,0 +1,119 @@
+"""Sign-in, the team and world one looks at, the colours, and API keys."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts import services
+from accounts.access import get_key, get_team, keys_of
+from accounts.actor import Actor
+from accounts.errors import Refusal
+from accounts.forms import KeyForm, SignInForm
+from accounts.models import Membership
+from accounts.pages import PageRequest, go, problems, signed_in
+
+THEMES = ("auto", "light", "dark")
+WORLDS = ("live", "test")
+ROLE_ORDER = ("owner", "admin", "approver", "operator", "viewer")
+
+
+def page_context(request: HttpRequest) -> dict[str, Any]:
+    """What every page's frame needs. Database reads wait until a template asks for them."""
+    theme = request.COOKIES.get("theme", "auto")
+    frame: dict[str, Any] = {"theme": theme if theme in THEMES else "auto", "frame_actor": None}
+    actor: Actor | None = getattr(request, "actor", None)
+    if actor is None or actor.kind != "user":
+        return frame
+    roles = [r for r in ROLE_ORDER if r in actor.roles]
+    return frame | {
+        "frame_actor": actor, "frame_roles": roles, "frame_team": lambda: get_team(actor),
+        "frame_memberships": lambda: _teams(actor),
+    }  # fmt: skip
+
+
+def _teams(actor: Actor) -> list[Membership]:
+    return list(Membership.objects.filter(user_id=actor.id).select_related("team").order_by("created_at", "id"))
+
+
+class SignIn(LoginView):
+    """Ten wrong passwords for one address and computer lock it for a while (django-axes)."""
+
+    template_name = "accounts/sign_in.html"
+    authentication_form = SignInForm
+    redirect_authenticated_user = True
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form), status=422)
+
+
+def locked_out(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    """What django-axes answers to a locked sign-in (AXES_LOCKOUT_CALLABLE)."""
+    minutes = round(float(settings.AXES_COOLOFF_TIME) * 60)
+    return render(request, "accounts/locked.html", {"minutes": minutes}, status=429)
+
+
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return redirect("sign-in")
+
+
+@require_POST
+@signed_in()
+def switch(request: PageRequest) -> HttpResponse:
+    """Look at another team or world. Addresses of the old one do not exist there, so it starts at the queue."""
+    team, mode = request.POST.get("team"), request.POST.get("mode")
+    if team and Membership.objects.filter(user_id=request.actor.id, team_id=team).exists():
+        request.session["team"] = team
+    if mode in WORLDS:
+        request.session["mode"] = mode
+    return redirect("queue")
+
+
+@require_POST
+def theme(request: HttpRequest) -> HttpResponse:
+    """Light, dark or as the computer says; a cookie, so it holds before signing in too."""
+    chosen = request.POST.get("theme", "auto")
+    response = HttpResponse(status=204) if request.headers.get("X-Quiet") else go(request, "queue")
+    response.set_cookie("theme", chosen if chosen in THEMES else "auto", max_age=365 * 86_400, samesite="Lax")
+    return response
+
+
+@signed_in("keys")
+def keys(request: PageRequest) -> HttpResponse:
+    return render(request, "accounts/keys.html", {"section": "keys", "keys": keys_of(request.actor)})
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in("keys")
+def new_key(request: PageRequest) -> HttpResponseBase:
+    """The key is in this one answer and nowhere else."""
+    form = KeyForm(request.actor, request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        try:
+            made = services.create_key(request.actor, **form.wanted())
+        except Refusal as refusal:
+            for _, message in problems(refusal):
+                form.add_error(None, message)
+        else:
+            return render(request, "accounts/key_made.html", {"section": "keys", "made": made})
+    return render(
+        request, "accounts/key_new.html", {"section": "keys", "form": form}, status=422 if form.errors else 200
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in("keys")
+def revoke_key(request: PageRequest, key_id: str) -> HttpResponseBase:
+    key = get_key(request.actor, key_id)
+    if request.method == "POST":
+        services.revoke_key(request.actor, key.id)
+        messages.success(request, f"The key {key.name} is revoked. Calls with it are refused from now on.")
+        return redirect("keys")
+    return render(request, "accounts/key_revoke.html", {"section": "keys", "key": key})

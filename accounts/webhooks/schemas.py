@@ -1,0 +1,86 @@
+"""Request bodies, answers and messages of webhooks."""
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, Field
+
+from accounts.bodies import Body
+from accounts.models import WebhookDelivery, WebhookEndpoint, WebhookEvent
+from accounts.sealing import unseal
+from accounts.times import rfc3339
+from accounts.webhooks.signing import cut
+
+EventName = Literal[
+    "run.awaiting_human", "run.awaiting_input", "run.resumed", "run.succeeded", "run.failed", "run.cancelled",
+    "run.timed_out",
+    "workflow_run.awaiting_human", "workflow_run.resumed", "workflow_run.succeeded", "workflow_run.failed",
+    "workflow_run.cancelled", "workflow_run.timed_out",
+    "approval.created", "approval.decided", "approval.expired",
+    "webhook.test",
+]  # fmt: skip
+EVENTS: tuple[str, ...] = get_args(EventName)
+USUAL = tuple(e for e in EVENTS if e not in ("run.awaiting_input", "approval.expired", "webhook.test"))
+# What a message says of its subject; null where it does not apply.
+FACTS = (
+    "run_id", "workflow_id", "status", "state", "result", "output", "error", "awaiting_human_reason", "reason",
+    "awaiting_step_id", "approval_id", "input_kind", "change", "data", "run", "approval",
+)  # fmt: skip
+
+
+def _each_once(events: list[str]) -> list[str]:
+    return list(dict.fromkeys(events)) or list(USUAL)
+
+
+Url = Annotated[str, Field(min_length=1, max_length=2048)]
+Events = Annotated[list[EventName], AfterValidator(_each_once)]
+Description = Annotated[str, Field(max_length=200)]
+
+
+class WebhookCreate(Body):
+    """No events, or an empty list: the usual ones."""
+
+    url: Url
+    events: Events = Field(default_factory=lambda: list(USUAL))  # type: ignore[arg-type]
+    description: Description | None = None
+    active: bool = True
+
+
+class WebhookPatch(Body):
+    url: Url | None = None
+    events: Events | None = None
+    description: Description | None = None
+    active: bool | None = None
+    rotate_secret: bool | None = None
+
+
+class Nothing(Body):
+    """A call without a body, or with {}."""
+
+
+def webhook_object(row: WebhookEndpoint, secret: str | None = None) -> dict[str, Any]:
+    """The endpoint as the API shows it; `secret` is given only in the answer that shows it whole."""
+    return {
+        "id": row.id, "object": "webhook", "url": row.url, "events": row.events, "active": row.active,
+        "description": row.description, "secret": secret or cut(unseal(row.secret)),
+        "disabled_reason": row.disabled_reason, "created_at": rfc3339(row.created_at),
+    }  # fmt: skip
+
+
+def delivery_object(row: WebhookDelivery) -> dict[str, Any]:
+    return {
+        "id": row.id, "object": "delivery", "webhook_id": row.endpoint_id, "event_id": row.event_id,
+        "event": row.event.type, "run_id": row.event.run_id, "url": row.url, "status": row.status,
+        "attempts": row.attempts, "response_status": row.response_status, "reason": row.reason,
+        "next_attempt_at": rfc3339(row.next_attempt_at), "redelivery_of": row.redelivery_of,
+        "created_at": rfc3339(row.created_at), "finished_at": rfc3339(row.finished_at),
+    }  # fmt: skip
+
+
+def message(event: WebhookEvent, facts: dict[str, Any]) -> dict[str, Any]:
+    """The body of every webhook: all keys always present."""
+    at = rfc3339(event.created_at)
+    head = {
+        "event": event.type, "type": event.type, "id": event.id, "timestamp": at, "created_at": at,
+        "object": "webhook.event",
+    }  # fmt: skip
+    return head | dict.fromkeys(FACTS) | facts

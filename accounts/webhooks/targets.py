@@ -1,0 +1,115 @@
+"""Which addresses a webhook may go to (contract/events-and-webhooks.md, "Allowed targets").
+
+Asked when an address is given, and again at each attempt, which then connects to the very address that was looked at.
+"""
+
+import ipaddress
+import re
+import socket
+from dataclasses import dataclass
+
+import httpx
+from django.conf import settings
+
+LONGEST = 2048
+_HOST = re.compile(r"[a-z0-9_.-]+\Z|[0-9a-f:.]+\Z")
+_PRIVATE_ENDINGS = (".local", ".internal", ".localhost")
+_TRANSLATED = tuple(ipaddress.IPv6Network(n) for n in ("64:ff9b::/96", "64:ff9b:1::/48"))
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class TargetRefused(Exception):
+    """Webhooks may not go there; the message says why."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """An address that was looked at. `addresses` is empty for a name that does not resolve."""
+
+    url: httpx.URL
+    addresses: tuple[Address, ...]
+
+
+def problem(url: str) -> str | None:
+    """Why webhooks may not be sent to `url`, in one sentence; None when they may."""
+    try:
+        check(url)
+    except TargetRefused as refused:
+        return str(refused)
+    return None
+
+
+def check(url: str) -> Target:
+    """Look at the address and resolve its host: blocks while the name is looked up. Raises TargetRefused."""
+    parsed = _parse(url)
+    host = host_of(parsed)
+    target = Target(parsed, tuple(_resolve(host, parsed.port)))
+    if _listed(host, target.addresses) or _loopback(host):
+        return target
+    if parsed.scheme != "https":
+        raise TargetRefused("Must be an https URL.")
+    if host == "localhost" or host.endswith(_PRIVATE_ENDINGS) or not all(is_public(a) for a in target.addresses):
+        raise TargetRefused("Must lead to a public address.")
+    return target
+
+
+def _parse(url: str) -> httpx.URL:
+    """The parser is the sender's own, so both read the same host. Raises TargetRefused."""
+    if len(url) > LONGEST:
+        raise TargetRefused(f"Must have at most {LONGEST} characters.")
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise TargetRefused("Must be a valid URL.") from error
+    if parsed.scheme not in ("http", "https") or not host_of(parsed):
+        raise TargetRefused("Must be an https URL.")
+    if not _HOST.match(host_of(parsed)) or (parsed.port is not None and not 0 < parsed.port < 65_536):
+        raise TargetRefused("Must be a valid URL.")
+    if parsed.userinfo:
+        raise TargetRefused("Must not hold a user name or password.")
+    return parsed
+
+
+def host_of(url: httpx.URL) -> str:
+    """The host in ASCII, without the dot that ends a full name."""
+    return url.raw_host.decode().rstrip(".").lower()
+
+
+def _listed(host: str, addresses: tuple[Address, ...]) -> bool:
+    """Is the host, or every address of it, named by WEBHOOK_ALLOWED_HOSTS?"""
+    allowed = {h.strip().lower() for h in settings.WEBHOOK_ALLOWED_HOSTS}
+    return host in allowed or (bool(addresses) and all(any(_within(a, n) for n in allowed) for a in addresses))
+
+
+def _within(address: Address, network: str) -> bool:
+    try:
+        return address in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False
+
+
+def _loopback(host: str) -> bool:
+    """WEBHOOK_ALLOW_LOOPBACK opens localhost and loopback addresses written out, not names that lead there."""
+    try:
+        own = host == "localhost" or (ipaddress.ip_address(host).is_loopback and "%" not in host)
+    except ValueError:
+        own = False
+    return own and bool(settings.WEBHOOK_ALLOW_LOOPBACK)
+
+
+def is_public(address: Address) -> bool:
+    """Global unicast, and not an IPv6 form that carries an IPv4 address."""
+    if isinstance(address, ipaddress.IPv6Address):
+        carries = address.ipv4_mapped or address.sixtofour or address.teredo
+        if carries or address.is_site_local or any(address in network for network in _TRANSLATED):
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _resolve(host: str, port: int | None) -> list[Address]:
+    """Every address of the host; a name that does not resolve has none (it fails at delivery)."""
+    try:
+        found = socket.getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))

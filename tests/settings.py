@@ -1,0 +1,20 @@
+"""config.settings with a throw-away data folder. Workers of xdist and child processes inherit it by environment."""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+if "DATA_DIR" not in os.environ:
+    folder = Path(tempfile.mkdtemp(prefix="countersign-test-"))
+    folder.chmod(0o711)  # PostgreSQL, which root must start as another user, passes through it
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["DATA_DIR"] = str(folder)
+if not os.environ.get("DATABASE_URL"):
+    os.environ["DATABASE_URL"] = f"postgresql://app@/postgres?host={os.environ['DATA_DIR']}/postgres"
+    os.environ["COUNTERSIGN_TEST_SERVER"] = os.environ["DATA_DIR"]  # tests/conftest.py starts it
+
+from config.settings import *  # noqa: F403
+
+WHITENOISE_AUTOREFRESH = True  # else each new test client lists every static file
