@@ -1,0 +1,43 @@
+"""Which machines an actor may see: those of the team and world."""
+
+from collections.abc import Mapping
+
+from django.db.models import Prefetch, QuerySet
+
+from accounts.actor import Actor
+from accounts.errors import InvalidFilter, InvalidStatusFilter
+from machines.errors import MachineNotFound
+from machines.models import Machine, MachineStatus, TakeoverLease
+
+KINDS = ("browser", "desktop", "terminal", "simulated")
+
+
+def machines_of(actor: Actor) -> QuerySet[Machine]:
+    leases = Prefetch("takeovers", TakeoverLease.objects.filter(ended_at__isnull=True), to_attr="open_takeovers")
+    rows = Machine.objects.filter(team_id=actor.team_id, test=actor.test)
+    return rows.select_related("team").prefetch_related(leases)
+
+
+def get_machine(actor: Actor, machine_id: str) -> Machine:
+    """Raises MachineNotFound, also for a machine of another team or world."""
+    row = machines_of(actor).filter(id=machine_id).first() if "\0" not in machine_id else None
+    if row is None:
+        raise MachineNotFound
+    return row
+
+
+def list_machines(actor: Actor, query: Mapping[str, str]) -> QuerySet[Machine]:
+    """The filters `status` and `kind` take one word or a comma list. Raises InvalidStatusFilter, InvalidFilter."""
+    rows = machines_of(actor)
+    statuses, kinds = _words(query, "status"), _words(query, "kind")
+    if not set(statuses) <= set(MachineStatus.values):
+        raise InvalidStatusFilter(valid_options=list(MachineStatus.values))
+    if not set(kinds) <= set(KINDS):
+        raise InvalidFilter(parameter="kind", valid_options=list(KINDS))
+    rows = rows.filter(status__in=statuses) if statuses else rows
+    return rows.filter(kind__in=kinds) if kinds else rows
+
+
+def _words(query: Mapping[str, str], name: str) -> list[str]:
+    text = query.get(name, "")
+    return [word.strip() for word in text.split(",")] if text else []

@@ -1,0 +1,129 @@
+"""Sessions with machines: attach, and start a process that died. For the run loop (async) and for the doors (sync)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from django.db import connections
+
+from machines.drivers.base import MachineGone, MachineSpec, Session
+from machines.drivers.registry import driver_for
+from machines.drivers.simulated import SimulatedSession
+from machines.errors import MachineTimeout, MachineUnavailable
+from machines.lifecycle import STARTS, Facts, Occupied, bring_up, facts, look_up
+from machines.models import Machine, MachineStatus
+
+ATTACH_SECONDS = 15.0
+BUSY_SECONDS = 40.0  # how long to wait while somebody else starts the machine
+T = TypeVar("T")
+
+# Threads with a database connection of their own: callers may sit in an event loop or inside a transaction.
+_threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="machines")
+
+
+@dataclass(frozen=True)
+class Connected:
+    """A session with a machine; `restarts` tells whether it is still the process that somebody saw before."""
+
+    session: Session
+    restarts: int
+    spec: MachineSpec
+
+
+def simulated_machine(width: int = 1280, height: int = 800) -> Connected:
+    """A session with no machine behind it: every action succeeds at once."""
+    spec = MachineSpec("", "simulated", Path(), width, height)
+    return Connected(SimulatedSession(spec), 0, spec)
+
+
+async def open_session(machine_id: str) -> Connected:
+    """Attach to the machine; when its process died, start it again first. Close the session when done.
+
+    Works in any process and event loop. Raises MachineUnavailable when it is not meant to run or will not start.
+    """
+    now = await _aside(look_up, machine_id)
+    try:
+        return await attach(now)
+    except MachineGone:
+        return await attach_again(await _aside(_revived, machine_id))
+
+
+async def attach(now: Facts) -> Connected:
+    """Raises MachineGone when the process is not there, MachineUnavailable when it is not meant to be."""
+    if now.status in {MachineStatus.CREATING, MachineStatus.STARTING}:
+        raise MachineGone("The machine is starting.")
+    if now.status != MachineStatus.RUNNING:
+        raise MachineUnavailable(f"The machine is {now.status}. {now.problem}".strip())
+    try:
+        session = await asyncio.wait_for(driver_for(now.driver).attach(now.spec, now.handle), ATTACH_SECONDS)
+    except (TimeoutError, OSError) as error:
+        raise MachineGone("The machine does not answer.") from error
+    return Connected(session, now.restarts, now.spec)
+
+
+async def attach_again(now: Facts) -> Connected:
+    try:
+        return await attach(now)
+    except MachineGone as error:
+        raise MachineUnavailable(f"The machine was started again but does not answer: {error}") from error
+
+
+async def _aside(function: Callable[[str], T], machine_id: str) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_threads, _with_own_connection, function, machine_id)
+
+
+def _with_own_connection(function: Callable[[str], T], machine_id: str) -> T:
+    try:
+        return function(machine_id)
+    finally:
+        connections.close_all()
+
+
+def _revived(machine_id: str) -> Facts:
+    """The machine with a living process; failed starts are repeated until they count as an error."""
+    for attempt in range(1, STARTS + 1):
+        try:
+            return bring_up(machine_id, BUSY_SECONDS)
+        except Occupied as error:
+            raise MachineUnavailable("The machine is being started or ended by somebody else.") from error
+        except MachineUnavailable:
+            if attempt == STARTS or look_up(machine_id).status != MachineStatus.STARTING:
+                raise
+    raise AssertionError  # the loop returns or raises
+
+
+def with_session(machine: Machine, use: Callable[[Session], Awaitable[T]], timeout: float) -> T:
+    """Run `use(session)` from a request's thread, at most `timeout` seconds. A process that died is started first.
+
+    `use` runs once at most. Raises MachineUnavailable, MachineTimeout; MachineGone when the machine died under `use`.
+    """
+    now = facts(machine)
+    try:
+        return asyncio.run(_use(now, use, timeout, attach))
+    except _NotThere:
+        now = _threads.submit(_with_own_connection, _revived, machine.id).result()
+        return asyncio.run(_use(now, use, timeout, attach_again))
+
+
+class _NotThere(Exception):
+    """The process was gone before anything was done with it."""
+
+
+async def _use(
+    now: Facts, use: Callable[[Session], Awaitable[T]], timeout: float, connect: Callable[[Facts], Awaitable[Connected]]
+) -> T:
+    try:
+        connected = await connect(now)
+    except MachineGone as error:
+        raise _NotThere from error
+    try:
+        return await asyncio.wait_for(use(connected.session), timeout)
+    except TimeoutError as error:
+        raise MachineTimeout from error
+    finally:
+        with suppress(MachineGone):
+            await connected.session.close()

@@ -1,0 +1,165 @@
+"""What people and programs do on a machine by hand: actions, a command, a picture.
+
+Actions of an agent's run do not pass here: the drive loop guards and records them.
+"""
+
+import asyncio
+import base64
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.actor import Actor
+from accounts.errors import Invalid, InvalidState
+from machines import takeover
+from machines.actions import ENDS, ActionError, Screen, canonical
+from machines.connections import with_session
+from machines.drivers.base import Action, ActResult, Frame, MachineGone, Session, TerminalResult
+from machines.errors import MachineUnavailable
+from machines.models import Machine, MachineStatus
+from machines.schemas import ActionBody
+from machines.services import log_actions, log_command
+
+ACTION_MS = 30_000
+SPARE_SECONDS = 5.0  # what a machine may take longer than the timeout it was given
+PICTURE_SECONDS = 20.0
+BATCH_SECONDS = 120.0  # a batch starts no further step after that
+OUTPUT_CHARACTERS = 5000
+TERMINAL_KINDS = frozenset({"terminal", "desktop"})
+
+
+def canonical_action(machine: Machine, body: ActionBody, *at: str | int) -> Action:
+    """The body in canonical form. Raises Invalid; `at` is where the action stands in the request's body."""
+    if body.asked is None:
+        raise Invalid((("body", *at, "command"), "Field required.", "missing"))
+    screen = Screen(machine.screen_width, machine.screen_height)
+    given = body.parameters if body.parameters is not None else body.params
+    try:
+        name, params = canonical(body.asked, given, screen, machine.kind)
+    except ActionError as error:
+        found = [(("parameters", v.field) if v.field else ("command",), v) for v in error.violations]
+        raise Invalid(*((("body", *at, *place), v.message, v.type) for place, v in found)) from error
+    return Action(name, params, body.timeout_ms or ACTION_MS)
+
+
+def canonical_actions(machine: Machine, steps: list[ActionBody]) -> list[Action]:
+    """Raises Invalid with the violations of all steps together."""
+    actions, wrong = [], []
+    for index, body in enumerate(steps):
+        try:
+            actions.append(canonical_action(machine, body, "steps", index))
+        except Invalid as error:
+            wrong += [(tuple(d["loc"]), d["msg"], d["type"]) for d in error.facts["details"]]
+    if wrong:
+        raise Invalid(*wrong)
+    return actions
+
+
+def require_running(machine: Machine) -> None:
+    if machine.status != MachineStatus.RUNNING:
+        raise InvalidState(current_state=machine.status, allowed_from=[str(MachineStatus.RUNNING)])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one action went; `png` only for a screenshot."""
+
+    action: Action
+    result: ActResult
+    duration_ms: int
+    png: bytes | None = None
+
+    def body(self) -> dict[str, Any]:
+        return {
+            "command": self.action.name, "params": self.action.params, "success": self.result.success,
+            "result": self.result.data, "error": self.result.error, "duration_ms": self.duration_ms,
+            "screenshot": base64.b64encode(self.png).decode() if self.png is not None else None,
+        }  # fmt: skip
+
+
+def act(
+    actor: Actor, machine: Machine, actions: list[Action], *, lease_id: str | None = None, stop_on_error: bool = True
+) -> list[Outcome]:
+    """Do them in order over one connection; fewer outcomes than actions: a failure or BATCH_SECONDS ended it.
+
+    A failure on the machine is an outcome. Before anything is done: InvalidState, MachineBusy, MachineInTakeover,
+    MachineUnavailable. Who holds the machine's lease may act while a run drives it.
+    """
+    require_running(machine)
+    is_input = any(action.name not in takeover.NO_INPUT for action in actions)
+    lease = takeover.admit(actor, machine, lease_id, is_input=is_input)
+    log_actions(actor, machine, actions, lease)
+
+    async def use(session: Session) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        end = time.monotonic() + BATCH_SECONDS
+        for action in actions:
+            outcomes.append(await _do(session, action))
+            if time.monotonic() > end or (stop_on_error and not outcomes[-1].result.success):
+                break
+        return outcomes
+
+    longest = max(action.timeout_ms for action in actions) / 1000
+    return with_session(machine, use, BATCH_SECONDS + longest + 2 * SPARE_SECONDS)
+
+
+async def _do(session: Session, action: Action) -> Outcome:
+    start = time.monotonic()
+    png = None
+    try:
+        result, png = await asyncio.wait_for(_perform(session, action), action.timeout_ms / 1000 + SPARE_SECONDS)
+    except MachineGone as error:
+        result = ActResult(success=False, error=f"The machine stopped answering: {error}")
+    except TimeoutError:
+        result = ActResult(success=False, error=f"Not done after {action.timeout_ms} ms; it may still take effect.")
+    return Outcome(action, result, round((time.monotonic() - start) * 1000), png)
+
+
+async def _perform(session: Session, action: Action) -> tuple[ActResult, bytes | None]:
+    if action.name == "screenshot":
+        frame = await session.screenshot()
+        data = {"mime_type": "image/png", "width": frame.width, "height": frame.height}
+        return ActResult(success=True, data=data), frame.png
+    if action.name in ENDS:  # they end a run; the machine has nothing to do
+        return ActResult(success=True), None
+    return await session.act(action), None
+
+
+def take_picture(actor: Actor, machine: Machine) -> tuple[Frame, datetime]:
+    """The screen now, also while a run drives it. Raises InvalidState, MachineUnavailable, MachineTimeout, and
+    MachineInTakeover while somebody else controls it privately."""
+    require_running(machine)
+    takeover.require_visible(actor, machine.id)
+    start = timezone.now()
+
+    async def use(session: Session) -> Frame:
+        return await session.screenshot()
+
+    try:
+        frame, at = with_session(machine, use, PICTURE_SECONDS), timezone.now()
+    except MachineGone as error:
+        raise MachineUnavailable from error
+    takeover.require_visible(actor, machine.id, start)
+    return frame, at
+
+
+def run_command(
+    actor: Actor, machine: Machine, command: str, timeout_ms: int, cwd: str | None = None
+) -> TerminalResult:
+    """Run a shell command beside the visible screen. Raises as act()."""
+    if machine.kind not in TERMINAL_KINDS:
+        message = f"A {machine.kind} machine has no terminal; terminal and desktop machines do."
+        raise InvalidState(message, current_state=machine.status, allowed_from=["running"], kind=machine.kind)
+    require_running(machine)
+    log_command(actor, machine, command, takeover.admit(actor, machine))
+
+    async def use(session: Session) -> TerminalResult:
+        return await session.terminal(command, timeout_ms, cwd)
+
+    try:
+        return with_session(machine, use, timeout_ms / 1000 + SPARE_SECONDS)
+    except MachineGone as error:
+        raise MachineUnavailable("The machine stopped answering; the command may have run.") from error

@@ -1,0 +1,159 @@
+"""What every way of reaching a computer offers: two small Protocols and the values they exchange.
+
+A driver starts, attaches to and stops machines of one kind. Its handle is JSON kept in the machine's row:
+enough for any process to attach to the machine or to kill it. Machines outlive the process that started them.
+Text, names and files that come from a machine are untrusted input.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+Handle = dict[str, Any]
+
+
+class MachineGone(Exception):
+    """The machine's process does not answer: it ended, was killed, or was never started."""
+
+
+class DriverUnavailable(Exception):
+    """This computer lacks what the driver needs. The message says what to install."""
+
+
+@dataclass(frozen=True)
+class MachineSpec:
+    """Everything a driver needs to know of one machine; the folder is private to it and survives restarts."""
+
+    id: str
+    kind: str
+    folder: Path
+    width: int  # pixels
+    height: int  # pixels
+    memory_gb: int = 4
+    cpu_cores: int = 2
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of the screen: PNG bytes, size in pixels."""
+
+    png: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Action:
+    """One action in canonical form (machines/actions.py). Coordinates are pixels of the screen."""
+
+    name: str
+    params: dict[str, Any] = field(default_factory=dict)
+    timeout_ms: int = 30_000
+
+
+@dataclass(frozen=True)
+class ActResult:
+    """What the machine said of one action. `error` is plain words; `data` is JSON (exit_code, output, url, …)."""
+
+    success: bool
+    error: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Element:
+    """Something on the screen that has a name: a control, a heading, a run of terminal text. Pixels."""
+
+    role: str
+    name: str
+    x: int
+    y: int
+    width: int
+    height: int
+    value: str | None = None
+    disabled: bool = False
+    checked: bool | None = None
+
+    @property
+    def center(self) -> tuple[int, int]:
+        return self.x + self.width // 2, self.y + self.height // 2
+
+
+@dataclass(frozen=True)
+class MachineState:
+    """Facts about the machine now; fields that its kind does not have keep their default.
+
+    `idle`: the terminal's shell waits at its prompt. `exit_code`: of the last finished command. `ports`: TCP ports that
+    something inside the machine listens on. `dialog`: text of an open JavaScript dialog.
+    """
+
+    url: str | None = None
+    title: str = ""
+    dialog: str | None = None
+    idle: bool = True
+    exit_code: int | None = None
+    ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class TerminalResult:
+    """The outcome of one command; `output` holds stdout and stderr together, at most 5,000 characters.
+
+    `exit_code` is None when the command was still running at its timeout (it is then ended).
+    """
+
+    output: str
+    exit_code: int | None
+    truncated: bool
+
+
+class Session(Protocol):
+    """A connection to one running machine. Every method raises MachineGone when the machine does not answer."""
+
+    async def screenshot(self) -> Frame: ...
+
+    async def act(self, action: Action) -> ActResult:
+        """Do one action and wait until the screen has settled. A failure on the machine is a result, no exception."""
+        ...
+
+    async def elements(self) -> list[Element]: ...
+
+    async def text(self) -> str:
+        """Everything readable on the screen or page, as plain text."""
+        ...
+
+    async def state(self) -> MachineState: ...
+
+    async def read_file(self, path: str, limit: int = 1_048_576) -> bytes | None:
+        """The file's first `limit` bytes, read inside the machine; None when there is no such file."""
+        ...
+
+    async def terminal(self, command: str, timeout_ms: int, cwd: str | None = None) -> TerminalResult:
+        """Run a command inside, beside the visible shell. Kinds without a shell raise NotImplementedError."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connection; the machine keeps running."""
+        ...
+
+
+class Driver(Protocol):
+    """One way of reaching computers. All methods may be called from any process on the machine's host."""
+
+    kind: str
+
+    def missing(self) -> list[str]:
+        """What this computer lacks for this kind, each as a sentence that says how to install it; empty when ready."""
+        ...
+
+    async def start(self, spec: MachineSpec, handle: Handle | None) -> Handle:
+        """Start the machine detached from this process; returns its handle. `handle` is of its former life."""
+        ...
+
+    async def attach(self, spec: MachineSpec, handle: Handle) -> Session: ...
+
+    async def alive(self, spec: MachineSpec, handle: Handle) -> bool: ...
+
+    async def stop(self, spec: MachineSpec, handle: Handle) -> None:
+        """End every process of the machine; its folder stays. A machine that is gone is no error."""
+        ...

@@ -1,0 +1,384 @@
+"""Browser machines: Chromium without a screen, in a sandbox, behind the egress proxy.
+
+The process behind a machine is host.py; a session is a visitor with a DevTools connection of its own. What must be
+known between visits (dialogs, the newest tab, what is loading) is asked of the host's keeper.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from machines.drivers import dialogs, guestlink, keys, page, process
+from machines.drivers.base import (
+    Action,
+    ActResult,
+    DriverUnavailable,
+    Element,
+    Frame,
+    Handle,
+    MachineGone,
+    MachineSpec,
+    MachineState,
+    TerminalResult,
+)
+from machines.drivers.cdp import Cdp, CdpError
+from machines.drivers.dialogs import Dialog
+from machines.drivers.elements import page_elements
+from machines.drivers.places import Places, prepare, recorded_places
+from machines.drivers.sandbox import HOME, guest_command, sandbox_problem, sandboxed
+
+T = TypeVar("T")
+
+START_TIMEOUT = 30.0  # seconds
+SETTLE_TIMEOUT = 2.0
+QUIT_TIMEOUT = 4.0
+LOAD_TIMEOUT = 10.0
+_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+_BINARIES = ("/usr/lib/chromium/chromium-headless-shell", "chromium-headless-shell", "chromium", "chromium-browser")
+_FLAGS = (
+    "--headless", "--remote-debugging-port=0", "--no-first-run", "--no-default-browser-check",
+    "--disable-dev-shm-usage",
+    "--disable-gpu", "--hide-scrollbars", "--mute-audio", "--disable-background-networking", "--disable-sync",
+    "--disable-component-update", "--disable-smooth-scrolling", "--password-store=basic", "--use-mock-keychain",
+    "--disable-breakpad", "--disable-quic", "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--log-level=3", "--proxy-bypass-list=<-loopback>",
+    "--disable-features=Translate,MediaRouter,OptimizationHints,DialMediaRouteProvider",
+)  # fmt: skip
+
+
+class BrowserSession:
+    def __init__(self, spec: MachineSpec, places: Places, cdp: Cdp) -> None:
+        self.spec = spec
+        self.places = places
+        self.cdp = cdp
+        self._target = ""
+        self._session = ""
+        self._last: Frame | None = None
+
+    # The connection
+
+    async def _ask(self, op: str, patience: float = 10.0, **more: Any) -> dict[str, Any]:
+        return await guestlink.ask(self.places.keeper, op, patience, 1 << 20, **more)
+
+    async def _look(self) -> Dialog | None:
+        """Turn to the newest tab. Returns the dialog that is open on it."""
+        facts = await self._ask("page")
+        target = facts.get("target")
+        if isinstance(target, str) and target != self._target:
+            answer = await self._command("Target.attachToTarget", {"targetId": target, "flatten": True}, "")
+            self._target, self._session = target, answer["sessionId"]
+        return Dialog.read(facts.get("dialog"))
+
+    async def _command(self, method: str, params: dict[str, Any] | None, session: str) -> dict[str, Any]:
+        return await self.cdp.send(method, params, session, timeout=60)
+
+    async def _send(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        return await self._command(method, params, self._session)
+
+    async def _unless_dialog(self, work: Coroutine[Any, Any, T], seconds: float) -> T | None:
+        """Do the work, but stop waiting for it when a dialog opens: the page stands still until that is answered."""
+        doing = asyncio.create_task(work)
+        watching = asyncio.create_task(self._ask("dialog", seconds + 5))
+        try:
+            await asyncio.wait({doing, watching}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if doing.done():
+                return doing.result()
+            if watching.done():
+                watching.result()
+                return None
+            raise TimeoutError
+        finally:
+            for task in (doing, watching):
+                task.cancel()
+            await asyncio.gather(doing, watching, return_exceptions=True)
+
+    async def _read(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+        """Something read from the page in view; None while a dialog is open or when the page went away meanwhile."""
+        if await self._look():
+            return None
+        try:
+            return await self._unless_dialog(work(), 20)
+        except CdpError:
+            await self._look()
+            return await self._unless_dialog(work(), 20)
+        except TimeoutError as error:
+            raise MachineGone("The page does not answer.") from error
+
+    # Looking
+
+    async def screenshot(self) -> Frame:
+        answer = await self._read(lambda: self._send("Page.captureScreenshot", {"format": "png"}))
+        if answer is None:
+            dialog = await self._look() or Dialog("alert", "The page is busy.")
+            return dialogs.picture(dialog, self._last, self.spec.width, self.spec.height)
+        self._last = Frame(base64.b64decode(answer["data"]), self.spec.width, self.spec.height)
+        return self._last
+
+    async def elements(self) -> list[Element]:
+        found = await self._read(lambda: page_elements(self._send))
+        if found is not None:
+            return found
+        dialog = await self._look()
+        return dialogs.elements(dialog, self.spec.width, self.spec.height) if dialog else []
+
+    async def text(self) -> str:
+        found = await self._read(lambda: page.text(self._send))
+        dialog = await self._look() if found is None else None
+        return found or (dialog.message if dialog else "")
+
+    async def state(self) -> MachineState:
+        facts, guest = await asyncio.gather(self._ask("page"), guestlink.ask(self.places.guest, "state"))
+        dialog = Dialog.read(facts.get("dialog"))
+        info = await self._target_info(str(facts.get("target")))
+        return MachineState(
+            url=info.get("url") or facts.get("url") or None,
+            title=str(info.get("title") or ""),
+            dialog=dialog.message if dialog else None,
+            ports=guestlink.ports(guest),
+        )
+
+    async def _target_info(self, target: str) -> dict[str, Any]:
+        """Address and title of a tab; no event tells of a title that a script changed."""
+        try:
+            info = (await self.cdp.send("Target.getTargetInfo", {"targetId": target}))["targetInfo"]
+        except (CdpError, TimeoutError):
+            return {}
+        return info if isinstance(info, dict) else {}
+
+    async def read_file(self, path: str, limit: int = 1_048_576) -> bytes | None:
+        return await guestlink.read_file(self.places.guest, path, limit)
+
+    async def terminal(self, command: str, timeout_ms: int, cwd: str | None = None) -> TerminalResult:
+        raise NotImplementedError("A browser machine has no shell.")
+
+    async def close(self) -> None:
+        await self.cdp.close()
+
+    # Acting
+
+    async def act(self, action: Action) -> ActResult:
+        doer = self._doers().get(action.name)
+        if doer is None:
+            return ActResult(False, f"A browser machine does not know the command {action.name}.")
+        dialog = await self._look()
+        if dialog and action.name not in ("wait", "screenshot", "move"):
+            return await self._answer(dialog, action)
+        seconds = action.timeout_ms / 1000
+        began = time.monotonic()
+        try:
+            data = await self._unless_dialog(doer(action.params), seconds) or {}
+            await self._settle(max(0.5, seconds - (time.monotonic() - began)), action.name)
+        except (page.PageProblem, CdpError) as problem:
+            return ActResult(False, str(problem))
+        except TimeoutError:
+            return ActResult(False, f"The page did not answer within {action.timeout_ms} ms.")
+        return await self._outcome(data)
+
+    async def _outcome(self, data: dict[str, Any]) -> ActResult:
+        state = await self._ask("page")
+        dialog = Dialog.read(state.get("dialog"))
+        facts = {"url": state.get("url"), **({"dialog": dialog.message} if dialog else {})}
+        return ActResult(True, data={**facts, **data})
+
+    async def _settle(self, seconds: float, name: str) -> None:
+        if name in ("wait", "screenshot"):
+            return
+        limit = LOAD_TIMEOUT if name == "open_url" else SETTLE_TIMEOUT
+        if not await self._look():
+            with contextlib.suppress(CdpError, TimeoutError, page.PageProblem):
+                await self._unless_dialog(page.painted(self._send), 1)
+        await self._ask("settled", limit + 5, seconds=min(limit, seconds))
+
+    def _doers(self) -> dict[str, Callable[[dict[str, Any]], Coroutine[Any, Any, dict[str, Any] | None]]]:
+        send = self._send
+        return {
+            "click": lambda p: page.click(send, p["x"], p["y"], p.get("button", "left"), p.get("count", 1)),
+            "move": lambda p: page.move(send, p["x"], p["y"]),
+            "drag": lambda p: page.drag(send, p["from_x"], p["from_y"], p["to_x"], p["to_y"]),
+            "scroll": lambda p: page.scroll(send, p["x"], p["y"], p["direction"], p["amount"]),
+            "type_text": lambda p: page.type_text(send, p["text"]),
+            "key_press": lambda p: page.press_named(send, [p["key"]]),
+            "key_combo": lambda p: page.press_named(send, p["keys"]),
+            "fill": lambda p: page.fill(send, p["x"], p["y"], p["text"]),
+            "select_option": self._select,
+            "open_url": self._open,
+            "wait": lambda p: page.wait(p["ms"]),
+            "screenshot": self._nothing,
+        }
+
+    async def _nothing(self, params: dict[str, Any]) -> None:
+        return None
+
+    async def _select(self, params: dict[str, Any]) -> dict[str, Any]:
+        return {"selected": await page.select_option(self._send, params["x"], params["y"], params["option"])}
+
+    async def _open(self, params: dict[str, Any]) -> dict[str, Any]:
+        url = str(params["url"])
+        if not url.lower().startswith(("http://", "https://")):
+            raise page.PageProblem("Only http:// and https:// addresses can be opened.")
+        answer = await self._send("Page.navigate", {"url": url})
+        error = answer.get("errorText")
+        if error == "net::ERR_ABORTED":
+            return {"note": "The address did not lead to a page; a download may have begun."}
+        if error == "net::ERR_TUNNEL_CONNECTION_FAILED":
+            raise page.PageProblem("The site cannot be reached, or machines may not go there.")
+        if error:
+            raise page.PageProblem(f"The page could not be opened ({error}).")
+        return {}
+
+    async def _answer(self, dialog: Dialog, action: Action) -> ActResult:
+        """While a dialog is open only its field and its buttons take input."""
+        reply = self._reply(dialog, action)
+        if reply is None:
+            return ActResult(False, f"A dialog is open and must be answered first: {dialog.message[:500]}")
+        await self._ask("reply", **reply)
+        if "accept" in reply:
+            await self._settle(SETTLE_TIMEOUT, action.name)
+        return await self._outcome({})
+
+    def _reply(self, dialog: Dialog, action: Action) -> dict[str, Any] | None:
+        params = action.params
+        if action.name == "key_press":
+            accept = {"enter": True, "escape": False}.get(keys.key_name(str(params["key"])) or "")
+            return None if accept is None else {"accept": accept}
+        if action.name == "click":
+            button = dialogs.pressed(dialog, params["x"], params["y"], self.spec.width, self.spec.height)
+            return None if button is None else {"accept": button == "OK"}
+        if action.name in ("type_text", "fill") and dialog.kind == "prompt":
+            text = str(params["text"])
+            return {"text": text.rstrip("\n"), **({"accept": True} if text.endswith("\n") else {})}
+        return None
+
+
+class BrowserDriver:
+    kind = "browser"
+
+    def missing(self) -> list[str]:
+        lacks = [] if browser_binary() else [_NO_BROWSER]
+        problem = sandbox_problem()
+        return lacks + ([problem] if problem and os.environ.get("MACHINE_ALLOW_UNSANDBOXED") != "1" else [])
+
+    async def start(self, spec: MachineSpec, handle: Handle | None) -> Handle:
+        binary = browser_binary()
+        if binary is None:
+            raise DriverUnavailable(_NO_BROWSER)
+        isolated = await asyncio.to_thread(sandboxed)
+        if handle and await self.alive(spec, handle):
+            return handle
+        await process.end_tree(process.recorded(handle))
+        places = prepare(spec)
+        await process.end_tree(_unrecorded(places))
+        allowed = os.environ.get("MACHINE_ALLOWED_HOSTS", "")
+        born = await _launch(places, _host_spec(spec, places, binary, isolated, allowed))
+        await guestlink.ask(places.keeper, "settled", LOAD_TIMEOUT + 5, seconds=LOAD_TIMEOUT)
+        return {**born, "run": str(places.run), "sandboxed": isolated, "allowed": allowed}
+
+    async def attach(self, spec: MachineSpec, handle: Handle) -> BrowserSession:
+        if not process.is_alive(process.recorded(handle)):
+            raise MachineGone("The browser is not running.")
+        places = recorded_places(spec, handle)
+        return BrowserSession(spec, places, await Cdp.open(places.devtools, str(handle.get("devtools"))))
+
+    async def alive(self, spec: MachineSpec, handle: Handle) -> bool:
+        if not process.is_alive(process.recorded(handle)):
+            return False
+        try:
+            await guestlink.ask(recorded_places(spec, handle).keeper, "page")
+        except MachineGone:
+            return False
+        return True
+
+    async def stop(self, spec: MachineSpec, handle: Handle) -> None:
+        """Let the browser write its cookies, then end everything."""
+        host = process.recorded(handle)
+        everything = process.tree(host)
+        if host and everything:
+            with contextlib.suppress(MachineGone):
+                await guestlink.ask(recorded_places(spec, handle).keeper, "quit", 4)
+                await process.wait_gone(host, QUIT_TIMEOUT)
+        await process.end_all({*everything, *process.tree(host)})
+
+
+_NO_BROWSER = "There is no Chromium: apt-get install chromium-headless-shell, or set MACHINE_BROWSER to its path."
+
+
+def browser_binary() -> str | None:
+    wanted = os.environ.get("MACHINE_BROWSER")
+    return next(filter(None, map(shutil.which, [wanted] if wanted else _BINARIES)), None)
+
+
+def _unrecorded(places: Places) -> process.Identity | None:
+    """A host that nobody recorded, because its starter was killed."""
+    try:
+        facts = json.loads(places.host.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return process.recorded(facts if isinstance(facts, dict) else None)
+
+
+def _last_url(places: Places) -> str | None:
+    """The address to open again."""
+    with contextlib.suppress(OSError, ValueError):
+        url = places.last_url.read_text(encoding="utf-8").strip()
+        if url.startswith(("http://", "https://")):
+            return url
+    return None
+
+
+def _host_spec(spec: MachineSpec, places: Places, binary: str, isolated: bool, allowed: str) -> dict[str, Any]:
+    home = HOME if isolated else str(places.home)
+    profile = f"{home}/.config/browser"
+    command = [binary, *_FLAGS, f"--user-data-dir={profile}", f"--window-size={spec.width},{spec.height}"]
+    command += ["--no-sandbox"] if not isolated and os.geteuid() == 0 else []
+    config = {
+        "kind": "browser",
+        "limits": {"CORE": 0, "FSIZE": 4 << 30},
+        "command": command,
+        "profile": profile,
+        "egress": "/run/egress.sock" if isolated else str(places.egress),
+    }
+    extra = ["--ro-bind", str(places.egress), "/run/egress.sock"]
+    folder = str(Path(binary).resolve().parent)
+    if not folder.startswith("/usr/"):
+        extra += ["--ro-bind", folder, folder]
+    return {
+        "run": str(places.run),
+        "width": spec.width,
+        "height": spec.height,
+        "allowed": allowed,
+        "last_url": str(places.last_url),
+        "url": _last_url(places),
+        "downloads": f"{home}/Downloads",
+        "command": guest_command(places, config, isolated, extra),
+    }
+
+
+async def _launch(places: Places, host_spec: dict[str, Any]) -> dict[str, Any]:
+    """Start the host and wait for its one line: who it is, or why it did not start."""
+    modules = ":".join(filter(None, [str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONPATH": modules}
+    log_path = places.run / "host.log"
+    with log_path.open("wb") as log:
+        starter = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "machines.drivers.host", json.dumps(host_spec), cwd="/", env=environment,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
+        )  # fmt: skip
+    assert starter.stdout is not None
+    await starter.wait()
+    facts: dict[str, Any] = {}
+    with contextlib.suppress(TimeoutError, ValueError):
+        line = await asyncio.wait_for(starter.stdout.readline(), START_TIMEOUT)
+        facts = json.loads(line)
+    if process.recorded(facts) is None:
+        await process.end_tree(_unrecorded(places))
+        reason = facts.get("error") or log_path.read_text(encoding="utf-8", errors="replace")[-500:]
+        raise MachineGone(f"The browser did not start: {reason}")
+    return {name: facts[name] for name in ("pid", "starttime", "devtools")}

@@ -1,0 +1,380 @@
+"""The first program of every machine, inside its sandbox. One file, standard library only.
+
+    guest.py CONFIG FD [FD]
+
+CONFIG is JSON: `kind` terminal or browser, `home`, `scratch` (a private folder), `contained` (true when there is no
+sandbox: files outside home are then refused), `limits`, and for browsers `command`, `profile` and `egress`.
+The FDs are listening unix sockets: the first answers questions (a line of JSON each), a browser's second leads to its
+DevTools.
+
+Everything here runs as the machine's user, who may change or end it: whoever asks must not trust the answers.
+"""
+# ruff: noqa: ASYNC230, ASYNC240, PTH103, PTH108, PTH112, PTH118, PTH123
+
+import asyncio
+import base64
+import contextlib
+import fcntl
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import stat
+import struct
+import sys
+import termios
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+Question = dict[str, Any]
+Answer = dict[str, Any]
+
+KEPT = 4  # bytes kept per character of output that is wanted
+
+
+def listening_ports() -> list[int]:
+    """TCP ports that something in this network namespace listens on (state 0A in /proc/net/tcp)."""
+    found: set[int] = set()
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError), open(f"/proc/net/{name}", encoding="ascii") as table:
+            for line in table.readlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A":
+                    found.add(int(fields[1].rsplit(":", 1)[1], 16))
+    return sorted(found)
+
+
+class Files:
+    def __init__(self, home: str, contained: bool) -> None:
+        self.home = home
+        self.contained = contained
+
+    def resolve(self, path: str) -> str:
+        return os.path.join(self.home, re.sub(r"^~/", "", path))
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """The first bytes of a regular file; never waits on a pipe or a device."""
+        full = self.resolve(path)
+        if self.contained and not os.path.realpath(full).startswith(os.path.realpath(self.home) + "/"):
+            return None
+        try:
+            descriptor = os.open(full, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (OSError, ValueError):
+            return None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            return None
+        with open(descriptor, "rb") as file:
+            return file.read(limit)
+
+
+class Capture:
+    """Reads a command's output, keeps its beginning and goes on emptying the pipe for what still runs behind it."""
+
+    def __init__(self, keep: int) -> None:
+        self.kept = bytearray()
+        self.more = False
+        self.ended = asyncio.Event()
+        self.keep = keep
+        self.source, self.sink = os.pipe()
+        os.set_blocking(self.source, False)
+        asyncio.get_running_loop().add_reader(self.source, self.drain)
+
+    def drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self.source, 65536):
+                room = self.keep - len(self.kept)
+                self.kept += data[: max(room, 0)]
+                self.more = self.more or len(data) > room
+            asyncio.get_running_loop().remove_reader(self.source)
+            os.close(self.source)
+            self.source = -1
+            self.ended.set()
+
+    def finish(self) -> None:
+        if self.source >= 0:
+            self.drain()
+
+    def text(self, limit: int) -> tuple[str, bool]:
+        text = self.kept.decode("utf-8", "replace")
+        return text[:limit], self.more or len(text) > limit
+
+
+async def run_command(question: Question, files: Files) -> Answer:
+    """Run one command beside the visible shell; its process group is killed at the timeout."""
+    limit = int(question.get("limit", 5000))
+    folder = files.resolve(question.get("cwd") or "")
+    if not os.path.isdir(folder):
+        return {"output": f"No such folder: {folder}\n", "exit_code": 1, "truncated": False}
+    capture = Capture(limit * KEPT)
+    process = await asyncio.create_subprocess_exec(
+        "/bin/bash", "-c", question["command"],
+        stdin=asyncio.subprocess.DEVNULL, stdout=capture.sink, stderr=capture.sink,
+        cwd=folder, start_new_session=True,
+    )  # fmt: skip
+    os.close(capture.sink)
+    exit_code: int | None = None
+    try:
+        exit_code = await asyncio.wait_for(process.wait(), float(question["seconds"]))
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+    capture.finish()
+    output, truncated = capture.text(limit)
+    return {"output": output, "exit_code": exit_code, "truncated": truncated}
+
+
+class Shell:
+    """The visible bash on this process's terminal. Each prompt appends the last exit code as a line to a file."""
+
+    def __init__(self, home: str, scratch: str) -> None:
+        self.home = home
+        self.prompts = os.path.join(scratch, "prompts")
+        self.startup = os.path.join(scratch, "bashrc")
+        self.pid = 0
+        open(self.prompts, "w", encoding="ascii").close()
+        with open(self.startup, "w", encoding="utf-8") as file:
+            file.write(
+                f'PROMPT_COMMAND=\'printf "%s\\n" "$?" >>{self.prompts}\'\n'
+                "PS1='agent@machine:\\w\\$ '\nunset HISTFILE\nshopt -s checkwinsize\n"
+                "alias ls='ls --color=auto' grep='grep --color=auto'\n"
+                "bind 'set enable-bracketed-paste off' 2>/dev/null\n"
+            )
+
+    def _take_terminal(self) -> None:
+        """In the child before bash: an own process group in the foreground of the terminal."""
+        os.setpgid(0, 0)
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        os.tcsetpgrp(0, os.getpid())
+        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+
+    async def keep(self) -> None:
+        """Start bash, and again whenever it exits."""
+        while True:
+            born = time.monotonic()
+            process = await asyncio.create_subprocess_exec(
+                "/bin/bash", "--rcfile", self.startup, "-i", cwd=self.home, preexec_fn=self._take_terminal
+            )
+            self.pid = process.pid
+            await process.wait()
+            if time.monotonic() - born < 1:  # a bash that cannot live must not spin
+                await asyncio.sleep(0.3)
+
+    def _pending(self) -> int:
+        """Bytes typed into the terminal that nothing has read yet."""
+        try:
+            return int(struct.unpack("i", fcntl.ioctl(0, termios.FIONREAD, b"\0\0\0\0"))[0])
+        except OSError:
+            return 0
+
+    def idle(self) -> bool:
+        """Bash sleeps in its line editor: in the foreground, terminal in raw mode, nothing left to read."""
+        try:
+            with open(f"/proc/{self.pid}/stat", encoding="utf-8", errors="replace") as file:
+                fields = file.read().rsplit(")", 1)[1].split()
+            raw = not termios.tcgetattr(0)[3] & termios.ICANON
+            return raw and fields[0] == "S" and fields[2] == fields[5] and self._pending() == 0
+        except (OSError, termios.error):
+            return False
+
+    def exit_codes(self) -> list[str]:
+        with contextlib.suppress(OSError), open(self.prompts, encoding="ascii", errors="replace") as file:
+            return file.read().split()
+        return []
+
+    def state(self) -> Answer:
+        codes = self.exit_codes()
+        last = int(codes[-1]) if codes and codes[-1].isdigit() else None
+        return {
+            "idle": self.idle(),
+            "pending": self._pending(),
+            "prompts": len(codes),
+            "exit_code": last if len(codes) > 1 else None,
+        }
+
+    async def await_prompt(self, after: int, timeout: float) -> Answer:
+        """Wait until there are more than `after` prompts and bash is idle.
+
+        Gives up at the timeout, and early when bash idles without a new prompt: it asks for the rest of a command.
+        """
+        end = time.monotonic() + timeout
+        unfinished_since: float | None = None
+        while time.monotonic() < end:
+            state = self.state()
+            if state["idle"] and state["prompts"] > after:
+                return {**state, "finished": True}
+            if not state["idle"]:
+                unfinished_since = None
+            elif unfinished_since is None:
+                unfinished_since = time.monotonic()
+            elif time.monotonic() - unfinished_since > 0.5:
+                break
+            await asyncio.sleep(0.01)
+        return {**self.state(), "finished": False}
+
+
+class Browser:
+    """Chromium as a child; the way to its DevTools and, for it, the way out to the egress proxy."""
+
+    def __init__(self, command: list[str], egress: str, profile: str) -> None:
+        self.command = command
+        self.egress = egress
+        self.profile = profile
+        self.proxy_port = 0
+        self.devtools: tuple[int, str] | None = None
+        self._forget_former_life()
+
+    async def run(self) -> None:
+        """Start the proxy bridge and the browser; returns when the browser ends."""
+        bridge = await asyncio.start_server(self._to_egress, "127.0.0.1", 0)
+        self.proxy_port = bridge.sockets[0].getsockname()[1]
+        command = [*self.command, f"--proxy-server=127.0.0.1:{self.proxy_port}", "about:blank"]
+        log = Capture(8000)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=log.sink, stderr=log.sink
+        )
+        os.close(log.sink)
+        async with bridge:
+            await process.wait()
+            with contextlib.suppress(TimeoutError):  # its helpers still write cookies; the last to end closes the log
+                await asyncio.wait_for(log.ended.wait(), 2)
+        if self.devtools is None:
+            sys.stderr.write(log.text(8000)[0])
+
+    def _forget_former_life(self) -> None:
+        os.makedirs(self.profile, exist_ok=True)
+        for name in ("DevToolsActivePort", "SingletonLock", "SingletonSocket", "SingletonCookie"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.profile, name))
+
+    async def ready(self, timeout: float) -> Answer:
+        """Wait until the browser has opened its DevTools."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end and self.devtools is None:
+            with contextlib.suppress(OSError, ValueError):
+                with open(os.path.join(self.profile, "DevToolsActivePort"), encoding="ascii") as file:
+                    port, path = file.read().split()
+                self.devtools = int(port), path
+            await asyncio.sleep(0.01)
+        return {"devtools": self.devtools[1] if self.devtools else None}
+
+    def ports(self) -> list[int]:
+        own = {self.proxy_port, self.devtools[0] if self.devtools else 0}
+        return [port for port in listening_ports() if port not in own]
+
+    async def to_devtools(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self.ready(20)
+        async with closing(writer):
+            if self.devtools:
+                await join(reader, writer, await asyncio.open_connection("127.0.0.1", self.devtools[0]))
+
+    async def _to_egress(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with closing(writer):
+            await join(reader, writer, await asyncio.open_unix_connection(self.egress))
+
+
+@contextlib.asynccontextmanager
+async def closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    try:
+        yield
+    except OSError:
+        pass
+    finally:
+        writer.close()
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(1 << 18):
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()
+
+
+async def join(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, other: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+) -> None:
+    """Carry bytes both ways until both directions have ended."""
+    async with closing(other[1]):
+        await asyncio.gather(pump(reader, other[1]), pump(other[0], writer))
+
+
+class Guest:
+    """Answers questions about the machine."""
+
+    def __init__(self, config: Question) -> None:
+        self.files = Files(config["home"], bool(config["contained"]))
+        self.shell = Shell(config["home"], config["scratch"]) if config["kind"] == "terminal" else None
+        self.browser: Browser | None = None
+        if config["kind"] == "browser":
+            self.browser = Browser(config["command"], config["egress"], config["profile"])
+        self.answers: dict[str, Callable[[Question], Awaitable[Answer]]] = {
+            "state": self.state,
+            "read_file": self.read_file,
+            "exec": lambda question: run_command(question, self.files),
+            "await_prompt": self.await_prompt,
+            "ready": self.ready,
+        }
+
+    async def state(self, question: Question) -> Answer:
+        if self.shell:
+            return {**self.shell.state(), "ports": listening_ports()}
+        return {"ports": self.browser.ports() if self.browser else []}
+
+    async def read_file(self, question: Question) -> Answer:
+        content = self.files.read(str(question["path"]), int(question["limit"]))
+        return {"content": None if content is None else base64.b64encode(content).decode()}
+
+    async def await_prompt(self, question: Question) -> Answer:
+        if self.shell is None:
+            return {"finished": False}
+        return await self.shell.await_prompt(int(question["after"]), float(question["seconds"]))
+
+    async def ready(self, question: Question) -> Answer:
+        return await self.browser.ready(float(question["seconds"])) if self.browser else {}
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with closing(writer):
+            try:
+                question = json.loads(await reader.readline())
+                answer = await self.answers[question["op"]](question)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                answer = {"error": repr(error)}
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await writer.drain()
+
+    async def run(self, descriptors: list[int]) -> None:
+        await asyncio.start_unix_server(self.answer, sock=socket.socket(fileno=descriptors[0]), limit=1 << 20)
+        if self.shell:
+            await self.shell.keep()
+        if self.browser:
+            devtools = socket.socket(fileno=descriptors[1])
+            await asyncio.start_unix_server(self.browser.to_devtools, sock=devtools)
+            await self.browser.run()
+            sys.exit(0)
+
+
+def limit_resources(limits: dict[str, int]) -> None:
+    """Lower this process's limits for good: names as in the resource module, without RLIMIT_."""
+    for name, value in limits.items():
+        number = getattr(resource, f"RLIMIT_{name}")
+        _, hard = resource.getrlimit(number)
+        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(number, (allowed, allowed))
+
+
+def main() -> None:
+    config = json.loads(sys.argv[1])
+    descriptors = [int(number) for number in sys.argv[2:]]
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    limit_resources(config.get("limits", {}))
+    asyncio.run(Guest(config).run(descriptors))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""Stays connected to a browser for as long as it lives, and knows what no visitor can know.
+
+A JavaScript dialog exists only while someone who listens is connected: without a listener Chromium answers it with
+"cancel" at once. So visitors never enable the Page domain; they ask the keeper about dialogs and answer through it.
+It also knows which tab is the newest, what is still loading, and the last address, noted down for the next start.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from machines.drivers.base import MachineGone
+from machines.drivers.cdp import Cdp, CdpError, Params
+
+QUIET = 0.05  # seconds without loading after which a page counts as settled
+LONG_REQUEST = 2.0  # seconds after which a request (a long poll, a stream) is no longer waited for
+_WAITED_FOR = frozenset({"Document", "Stylesheet", "Script", "XHR", "Fetch", "Font", "Image"})
+# Native lists of <select> do not get mouse events through DevTools; as part of the page they do.
+_IN_PAGE_LISTS = """(() => { try {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync('select:not([multiple]):not([size]), ::picker(select) { appearance: base-select }');
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+} catch (error) {} })()"""
+
+
+@dataclass
+class Page:
+    """One tab."""
+
+    target: str
+    session: str
+    url: str = ""
+    title: str = ""
+    dialog: Params | None = None
+    typed: str = ""  # what was typed into a prompt() so far
+    frames: set[str] = field(default_factory=set)  # that load
+    requests: dict[str, float] = field(default_factory=dict)  # under way, and since when
+    changed: float = field(default_factory=time.monotonic)
+
+    def is_settled(self, since: float) -> bool:
+        """Nothing has been loading for a moment that began at `since` or later."""
+        now = time.monotonic()
+        fetching = any(now - began < LONG_REQUEST for began in self.requests.values())
+        quiet = now - max(self.changed, since) >= QUIET
+        return self.dialog is not None or (quiet and not self.frames and not fetching)
+
+
+class Keeper:
+    def __init__(self, width: int, height: int, downloads: str, last_url: Path) -> None:
+        self.size = {"width": width, "height": height}
+        self.downloads = downloads
+        self.last_url = last_url
+        self.pages: dict[str, Page] = {}  # by session, oldest first
+        self.cdp: Cdp
+        self.dialog_opened = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._browser_events: dict[str, Callable[[Params], None]] = {
+            "Target.attachedToTarget": self._attached,
+            "Target.detachedFromTarget": self._detached,
+            "Target.targetInfoChanged": self._info_changed,
+            "Target.targetCrashed": self._crashed,
+        }
+        self._page_events: dict[str, Callable[[Params, Page], None]] = {
+            "Page.javascriptDialogOpening": self._dialog_opening,
+            "Page.javascriptDialogClosed": self._dialog_closed,
+            "Page.frameNavigated": self._navigated,
+            "Page.frameStartedLoading": self._frame_started,
+            "Page.frameStoppedLoading": self._frame_stopped,
+            "Page.frameDetached": self._frame_stopped,
+            "Network.requestWillBeSent": self._request_started,
+            "Network.loadingFinished": self._request_ended,
+            "Network.loadingFailed": self._request_ended,
+        }
+
+    async def watch(self, socket: Path, devtools_path: str, url: str | None) -> None:
+        """Connect, take charge of every tab there is and will be, and open the address in the first."""
+        self.cdp = await Cdp.open(socket, devtools_path, self.on_event)
+        pages = {"filter": [{"type": "page"}]}
+        await self.cdp.send("Target.setDiscoverTargets", {"discover": True, **pages})
+        downloads = {"behavior": "allow", "downloadPath": self.downloads, "eventsEnabled": False}
+        await self.cdp.send("Browser.setDownloadBehavior", downloads)
+        attach = {"autoAttach": True, "waitForDebuggerOnStart": True, "flatten": True, **pages}
+        await self.cdp.send("Target.setAutoAttach", attach)
+        if url and self.current:
+            self.current.frames.add(self.current.target)  # a page's main frame has the name of its target
+            self._spawn(self._tell(self.current, "Page.navigate", {"url": url}))
+
+    @property
+    def current(self) -> Page | None:
+        """The newest tab."""
+        return next(reversed(self.pages.values()), None)
+
+    def on_event(self, method: str, params: Params, session: str) -> None:
+        if not session and method in self._browser_events:
+            self._browser_events[method](params)
+        elif session in self.pages and method in self._page_events:
+            self._page_events[method](params, self.pages[session])
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Tabs
+
+    def _attached(self, params: Params) -> None:
+        info = params["targetInfo"]
+        page = Page(info["targetId"], params["sessionId"], info["url"], info["title"])
+        self.pages[page.session] = page
+        self._spawn(self._prepare(page))
+
+    async def _prepare(self, page: Page) -> None:
+        script = {"source": _IN_PAGE_LISTS, "runImmediately": True}
+        await asyncio.gather(
+            self._tell(page, "Page.enable"),
+            self._tell(page, "Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}),
+            self._tell(page, "Page.addScriptToEvaluateOnNewDocument", script),
+            self._tell(page, "Runtime.runIfWaitingForDebugger"),
+            self._tell(page, "Page.bringToFront"),
+            self._fit_window(page),
+        )
+
+    async def _tell(self, page: Page, method: str, params: Params | None = None) -> None:
+        """A command whose failure is no one's concern: the tab has closed meanwhile."""
+        with contextlib.suppress(CdpError, TimeoutError, MachineGone):
+            await self.cdp.send(method, params, page.session, timeout=60)
+
+    async def _fit_window(self, page: Page) -> None:
+        """The page area gets the machine's size; full Chromium would take its own frame off."""
+        with contextlib.suppress(CdpError, TimeoutError, MachineGone):
+            window = await self.cdp.send("Browser.getWindowForTarget", {"targetId": page.target})
+            await self.cdp.send("Browser.setContentsSize", {"windowId": window["windowId"], **self.size})
+
+    def _detached(self, params: Params) -> None:
+        self.pages.pop(params["sessionId"], None)
+        self._spawn(self._after_closing())
+
+    async def _after_closing(self) -> None:
+        with contextlib.suppress(CdpError, TimeoutError, MachineGone):
+            if self.current is None:
+                await self.cdp.send("Target.createTarget", {"url": "about:blank"})
+            else:
+                await self.cdp.send("Page.bringToFront", session=self.current.session)
+        self._write_url()
+
+    def _info_changed(self, params: Params) -> None:
+        info = params["targetInfo"]
+        for page in self.pages.values():
+            if page.target == info["targetId"]:
+                page.url, page.title = info["url"], info["title"]
+        self._write_url()
+
+    def _crashed(self, params: Params) -> None:
+        for page in self.pages.values():
+            if page.target == params["targetId"]:
+                page.frames.clear()
+                self._spawn(self._tell(page, "Page.reload"))
+
+    def _write_url(self) -> None:
+        page = self.current
+        if page is None or not page.url.startswith(("http://", "https://")):
+            return
+        fresh = self.last_url.with_suffix(".new")
+        with contextlib.suppress(OSError):
+            fresh.write_text(page.url, encoding="utf-8")
+            fresh.replace(self.last_url)
+
+    # Dialogs
+
+    def _dialog_opening(self, params: Params, page: Page) -> None:
+        if params["type"] == "beforeunload":  # a leave that someone asked for is not asked about again
+            self._spawn(self._tell(page, "Page.handleJavaScriptDialog", {"accept": True}))
+            return
+        page.dialog, page.typed = params, str(params.get("defaultPrompt", ""))
+        self.dialog_opened.set()
+
+    def _dialog_closed(self, params: Params, page: Page) -> None:
+        page.dialog = None
+        page.changed = time.monotonic()
+
+    # Loading
+
+    def _frame_started(self, params: Params, page: Page) -> None:
+        page.frames.add(params["frameId"])
+        page.changed = time.monotonic()
+
+    def _frame_stopped(self, params: Params, page: Page) -> None:
+        page.frames.discard(params["frameId"])
+        page.changed = time.monotonic()
+
+    def _navigated(self, params: Params, page: Page) -> None:
+        """A new document: of what the old one was fetching, no end is reported."""
+        frame = params["frame"]
+        if not frame.get("parentId"):
+            page.frames &= {frame["id"]}
+            page.requests.clear()
+
+    def _request_started(self, params: Params, page: Page) -> None:
+        if params.get("type") in _WAITED_FOR:
+            page.requests[params["requestId"]] = page.changed = time.monotonic()
+
+    def _request_ended(self, params: Params, page: Page) -> None:
+        if page.requests.pop(params["requestId"], None):
+            page.changed = time.monotonic()
+
+    # Questions
+
+    async def answer(self, question: Params) -> Params:
+        page = self.current
+        if question["op"] == "dialog":
+            await self._dialog()
+        elif question["op"] == "quit":
+            await self.cdp.send("Browser.close")
+        elif question["op"] == "settled":
+            await self._settled(float(question["seconds"]))
+        elif question["op"] == "reply" and page and page.dialog:
+            page.typed += str(question.get("text", ""))
+            if "accept" in question:
+                answer = {"accept": bool(question["accept"]), "promptText": page.typed}
+                await self._tell(page, "Page.handleJavaScriptDialog", answer)
+        return self._facts()
+
+    async def _dialog(self) -> None:
+        """Wait until a dialog is open on the newest tab."""
+        while not (self.current and self.current.dialog):
+            self.dialog_opened.clear()
+            await self.dialog_opened.wait()
+
+    async def _settled(self, seconds: float) -> None:
+        since = time.monotonic()
+        while time.monotonic() < since + seconds:
+            if self.current and self.current.is_settled(since):
+                break
+            await asyncio.sleep(0.01)
+
+    def _facts(self) -> Params:
+        page = self.current
+        if page is None:
+            return {"target": None}
+        dialog = None
+        if page.dialog:
+            dialog = {"type": page.dialog["type"], "message": page.dialog["message"], "typed": page.typed}
+        return {"target": page.target, "url": page.url, "title": page.title, "dialog": dialog}

@@ -1,0 +1,39 @@
+"""Why a machine says no."""
+
+from accounts.errors import NotFound, Refusal
+
+
+class MachineNotFound(NotFound):
+    """There is no such machine."""
+
+    code = "MACHINE_NOT_FOUND"
+
+
+class MachineBusy(Refusal):
+    """The run {run_id} drives this machine. Wait for it, cancel it, or take control."""
+
+    code, status = "MACHINE_BUSY", 409
+
+
+class MachineInTakeover(Refusal):
+    """{holder[name]} controls this machine."""
+
+    code, status = "MACHINE_IN_TAKEOVER", 409
+
+
+class MachineUnavailable(Refusal):
+    """The machine does not answer and could not be started again."""
+
+    code, status = "UPSTREAM_UNAVAILABLE", 503
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, retry_after=5)
+
+
+class MachineTimeout(Refusal):
+    """The machine did not answer in time."""
+
+    code, status = "UPSTREAM_TIMEOUT", 504
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, retry_after=5)

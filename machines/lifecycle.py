@@ -1,0 +1,287 @@
+"""Machine processes: starting, ending and watching them. The one place besides connections.py that talks to drivers.
+
+One process per machine at a time is guarded by a session-level advisory lock, which holds no transaction open while a
+driver works and is freed by PostgreSQL when its holder dies. Statuses are moved in short transactions around it.
+"""
+
+import asyncio
+import logging
+import shutil
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accounts.errors import InvalidState
+from machines.drivers.base import Driver, DriverUnavailable, Handle, MachineGone, MachineSpec
+from machines.drivers.registry import driver_for
+from machines.errors import MachineUnavailable
+from machines.models import Machine, MachineStatus
+from machines.services import driver_kind, end_if_expired, is_simulated, locked, move, queue_work
+
+log = logging.getLogger(__name__)
+START_SECONDS = 30.0  # a worker's task may last 60
+STOP_SECONDS = 15.0
+LOOK_SECONDS = 5.0
+GLANCE_SECONDS = 1.0  # the clock has other things to do
+QUIT_SECONDS = 3.0
+STARTS = 3  # failed ones in a row are an error
+STUCK_SECONDS = 60.0
+COMING_UP = frozenset({MachineStatus.CREATING, MachineStatus.STARTING})
+GOING_DOWN = frozenset({MachineStatus.STOPPING, MachineStatus.TERMINATING})
+T = TypeVar("T")
+
+
+class Occupied(Exception):
+    """Somebody else is starting or ending this machine's process right now."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What it takes to reach a machine: read once from its row, usable in any thread and event loop."""
+
+    id: str
+    status: str
+    driver: str
+    spec: MachineSpec
+    handle: Handle
+    restarts: int
+    problem: str = ""
+
+
+def facts(machine: Machine) -> Facts:
+    return Facts(
+        id=machine.id, status=machine.status, driver=driver_kind(machine), spec=machine.spec, handle=machine.handle,
+        restarts=machine.restarts, problem=machine.problem,
+    )  # fmt: skip
+
+
+def look_up(machine_id: str) -> Facts:
+    """Raises MachineUnavailable when there is no such machine."""
+    machine = Machine.objects.filter(id=machine_id).first()
+    if machine is None:
+        raise MachineUnavailable("The machine no longer exists.")
+    return facts(machine)
+
+
+@contextmanager
+def process_lock(machine_id: str, wait: float = 0.0) -> Iterator[None]:
+    """Only one at a time, over all processes and hosts. Raises Occupied after `wait` seconds."""
+    deadline = time.monotonic() + wait
+    while not _advisory("pg_try_advisory_lock", machine_id):
+        if time.monotonic() >= deadline:
+            raise Occupied
+        time.sleep(0.05)
+    try:
+        yield
+    finally:
+        _advisory("pg_advisory_unlock", machine_id)
+
+
+def _advisory(function: str, machine_id: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(hashtextextended(%s, 0))", [f"machine:{machine_id}"])
+        return bool(cursor.fetchone()[0])
+
+
+def _run(work: Coroutine[Any, Any, T], seconds: float) -> T:
+    """Drivers are asynchronous; tasks, requests and the clock are not."""
+
+    async def limited() -> T:
+        return await asyncio.wait_for(work, seconds)
+
+    return asyncio.run(limited())
+
+
+def bring_up(machine_id: str, wait: float = 0.0) -> Facts:
+    """See that the machine's process lives: start it if it does not, and let the machine run.
+
+    Must be called outside of transactions. Raises MachineUnavailable when it failed or the machine is not wanted up;
+    Occupied when somebody else is still at it after `wait` seconds.
+    """
+    with process_lock(machine_id, wait):
+        now = look_up(machine_id)
+        if now.status not in {*COMING_UP, MachineStatus.RUNNING}:
+            raise MachineUnavailable(f"The machine is {now.status}. {now.problem}".strip())
+        driver = driver_for(now.driver)
+        if now.handle and _alive(driver, now):
+            return now if now.status == MachineStatus.RUNNING else _came_up(machine_id, now.handle, started=False)
+        _begin(machine_id)
+        return _came_up(machine_id, _start(driver, now), started=True)
+
+
+def _alive(driver: Driver, now: Facts) -> bool:
+    try:
+        return _run(driver.alive(now.spec, now.handle), LOOK_SECONDS)
+    except (TimeoutError, OSError):
+        return False
+
+
+def _begin(machine_id: str) -> None:
+    with transaction.atomic():
+        machine = locked(machine_id)
+        if machine.status in {MachineStatus.CREATING, MachineStatus.RUNNING}:
+            move(machine, MachineStatus.STARTING)
+        elif machine.status != MachineStatus.STARTING:
+            raise MachineUnavailable(f"The machine is {machine.status}.")
+
+
+def _start(driver: Driver, now: Facts) -> Handle:
+    lacks = driver.missing()
+    if lacks:
+        raise _failed(now.id, " ".join(lacks), final=True)
+    try:
+        return _run(driver.start(now.spec, now.handle or None), START_SECONDS)
+    except DriverUnavailable as error:
+        raise _failed(now.id, str(error), final=True) from error
+    except TimeoutError as error:
+        raise _failed(now.id, f"The machine did not start within {START_SECONDS:.0f} seconds.") from error
+    except Exception as error:  # whatever a driver raises, the machine did not start
+        if not isinstance(error, MachineGone):
+            log.exception("Machine %s did not start", now.id)
+        raise _failed(now.id, f"The machine did not start: {error}") from error
+
+
+def _failed(machine_id: str, problem: str, *, final: bool = False) -> MachineUnavailable:
+    """Count the failed start: it is tried again, or the third time the machine is in error."""
+    with transaction.atomic():
+        machine = locked(machine_id)
+        if machine.status == MachineStatus.STARTING:
+            machine.failed_starts += 1
+            if final or machine.failed_starts >= STARTS:
+                machine.failed_starts = 0
+                move(machine, MachineStatus.ERROR, problem=problem[:1000])
+            else:
+                queue_work(machine)
+            machine.save(update_fields=["failed_starts"])
+    return MachineUnavailable(problem)
+
+
+def _came_up(machine_id: str, handle: Handle, *, started: bool) -> Facts:
+    """Keep the handle whatever happened meanwhile: who ends the machine needs it."""
+    with transaction.atomic():
+        machine = locked(machine_id)
+        machine.handle, machine.failed_starts = handle, 0
+        machine.restarts += started
+        machine.save(update_fields=["handle", "failed_starts", "restarts"])
+        if machine.status in COMING_UP:
+            move(machine, MachineStatus.RUNNING)
+        elif machine.status in GOING_DOWN:
+            queue_work(machine)
+    if machine.status != MachineStatus.RUNNING:
+        raise MachineUnavailable(f"The machine is {machine.status}.")
+    return facts(machine)
+
+
+def take_down(machine_id: str, wait: float = 0.0) -> None:
+    """End the process of a machine that is stopping, suspended or terminating; terminated only when it is surely gone.
+
+    Raises Occupied; TimeoutError and whatever the driver raises leave the status, and reconcile() tries again.
+    """
+    with process_lock(machine_id, wait):
+        now = look_up(machine_id)
+        if now.status not in {*GOING_DOWN, MachineStatus.SUSPENDED}:
+            return
+        driver = driver_for(now.driver)
+        if now.handle:
+            _run(driver.stop(now.spec, now.handle), STOP_SECONDS)
+            if _alive(driver, now):
+                log.warning("Machine %s still answers after its end was asked for", machine_id)
+                return
+        if now.status == MachineStatus.TERMINATING:
+            shutil.rmtree(now.spec.folder, ignore_errors=True)
+        _went_down(machine_id)
+
+
+def _went_down(machine_id: str) -> None:
+    after = {MachineStatus.STOPPING: MachineStatus.STOPPED, MachineStatus.TERMINATING: MachineStatus.TERMINATED}
+    with transaction.atomic():
+        machine = locked(machine_id)
+        for before, goal in after.items():
+            if machine.status == before:
+                move(machine, goal)
+                return
+
+
+def reconcile(stuck_after: float = STUCK_SECONDS) -> int:
+    """Queue the work of machines whose process died or whose last change got stuck; how many there were.
+
+    The clock calls it every few seconds. Any number of callers at once queue a machine's start once.
+    """
+    return _retry_stuck(stuck_after) + _revive_dead()
+
+
+def _revive_dead() -> int:
+    rows = [m for m in Machine.objects.filter(status=MachineStatus.RUNNING, test=False) if not is_simulated(m)]
+    dead = asyncio.run(_dead([facts(machine) for machine in rows])) if rows else []
+    return sum(_revive(machine_id) for machine_id in dead)
+
+
+async def _dead(all_facts: list[Facts]) -> list[str]:
+    async def is_dead(one: Facts) -> bool:
+        if not one.handle:
+            return True
+        try:
+            return not await asyncio.wait_for(driver_for(one.driver).alive(one.spec, one.handle), GLANCE_SECONDS)
+        except (TimeoutError, OSError):
+            return False  # slow is not dead: whoever needs it finds out
+
+    verdicts = await asyncio.gather(*(is_dead(one) for one in all_facts))
+    return [one.id for one, dead in zip(all_facts, verdicts, strict=True) if dead]
+
+
+def _revive(machine_id: str) -> bool:
+    with transaction.atomic(), suppress(InvalidState):
+        machine = locked(machine_id)
+        if machine.status != MachineStatus.RUNNING:
+            return False
+        move(machine, MachineStatus.STARTING)
+        queue_work(machine)
+        return True
+    return False
+
+
+def _retry_stuck(after: float) -> int:
+    now = timezone.now()
+    stuck = Machine.objects.filter(status__in=[*COMING_UP, *GOING_DOWN], status_at__lte=now - timedelta(seconds=after))
+    retried = 0
+    for machine in stuck:
+        with transaction.atomic():
+            if stuck.filter(id=machine.id, status=machine.status).update(status_at=now):
+                queue_work(machine)
+                retried += 1
+    return retried
+
+
+def reap() -> int:
+    """Terminate the machines whose time is up and that no run drives or reserves; how many. Called by the clock."""
+    due = Machine.objects.filter(auto_destroy_at__lte=timezone.now(), current_run_id__isnull=True)
+    due = due.exclude(status__in=[MachineStatus.TERMINATING, MachineStatus.TERMINATED])
+    return sum(end_if_expired(machine_id) for machine_id in due.values_list("id", flat=True))
+
+
+def start_all() -> int:
+    """At start-up: whatever should run and does not is started, and changes cut short by the last end go on."""
+    return reconcile(stuck_after=0)
+
+
+def stop_all_processes() -> int:
+    """End every machine process at once, within 3 s; rows stay as they are, so that start_all() brings them back."""
+    rows = Machine.objects.filter(test=False).exclude(status__in=[MachineStatus.TERMINATED, MachineStatus.STOPPED])
+    all_facts = [facts(machine) for machine in rows if machine.handle and not is_simulated(machine)]
+    if all_facts:
+        asyncio.run(_stop_all(all_facts))
+    return len(all_facts)
+
+
+async def _stop_all(all_facts: list[Facts]) -> None:
+    stops = (driver_for(one.driver).stop(one.spec, one.handle) for one in all_facts)
+    limited = [asyncio.wait_for(stop, QUIT_SECONDS) for stop in stops]
+    for one, outcome in zip(all_facts, await asyncio.gather(*limited, return_exceptions=True), strict=True):
+        if isinstance(outcome, Exception):
+            log.warning("Machine %s did not end: %r", one.id, outcome)

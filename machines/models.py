@@ -1,0 +1,145 @@
+"""A machine: a resource with a life longer than a run. Its process is reached by the driver's handle."""
+
+import functools
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.ids import new_id
+from accounts.models import Team
+from machines.drivers.base import MachineSpec
+
+
+class MachineStatus(models.TextChoices):
+    CREATING = "creating"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    SUSPENDED = "suspended"
+    TERMINATING = "terminating"
+    TERMINATED = "terminated"
+    ERROR = "error"
+
+
+# Where each status may go; machines.services.move() is the only writer.
+MACHINE_MOVES: dict[str, frozenset[str]] = {
+    "creating": frozenset({"starting", "running", "error", "terminating", "terminated"}),
+    "starting": frozenset({"running", "error", "stopping", "terminating"}),
+    "running": frozenset({"stopping", "starting", "terminating", "error", "suspended"}),
+    "stopping": frozenset({"stopped", "terminating", "error"}),
+    "stopped": frozenset({"starting", "terminating"}),
+    "suspended": frozenset({"starting", "terminating"}),
+    "terminating": frozenset({"terminated"}),
+    "terminated": frozenset(),
+    "error": frozenset({"starting", "terminating"}),
+}
+
+
+class Machine(models.Model):
+    id = models.CharField(primary_key=True, max_length=40, default=functools.partial(new_id, "mch"))
+    team = models.ForeignKey(Team, models.PROTECT, related_name="machines")
+    test = models.BooleanField()
+    display_name = models.CharField(max_length=64)
+    kind = models.CharField(max_length=16)  # browser, desktop, terminal, simulated
+    os = models.CharField(max_length=16, default="linux")
+    status = models.CharField(max_length=16, choices=MachineStatus.choices, default=MachineStatus.CREATING)
+    status_at = models.DateTimeField(default=timezone.now)  # when the status came, or its work was last queued again
+    problem = models.TextField(blank=True, default="")  # why it is in error, in one sentence
+    cpu_cores = models.PositiveSmallIntegerField(default=2)
+    memory_gb = models.PositiveSmallIntegerField(default=4)
+    screen_width = models.PositiveSmallIntegerField(default=1280)
+    screen_height = models.PositiveSmallIntegerField(default=800)
+    ttl_minutes = models.PositiveIntegerField(null=True)
+    auto_destroy_at = models.DateTimeField(null=True)
+    metadata = models.JSONField(default=dict)
+    handle = models.JSONField(default=dict)  # the driver's; never leaves the server
+    restarts = models.PositiveIntegerField(default=0)  # how often its process was started
+    failed_starts = models.PositiveSmallIntegerField(default=0)  # in a row; the third one is an error
+    current_run_id = models.CharField(max_length=40, null=True)  # the run that drives or reserves it
+    picture = models.CharField(max_length=64, blank=True, default="")  # SHA-256 of the last picture
+    picture_at = models.DateTimeField(null=True)
+    created_by = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    terminated_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = (
+            models.Index(fields=("team", "test", "created_at"), name="machines_of_a_team"),
+            models.Index(
+                fields=("auto_destroy_at",), name="machines_by_end", condition=Q(auto_destroy_at__isnull=False)
+            ),
+        )
+        constraints = (
+            models.CheckConstraint(
+                name="terminated_machine_has_a_time",
+                condition=~Q(status="terminated") | Q(terminated_at__isnull=False),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.display_name
+
+    @property
+    def lease(self) -> "TakeoverLease | None":
+        """The takeover that lives; loaded with the machine by machines.access."""
+        loaded = getattr(self, "open_takeovers", None)
+        found = self.takeovers.filter(ended_at__isnull=True) if loaded is None else loaded
+        return next((lease for lease in found if lease.lives), None)
+
+    @property
+    def spec(self) -> MachineSpec:
+        return MachineSpec(
+            id=self.id,
+            kind=self.kind,
+            folder=Path(settings.MACHINES_DIR) / self.id,
+            width=self.screen_width,
+            height=self.screen_height,
+            memory_gb=self.memory_gb,
+            cpu_cores=self.cpu_cores,
+        )
+
+
+class TakeoverLease(models.Model):
+    """Exclusive control of a machine by one person or key, from `taken_at` until it is released or lapses."""
+
+    id = models.CharField(primary_key=True, max_length=40, default=functools.partial(new_id, "tko"))
+    machine = models.ForeignKey(Machine, models.CASCADE, related_name="takeovers")
+    holder = models.JSONField()  # {type, id, name}
+    private = models.BooleanField(default=False)  # nothing of that time is stored, streamed or sent to a model
+    note = models.TextField(null=True)  # why it was taken
+    run_id = models.CharField(max_length=40, null=True)  # the run that drove the machine then
+    approval_id = models.CharField(max_length=40, null=True)  # that run's takeover request
+    opened_request = models.BooleanField(default=False)  # by taking control; else the agent had asked for hands
+    taken_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()  # moved by heartbeats
+    idle_expires_at = models.DateTimeField()  # moved by input
+    ended_at = models.DateTimeField(null=True)
+    end = models.CharField(max_length=8, null=True)  # released or lapsed
+    end_note = models.TextField(null=True)  # what the person changed, for the agent
+    resumes = models.BooleanField(default=True)  # whether giving back lets the run go on
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("machine",), name="one_open_takeover_per_machine", condition=Q(ended_at__isnull=True)
+            ),
+            models.CheckConstraint(
+                name="ended_takeover_says_how",
+                condition=Q(ended_at__isnull=True, end__isnull=True)
+                | Q(ended_at__isnull=False, end__in=("released", "lapsed")),
+            ),
+        )
+        indexes = (models.Index(fields=("run_id",), name="takeovers_of_a_run"),)
+
+    def __str__(self) -> str:
+        return self.id
+
+    @property
+    def lives(self) -> bool:
+        """False from the moment it is due to lapse, whether or not the clock came by."""
+        return self.ended_at is None and min(self.expires_at, self.idle_expires_at) > timezone.now()

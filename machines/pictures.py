@@ -1,0 +1,109 @@
+"""Pictures of screens: content-addressed PNG files on Django's default storage, `pictures/ab/cd….png`.
+
+A file is named by the SHA-256 of its bytes, so it is written once, never changed, and shared by all
+who saw the same screen.
+"""
+
+import errno
+import hashlib
+import io
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import FileSystemStorage, Storage, default_storage
+from PIL import Image, ImageChops
+
+REMEMBERED = 4096  # hashes that this process need not look up again
+
+
+class StorageFull(Exception):
+    """The disk or bucket that holds the pictures has no room left."""
+
+
+_recent: OrderedDict[str, None] = OrderedDict()
+_recent_lock = threading.Lock()
+
+
+def store(png: bytes) -> str:
+    """Keep the picture and return its SHA-256 (hex). Raises StorageFull; OSError for other failures."""
+    sha = hashlib.sha256(png).hexdigest()
+    if not _known(sha):
+        try:
+            _write(path_of(sha), png)
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise StorageFull("There is no room left to store pictures. Free some space on the disk.") from error
+            raise
+        _remember(sha)
+    return sha
+
+
+def read(sha: str) -> bytes:
+    """Raises FileNotFoundError."""
+    with default_storage.open(path_of(sha)) as file:
+        data: bytes = file.read()
+    return data
+
+
+def path_of(sha: str) -> str:
+    return f"pictures/{sha[:2]}/{sha[2:]}.png"
+
+
+def forget() -> None:
+    """Look every picture up again: something else removed or moved files."""
+    with _recent_lock:
+        _recent.clear()
+
+
+def _known(sha: str) -> bool:
+    with _recent_lock:
+        if sha in _recent:
+            _recent.move_to_end(sha)
+            return True
+    return False
+
+
+def _remember(sha: str) -> None:
+    with _recent_lock:
+        _recent[sha] = None
+        while len(_recent) > REMEMBERED:
+            _recent.popitem(last=False)
+
+
+def _write(path: str, png: bytes) -> None:
+    storage: Storage = default_storage
+    if storage.exists(path) and storage.size(path) == len(png):  # a crash may have left an empty file
+        return
+    local = getattr(storage, "_wrapped", storage)
+    if isinstance(local, FileSystemStorage):
+        _write_file(Path(local.path(path)), png)
+    else:
+        storage.save(path, ContentFile(png))
+
+
+def _write_file(path: Path, png: bytes) -> None:
+    """Beside its final place, then one rename: nobody ever reads half a picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=".", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(png)
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def changed_share(before: bytes, after: bytes) -> float:
+    """The share (0-1) of 64x36 grey cells that differ by more than 16 of 255 (contract/approvals.md section 10)."""
+    one, two = (
+        Image.open(io.BytesIO(png)).convert("L").resize((64, 36), Image.Resampling.BOX) for png in (before, after)
+    )
+    differences = ImageChops.difference(one, two).tobytes()
+    return sum(value > 16 for value in differences) / len(differences)

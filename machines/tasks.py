@@ -1,0 +1,22 @@
+"""Work on machines that workers do. Each task reads the state and does nothing when its turn has passed."""
+
+from contextlib import suppress
+
+from machines import lifecycle
+from machines.errors import MachineUnavailable
+
+WAIT_SECONDS = 5.0  # for somebody else who is at the same machine; after that the clock tries again
+
+
+def start(machine_id: str) -> None:
+    with suppress(MachineUnavailable, lifecycle.Occupied):  # the machine's row says why
+        lifecycle.bring_up(machine_id, WAIT_SECONDS)
+
+
+def stop(machine_id: str) -> None:
+    with suppress(MachineUnavailable, lifecycle.Occupied):
+        lifecycle.take_down(machine_id, WAIT_SECONDS)
+
+
+def terminate(machine_id: str) -> None:
+    stop(machine_id)

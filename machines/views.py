@@ -1,0 +1,112 @@
+"""Machines: what they are, what they do now, what they cost."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.access import get_team
+from accounts.errors import Refusal
+from accounts.pages import PageRequest, problems, show, signed_in
+from machines import pictures, services
+from machines.access import get_machine, machines_of
+from machines.drivers.registry import driver_for
+from machines.forms import MachineForm
+from machines.models import Machine
+from machines.schemas import cents_per_hour
+
+GOING = frozenset({"creating", "starting", "stopping", "terminating"})
+
+
+@require_GET
+@signed_in("machines:read")
+def machines(request: PageRequest) -> HttpResponse:
+    everything = request.GET.get("all") == "1"
+    rows = machines_of(request.actor).order_by("created_at", "id")
+    shown = list(rows if everything else rows.exclude(status="terminated"))
+    lacks = {kind: driver_for(kind).missing() for kind in {services.driver_kind(m) for m in shown}}
+    default = get_team(request.actor).default_machine_id
+    context = {
+        "section": "machines", "machines": [_card(m, lacks, default) for m in shown], "everything": everything,
+        "ended": rows.filter(status="terminated").count(), "may_write": request.actor.may("machines:write"),
+        "rate": sum(cents_per_hour(m) for m in shown), "live_title": "Machines",
+    }  # fmt: skip
+    return show(request, "machines/list.html", context)
+
+
+def _card(machine: Machine, lacks: dict[str, list[str]], default: str | None) -> dict[str, Any]:
+    may_start = machine.status in services.STARTABLE
+    return {
+        "machine": machine, "rate": cents_per_hour(machine), "lacks": lacks[services.driver_kind(machine)],
+        "is_default": machine.id == default, "may_start": may_start, "going": machine.status in GOING,
+        "may_stop": machine.status == "running" and not machine.current_run_id,
+        "may_end": machine.status not in services.ENDED,
+    }  # fmt: skip
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in("machines:write")
+def new_machine(request: PageRequest) -> HttpResponseBase:
+    sent = request.POST if request.method == "POST" else None
+    form = MachineForm(sent, initial={"kind": request.GET.get("kind", "terminal")})
+    if form.is_valid():
+        try:
+            made = services.create_machine(request.actor, form.wanted())
+        except Refusal as refusal:
+            form.refuse(problems(refusal))
+        else:
+            messages.success(request, f"{made.display_name} is being made.")
+            return redirect("machines")
+    context = {
+        "section": "machines",
+        "form": form,
+        "lacks": {k: driver_for(k).missing() for k in ("terminal", "browser")},
+    }
+    return render(request, "machines/new.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+@signed_in("machines:write")
+def start(request: PageRequest, machine_id: str) -> HttpResponse:
+    return _do(request, machine_id, services.start, "starts")
+
+
+@require_POST
+@signed_in("machines:write")
+def stop(request: PageRequest, machine_id: str) -> HttpResponse:
+    return _do(request, machine_id, services.stop, "stops; its files stay")
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in("machines:write")
+def terminate(request: PageRequest, machine_id: str) -> HttpResponseBase:
+    if request.method == "POST":
+        return _do(request, machine_id, services.terminate, "ends, and its files with it")
+    context = {"section": "machines", "machine": get_machine(request.actor, machine_id)}
+    return render(request, "machines/terminate.html", context)
+
+
+def _do(request: PageRequest, machine_id: str, change: Any, words: str) -> HttpResponse:
+    machine = get_machine(request.actor, machine_id)
+    try:
+        change(request.actor, machine.id)
+        messages.success(request, f"{machine.display_name} {words}.")
+    except Refusal as refusal:
+        messages.error(request, refusal.message)
+    return redirect("machines")
+
+
+@require_GET
+@signed_in("machines:read")
+def picture(request: PageRequest, machine_id: str) -> HttpResponse:
+    """The last picture of the machine; its address on pages carries the hash, so a new one is fetched."""
+    machine = get_machine(request.actor, machine_id)
+    try:
+        png = pictures.read(machine.picture) if machine.picture else None
+    except FileNotFoundError:
+        png = None
+    if png is None:
+        raise Http404
+    return HttpResponse(png, content_type="image/png", headers={"Cache-Control": "private, no-store"})

@@ -1,0 +1,1 @@
+"""Machines at their doors, their rows, and their processes."""
