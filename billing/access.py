@@ -1,0 +1,148 @@
+"""Reading the ledger: balances are sums over its rows."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.utils import timezone
+
+from accounts.actor import Actor
+from accounts.models import Team
+from billing.models import Transaction, Wallet
+
+TEST_BALANCE = 10_000
+
+
+def available(team_id: str) -> int:
+    """Cents the team may still spend."""
+    return Wallet.objects.filter(team_id=team_id).values_list("available_cents", flat=True).first() or 0
+
+
+def _sum(rows: QuerySet[Transaction]) -> int:
+    return rows.aggregate(total=Sum("amount_cents"))["total"] or 0
+
+
+def _of(team_id: str, **only: str) -> QuerySet[Transaction]:
+    return Transaction.objects.filter(team_id=team_id, **only)
+
+
+def open_holds(**only: str) -> QuerySet[Transaction]:
+    """Holds that were neither captured nor released yet."""
+    ended = Transaction.objects.filter(hold_id=OuterRef("id"))
+    return Transaction.objects.filter(~Exists(ended), type="hold", **only)
+
+
+def held(team_id: str, **only: str) -> int:
+    return _sum(open_holds(team_id=team_id, **only))
+
+
+def month_start(now: datetime) -> datetime:
+    return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+# Cents that steps cost this month, and cents still held. One statement: a capture that commits between two
+# would be counted in neither.
+_SPENT_AND_HELD = """
+SELECT coalesce(sum(amount_cents) FILTER (WHERE type = 'capture' AND created_at >= %(since)s), 0)::bigint,
+       coalesce(sum(amount_cents) FILTER (WHERE type = 'hold' AND NOT EXISTS (
+         SELECT 1 FROM billing_transaction e WHERE e.hold_id = t.id)), 0)::bigint
+FROM billing_transaction t WHERE team_id = %(team)s AND (%(key)s::text IS NULL OR key_id = %(key)s) AND type IN ('capture', 'hold')
+"""
+# The proof: what the accounts hold by their entries, what the wallet says, and what holds without an end add up to.
+_PROOF = """
+WITH t AS (SELECT * FROM billing_transaction WHERE team_id = %(team)s),
+a AS (SELECT account, sum(cents) AS cents FROM (
+  SELECT target AS account, amount_cents AS cents FROM t UNION ALL SELECT source, -amount_cents FROM t) e GROUP BY account)
+SELECT coalesce((SELECT available_cents FROM billing_wallet WHERE team_id = %(team)s), 0)::bigint,
+       coalesce((SELECT sum(amount_cents) FROM t WHERE type = 'hold' AND NOT EXISTS (
+         SELECT 1 FROM billing_transaction e WHERE e.hold_id = t.id)), 0)::bigint,
+       coalesce((SELECT cents FROM a WHERE account = 'wallet'), 0)::bigint,
+       coalesce((SELECT cents FROM a WHERE account = 'held'), 0)::bigint,
+       coalesce((SELECT sum(cents) FROM a), 0)::bigint
+"""
+
+
+def spent_and_held(team_id: str, key_id: str | None = None) -> tuple[int, int]:
+    """What steps cost this UTC month, and what is held for steps under way; of the team or of one key."""
+    values = {"team": team_id, "key": key_id, "since": month_start(timezone.now())}
+    with connection.cursor() as cursor:
+        cursor.execute(_SPENT_AND_HELD, values)
+        spent, pending = cursor.fetchone()
+    return spent, pending
+
+
+def account_balances(team_id: str) -> dict[str, int]:
+    """What each account holds by its entries: everything that came in less everything that went out."""
+    names = ("wallet", "held", "usage", "funding", "adjustment")
+    sums = {n: (Sum("amount_cents", filter=Q(target=n)), Sum("amount_cents", filter=Q(source=n))) for n in names}
+    row = _of(team_id).aggregate(
+        **{f"{n}_{k}": pair[i] for n, pair in sums.items() for i, k in enumerate(("in", "out"))}
+    )
+    return {n: (row[f"{n}_in"] or 0) - (row[f"{n}_out"] or 0) for n in names}
+
+
+def balance(actor: Actor) -> dict[str, Any]:
+    """Balance, held and available cents with the proof that the ledger adds up (contract/billing.md section 3)."""
+    if actor.test:
+        return {
+            "balance_cents": TEST_BALANCE,
+            "held_cents": 0,
+            "available_cents": TEST_BALANCE,
+            "ledger_ok": True,
+            "budgets": [],
+        }
+    with connection.cursor() as cursor:
+        cursor.execute(_PROOF, {"team": actor.team_id})
+        free, pending, in_wallet, in_held, total = cursor.fetchone()
+    adds_up = total == 0 and in_wallet == free and in_held == pending
+    return {
+        "balance_cents": free + pending, "held_cents": pending, "available_cents": free,
+        "ledger_ok": adds_up, "budgets": budgets(actor),
+    }  # fmt: skip
+
+
+def budgets(actor: Actor) -> list[dict[str, Any]]:
+    team = Team.objects.get(id=actor.team_id)
+    found: list[tuple[str, str, int, dict[str, str]]] = []
+    if team.budget_cents_month:
+        found.append(("team", team.id, team.budget_cents_month, {}))
+    keys = team.api_keys.filter(test=False, budget_cents_month__gt=0, revoked_at__isnull=True)
+    found += [("key", key.id, key.budget_cents_month, {"key_id": key.id}) for key in keys]
+    period = timezone.now().strftime("%Y-%m")
+    used = [(scope, ref, limit, *spent_and_held(team.id, **only)) for scope, ref, limit, only in found]
+    return [
+        {"scope": scope, "id": ref, "limit_cents": limit, "spent_cents": spent, "held_cents": pending, "period": period}
+        for scope, ref, limit, spent, pending in used
+    ]
+
+
+def transactions_of(actor: Actor) -> QuerySet[Transaction]:
+    """The team's ledger; empty in the test world, which bills nothing."""
+    return _of(actor.team_id) if not actor.test else Transaction.objects.none()
+
+
+def charges_of_run(run_id: str) -> QuerySet[Transaction]:
+    return Transaction.objects.filter(run_id=run_id, type="capture").order_by("step_index")
+
+
+def usage(actor: Actor, period: str) -> dict[str, Any]:
+    """What the team used in the UTC month `period` (YYYY-MM)."""
+    year, month = int(period[:4]), int(period[5:])
+    start = datetime(year, month, 1, tzinfo=UTC)
+    end = (
+        datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
+        if (year, month) != (9999, 12)
+        else datetime.max.replace(tzinfo=UTC)
+    )
+    rows = transactions_of(actor).filter(target="usage", created_at__gte=start, created_at__lt=end)
+    steps = rows.filter(type="capture").aggregate(requests=Count("id"), credits=Sum("amount_cents"))
+    breakdown = (
+        {"agent_step": {"requests": steps["requests"], "credits": steps["credits"] or 0}} if steps["requests"] else {}
+    )
+    total = _sum(rows)
+    cents = TEST_BALANCE if actor.test else available(actor.team_id) + held(actor.team_id)
+    return {
+        "period": period, "total_requests": steps["requests"], "total_credits": total, "total_cost_cents": total,
+        "breakdown": breakdown, "balance": cents, "wallet_balance_cents": cents, "wallet_balance_usd": f"{cents / 100:.2f}",
+    }  # fmt: skip

@@ -1,0 +1,19 @@
+"""Why money stops something."""
+
+from typing import Any
+
+
+class WalletEmpty(Exception):
+    """The wallet cannot cover the next step."""
+
+
+class BudgetReached(Exception):
+    """A budget has no room for the next step: `scope` is run, workflow, key or team."""
+
+    def __init__(self, scope: str, limit: int, used: int) -> None:
+        super().__init__(f"The {scope} budget of {limit} cents has no room: {used} cents are spent or held.")
+        self.scope, self.limit, self.used = scope, limit, used
+
+    @property
+    def details(self) -> dict[str, Any]:
+        return {"guard": "budget_cents", "scope": self.scope, "limit": self.limit, "used": self.used}

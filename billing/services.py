@@ -1,0 +1,162 @@
+"""The wallet: gates before a run, holds before a step, captures and releases after it.
+
+Holds and releases change what is available and so lock the wallet's row; a capture moves held money to usage and needs no lock.
+Test keys bill nothing: callers ask `billed()` first.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from psycopg.types.json import Jsonb
+
+from accounts.actor import Actor
+from accounts.errors import BudgetExceeded, InsufficientCredits, Invalid
+from accounts.ids import new_id
+from accounts.models import ApiKey, Team
+from accounts.services import audit
+from accounts.statements import prepared
+from billing import access
+from billing.errors import BudgetReached, WalletEmpty
+from billing.models import Transaction, Wallet
+
+MACHINE_GATE_CENTS = 20
+NOTHING: Mapping[str, int] = MappingProxyType({})
+
+# The quick way of a hold: one statement, when neither the team nor the key has a budget to look at.
+_TAKE = """
+WITH b AS (SELECT 1 FROM accounts_team WHERE id = %(team)s::text AND budget_cents_month > 0
+           UNION ALL SELECT 1 FROM accounts_apikey WHERE id = %(key)s::text AND budget_cents_month > 0),
+w AS (UPDATE billing_wallet SET available_cents = available_cents - %(cents)s::int
+      WHERE team_id = %(team)s::text AND available_cents >= %(cents)s::int AND (%(checked)s::bool OR NOT EXISTS (SELECT 1 FROM b))
+      RETURNING available_cents)
+INSERT INTO billing_transaction (id, team_id, type, source, target, amount_cents, available_after_cents, run_id, step_index,
+                                 machine_id, key_id, description, created_by, created_at)
+SELECT %(id)s::text, %(team)s::text, 'hold', 'wallet', 'held', %(cents)s::int, w.available_cents, %(run)s::text, %(step)s::int,
+       NULL, %(key)s::text, %(description)s::text, %(by)s::jsonb, clock_timestamp() FROM w RETURNING id
+"""
+_CAPTURE = """
+INSERT INTO billing_transaction (id, team_id, type, source, target, amount_cents, available_after_cents, run_id, step_index,
+                                 machine_id, key_id, hold_id, description, created_by, created_at)
+SELECT %(id)s::text, h.team_id, 'capture', 'held', 'usage', h.amount_cents,
+       (SELECT available_cents FROM billing_wallet WHERE team_id = h.team_id), h.run_id, h.step_index,
+       NULL, h.key_id, h.id, h.description, h.created_by, clock_timestamp()
+FROM billing_transaction h WHERE h.id = %(hold)s::text RETURNING id
+"""
+
+
+def step_price(engine: str) -> int:
+    """Cents of one agent step of this engine (cua_version)."""
+    return settings.PRICE_STEP_CENTS[engine]
+
+
+def run_gate(actor: Actor, price: int) -> None:
+    """May a live run start at all? Raises InsufficientCredits or BudgetExceeded; test keys always may."""
+    if actor.test:
+        return
+    try:
+        _check_budgets(actor.team_id, actor.id if actor.kind == "api_key" else None, price)
+    except BudgetReached as reached:
+        raise BudgetExceeded(scope=reached.scope, limit_cents=reached.limit, spent_cents=reached.used) from reached
+    available = access.available(actor.team_id)
+    if available < price:
+        raise InsufficientCredits(required=price, balance=available)
+
+
+def machine_gate(actor: Actor) -> None:
+    """Live machines need 20 cents at hand (a gate, not a fee). Raises InsufficientCredits."""
+    if actor.test:
+        return
+    available = access.available(actor.team_id)
+    if available < MACHINE_GATE_CENTS:
+        raise InsufficientCredits(required=MACHINE_GATE_CENTS, balance=available)
+
+
+def _check_budgets(team_id: str, key_id: str | None, price: int, lifted: Mapping[str, int] = NOTHING) -> None:
+    """`lifted`: cents that people added to a limit for this run alone, by scope. Raises BudgetReached."""
+    limits: list[tuple[str, int, dict[str, str]]] = []
+    key = ApiKey.objects.filter(id=key_id).only("budget_cents_month").first() if key_id else None
+    if key is not None and key.budget_cents_month:
+        limits.append(("key", key.budget_cents_month, {"key_id": key.id}))
+    team_budget = Team.objects.values_list("budget_cents_month", flat=True).get(id=team_id)
+    if team_budget:
+        limits.append(("team", team_budget, {}))
+    for scope, limit, only in limits:
+        used = sum(access.spent_and_held(team_id, **only))
+        if used + price > limit + lifted.get(scope, 0):
+            raise BudgetReached(scope, limit + lifted.get(scope, 0), used)
+
+
+def hold(
+    *, team_id: str, run_id: str, step_index: int, cents: int, key_id: str | None, created_by: dict[str, Any],
+    lifted: Mapping[str, int] = NOTHING,
+) -> str:  # fmt: skip
+    """Hold the price of one step and return the hold's id; the caller's transaction commits it.
+
+    Raises WalletEmpty or BudgetReached. Never lets the wallet fall below zero, however many runs work at once.
+    """
+    values = {
+        "id": new_id("led"), "team": team_id, "cents": cents, "run": run_id, "step": step_index, "key": key_id,
+        "description": f"Step {step_index}", "by": Jsonb(created_by), "checked": False,
+    }  # fmt: skip
+    if prepared(_TAKE, values) is not None:
+        return str(values["id"])
+    Wallet.objects.select_for_update().filter(team_id=team_id).first()
+    _check_budgets(team_id, key_id, cents, lifted)
+    if prepared(_TAKE, values | {"checked": True}) is None:
+        raise WalletEmpty
+    return str(values["id"])
+
+
+def capture(hold_id: str) -> None:
+    """The step completed: what was held is earned. The unique keys make a second capture of a step impossible."""
+    if prepared(_CAPTURE, {"id": new_id("led"), "hold": hold_id}) is None:
+        raise IntegrityError(f"There is no hold {hold_id}.")
+
+
+def release_holds(run_id: str) -> int:
+    """Give back whatever the run still holds: the step failed, was cancelled, or its worker died. Returns the cents."""
+    with transaction.atomic():
+        open_holds = access.open_holds(run_id=run_id)
+        released = 0
+        for row in open_holds:
+            released += _release(row)
+        return released
+
+
+def _release(row: Transaction) -> int:
+    wallet = Wallet.objects.select_for_update().get(team_id=row.team_id)
+    if Transaction.objects.filter(hold_id=row.id).exists():
+        return 0
+    wallet.available_cents += row.amount_cents
+    wallet.save(update_fields=["available_cents"])
+    Transaction.objects.create(
+        team_id=row.team_id, type="release", source="held", target="wallet", amount_cents=row.amount_cents,
+        available_after_cents=wallet.available_cents, run_id=row.run_id, step_index=row.step_index, key_id=row.key_id,
+        hold_id=row.id, description=f"{row.description} did not complete", created_by=row.created_by,
+    )  # fmt: skip
+    return row.amount_cents
+
+
+def topup(actor: Actor, cents: int, reference: str, *, kind: str = "topup", description: str = "") -> Transaction:
+    """Add money, exactly once per reference: a second call with it returns the first transaction. Raises Invalid."""
+    if not 1 <= cents <= 100_000_000:
+        raise Invalid((("body", "cents"), "Must be between 1 and 100000000 cents.", "value_error"))
+    with transaction.atomic():
+        Wallet.objects.get_or_create(team_id=actor.team_id)
+        wallet = Wallet.objects.select_for_update().get(team_id=actor.team_id)
+        before = Transaction.objects.filter(team_id=actor.team_id, reference=reference).first()
+        if before is not None:
+            return before
+        wallet.available_cents += cents
+        wallet.save(update_fields=["available_cents"])
+        row = Transaction.objects.create(
+            team_id=actor.team_id, type=kind, source="funding", target="wallet", amount_cents=cents,
+            available_after_cents=wallet.available_cents, reference=reference, created_by=actor.ref(),
+            description=description or "Top-up", created_at=timezone.now(),
+        )  # fmt: skip
+        audit(actor, f"wallet.{kind}", row.id, cents=cents, reference=reference)
+        return row
