@@ -1,0 +1,56 @@
+"""Reading approval requests, the actor first."""
+
+from typing import Any
+
+from django.db.models import Count, DateTimeField, Min, QuerySet, Value
+from django.db.models.functions import Coalesce
+
+from accounts.actor import Actor
+from accounts.times import rfc3339
+from approvals.errors import ApprovalNotFound
+from approvals.models import NEVER, Approval, Decision
+
+# What is due first: requests that never expire come last, then the higher priority, then age.
+DUE = ("due_at", "-priority", "created_at", "id")
+
+
+def approvals_of(actor: Actor) -> QuerySet[Approval]:
+    return Approval.objects.filter(team_id=actor.team_id, test=actor.test)
+
+
+def by_due(rows: QuerySet[Approval]) -> QuerySet[Approval]:
+    """The rows with `due_at`, to be ordered by DUE."""
+    return rows.annotate(due_at=Coalesce("expires_at", Value(NEVER), output_field=DateTimeField()))
+
+
+def get_approval(actor: Actor, approval_id: str) -> Approval:
+    """Raises ApprovalNotFound, also for another team's or world's."""
+    row = approvals_of(actor).filter(id=approval_id).first()
+    if row is None:
+        raise ApprovalNotFound
+    return row
+
+
+def pending_of_root(root_run_id: str) -> QuerySet[Approval]:
+    return Approval.objects.filter(root_run_id=root_run_id, status="pending").order_by("created_at", "id")
+
+
+def decision_of(approval: Approval) -> Decision | None:
+    """The decision that counts, if there is one."""
+    return Decision.objects.filter(approval_id=approval.id, counts=True).first()
+
+
+def lifted_cents(run_id: str) -> dict[str, int]:
+    """By how much people lifted budgets for this run, by scope; that of the run itself stands in its budget_cents."""
+    lifted: dict[str, int] = {}
+    rows = Decision.objects.filter(approval__run_id=run_id, approval__kind="budget", verdict="approve", counts=True)
+    for scope, values in rows.values_list("approval__budget__scope", "values"):
+        lifted[scope] = lifted.get(scope, 0) + (values or {}).get("add_cents", 0)
+    return {scope: cents for scope, cents in lifted.items() if scope != "run"}
+
+
+def summary(rows: QuerySet[Approval]) -> dict[str, Any]:
+    """{pending, blocked_runs, oldest_created_at} over the whole filter."""
+    pending = rows.filter(status="pending").order_by()
+    found = pending.aggregate(n=Count("id"), runs=Count("root_run_id", distinct=True), oldest=Min("created_at"))
+    return {"pending": found["n"], "blocked_runs": found["runs"], "oldest_created_at": rfc3339(found["oldest"])}

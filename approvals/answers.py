@@ -1,0 +1,175 @@
+"""What people send with a decision, checked against what was asked. Pure: rows in, values out, Invalid raised.
+
+Answers are kept as {question id: {"value", "custom"}}, for multi_select as a list of these.
+"""
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jsonschema
+from jsonschema.exceptions import ValidationError, best_match
+
+from accounts.errors import Invalid
+from approvals.errors import AnswerRequired
+
+REDACTED = "[redacted]"
+Question = Mapping[str, Any]
+_RECOMMENDED = re.compile(r"\s*\(recommended\)\s*$", re.IGNORECASE)
+
+
+def tidy_questions(questions: Sequence[Question]) -> list[dict[str, Any]]:
+    """Questions with every field present; a suffix "(Recommended)" of a label becomes the flag."""
+    return [
+        {
+            "id": str(q["id"]), "header": q.get("header") or "", "question": q["question"],
+            "multi_select": bool(q.get("multi_select")), "allow_custom": q.get("allow_custom", True) is not False,
+            "secret": bool(q.get("secret")), "options": [_option(o) for o in q.get("options") or []],
+        }
+        for q in questions
+    ]  # fmt: skip
+
+
+def _option(option: Mapping[str, Any] | str) -> dict[str, Any]:
+    given = {"label": option} if isinstance(option, str) else dict(option)
+    label = _RECOMMENDED.sub("", given["label"])
+    recommended = bool(given.get("recommended")) or label != given["label"]
+    return {"label": label, "description": given.get("description") or "", "recommended": recommended}
+
+
+def _find(questions: Sequence[Question], key: str) -> list[Question]:
+    """The questions a key names: by id, else exact text, else header."""
+    for field in ("id", "question", "header"):
+        found = [q for q in questions if q[field] == key]
+        if found:
+            return found
+    return []
+
+
+def read_answers(
+    questions: Sequence[Question], given: Mapping[str, Any], at: tuple[str | int, ...], *, lenient: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(answers by question id, context): every question answered. `lenient` keeps unknown keys as context.
+
+    Raises Invalid (at `at` + key) or AnswerRequired naming the unanswered.
+    """
+    if lenient and set(given) == {"answer"} and len(questions) == 1:
+        given = {questions[0]["id"]: given["answer"]}
+    answers: dict[str, Any] = {}
+    context: dict[str, Any] = {}
+    wrong: list[tuple[tuple[str | int, ...], str, str]] = []
+    for key, value in given.items():
+        found = _find(questions, key)
+        if not found and lenient:
+            context[key] = value
+        elif not found:
+            wrong.append(((*at, key), "There is no such question.", "value_error"))
+        elif len(found) > 1:
+            wrong.append(((*at, key), "Fits two questions; use the question's id.", "value_error"))
+        elif found[0]["id"] in answers:
+            wrong.append(((*at, key), "This question was answered twice.", "value_error"))
+        else:
+            chosen = _choose(found[0], value)
+            if isinstance(chosen, str):
+                wrong.append(((*at, key), chosen, "value_error"))
+            else:
+                answers[found[0]["id"]] = chosen if found[0]["multi_select"] else chosen[0]
+    if wrong:
+        raise Invalid(*wrong)
+    missing = [q["id"] for q in questions if q["id"] not in answers]
+    if missing:
+        raise AnswerRequired(missing=missing)
+    return answers, context
+
+
+def _choose(question: Question, value: Any) -> list[dict[str, Any]] | str:
+    """The chosen values, each {"value", "custom"}; a sentence when the value does not fit."""
+    labels = [o["label"] for o in question["options"]]
+    if question["multi_select"]:
+        parts = (
+            [p.strip() for p in value.split(",") if p.strip()]
+            if isinstance(value, str) and value not in labels
+            else value
+        )
+        values = [parts] if isinstance(parts, str) else parts
+    else:
+        values = [value]
+    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+        return "Must be text, or a list of texts where several may be chosen."
+    if not values or not all(v.strip() for v in values):
+        return "Must not be empty."
+    if any(len(v) > 4000 for v in values):
+        return "Must have at most 4000 characters."
+    custom = [v for v in values if v not in labels]
+    if custom and labels and not question["allow_custom"]:
+        return f"Must be one of {', '.join(labels)}."
+    return [{"value": v, "custom": v not in labels} for v in dict.fromkeys(values)]
+
+
+def recommended(questions: Sequence[Question]) -> dict[str, Any] | None:
+    """The recommended option of every question as answers to read; None when a question has none."""
+    answers: dict[str, Any] = {}
+    for question in questions:
+        labels = [o["label"] for o in question["options"] if o["recommended"]]
+        if not labels:
+            return None
+        answers[question["id"]] = labels if question["multi_select"] else labels[0]
+    return answers
+
+
+def read_values(
+    schema: Mapping[str, Any] | None, given: Mapping[str, Any], at: tuple[str | int, ...]
+) -> dict[str, Any]:
+    """The values with the schema's defaults applied. Raises Invalid with a loc into the body."""
+    values = copy.deepcopy(dict(given))
+    if schema is None:
+        return values
+    for name, field in (schema.get("properties") or {}).items():
+        if isinstance(field, dict) and "default" in field:
+            values.setdefault(name, copy.deepcopy(field["default"]))
+    wrong = []
+    for error in jsonschema.Draft202012Validator(dict(schema)).iter_errors(values):
+        cause = best_match([error]) or error
+        where: tuple[str | int, ...] = tuple(cause.absolute_path)
+        if cause.validator == "required":
+            absent = [n for n in cause.validator_value if n not in cause.instance]
+            wrong += [((*at, *where, n), "Field required.", "missing") for n in absent]
+        else:
+            kind = "type_error" if cause.validator == "type" else "value_error"
+            wrong.append(((*at, *where), _words(schema, cause), kind))
+    if wrong:
+        raise Invalid(*dict.fromkeys(wrong))
+    return values
+
+
+def _words(schema: Mapping[str, Any], error: ValidationError) -> str:
+    """What is wrong. The library's sentence repeats the value, which a form that asks for a secret must not."""
+    return f"Does not fit: {error.validator}." if _asks_secret(schema) else error.message[:500]
+
+
+def _asks_secret(schema: Any) -> bool:
+    if isinstance(schema, Mapping):
+        return schema.get("format") == "password" or any(map(_asks_secret, schema.values()))
+    return isinstance(schema, list) and any(map(_asks_secret, schema))
+
+
+def redact_answers(questions: Sequence[Question], answers: Mapping[str, Any]) -> dict[str, Any]:
+    secret = {q["id"] for q in questions if q["secret"]}
+    return {k: (REDACTED if k in secret else v) for k, v in answers.items()}
+
+
+def redact_values(schema: Mapping[str, Any] | None, values: Any) -> Any:
+    """Values whose property has format password read "[redacted]", at any depth of objects and lists."""
+    if not schema:
+        return values
+    if schema.get("format") == "password":
+        return REDACTED
+    if isinstance(values, dict):
+        fields = schema.get("properties") or {}
+        return {k: redact_values(fields.get(k), v) for k, v in values.items()}
+    if isinstance(values, list):
+        return [
+            redact_values(schema.get("items") if isinstance(schema.get("items"), dict) else None, v) for v in values
+        ]
+    return values

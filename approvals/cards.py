@@ -1,0 +1,151 @@
+"""The approval card: everything a person needs to see of one request, and what of it they may do."""
+
+from datetime import datetime
+from typing import Any
+
+from django.http import QueryDict
+from django.utils import timezone
+
+from accounts.actor import Actor
+from accounts.errors import Refusal
+from accounts.templatetags.show import plain
+from approvals.access import approvals_of, decision_of
+from approvals.eligibility import require_decider, require_unclaimed
+from approvals.forms import PRESETS, VERDICT_OF, problems_by_field, read_answers, read_values, value_fields
+from approvals.models import Approval, Decision
+from approvals.services import Answer
+
+APPROVE_WORDS = {
+    "approval": "Approve", "tool": "Approve", "plan": "Approve the plan", "question": "Send the answer",
+    "input": "Send", "takeover": "Hand control back", "budget": "Allow more money",
+}  # fmt: skip
+REJECT_WORDS = {"question": "Decline to answer", "input": "Decline", "takeover": "Decline"}
+REJECT_EFFECTS = {
+    "fail_run": "The run then ends as failed.", "skip_action": "The action is skipped and the agent goes on.",
+    "continue": "The agent goes on without an answer.", "revise": "The agent then proposes another plan.",
+    "fail_step": "The step of the workflow then fails.",
+}  # fmt: skip
+REMEMBER: dict[str, bool | str] = {"run": "run", "always": True}
+LOST_WORDS = {"approve": "approval", "reject": "rejection", "revise": "revision"}
+TIMEOUT_EFFECTS = {
+    "cancel": "the run was cancelled", "fail": "the run failed", "reject": "it counts as rejected",
+    "default_answer": "the default answer was taken",
+}  # fmt: skip
+
+
+def card(
+    actor: Actor, approval: Approval, back: str, refusal: Refusal | None = None, sent: QueryDict | None = None
+) -> dict[str, Any]:
+    """The card's template context. `refusal` and `sent`: the form comes back with what was wrong and what was typed."""
+    decision = decision_of(approval)
+    lost = _lost(actor, approval, decision)
+    now = timezone.now()
+    is_open = approval.status == "pending" and not (approval.expires_at and approval.expires_at <= now)
+    return {
+        "approval": approval, "decision": decision, "is_open": is_open, "back": back, "actor": actor,
+        "verdict": VERDICT_OF.get(approval.kind, "approve"), "approve_word": APPROVE_WORDS[approval.kind],
+        "reject_word": REJECT_WORDS.get(approval.kind, "Reject"),
+        "reject_effect": REJECT_EFFECTS.get(approval.on_reject, ""),
+        "timeout_effect": TIMEOUT_EFFECTS.get(approval.on_timeout, ""), "presets": PRESETS,
+        "no_approve": _refusal(actor, approval, "approve") if is_open else "",
+        "no_reject": _refusal(actor, approval, "reject") if is_open else "",
+        "picture": picture(approval), "repeats": _repeats(approval),
+        "similar": _similar(actor, approval), "lost": LOST_WORDS.get(lost.verdict, "answer") if lost else "",
+        "may_undo": _may_undo(actor, approval, decision, now),
+        "problems": problems_by_field(refusal) if refusal else {}, "sent": sent,
+        **_form(approval, refusal, sent),
+    }  # fmt: skip
+
+
+def _refusal(actor: Actor, approval: Approval, verdict: str) -> str:
+    try:
+        require_decider(actor, approval, verdict)
+        require_unclaimed(actor, approval)
+    except Refusal as refusal:
+        return refusal.message
+    return ""
+
+
+def _may_undo(actor: Actor, approval: Approval, decision: Decision | None, now: datetime) -> bool:
+    """Who decided, or an admin, while the decision has not taken effect yet."""
+    if decision is None or approval.status == "pending" or not approval.undo_until or approval.undo_until <= now:
+        return False
+    return actor.may("approvals:decide") and (actor.is_admin or decision.actor.get("id") == actor.id)
+
+
+def _repeats(approval: Approval) -> bool:
+    """Do the agent's words only say what its questions, shown below in full, say?"""
+    questions = " ".join(dict.fromkeys(str(q["question"]) for q in approval.questions))
+    return bool(questions) and (approval.agent_message or "").strip() == questions
+
+
+def _form(approval: Approval, refusal: Refusal | None, sent: QueryDict | None) -> dict[str, Any]:
+    wrong = problems_by_field(refusal) if refusal else {}
+    if approval.kind == "input":
+        fields = value_fields(approval.input_schema, sent)
+        for each in fields:
+            each.errors = wrong.get(each.name.removeprefix("v."), [])
+        return {"fields": fields}
+    if approval.kind == "question":
+        return {"questions": [_question(q, wrong, sent) for q in approval.questions]}
+    return {}
+
+
+def _question(question: dict[str, Any], wrong: dict[str, list[str]], sent: QueryDict | None) -> dict[str, Any]:
+    chosen = sent.getlist(f"q.{question['id']}") if sent else []
+    own = sent.get(f"own.{question['id']}", "") if sent and not question["secret"] else ""
+    return question | {"chosen": chosen, "own": own, "errors": wrong.get(question["id"], [])}
+
+
+def picture(approval: Approval) -> dict[str, Any] | None:
+    """The picture the request was opened with, and where its action will land."""
+    index = approval.evidence.get("screenshot_index")
+    width, height = approval.context.get("width"), approval.context.get("height")
+    if index is None or not width or not height:
+        return None
+    return {
+        "run_id": approval.run_id, "index": index, "width": width, "height": height, "at": approval.created_at,
+        "mark": mark(approval.action, width), "alt": plain(f"Screen when the request was opened: {approval.title}"),
+    }  # fmt: skip
+
+
+def mark(action: dict[str, Any] | None, width: int) -> dict[str, Any] | None:
+    """Where an action lands, in pixels of its picture: {x, y, r} and, for a drag, {x1, y1}."""
+    params = (action or {}).get("params") or {}
+    size = max(14, round(width / 50))
+    if "x" in params and "y" in params:
+        return {"x": params["x"], "y": params["y"], "r": size}
+    if "to_x" in params:
+        return {"x": params["to_x"], "y": params["to_y"], "r": size, "x1": params["from_x"], "y1": params["from_y"]}
+    return None
+
+
+def _similar(actor: Actor, approval: Approval) -> list[Decision]:
+    """The last three decisions on the same action; none for other kinds, whose words differ each time."""
+    if approval.kind != "tool" or not approval.action:
+        return []
+    rows = Decision.objects.filter(
+        counts=True, approval__in=approvals_of(actor).filter(kind="tool", action__name=approval.action["name"])
+    )
+    return list(rows.exclude(approval_id=approval.id).select_related("approval").order_by("-at")[:3])
+
+
+def _lost(actor: Actor, approval: Approval, decision: Decision | None) -> Decision | None:
+    """The attempt of this person that came too late, if there is one."""
+    if decision is None or decision.actor.get("id") == actor.id:
+        return None
+    return Decision.objects.filter(approval=approval, counts=False, actor__id=actor.id).order_by("-at").first()
+
+
+def answer_sent(approval: Approval, sent: QueryDict) -> Answer:
+    """The decision as the card's form sent it; whether it fits is for the decision function to say."""
+    verdict = sent.get("verdict", "")
+    note = ". ".join(part for part in (sent.get("preset", "").strip(), sent.get("note", "").strip()) if part)
+    return Answer(
+        verdict=verdict,
+        note=note or None,
+        answers=read_answers(approval, sent) if verdict == "answer" else None,
+        remember=REMEMBER.get(sent.get("remember", ""), False) if verdict == "approve" else False,
+        values=read_values(approval.input_schema, sent) if verdict == "submit" else None,
+        action_hash=sent.get("action_hash") or None,
+    )

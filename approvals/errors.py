@@ -1,0 +1,81 @@
+"""Refusals of decisions (contract/approvals.md section 5)."""
+
+from accounts.errors import Refusal
+
+
+class ApprovalNotFound(Refusal):
+    """There is no such approval request."""
+
+    code, status = "APPROVAL_NOT_FOUND", 404
+
+
+class AlreadyDecided(Refusal):
+    """{decided_by[name]} decided this request otherwise ({verdict}) at {decided_at}."""
+
+    code, status = "ALREADY_DECIDED", 409
+
+
+class ApprovalExpired(Refusal):
+    """The request expired at {resolved_at}; nobody can decide it any more."""
+
+    code, status = "APPROVAL_EXPIRED", 409
+
+
+class ApprovalCancelled(Refusal):
+    """The request was cancelled at {resolved_at}, with its run."""
+
+    code, status = "APPROVAL_CANCELLED", 409
+
+
+class ApprovalVoid(Refusal):
+    """The request is void since {resolved_at}: what it was about changed. Another one took its place: {replaced_by}."""
+
+    code, status = "APPROVAL_VOID", 409
+
+
+class ApprovalClaimed(Refusal):
+    """{claimed_by[name]} is working on this request until {claim_expires_at}."""
+
+    code, status = "APPROVAL_CLAIMED", 409
+
+
+class WrongEndpoint(Refusal):
+    """This call does not fit a request of kind {kind}; use {use}."""
+
+    code, status = "WRONG_ENDPOINT", 409
+
+
+class SignalDoesNotFit(Refusal):
+    """A request of kind {kind} does not take this signal; it takes {allowed}."""
+
+    code, status = "INVALID_SIGNAL_TYPE", 409
+
+
+class UnknownSignal(Refusal):
+    """The action of a signal is one of {allowed}."""
+
+    code, status = "INVALID_SIGNAL_TYPE", 422
+
+
+class ActionChanged(Refusal):
+    """The action is no longer the one you looked at. Look again before you decide."""
+
+    code, status = "ACTION_CHANGED", 409
+
+
+class AnswerRequired(Refusal):
+    """Every question needs an answer; missing: {missing}."""
+
+    code, status = "ANSWER_REQUIRED", 422
+
+
+class PolicyNotFound(Refusal):
+    """There is no such policy."""
+
+    code, status = "POLICY_NOT_FOUND", 404
+
+
+class UndoNotPossible(Refusal):
+    """This decision cannot be undone: {words}."""
+
+    code, status = "UNDO_NOT_POSSIBLE", 409

@@ -1,0 +1,145 @@
+"""What the card asks for, as form fields, and what people send back.
+
+A request's questions and input schema are untrusted: they decide which fields are shown, never what is done.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.http import QueryDict
+
+from accounts.errors import Refusal
+from approvals.models import Approval
+
+PRESETS = ("Wrong target", "Wrong value", "Not now", "Do it another way")
+VERDICT_OF = {"question": "answer", "input": "submit"}
+_INPUT_TYPES = {"email": "email", "date": "date", "uri": "url", "password": "password", "date-time": "text"}
+
+
+@dataclass
+class Field:
+    """One field of a generated form. `kind`: text, textarea, number, checkbox, select, json; `type`: HTML's."""
+
+    name: str
+    label: str
+    kind: str = "text"
+    type: str = "text"
+    required: bool = False
+    help: str = ""
+    value: Any = ""
+    options: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        return f"field-{self.name}"
+
+    @property
+    def described_by(self) -> str:
+        parts = [f"{self.id}-help"] if self.help else []
+        return " ".join([*parts, f"{self.id}-error"] if self.errors else parts)
+
+
+def value_fields(schema: Mapping[str, Any] | None, sent: QueryDict | None = None) -> list[Field]:
+    """The fields of a kind input request; with `sent`, filled with what was typed (never with passwords)."""
+    properties = (schema or {}).get("properties")
+    if not isinstance(properties, dict) or not properties:
+        typed = sent.get("v", "") if sent else "{}"
+        return [Field("v", "Values as JSON", "json", value=typed, help='An object, for example {"name": "value"}.')]
+    required = (schema or {}).get("required") or []
+    return [
+        _field(name, spec if isinstance(spec, dict) else {}, name in required, sent)
+        for name, spec in properties.items()
+    ]
+
+
+def _field(name: str, spec: dict[str, Any], required: bool, sent: QueryDict | None) -> Field:
+    label = str(spec.get("title") or name.replace("_", " ").capitalize())
+    made = Field(f"v.{name}", label, required=required, help=str(spec.get("description") or ""), facts=_bounds(spec))
+    made.kind, made.type = _widget(spec)
+    if isinstance(spec.get("enum"), list):
+        made.options = [{"value": json.dumps(v), "label": str(v)} for v in spec["enum"]]
+    if made.type != "password":
+        made.value = sent.get(made.name, "") if sent is not None else _initial(made.kind, spec.get("default"))
+    return made
+
+
+def _widget(spec: dict[str, Any]) -> tuple[str, str]:
+    if isinstance(spec.get("enum"), list):
+        return "select", ""
+    kind = spec.get("type")
+    if kind == "boolean":
+        return "checkbox", ""
+    if kind in ("integer", "number"):
+        return "number", "number"
+    if kind in (None, "string"):
+        most = spec.get("maxLength")
+        long = isinstance(most, int) and most > 300 and spec.get("format") != "password"
+        return ("textarea", "") if long else ("text", _INPUT_TYPES.get(str(spec.get("format")), "text"))
+    return "json", ""
+
+
+def _bounds(spec: dict[str, Any]) -> dict[str, Any]:
+    names = {"minimum": "min", "maximum": "max", "minLength": "minlength", "maxLength": "maxlength"}
+    bounds = {html: spec[name] for name, html in names.items() if isinstance(spec.get(name), int | float)}
+    if spec.get("type") == "number":
+        bounds["step"] = "any"
+    return bounds
+
+
+def _initial(kind: str, default: Any) -> Any:
+    if kind in ("select", "json"):
+        return json.dumps(default) if default is not None else ""
+    return default if default is not None else ""
+
+
+def read_values(schema: Mapping[str, Any] | None, sent: QueryDict) -> dict[str, Any]:
+    properties = (schema or {}).get("properties")
+    if not isinstance(properties, dict) or not properties:
+        whole = _parse(sent.get("v", "") or "{}")
+        return whole if isinstance(whole, dict) else {"values": whole}
+    found: dict[str, Any] = {}
+    for name, spec in properties.items():
+        kind, _type = _widget(spec if isinstance(spec, dict) else {})
+        raw = sent.get(f"v.{name}", "")
+        if kind == "checkbox":
+            found[name] = bool(raw)
+        elif raw != "" or (kind in ("text", "textarea") and "default" in spec):
+            found[name] = _parse(raw) if kind in ("number", "select", "json") else raw
+    return found
+
+
+def _parse(text: str) -> Any:
+    """JSON, or the text itself: the schema then says what is wrong with it."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def read_answers(approval: Approval, sent: QueryDict) -> dict[str, Any]:
+    """Question id -> chosen label(s). Own words count beside chosen boxes; beside a chosen circle they contradict."""
+    answers: dict[str, Any] = {}
+    for question in approval.questions:
+        chosen, own = sent.getlist(f"q.{question['id']}"), sent.get(f"own.{question['id']}", "").strip()
+        given = [*chosen, *([own] if own else [])]
+        if given and (question["multi_select"] or len(given) > 1):
+            answers[question["id"]] = given
+        elif given:
+            answers[question["id"]] = given[0]
+    return answers
+
+
+def problems_by_field(refusal: Refusal) -> dict[str, list[str]]:
+    """What is wrong, by question id, property name, or "" for the whole form."""
+    found: dict[str, list[str]] = {}
+    for detail in refusal.facts.get("details") or []:
+        loc = [str(part) for part in detail["loc"]]
+        name = loc[2] if len(loc) > 2 and loc[1] in ("answers", "values") else ""
+        found.setdefault(name, []).append(str(detail["msg"]))
+    for missing in refusal.facts.get("missing") or []:
+        found.setdefault(str(missing), []).append("Needs an answer.")
+    return found or {"": [refusal.message]}

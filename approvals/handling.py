@@ -1,0 +1,89 @@
+"""Working on a request without deciding it: claim, release, assign, extend, comment. The caller holds its lock."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.access import get_team
+from accounts.actor import Actor, scopes_of_roles
+from accounts.errors import Invalid, InvalidState
+from accounts.models import Group, Membership
+from accounts.times import rfc3339
+from approvals.eligibility import require_unclaimed
+from approvals.errors import ApprovalClaimed
+from approvals.models import Approval, Comment
+
+FURTHEST = timedelta(days=30)
+
+
+def claim(actor: Actor, approval: Approval, *, take_over: bool = False) -> None:
+    """Only the claimer may decide until the claim runs out; repeating renews it. Raises ApprovalClaimed."""
+    may_take_over = actor.is_admin or approval.assignee in (actor.id, actor.owner_id)
+    if not (take_over and may_take_over):
+        require_unclaimed(actor, approval)
+    approval.claimed_by = actor.ref()
+    approval.claim_expires_at = timezone.now() + timedelta(minutes=get_team(actor).claim_minutes)
+    _save(approval, "claimed_by", "claim_expires_at")
+
+
+def release(actor: Actor, approval: Approval) -> bool:
+    """Give the request back to everybody; False when nobody held it. Raises ApprovalClaimed for somebody else's claim."""
+    held = (
+        approval.claimed_by is not None
+        and approval.claim_expires_at is not None
+        and approval.claim_expires_at > timezone.now()
+    )
+    if held and approval.claimed_by and approval.claimed_by["id"] != actor.id and not actor.is_admin:
+        raise ApprovalClaimed(claimed_by=approval.claimed_by, claim_expires_at=rfc3339(approval.claim_expires_at))
+    if approval.claimed_by is None:
+        return False
+    approval.claimed_by = approval.claim_expires_at = None
+    _save(approval, "claimed_by", "claim_expires_at")
+    return held
+
+
+def assign(approval: Approval, assignee: str | None) -> None:
+    """Route the request to a person or group; it does not narrow who may decide. Raises Invalid for who may not."""
+    if assignee is not None and not _may_decide(approval.team_id, assignee):
+        raise Invalid((("body", "assignee"), "Must be a person or group of the team that may decide.", "value_error"))
+    approval.assignee = assignee
+    _save(approval, "assignee")
+
+
+def _may_decide(team_id: str, assignee: str) -> bool:
+    members = Membership.objects.filter(team_id=team_id, user__is_active=True)
+    if assignee.startswith("grp_"):
+        group = Group.objects.filter(team_id=team_id, id=assignee).first()
+        members = members.filter(user__groups=group) if group else members.none()
+    else:
+        members = members.filter(user_id=assignee)
+    return any("approvals:decide" in scopes_of_roles(m.roles) for m in members)
+
+
+def extend(approval: Approval, seconds: int) -> None:
+    """expires_at + seconds, at most 30 days ahead. Raises InvalidState for a request that never expires."""
+    if approval.expires_at is None:
+        raise InvalidState("The request never expires.", current_state="no_expiry", allowed_from=["expiring"])
+    now = timezone.now()
+    approval.expires_at = min(approval.expires_at + timedelta(seconds=seconds), now + FURTHEST)
+    _save(approval, "expires_at")
+
+
+def comment(actor: Actor, approval: Approval, text: str) -> Comment:
+    return Comment.objects.create(approval=approval, actor=actor.ref(), text=text)
+
+
+def keep_claim_alive(actor: Actor, approval: Approval) -> None:
+    """Any call of its holder renews a claim."""
+    if approval.claimed_by and approval.claimed_by["id"] == actor.id:
+        claim(actor, approval)
+
+
+def _save(approval: Approval, *fields: str) -> None:
+    approval.version += 1
+    approval.save(update_fields=["version", *fields])
+
+
+def comment_object(row: Comment) -> dict[str, Any]:
+    return {"actor": row.actor, "text": row.text, "at": rfc3339(row.at)}

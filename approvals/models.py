@@ -1,0 +1,233 @@
+"""Approval requests and decisions. A request names its run by id only: approvals know nothing of runs."""
+
+import functools
+from datetime import UTC, datetime
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from accounts.ids import new_id
+from accounts.models import Team
+
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)  # when a request without expiry is due
+
+
+class Kind(models.TextChoices):
+    APPROVAL = "approval"
+    TOOL = "tool"
+    PLAN = "plan"
+    QUESTION = "question"
+    INPUT = "input"
+    TAKEOVER = "takeover"
+    BUDGET = "budget"
+
+
+class ApprovalStatus(models.TextChoices):
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    ANSWERED = "answered"
+    REVISED = "revised"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    VOID = "void"
+
+
+# A request leaves pending once; approvals.services.move() is the only writer. Undo and void are the two ways on.
+APPROVAL_MOVES: dict[str, frozenset[str]] = {
+    "pending": frozenset({"approved", "rejected", "answered", "revised", "expired", "cancelled", "void"}),
+    "approved": frozenset({"pending", "void"}),
+    "rejected": frozenset({"pending"}),
+    "answered": frozenset({"pending"}),
+    "revised": frozenset({"pending"}),
+    "expired": frozenset(),
+    "cancelled": frozenset(),
+    "void": frozenset(),
+}
+
+
+class Approval(models.Model):
+    """One open question to people (contract/approvals.md section 2)."""
+
+    id = models.CharField(primary_key=True, max_length=40, default=functools.partial(new_id, "apr"))
+    team = models.ForeignKey(Team, models.PROTECT, related_name="approvals")
+    test = models.BooleanField()
+    run_id = models.CharField(max_length=40)
+    root_run_id = models.CharField(max_length=40)
+    workflow_id = models.CharField(max_length=40, null=True)
+    step_id = models.CharField(max_length=64, null=True)
+    step_index = models.PositiveIntegerField(null=True)  # the step it stands before; null when none follows from it
+    seq = models.PositiveIntegerField()  # of the run's requests, from 1
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    status = models.CharField(max_length=16, choices=ApprovalStatus.choices, default=ApprovalStatus.PENDING)
+    title = models.TextField()
+    message = models.TextField()
+    agent_message = models.TextField(null=True)
+    action = models.JSONField(null=True)
+    action_hash = models.CharField(max_length=64, null=True)
+    edited_action = models.JSONField(null=True)
+    questions = models.JSONField(default=list)
+    plan = models.JSONField(null=True)
+    input_schema = models.JSONField(null=True)
+    budget = models.JSONField(null=True)
+    on_reject = models.CharField(max_length=16)
+    on_timeout = models.CharField(max_length=16)
+    timeout_seconds = models.PositiveIntegerField(null=True)
+    can_remember = models.BooleanField(default=False)
+    remember_default = models.BooleanField(default=False)
+    priority = models.PositiveSmallIntegerField(default=5)
+    expires_at = models.DateTimeField(null=True)
+    quorum = models.JSONField(default=list)
+    four_eyes = models.BooleanField(default=False)
+    assignee = models.CharField(max_length=40, null=True)
+    claimed_by = models.JSONField(null=True)
+    claim_expires_at = models.DateTimeField(null=True)
+    evidence = models.JSONField(default=dict)
+    previous_approval_id = models.CharField(max_length=40, null=True)
+    replaced_by = models.CharField(max_length=40, null=True)
+    void_reason = models.CharField(max_length=32, null=True)
+    context = models.JSONField(default=dict)  # what the card shows of the run as it was then: runs.asking._context()
+    created_at = models.DateTimeField(default=timezone.now)
+    resolved_at = models.DateTimeField(null=True)
+    effective_at = models.DateTimeField(null=True)
+    undo_until = models.DateTimeField(null=True)
+    effect_pending = models.BooleanField(default=False)  # decided, but its effect waits for the end of the undo window
+    by_rule = models.BooleanField(
+        default=False
+    )  # asked by a policy or the risk floor: a change of mode does not lift it
+    reminders = models.PositiveSmallIntegerField(default=0)  # how many were sent
+    version = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        indexes = (
+            models.Index(
+                Coalesce("expires_at", models.Value(NEVER), output_field=models.DateTimeField()),
+                models.F("priority").desc(),
+                models.F("created_at").asc(),
+                name="pending_by_due",
+                condition=Q(status="pending"),
+            ),
+            models.Index(fields=("team", "test", "-created_at", "-id"), name="approvals_of_a_team"),
+            models.Index(fields=("team", "test"), name="pending_of_a_team", condition=Q(status="pending")),
+            models.Index(fields=("run_id", "seq"), name="approvals_of_a_run"),
+            models.Index(fields=("root_run_id",), name="approvals_of_a_root", condition=Q(status="pending")),
+            models.Index(fields=("effective_at",), name="effects_to_come", condition=Q(effect_pending=True)),
+        )
+        constraints = (
+            models.UniqueConstraint(
+                fields=("run_id",),
+                name="one_pending_request_per_agent_run",
+                condition=Q(status="pending", step_id__isnull=True),
+            ),
+            models.CheckConstraint(
+                name="resolved_request_has_a_time",
+                condition=Q(status="pending", resolved_at__isnull=True)
+                | (~Q(status="pending") & Q(resolved_at__isnull=False)),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Decision(models.Model):
+    """What somebody decided, or tried to: losing attempts are kept for the audit. Append-only but for the receipt."""
+
+    id = models.CharField(primary_key=True, max_length=40, default=functools.partial(new_id, "dec"))
+    approval = models.ForeignKey(Approval, models.CASCADE, related_name="decisions")
+    counts = models.BooleanField(default=True)  # False: a losing attempt
+    loss = models.CharField(max_length=32, blank=True, default="")  # code of the refusal a losing attempt got
+    verdict = models.CharField(max_length=16)
+    effect = models.CharField(max_length=16)
+    actor = models.JSONField()
+    via = models.CharField(max_length=20)
+    note = models.TextField(null=True)
+    answers = models.JSONField(null=True)  # secrets redacted
+    values = models.JSONField(null=True)  # secrets redacted
+    sealed = models.BinaryField(null=True)  # what reaches the agent, secrets readable, until it has taken effect
+    payload_hash = models.CharField(max_length=64)  # of verdict, answers, values, edit with secrets, keyed
+    action_before = models.JSONField(null=True)
+    action_after = models.JSONField(null=True)
+    remembered = models.BooleanField(default=False)
+    policy_id = models.CharField(max_length=40, null=True)
+    at = models.DateTimeField(default=timezone.now)
+    delivered_at = models.DateTimeField(null=True)
+    execution_started_at = models.DateTimeField(null=True)
+    executed_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=16, null=True)
+    error = models.TextField(null=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("approval",), name="one_decision_per_request", condition=Q(counts=True)),
+        )
+
+
+class Vote(models.Model):
+    """One person's approval towards a quorum; one person counts once."""
+
+    approval = models.ForeignKey(Approval, models.CASCADE, related_name="votes")
+    voter = models.CharField(max_length=40)  # user or key id
+    actor = models.JSONField()
+    group = models.CharField(max_length=64)  # the quorum's name for the group it counts for
+    note = models.TextField(null=True)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("approval", "voter"), name="one_vote_per_person"),)
+
+
+class Comment(models.Model):
+    """Words beside a request; never a decision."""
+
+    approval = models.ForeignKey(Approval, models.CASCADE, related_name="comments")
+    actor = models.JSONField()
+    text = models.TextField()
+    at = models.DateTimeField(default=timezone.now)
+
+
+class Effect(models.TextChoices):
+    ALLOW = "allow"
+    ASK = "ask"
+    DENY = "deny"
+
+
+class Policy(models.Model):
+    """A standing answer for actions (contract/approvals.md section 11). `run_id`: remembered for that run only."""
+
+    id = models.CharField(primary_key=True, max_length=40, default=functools.partial(new_id, "pol"))
+    team = models.ForeignKey(Team, models.PROTECT, related_name="policies")
+    test = models.BooleanField()
+    tool = models.CharField(max_length=128)
+    effect = models.CharField(max_length=8, choices=Effect.choices, default=Effect.ALLOW)
+    host = models.CharField(max_length=255, null=True)
+    end_user = models.CharField(max_length=128, null=True)
+    include_end_users = models.BooleanField(default=False)
+    run_id = models.CharField(max_length=40, null=True)
+    expires_at = models.DateTimeField(null=True)
+    quorum = models.JSONField(default=list)
+    four_eyes = models.BooleanField(default=False)
+    note = models.CharField(max_length=500, null=True)
+    origin = models.CharField(max_length=16, default="api")  # api, dashboard, remembered
+    origin_approval_id = models.CharField(max_length=40, null=True)
+    created_by = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now)
+    revoked_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True)
+    uses = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("team", "test", "tool", "effect", "host", "end_user", "run_id"),
+                name="one_active_policy",
+                condition=Q(revoked_at__isnull=True),
+                nulls_distinct=False,
+            ),
+        )
+        indexes = (models.Index(fields=("team", "test", "-created_at", "-id"), name="policies_of_a_team"),)
+
+    def __str__(self) -> str:
+        return f"{self.effect} {self.tool}"

@@ -1,0 +1,203 @@
+"""Policies: standing answers for actions, and the one order in which they are asked (contract/approvals.md section 11)."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from accounts.actor import Actor
+from accounts.errors import EmptyUpdate
+from accounts.services import audit
+from approvals.errors import PolicyNotFound
+from approvals.models import Policy
+
+TOOL = re.compile(r"(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)\Z")
+HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An action that an agent wants to do, and the run it belongs to."""
+
+    team_id: str
+    test: bool
+    run_id: str
+    end_user: str | None
+    mode: str
+    plan_approved: bool
+    tool: str
+    host: str | None
+    risk: str
+    read_only: bool
+    risk_floor: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """`why` is the sentence on the card (ask) or for the agent (deny). `policy_id`: the policy that decided."""
+
+    verdict: Literal["allow", "ask", "deny"]
+    why: str = ""
+    policy_id: str | None = None
+    can_remember: bool = False
+    quorum: list[dict[str, Any]] = field(default_factory=list)
+    four_eyes: bool = False
+    by_rule: bool = False  # asked by an ask policy or the risk floor: a change of mode does not lift it
+
+
+def active(team_id: str, test: bool, now: datetime) -> QuerySet[Policy]:
+    fresh = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
+    return Policy.objects.filter(fresh, team_id=team_id, test=test, revoked_at__isnull=True)
+
+
+def judge(proposal: Proposal) -> Ruling:
+    """First hit wins. Reads the policies as they are now: a change counts from the next proposed action on."""
+    mine = Q(run_id__isnull=True) | Q(run_id=proposal.run_id)
+    rows = active(proposal.team_id, proposal.test, timezone.now()).filter(mine).order_by("created_at", "id")
+    return rule([p for p in rows if fits(p, proposal)], proposal)
+
+
+def rule(matching: Sequence[Policy], proposal: Proposal) -> Ruling:
+    """The order of section 11 over the policies that fit the proposal."""
+    denies = [p for p in matching if p.effect == "deny"]
+    asks = [p for p in matching if p.effect == "ask"]
+    if denies:
+        return Ruling("deny", f"A policy denies {proposal.tool}.", denies[0].id)
+    if proposal.read_only and not asks:
+        return Ruling("allow")
+    floor = proposal.mode != "autonomous" and proposal.risk in proposal.risk_floor
+    if asks or floor:
+        return _ask_by_rule(asks, proposal)
+    allowed = _allow(matching, proposal)
+    if allowed is not None:
+        return Ruling("allow", policy_id=allowed.id)
+    if proposal.mode == "autonomous" or (proposal.mode == "plan" and proposal.plan_approved):
+        return Ruling("allow")
+    return Ruling("ask", f"Permission mode {proposal.mode} asks before every action.", can_remember=True)
+
+
+def _ask_by_rule(asks: Sequence[Policy], proposal: Proposal) -> Ruling:
+    """All quorums of the matching ask policies together; stored allows do not count here."""
+    quorum: list[dict[str, Any]] = []
+    for policy in asks:
+        for need in policy.quorum or [{"group": "anyone", "count": 1}]:
+            known = next((q for q in quorum if q["group"] == need["group"]), None)
+            if known is None:
+                quorum.append(dict(need))
+            else:
+                known["count"] = max(known["count"], need["count"])
+    why = (
+        f"A policy asks before {asks[0].tool}."
+        if asks
+        else f"The team asks before every action of risk {proposal.risk}."
+    )
+    four_eyes = any(p.four_eyes for p in asks)
+    return Ruling("ask", why, asks[0].id if asks else None, quorum=quorum, four_eyes=four_eyes, by_rule=True)
+
+
+def _allow(matching: Iterable[Policy], proposal: Proposal) -> Policy | None:
+    """Remembered for this run first, then for its end user, then team-wide."""
+    allows = [p for p in matching if p.effect == "allow"]
+    ranked = sorted(allows, key=lambda p: (p.run_id is None, p.end_user is None))
+    return ranked[0] if ranked else None
+
+
+def fits(policy: Policy, proposal: Proposal) -> bool:
+    return (
+        fits_tool(policy.tool, proposal.tool) and fits_host(policy.host, proposal.host) and _fits_user(policy, proposal)
+    )
+
+
+def fits_tool(pattern: str, tool: str) -> bool:
+    """Whole and case-sensitive; a family `mail.*` fits `mail.send` and not `mail`."""
+    return pattern in ("*", tool) or (pattern.endswith(".*") and tool.startswith(pattern[:-1]))
+
+
+def fits_host(pattern: str | None, host: str | None) -> bool:
+    """`shop.test` fits that host only, `*.shop.test` its subdomains only; a host that is not known fits none."""
+    if pattern is None:
+        return True
+    if host is None:
+        return False
+    return host.endswith(pattern[1:]) and host != pattern[2:] if pattern.startswith("*.") else host == pattern
+
+
+def _fits_user(policy: Policy, proposal: Proposal) -> bool:
+    if policy.end_user is not None:
+        return policy.end_user == proposal.end_user
+    return (
+        policy.effect != "allow" or policy.run_id is not None or proposal.end_user is None or policy.include_end_users
+    )
+
+
+def used(policy_id: str) -> None:
+    """Count one use; called in the transaction of the action's intent."""
+    Policy.objects.filter(id=policy_id).update(uses=F("uses") + 1, last_used_at=timezone.now())
+
+
+def policies_of(actor: Actor) -> QuerySet[Policy]:
+    return Policy.objects.filter(team_id=actor.team_id, test=actor.test)
+
+
+def get_policy(actor: Actor, policy_id: str) -> Policy:
+    """Raises PolicyNotFound."""
+    row = policies_of(actor).filter(id=policy_id).first()
+    if row is None:
+        raise PolicyNotFound
+    return row
+
+
+def create(actor: Actor, **fields: Any) -> tuple[Policy, bool]:
+    """The policy and whether it is new: an equal active one (tool, effect, host, end user) is returned as it is."""
+    same = {
+        "tool": fields["tool"],
+        "effect": fields["effect"],
+        "host": fields.get("host"),
+        "end_user": fields.get("end_user"),
+    }
+    same |= {"run_id": fields.get("run_id")}
+    now = timezone.now()
+    mine = Policy.objects.filter(team_id=actor.team_id, test=actor.test, revoked_at__isnull=True, **_exactly(same))
+    with transaction.atomic():
+        mine.filter(expires_at__lte=now).update(revoked_at=now)
+        try:
+            with transaction.atomic():
+                row = Policy.objects.create(team_id=actor.team_id, test=actor.test, created_by=actor.ref(), **fields)
+        except IntegrityError as error:
+            if "one_active_policy" not in str(error):
+                raise
+            return mine.get(), False
+        audit(actor, "policy.created", row.id, tool=row.tool, effect=row.effect, host=row.host, end_user=row.end_user)
+        return row, True
+
+
+def _exactly(fields: dict[str, Any]) -> dict[str, Any]:
+    """Filters that find null by null."""
+    return {f"{k}__isnull" if v is None else k: True if v is None else v for k, v in fields.items()}
+
+
+def update(actor: Actor, policy_id: str, changes: dict[str, Any]) -> Policy:
+    """Raises PolicyNotFound, EmptyUpdate."""
+    if not changes:
+        raise EmptyUpdate
+    with transaction.atomic():
+        row = Policy.objects.select_for_update().get(id=get_policy(actor, policy_id).id)
+        before = {name: str(getattr(row, name)) for name in changes}
+        for name, value in changes.items():
+            setattr(row, name, value)
+        row.save(update_fields=list(changes))
+        audit(actor, "policy.updated", row.id, before=before, after={k: str(v) for k, v in changes.items()})
+        return row
+
+
+def revoke(actor: Actor, policy_id: str) -> None:
+    """Counts from the next proposed action on, in running runs too. Raises PolicyNotFound."""
+    with transaction.atomic():
+        row = get_policy(actor, policy_id)
+        if Policy.objects.filter(id=row.id, revoked_at__isnull=True).update(revoked_at=timezone.now()):
+            audit(actor, "policy.revoked", row.id, tool=row.tool, effect=row.effect)

@@ -1,0 +1,86 @@
+"""Quorums: how many people of which groups must approve (contract/approvals.md section 6)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from accounts.actor import Actor
+from accounts.models import Group
+from approvals.models import Approval, Vote
+
+Need = dict[str, Any]
+ANYONE = "anyone"
+
+
+def groups_named(team_id: str, names: Sequence[str]) -> dict[str, Group]:
+    """The team's groups by the id or name they were named with."""
+    found: dict[str, Group] = {}
+    for group in Group.objects.filter(team_id=team_id):
+        found |= {key: group for key in (group.id, group.name) if key in names}
+    return found
+
+
+def checked_quorum(
+    team_id: str, quorum: Sequence[Need], at: tuple[str | int, ...]
+) -> list[tuple[tuple[str | int, ...], str, str]]:
+    """What is wrong with a quorum that names groups: unknown ones, and a group named twice."""
+    known = groups_named(team_id, [q["group"] for q in quorum])
+    wrong: list[tuple[tuple[str | int, ...], str, str]] = []
+    seen: set[str] = set()
+    for index, need in enumerate(quorum):
+        name = need["group"]
+        key = name if name == ANYONE else known[name].id if name in known else None
+        if key is None:
+            wrong.append(((*at, index, "group"), f"There is no group '{name}'.", "value_error"))
+        elif key in seen:
+            wrong.append(((*at, index, "group"), f"The group '{name}' is named twice.", "value_error"))
+        seen.add(key or name)
+    return wrong
+
+
+def needs(approval: Approval) -> list[Need]:
+    """[{group, count, approved}] in list order; without a quorum one person of anyone."""
+    votes = [v.group for v in Vote.objects.filter(approval=approval)] if approval.quorum else []
+    if not approval.quorum:
+        done = int(approval.status in ("approved", "answered"))
+        return [{"group": ANYONE, "count": 1, "approved": done}]
+    return [{"group": q["group"], "count": q["count"], "approved": votes.count(q["group"])} for q in approval.quorum]
+
+
+def lacking(approval: Approval) -> list[str]:
+    """Groups still lacking votes, in list order."""
+    return [n["group"] for n in needs(approval) if n["approved"] < n["count"]]
+
+
+def seat_of(actor: Actor, approval: Approval) -> str | None:
+    """The first group in list order that still lacks votes and contains the actor; None when there is none.
+
+    API keys belong to no group: they count only for anyone.
+    """
+    open_groups = lacking(approval)
+    known = groups_named(approval.team_id, open_groups)
+    for name in open_groups:
+        if name == ANYONE:
+            return name
+        member = actor.kind == "user" and name in known and known[name].users.filter(id=actor.id).exists()
+        if member:
+            return name
+    return None
+
+
+def voter_id(actor: Actor) -> str:
+    """Who a vote is counted for: a key votes as the person behind it, so that one person counts once."""
+    return actor.owner_id or actor.id
+
+
+def cast_vote(actor: Actor, approval: Approval, group: str, note: str | None) -> bool:
+    """Count this person's approval once; True when the quorum is complete. The caller holds the request's lock."""
+    if not approval.quorum:
+        return True
+    Vote.objects.get_or_create(
+        approval=approval, voter=voter_id(actor), defaults={"actor": actor.ref(), "group": group, "note": note}
+    )
+    return not lacking(approval)
+
+
+def has_voted(actor: Actor, approval: Approval) -> bool:
+    return bool(approval.quorum) and Vote.objects.filter(approval=approval, voter=voter_id(actor)).exists()

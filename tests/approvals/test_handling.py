@@ -1,0 +1,118 @@
+"""Claims, assignments, extensions, comments; and quorums."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import Group, Membership
+from approvals.models import Approval, Vote
+from runs.models import RunEvent
+from tests.cast import Api, Cast
+from tests.runs.driving import drive_all
+
+pytestmark = pytest.mark.django_db
+
+
+def waiting(api: Api, task: str = "x [pause]", **more: object) -> Approval:
+    run_id = api.post("/runs", {"task": task, **more}).json()["id"]
+    drive_all()
+    return Approval.objects.get(run_id=run_id, status="pending")
+
+
+def test_T_085_a_claim_keeps_others_out_until_it_runs_out(test_key: Api, cast: Cast) -> None:
+    approval = waiting(test_key)
+    other = cast.api(test=True, owner="ana")
+    assert test_key.post(f"/approvals/{approval.id}/claim").json()["claimed_by"]["type"] == "api_key"
+    for path, body in (
+        (f"/approvals/{approval.id}/decide", {"verdict": "approve"}),
+        (f"/approvals/{approval.id}/claim", {}),
+        (f"/runs/{approval.run_id}/resume", {}),
+        (f"/runs/{approval.run_id}/signal", {"action": "approve"}),
+        (f"/runs/{approval.run_id}/approve", {"request_id": approval.id, "decision": "allow"}),
+    ):
+        answer = other.post(path, body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "APPROVAL_CLAIMED"), path
+    Approval.objects.filter(id=approval.id).update(claim_expires_at=timezone.now() - timedelta(seconds=1))
+    assert other.post(f"/approvals/{approval.id}/decide", {"verdict": "approve"}).status_code == 200
+
+
+def test_release_gives_a_request_back_and_repeats_without_change(test_key: Api) -> None:
+    approval = waiting(test_key)
+    test_key.post(f"/approvals/{approval.id}/claim")
+    for _ in range(2):
+        answer = test_key.post(f"/approvals/{approval.id}/release")
+        assert (answer.status_code, answer.json()["claimed_by"]) == (200, None)
+    changes = [e.data["change"] for e in RunEvent.objects.filter(run_id=approval.run_id, type="approval")]
+    assert changes == ["claimed", "released"]
+
+
+def test_T_086_assign_needs_a_decider_and_extend_an_expiry(test_key: Api, cast: Cast) -> None:
+    approval = waiting(test_key)
+    bob, ana = cast.people["bob"].id, cast.people["ana"].id
+    assert test_key.post(f"/approvals/{approval.id}/assign", {"assignee": bob}).status_code == 422
+    answer = test_key.post(f"/approvals/{approval.id}/assign", {"assignee": ana, "note": "you know them"})
+    assert (answer.json()["assignee"], answer.json()["comments"][0]["text"]) == (ana, "you know them")
+    assert test_key.post(f"/approvals/{approval.id}/extend", {"seconds": 60}).status_code == 409
+    timed = waiting(test_key, awaiting_human_timeout_seconds=100)
+    later = test_key.post(f"/approvals/{timed.id}/extend", {"seconds": 60}).json()["expires_at"]
+    assert later > timed.expires_at.isoformat()
+    test_key.post(f"/approvals/{timed.id}/decide", {"verdict": "approve"})
+    late = test_key.post(f"/approvals/{timed.id}/extend", {"seconds": 60})
+    assert (late.status_code, late.json()["error"]["code"]) == (409, "ALREADY_DECIDED")
+
+
+def test_a_comment_never_decides(test_key: Api) -> None:
+    approval = waiting(test_key)
+    answer = test_key.post(f"/approvals/{approval.id}/comment", {"text": "approve"})
+    assert (answer.json()["status"], answer.json()["comments"][0]["text"]) == ("pending", "approve")
+    assert test_key.post(f"/approvals/{approval.id}/comment", {"text": ""}).status_code == 422
+
+
+def group(cast: Cast, name: str, *people: str) -> Group:
+    made = Group.objects.create(team=cast.team, name=name)
+    made.users.set([cast.people[p] for p in people])
+    return made
+
+
+def decide_as(cast: Cast, name: str, approval: Approval, verdict: str = "approve") -> tuple[int, dict]:
+    client = cast.browser(name)
+    client.get("/")
+    headers = {"X-Team-Mode": "test"}
+    path = f"/v1/approvals/{approval.id}/decide"
+    answer = client.post(path, {"verdict": verdict}, content_type="application/json", headers=headers)
+    return answer.status_code, answer.json()
+
+
+def test_T_088_a_quorum_needs_every_group_and_counts_a_person_once(test_key: Api, cast: Cast) -> None:
+    for name in ("alice", "bob"):
+        Membership.objects.filter(user=cast.people[name]).update(roles=["approver"])
+    group(cast, "finance", "ana", "alice")
+    group(cast, "security", "ana", "bob")
+    quorum = [{"group": "finance", "count": 1}, {"group": "security", "count": 1}]
+    assert test_key.post("/permissions", {"tool": "click", "effect": "ask", "quorum": quorum}).status_code == 201
+    approval = waiting(test_key, "x [steps:1]")
+    assert (
+        test_key.post(f"/approvals/{approval.id}/decide", {"verdict": "approve"}).json()["error"]["code"]
+        == "NOT_ELIGIBLE"
+    )
+    for name in ("ana", "ana", "alice"):
+        status, body = decide_as(cast, name, approval)
+        if name == "ana":
+            assert (status, body["approval"]["status"], body["resumed"]) == (200, "pending", False)
+        else:
+            assert (status, body["error"]["code"]) == (403, "NOT_ELIGIBLE")
+    assert Vote.objects.filter(approval=approval).count() == 1
+    status, body = decide_as(cast, "bob", approval)
+    assert (status, body["approval"]["status"], body["resumed"]) == (200, "approved", True)
+    drive_all()
+    second = waiting(test_key, "x [steps:1]")
+    decide_as(cast, "ana", second)
+    status, body = decide_as(cast, "ana", second, "reject")
+    assert (status, body["approval"]["status"]) == (200, "rejected")
+
+
+def test_an_unknown_group_in_a_quorum_is_refused(test_key: Api) -> None:
+    body = {"tool": "click", "effect": "ask", "quorum": [{"group": "nobody", "count": 1}]}
+    answer = test_key.post("/permissions", body)
+    assert answer.json()["error"]["details"][0]["loc"] == ["body", "quorum", 0, "group"]
