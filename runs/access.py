@@ -1,0 +1,108 @@
+"""Reading runs, the actor first; and why a run waits."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts.actor import Actor
+from accounts.statements import prepared
+from approvals.access import pending_of_root
+from machines.models import Machine, TakeoverLease
+from runs.errors import RunNotFound
+from runs.models import Run
+from runs.schemas import run_object
+
+
+def runs_of(actor: Actor) -> QuerySet[Run]:
+    """The top-level runs of the actor's team and world."""
+    return Run.objects.filter(team_id=actor.team_id, test=actor.test, parent__isnull=True)
+
+
+def get_run(actor: Actor, run_id: str) -> Run:
+    """Raises RunNotFound, also for another team's or world's run."""
+    try:
+        return Run.objects.get(team_id=actor.team_id, test=actor.test, id=run_id)
+    except Run.DoesNotExist:
+        raise RunNotFound from None
+
+
+def show(run: Run, webhook_secret: str | None = None) -> dict[str, Any]:
+    """The run object with what is derived at reading: open requests and why it waits."""
+    if run.is_terminal:
+        return run_object(run, webhook_secret=webhook_secret)
+    pending = _open(run)
+    waits = waiting_on(run, pending)
+    return run_object(run, open_approvals=pending, waiting_on=waits, webhook_secret=webhook_secret)
+
+
+def _open(run: Run) -> list[str]:
+    """The ids of what people are asked; only a run with other runs below it moves on while something is open."""
+    if run.kind == "agent" and run.status != "awaiting_human":
+        return []
+    rows = pending_of_root(run.root_id).values_list("id", "run_id")
+    return [approval_id for approval_id, of in rows if run.parent_id is None or of == run.id]
+
+
+def _reason(code: str, message: str, ref: str | None = None) -> dict[str, Any]:
+    return {"code": code, "message": message, "ref": ref}
+
+
+def waiting_on(run: Run, pending: list[str] | None = None) -> dict[str, Any] | None:
+    """Why the run does not move, as {code, message, ref}; None when it works or has ended."""
+    if run.status == "awaiting_human":
+        since = run.awaiting_human_since
+        if run.controlled_by and (controlled := _controlled(id=run.controlled_by)):
+            return controlled
+        if run.resume_at is not None:
+            return _reason("undo_window", f"Decided; takes effect at {run.resume_at:%H:%M:%S}")
+        ids = pending if pending is not None else [a.id for a in pending_of_root(run.root_id)]
+        return _reason("human", f"Waiting for a person since {since:%H:%M}", ids[0] if ids else None)
+    if run.status == "queued":
+        return _why_queued(run)
+    if run.status == "running":
+        return _why_still(run)
+    return None
+
+
+def _controlled(**which: str) -> dict[str, Any] | None:
+    lease = TakeoverLease.objects.filter(**which, ended_at__isnull=True).first()
+    if lease is None:
+        return None
+    return _reason("takeover", f"{lease.holder['name']} controls the machine since {lease.taken_at:%H:%M}", lease.id)
+
+
+def _why_queued(run: Run) -> dict[str, Any] | None:
+    machine = None if run.owns_machine else Machine.objects.filter(id=run.machine_id).first()
+    if machine is not None and (controlled := _controlled(machine_id=machine.id)):
+        return controlled
+    if machine is not None and machine.current_run_id not in (None, run.id):
+        return _reason("machine_busy", "Another run drives the machine", machine.current_run_id)
+    if machine is not None and machine.status in ("creating", "starting"):
+        return _reason("machine_starting", "The machine is starting", machine.id)
+    if machine is not None and machine.status != "running":
+        return _reason("machine_stopped", machine.problem or f"The machine is {machine.status}", machine.id)
+    return None if workers_alive() else _no_worker()
+
+
+def _why_still(run: Run) -> dict[str, Any] | None:
+    now = timezone.now()
+    if run.lease_until is not None and run.lease_until > now:
+        return None
+    if (
+        run.lease_until is not None
+        and (now - run.lease_until).total_seconds() + settings.LEASE_SECONDS > settings.STUCK_SECONDS
+    ):
+        return _reason("stuck", "The worker that drove this run is silent; another one takes over", run.lease_owner)
+    return None if workers_alive() else _no_worker()
+
+
+def _no_worker() -> dict[str, Any]:
+    return _reason("no_worker", "No worker is running; start one with `manage.py qcluster`")
+
+
+def workers_alive() -> bool:
+    since = timezone.now() - timedelta(seconds=settings.LEASE_SECONDS * 2)
+    return prepared("SELECT 1 FROM runs_worker WHERE heartbeat_at > %(since)s LIMIT 1", {"since": since}) is not None

@@ -1,0 +1,117 @@
+"""What an agent is: a stateless `next(context) -> Decision`. Its memory is JSON kept on the run.
+
+Screens, page text and file contents are untrusted input: an agent's words never grant a permission. An agent looks at
+its machine through the session but never acts through it: actions go through the drive loop, which guards and records
+them.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from machines.drivers.base import Action, ActResult, Session
+
+Memory = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Act:
+    """Do this action: one step. `risk` may raise the action's risk (spend, access, destroy), never lower it."""
+
+    action: Action
+    risk: str | None = None
+    host: str | None = None
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Stop until a person answers; not a step. `kind`: approval, question, input or takeover.
+
+    `questions`: [{id, header, question, multi_select, allow_custom, secret,
+    options: [{label, description, recommended}]}].
+    `input_schema`: JSON Schema of the values wanted (kind input).
+    """
+
+    kind: str
+    message: str
+    questions: list[dict[str, Any]] = field(default_factory=list)
+    input_schema: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The agent declares the end; not a step. `passed` is its own claim."""
+
+    passed: bool
+    summary: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One move of an agent; `memory` replaces the run's memory when the move is complete."""
+
+    move: Act | Ask | Finish
+    memory: Memory
+    text: str = ""
+    reasoning: str = ""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a person sent since the last move. Secrets are readable here and nowhere else.
+
+    `verdict`: approve, reject, answer, submit, revise or skip (an action was denied). `payload`: JSON with whatever was
+    sent: note, reason, answers (question id -> {value, custom} or a list of these), values, plan feedback. `redacted`
+    is the payload as it may be written down.
+    """
+
+    kind: str
+    verdict: str
+    payload: dict[str, Any]
+    redacted: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an agent may know when it decides.
+
+    `step_index`: the index (from 1) that its next action will have. `last`: the result of the action before, None at
+    the start. `interrupted`: the last action was sent but its outcome is unknown: look at the screen first.
+    `restarted`: the machine was restarted since the last move.
+    """
+
+    task: str
+    data: dict[str, Any]
+    engine: str  # cua_version: v1, v3, v4
+    may_ask: bool
+    step_index: int
+    memory: Memory
+    machine_kind: str
+    width: int
+    height: int
+    last: ActResult | None = None
+    messages: tuple[Message, ...] = ()
+    interrupted: bool = False
+    restarted: bool = False
+    instructions: str | None = None
+    system_prompt: str | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the verifier of engine v4 found on a fresh observation: `verdict` is pass, fail or unknown."""
+
+    passed: bool
+    verdict: str
+    summary: str
+
+
+class Agent(Protocol):
+    async def next(self, context: Context, session: Session) -> Decision: ...
+
+    def plan(self, context: Context) -> str:
+        """What the agent means to do, step by step, in plain words (mode plan)."""
+        ...
+
+    async def verify(self, context: Context, session: Session, claim: Finish) -> Verdict:
+        """Judge the claim of a finished run on a fresh observation (engine v4 only)."""
+        ...

@@ -1,0 +1,251 @@
+"""The sentences that the playbook agent understands, as a grammar (contract/runs.md section 9).
+
+Words of the language are terminals whose names begin with an underscore and leave no trace in the tree; what remains
+are fragments of parameters, merged by the sentence they stand in. Articles are ignored everywhere.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, cast
+
+from lark import Lark, Token, Transformer
+from lark.exceptions import LarkError
+
+from runs.agents.playbook import words
+from runs.agents.playbook.sentences import QUOTED
+
+Params = dict[str, Any]
+
+LONGEST_SENTENCE = 6000  # characters; a longer one is not read
+
+_GRAMMAR = r"""
+?start: _OPEN _PAGE? url                               -> open_url
+    | how _ON? target place?                                -> click
+    | _PRESS label role                                     -> click
+    | _FILL target place? _WITH text                        -> fill
+    | _TYPE text _INTO target place?                        -> fill
+    | _TYPE text                                            -> type_text
+    | _SELECT option _FROM target place?                    -> select_option
+    | (_CHECK | _TICK) target place?                        -> check
+    | _UNCHECK target place?                                -> uncheck
+    | _PRESS _KEY? keys _KEY?                               -> press
+    | _SCROLL direction times?                              -> scroll
+    | _SCROLL direction? _TO edge                           -> scroll
+    | _SCROLL direction? _TO label                          -> scroll_to
+    | _RUN _COMMAND? command                                -> run
+    | (_RUN | _START) _TESTS                                -> run_tests
+    | _CREATE _NEW? _FILE _NAMED? name contents?            -> create_file
+    | _START _SERVER (_ON? _PORT port)?                     -> start_server
+    | (_STOP | _KILL) _SERVER                               -> stop_server
+    | _WAIT _FOR? duration                                  -> wait
+    | _WAIT _FOR awaited limit?                             -> wait_for
+    | _WAIT _UNTIL condition limit?                         -> wait_for
+    | (_CHECK | _VERIFY) _THAT? condition                   -> check_that
+    | _ASK _PERSON? question options?                       -> ask_question
+    | (_ASK _PERSON? _FOR | _GET | _WAIT _FOR) _APPROVAL purpose?  -> ask_approval
+    | _ASK _PERSON? _FOR value                              -> ask_input
+    | _HAND_OVER _TO_PERSON? (_BECAUSE? reason)?            -> hand_over
+    | (_STOP | _END) _HERE?                                 -> stop
+    | _SUCCEED (_WITH? summary)?                            -> succeed
+    | _FAIL (_BECAUSE? reason)?                             -> fail
+
+target: ordinal? label role? | ordinal? role label
+place: _IN _ROW? row _ROW?
+contents: _WITH_TEXT text
+options: _OPTIONS choice (_LIST? choice)*
+limit: _UP_TO duration
+
+?condition: _TEXT? seen _VISIBLE                            -> text_visible
+    | _TEXT? seen _HIDDEN                                   -> text_hidden
+    | _PAGE_SHOWS seen                                      -> text_visible
+    | _PAGE_HIDES seen                                      -> text_hidden
+    | _FILE _NAMED? name (_EXISTS | _VISIBLE)               -> file_there
+    | _FILE _NAMED? name _HIDDEN                            -> file_gone
+    | _FILE _NAMED? name _CONTAINS text                     -> file_there
+    | _FILE _NAMED? name _LACKS text                        -> file_lacks
+    | _THERE_IS _FILE _NAMED? name                          -> file_there
+    | _URL_WORD _CONTAINS url_part                          -> url_contains
+    | _URL_WORD _LACKS url_part                             -> url_lacks
+    | _PORT port _LISTENING                                 -> port_open
+    | _PORT port _NOT_LISTENING                             -> port_closed
+    | (_SERVER | _IT) _LISTENS _PORT port                   -> port_open
+
+?awaited: _TEXT? seen _TO_APPEAR?                           -> text_visible
+    | _TEXT? seen _TO_DISAPPEAR                             -> text_hidden
+    | _PORT port _TO_LISTEN?                                -> port_open
+    | (_SERVER | _IT) _TO_LISTEN (_PORT port)?              -> port_open
+    | _FILE _NAMED? name _TO_APPEAR?                        -> file_there
+
+how: CLICK
+label: STR
+row: STR
+text: STR
+seen: STR
+option: STR
+choice: STR
+question: STR
+url_part: STR | URL
+url: URL | STR
+role: ROLE
+ordinal: ORDINAL
+keys: STR | KEYS
+direction: DIRECTION
+edge: EDGE
+times: NUMBER _TIMES?
+command: CMD | STR
+name: STR | CMD | NAME
+port: NUMBER
+duration: NUMBER UNIT
+purpose: PREPOSITION? (STR | FREE)
+value: STR | FREE
+reason: STR | FREE
+summary: STR | FREE
+
+_OPEN: /(open|visit|load|(go|navigate|browse)\s+to)\b/i
+_PAGE: /((web)?\s*(page|site)|url|address)(\s+at)?\b/i
+CLICK: /((double|right|middle|left)[\s-]*)?click\b|tap\b/i
+_ON: /on\b/i
+_FILL: /fill(\s+(in|out))?\b/i
+_TYPE: /(type|write|enter|put)\b/i
+_INTO: /in(to)?\b/i
+_WITH: /with\b/i
+_SELECT: /(select|choose|pick)\b/i
+_FROM: /(in|from)\b/i
+_CHECK: /check\b/i
+_TICK: /tick\b/i
+_UNCHECK: /un(check|tick)\b/i
+_PRESS: /(press|hit)\b/i
+_KEY.1: /keys?\b/i
+_SCROLL: /scroll\b/i
+_TO: /to\b/i
+_RUN: /(run|execute)\b/i
+_COMMAND: /(shell\s+)?command\b/i
+_TESTS: /((all|the|integration|unit|full|whole|complete)\s+)*(test\s*suite|tests)\b/i
+_CREATE: /(create|make)\b/i
+_NEW: /(new\s+|empty\s+)*(new|empty|text)\b/i
+_FILE: /(text\s+)?file\b/i
+_NAMED.1: /(named|called)\b/i
+_WITH_TEXT: /(with|containing|that\s+(says|contains))(\s+the)?(\s+(text|contents?|words?|line))?\b/i
+_START: /(start|launch)\b/i
+_SERVER: /((local|simple)\s+)?((web|http)\s*)?server\b/i
+_STOP: /stop\b/i
+_KILL: /(kill|shut\s+down)\b/i
+_PORT: /(tcp\s+)?port\b/i
+_WAIT: /wait\b/i
+_FOR: /for\b/i
+_UNTIL: /(until|till)\b/i
+_UP_TO: /(for\s+)?(up\s+to|at\s+most|no\s+longer\s+than)\b|for\b|within\b/i
+_VERIFY.1: /(verify|confirm|ensure|assert|make\s+sure)\b/i
+_THAT: /that\b/i
+_TEXT: /(text|words?|message|heading)\b/i
+_VISIBLE: /(is|are)\s+(now\s+)?(visible|shown|displayed|there|present|on\s+(the\s+)?(screen|page))\b|appears?\b/i
+_HIDDEN.1: /((is|are)(\s+not|n['’]t|\s+no\s+longer)\s+(visible|shown|displayed|there|present)
+    |(is|are)(\s+not|n['’]t|\s+no\s+longer)\s+on\s+(the\s+)?(screen|page)
+    |(is|are)\s+(gone|hidden)|do(es)?(\s+not|n['’]t)\s+(appear|exist)|disappears?)\b/ix
+_PAGE_SHOWS: /(page|screen|terminal|text|output)\s+(shows|contains|says)\b/i
+_PAGE_HIDES: /(page|screen|terminal|text|output)\s+(does\s+not|doesn['’]t)\s+(show|contain|say)\b/i
+_EXISTS: /exists\b/i
+_CONTAINS: /(contains|says)\b/i
+_LACKS: /(does\s+not|doesn['’]t)\s+(contain|say)\b/i
+_THERE_IS: /there\s+is\b/i
+_URL_WORD: /url|(web\s+)?address\b/i
+_LISTENING: /(is\s+)?(listening|listened\s+on|open)\b/i
+_NOT_LISTENING: /(is\s+)?(not\s+(listening|open)|closed|free)\b/i
+_LISTENS: /(listens|is\s+listening)\s+(on|at)\b/i
+_IT: /it\b/i
+_TO_LISTEN: /to\s+((start|be|begin)\s+)*(listen(ing)?|open)(\s+(on|at))?\b/i
+_TO_APPEAR: /to\s+(appear|exist|show(\s+up)?|be\s+(visible|shown|there))\b/i
+_TO_DISAPPEAR: /to\s+(disappear|go\s+away)\b/i
+_ASK: /ask\b/i
+_PERSON: /(person|human|operator|user|approver|someone|somebody|me)\b/i
+_OPTIONS: /(with\s+|from\s+)?((the|these)\s+)?(options|choices|answers)\b:?|:/i
+_LIST: /,\s*(and|or)?\b|(and|or)\b|,/i
+_GET: /(get|request|obtain)\b/i
+_APPROVAL.1: /((the|an?|your)\s+)?(approval|permission)(?=\s*$|\s+(to|before|for|because|of)\b|\s*["'“„«‘])/i
+_HAND_OVER: /hand\s+((it|this|control)\s+)?over\b|hand\s+over\s+control\b/i
+_TO_PERSON: /to\s+((the|an?)\s+)?(person|human|operator|someone|somebody|me)\b/i
+_BECAUSE: /because\b|with\b|:/i
+_HERE: /(here|now|the\s+(run|task))\b/i
+_END: /(finish|end|done|quit)\b/i
+_SUCCEED: /succeed\b/i
+_FAIL: /fail\b/i
+_IN: /(in|inside|within|of|next\s+to|beside)\b/i
+_ROW: /(row|line)\b/i
+_TIMES: /times?\b/i
+
+STR: /@QUOTED@/
+CMD: /`[^`]+`/
+URL: /https?:\/\/[^\s"'`]+|(localhost|[\w-]+(\.[\w-]+)+|[\w-]+(?=:\d))(:\d+)?([\/?#][^\s"'`]*)?/i
+ROLE: /(radio\s+|push\s+)?button|link|tab|menu(\s+item)?|(text|input|search)?\s*(field|box)|check\s*box|radio|option
+    |drop-?\s?down(\s+list)?|list|cell|icon|image|heading|switch/ix
+ORDINAL: /(first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last|\d{1,3}(st|nd|rd|th))\b/i
+KEYS: /(?!(the|an?)\s)((page|arrow)\s+(up|down|left|right)\b|[^\s+"'`]+(\s*\+\s*[^\s+"'`]+)*)/i
+DIRECTION: /(up|down|left|right)\b/i
+EDGE: /(top|bottom|end)(\s+of\s+(the\s+)?page)?\b/i
+NUMBER: /\d{1,9}(\.\d{1,3})?/
+UNIT: /(milliseconds?|ms|seconds?|secs?|s|minutes?|mins?)\b/i
+NAME: /[^\s"'`,;]+/
+PREPOSITION: /(to|before|for|because|of)\b/i
+FREE.-1: /\S.*/s
+ARTICLE.-2: /(the|an?)(?=\s|$)/i
+WS: /\s+/
+
+%ignore WS
+%ignore ARTICLE
+"""
+
+
+CONDITIONS = frozenset(
+    {"text_visible", "text_hidden", "file_there", "file_gone", "file_lacks", "url_contains", "url_lacks"}
+    | {"port_open", "port_closed"}
+)
+_LEAVES: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(("label", "row", "text", "seen", "option", "choice", "question", "url_part"), words.unquoted),
+    **dict.fromkeys(("command", "name"), words.nonempty),
+    **dict.fromkeys(("reason", "summary"), words.prose),
+    "value": words.unquoted,
+    "how": words.click_kind,
+    "url": words.address,
+    "role": words.role_name,
+    "ordinal": words.place_in_order,
+    "keys": words.key_names,
+    "direction": str.lower,
+    "edge": str.lower,
+    "times": words.whole,
+    "port": words.port,
+    "duration": words.milliseconds,
+    "purpose": words.purpose,
+}
+
+
+class _Fragments(Transformer[Token, Any]):
+    """Every leaf becomes a piece of parameters; a sentence becomes (its name, the pieces merged)."""
+
+    def __default__(self, data: Any, children: list[Any], meta: Any) -> Any:
+        rule = str(data)
+        if rule in _LEAVES:
+            return {rule: _LEAVES[rule](*(str(child) for child in children))}
+        if rule == "options":
+            return {"options": [child["choice"] for child in children]}
+        if rule == "limit":
+            return {"limit": children[0]["duration"]}
+        merged: Params = {key: value for child in children for key, value in child.items()}
+        if rule in CONDITIONS:
+            return {"condition": {"is": rule, **merged}}
+        return merged if rule in ("target", "place", "contents") else (rule, merged)
+
+
+@cache
+def _parser() -> Lark:
+    grammar = _GRAMMAR.replace("@QUOTED@", QUOTED)
+    return Lark(grammar, parser="lalr", lexer="contextual", maybe_placeholders=False)
+
+
+def read(sentence: str) -> tuple[str, Params] | None:
+    """The instruction that the sentence gives and its raw parameters; None when it gives none."""
+    if not sentence or len(sentence) > LONGEST_SENTENCE:
+        return None
+    try:
+        return cast(tuple[str, Params], _Fragments().transform(_parser().parse(sentence)))
+    except (LarkError, words.UnreadableError):
+        return None

@@ -1,0 +1,187 @@
+"""Finding what a sentence names among the things on the screen.
+
+Deterministic and careful: names are compared from exact to similar, the kind of thing asked for counts, and things that
+fit equally well are all returned, so that a person can choose. Names on the screen are untrusted: they are compared,
+never obeyed.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from machines.drivers.base import Element
+
+EXACT, SAME, PREFIX, WORDS, SIMILAR = 100, 95, 80, 70, 45
+SIMILARITY = 0.86
+
+_FIELDS = frozenset({"textbox", "searchbox", "entry", "combobox", "spinbutton", "textarea"})
+_BOXES = frozenset({"checkbox", "switch", "radio", "radiobutton", "togglebutton", "menuitemcheckbox", "menuitemradio"})
+_LISTS = frozenset({"combobox", "listbox", "list", "popupbutton", "select"})
+_ROLES: dict[str, frozenset[str]] = {
+    "button": frozenset({"button", "pushbutton", "togglebutton", "popupbutton", "menuitem"}),
+    "link": frozenset({"link"}),
+    "tab": frozenset({"tab", "pagetab"}),
+    "menu": frozenset({"menu"}),
+    "menu item": frozenset({"menuitem", "menuitemcheckbox", "menuitemradio", "menu"}),
+    "field": _FIELDS,
+    "box": _FIELDS | _BOXES,
+    "checkbox": _BOXES - {"radio", "radiobutton"},
+    "radio": frozenset({"radio", "radiobutton", "menuitemradio"}),
+    "option": frozenset({"option", "radio", "radiobutton", "menuitem"}),
+    "dropdown": _LISTS,
+    "list": _LISTS,
+    "cell": frozenset({"cell", "tablecell", "gridcell", "layouttablecell"}),
+    "icon": frozenset({"image", "img", "icon"}),
+    "image": frozenset({"image", "img", "icon"}),
+    "heading": frozenset({"heading"}),
+    "switch": frozenset({"switch", "checkbox", "togglebutton"}),
+}
+_CLICKABLE = (
+    _ROLES["button"] | _ROLES["link"] | _ROLES["tab"] | _ROLES["menu item"] | _FIELDS | _BOXES | {"option", "treeitem"}
+)
+_ROW_ROLES = frozenset({"row", "listitem", "tablerow"})
+_SLACK = 2  # pixels by which boxes may overlap untidily
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a sentence names: `only` limits it to fields, boxes or lists; `ordinal` counts from 1, -1 is the last."""
+
+    label: str
+    role: str | None = None
+    row: str | None = None
+    ordinal: int | None = None
+    only: str | None = None
+
+
+_ONLY = {"field": _FIELDS, "box": _BOXES, "list": _LISTS}
+
+
+def find(elements: Sequence[Element], target: Target) -> list[Element]:
+    """The elements that fit best, in reading order: none = missing, one = found, several = ambiguous."""
+    pool = [e for e in elements if not e.disabled and (target.only is None or kind(e) in _ONLY[target.only])]
+    if target.row is not None:
+        rows = _rows(elements, target.row)
+        pool = [e for e in pool if any(_in_row(e, row) for row in rows)]
+    scored = [(points, e) for e in pool if (points := score(e, target.label, target.role))]
+    best = max((points for points, _ in scored), default=0)
+    top = reading_order(_merged(e for points, e in scored if points == best))
+    if target.ordinal is None:
+        return top
+    at = target.ordinal - 1 if target.ordinal > 0 else len(top) - 1
+    return top[at : at + 1] if 0 <= at < len(top) else []
+
+
+def score(element: Element, label: str, role: str | None = None) -> int:
+    """How well the element's name fits, 0 = not at all; the asked role and clickable things are preferred."""
+    points = _likeness(element, label)
+    if not points:
+        return 0
+    if role is not None:
+        return points + (30 if kind(element) in _ROLES.get(role, frozenset()) else -15)
+    return points + (10 if kind(element) in _CLICKABLE else 0)
+
+
+def _likeness(element: Element, label: str) -> int:
+    shown = element.name or (element.value or "" if kind(element) in _LISTS | _ROLES["button"] else "")
+    name, want = normal(shown), normal(label)
+    if not name or not want:
+        return 0
+    if shown.strip() == label.strip():
+        return EXACT
+    if name == want:
+        return SAME
+    if len(want) > 2 and name.startswith(want):
+        return PREFIX
+    if len(want) > 2 and re.search(rf"(?<!\w){re.escape(want)}(?!\w)", name):
+        return WORDS
+    return SIMILAR if _similar(name, want) else 0
+
+
+def _similar(name: str, want: str) -> bool:
+    if not 3 <= len(want) <= 200 or abs(len(name) - len(want)) > 0.3 * len(want):
+        return False  # too different in length to be a spelling variant
+    return difflib.SequenceMatcher(None, name, want).ratio() >= SIMILARITY
+
+
+def normal(text: str) -> str:
+    """Case, spacing and the marks of required fields do not count."""
+    return re.sub(r"\s+", " ", text).strip().strip(":*").strip().casefold()
+
+
+def kind(element: Element) -> str:
+    return re.sub(r"[\s_-]", "", element.role).lower()
+
+
+def reading_order(elements: Iterable[Element]) -> list[Element]:
+    return sorted(elements, key=lambda e: (e.center[1], e.x, e.width))
+
+
+def _merged(elements: Iterable[Element]) -> list[Element]:
+    """Boxes inside one another are one thing: a link and its text. The larger stays."""
+    kept: list[Element] = []
+    for element in sorted(elements, key=lambda e: -e.width * e.height):
+        if not any(_inside(element, other) for other in kept):
+            kept.append(element)
+    return kept
+
+
+def _inside(inner: Element, outer: Element) -> bool:
+    return (
+        inner.x >= outer.x - _SLACK
+        and inner.y >= outer.y - _SLACK
+        and inner.x + inner.width <= outer.x + outer.width + _SLACK
+        and inner.y + inner.height <= outer.y + outer.height + _SLACK
+    )
+
+
+def _rows(elements: Sequence[Element], label: str) -> list[Element]:
+    """The things that say which row is meant: those that carry its label best."""
+    scored = [(likeness, e) for e in elements if (likeness := _likeness(e, label))]
+    cells = [(likeness, e) for likeness, e in scored if kind(e) not in _ROW_ROLES] or scored
+    best = max((likeness for likeness, _ in cells), default=0)
+    return [e for likeness, e in cells if likeness == best]
+
+
+def _in_row(element: Element, anchor: Element) -> bool:
+    """Their middles lie on the same line."""
+    return abs(element.center[1] - anchor.center[1]) <= max(element.height, anchor.height) / 2 + _SLACK
+
+
+def describe(element: Element, elements: Sequence[Element]) -> str:
+    """The element for a person who has to choose: 'Approve (link, row "Ernst Handel")'."""
+    name = short(element.name or element.value or "", 60)
+    row = row_name(element, elements)
+    place = f'row "{short(row, 40)}"' if row else f"at {element.center[0]}, {element.center[1]}"
+    return f"{name} ({element.role}, {place})"
+
+
+def row_name(element: Element, elements: Sequence[Element]) -> str | None:
+    """The leftmost other name on the element's line, if it stands to the left."""
+    same_line = [
+        e
+        for e in elements
+        if e.name.strip() and e.name != element.name and kind(e) not in _ROW_ROLES | _CLICKABLE
+        if e.x + e.width <= element.x + _SLACK and _in_row(element, e) and e.height <= 4 * max(element.height, 10)
+    ]
+    return min(same_line, key=lambda e: e.x).name if same_line else None
+
+
+def labelled(found: Sequence[Element], elements: Sequence[Element]) -> dict[str, Element]:
+    """Each element under a label of its own, so that an answer names exactly one."""
+    result: dict[str, Element] = {}
+    for element in found:
+        label = describe(element, elements)
+        if label in result:
+            label = f"{label} at {element.center[0]}, {element.center[1]}"
+        while label in result:
+            label += " (again)"
+        result[label] = element
+    return result
+
+
+def short(text: str, limit: int) -> str:
+    """One line of at most `limit` characters."""
+    line = re.sub(r"\s+", " ", text).strip()
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,0 +1,77 @@
+"""The sentences that wait, check, call for a person or end the run."""
+
+from machines.drivers.base import Action
+from runs.agents.base import Act, Ask, Finish
+from runs.agents.playbook import people
+from runs.agents.playbook.conditions import describe, wait_until
+from runs.agents.playbook.scene import Reply, Scene, act, fail
+
+LONGEST_STEP_MS = 60_000  # of one wait action; longer waits are several steps
+
+
+async def wait(scene: Scene) -> Reply:
+    left = scene.params["duration"] - scene.here.get("waited", 0)
+    ms = min(left, LONGEST_STEP_MS)
+    move = Act(Action("wait", {"ms": ms}, timeout_ms=ms + 30_000))
+    waited = scene.here.get("waited", 0) + ms
+    return Reply(move, f"Wait {ms / 1000:g} s.", done=ms == left, here={"waited": waited})
+
+
+async def wait_for(scene: Scene) -> Reply:
+    condition, limit = scene.params["condition"], scene.params["limit"] / 1000
+    waited = await wait_until(condition, scene.session, limit, scene.patience.poll)
+    if waited is None:
+        return fail(f"Waited {limit:g} s in vain for this: {describe(condition)}.")
+    return act("wait", {"ms": 0}, f"Waited {waited:.1f} s until {describe(condition)}.")
+
+
+async def check_that(scene: Scene) -> Reply:
+    condition = scene.params["condition"]
+    patience = scene.patience
+    if await wait_until(condition, scene.session, patience.target, patience.poll) is None:
+        return fail(f"Check failed: {describe(condition)}.")
+    move = Act(Action("screenshot"))
+    return Reply(move, f"Checked: {describe(condition)} — holds.", lasting={"check": condition})
+
+
+async def ask_question(scene: Scene) -> Reply:
+    text, labels = scene.params["question"], scene.params.get("options", [])
+    question = people.question("question", "Question", text, dict.fromkeys(labels))
+    return _call(scene, Ask("question", text, [question]))
+
+
+async def ask_approval(scene: Scene) -> Reply:
+    purpose = scene.params.get("purpose")
+    return _call(
+        scene, Ask("approval", f"Approval is needed {purpose}." if purpose else "Approval is needed to go on.")
+    )
+
+
+async def ask_input(scene: Scene) -> Reply:
+    return _call(scene, people.wanted_value(scene.params["value"]))
+
+
+async def hand_over(scene: Scene) -> Reply:
+    return _call(scene, people.takeover(scene.params.get("reason", "")))
+
+
+def _call(scene: Scene, ask: Ask) -> Reply:
+    if not scene.context.may_ask:
+        return fail(f"This needs a person, and the run may not ask: {scene.instruction.text}")
+    return Reply(ask, ask.message, done=False)
+
+
+async def fail_run(scene: Scene) -> Reply:
+    return fail(scene.params.get("reason") or "The task says to fail here.")
+
+
+async def unknown(scene: Scene) -> Reply:
+    message = f"I do not understand this instruction: {scene.instruction.text[:1500]}"
+    if not scene.context.may_ask:
+        return fail(message)
+    ask = people.trouble("sentence", message, [people.SKIP, people.TAKE_OVER, people.STOP])
+    return Reply(ask, message, done=False, why="sentence")
+
+
+def finished(passed: bool, summary: str) -> Reply:
+    return Reply(Finish(passed, summary), summary, done=False)

@@ -1,0 +1,77 @@
+"""The sentences of a terminal: everything is typed at its visible prompt."""
+
+import asyncio
+import time
+
+from machines.drivers.base import Action, ActResult, Session
+from runs.agents.base import Act
+from runs.agents.playbook import shell
+from runs.agents.playbook.grounding import short
+from runs.agents.playbook.scene import Patience, Reply, Scene, fail, look
+
+# What a running program may be told or watched for before it has ended.
+INTERACTIVE = frozenset({"type_text", "press", "wait", "wait_for"})
+COMMAND_MS = 30_000  # how long the step of a command may take; after that its end is awaited without a step
+PROGRAM_MS = 2_000  # when the next instruction does not need the end
+
+
+async def run(scene: Scene) -> Reply:
+    return await _command(scene, scene.params["command"], f"Run `{short(scene.params['command'], 200)}`.")
+
+
+async def run_tests(scene: Scene) -> Reply:
+    return await _command(scene, shell.run_tests(), "Run the test suite.")
+
+
+async def create_file(scene: Scene) -> Reply:
+    name, text = scene.params["name"], scene.params.get("text")
+    if scene.context.interrupted:
+        there = await scene.session.read_file(name)
+        if there is not None and (text is None or there == text.encode()):
+            return look(f"The file {name} was created already.")
+    return await _command(scene, shell.create_file(name, text), f"Create the file {name}.")
+
+
+async def start_server(scene: Scene) -> Reply:
+    port = scene.params["port"]
+    if port in (await scene.session.state()).ports:
+        return look(f"Port {port} is listening already; nothing to start.")
+    return await _command(scene, shell.start_server(port), f"Start the web server on port {port}.")
+
+
+async def stop_server(scene: Scene) -> Reply:
+    return await _command(scene, shell.stop_server(), "Stop the web server.")
+
+
+async def _command(scene: Scene, line: str, text: str) -> Reply:
+    if not await _idle(scene.session, scene.patience):
+        return fail(f"The terminal is still busy after {scene.patience.command:g} s: {scene.instruction.text}")
+    limit = PROGRAM_MS if scene.next_action in INTERACTIVE else COMMAND_MS
+    move = Act(Action("type_text", {"text": line + "\n"}, timeout_ms=limit))
+    return Reply(move, text, lasting={"command": {"name": scene.instruction.text}})
+
+
+async def ended(command: dict[str, str], last: ActResult | None, session: Session, patience: Patience) -> str | None:
+    """Wait for the end of the command that was typed; what went wrong, if anything did."""
+    name = short(command["name"], 200)
+    data = last.data if last else {}
+    code = data.get("exit_code")
+    if last is None or not data.get("finished", True):
+        if not await _idle(session, patience):
+            return f"Not finished after {patience.command:g} s: {name}"
+        code = (await session.state()).exit_code
+    return f"Ended with exit code {code}: {name}" if code else None
+
+
+async def at_rest(session: Session, patience: Patience) -> bool:
+    """Wait for a command that a lost worker typed, as long as its step could have taken."""
+    return await _idle(session, patience, min(patience.command, COMMAND_MS / 1000))
+
+
+async def _idle(session: Session, patience: Patience, seconds: float | None = None) -> bool:
+    deadline = time.monotonic() + (patience.command if seconds is None else seconds)
+    while not (await session.state()).idle:
+        if time.monotonic() >= deadline:
+            return False
+        await asyncio.sleep(patience.poll)
+    return True

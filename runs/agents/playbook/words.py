@@ -1,0 +1,118 @@
+"""Single words of a sentence turned into values: quotes, addresses, keys, numbers. All raise UnreadableError."""
+
+import re
+from typing import Any
+
+from machines.drivers import keys
+
+LONGEST_WAIT_MS = 3_600_000
+
+_QUOTES = "\"'“„«‘"
+_CLOSING = "\"'”“»’"
+_ADDRESS = re.compile(r"(?:https?://)?[\w-]+(?:\.[\w-]+)*(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE)
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+_UNITS_MS = (("milli", 1), ("ms", 1), ("min", 60_000), ("s", 1000))
+
+
+class UnreadableError(ValueError):
+    """The words stand in the right place but mean nothing here."""
+
+
+def unquoted(word: str) -> str:
+    """The text inside quotes; text without quotes loses a leading article."""
+    if len(word) > 1 and word[0] in _QUOTES:
+        return word[1:-1]
+    return re.sub(r"^(?:the|an?|your)\s+", "", word.strip(), flags=re.IGNORECASE)
+
+
+def prose(word: str) -> str:
+    """Quoted or not, as it was written."""
+    return word[1:-1] if len(word) > 1 and word[0] in _QUOTES and word[-1] in _CLOSING else word.strip()
+
+
+def nonempty(word: str) -> str:
+    """The text of a command or a file name, which cannot be empty."""
+    text = word[1:-1] if word[0] in _QUOTES + "`" else word
+    if not text.strip() or "\0" in text:
+        raise UnreadableError
+    return text
+
+
+def address(word: str) -> str:
+    """A complete http or https address; without a scheme it is http."""
+    url = unquoted(word).strip()
+    if not _ADDRESS.fullmatch(url) or len(url) > 2000:
+        raise UnreadableError
+    return url if re.match(r"https?://", url, re.IGNORECASE) else f"http://{url}"
+
+
+def role_name(word: str) -> str:
+    """One of the roles that grounding.py knows: "push button" is a button, "drop-down list" a dropdown."""
+    role = re.sub(r"[\s-]+", " ", word.lower())
+    for ending in ("button", "box", "field"):
+        if role.endswith(ending) and not role.startswith(("radio", "check")):
+            return ending
+    return {"check box": "checkbox", "radio button": "radio"}.get(role) or (
+        "dropdown" if role.startswith("drop") else role
+    )
+
+
+def place_in_order(word: str) -> int:
+    """1 for "first" or "1st", -1 for "last"."""
+    word = word.lower()
+    if word == "last":
+        return -1
+    number = _ORDINALS.index(word) + 1 if word in _ORDINALS else int(word[:-2])
+    if number < 1:
+        raise UnreadableError
+    return number
+
+
+def key_names(word: str) -> list[str]:
+    """Key names as the drivers spell them: "Ctrl+A" is ["ctrl", "a"]."""
+    parts = [_joined(part) for part in re.split(r"(?<=.)\+(?=.)", unquoted(word).strip(), flags=re.DOTALL)]
+    pressed = keys.combination(parts)
+    if pressed is None or len(parts) > 5:
+        raise UnreadableError
+    modifiers, key = pressed
+    return [*modifiers, key.lower() if modifiers and key.isascii() else key]
+
+
+def _joined(name: str) -> str:
+    """ "Page down" is the key "pagedown", "arrow up" and "up arrow" are "arrowup"."""
+    joined = re.sub(r"[\s_-]+", "", name) if len(name.strip()) > 1 else name.strip()
+    return f"arrow{joined[:-5]}" if joined.lower().endswith("arrow") else joined
+
+
+def click_kind(word: str) -> dict[str, Any]:
+    """Button and count of "click", "double-click", "right-click", "tap"."""
+    word = word.lower()
+    button = next((b for b in ("right", "middle") if word.startswith(b)), "left")
+    return {"button": button, "count": 2 if word.startswith("double") else 1}
+
+
+def whole(word: str) -> int:
+    if "." in word or not 1 <= int(word) <= 100:
+        raise UnreadableError
+    return int(word)
+
+
+def port(word: str) -> int:
+    if "." in word or not 1 <= int(word) <= 65_535:
+        raise UnreadableError
+    return int(word)
+
+
+def milliseconds(number: str, unit: str) -> int:
+    """At most an hour."""
+    factor = next(ms for start, ms in _UNITS_MS if unit.lower().startswith(start))
+    result = round(float(number) * factor)
+    if result > LONGEST_WAIT_MS:
+        raise UnreadableError
+    return result
+
+
+def purpose(*parts: str) -> str:
+    """What an approval is for, as it continues a sentence: "to finish", "before sending"."""
+    preposition, text = parts if len(parts) == 2 else ("", parts[0])
+    return f"{preposition.lower()} {prose(text)}".strip()

@@ -1,0 +1,131 @@
+"""Runs: start, list, read, cancel, screenshots."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from ninja import Router
+
+from accounts.bodies import read
+from accounts.doors import ApiRequest, door, takes
+from accounts.errors import InvalidFilter, InvalidStatusFilter, NotFound
+from accounts.idempotency import answer, once
+from accounts.paging import page, read_limit
+from accounts.sealing import unseal
+from accounts.times import rfc3339
+from accounts.webhooks.access import deliveries_of_run
+from accounts.webhooks.schemas import delivery_object
+from machines import pictures
+from runs import services
+from runs.access import get_run, runs_of, show
+from runs.models import Run, RunStatus, Screenshot
+from runs.schemas import CancelBody, RunCreate
+
+router = Router(tags=["Runs"])
+
+
+@router.post("/runs", summary="Start a run", **takes(RunCreate))
+@door("runs:write")
+def create(request: ApiRequest) -> HttpResponse:
+    body = read(request, RunCreate)
+
+    def effect() -> HttpResponse:
+        run = services.create_run(request.actor, body, request.request_id)
+        response = answer(show(run, webhook_secret=unseal(run.webhook_secret) if run.webhook_secret else None))
+        if run.webhook_secret:
+            response["Cache-Control"] = "no-store"
+        return response
+
+    return once(request, effect)
+
+
+@router.get("/runs", summary="Top-level runs, newest first")
+@door("runs:read")
+def list_runs(request: ApiRequest) -> HttpResponse:
+    parent = request.GET.get("parent_id")
+    if parent:
+        rows = Run.objects.filter(parent=get_run(request.actor, parent))
+        order: tuple[str, ...] = ("created_at", "id")
+    else:
+        rows, order = runs_of(request.actor), ("-created_at", "-id")
+    return answer(page(filtered(rows, request), request.GET, show, request_id=request.request_id, order=order))
+
+
+def filtered(rows: QuerySet[Run], request: ApiRequest) -> QuerySet[Run]:
+    """The filters of GET /v1/runs. Raises InvalidStatusFilter, InvalidFilter."""
+    query = request.GET
+    words = query.get("status") or query.get("state")
+    if words:
+        wanted = [w.strip() for w in words.split(",")]
+        if not set(wanted) <= set(RunStatus.values):
+            raise InvalidStatusFilter(valid_options=list(RunStatus.values))
+        rows = rows.filter(status__in=wanted)
+    kind = query.get("kind")
+    if kind:
+        if kind not in ("agent", "workflow"):
+            raise InvalidFilter(parameter="kind", valid_options=["agent", "workflow"])
+        rows = rows.filter(kind=kind)
+    for name in ("machine_id", "end_user"):
+        if query.get(name):
+            rows = rows.filter(**{name: query[name]})
+    return rows
+
+
+@router.get("/runs/{run_id}", summary="One run")
+@door("runs:read")
+def read_run(request: ApiRequest, run_id: str) -> HttpResponse:
+    return answer(show(get_run(request.actor, run_id)))
+
+
+@router.post("/runs/{run_id}/cancel", summary="Cancel a run", **takes(CancelBody))
+@door("runs:write")
+def cancel(request: ApiRequest, run_id: str) -> HttpResponse:
+    run = get_run(request.actor, run_id)
+    body = read(request, CancelBody)
+    return once(request, lambda: show(services.cancel_run(request.actor, run.id, body.reason)))
+
+
+@router.get("/runs/{run_id}/deliveries", summary="Webhooks sent about a run, newest first")
+@door("runs:read")
+def list_deliveries(request: ApiRequest, run_id: str) -> HttpResponse:
+    return _deliveries(request, run_id)
+
+
+@router.get("/workflows/runs/{run_id}/deliveries", summary="Webhooks sent about a workflow run, newest first")
+@door("workflows:read", "runs:read")
+def list_workflow_deliveries(request: ApiRequest, run_id: str) -> HttpResponse:
+    return _deliveries(request, run_id)
+
+
+def _deliveries(request: ApiRequest, run_id: str) -> HttpResponse:
+    rows = deliveries_of_run(request.actor, get_run(request.actor, run_id).id)
+    return answer(page(rows, request.GET, delivery_object, request_id=request.request_id))
+
+
+def screenshot_object(row: Screenshot) -> dict[str, Any]:
+    return {
+        "index": row.index, "step": row.step, "phase": row.phase, "taken_at": rfc3339(row.taken_at),
+        "width": row.width, "height": row.height, "sha256": row.sha256,
+    }  # fmt: skip
+
+
+@router.get("/runs/{run_id}/screenshots", summary="Pictures of a run, oldest first")
+@door("runs:read")
+def list_screenshots(request: ApiRequest, run_id: str) -> HttpResponse:
+    run = get_run(request.actor, run_id)
+    limit = read_limit(request.GET)
+    after = request.GET.get("after_index", "")
+    rows = Screenshot.objects.filter(run=run, index__gt=int(after) if after.isdecimal() and len(after) < 10 else -1)
+    found = list(rows.order_by("index")[: limit + 1])
+    body = {"object": "list", "data": [screenshot_object(r) for r in found[:limit]], "has_more": len(found) > limit}
+    return answer(body | {"next_cursor": None, "request_id": request.request_id})
+
+
+@router.get("/runs/{run_id}/screenshots/{index}", summary="One picture as PNG")
+@door("runs:read")
+def read_screenshot(request: ApiRequest, run_id: str, index: str) -> HttpResponse:
+    run = get_run(request.actor, run_id)
+    row = Screenshot.objects.filter(run=run, index=int(index) if index.isdecimal() and len(index) < 10 else -1).first()
+    if row is None:
+        raise NotFound
+    return HttpResponse(pictures.read(row.sha256), content_type="image/png", headers={"Cache-Control": "no-store"})

@@ -1,0 +1,171 @@
+"""Opening requests to people: the request, the run's wait and their events are one transaction.
+
+Titles are composed here from the action registry; words of the agent appear only in `agent_message`.
+"""
+
+import json
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.actor import system
+from accounts.models import Team
+from accounts.times import rfc3339
+from approvals import services as approvals
+from approvals.models import Approval
+from approvals.policies import Ruling
+from approvals.schemas import REASONS, input_kind
+from billing.errors import BudgetReached
+from machines.actions import READ_ONLY, action_hash
+from machines.models import Machine
+from runs import webhook_bodies
+from runs.agents.base import Act, Ask
+from runs.errors import run_error
+from runs.models import Run, Screenshot
+from runs.services import finish, move
+
+MAX_ACTION_BYTES = 64 * 1024
+
+_TITLES = {
+    "approval": "The agent asks for approval", "question": "The agent asks a question", "input": "The agent asks for data",
+    "takeover": "The agent asks a person to take over",
+}  # fmt: skip
+_VERBS = {
+    "click": "Click at {x}, {y}", "type_text": "Type {length} characters", "key_press": "Press {key}",
+    "key_combo": "Press {keys}", "scroll": "Scroll {direction}", "drag": "Drag to {to_x}, {to_y}", "move": "Move to {x}, {y}",
+    "wait": "Wait", "screenshot": "Take a picture", "open_url": "Open {url}", "fill": "Fill a field with {length} characters",
+    "select_option": "Select an option",
+}  # fmt: skip
+_RISKS = {"spend": "spends money", "access": "changes access", "destroy": "destroys data"}
+
+
+def action_title(name: str, params: dict[str, Any], host: str | None, risk: str) -> str:
+    """One plain sentence of an action, for example "Click at 612, 448 on shop.test (spends money)"."""
+    keys = "+".join(params.get("keys", ()))
+    facts = params | {"length": len(params.get("text", "")), "keys": keys, "url": params.get("url", "")[:200]}
+    sentence = _VERBS.get(name, name).format_map(facts)
+    return sentence + (f" on {host}" if host else "") + (f" ({_RISKS[risk]})" if risk in _RISKS else "")
+
+
+def action_object(run: Run, act: Act, call_id: str) -> dict[str, Any]:
+    """The action of a tool request: complete, never shortened."""
+    read_only = act.action.name in READ_ONLY
+    return {
+        "name": act.action.name, "params": act.action.params, "host": act.host, "risk": risk_of(act), "read_only": read_only,
+        "call_id": call_id, "machine_id": run.machine_id,
+    }  # fmt: skip
+
+
+def risk_of(act: Act) -> str:
+    if act.action.name in READ_ONLY:
+        return "read"
+    return act.risk if act.risk in _RISKS else "write"
+
+
+def too_large(act: Act) -> bool:
+    return len(json.dumps(act.action.params, ensure_ascii=False).encode()) > MAX_ACTION_BYTES
+
+
+def open_for_act(run: Run, act: Act, call_id: str, ruling: Ruling, text: str, previous: str | None) -> Approval:
+    """A tool request before the step it stands before; `previous` is the one it replaces. The caller holds the run's lock."""
+    action = action_object(run, act, call_id)
+    title = action_title(act.action.name, act.action.params, act.host, action["risk"])
+    digest = action_hash(run.machine_id or "", act.action.name, act.action.params)
+    return _open(
+        run, kind="tool", title=title, message=ruling.why, agent_message=text or None, action=action, action_hash=digest,
+        step_index=run.steps_completed + 1, can_remember=ruling.can_remember, quorum=ruling.quorum,
+        four_eyes=ruling.four_eyes, by_rule=ruling.by_rule, previous_approval_id=previous,
+    )  # fmt: skip
+
+
+def open_for_plan(run: Run, text: str) -> Approval:
+    """The plan, or its next revision. The caller holds the run's lock."""
+    revision = (run.plan["revision"] + 1) if run.plan else 1
+    most = Team.objects.values_list("plan_max_revisions", flat=True).get(id=run.team_id)
+    run.plan = {"text": text, "revision": revision, "approved": False}
+    run.save(update_fields=["plan"])
+    plan = {"text": text, "revision": revision, "max_revisions": most}
+    message = (
+        "The agent proposes a plan before it acts."
+        if revision == 1
+        else f"The agent proposes revision {revision} of its plan."
+    )
+    return _open(run, kind="plan", title="The agent proposes a plan", message=message, plan=plan)
+
+
+def open_for_ask(run: Run, ask: Ask) -> Approval:
+    """A request that the agent raised. The caller holds the run's lock; the run's new memory is already set on it."""
+    reason = ask.message.strip() or _TITLES[ask.kind]
+    if len(ask.questions) == 1 and not ask.message.strip():
+        reason = ask.questions[0]["question"]
+    return _open(
+        run, kind=ask.kind, title=_TITLES[ask.kind], message=reason, agent_message=ask.message or None,
+        questions=ask.questions, input_schema=ask.input_schema,
+    )  # fmt: skip
+
+
+def open_for_takeover(run: Run, name: str, note: str | None) -> Approval:
+    """A person took control of the machine. The caller holds the run's lock."""
+    message = f"{name} took control of the machine." + (f" {note}" if note else "")
+    return _open(run, kind="takeover", title=f"{name} took control of the machine", message=message)
+
+
+def open_for_budget(run: Run, reached: BudgetReached) -> Approval:
+    """May it cost more? The caller holds the run's lock."""
+    budget = {
+        "scope": reached.scope, "limit_cents": reached.limit, "used_cents": reached.used,
+        "suggested_add_cents": min(reached.limit, approvals.MAX_ADD_CENTS),
+    }  # fmt: skip
+    title = f"The budget of the {reached.scope} is used up"
+    return _open(
+        run, kind="budget", title=title, message=str(reached), budget=budget, step_index=run.steps_completed + 1
+    )
+
+
+def _context(run: Run, picture: Screenshot | None) -> dict[str, Any]:
+    machine = None if run.owns_machine else Machine.objects.filter(id=run.machine_id).first()
+    return {
+        "task": run.task, "agent": run.agent, "machine_id": run.machine_id,
+        "machine_name": machine.display_name if machine else "Simulated machine", "machine_kind": run.machine_kind,
+        "width": picture.width if picture else None, "height": picture.height if picture else None,
+        "started_by": run.created_by, "starter_owner_id": run.owner_id, "step": run.steps_completed + 1,
+        "max_steps": run.max_steps, "cost_cents": run.cost_cents, "budget_cents": run.budget_cents,
+        "picture": picture.sha256 if picture else None, "end_user": run.end_user,
+    }  # fmt: skip
+
+
+def _open(run: Run, **fields: Any) -> Approval:
+    picture = Screenshot.objects.filter(run=run).order_by("-index").first()
+    approval = approvals.open_request(
+        **fields, team_id=run.team_id, test=run.test, run_id=run.id, root_run_id=run.root_id, on_timeout=run.on_timeout,
+        timeout_seconds=run.awaiting_human_timeout_seconds, priority=run.priority, context=_context(run, picture),
+        evidence={"screenshot_index": picture.index if picture else None, "url": None, "step": run.steps_completed},
+    )  # fmt: skip
+    if run.on_awaiting_human == "pause":
+        _wait(run, approval)
+    else:
+        _end_instead(run, approval)
+    return approval
+
+
+def _wait(run: Run, approval: Approval) -> None:
+    reason = approval.message if approval.kind != "tool" else approval.title
+    awaiting = {
+        "reason": reason, "approval_id": approval.id, "request_id": approval.id, "kind": approval.kind,
+        "reason_code": REASONS[approval.kind], "input_kind": input_kind(approval.kind),
+        "expires_at": rfc3339(approval.expires_at), "step_id": None, "awaiting_step_id": None, "message": reason,
+    }  # fmt: skip
+    now = approval.created_at
+    fields: dict[str, Any] = {"awaiting_human_reason": reason, "awaiting_human_since": now, "memory": run.memory}
+    if run.deadline_clock == "active":
+        fields["deadline_at"] = None
+    move(run, "awaiting_human", after=(("awaiting_human", awaiting),), **fields)
+    webhook_bodies.asked(run, approval)
+
+
+def _end_instead(run: Run, approval: Approval) -> None:
+    """on_awaiting_human fail or cancel: the run ends the moment a person is needed and never shows that it waits."""
+    actor = system(run.team_id, run.test)
+    approvals.close(approval, "cancelled", "on_awaiting_human", actor, timezone.now())
+    error = run_error("AWAITING_HUMAN", f"A person was needed: {approval.message}")
+    finish(run, "failed" if run.on_awaiting_human == "fail" else "cancelled", error=error)

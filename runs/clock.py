@@ -1,0 +1,61 @@
+"""Timers of runs, called by `manage.py clock` several times a second. Each looks for what is due and does it once."""
+
+from datetime import timedelta
+
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from accounts.models import Team
+from approvals.models import Approval
+from runs import decisions, leases, services
+from runs.models import Run, RunEvent, Worker
+
+BATCH = 200
+
+
+def deadlines() -> int:
+    """Time out runs whose deadline fell."""
+    due = Run.objects.filter(deadline_at__lte=timezone.now(), finished_at__isnull=True).values_list("id", flat=True)[
+        :BATCH
+    ]
+    return sum(services.time_out(run_id) for run_id in list(due))
+
+
+def expiries() -> int:
+    """Expire requests that nobody answered in time."""
+    due = Approval.objects.filter(status="pending", expires_at__lte=timezone.now()).order_by("expires_at")
+    return sum(decisions.expire(approval_id) for approval_id in list(due.values_list("id", flat=True)[:BATCH]))
+
+
+def effects() -> int:
+    """Let decisions take effect whose undo window is over."""
+    due = Approval.objects.filter(effect_pending=True, effective_at__lte=timezone.now()).order_by("effective_at")
+    return sum(decisions.make_effective(approval_id) for approval_id in list(due.values_list("id", flat=True)[:BATCH]))
+
+
+def stops() -> int:
+    """Confirm the stop of cancelled runs whose worker is gone, and park what waits without one."""
+    leases.park_orphans()
+    now = timezone.now()
+    open_stops = Run.objects.filter(
+        status="cancelled", stop_confirmed_at__isnull=True, cancel_requested_at__isnull=False
+    )
+    dead = open_stops.filter(lease_until__lt=now) | open_stops.filter(lease_until__isnull=True)
+    return services.confirm_stop(list(dead.values_list("id", flat=True)[:BATCH]))
+
+
+def workers() -> int:
+    """Forget workers that have been silent for a day."""
+    return Worker.objects.filter(heartbeat_at__lt=timezone.now() - timedelta(days=1)).delete()[0]
+
+
+def retention() -> int:
+    """Remove the events of runs that ended longer ago than their team keeps them."""
+    removed = 0
+    for team_id, days in Team.objects.values_list("id", "event_retention_days"):
+        before = timezone.now() - timedelta(days=days)
+        old = Run.objects.filter(team_id=team_id, finished_at__lt=before).filter(
+            Exists(RunEvent.objects.filter(run_id=OuterRef("id")))
+        )
+        removed += RunEvent.objects.filter(run_id__in=list(old.values_list("id", flat=True)[:BATCH])).delete()[0]
+    return removed

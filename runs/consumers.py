@@ -1,0 +1,160 @@
+"""Websockets of the pages. They only poke: "run X has events up to N"; the page then asks over HTTP, as it always may.
+
+Close codes: 4401 nobody is signed in, or the right is gone; 4404 there is no such run for this person.
+"""
+
+import asyncio
+import json
+import logging
+from contextlib import aclosing
+from importlib import import_module
+from typing import Any
+from urllib.parse import parse_qs
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.http import HttpRequest
+
+from accounts.access import actor_of_session
+from accounts.actor import Actor
+from runs.access import get_run
+from runs.envelopes import Row
+from runs.errors import RunNotFound
+from runs.hub import HEARTBEAT, batches, pokes
+from runs.models import Run
+
+logger = logging.getLogger(__name__)
+NOT_SIGNED_IN = 4401
+RUN_NOT_FOUND = 4404
+CRASHED = 1011
+POKE_SECONDS = 0.1  # at most one poke in this time; what comes meanwhile goes into the next
+
+
+def person_behind(session_key: str | None, actor: Actor | None = None) -> Actor | None:
+    """Who is signed in with that session now; with `actor` given, only if it is still them with a right to that team.
+
+    The session is read anew each time: a sign-out or a removed membership must end the sockets that are open.
+    """
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    request.user = get_user(request)
+    if actor:
+        request.session["team"] = actor.team_id  # they may look at another team in another tab; not saved
+    found = actor_of_session(request)
+    if found is None or not found.may("runs:read"):
+        return None
+    return found if actor is None or (found.id, found.team_id) == (actor.id, actor.team_id) else None
+
+
+class PersonConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
+    """A socket of a signed-in person. A subclass says what is sent, in talk()."""
+
+    heartbeat = HEARTBEAT
+    actor: Actor
+    _talk: asyncio.Task[None] | None = None
+    _check_at = 0.0
+
+    async def connect(self) -> None:
+        """Accepts first: a browser sees the close code of open sockets only."""
+        await self.accept()
+        actor = await self._person()
+        if actor is None:
+            await self.close(NOT_SIGNED_IN)
+            return
+        self.actor = actor
+        self._put_off_check()
+        self._talk = asyncio.create_task(self.talk())
+        self._talk.add_done_callback(self._ended)
+
+    async def disconnect(self, code: int) -> None:
+        if self._talk:
+            self._talk.cancel()
+            await asyncio.wait([self._talk])
+
+    async def talk(self) -> None:
+        raise NotImplementedError
+
+    async def say(self, message: dict[str, Any]) -> None:
+        await self.send(text_data=json.dumps(message))
+
+    async def may_go_on(self) -> bool:
+        """Once per heartbeat: beats if the person still has the right, else closes."""
+        if asyncio.get_running_loop().time() < self._check_at:
+            return True
+        self._put_off_check()
+        if await self._person(self.actor) is None:
+            await self.close(NOT_SIGNED_IN)
+            return False
+        await self.say({"beat": 1})
+        return True
+
+    def _put_off_check(self) -> None:
+        self._check_at = asyncio.get_running_loop().time() + self.heartbeat * 0.9  # a beat may come a little early
+
+    async def _person(self, actor: Actor | None = None) -> Actor | None:
+        session_key = self.scope["session"].session_key
+        found: Actor | None = await database_sync_to_async(person_behind)(session_key, actor)
+        return found
+
+    def _ended(self, talk: asyncio.Task[None]) -> None:
+        error = None if talk.cancelled() else talk.exception()
+        if error:
+            logger.error("The socket %s failed", self.scope["path"], exc_info=error)
+            self._talk = asyncio.create_task(self.close(CRASHED))
+
+
+class RunConsumer(PersonConsumer):
+    """/ws/runs/<id>?after=N: {hello, seq}, then {run, seq} with the new status if it changed, and {beat}."""
+
+    async def talk(self) -> None:
+        run = await self._run()
+        if run is None:
+            await self.close(RUN_NOT_FOUND)
+            return
+        latest = run.next_seq - 1
+        await self.say({"hello": True, "seq": latest})
+        if latest > self._after():
+            await self.say({"run": run.id, "seq": latest, "status": run.status})
+        async with aclosing(batches(run.id, latest, self.heartbeat)) as found:
+            async for rows in found:
+                if rows:
+                    await self.say(poke(run.id, rows))
+                if not await self.may_go_on():
+                    return
+                if rows:
+                    await asyncio.sleep(POKE_SECONDS)
+
+    async def _run(self) -> Run | None:
+        run_id = self.scope["url_route"]["kwargs"]["run_id"]
+        try:
+            found: Run = await database_sync_to_async(get_run)(self.actor, run_id)
+        except RunNotFound:
+            return None
+        return found
+
+    def _after(self) -> int:
+        """Up to which event the page was made."""
+        text = parse_qs(self.scope["query_string"].decode(errors="replace")).get("after", [""])[0]
+        return int(text) if text.isascii() and text.isdecimal() else 0
+
+
+def poke(run_id: str, rows: list[Row]) -> dict[str, Any]:
+    states = [row.data["status"] for row in rows if row.type == "status"]
+    return {"run": run_id, "seq": rows[-1].seq} | ({"status": states[-1]} if states else {})
+
+
+class TeamConsumer(PersonConsumer):
+    """/ws/team: {hello}, then {team: 1} whenever the queue or the list of runs has changed, first at once; {beat}."""
+
+    async def talk(self) -> None:
+        await self.say({"hello": True})
+        async with aclosing(pokes(self.actor.team_id, self.actor.test, self.heartbeat)) as found:
+            async for changed in found:
+                if changed:
+                    await self.say({"team": 1})
+                if not await self.may_go_on():
+                    return
+                if changed:
+                    await asyncio.sleep(POKE_SECONDS)

@@ -1,0 +1,338 @@
+"""Decisions and what they do to a run: the one function behind every endpoint and page (docs/adr/0002).
+
+Locks, always in this order: root run, run, request. The loser of a race is classified after the winner's commit.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from accounts.actor import Actor, system
+from accounts.errors import Invalid, Refusal
+from accounts.sealing import seal, unseal
+from accounts.times import rfc3339
+from approvals import services as approvals
+from approvals.access import approvals_of, get_approval, pending_of_root
+from approvals.errors import ApprovalNotFound
+from approvals.models import Approval, Decision
+from approvals.services import Answer, Settled
+from machines.actions import ActionError, Screen, canonical
+from runs import standing, webhook_bodies
+from runs.errors import AmbiguousTarget, NotAwaitingHuman, ResumeConflict, run_error
+from runs.events import Event, record, wake_workers
+from runs.models import Run
+from runs.services import closed_event, end_wait, fail, finish, lock_run, move
+
+MAX_BUDGET_CENTS = 2**31 - 1  # what the column holds
+LOST = frozenset({"ALREADY_DECIDED", "APPROVAL_EXPIRED", "APPROVAL_CANCELLED", "APPROVAL_VOID", "APPROVAL_CLAIMED"})
+
+
+@dataclass(frozen=True)
+class DecisionResult:
+    """What is true after the commit. `resumed`: the run goes on through this decision."""
+
+    approval: Approval
+    decision: Decision | None  # None: a vote that does not complete the quorum
+    run: Run
+    resumed: bool
+
+
+def decide(
+    actor: Actor, approval_id: str, answer: Answer | Callable[[Approval], Answer], via: str = "api"
+) -> DecisionResult:
+    """Decide the named request. A callable composes the answer once the request is locked.
+
+    Raises ApprovalNotFound, Invalid, AnswerRequired, NotEligible, SelfApprovalForbidden, AlreadyDecided, ApprovalExpired,
+    ApprovalCancelled, ApprovalVoid, ApprovalClaimed, ActionChanged.
+    """
+    seen = get_approval(actor, approval_id)
+    return _attempt(actor, seen.run_id, lambda run: seen.id, answer, via)
+
+
+def decide_for_run(
+    actor: Actor, run_id: str, approval_id: str | None, answer: Callable[[Approval], Answer], via: str = "api",
+    terminal: type[Refusal] = NotAwaitingHuman,
+) -> DecisionResult:  # fmt: skip
+    """Decide the request of a run: the named one, or the one that is open at the call's turn.
+
+    Raises as decide(), and AmbiguousTarget, NotAwaitingHuman, ResumeConflict (`terminal` for an ended run).
+    """
+    if approval_id:
+        named = (
+            approvals_of(actor)
+            .filter(id=approval_id, root_run_id=Run.objects.values("root_id").filter(id=run_id)[:1])
+            .first()
+        )
+        if named is None or run_id not in (named.run_id, named.root_run_id):
+            raise ApprovalNotFound
+        return decide(actor, approval_id, answer, via)
+    return _attempt(actor, run_id, lambda run: _the_open_one(run, terminal), answer, via)
+
+
+def _the_open_one(run: Run, terminal: type[Refusal]) -> str:
+    """The id of the one open request. Raises AmbiguousTarget, NotAwaitingHuman or `terminal`."""
+    pending = [a.id for a in pending_of_root(run.root_id) if run.parent_id is None or a.run_id == run.id]
+    if len(pending) > 1:
+        raise AmbiguousTarget(open=pending)
+    if not pending:
+        raise _nothing_open(run, terminal)
+    return pending[0]
+
+
+def _nothing_open(run: Run, terminal: type[Refusal]) -> Refusal:
+    facts: dict[str, Any] = {"current_state": run.status, "allowed_from": ["awaiting_human"]}
+    if run.is_terminal and terminal is ResumeConflict:
+        last = Decision.objects.filter(approval__run_id=run.id, counts=True).order_by("-at").first()
+        return ResumeConflict(**facts, last_decision=last.id if last else None)
+    return NotAwaitingHuman(**facts)
+
+
+def _attempt(
+    actor: Actor, run_id: str, find: Callable[[Run], str], answer: Answer | Callable[[Approval], Answer], via: str
+) -> DecisionResult:
+    """Lock, decide, take effect. An attempt that comes too late is kept for the audit, after its transaction is undone."""
+    tried: list[tuple[Approval, Answer]] = []
+    try:
+        with transaction.atomic():
+            run = lock_run(run_id)
+            approval = Approval.objects.select_for_update().get(id=find(run))
+            made = checked_edit(approval, answer if isinstance(answer, Answer) else answer(approval))
+            tried.append((approval, made))
+            target = run if run.id == approval.run_id else lock_run(approval.run_id)
+            _hand_over(actor, target, approval, made)
+            settled = approvals.settle(actor, approval, made, via)
+            if settled.decision is None:
+                record(target, approval_event(approval, "vote", actor))
+            elif settled.fresh:
+                _follow_up(actor, target, approval, settled)
+            return DecisionResult(approval, settled.decision, target, _resumes(settled, approval, target))
+    except Refusal as refusal:
+        if refusal.code in LOST and tried:
+            refusal.afterwards = partial(approvals.record_loss, actor, *tried[0], via, refusal.code)
+        raise
+
+
+def _follow_up(actor: Actor, run: Run, approval: Approval, settled: Settled) -> None:
+    """A fresh decision takes effect now, or after the undo window: then the run still waits and says until when."""
+    if approval.effect_pending:
+        run.resume_at = approval.effective_at
+        record(run, approval_event(approval, "decided", actor), save=("resume_at",))
+    else:
+        take_effect(run, approval, settled)
+    webhook_bodies.decided(run, approval)
+
+
+def approval_event(approval: Approval, change: str, actor: Actor) -> Event:
+    """The `approval` event of a change that does not decide, or not yet."""
+    return "approval", {"approval_id": approval.id, "change": change, "by": actor.ref(), "at": rfc3339(timezone.now())}
+
+
+def _resumes(settled: Settled, approval: Approval, run: Run) -> bool:
+    """Does the run go on through this decision? A repeated call is told what the first one was told."""
+    if settled.decision is None or approval.effect_pending:
+        return False
+    return settled.decision.effect != "fail_run" and (not settled.fresh or run.status == "running")
+
+
+def checked_edit(approval: Approval, answer: Answer) -> Answer:
+    """The answer with its edited action in canonical form. Raises Invalid: the name must stay, the parameters must fit."""
+    if answer.edited_action is None or approval.action is None:
+        return answer
+    at = (*answer.at, "edited_action")
+    edited = answer.edited_action
+    if set(edited) - {"name", "params"} or not isinstance(edited.get("params", {}), dict):
+        raise Invalid((at, "Must be {name, params}.", "value_error"))
+    if edited.get("name", approval.action["name"]) != approval.action["name"]:
+        raise Invalid(((*at, "name"), f"Must stay {approval.action['name']}.", "value_error"))
+    screen = Screen(approval.context.get("width") or 1280, approval.context.get("height") or 800)
+    try:
+        name, params = canonical(approval.action["name"], edited.get("params"), screen)
+    except ActionError as error:
+        raise Invalid(*(((*at, "params", v.field), v.message, v.type) for v in error.violations)) from error
+    return replace(answer, edited_action={"name": name, "params": params})
+
+
+def take_effect(run: Run, approval: Approval, settled: Settled) -> None:
+    """What a decision does to its run; the caller holds the locks of both."""
+    decision = settled.decision
+    assert decision is not None
+    resumed = {
+        "approved": decision.verdict in ("approve", "answer", "submit"), "verdict": decision.verdict, "note": decision.note,
+        "approval_id": approval.id, "decided_by": decision.actor, "effect": decision.effect,
+    }  # fmt: skip
+    if run.is_terminal:
+        return
+    if run.controlled_by and approval.kind != "takeover":
+        _put_off(run, approval, settled)
+        return
+    now = timezone.now()
+    if decision.effect == "revise" and approval.plan and approval.plan["revision"] >= approval.plan["max_revisions"]:
+        words = f"The plan was sent back {approval.plan['max_revisions']} times."
+        fail(run, "PLAN_REVISION_LIMIT", words, before=(("resumed", resumed),), fatal=True)
+        webhook_bodies.resumed(run, approval)
+        return
+    if decision.effect == "fail_run":
+        _fail(run, approval, decision, resumed)
+        webhook_bodies.resumed(run, approval)
+        return
+    message = {
+        "kind": approval.kind,
+        "verdict": decision.verdict,
+        "payload": settled.redacted,
+        "approval_id": approval.id,
+    }
+    message |= {"action_hash": approval.action_hash} if approval.action_hash else {}
+    readable = [*(unseal(run.inbox_secrets) if run.inbox_secrets else []), settled.payload]
+    move(
+        run, "running", before=(("resumed", resumed),), **end_wait(run, now), inbox=[*run.inbox, message],
+        inbox_secrets=seal(readable), **_lift_budget(run, approval, settled), **_judge_plan(run, approval, decision),
+    )  # fmt: skip
+    webhook_bodies.resumed(run, approval)
+    wake_workers(run.id)
+    async_task("runs.tasks.drive", run.id)
+
+
+def _fail(run: Run, approval: Approval, decision: Decision, resumed: dict[str, Any]) -> None:
+    """The rejection ends the run. Only a budget is a guard, whose end a fatal `error` event announces."""
+    reason = decision.note or "Rejected by a person."
+    if approval.kind != "budget":
+        fail(run, "REJECTED", reason, before=(("resumed", resumed),))
+        return
+    budget = approval.budget or {}
+    details = {
+        "guard": "budget_cents",
+        "scope": budget["scope"],
+        "limit": budget["limit_cents"],
+        "used": budget["used_cents"],
+    }
+    before = (("resumed", resumed),)
+    fail(run, "GUARD_EXCEEDED", reason, reason_code="budget_cents", details=details, before=before, fatal=True)
+
+
+def _judge_plan(run: Run, approval: Approval, decision: Decision) -> dict[str, Any]:
+    """An approved plan lets the run act; a revised one is proposed anew."""
+    if approval.kind != "plan" or run.plan is None:
+        return {}
+    return {"plan": run.plan | {"approved": decision.verdict == "approve"}}
+
+
+def _lift_budget(run: Run, approval: Approval, settled: Settled) -> dict[str, Any]:
+    """What an approved budget changes on the run. Limits of others stay as they are: jobs.load() reads what was added."""
+    if approval.kind != "budget" or (approval.budget or {}).get("scope") != "run":
+        return {}
+    return {"budget_cents": min(run.budget_cents + settled.payload["values"]["add_cents"], MAX_BUDGET_CENTS)}
+
+
+# --- the undo window
+
+
+def undo(actor: Actor, approval_id: str) -> Approval:
+    """Take back a decision that has not taken effect. Raises ApprovalNotFound, UndoNotPossible, NotEligible."""
+    seen = get_approval(actor, approval_id)
+    with transaction.atomic():
+        run = lock_run(seen.run_id)
+        approval = Approval.objects.select_for_update().get(id=seen.id)
+        approvals.undo(actor, approval)
+        run.resume_at = None
+        record(run, approval_event(approval, "undone", actor), save=("resume_at",))
+        webhook_bodies.decided(run, approval, "undone")
+        return approval
+
+
+def make_effective(approval_id: str) -> bool:
+    """The undo window is over: the decision takes effect. False when its turn has passed."""
+    seen = Approval.objects.filter(id=approval_id).first()
+    if seen is None:
+        return False
+    with transaction.atomic():
+        run = lock_run(seen.run_id)
+        approval = Approval.objects.select_for_update().get(id=approval_id)
+        if not approval.effect_pending or approval.effective_at is None or approval.effective_at > timezone.now():
+            return False
+        _take_late_effect(run, approval)
+        return True
+
+
+def _take_late_effect(run: Run, approval: Approval) -> None:
+    decision = Decision.objects.get(approval=approval, counts=True)
+    payload, redacted = unseal(decision.sealed) if decision.sealed else ({}, {})
+    approval.effect_pending, approval.effective_at = False, approval.effective_at or timezone.now()
+    approval.save(update_fields=["effect_pending", "effective_at"])
+    Decision.objects.filter(id=decision.id).update(sealed=None)
+    take_effect(run, approval, Settled(decision, True, payload, redacted))
+
+
+# --- while a person controls the machine
+
+
+def settle_locked(
+    actor: Actor, run: Run, approval: Approval, answer: Answer, via: str, *, entitled: bool = False
+) -> None:
+    """Decide a request whose locks the caller holds, as giving control back does."""
+    _follow_up(actor, run, approval, approvals.settle(actor, approval, answer, via, entitled=entitled))
+
+
+def after_takeover(run: Run) -> None:
+    """Control was given back: what was decided meanwhile takes effect. The caller holds the run's lock."""
+    waiting = Approval.objects.select_for_update().filter(run_id=run.id, effect_pending=True, effective_at__isnull=True)
+    for approval in waiting:
+        _take_late_effect(run, approval)
+
+
+def _hand_over(actor: Actor, run: Run, approval: Approval, answer: Answer) -> None:
+    """Who approves a takeover request gives the machine back. Raises MachineInTakeover for anyone but its holder."""
+    if approval.kind == "takeover" and approval.status == "pending" and answer.verdict == "approve":
+        lease = standing.require_controller(actor, run)
+        if lease is not None:
+            standing.lift(run, lease, "released", answer.note)
+
+
+def _put_off(run: Run, approval: Approval, settled: Settled) -> None:
+    """The decision waits until the machine is given back."""
+    decision = settled.decision
+    assert decision is not None
+    approval.effect_pending, approval.effective_at = True, None
+    approval.save(update_fields=["effect_pending", "effective_at"])
+    told = decision.sealed is not None  # by the undo window
+    decision.sealed = seal([settled.payload, settled.redacted])
+    decision.save(update_fields=["sealed"])
+    run.resume_at = None
+    change = {"approval_id": approval.id, "change": "decided", "by": decision.actor, "at": rfc3339(decision.at)}
+    record(run, *(() if told else (("approval", change),)), save=("resume_at",))
+
+
+# --- silence
+
+
+def expire(approval_id: str) -> bool:
+    """Nobody answered in time: do what the request's on_timeout says. False when its turn has passed."""
+    seen = Approval.objects.filter(id=approval_id).first()
+    if seen is None:
+        return False
+    with transaction.atomic():
+        run = lock_run(seen.run_id)
+        approval = Approval.objects.select_for_update().get(id=approval_id)
+        now = timezone.now()
+        if approval.status != "pending" or approval.expires_at is None or approval.expires_at > now:
+            return False
+        _expire_locked(run, approval)
+        return True
+
+
+def _expire_locked(run: Run, approval: Approval) -> None:
+    actor = system(run.team_id, run.test)
+    if approval.on_timeout in ("cancel", "fail"):
+        approvals.close(approval, "expired", "timeout", actor, timezone.now(), note="No answer in time.")
+        status = "cancelled" if approval.on_timeout == "cancel" else "failed"
+        finish(run, status, error=run_error("SIGNAL_TIMEOUT"), before=(closed_event(approval, actor),))
+        webhook_bodies.expired(run, approval)
+        return
+    by_default = approvals.default_answer(approval) if approval.on_timeout == "default_answer" else None
+    answer = by_default or Answer("reject", note="No answer in time.")
+    take_effect(run, approval, approvals.settle(actor, approval, answer, "timeout"))
+    webhook_bodies.decided(run, approval)

@@ -1,0 +1,381 @@
+"""Driving one run: observe, decide, guard, hold, intent, act, outcome; again until the agent ends, asks or loses its lease.
+
+One coroutine for each run that this worker leases. Nothing of it is durable: whatever matters is in the two commits of a
+step (runs/steps.py) and in runs/jobs.py.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from django.utils import timezone
+
+from accounts.ids import new_id
+from billing.errors import BudgetReached, WalletEmpty
+from billing.services import step_price
+from machines import pictures
+from machines.actions import action_hash
+from machines.connections import Connected, open_session, simulated_machine
+from machines.drivers.base import Action, ActResult, Frame, MachineGone, Session
+from machines.errors import MachineUnavailable
+from runs import guard, jobs
+from runs.agents.base import Act, Agent, Ask, Context, Decision, Finish
+from runs.agents.registry import agent_for
+from runs.events import Event
+from runs.jobs import Job
+from runs.shield import Shielded
+from runs.steps import Intent, LeaseLost, Outcome, Picture, write_intent, write_outcome
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+RECONNECTS = 3
+
+
+class Host(Protocol):
+    """What a run needs of the loop that drives it."""
+
+    async def db(self, work: Callable[..., T], *args: Any) -> T: ...
+
+    async def wait_for_bell(self, run_id: str, seconds: float) -> bool:
+        """True when the run's bell rang, False after `seconds`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Call:
+    """An action on its way to the machine, with what allowed it."""
+
+    act: Act
+    id: str
+    approval_id: str | None
+    edited: bool
+    policy_id: str | None
+
+    def event(self, step: int) -> Event:
+        action = self.act.action
+        return "tool_call", {
+            "step": step, "call_id": self.id, "action_type": action.name, "tool": action.name, "params": action.params,
+            "host": self.act.host, "edited": self.edited, "policy_id": self.policy_id,
+        }  # fmt: skip
+
+
+class Drive:
+    """One leased run in the hands of this worker."""
+
+    def __init__(self, host: Host, run_id: str, epoch: int) -> None:
+        self.host = host
+        self.run_id = run_id
+        self.epoch = epoch
+        self.connected: Connected | None = None
+        self.last: ActResult | None = None
+        self.frame: Frame | None = None  # the picture after the last step serves as the one before the next
+        self.draining = False
+
+    async def go(self) -> None:
+        """Until the run ends, parks, or its lease is lost; never raises but for cancellation."""
+        try:
+            self.job: Job = await self.host.db(jobs.load, self.run_id, self.epoch)
+            self.agent: Agent = agent_for(self.job.run.agent)
+            self.last = _result(self.job.run.last_result)
+            while not self.draining and await self._go_on():
+                pass
+        except LeaseLost:
+            return
+        finally:
+            if self.connected is not None:
+                await self.connected.session.close()
+
+    async def _go_on(self) -> bool:
+        """One move, or one wait. False when there is nothing more to do here."""
+        if self.job.run.status == "awaiting_human":
+            return await self._wait()
+        try:
+            await self._move()
+        except BudgetReached as reached:
+            await self.host.db(_budget_reached, self.job, reached)
+        except LeaseLost:
+            await self._stand_aside()
+        except (WalletEmpty, MachineUnavailable) as reason:
+            await self._break_off(reason)
+            return False
+        return not self.job.run.is_terminal
+
+    async def _break_off(self, reason: Exception) -> None:
+        if isinstance(reason, WalletEmpty):
+            await self.host.db(jobs.break_off, self.job, "WALLET_EXHAUSTED")
+        else:
+            await self.host.db(jobs.break_off, self.job, "MACHINE_UNAVAILABLE", str(reason))
+
+    async def _stand_aside(self) -> None:
+        """A write was refused: a person controls the machine, or the run is lost (raises LeaseLost)."""
+        fresh = await self.host.db(jobs.stand_aside, self.job)
+        self.frame = None
+        if fresh is not None:
+            self.job = fresh
+        else:
+            self.job.run.status = "awaiting_human"
+
+    # --- waiting
+
+    async def _wait(self) -> bool:
+        """Stay attached for the hot window; then let go. A decision rings the bell."""
+        self.frame = None
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.job.hot_window
+        while not self.draining:
+            fresh = await self.host.db(jobs.reload, self.job)
+            if fresh is not None:
+                self.job = fresh
+                return True
+            if loop.time() >= until and await self.host.db(jobs.park, self.run_id, self.epoch):
+                return False
+            await self.host.wait_for_bell(self.run_id, max(0.0, until - loop.time()))
+        return False
+
+    # --- one move
+
+    async def _move(self) -> None:
+        connected = await self._connect()
+        before = self.frame or await self._observe()
+        context = self._context(connected)
+        try:
+            decision = await self.agent.next(context, self._eyes(connected))
+        except MachineGone:
+            self.connected = None
+            return
+        except LeaseLost:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever an agent does wrong ends its run, not the worker
+            await self._agent_failed(error)
+            return
+        await self._obey(decision, context, before)
+
+    async def _agent_failed(self, error: Exception) -> None:
+        log.error("agent %s failed on %s", self.job.run.agent, self.run_id, exc_info=error)
+        await self.host.db(jobs.break_off, self.job, "AGENT_ERROR", f"The agent broke off: {type(error).__name__}.")
+        self.job.run.status = "failed"
+
+    async def _obey(self, decision: Decision, context: Context, before: Frame) -> None:
+        texts = _texts(decision)
+        move = decision.move
+        if isinstance(move, Finish):
+            await self._finish(move, context, texts)
+        elif self.job.run.steps_completed >= self.job.run.max_steps and isinstance(move, Act):
+            await self.host.db(jobs.break_off, self.job, "MAX_STEPS_REACHED")
+            self.job.run.status = "failed"
+        elif isinstance(move, Ask):
+            picture = await self._picture(before, "before", self.job.run.next_screenshot)
+            await self.host.db(jobs.ask, self.job, move, decision.memory, texts, picture)
+        else:
+            await self._act(move, decision, texts, before)
+
+    async def _finish(self, claim: Finish, context: Context, texts: tuple[Event, ...]) -> None:
+        verdict = None
+        if claim.passed and self.job.run.cua_version == "v4":
+            connected = await self._connect()
+            try:
+                verdict = await self.agent.verify(context, self._eyes(connected), claim)
+            except MachineGone:
+                self.connected = None  # the agent claims again, on the machine that was started again
+                return
+            except LeaseLost:
+                raise
+            except Exception as error:  # noqa: BLE001 - as above
+                await self._agent_failed(error)
+                return
+        await self.host.db(jobs.end, self.job, claim, verdict, texts)
+        self.job.run.status = "succeeded"
+
+    async def _act(self, act: Act, decision: Decision, texts: tuple[Event, ...], before: Frame) -> None:
+        run, call_id = self.job.run, new_id("call")
+        act = await self._at_host(act)
+        ruling = await self.host.db(guard.rule, run, act)
+        if guard.needs_plan(run, act) and self.job.denied is None and ruling.verdict != "deny":
+            await self._propose_plan(before)
+            return
+        approved, denied = self.job.approved, self.job.denied
+        voided = await self._no_longer_fits(act, approved, before) if approved else None
+        if voided or (ruling.verdict == "ask" and approved is None and denied is None):
+            picture = await self._picture(before, "before", run.next_screenshot)
+            await self.host.db(jobs.ask_before, self.job, act, call_id, ruling, decision.text, picture, voided)
+            return
+        _check_budget(run, step_price(run.cua_version))
+        edited = (approved or {}).get("payload", {}).get("edited_action")
+        if edited:
+            act = replace(act, action=replace(act.action, params=edited["params"]))
+        message = approved or denied or {}
+        call = Call(act, call_id, message.get("approval_id"), bool(edited), None if message else ruling.policy_id)
+        hold_id = await self._intend(call, texts, before)
+        if denied is not None:
+            result = ActResult(False, (denied["payload"].get("reason") or "A person said no."))
+        elif ruling.verdict == "deny":
+            result = ActResult(False, ruling.why)
+        else:
+            result = await self._do(act.action)
+        skipped = denied is not None or ruling.verdict == "deny"
+        await self._write_outcome(call, decision, result, hold_id, skipped)
+
+    async def _at_host(self, act: Act) -> Act:
+        """The action with the host it acts on: a browser says where it is, whatever the agent says."""
+        if self.job.run.machine_kind != "browser":
+            return act
+        if act.action.name == "open_url":
+            return replace(act, host=urlsplit(act.action.params["url"]).hostname)
+        state = await self._retry(lambda c: self._eyes(c).state())
+        return replace(act, host=urlsplit(state.url or "").hostname)
+
+    async def _propose_plan(self, before: Frame) -> None:
+        context = self._context(await self._connect())
+        picture = await self._picture(before, "before", self.job.run.next_screenshot)
+        await self.host.db(jobs.ask_for_plan, self.job, self.agent.plan(context), picture)
+
+    async def _no_longer_fits(self, act: Act, approved: dict[str, Any], before: Frame) -> jobs.Voided | None:
+        """Whether what a person approved is not what would happen now (contract/approvals.md section 10)."""
+        run, approval_id = self.job.run, approved["approval_id"]
+        proposed = action_hash(run.machine_id or "", act.action.name, act.action.params)
+        if not approved["payload"].get("edited_action") and proposed != approved.get("action_hash", proposed):
+            return jobs.Voided(approval_id, "action_changed")
+        limit = await self.host.db(jobs.screen_limit, run.team_id)
+        if limit is not None and await self.host.db(jobs.screen_changed, approval_id, before.png, limit):
+            return jobs.Voided(approval_id, "screen_changed")
+        return None
+
+    async def _intend(self, call: Call, texts: tuple[Event, ...], before: Frame) -> str | None:
+        job, run = self.job, self.job.run
+        index = run.steps_completed + 1
+        picture = await self._picture(before, "before", run.next_screenshot)
+        action = call.act.action
+        intent = Intent(
+            run.id, self.epoch, index, call.id, {"name": action.name, "params": action.params}, call.act.host,
+            "\n".join(e[1]["text"] for e in texts), (*texts, picture.event(index), call.event(index)), (picture,),
+            picture.index + 1, timezone.now(), inbox=job.inbox, inbox_secrets=run.inbox_secrets if job.inbox else None,
+            approval_id=call.approval_id, hold=_hold(job, index), policy_id=call.policy_id,
+        )  # fmt: skip
+        hold_id = await self.host.db(write_intent, intent)
+        run.next_screenshot = picture.index + 1
+        job.inbox, job.readable, job.approved, job.denied, job.interrupted = [], [], None, None, False
+        run.inbox_secrets = None
+        return hold_id
+
+    async def _do(self, action: Action) -> ActResult:
+        """Act on the machine; a machine that dies under the action is a failed action, and is restarted for the next."""
+        connected = await self._connect()
+        try:
+            return await connected.session.act(action)
+        except MachineGone as gone:
+            self.connected = None
+            return ActResult(False, f"The machine did not answer: {gone}")
+
+    async def _write_outcome(
+        self, call: Call, decision: Decision, result: ActResult, hold_id: str | None, skipped: bool
+    ) -> None:
+        run = self.job.run
+        index, cents = run.steps_completed + 1, step_price(run.cua_version)
+        after, picture, result = await self._look_after(result)
+        cost, following = run.cost_cents + cents, picture.index + 1 if picture else run.next_screenshot
+        last = {"success": result.success, "error": result.error, "data": result.data}
+        events: tuple[Event, ...] = (
+            ("tool_result", {"step": index, "call_id": call.id, "success": result.success, "skipped": skipped,
+                             "error": result.error, "approval_id": call.approval_id}),
+            *((picture.event(index),) if picture else ()),
+            ("step", {"steps_completed": index}),
+            ("billing", {"credits_charged": cost, "cost_cents": cost}),
+        )  # fmt: skip
+        outcome = Outcome(
+            run.id, self.epoch, index, call.id, result.success, result.error, skipped, cents, decision.memory, last, events,
+            (picture,) if picture else (), following, timezone.now(), hold_id, call.approval_id,
+        )  # fmt: skip
+        await self.host.db(write_outcome, outcome)
+        run.steps_completed, run.cost_cents, run.memory, run.next_screenshot = index, cost, decision.memory, following
+        self.last, self.frame = result, after
+
+    # --- the machine
+
+    async def _connect(self) -> Connected:
+        if self.connected is None:
+            run = self.job.run
+            self.connected = simulated_machine() if run.owns_machine else await open_session(run.machine_id or "")
+        return self.connected
+
+    async def _observe(self) -> Frame:
+        return await self._retry(lambda c: self._eyes(c).screenshot())
+
+    def _eyes(self, connected: Connected) -> Session:
+        """The machine as an agent may see it: nothing of a private takeover."""
+        run = self.job.run
+        return connected.session if run.owns_machine else Shielded(connected.session, run.id, self.host.db)
+
+    async def _look_after(self, result: ActResult) -> tuple[Frame | None, Picture | None, ActResult]:
+        """The screen after an action, its picture, and what the machine said; nothing of a private takeover."""
+        try:
+            after = await self._observe()
+        except LeaseLost:
+            return None, None, ActResult(result.success, None if result.success else "Hidden by a private takeover.")
+        return after, await self._picture(after, "after", self.job.run.next_screenshot), result
+
+    async def _retry(self, look: Callable[[Connected], Awaitable[T]]) -> T:
+        for _ in range(RECONNECTS):
+            connected = await self._connect()
+            try:
+                return await look(connected)
+            except MachineGone:
+                self.connected = None
+        raise MachineUnavailable("The machine ends again and again while it is looked at.")
+
+    async def _picture(self, frame: Frame, phase: str, index: int) -> Picture:
+        sha = await asyncio.to_thread(pictures.store, frame.png)
+        return Picture(index, phase, sha, frame)
+
+    def _context(self, connected: Connected) -> Context:
+        run = self.job.run
+        restarted = connected.restarts > run.machine_restarts and run.steps_completed > 0
+        run.machine_restarts = connected.restarts
+        data = {k: v for k, v in (run.input or {}).items() if k != "goal"}
+        return Context(
+            task=run.task or "", data=data, engine=run.cua_version, may_ask=run.human_in_the_loop is not False,
+            step_index=run.steps_completed + 1, memory=run.memory, machine_kind=run.machine_kind,
+            width=connected.spec.width, height=connected.spec.height, last=self.last, messages=self.job.messages,
+            interrupted=self.job.interrupted, restarted=restarted, instructions=run.instructions,
+            system_prompt=run.system_prompt,
+        )  # fmt: skip
+
+
+def _result(kept: dict[str, Any] | None) -> ActResult | None:
+    return ActResult(kept["success"], kept["error"], kept["data"]) if kept else None
+
+
+def _texts(decision: Decision) -> tuple[Event, ...]:
+    said: list[Event] = []
+    if decision.reasoning:
+        said.append(("reasoning", {"text": decision.reasoning}))
+    if decision.text:
+        said.append(("text", {"text": decision.text}))
+    return tuple(said)
+
+
+def _hold(job: Job, index: int) -> dict[str, Any] | None:
+    """Arguments of the hold of one step; test runs bill nothing."""
+    run = job.run
+    if run.test:
+        return None
+    key = run.created_by["id"] if run.created_by["type"] == "api_key" else None
+    return {
+        "team_id": run.team_id, "run_id": run.id, "step_index": index, "cents": step_price(run.cua_version), "key_id": key,
+        "created_by": run.created_by, "lifted": job.lifted,
+    }  # fmt: skip
+
+
+def _check_budget(run: Any, price: int) -> None:
+    if run.budget_cents and run.cost_cents + price > run.budget_cents:
+        raise BudgetReached("run", run.budget_cents, run.cost_cents)
+
+
+def _budget_reached(job: Job, reached: BudgetReached) -> None:
+    if job.run.on_budget == "ask":
+        jobs.ask_for_money(job, reached)
+        return
+    jobs.break_off(job, "GUARD_EXCEEDED", str(reached), reason_code="budget_cents", details=reached.details)
+    job.run.status = "failed"

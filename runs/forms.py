@@ -1,0 +1,166 @@
+"""The form of a new run."""
+
+import json
+from typing import Any
+
+from django import forms
+from django.utils.datastructures import MultiValueDict
+
+from accounts.actor import Actor
+from machines.access import machines_of
+from runs.agents.registry import PROFILES
+from runs.models import Run
+from runs.schemas import RunCreate
+
+KEEP_ON_RERUN = (
+    "machine_id", "task", "agent", "cua_version", "max_steps", "permission_mode", "instructions", "deadline_seconds",
+    "deadline_clock", "on_awaiting_human", "awaiting_human_timeout_seconds", "on_timeout", "priority", "end_user",
+    "on_budget",
+)  # fmt: skip
+PERMISSIONS = (
+    ("autonomous", "Only when the agent asks"),
+    ("approval", "Before every action that changes something"),
+    ("plan", "For its plan, before it changes anything"),
+)
+PEOPLE = (("", "As usual"), ("true", "Yes"), ("false", "No: the agent has no way of asking"))
+TIMEOUTS = (
+    ("cancel", "Cancel the run"), ("fail", "Fail the run"), ("reject", "Count as rejected"),
+    ("default_answer", "Take the default answer"),
+)  # fmt: skip
+
+
+class RunForm(forms.Form):
+    """Field names are those of POST /v1/runs, so that its violations find their field."""
+
+    task = forms.CharField(
+        max_length=16_000, strip=False, widget=forms.Textarea(attrs={"rows": 4, "autofocus": True}),
+        help_text="One or more instructions in plain English. "
+        "The playbook agent follows them word by word and asks when it is in doubt.",
+    )  # fmt: skip
+    machine_id = forms.ChoiceField(label="Machine", required=False)
+    agent = forms.ChoiceField(required=False)
+    permission_mode = forms.ChoiceField(label="A person is asked", choices=PERMISSIONS, required=False)
+    budget = forms.DecimalField(
+        label="Budget in dollars",
+        required=False,
+        min_value=0,
+        max_value=100_000,
+        decimal_places=2,
+        help_text="Empty: no limit.",
+    )
+    max_steps = forms.IntegerField(label="Most steps", min_value=1, max_value=1000, initial=50, required=False)
+    deadline_seconds = forms.IntegerField(
+        label="Deadline in seconds", min_value=1, max_value=86_400, required=False, help_text="Empty: none."
+    )
+    deadline_clock = forms.ChoiceField(
+        label="The deadline counts",
+        required=False,
+        choices=(("active", "working time only"), ("wall", "all time, waits included")),
+    )
+    cua_version = forms.ChoiceField(
+        label="Engine", required=False, initial="v3",
+        choices=(
+            ("v3", "v3: the agent says whether it passed"), ("v4", "v4: a verifier checks the result"), ("v1", "v1"),
+        ),
+    )  # fmt: skip
+    human_in_the_loop = forms.ChoiceField(label="May the agent call for a person?", choices=PEOPLE, required=False)
+    on_awaiting_human = forms.ChoiceField(
+        label="When a person is needed", required=False,
+        choices=(("", "As usual: wait"), ("pause", "Wait"), ("fail", "Fail the run"), ("cancel", "Cancel the run")),
+    )  # fmt: skip
+    awaiting_human_timeout_seconds = forms.IntegerField(
+        label="Longest wait for a person, in seconds",
+        min_value=1,
+        max_value=86_400,
+        required=False,
+        help_text="Empty: no limit.",
+    )
+    on_timeout = forms.ChoiceField(label="When nobody answers in time", choices=TIMEOUTS, required=False)
+    on_budget = forms.ChoiceField(
+        label="When the budget is used up", required=False, choices=(("fail", "Fail the run"), ("ask", "Ask a person"))
+    )
+    priority = forms.IntegerField(
+        min_value=0,
+        max_value=9,
+        initial=5,
+        required=False,
+        help_text="0 to 9; higher starts first and stands first in the queue.",
+    )
+    instructions = forms.CharField(
+        label="Further instructions for the agent",
+        required=False,
+        max_length=16_000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+    end_user = forms.CharField(
+        label="End user", required=False, max_length=128, help_text="A label; it grants no access."
+    )
+
+    def __init__(self, actor: Actor, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        usable = machines_of(actor).exclude(status__in=("terminated", "terminating")).order_by("created_at")
+        own = [("", "A simulated machine of its own" if actor.test else "The team’s default machine")]
+        named = [(m.id, f"{m.display_name} ({m.kind}, {m.get_status_display().lower()})") for m in usable]
+        self.fields["machine_id"].choices = own + named  # type: ignore[attr-defined]
+        usual = "Usual: scripted" if actor.test else "Usual"
+        self.fields["agent"].choices = [("", usual), *((p, p) for p in PROFILES)]  # type: ignore[attr-defined]
+
+    def more_is_wrong(self) -> bool:
+        """Is there something to see in the folded part?"""
+        return any(name in self.errors for name in self.more_names())
+
+    def more_names(self) -> list[str]:
+        return [n for n in self.fields if n not in ("task", "machine_id", "agent", "permission_mode", "budget")]
+
+    def more(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.more_names()]
+
+    def wanted(self) -> RunCreate:
+        """Raises pydantic's ValidationError for what the form's own checks let through."""
+        given: dict[str, Any] = {k: v for k, v in self.cleaned_data.items() if v not in (None, "")}
+        if budget := given.pop("budget", None):
+            given["budget_cents"] = int(budget * 100)
+        if (people := given.pop("human_in_the_loop", "")) or given.get("permission_mode") in ("approval", "plan"):
+            given["human_in_the_loop"] = people != "false"
+        return RunCreate.model_validate(given)
+
+    def refuse(self, problems: list[tuple[str, str]]) -> None:
+        for name, message in problems:
+            known = "budget" if name == "budget_cents" else name
+            self.add_error(known if known in self.fields else None, message)
+
+
+def rerun_values(run: Run) -> dict[str, Any]:
+    """What a new run like this one would be asked with."""
+    values = {name: getattr(run, name) for name in KEEP_ON_RERUN}
+    if run.owns_machine:
+        values["machine_id"] = ""
+    values["budget"] = run.budget_cents / 100 if run.budget_cents else None
+    people = run.human_in_the_loop
+    values["human_in_the_loop"] = "" if people is None or run.permission_mode != "autonomous" else str(people).lower()
+    return values
+
+
+def as_api_call(run: Run, origin: str) -> str:
+    """The curl command that makes the same run; fields that have their default are left out."""
+    body: dict[str, Any] = {"input": run.input} if run.input else {"task": run.task}
+    if not run.owns_machine:
+        body["machine_id"] = run.machine_id
+    body["agent"] = run.agent
+    for name, info in RunCreate.model_fields.items():
+        value = getattr(run, name, None)
+        if name not in body and name not in ("task", "input", "machine_id") and value not in (None, info.default):
+            body[name] = value
+    if body.get("on_awaiting_human") == "pause":
+        del body["on_awaiting_human"]
+    quoted = json.dumps(body, ensure_ascii=False, indent=2).replace("'", "'\\''")
+    return (
+        f'curl -X POST {origin}/v1/runs \\\n  -H "X-API-Key: $COUNTERSIGN_KEY" \\\n'
+        "  -H 'Content-Type: application/json' \\\n"
+        f"  -d '{quoted}'"
+    )
+
+
+def initial_from(query: MultiValueDict[str, str]) -> dict[str, Any]:
+    """Fields prefilled from the address, so that a form can be bookmarked or linked."""
+    return {name: query[name] for name in ("task", "machine_id", "agent") if query.get(name)}

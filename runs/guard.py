@@ -1,0 +1,40 @@
+"""The guard: may this action run, must a person be asked, or is it denied? The order stands in approvals/policies.py."""
+
+from dataclasses import replace
+
+from accounts.models import Team
+from approvals.policies import Proposal, Ruling, judge
+from machines.actions import READ_ONLY
+from runs.agents.base import Act
+from runs.asking import risk_of, too_large
+from runs.models import Run
+
+
+def rule(run: Run, act: Act) -> Ruling:
+    """Judge one proposed action of a run; reads its mode and the team's policies as they are now."""
+    if run.human_in_the_loop:  # only then can the mode change under way
+        run.permission_mode, run.plan = Run.objects.values_list("permission_mode", "plan").get(id=run.id)
+    floor = _risk_floor(run.team_id) if run.permission_mode != "autonomous" else frozenset()
+    ruling = judge(
+        Proposal(
+            team_id=run.team_id, test=run.test, run_id=run.id, end_user=run.end_user, mode=run.permission_mode,
+            plan_approved=plan_approved(run), tool=act.action.name, host=act.host, risk=risk_of(act),
+            read_only=act.action.name in READ_ONLY, risk_floor=floor,
+        )
+    )  # fmt: skip
+    if ruling.verdict == "ask" and too_large(act):  # nobody could be shown it whole, so nobody is asked
+        return replace(ruling, verdict="deny", why="action_too_large")
+    return ruling
+
+
+def plan_approved(run: Run) -> bool:
+    return bool(run.plan and run.plan.get("approved"))
+
+
+def needs_plan(run: Run, act: Act) -> bool:
+    """Until its plan is approved a run in mode plan does nothing that is not read-only."""
+    return run.permission_mode == "plan" and not plan_approved(run) and act.action.name not in READ_ONLY
+
+
+def _risk_floor(team_id: str) -> frozenset[str]:
+    return frozenset(Team.objects.values_list("risk_floor", flat=True).get(id=team_id))

@@ -1,0 +1,63 @@
+"""Working on a request without deciding it; each change leaves an event on the run's log, in its transaction."""
+
+from collections.abc import Callable
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.actor import Actor
+from approvals import handling
+from approvals.access import get_approval
+from approvals.models import Approval
+from approvals.services import raise_closed
+from runs.decisions import approval_event
+from runs.events import record
+from runs.models import Run
+from runs.services import lock_run
+
+
+def _change(
+    actor: Actor, approval_id: str, change: str, work: Callable[[Run, Approval], object], *, open_only: bool = True
+) -> Approval:
+    """Lock run and request, refuse a request that is closed, do the work, record it. No event when nothing changed."""
+    seen = get_approval(actor, approval_id)
+    with transaction.atomic():
+        run = lock_run(seen.run_id)
+        approval = Approval.objects.select_for_update().get(id=seen.id)
+        late = approval.expires_at is not None and approval.expires_at <= timezone.now()
+        if open_only and (approval.status != "pending" or late):
+            raise_closed(approval)
+        if work(run, approval) is not False:
+            record(run, approval_event(approval, change, actor))
+        return approval
+
+
+def claim(actor: Actor, approval_id: str, *, take_over: bool = False) -> Approval:
+    """Raises ApprovalNotFound, ApprovalClaimed, or as a late decision."""
+    return _change(actor, approval_id, "claimed", lambda run, a: handling.claim(actor, a, take_over=take_over))
+
+
+def release(actor: Actor, approval_id: str) -> Approval:
+    """Raises ApprovalNotFound, ApprovalClaimed."""
+    return _change(actor, approval_id, "released", lambda run, a: handling.release(actor, a), open_only=False)
+
+
+def assign(actor: Actor, approval_id: str, assignee: str | None, note: str | None = None) -> Approval:
+    """Raises ApprovalNotFound, Invalid, or as a late decision."""
+
+    def work(run: Run, approval: Approval) -> None:
+        handling.assign(approval, assignee)
+        if note:
+            handling.comment(actor, approval, note)
+
+    return _change(actor, approval_id, "assigned", work)
+
+
+def extend(actor: Actor, approval_id: str, seconds: int) -> Approval:
+    """Raises ApprovalNotFound, InvalidState, or as a late decision."""
+    return _change(actor, approval_id, "extended", lambda run, a: handling.extend(a, seconds))
+
+
+def comment(actor: Actor, approval_id: str, text: str) -> Approval:
+    """Words beside a request, also a closed one. Raises ApprovalNotFound."""
+    return _change(actor, approval_id, "commented", lambda run, a: handling.comment(actor, a, text), open_only=False)

@@ -1,0 +1,283 @@
+"""What the drive loop reads and writes between two moves of an agent. Synchronous: the loop calls these in its threads."""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.access import get_team
+from accounts.actor import system
+from accounts.models import Team
+from accounts.sealing import seal, unseal
+from accounts.times import rfc3339
+from approvals import services as approvals
+from approvals.access import lifted_cents
+from approvals.models import Approval
+from approvals.policies import Ruling
+from billing.errors import BudgetReached
+from billing.services import release_holds
+from machines import pictures
+from runs import asking, services, standing
+from runs.agents.base import Act, Ask, Finish, Message, Verdict
+from runs.errors import run_error
+from runs.events import Event, record
+from runs.models import Run, Step
+from runs.steps import LeaseLost, Picture
+
+log = logging.getLogger(__name__)
+MAX_TAKEOVERS = 3
+
+
+@dataclass
+class Job:
+    """A leased run as its worker knows it; the counters are this worker's to move while it holds the lease."""
+
+    run: Run
+    epoch: int
+    hot_window: float  # seconds
+    interrupted: bool = False
+    approved: dict[str, Any] | None = None  # the action a person allowed, for one execution
+    denied: dict[str, Any] | None = None
+    inbox: list[dict[str, Any]] = field(default_factory=list)
+    readable: list[dict[str, Any]] = field(default_factory=list)
+    lifted: dict[str, int] = field(
+        default_factory=dict
+    )  # cents that people added to limits, by scope, for this run only
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        pairs = zip(self.inbox, self.readable, strict=True)
+        return tuple(Message(m["kind"], m["verdict"], full, m["payload"]) for m, full in pairs)
+
+
+def load(run_id: str, epoch: int) -> Job:
+    """The run as the lease's holder finds it: a queued run is started, an interrupted step is closed. Raises LeaseLost."""
+    run = Run.objects.get(id=run_id)
+    if run.status == "queued" and not services.start(run_id, epoch):
+        raise LeaseLost
+    with transaction.atomic():
+        run = Run.objects.select_for_update().get(id=run_id)
+        if run.lease_epoch != epoch or run.status not in ("running", "awaiting_human"):
+            raise LeaseLost
+        given_up = run.takeovers >= MAX_TAKEOVERS
+        interrupted = not given_up and _close_interrupted(run)
+        if given_up:
+            services.fail(run, "WORKER_LOST", fatal=True)
+    if given_up:  # raised outside, where it undoes nothing
+        raise LeaseLost
+    hot = get_team(system(run.team_id, run.test)).hot_window_seconds
+    job = Job(run, epoch, float(hot), interrupted)
+    _read_inbox(job)
+    return job
+
+
+def _close_interrupted(run: Run) -> bool:
+    """An intent without an outcome: its worker died. It is never repeated blindly; the agent decides anew."""
+    step = Step.objects.filter(run=run, status="acting").first()
+    if step is None:
+        return False
+    run.inbox = [*map(_used_up, step.inbox), *run.inbox]
+    secrets = [
+        *(unseal(step.inbox_secrets) if step.inbox_secrets else []),
+        *(unseal(run.inbox_secrets) if run.inbox_secrets else []),
+    ]
+    run.inbox_secrets = seal(secrets) if secrets else None
+    step.status, step.finished_at, step.error = (
+        "interrupted",
+        timezone.now(),
+        "The worker was lost before the outcome was known.",
+    )
+    step.inbox, step.inbox_secrets = [], None
+    step.save(update_fields=["status", "finished_at", "error", "inbox", "inbox_secrets"])
+    if not run.test:
+        release_holds(run.id)
+    result = {
+        "step": step.index, "call_id": step.call_id, "success": False, "skipped": False, "error": "interrupted",
+        "approval_id": step.approval_id,
+    }  # fmt: skip
+    record(run, ("tool_result", result), save=("inbox", "inbox_secrets"))
+    return True
+
+
+def _used_up(message: dict[str, Any]) -> dict[str, Any]:
+    """An approval is used for one execution, also when nobody knows how that one went: the person is asked again."""
+    return message | {"used": True} if message["kind"] == "tool" and message["verdict"] == "approve" else message
+
+
+def _read_inbox(job: Job) -> None:
+    run = job.run
+    job.inbox = list(run.inbox)
+    job.readable = unseal(run.inbox_secrets) if run.inbox_secrets else [m["payload"] for m in run.inbox]
+    # What was allowed or denied is the last word on the action at hand; a budget may have been lifted in between.
+    last = next((m for m in reversed(job.inbox) if m["kind"] != "budget"), None)
+    if last and last["kind"] == "tool" and not last.get("used"):
+        job.approved = last if last["verdict"] == "approve" else None
+        job.denied = last if last["verdict"] == "reject" else None
+    if run.on_budget == "ask":
+        job.lifted = lifted_cents(run.id)
+
+
+def reload(job: Job) -> Job | None:
+    """The job after a wait; None while the run still waits. Raises LeaseLost when it ended or was taken over."""
+    run = Run.objects.get(id=job.run.id)
+    if run.lease_epoch != job.epoch or run.is_terminal:
+        raise LeaseLost
+    if run.status == "awaiting_human":
+        return None
+    fresh = Job(run, job.epoch, job.hot_window)
+    _read_inbox(fresh)
+    return fresh
+
+
+def stand_aside(job: Job) -> Job | None:
+    """A write was refused. When a person controls the machine the run stands; as reload() otherwise."""
+    with transaction.atomic():
+        run = services.lock_run(job.run.id)
+        if run.lease_epoch == job.epoch and run.status == "running" and run.controlled_by:
+            standing.stand(run)
+    return reload(job)
+
+
+def _locked(job: Job, *, barred: bool = False) -> Run:
+    """The run, locked, while this worker may write to it; `barred`: also while a person controls its machine."""
+    run = services.lock_run(job.run.id)
+    if run.lease_epoch != job.epoch or run.status != "running" or (run.controlled_by and not barred):
+        raise LeaseLost
+    return run
+
+
+def _write_observation(run: Run, job: Job, texts: tuple[Event, ...], picture: Picture | None) -> None:
+    """Words and picture of a move that is no step; the inbox was read with it."""
+    events = (*texts, *((picture.event(run.steps_completed),) if picture else ()))
+    if picture:
+        _keep_picture(run, picture)
+    run.inbox, run.inbox_secrets, run.machine_restarts = [], None, job.run.machine_restarts
+    record(run, *events, save=("inbox", "inbox_secrets", "next_screenshot", "memory", "machine_restarts"))
+    job.inbox, job.readable = [], []
+
+
+def _keep_picture(run: Run, picture: Picture) -> None:
+    run.next_screenshot = picture.index + 1
+    run.screenshots.create(step=run.steps_completed, taken_at=timezone.now(), **picture.row)
+
+
+def ask(job: Job, move: Ask, memory: dict[str, Any], texts: tuple[Event, ...], picture: Picture | None) -> None:
+    """Open the request that the agent raised and let the run wait."""
+    with transaction.atomic():
+        run = _locked(job)
+        run.memory = memory
+        _write_observation(run, job, texts, picture)
+        asking.open_for_ask(run, move)
+        job.run = run
+
+
+@dataclass(frozen=True)
+class Voided:
+    """An approval that no longer fits what would happen, and why: action_changed or screen_changed."""
+
+    approval_id: str
+    reason: str
+
+
+def ask_before(
+    job: Job, act: Act, call_id: str, ruling: Ruling, text: str, picture: Picture | None, voided: Voided | None = None
+) -> None:
+    """Open a tool request. Memory and inbox stay as they were: the agent decides again once the person has, and whatever
+    it read for this decision it reads again with the verdict."""
+    with transaction.atomic():
+        run = _locked(job)
+        _show_picture(run, job, picture)
+        opened = asking.open_for_act(run, act, call_id, ruling, text, voided.approval_id if voided else None)
+        if voided:
+            _void(run, voided, opened)
+        job.run = run
+
+
+def _void(run: Run, voided: Voided, opened: Approval) -> None:
+    old = Approval.objects.select_for_update().get(id=voided.approval_id)
+    approvals.void(old, voided.reason, opened.id)
+    run.inbox = [_used_up(m) for m in run.inbox]
+    change = {
+        "approval_id": old.id,
+        "change": "void",
+        "by": system(run.team_id, run.test).ref(),
+        "at": rfc3339(old.resolved_at),
+    }
+    record(run, ("approval", change), save=("inbox",))
+
+
+def ask_for_plan(job: Job, text: str, picture: Picture | None) -> None:
+    """Open a plan request; nothing of the agent's move is kept, as with a tool request."""
+    with transaction.atomic():
+        run = _locked(job)
+        _show_picture(run, job, picture)
+        asking.open_for_plan(run, text)
+        job.run = run
+
+
+def _show_picture(run: Run, job: Job, picture: Picture | None) -> None:
+    if picture:
+        _keep_picture(run, picture)
+        run.machine_restarts = job.run.machine_restarts
+        record(run, picture.event(run.steps_completed), save=("next_screenshot", "machine_restarts"))
+
+
+def screen_limit(team_id: str) -> float | None:
+    """The share of cells that may change between approval and action; None where the team does not look."""
+    team = Team.objects.only("screen_check", "screen_check_threshold").get(id=team_id)
+    return team.screen_check_threshold if team.screen_check else None
+
+
+def screen_changed(approval_id: str, now: bytes, limit: float) -> bool:
+    """Whether the screen is another one than the picture that the approver saw."""
+    seen = Approval.objects.values_list("context__picture", flat=True).get(id=approval_id)
+    return seen is not None and pictures.changed_share(pictures.read(seen), now) > limit
+
+
+def ask_for_money(job: Job, reached: BudgetReached) -> None:
+    """Open a budget request. Nothing of the agent's move was written: it decides again once the person has."""
+    with transaction.atomic():
+        run = _locked(job)
+        asking.open_for_budget(run, reached)
+        job.run = run
+
+
+def end(job: Job, claim: Finish, verdict: Verdict | None, texts: tuple[Event, ...]) -> None:
+    """The agent declared the end; on engine v4 the verifier had the last word."""
+    with transaction.atomic():
+        run = _locked(job)
+        if texts:
+            record(run, *texts)
+        if not claim.passed:
+            services.finish(run, "failed", summary=claim.summary, error=run_error("TASK_FAILED", claim.summary))
+        elif verdict is not None and not verdict.passed:
+            error = run_error("VERIFICATION_FAILED", verdict.summary)
+            services.finish(run, "failed", summary=verdict.summary, verdict=verdict.verdict, error=error)
+        else:
+            word = verdict.verdict if verdict else None
+            services.finish(run, "succeeded", summary=claim.summary, passed=True, verdict=word)
+
+
+def break_off(job: Job, code: str, message: str | None = None, **more: Any) -> None:
+    """A guard, the wallet, the machine or the agent itself ended the run; completed steps stay billed."""
+    with transaction.atomic():
+        services.fail(_locked(job, barred=True), code, message, fatal=True, **more)
+
+
+def note(job: Job, text: str) -> None:
+    with transaction.atomic():
+        record(_locked(job), ("text", {"text": text}))
+
+
+def park(run_id: str, epoch: int) -> bool:
+    """The hot window is over: the worker lets go of a run that still waits. False when it goes on."""
+    with transaction.atomic():
+        run = Run.objects.select_for_update().get(id=run_id)
+        if run.lease_epoch != epoch or run.status != "awaiting_human":
+            return False
+        run.parked_at = timezone.now()
+        run.lease_owner = run.lease_until = None
+        run.save(update_fields=["parked_at", "lease_owner", "lease_until"])
+        return True

@@ -1,0 +1,73 @@
+"""Leases: which worker drives which run, and until when. Every claim raises the epoch that fences all writes."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from runs.models import Run, Worker
+from runs.services import confirm_stop
+
+# Runs that can go on: running without a live lease; queued with a machine that is free (best priority first, then age).
+_CLAIM = """
+WITH free AS (
+  SELECT id FROM runs_run WHERE status = 'running' AND kind = 'agent' AND (lease_until IS NULL OR lease_until < now())
+  ORDER BY created_at LIMIT %(n)s FOR UPDATE SKIP LOCKED
+), queued AS (
+  SELECT r.id FROM runs_run r LEFT JOIN machines_machine m ON m.id = r.machine_id AND NOT r.owns_machine
+  WHERE r.status = 'queued' AND r.kind = 'agent' AND (r.lease_until IS NULL OR r.lease_until < now())
+    AND (r.owns_machine OR (m.status = 'running' AND m.current_run_id IS NULL AND NOT EXISTS (
+      SELECT 1 FROM runs_run o WHERE o.machine_id = r.machine_id AND o.status = 'queued' AND NOT o.owns_machine
+        AND (o.priority, r.created_at, r.id) > (r.priority, o.created_at, o.id))
+      AND NOT EXISTS (SELECT 1 FROM machines_takeoverlease t WHERE t.machine_id = m.id AND t.ended_at IS NULL)))
+  ORDER BY r.priority DESC, r.created_at LIMIT %(n)s FOR UPDATE OF r SKIP LOCKED
+)
+UPDATE runs_run SET lease_owner = %(owner)s, lease_until = now() + make_interval(secs => %(seconds)s), lease_epoch = lease_epoch + 1,
+  parked_at = NULL, takeovers = takeovers + CASE WHEN status = 'running' AND lease_owner <> %(owner)s THEN 1 ELSE 0 END
+WHERE id IN (SELECT id FROM free UNION ALL SELECT id FROM queued LIMIT %(n)s) RETURNING id, lease_epoch
+"""
+
+
+def claim(owner: str, limit: int) -> list[tuple[str, int]]:
+    """Lease up to `limit` runnable runs; returns (run id, epoch)."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, {"owner": owner, "n": limit, "seconds": settings.LEASE_SECONDS})
+        return [(str(run_id), int(epoch)) for run_id, epoch in cursor.fetchall()]
+
+
+def renew(owner: str, run_ids: list[str]) -> list[str]:
+    """Heartbeat: renew every lease of this worker. Returns the runs that are no longer its own, or have ended."""
+    now = timezone.now()
+    Worker.objects.update_or_create(
+        name=owner, defaults={"heartbeat_at": now, "driving": len(run_ids)}, create_defaults={
+            "started_at": now, "heartbeat_at": now, "driving": len(run_ids)},
+    )  # fmt: skip
+    if not run_ids:
+        return []
+    mine = Run.objects.filter(id__in=run_ids, lease_owner=owner, finished_at__isnull=True)
+    mine.update(lease_until=now + timedelta(seconds=settings.LEASE_SECONDS))
+    kept = set(
+        Run.objects.filter(id__in=run_ids, lease_owner=owner, finished_at__isnull=True).values_list("id", flat=True)
+    )
+    return [run_id for run_id in run_ids if run_id not in kept]
+
+
+def let_go(run_id: str, owner: str, epoch: int) -> None:
+    """This worker no longer touches the run: its lease is free, and a cancelled run's stop is confirmed."""
+    Run.objects.filter(id=run_id, lease_owner=owner, lease_epoch=epoch).update(lease_owner=None, lease_until=None)
+    confirm_stop([run_id])
+
+
+def park_orphans() -> int:
+    """Runs whose worker died while they waited: nobody is attached to them any more."""
+    now = timezone.now()
+    orphans = Run.objects.filter(status="awaiting_human", lease_owner__isnull=False, lease_until__lt=now)
+    return orphans.update(parked_at=now, lease_owner=None, lease_until=None)
+
+
+def retire(owner: str) -> None:
+    """The worker ends: all its leases are free at once, and what waits is parked."""
+    Run.objects.filter(lease_owner=owner, status="awaiting_human").update(parked_at=timezone.now())
+    Run.objects.filter(lease_owner=owner).update(lease_owner=None, lease_until=None)
+    Worker.objects.filter(name=owner).delete()

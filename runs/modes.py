@@ -1,0 +1,43 @@
+"""Changing the permission mode of a run under way (contract/approvals.md section 12)."""
+
+from django.db import transaction
+
+from accounts.actor import Actor
+from accounts.errors import Invalid, InvalidState, Refusal
+from approvals.access import pending_of_root
+from approvals.services import Answer
+from runs.decisions import decide
+from runs.events import wake_workers
+from runs.models import ACTIVE
+from runs.services import lock_run
+
+
+def switch(actor: Actor, run_id: str, mode: str) -> list[str]:
+    """The ids of the tool requests that the switch to autonomous approved.
+
+    Requests asked by a policy or the risk floor, and those that the actor may not decide, stay open. Switching to plan makes the
+    agent propose a plan before its next action. Raises Invalid, InvalidState.
+    """
+    with transaction.atomic():
+        run = lock_run(run_id)
+        if mode != "autonomous" and run.human_in_the_loop is not True:
+            raise Invalid((("body", "permission_mode"), "Needs human_in_the_loop true.", "value_error"))
+        if run.is_terminal:
+            raise InvalidState(current_state=run.status, allowed_from=list(ACTIVE))
+        if mode == "plan" and run.permission_mode != "plan":
+            run.plan = None
+        run.permission_mode = mode
+        run.save(update_fields=["permission_mode", "plan"])
+        open_tools = pending_of_root(run.root_id).filter(kind="tool", by_rule=False) if mode == "autonomous" else ()
+        resolved = [a.id for a in open_tools if _approve(actor, a.id)]
+        wake_workers(run.id)
+        return resolved
+
+
+def _approve(actor: Actor, approval_id: str) -> bool:
+    try:
+        with transaction.atomic():
+            decide(actor, approval_id, Answer("approve"), via="mode_change")
+    except Refusal:
+        return False
+    return True

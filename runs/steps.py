@@ -1,0 +1,179 @@
+"""The two commits of a step: the intent before acting, the outcome after. Each is one statement, fenced by the lease.
+
+A worker whose lease_epoch is no longer the run's, or whose run is no longer running, changes nothing.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from psycopg.types.json import Jsonb
+
+from accounts.statements import prepared
+from approvals import policies
+from approvals.models import Decision
+from billing import services as billing
+from machines.drivers.base import Frame
+from runs.events import Event
+from runs.models import Step
+
+# Shared tail: events and pictures of the change, and the bells.
+_TAIL = """
+e AS (INSERT INTO runs_runevent (run_id, seq, type, data, created_at)
+  SELECT r.id, r.next_seq - %(n)s::int + t.ord - 1, t.event->>0, t.event->1, %(now)s::timestamptz
+  FROM r, jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS t(event, ord)),
+p AS (INSERT INTO runs_screenshot (run_id, index, step, phase, sha256, width, height, taken_at)
+  SELECT r.id, (s->>'index')::int, %(index)s::int, s->>'phase', s->>'sha256', (s->>'width')::int, (s->>'height')::int,
+         %(now)s::timestamptz
+  FROM r, jsonb_array_elements(%(pictures)s::jsonb) AS s)
+SELECT r.next_seq, pg_notify('run_events', r.id || ':' || (r.next_seq - 1)),
+       pg_notify('team_events', r.team_id || ':' || CASE WHEN r.test THEN 'test' ELSE 'live' END) FROM r
+"""
+_INTENT = (
+    """
+WITH r AS (UPDATE runs_run SET next_seq = next_seq + %(n)s::int, next_screenshot = %(next_screenshot)s::int,
+    inbox = '[]', inbox_secrets = NULL
+  WHERE id = %(run)s AND lease_epoch = %(epoch)s AND status = 'running' AND controlled_by IS NULL RETURNING id, next_seq, team_id, test),
+s AS (INSERT INTO runs_step (run_id, index, status, call_id, action, host, text, skipped, cost_cents, inbox, inbox_secrets,
+                             approval_id, started_at)
+  SELECT r.id, %(index)s::int, 'acting', %(call_id)s::text, %(action)s::jsonb, %(host)s::text, %(text)s::text, false, 0,
+         %(inbox)s::jsonb, %(inbox_secrets)s::bytea, %(approval_id)s::text, %(now)s::timestamptz FROM r),
+"""
+    + _TAIL
+)
+# The run's row is locked first, as everywhere, and only then the step's.
+_OUTCOME = (
+    """
+WITH l AS (SELECT id FROM runs_run WHERE id = %(run)s AND lease_epoch = %(epoch)s AND status = 'running' FOR UPDATE),
+s AS (UPDATE runs_step SET status = 'completed', success = %(success)s, error = %(error)s, skipped = %(skipped)s,
+    cost_cents = %(cents)s::int, inbox = '[]', inbox_secrets = NULL, finished_at = %(now)s
+  FROM l WHERE run_id = l.id AND call_id = %(call_id)s AND status = 'acting' RETURNING run_id),
+r AS (UPDATE runs_run SET next_seq = next_seq + %(n)s::int, next_screenshot = %(next_screenshot)s::int, steps_completed = %(index)s::int,
+    cost_cents = cost_cents + %(cents)s::int, memory = %(memory)s, last_result = %(last)s, takeovers = 0
+  FROM s WHERE id = s.run_id RETURNING id, next_seq, team_id, test),
+"""
+    + _TAIL
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as it goes into the log: its file is already stored under `sha256`."""
+
+    index: int
+    phase: str
+    sha256: str
+    frame: Frame
+
+    @property
+    def row(self) -> dict[str, Any]:
+        return {
+            "index": self.index, "phase": self.phase, "sha256": self.sha256,
+            "width": self.frame.width, "height": self.frame.height,
+        }  # fmt: skip
+
+    def event(self, step: int) -> Event:
+        size = {"width": self.frame.width, "height": self.frame.height}
+        return "screenshot", {"index": self.index, "step": step, "phase": self.phase} | size
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What is about to be done. `hold` are the arguments of billing.services.hold, None in the test world."""
+
+    run_id: str
+    epoch: int
+    index: int
+    call_id: str
+    action: dict[str, Any]
+    host: str | None
+    text: str
+    events: tuple[Event, ...]
+    pictures: tuple[Picture, ...]
+    next_screenshot: int
+    at: datetime
+    inbox: list[Any] = field(default_factory=list)
+    inbox_secrets: bytes | memoryview | None = None
+    approval_id: str | None = None
+    hold: dict[str, Any] | None = None
+    policy_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it; `cents` is the price of the step, `hold_id` what was held for it."""
+
+    run_id: str
+    epoch: int
+    index: int
+    call_id: str
+    success: bool
+    error: str | None
+    skipped: bool
+    cents: int
+    memory: dict[str, Any]
+    last: dict[str, Any]
+    events: tuple[Event, ...]
+    pictures: tuple[Picture, ...]
+    next_screenshot: int
+    at: datetime
+    hold_id: str | None = None
+    approval_id: str | None = None
+
+
+class LeaseLost(Exception):
+    """Another worker drives the run, it has ended, or a person controls its machine: nothing is written."""
+
+
+def _tail(change: Intent | Outcome) -> dict[str, Any]:
+    return {
+        "run": change.run_id, "epoch": change.epoch, "index": change.index, "call_id": change.call_id, "now": change.at,
+        "n": len(change.events), "events": Jsonb([list(e) for e in change.events]),
+        "pictures": Jsonb([p.row for p in change.pictures]), "next_screenshot": change.next_screenshot,
+    }  # fmt: skip
+
+
+def write_intent(intent: Intent) -> str | None:
+    """Commit the intent with the hold of its price; returns the hold's id. Raises LeaseLost, WalletEmpty, BudgetReached."""
+    values = _tail(intent) | {
+        "action": Jsonb(intent.action), "host": intent.host, "text": intent.text, "inbox": Jsonb(intent.inbox),
+        "inbox_secrets": intent.inbox_secrets, "approval_id": intent.approval_id,
+    }  # fmt: skip
+    with transaction.atomic():
+        if prepared(_INTENT, values) is None:
+            raise LeaseLost
+        _deliver(intent)
+        return billing.hold(**intent.hold) if intent.hold else None
+
+
+def _deliver(intent: Intent) -> None:
+    """Receipts of what people sent: the agent has read it; what they approved begins. And the policy that allowed it."""
+    if intent.policy_id:
+        policies.used(intent.policy_id)
+    if not intent.inbox:
+        return
+    read = [m["approval_id"] for m in intent.inbox if "approval_id" in m]
+    Decision.objects.filter(counts=True, approval_id__in=read, delivered_at=None).update(delivered_at=intent.at)
+    if intent.approval_id:
+        Decision.objects.filter(counts=True, approval_id=intent.approval_id).update(execution_started_at=intent.at)
+
+
+def write_outcome(outcome: Outcome) -> None:
+    """Commit the outcome and capture its price. May be repeated after a lost connection. Raises LeaseLost."""
+    values = _tail(outcome) | {
+        "success": outcome.success, "error": outcome.error, "skipped": outcome.skipped, "cents": outcome.cents,
+        "memory": Jsonb(outcome.memory), "last": Jsonb(outcome.last),
+    }  # fmt: skip
+    with transaction.atomic():
+        if prepared(_OUTCOME, values) is None:
+            if Step.objects.filter(run_id=outcome.run_id, call_id=outcome.call_id, status="completed").exists():
+                return  # it was committed before the connection broke
+            raise LeaseLost
+        if outcome.hold_id:
+            billing.capture(outcome.hold_id)
+        if outcome.approval_id:
+            word = "skipped" if outcome.skipped else "executed"
+            Decision.objects.filter(counts=True, approval_id=outcome.approval_id).update(
+                executed_at=outcome.at, outcome=word, error=outcome.error
+            )

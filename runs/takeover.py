@@ -1,0 +1,168 @@
+"""Taking control of a machine and giving it back, with what that does to its run: one transaction each.
+
+Locks: root run, run, then the machine and its lease or the request.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.actor import Actor, system
+from approvals.access import pending_of_root
+from approvals.models import Approval
+from approvals.services import Answer
+from machines import direct, takeover
+from machines import services as machines
+from machines.access import get_machine
+from machines.errors import MachineBusy
+from machines.models import TakeoverLease
+from runs import decisions, standing
+from runs.access import get_run
+from runs.errors import ResumeConflict
+from runs.models import Run
+from runs.services import lock_run
+
+TRIES = 5  # to find the machine with the run it had a moment before
+
+
+@dataclass(frozen=True)
+class Released:
+    """What is true after the commit; both None when no run had to do with it."""
+
+    run_id: str | None
+    status: str | None
+
+
+def take(actor: Actor, machine_id: str, *, private: bool = False, note: str | None = None) -> TakeoverLease:
+    """Control of the machine; its holder gets the same lease.
+
+    Raises MachineNotFound, InvalidState, MachineInTakeover, MachineBusy (it changes hands too quickly).
+    """
+    for _ in range(TRIES):
+        with transaction.atomic():
+            run_id = get_machine(actor, machine_id).current_run_id
+            run = lock_run(run_id) if run_id else None
+            machine = machines.locked(machine_id)
+            if machine.current_run_id != run_id:
+                continue
+            kept = _kept(actor, machine_id, run)
+            if kept is not None:
+                return kept
+            direct.require_running(machine)
+            lease = takeover.take(actor, machine, run_id, private=private, note=note)
+            if run is not None:
+                standing.bar(run, lease)
+            return lease
+    raise MachineBusy(run_id=run_id)
+
+
+def _kept(actor: Actor, machine_id: str, run: Run | None) -> TakeoverLease | None:
+    """The actor's own lease, if it lives; one that is overdue lapses now. Raises MachineInTakeover."""
+    lease = takeover.open_lease(machine_id)
+    if lease is None:
+        return None
+    if not lease.lives:
+        _lapse(run if run is not None and run.id == lease.run_id else None, lease)
+        return None
+    if not takeover.is_holder(actor, lease):
+        raise takeover.in_takeover(lease)
+    return lease
+
+
+def release(
+    actor: Actor, machine_id: str, lease_id: str, *, note: str | None = None, resume: bool = True, via: str = "api"
+) -> Released:
+    """Give control back. With `resume` the takeover request is approved; the agent's own needs the right to decide.
+
+    Raises MachineNotFound, InvalidState, MachineInTakeover, and as decisions.decide().
+    """
+    machine = get_machine(actor, machine_id)
+    with transaction.atomic():
+        run_id = TakeoverLease.objects.filter(id=lease_id, machine=machine).values_list("run_id", flat=True).first()
+        run = lock_run(run_id) if run_id else None
+        lease = takeover.held(actor, machine.id, lease_id)
+        asked = standing.request_of(lease) if resume else None
+        standing.lift(run, lease, "released", note, resumes=resume)
+        if run is not None and not run.is_terminal:
+            if asked is not None:
+                made = Answer("approve", note=note)
+                decisions.settle_locked(actor, run, asked, made, via, entitled=lease.opened_request)
+            elif run.status == "awaiting_human":
+                standing.tell(run, note)
+            decisions.after_takeover(run)
+        return Released(run.id if run else None, run.status if run else None)
+
+
+def resume(
+    actor: Actor, run_id: str, approval_id: str | None, answer: Callable[[Approval], Answer], via: str = "api"
+) -> Run:
+    """Decide what the run waits for; the holder of its machine gives it back thereby.
+
+    Raises as decisions.decide_for_run(), and MachineInTakeover while somebody else controls the machine.
+    """
+    tree = Run.objects.filter(root_id__in=Run.objects.filter(id=run_id).values("root_id"))
+    if tree.filter(controlled_by__isnull=False, finished_at__isnull=True).exists():
+        with transaction.atomic():
+            if _ends_the_wait(actor, lock_run(run_id), approval_id, answer):
+                return get_run(actor, run_id)
+            return _decided(actor, run_id, approval_id, answer, via)
+    return _decided(actor, run_id, approval_id, answer, via)
+
+
+def _decided(actor: Actor, run_id: str, approval_id: str | None, answer: Callable[[Approval], Answer], via: str) -> Run:
+    result = decisions.decide_for_run(actor, run_id, approval_id, answer, via, terminal=ResumeConflict)
+    return result.run if result.run.id == run_id else get_run(actor, run_id)
+
+
+def _ends_the_wait(actor: Actor, run: Run, approval_id: str | None, answer: Callable[[Approval], Answer]) -> bool:
+    """Give the machine back, unless the decision itself will; True when nothing is left to decide."""
+    subject = _subject(run, approval_id)
+    lease = standing.require_controller(actor, subject) if subject is not None else None
+    if lease is None or subject is None:
+        return False
+    asked = standing.request_of(lease)
+    if asked is not None and answer(asked).verdict == "approve":
+        return False
+    standing.lift(subject, lease, "released")
+    decisions.after_takeover(subject)
+    return approval_id is None and not pending_of_root(subject.root_id).filter(run_id=subject.id).exists()
+
+
+def _subject(run: Run, approval_id: str | None) -> Run | None:
+    """The agent run that the call is about, locked: itself, or the child whose request is meant."""
+    if run.kind == "agent":
+        return run
+    asked = list(pending_of_root(run.root_id).filter(**({"id": approval_id} if approval_id else {})))
+    return lock_run(asked[0].run_id) if len(asked) == 1 and asked[0].run_id != run.id else None
+
+
+# --- silence
+
+
+def lapses() -> int:
+    """End leases whose holder fell silent; called by the clock."""
+    return sum(lapse(lease_id) for lease_id in takeover.due(timezone.now()))
+
+
+def lapse(lease_id: str) -> bool:
+    """A run that stood only because control was taken goes on. False when the lease lives or has ended."""
+    seen = TakeoverLease.objects.get(id=lease_id)
+    with transaction.atomic():
+        run = lock_run(seen.run_id) if seen.run_id else None
+        lease = takeover.still_due(lease_id)
+        if lease is None:
+            return False
+        _lapse(run, lease)
+        return True
+
+
+def _lapse(run: Run | None, lease: TakeoverLease) -> None:
+    asked = standing.request_of(lease) if lease.opened_request else None
+    standing.lift(run, lease, "lapsed")
+    if run is None or run.is_terminal:
+        return
+    if asked is not None:
+        decisions.settle_locked(system(run.team_id, run.test), run, asked, Answer("approve"), "lease_expired")
+    decisions.after_takeover(run)

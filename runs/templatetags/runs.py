@@ -1,0 +1,55 @@
+"""How runs look on pages."""
+
+from typing import Any
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from accounts.templatetags.show import icon
+from runs.models import Run, Screenshot
+
+register = template.Library()
+
+# status -> (icon, class, words)
+LOOKS = {
+    "queued": ("circle-dashed", "", "Queued"),
+    "running": ("loader-circle", "is-live", "Running"),
+    "awaiting_human": ("hand", "is-warn", "Waits for a person"),
+    "succeeded": ("circle-check", "is-good", "Succeeded"),
+    "failed": ("circle-x", "is-bad", "Failed"),
+    "cancelled": ("ban", "", "Cancelled"),
+    "timed_out": ("timer-off", "is-bad", "Timed out"),
+}
+STEP_LOOKS = {
+    "done": ("check", "is-good", "done"),
+    "failed": ("x", "is-bad", "failed"),
+    "skipped": ("ban", "", "skipped"),
+    "acting": ("loader-circle", "is-live", "acting now"),
+    "interrupted": ("triangle-alert", "is-warn", "interrupted, outcome unknown"),
+    "dropped": ("ban", "", "dropped: the run had ended"),
+}
+
+
+@register.filter
+def run_badge(status: str) -> SafeString:
+    shape, look, words = LOOKS.get(status, ("circle-dashed", "", status))
+    return format_html('<span class="badge {}">{}{}</span>', look, icon(shape), words)
+
+
+@register.filter
+def step_icon(state: str) -> SafeString:
+    shape, look, words = STEP_LOOKS.get(state, ("circle-dashed", "", state))
+    return format_html('<span class="step-state {}">{}<span class="unseen">{}</span></span>', look, icon(shape), words)
+
+
+@register.simple_tag
+def last_shot(machine: Any) -> Screenshot | None:
+    """The newest picture that a run took of the machine, unless somebody took a newer one by hand."""
+    runs = Run.objects.filter(
+        team_id=machine.team_id, test=machine.test, machine_id=machine.id, started_at__isnull=False
+    )
+    run = runs.order_by("-created_at", "-id").first()
+    shot = Screenshot.objects.filter(run=run).order_by("-index").first() if run else None
+    by_hand = machine.picture_at
+    return None if shot is None or (by_hand is not None and by_hand >= shot.taken_at) else shot

@@ -1,0 +1,144 @@
+"""A run as its page shows it: rows of steps and bands of requests in order, and the picture of one moment."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.templatetags.show import plain
+from approvals.cards import mark
+from approvals.models import Approval, Decision
+from runs.models import Run, Screenshot, Step
+
+SHOWN = 200  # newest rows; the rest on demand
+_DONE = {
+    "click": "Clicked at {x}, {y}", "type_text": "Typed “{text}”", "key_press": "Pressed {key}",
+    "key_combo": "Pressed {keys}", "scroll": "Scrolled {direction}",
+    "drag": "Dragged to {to_x}, {to_y}", "move": "Moved to {x}, {y}",
+    "wait": "Waited {seconds} s", "screenshot": "Took a picture", "open_url": "Opened {url}",
+    "fill": "Filled in “{text}”", "select_option": "Chose “{option}”", "run_command": "Ran {command}",
+}  # fmt: skip
+_CLICKS = {
+    ("left", 2): "Double-clicked",
+    ("left", 3): "Triple-clicked",
+    ("right", 1): "Right-clicked",
+    ("middle", 1): "Middle-clicked",
+}
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """Thought, action and result of one step. `state`: done, failed, skipped, acting, interrupted or dropped."""
+
+    step: Step
+    words: str
+    thought: str
+    state: str
+    seconds: float | None
+    kind: str = "step"
+
+    @property
+    def at(self) -> datetime:
+        return self.step.started_at
+
+
+@dataclass(frozen=True)
+class BandRow:
+    """A request to people with its decider; `waited` is how long the run stood still for it, in seconds."""
+
+    approval: Approval
+    decision: Decision | None
+    waited: float
+    kind: str = "band"
+
+    @property
+    def at(self) -> datetime:
+        return self.approval.created_at
+
+
+Row = StepRow | BandRow
+
+
+def action_words(action: dict[str, Any]) -> str:
+    """An action that was done, in words: `Clicked at 612, 448`. Values in it come from the agent."""
+    name, params = str(action.get("name")), dict(action.get("params") or {})
+    params |= {k: v.replace("\n", "⏎") for k, v in params.items() if isinstance(v, str)}
+    facts = params | {"keys": "+".join(params.get("keys") or ()), "seconds": params.get("ms", 0) / 1000}
+    try:
+        words = _DONE.get(name, name.replace("_", " ").capitalize()).format_map(facts)
+    except (KeyError, ValueError):
+        return name
+    click = _CLICKS.get((params.get("button", "left"), params.get("count", 1)))
+    return words.replace("Clicked", click) if name == "click" and click else words
+
+
+def _state(step: Step) -> str:
+    if step.status != "completed":
+        return step.status
+    if step.skipped:
+        return "skipped"
+    return "done" if step.success else "failed"
+
+
+def rows_of(run: Run, steps: list[Step], approvals: list[Approval]) -> list[Row]:
+    """Steps and requests in the order in which they happened."""
+    decisions = {d.approval_id: d for d in Decision.objects.filter(approval__in=approvals, counts=True)}
+    now = timezone.now()
+    rows: list[Row] = [
+        StepRow(
+            s,
+            action_words(s.action),
+            s.text,
+            _state(s),
+            (s.finished_at - s.started_at).total_seconds() if s.finished_at else None,
+        )
+        for s in steps
+    ]
+    rows += [
+        BandRow(a, decisions.get(a.id), ((a.resolved_at or run.finished_at or now) - a.created_at).total_seconds())
+        for a in approvals
+    ]
+    return sorted(rows, key=lambda row: row.at)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the middle of the page shows. `chosen` is the step from the address, None = the newest."""
+
+    chosen: int | None
+    step: Step | None
+    shot: dict[str, Any] | None
+    phase: str
+    phases: list[str]
+    previous: int | None
+    following: int | None
+
+
+def moment(run: Run, wanted: str, phase: str) -> Moment:
+    """The picture of the wanted step, else the newest one, with the ring where the step's action landed."""
+    chosen = (
+        int(wanted) if wanted.isascii() and wanted.isdecimal() and 0 < int(wanted) <= run.steps_completed + 1 else None
+    )
+    steps = Step.objects.filter(run=run).order_by("-index", "-started_at")
+    step = (steps.filter(index=chosen) if chosen else steps).first()
+    shots = Screenshot.objects.filter(run=run).order_by("-index")
+    mine = {s.phase: s for s in shots.filter(step=step.index)} if step else {}
+    shown = mine.get(phase) or mine.get("after") or mine.get("before") or (None if chosen else shots.first())
+    here = step.index if step else 0
+    return Moment(
+        chosen=chosen, step=step, phase=shown.phase if shown else "",
+        phases=[p for p in ("before", "after") if p in mine],
+        shot=_shot(run, shown, step) if shown else None,
+        previous=here - 1 if here > 1 else None,
+        following=here + 1 if chosen and here < run.steps_completed else None,
+    )  # fmt: skip
+
+
+def _shot(run: Run, shown: Screenshot, step: Step | None) -> dict[str, Any]:
+    words = action_words(step.action) if step else "before the first step"
+    return {
+        "run_id": run.id, "index": shown.index, "width": shown.width, "height": shown.height, "at": shown.taken_at,
+        "mark": mark(step.action, shown.width) if step else None,
+        "alt": plain(f"Screen {shown.phase} step {shown.step}: {words}"),
+    }  # fmt: skip

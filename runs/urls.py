@@ -1,0 +1,16 @@
+"""Addresses of runs, and of decisions."""
+
+from django.urls import path
+
+from runs import views
+
+urlpatterns = [
+    path("runs", views.runs, name="runs"),
+    path("runs/new", views.new_run, name="run-new"),
+    path("runs/sample", views.sample_run, name="run-sample"),
+    path("runs/<str:run_id>", views.run, name="run"),
+    path("runs/<str:run_id>/cancel", views.cancel, name="run-cancel"),
+    path("runs/<str:run_id>/screenshots/<int:index>.png", views.picture, name="run-picture"),
+    path("approvals/<str:approval_id>/decide", views.decide_request, name="decide"),
+    path("approvals/<str:approval_id>/undo", views.undo_decision, name="undo"),
+]

@@ -1,0 +1,228 @@
+"""Runs, one run, its pictures, and every decision that a page takes."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpResponse, HttpResponseBase, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from pydantic import ValidationError
+
+from accounts.bodies import details
+from accounts.errors import Invalid, Refusal
+from accounts.pages import PageRequest, go, problems, show, signed_in
+from accounts.paging import page
+from accounts.templatetags.show import plain
+from approvals.access import approvals_of, get_approval
+from approvals.cards import answer_sent, card
+from approvals.models import Approval
+from approvals.views import card_page
+from machines import pictures
+from machines.access import machines_of
+from runs import services
+from runs.access import get_run, runs_of, waiting_on
+from runs.decisions import decide, undo
+from runs.forms import RunForm, as_api_call, initial_from, rerun_values
+from runs.models import Run, RunStatus, Screenshot, Step
+from runs.schemas import RunCreate
+from runs.timeline import SHOWN, moment, rows_of
+
+SAMPLE_TASK = (
+    "Create a file named approval.txt, ask for approval to finish, "
+    "then check that the file approval.txt exists and stop"
+)
+PAGE = 50
+ENDS = {"active": ("queued", "running", "awaiting_human"), "ended": ("succeeded", "failed", "cancelled", "timed_out")}
+
+
+@require_GET
+@signed_in("runs:read")
+def runs(request: PageRequest) -> HttpResponse:
+    found = _filtered(runs_of(request.actor), request.GET.get("status", ""), request.GET.get("q", "").strip())
+    part = page(
+        found, {**request.GET.dict(), "limit": str(PAGE)}, lambda run: {"run": run}, request_id=request.request_id
+    )
+    _name_machines(request, [row["run"] for row in part["data"]])
+    context = {
+        "section": "runs", "rows": part["data"], "next_cursor": part["next_cursor"],
+        "status": request.GET.get("status", ""), "q": request.GET.get("q", ""),
+        "any": bool(part["data"]) or runs_of(request.actor).exists(),
+        "may_start": request.actor.may("runs:write"), "live_title": "Runs",
+    }  # fmt: skip
+    return show(request, "runs/list.html", context)
+
+
+def _filtered(rows: QuerySet[Run], status: str, text: str) -> QuerySet[Run]:
+    if status in RunStatus.values or status in ENDS:
+        rows = rows.filter(status__in=ENDS.get(status, (status,)))
+    if text:
+        rows = rows.filter(Q(task__icontains=text) | Q(id__startswith=text))
+    return rows
+
+
+def _name_machines(request: PageRequest, found: list[Run]) -> None:
+    names = dict(
+        machines_of(request.actor).filter(id__in={r.machine_id for r in found}).values_list("id", "display_name")
+    )
+    for run in found:
+        run.machine_name = names.get(run.machine_id or "", "Simulated machine")  # type: ignore[attr-defined]
+
+
+@require_GET
+@signed_in("runs:read")
+def run(request: PageRequest, run_id: str) -> HttpResponse:
+    found = get_run(request.actor, run_id)
+    _name_machines(request, [found])
+    requests = list(approvals_of(request.actor).filter(run_id=found.id).order_by("created_at"))
+    waiting = next((a for a in requests if a.status == "pending"), None)
+    chosen = moment(found, request.GET.get("step", ""), request.GET.get("phase", ""))
+    steps = list(Step.objects.filter(run=found).order_by("-started_at")[: None if request.GET.get("all") else SHOWN])
+    rows = rows_of(found, steps, _since(requests, steps, found))
+    now = timezone.now()
+    context = {
+        "section": "runs", "run": found, "rows": rows, "moment": chosen, "hidden": found.steps_completed - len(steps),
+        "waits": waiting_on(found), "worked": found.active_seconds(now),
+        "waited": found.waited_seconds(found.finished_at or now),
+        "card": card(request.actor, waiting, request.path) if waiting and request.actor.may("approvals:read") else None,
+        "api_call": as_api_call(found, f"{request.scheme}://{request.get_host()}"), "last_seq": found.next_seq - 1,
+        "may_write": request.actor.may("runs:write"), "may_read_money": request.actor.may("usage"),
+        "live_title": _title(found),
+        "decided": _receipt(request), "waits_now": found.status == "awaiting_human",
+        "works_now": found.status in ("queued", "running"),
+    }  # fmt: skip
+    return show(request, "runs/run.html", context)
+
+
+def _since(requests: list[Approval], steps: list[Step], found: Run) -> list[Approval]:
+    """The requests that belong to the steps shown."""
+    if len(steps) < SHOWN:
+        return requests
+    return [a for a in requests if a.created_at >= steps[-1].started_at]
+
+
+def _title(found: Run) -> str:
+    return f"{found.get_status_display()} · {plain((found.task or found.id)[:60])}"
+
+
+def _receipt(request: PageRequest) -> dict[str, Any] | None:
+    decided = request.GET.get("decided")
+    found = approvals_of(request.actor).filter(id=decided).exclude(status="pending").first() if decided else None
+    return card(request.actor, found, request.path) if found else None
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in("runs:write")
+def new_run(request: PageRequest) -> HttpResponseBase:
+    form = RunForm(request.actor, request.POST if request.method == "POST" else None, initial=_initial(request))
+    if form.is_valid():
+        try:
+            made = services.create_run(request.actor, form.wanted(), request.request_id)
+        except ValidationError as error:
+            form.refuse(problems(Invalid(*details(error, "body"))))
+        except Refusal as refusal:
+            form.refuse(problems(refusal))
+        else:
+            return redirect("run", made.id)
+    return render(request, "runs/new.html", {"section": "runs", "form": form}, status=422 if form.errors else 200)
+
+
+def _initial(request: PageRequest) -> dict[str, Any]:
+    like = request.GET.get("like")
+    return rerun_values(get_run(request.actor, like)) if like else initial_from(request.GET)
+
+
+@require_POST
+@signed_in("runs:write")
+def sample_run(request: PageRequest) -> HttpResponse:
+    """The first run of a new team: on its terminal machine, or on a simulated one in the test world."""
+    machine = (
+        machines_of(request.actor).filter(kind="terminal").exclude(status__in=("terminated", "terminating")).first()
+    )
+    if machine is None and not request.actor.test:
+        messages.warning(request, "The sample run needs a terminal machine. Create one, then start the run again.")
+        return redirect(f"{reverse('machine-new')}?kind=terminal")
+    body = RunCreate(task=SAMPLE_TASK, agent="playbook", machine_id=machine.id if machine else None)
+    return redirect("run", services.create_run(request.actor, body, request.request_id).id)
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in("runs:write")
+def cancel(request: PageRequest, run_id: str) -> HttpResponseBase:
+    found = get_run(request.actor, run_id)
+    if request.method == "GET" and not found.is_terminal:
+        return render(request, "runs/cancel.html", {"section": "runs", "run": found})
+    try:
+        services.cancel_run(request.actor, found.id, request.POST.get("reason", "").strip()[:2000] or None)
+    except Refusal as refusal:
+        messages.warning(request, f"Nothing was cancelled: the run has ended already. {refusal.message}")
+    return redirect("run", found.id)
+
+
+@require_POST
+@signed_in("approvals:read")
+def decide_request(request: PageRequest, approval_id: str) -> HttpResponseBase:
+    """Lost races are facts, shown on the card; what was not valid comes back with the form."""
+    found = get_approval(request.actor, approval_id)
+    try:
+        decide(request.actor, found.id, answer_sent(found, request.POST), via="dashboard")
+    except Refusal as refusal:
+        if refusal.afterwards:
+            refusal.afterwards()
+        if refusal.status == 422:
+            return _ask_again(request, found, refusal)
+        if not found.__class__.objects.filter(id=found.id).exclude(status="pending").exists():
+            messages.error(request, refusal.message)
+    return _after_decision(request, found)
+
+
+@require_POST
+@signed_in("approvals:decide")
+def undo_decision(request: PageRequest, approval_id: str) -> HttpResponseBase:
+    """The request is open again, as long as the decision has not taken effect."""
+    try:
+        undo(request.actor, get_approval(request.actor, approval_id).id)
+    except Refusal as refusal:
+        messages.error(request, refusal.message)
+    return go(request, "approval", approval_id)
+
+
+def _ask_again(request: PageRequest, found: Approval, refusal: Refusal) -> HttpResponse:
+    if request.htmx:
+        again = {"card": card(request.actor, found, request.POST.get("back", "/"), refusal, request.POST)}
+        response = render(request, "approvals/_card.html", again, status=422)
+        response["HX-Retarget"], response["HX-Reswap"], response["HX-Push-Url"] = (
+            f"#card-{found.id}",
+            "outerHTML",
+            "false",
+        )
+        return response
+    return card_page(request, found, 422, refusal=refusal, sent=request.POST)
+
+
+def _after_decision(request: PageRequest, found: Approval) -> HttpResponse:
+    """Back to where the card was: the queue with the receipt and the next card, the run, or the request."""
+    back = go(request, "queue")["Location"]
+    address, _, query = back.partition("?")
+    params = QueryDict(query, mutable=True)
+    params.pop("open", None)
+    if not address.startswith("/approvals/"):
+        params["decided"] = found.id
+    return redirect(f"{address}?{params.urlencode()}" if params else address)
+
+
+@require_GET
+@signed_in("runs:read")
+def picture(request: PageRequest, run_id: str, index: int) -> HttpResponse:
+    """One picture of a run, only for who may see the run."""
+    found = get_run(request.actor, run_id)
+    shot = Screenshot.objects.filter(run=found, index=index).first()
+    if shot is None:
+        raise Http404
+    try:
+        png = pictures.read(shot.sha256)
+    except FileNotFoundError:
+        raise Http404 from None
+    return HttpResponse(png, content_type="image/png", headers={"Cache-Control": "private, no-store"})

@@ -1,0 +1,328 @@
+"""The playbook agent at a browser: it acts on what it finds and asks when it cannot be sure."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from machines.actions import Screen, canonical
+from machines.drivers.base import Action, ActResult, Element, MachineState
+from runs.agents.base import Act, Ask, Finish, Message
+from tests.agents.machines import FakeSession, Player, answered, element
+from tests.agents.test_grounding import TABLE
+
+FORM = [
+    element("textbox", "Email", 200, 100),
+    element("textbox", "Password", 200, 140),
+    element("combobox", "Colour", 200, 180, value="Red"),
+    element("checkbox", "I agree", 200, 220, checked=False),
+    element("checkbox", "Newsletter", 200, 260, checked=True),
+    element("button", "Sign in", 200, 300),
+]
+
+
+async def test_a_whole_form_is_filled_in_one_step_per_instruction() -> None:
+    task = """
+      1. open shop.test
+      2. type "a@b.c" into "Email"
+      3. fill "Password" with "x"
+      4. select "Green" in "Colour"
+      5. check "I agree"
+      6. uncheck "Newsletter"
+      7. check "Newsletter"
+      8. click the "Sign in" button
+      9. press Ctrl+Shift+R
+      10. press Enter
+      11. scroll up 2 times
+      12. type "bye"
+      13. wait 0.5 seconds
+    """
+    player = Player(task, FakeSession(shown=FORM))
+    assert await player.play() == Finish(True, "Done: 13 instructions.")
+    assert player.actions == [
+        ("open_url", {"url": "http://shop.test"}),
+        ("fill", {"x": 240, "y": 110, "text": "a@b.c"}),
+        ("fill", {"x": 240, "y": 150, "text": "x"}),
+        ("select_option", {"x": 240, "y": 190, "option": "Green"}),
+        ("click", {"x": 240, "y": 230, "button": "left", "count": 1}),
+        ("click", {"x": 240, "y": 270, "button": "left", "count": 1}),
+        ("screenshot", {}),
+        ("click", {"x": 240, "y": 310, "button": "left", "count": 1}),
+        ("key_combo", {"keys": ["ctrl", "shift", "r"]}),
+        ("key_press", {"key": "enter"}),
+        ("scroll", {"x": 640, "y": 360, "direction": "up", "amount": 2}),
+        ("type_text", {"text": "bye"}),
+        ("wait", {"ms": 500}),
+    ]
+    for name, params in player.actions:
+        assert canonical(name, params, Screen(1280, 720), "browser") == (name, params)
+    assert player.said[0].startswith("Instruction 1 of 13: Open http://shop.test.")
+
+
+async def test_a_target_may_come_late() -> None:
+    session = FakeSession()
+
+    async def elements() -> list[Element]:
+        session.looks += 1
+        return FORM if session.looks > 3 else []
+
+    session.elements = elements  # type: ignore[method-assign]
+    player = Player('click "Sign in"', session)
+    assert await player.play() == Finish(True, "Done: 1 instruction.")
+
+
+async def test_a_missing_target_is_asked_about() -> None:
+    player = Player('click the second link "Nowhere" in the row "X" and stop', FakeSession(shown=FORM))
+    ask = await player.play()
+    assert isinstance(ask, Ask)
+    assert ask.kind == "question"
+    assert 'the number 2 link "Nowhere" in the row "X"' in ask.message
+    assert [o["label"] for o in ask.questions[0]["options"]] == ["Retry", "Skip", "Take over", "Stop"]
+    assert ask.questions[0]["allow_custom"]
+    assert not player.actions
+
+
+@pytest.mark.parametrize(
+    ("value", "end", "clicks"),
+    [
+        ("Skip", "Done: 1 instruction, 1 skipped.", [310]),
+        ("skip", "Done: 1 instruction, 1 skipped.", [310]),
+        ("Stop", 'Stopped by a person at: click "Nowhere"', []),
+        ('click "Email"', "Done: 2 instructions.", [110, 310]),
+        ('click "Email" and click "Password"', "Done: 3 instructions.", [110, 150, 310]),
+    ],
+)
+async def test_the_answer_decides_how_it_goes_on(value: str, end: str, clicks: list[int]) -> None:
+    player = Player('click "Nowhere" and click "Sign in"', FakeSession(shown=FORM))
+    await player.play()
+    finish = await player.play(answered(value, custom=value.startswith("click")))
+    assert isinstance(finish, Finish)
+    assert finish.summary == end
+    assert finish.passed == (value != "Stop")
+    assert [p["y"] for _, p in player.actions] == clicks
+    assert any(text.startswith('Received: {"answers":') for text in player.said)
+
+
+async def test_retry_looks_again() -> None:
+    session = FakeSession()
+    player = Player('click "Sign in"', session)
+    await player.play()
+    assert isinstance(await player.play(answered("Retry")), Ask)
+    session.shown = FORM
+    assert await player.play(answered("Retry")) == Finish(True, "Done: 1 instruction.")
+
+
+async def test_take_over_hands_the_instruction_to_a_person() -> None:
+    player = Player('click "Nowhere" and click "Sign in"', FakeSession(shown=FORM))
+    await player.play()
+    ask = await player.play(answered("Take over"))
+    assert isinstance(ask, Ask)
+    assert ask.kind == "takeover"
+    assert 'click "Nowhere"' in ask.message
+    end = await player.play(Message("takeover", "approve", {"note": "done"}, {"note": "done"}))
+    assert end == Finish(True, "Done: 2 instructions.")
+    assert len(player.actions) == 1
+
+
+async def test_a_run_that_may_not_ask_fails_with_the_same_message() -> None:
+    asked = await Player('click "Nowhere"').play()
+    ended = await Player('click "Nowhere"', may_ask=False).play()
+    assert isinstance(asked, Ask)
+    assert ended == Finish(False, asked.message)
+
+
+async def test_an_ambiguous_target_is_asked_about_with_its_candidates() -> None:
+    player = Player('click "Approve"', FakeSession(shown=TABLE))
+    ask = await player.play()
+    assert isinstance(ask, Ask)
+    assert ask.message == '3 things fit "Approve" equally well. Which one is meant?'
+    labels = [o["label"] for o in ask.questions[0]["options"]]
+    assert labels[1] == 'Approve (link, row "Ernst Handel")'
+    assert labels[3:] == ["Skip", "Take over", "Stop"]
+    assert await player.play(answered(labels[1], "choice")) == Finish(True, "Done: 1 instruction.")
+    assert [p["y"] for _, p in player.actions] == [155]
+
+
+async def test_at_most_ten_candidates_are_offered() -> None:
+    many = [element("button", "Go", 10 + 90 * n) for n in range(12)]
+    ask = await Player('click "Go"', FakeSession(shown=many)).play()
+    assert isinstance(ask, Ask)
+    assert len(ask.questions[0]["options"]) == 13
+    assert "The first 10 are offered." in ask.message
+
+
+async def test_a_choice_that_is_gone_is_asked_again() -> None:
+    session = FakeSession(shown=TABLE)
+    player = Player('click "Approve"', session)
+    await player.play()
+    session.shown = [e for e in TABLE if e.y not in (145, 147)]
+    ask = await player.play(answered('Approve (link, row "Ernst Handel")', "choice"))
+    assert isinstance(ask, Ask)
+    assert not player.actions
+
+
+def scrolling(session: FakeSession, action: Action) -> ActResult | None:
+    if action.name == "scroll":
+        step = {"down": -100, "up": 100}[action.params["direction"]] * action.params["amount"]
+        session.shown = [replace(e, y=e.y + step) for e in session.shown]
+    return None
+
+
+async def test_what_is_outside_the_screen_is_scrolled_to_first() -> None:
+    session = FakeSession(shown=[element("link", "Terms", 100, 2400)], react=scrolling)
+    player = Player('click "Terms"', session)
+    assert await player.play() == Finish(True, "Done: 1 instruction.")
+    assert [name for name, _ in player.actions] == ["scroll", "click"]
+    assert player.actions[1][1]["y"] == 410
+
+
+async def test_a_choice_survives_the_scrolling_to_it() -> None:
+    session = FakeSession(shown=[element("link", "Go", 100, 100), element("link", "Go", 100, 2400)], react=scrolling)
+    player = Player('click "Go"', session)
+    await player.play()
+    await player.play(answered("Go (link, at 140, 2410)", "choice"))
+    assert [name for name, _ in player.actions] == ["scroll", "click"]
+    assert 0 <= player.actions[1][1]["y"] < 720
+
+
+async def test_what_scrolling_does_not_reach_is_asked_about() -> None:
+    player = Player('click "Terms"', FakeSession(shown=[element("link", "Terms", 100, -400)]))
+    ask = await player.play()
+    assert isinstance(ask, Ask)
+    assert "scrolling does not reach it" in ask.message
+    assert {name for name, _ in player.actions} == {"scroll"}
+
+
+@pytest.mark.parametrize(("y", "expected"), [(2400, "scroll"), (200, "screenshot")])
+async def test_scrolling_to_a_text_is_one_step(y: int, expected: str) -> None:
+    player = Player('scroll to "Terms"', FakeSession(shown=[element("StaticText", "Terms", 100, y)]))
+    assert await player.play() == Finish(True, "Done: 1 instruction.")
+    assert [name for name, _ in player.actions] == [expected]
+
+
+async def test_waiting_for_a_text_tells_how_long_it_took() -> None:
+    player = Player('wait for "welcome  ALICE"', FakeSession(page="Hello!\nWelcome\nAlice"))
+    assert isinstance(await player.play(), Finish)
+    assert player.actions == [("wait", {"ms": 0})]
+    assert 'Waited 0.0 s until "welcome ALICE" is visible.' in player.said[0]
+
+
+async def test_waiting_in_vain_fails() -> None:
+    end = await Player('wait for "Welcome" for up to 20 ms').play()
+    assert end == Finish(False, 'Waited 0.02 s in vain for this: "Welcome" is visible.')
+
+
+async def test_long_waits_are_several_steps() -> None:
+    player = Player("wait 2.5 minutes")
+    assert await player.play() == Finish(True, "Done: 1 instruction.")
+    assert [p["ms"] for _, p in player.actions] == [60_000, 60_000, 30_000]
+
+
+@pytest.mark.parametrize(
+    ("check", "true"),
+    [
+        ('"Welcome" is visible', True),
+        ('"Sign in" is visible', True),  # the name of a control
+        ('"Red" is visible', True),  # the value of a control
+        ('"Goodbye" is visible', False),
+        ('"Goodbye" is not visible', True),
+        ('"Welcome" is not visible', False),
+        ('the URL contains "/done"', True),
+        ('the URL does not contain "/done"', False),
+        ("the file a.txt exists", True),
+        ('the file a.txt contains "hello"', True),
+        ('the file a.txt contains "bye"', False),
+        ('the file a.txt does not contain "bye"', True),
+        ("the file b.txt exists", False),
+        ("the file b.txt does not exist", True),
+        ('the file b.txt does not contain "x"', False),
+        ("port 8080 is listening", True),
+        ("port 8081 is listening", False),
+        ("port 8081 is not listening", True),
+    ],
+)
+async def test_checks_are_made_on_the_live_machine_and_again_by_the_verifier(check: str, true: bool) -> None:
+    session = FakeSession(
+        shown=FORM,
+        page="Welcome, Alice",
+        files={"a.txt": b"hello"},
+        now=MachineState(url="http://a.test/done", ports=(8080,)),
+    )
+    player = Player(f"check that {check}", session, engine="v4")
+    end = await player.play()
+    assert isinstance(end, Finish)
+    assert end.passed == true
+    if not true:
+        assert end.summary == f"Check failed: {check}."
+        return
+    assert player.actions == [("screenshot", {})]
+    assert player.said[0].endswith(f"Checked: {check} — holds.")
+    verdict = await player.agent.verify(player.context, session, end)
+    assert (verdict.passed, verdict.verdict) == (True, "pass")
+    changed = FakeSession(page="Welcome, Goodbye", files={"b.txt": b""}, now=MachineState(ports=(8081,)))
+    if check != '"Welcome" is visible':
+        verdict = await player.agent.verify(player.context, changed, end)
+        assert (verdict.passed, verdict.verdict) == (False, "fail")
+        assert check in verdict.summary
+
+
+async def test_without_any_check_the_verdict_is_unknown() -> None:
+    player = Player("press Enter", engine="v4")
+    end = await player.play()
+    assert isinstance(end, Finish)
+    verdict = await player.agent.verify(player.context, player.session, end)
+    assert (verdict.passed, verdict.verdict) == (False, "unknown")
+    assert "no check" in verdict.summary
+
+
+async def test_a_failed_action_is_asked_about() -> None:
+    def react(session: FakeSession, action: Action) -> ActResult:
+        return ActResult(len(session.done) > 1, "The page did not answer.")
+
+    player = Player("open a.test and press Enter", FakeSession(react=react))
+    ask = await player.play()
+    assert isinstance(ask, Ask)
+    assert ask.message == "This did not work: open a.test. The reason: The page did not answer."
+    assert await player.play(answered("Retry")) == Finish(True, "Done: 2 instructions.")
+    assert [name for name, _ in player.actions] == ["open_url", "open_url", "key_press"]
+
+
+async def test_a_denied_action_is_left_out() -> None:
+    """The loop asks again after the decision of a person: the same action, which is then written down as skipped."""
+    player = Player('press Enter, press Tab and type "x"')
+    first = await player.next()
+    player.context = replace(player.context, memory=first.memory, step_index=2, last=ActResult(True))
+    proposed = await player.next()
+    denial = Message("tool", "reject", {"reason": "not now"}, {"reason": "not now"})
+    denied = await player.next(denial)
+    assert denied.move == proposed.move == Act(Action("key_press", {"key": "tab"}))
+    assert denied.text.startswith('Received: {"reason":"not now"}\n')
+    player.context = replace(player.context, memory=denied.memory, step_index=3, last=ActResult(False, "not now"))
+    assert await player.play() == Finish(True, "Done: 2 instructions, 1 skipped.")
+    assert player.actions == [("type_text", {"text": "x"})]
+
+
+async def test_a_denied_check_is_not_verified() -> None:
+    player = Player('check that "x" is not visible')
+    denied = await player.next(Message("tool", "reject", {}, {}))
+    verdict = await player.agent.verify(replace(player.context, memory=denied.memory), player.session, Finish(True, ""))
+    assert verdict.verdict == "unknown"
+
+
+async def test_an_approved_action_is_decided_again_in_the_same_way() -> None:
+    player = Player('click "Sign in" and press Enter', FakeSession(shown=FORM))
+    proposed = await player.next()
+    assert (await player.next(Message("tool", "approve", {}, {}))).move == proposed.move
+
+
+@pytest.mark.parametrize("task", ["run `ls`", "create a file named a", "start the web server", "run the test suite"])
+async def test_a_browser_is_no_terminal(task: str) -> None:
+    assert await Player(task).play() == Finish(False, f"This needs a terminal machine: {task}")
+
+
+async def test_the_same_context_gives_the_same_decision() -> None:
+    player = Player('click "Approve"', FakeSession(shown=TABLE))
+    first: Any = await player.next()
+    assert first == await player.next()
+    assert isinstance(first.move, Ask)
+    assert not isinstance(first.move, Act)

@@ -1,0 +1,207 @@
+"""The playbook agent at a terminal: it types commands and looks at how they ended."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from machines.drivers.base import Action, ActResult, MachineState
+from runs.agents.base import Act, Ask, Finish, Message
+from tests.agents.machines import FakeSession, Player
+
+
+class Terminal(Player):
+    """A terminal whose commands end with the given codes; None = still running when the action returns."""
+
+    def __init__(self, task: str, *codes: int | None, **changes: Any) -> None:
+        self.codes = list(codes)
+        super().__init__(task, FakeSession(react=self.react), machine_kind="terminal", **changes)
+
+    def react(self, session: FakeSession, action: Action) -> ActResult:
+        if action.name != "type_text" or not action.params["text"].endswith("\n"):
+            return ActResult(True)
+        code = self.codes.pop(0) if self.codes else 0
+        session.now = replace(session.now, idle=code is not None, exit_code=code)
+        return ActResult(True, data={"exit_code": code, "finished": code is not None})
+
+    @property
+    def typed(self) -> list[str]:
+        return [params["text"] for name, params in self.actions if name == "type_text"]
+
+
+async def test_the_first_seed_task() -> None:
+    player = Terminal(
+        "Create a file named approval.txt, ask for approval to finish, "
+        "then check that the file approval.txt exists and stop"
+    )
+    ask = await player.play()
+    assert isinstance(ask, Ask)
+    assert (ask.kind, ask.message) == ("approval", "Approval is needed to finish.")
+    assert player.typed == ["touch -- approval.txt\n"]
+    player.session.files["approval.txt"] = b""
+    end = await player.play(Message("approval", "approve", {"note": "fine"}, {"note": "fine"}))
+    assert end == Finish(True, "Done: 3 instructions.")
+    assert [name for name, _ in player.actions] == ["type_text", "screenshot"]
+    assert player.said[2].startswith('Received: {"note":"fine"}\n')
+
+
+async def test_the_second_seed_task() -> None:
+    player = Terminal("Start the web server and wait for it to listen on port 8080")
+    decision = await player.next()
+    assert isinstance(decision.move, Act)
+    assert "python3 -m http.server 8080" in decision.move.action.params["text"]
+    player.session.react = lambda session, action: setattr(session, "now", MachineState(ports=(8080,)))
+    assert await player.play() == Finish(True, "Done: 2 instructions.")
+
+
+async def test_a_server_that_listens_already_is_left_alone() -> None:
+    player = Terminal("start the web server on port 8080")
+    player.session.now = MachineState(ports=(8080,))
+    assert isinstance(await player.play(), Finish)
+    assert player.actions == [("screenshot", {})]
+
+
+@pytest.mark.parametrize(
+    ("task", "typed"),
+    [
+        ("run `echo 'a'; ls`", "echo 'a'; ls\n"),
+        ("create a file named 'a b'", "touch -- 'a b'\n"),
+        ("create a file named ~/x.txt", "touch -- ~/x.txt\n"),
+        ("create a file named -f", "touch -- ./-f\n"),
+        ('create a file named a with the text "it\'s"', "printf %s 'it'\"'\"'s' > a\n"),
+        ('create a file named a with the text "x\ty\nz\\"', "printf %b 'x\\ty\\nz\\\\' > a\n"),
+        ("stop the web server", "http.server"),
+        ("run the test suite", "./run-tests"),
+    ],
+)
+async def test_sentences_become_one_line_at_the_prompt(task: str, typed: str) -> None:
+    player = Terminal(task)
+    assert await player.play() == Finish(True, "Done: 1 instruction.")
+    (line,) = player.typed
+    assert line == typed or (typed in line and not typed.endswith("\n"))
+    assert line.count("\n") == 1
+    assert "!" not in line.replace("$!", "")
+
+
+@pytest.mark.parametrize("task", ["run `false`", "create a file named /x/y", "run the test suite"])
+async def test_a_command_that_fails_ends_the_run(task: str) -> None:
+    player = Terminal(f"{task} and run `ls`", 2)
+    end = await player.play()
+    assert end == Finish(False, f"Ended with exit code 2: {task}")
+    assert len(player.typed) == 1
+
+
+async def test_the_last_command_is_judged_too() -> None:
+    assert await Terminal("run `false`", 1).play() == Finish(False, "Ended with exit code 1: run `false`")
+
+
+async def test_a_command_that_takes_long_is_waited_for() -> None:
+    player = Terminal("run `sleep 60` and run `ls`", None)
+    first = await player.next()
+    assert isinstance(first.move, Act)
+    player.context = replace(
+        player.context,
+        memory=first.memory,
+        step_index=2,
+        last=ActResult(True, data={"exit_code": None, "finished": False}),
+    )
+    states = iter([MachineState(idle=False), MachineState(idle=False), MachineState(idle=True, exit_code=0)])
+    last = MachineState(idle=True, exit_code=0)
+
+    async def state() -> MachineState:
+        return next(states, last)
+
+    player.session.state = state  # type: ignore[method-assign]
+    player.codes = []
+    assert await player.play() == Finish(True, "Done: 2 instructions.")
+
+
+async def test_a_command_that_never_ends_fails_the_run() -> None:
+    end = await Terminal("run `sleep 600` and run `ls`", None).play()
+    assert end == Finish(False, "Not finished after 0.02 s: run `sleep 600`")
+
+
+async def test_a_running_program_can_be_watched_and_answered() -> None:
+    player = Terminal('run `su`, wait for "Password:", type "x", press Enter and run `ls`', None)
+    player.session.page = "Password: "
+
+    def react(session: FakeSession, action: Action) -> ActResult:
+        if action.name == "key_press":
+            session.now = MachineState(idle=True, exit_code=0)
+        return player.react(session, action)
+
+    player.session.react = react
+    assert await player.play() == Finish(True, "Done: 5 instructions.")
+    assert [name for name, _ in player.actions] == ["type_text", "wait", "type_text", "key_press", "type_text"]
+
+
+async def test_a_busy_terminal_is_not_typed_into() -> None:
+    player = Terminal("run `ls`")
+    player.session.now = MachineState(idle=False)
+    assert await player.play() == Finish(False, "The terminal is still busy after 0.02 s: run `ls`")
+    assert not player.actions
+
+
+@pytest.mark.parametrize(
+    "task", ["open a.test", 'click "A"', 'fill "A" with "b"', 'check that the URL contains "a"', 'scroll to "x"']
+)
+async def test_a_terminal_is_no_browser(task: str) -> None:
+    assert await Terminal(task).play() == Finish(False, f"This needs a browser machine: {task}")
+
+
+# Crashes: the action was sent, its outcome is unknown
+
+
+@pytest.mark.parametrize("task", ["run `pay`", "run the test suite", 'type "x"', "press Enter"])
+async def test_an_interrupted_action_is_never_repeated_blindly(task: str) -> None:
+    player = Terminal(task)
+    ask = await player.play(interrupted=True)
+    assert isinstance(ask, Ask)
+    assert "outcome" in ask.message
+    assert "look again" in player.said[0]
+    assert [o["label"] for o in ask.questions[0]["options"]] == ["Run again", "Skip", "Take over", "Stop"]
+    assert not player.actions
+
+
+def again() -> Message:
+    payload = {"answers": {"outcome": {"value": "Run again", "custom": False}}}
+    return Message("question", "answer", payload, payload)
+
+
+async def test_it_is_repeated_when_a_person_says_so() -> None:
+    player = Terminal("run `pay`")
+    await player.play(interrupted=True)
+    assert await player.play(again()) == Finish(True, "Done: 1 instruction.")
+    assert player.typed == ["pay\n"]
+
+
+async def test_an_answer_that_is_delivered_again_after_a_second_crash_proves_nothing() -> None:
+    player = Terminal("run `pay`")
+    await player.play(interrupted=True)
+    assert isinstance((await player.next(again())).move, Act)
+    assert isinstance(await player.play(again(), interrupted=True), Ask)
+    assert isinstance((await player.next(again(), interrupted=True)).move, Act)
+
+
+async def test_an_interrupted_run_that_may_not_ask_fails() -> None:
+    end = await Terminal("run `pay`", may_ask=False).play(interrupted=True)
+    assert end == Finish(False, "The outcome of this is unknown: run `pay`. Run it again?")
+
+
+@pytest.mark.parametrize(("content", "expected"), [(b"hi", "screenshot"), (b"other", "type_text"), (None, "type_text")])
+async def test_an_interrupted_file_is_looked_for(content: bytes | None, expected: str) -> None:
+    player = Terminal('create a file named a with the text "hi"')
+    if content is not None:
+        player.session.files["a"] = content
+    decision = await player.next(interrupted=True)
+    assert isinstance(decision.move, Act)
+    assert decision.move.action.name == expected
+
+
+async def test_repeatable_instructions_go_on_after_a_crash() -> None:
+    for task in ("start the web server", "stop the web server", "wait 1 s", "scroll down"):
+        assert isinstance((await Terminal(task).next(interrupted=True)).move, Act)
+
+
+async def test_a_restart_is_mentioned() -> None:
+    assert "The machine was restarted." in (await Terminal("press Enter").next(restarted=True)).text

@@ -1,0 +1,196 @@
+"""The websockets of the pages, through the whole ASGI application."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.conf import settings
+from django.db import connections
+from django.test import Client
+
+from accounts.models import Membership, Team, User
+from config.asgi import application
+from runs.hub import Hub
+from tests.live import logs
+
+write = sync_to_async(logs.write)
+new_run = sync_to_async(logs.new_run)
+Dial = Callable[..., Awaitable[WebsocketCommunicator]]
+
+
+def sign_in(team: Team, mode: str = "test") -> str:
+    """Bob only looks on; his session's cookie."""
+    bob = User.objects.create_user(f"bob@{team.slug}.test", "correct horse", "Bob")
+    Membership.objects.create(user=bob, team=team, roles=["viewer"])
+    client = Client()
+    client.force_login(bob, backend="django.contrib.auth.backends.ModelBackend")
+    session = client.session
+    session["mode"] = mode
+    session.save()
+    return client.cookies[settings.SESSION_COOKIE_NAME].value
+
+
+def socket(path: str, cookie: str = "", origin: str = "http://localhost") -> WebsocketCommunicator:
+    headers = [(b"origin", origin.encode()), (b"host", b"localhost")]
+    if cookie:
+        headers.append((b"cookie", f"{settings.SESSION_COOKIE_NAME}={cookie}".encode()))
+    return WebsocketCommunicator(application, path, headers=headers)
+
+
+@asynccontextmanager
+async def opened(path: str, cookie: str = "") -> AsyncIterator[WebsocketCommunicator]:
+    communicator = socket(path, cookie)
+    accepted, _ = await communicator.connect()
+    assert accepted
+    yield communicator
+    await communicator.disconnect()
+
+
+async def hears(communicator: WebsocketCommunicator, seconds: float = 3) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(await communicator.receive_from(seconds))
+    return said
+
+
+async def code(communicator: WebsocketCommunicator) -> int:
+    """The code it is closed with, whatever was said before."""
+    while (said := await communicator.receive_output(3))["type"] != "websocket.close":
+        pass
+    return int(said["code"])
+
+
+@pytest.fixture
+def cookie(team: Team) -> str:
+    return sign_in(team)
+
+
+async def test_a_run_pokes_with_its_seq_and_its_status(hub: Hub, team: Team, cookie: str) -> None:
+    run = await new_run(team, logs.status("queued"), logs.status("running"))
+    async with opened(f"/ws/runs/{run.id}?after=2", cookie) as page:
+        assert await hears(page) == {"hello": True, "seq": 2}
+        await write(run, logs.text("a"))
+        assert await hears(page) == {"run": run.id, "seq": 3}
+        await write(run, *logs.opening())
+        assert await hears(page) == {"run": run.id, "seq": 5, "status": "awaiting_human"}
+        await write(run, *logs.decision(), *logs.end())
+        assert await hears(page) == {"run": run.id, "seq": 9, "status": "succeeded"}
+    assert hub.topics == {}
+
+
+async def test_a_page_that_is_behind_is_poked_at_once(hub: Hub, team: Team, cookie: str) -> None:
+    run = await new_run(team, *logs.WHOLE)
+    for query in ("", "?after=3", "?after=x"):
+        async with opened(f"/ws/runs/{run.id}{query}", cookie) as page:
+            assert await hears(page) == {"hello": True, "seq": len(logs.WHOLE)}
+            assert await hears(page) == {"run": run.id, "seq": len(logs.WHOLE), "status": "succeeded"}
+
+
+async def test_many_events_are_few_pokes_and_the_last_one_comes(hub: Hub, team: Team, cookie: str) -> None:
+    run = await new_run(team, logs.status("queued"))
+    async with opened(f"/ws/runs/{run.id}?after=1", cookie) as page:
+        await hears(page)
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        for index in range(60):
+            await write(run, logs.text(str(index)))
+        said = [await hears(page)]
+        while said[-1]["seq"] < 61:
+            said.append(await hears(page))
+        assert len(said) <= 2 + (loop.time() - start) * 10
+        assert await page.receive_nothing(0.3)
+
+
+async def test_who_is_not_signed_in_is_turned_away(hub: Hub, team: Team) -> None:
+    run = await new_run(team, logs.status("queued"))
+    for path in (f"/ws/runs/{run.id}", "/ws/team"):
+        for cookie in ("", "made-up"):
+            async with opened(path, cookie) as page:
+                assert await code(page) == 4401
+
+
+async def test_a_run_of_another_team_or_world_does_not_exist(hub: Hub, team: Team, cookie: str) -> None:
+    elsewhere = await sync_to_async(logs.new_team)()
+    foreign = await new_run(elsewhere, logs.status("queued"))
+    live = await sync_to_async(sign_in)(elsewhere, "live")
+    for run_id, who in ((foreign.id, cookie), ("run_nobody", cookie), (foreign.id, live)):
+        async with opened(f"/ws/runs/{run_id}", who) as page:
+            assert await code(page) == 4404
+
+
+async def test_another_site_may_not_open_a_socket(hub: Hub, team: Team, cookie: str) -> None:
+    accepted, _ = await socket("/ws/team", cookie, origin="https://elsewhere.example").connect()
+    assert not accepted
+
+
+async def test_the_team_is_poked_by_each_of_its_runs(hub: Hub, team: Team, cookie: str) -> None:
+    foreign = await sync_to_async(logs.new_team)()
+    async with opened("/ws/team", cookie) as page:
+        assert await hears(page) == {"hello": True}
+        assert await hears(page) == {"team": 1}
+        while not await page.receive_nothing(0.4):  # the first connect of the hub pokes once more
+            assert await hears(page) == {"team": 1}
+        await new_run(foreign, logs.status("queued"))
+        assert await page.receive_nothing(0.4)
+        await new_run(team, logs.status("queued"))
+        assert await hears(page) == {"team": 1}
+
+
+async def test_a_socket_beats_until_the_right_is_gone(
+    hub: Hub, team: Team, cookie: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runs.consumers.PersonConsumer.heartbeat", 0.3)
+    run = await new_run(team, logs.status("queued"))
+    async with opened(f"/ws/runs/{run.id}?after=1", cookie) as page, opened("/ws/team", cookie) as queue:
+        assert await hears(page) == {"hello": True, "seq": 1}
+        assert [await hears(page) for _ in range(2)] == [{"beat": 1}] * 2
+        while await hears(queue) != {"beat": 1}:
+            pass
+        await Membership.objects.all().adelete()
+        assert [await code(page), await code(queue)] == [4401, 4401]
+
+
+async def test_signing_out_closes_the_socket(
+    hub: Hub, team: Team, cookie: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.contrib.sessions.models import Session
+
+    monkeypatch.setattr("runs.consumers.PersonConsumer.heartbeat", 0.3)
+    async with opened("/ws/team", cookie) as queue:
+        await hears(queue)
+        await Session.objects.all().adelete()
+        assert await code(queue) == 4401
+
+
+async def test_looking_at_the_other_world_elsewhere_leaves_the_socket_alone(
+    hub: Hub, team: Team, cookie: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def switch() -> None:
+        client = Client()
+        client.cookies[settings.SESSION_COOKIE_NAME] = cookie
+        session = client.session
+        session["mode"] = "live"
+        session.save()
+
+    monkeypatch.setattr("runs.consumers.PersonConsumer.heartbeat", 0.2)
+    run = await new_run(team, logs.status("queued"))
+    async with opened(f"/ws/runs/{run.id}?after=1", cookie) as page:
+        await hears(page)
+        await sync_to_async(switch)()
+        assert [await hears(page) for _ in range(2)] == [{"beat": 1}] * 2
+
+
+async def test_a_broken_socket_closes_with_a_word_in_the_log(
+    hub: Hub, team: Team, cookie: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*args: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("runs.consumers.pokes", broken)
+    async with opened("/ws/team", cookie) as page:
+        assert await code(page) == 1011
+    assert "/ws/team" in caplog.text
+    await sync_to_async(connections.close_all)()

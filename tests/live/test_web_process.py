@@ -1,0 +1,194 @@
+"""Real web processes, as they are started in production, with real connections."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from itertools import islice
+from pathlib import Path
+
+import httpx
+import pytest
+from django.db import connection
+
+from accounts.models import Team
+from config.processes import wait_until
+from runs.models import Run
+from tests.cast import Cast
+from tests.live import logs
+from tests.runs.driving import waiting
+
+ROOT = Path(__file__).resolve().parents[2]
+Web = Callable[[], str]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def answers(address: str) -> bool:
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{address}/v1/health").status_code == 200
+    return False
+
+
+@pytest.fixture
+def web(database_url: str) -> Iterator[Web]:
+    """web() starts one more web process and gives its address."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> str:
+        port = free_port()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port), "config.asgi:application"],
+            cwd=ROOT,
+            env=os.environ
+            | {"DATABASE_URL": database_url, "COUNTERSIGN_PROCESS": "web"}
+            | {"DJANGO_SETTINGS_MODULE": "tests.live.web_settings"},
+        )
+        started.append(process)
+        address = f"http://127.0.0.1:{port}"
+        assert wait_until(lambda: answers(address), 30)
+        return address
+
+    yield start
+    for process in started:
+        process.send_signal(signal.SIGTERM)
+    for process in started:
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def client(key: str) -> Iterator[httpx.Client]:
+    limits = httpx.Limits(max_connections=None)
+    with httpx.Client(headers={"X-API-Key": key}, timeout=5, limits=limits) as found:
+        yield found
+
+
+def events_of(address: str, run: Run, query: str = "") -> str:
+    return f"{address}/v1/runs/{run.id}/events{query}"
+
+
+def ids(lines: Iterator[str]) -> list[int]:
+    return [int(line[4:]) for line in lines if line.startswith("id: ")]
+
+
+@pytest.mark.slow
+def test_t_116_a_stream_opens_at_once_waits_and_ends(web: Web, client: httpx.Client, team: Team) -> None:
+    run = logs.new_run(team, logs.status("queued"), logs.status("running"), *logs.opening())
+    start = time.monotonic()
+    with client.stream("GET", events_of(web(), run, "?after=4")) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert response.headers["x-request-id"].startswith("req_")
+        assert response.headers["x-test-mode"] == "true"
+        lines = response.iter_lines()
+        assert [next(lines) for _ in range(4)] == [": keepalive", ""] * 2
+        logs.write(run, *logs.decision(), *logs.end())
+        assert ids(lines) == [5, 6, 7, 8]
+    assert time.monotonic() - start < 30
+
+
+@pytest.mark.slow
+def test_t_117_a_decision_is_answered_while_the_same_client_streams(web: Web, cast: Cast) -> None:
+    api = cast.api(test=True)
+    run = Run.objects.get(id=waiting(api)["id"])
+    address = web()
+    with (
+        httpx.Client(headers={"X-API-Key": api.key}, timeout=5) as client,
+        client.stream("GET", events_of(address, run, f"?after={run.next_seq - 1}")) as response,
+    ):
+        lines = response.iter_lines()
+        assert next(lines) == ": keepalive"
+        decided = client.post(f"{address}/v1/runs/{run.id}/resume", json={})
+        assert decided.status_code == 200
+        assert decided.elapsed.total_seconds() < 4
+        blocks = (line for line in lines if line.startswith("event: "))
+        assert list(islice(blocks, 2)) == ["event: resumed", "event: status"]
+
+
+@pytest.mark.slow
+def test_t_117_other_calls_are_answered_while_many_streams_are_open(web: Web, client: httpx.Client, team: Team) -> None:
+    """More streams than the web process has database connections."""
+    address = web()
+    run, other = logs.new_run(team, logs.status("queued")), logs.new_run(team, logs.status("queued"))
+    keys = [logs.new_key(team) for _ in range(3)]
+    with ExitStack() as streams:
+        lines = [
+            streams.enter_context(
+                client.stream("GET", events_of(address, followed), headers={"X-API-Key": key})
+            ).iter_lines()
+            for key in keys
+            for followed in [run, other] * 10
+        ]
+        assert {next(each) for each in lines} == {"id: 1"}
+        assert opening(client, events_of(address, run), **{"X-API-Key": keys[0]}) == 429
+        assert client.get(events_of(address, run, "?format=json")).json()["next_after"] == 1
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+            assert cursor.fetchone()[0] < 24
+    assert wait_until(
+        lambda: opening(client, events_of(address, run), **{"X-API-Key": keys[0]}) == 200, 5
+    )  # leaving is noticed
+
+
+def opening(client: httpx.Client, url: str, **headers: str) -> int:
+    """The status that a stream opens with; then we leave."""
+    with client.stream("GET", url, headers=headers) as response:
+        return response.status_code
+
+
+@pytest.mark.slow
+def test_two_processes_send_the_same_bytes_and_count_seats_together(web: Web, client: httpx.Client, team: Team) -> None:
+    addresses = [web(), web()]
+    whole = logs.new_run(team, *logs.WHOLE)
+    sent = {client.get(events_of(address, whole)).content for address in addresses}
+    assert [content.count(b"\n\n") for content in sent] == [len(logs.WHOLE)]
+    run = logs.new_run(team, logs.status("queued"))
+    with ExitStack() as streams:
+        for number in range(20):
+            opened = client.stream("GET", events_of(addresses[number % 2], run))
+            assert streams.enter_context(opened).status_code == 200
+        assert [opening(client, events_of(address, run)) for address in addresses] == [429, 429]
+
+
+@pytest.mark.slow
+@pytest.mark.chaos
+def test_a_database_that_drops_everybody_loses_nothing(web: Web, client: httpx.Client, team: Team) -> None:
+    address = web()
+    run = logs.new_run(team, logs.status("queued"))
+    seen: list[list[int]] = []
+
+    def read() -> None:
+        with client.stream("GET", events_of(address, run)) as response:
+            seen.append(ids(response.iter_lines()))
+
+    readers = [threading.Thread(target=read) for _ in range(5)]
+    for reader in readers:
+        reader.start()
+    for index in range(200):
+        logs.write(run, logs.text(str(index)))
+        if index in {60, 120, 121}:
+            drop_everybody()
+    logs.write(run, *logs.end())
+    for reader in readers:
+        reader.join(20)
+    assert seen == [list(range(1, 204))] * 5
+
+
+def drop_everybody() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )

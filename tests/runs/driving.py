@@ -1,0 +1,202 @@
+"""Driving runs inside a test: the product's own drive loop, started and stopped by the test."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import connections
+from django.db.models import F
+from django.utils import timezone
+
+from machines.connections import Connected, attach
+from machines.lifecycle import look_up
+from runs import leases
+from runs.drive import Drive
+from runs.models import Run, RunEvent, Worker
+from tests.cast import Api
+
+
+class Inline:
+    """A host that drives leased runs until they end, wait or park; database work runs in the test's own thread."""
+
+    name = "test-worker"
+
+    async def db(self, work: Callable[..., Any], *args: Any) -> Any:
+        return await sync_to_async(work, thread_sensitive=True)(*args)
+
+    async def wait_for_bell(self, run_id: str, seconds: float) -> bool:
+        return False
+
+
+class Once(Drive):
+    """A drive that parks a waiting run at once instead of staying attached for the hot window."""
+
+    async def _wait(self) -> bool:
+        self.job.hot_window = 0.0
+        return await super()._wait()
+
+    async def _connect(self) -> Connected:
+        """The machine is looked up in the test's own transaction: no other connection would see it."""
+        if self.connected is None and not self.job.run.owns_machine:
+            self.connected = await attach(await self.host.db(look_up, self.job.run.machine_id))
+        return await super()._connect()
+
+
+def drive_all(rounds: int = 20) -> None:
+    """Claim and drive whatever can go on, until nothing can. Waiting runs are left parked."""
+    for _ in range(rounds):
+        claimed = leases.claim(Inline.name, 50)
+        if not claimed:
+            return
+        for run_id, epoch in claimed:
+            async_to_sync(Once(Inline(), run_id, epoch).go)()
+            leases.let_go(run_id, Inline.name, epoch)
+
+
+class _Killed(BaseException):
+    """The worker died here: nothing after it runs."""
+
+
+class Dying(Inline):
+    """A worker that dies as it is about to do its n-th piece of database work of that name ("write_outcome", "ask")."""
+
+    def __init__(self, at: str, nth: int = 1) -> None:
+        self.at, self.left = at, nth
+
+    async def db(self, work: Callable[..., Any], *args: Any) -> Any:
+        if work.__name__ == self.at:
+            self.left -= 1
+            if self.left == 0:
+                raise _Killed
+        return await super().db(work, *args)
+
+
+def drive_and_die(at: str, nth: int = 1) -> str:
+    """Claim the next run, drive it until the worker dies, and let the lease run out. Returns the run's id."""
+    doomed = "doomed-worker"  # the next one is another: a worker that claims its own run again was not lost
+    ((run_id, epoch),) = leases.claim(
+        f"second-{doomed}" if Run.objects.filter(lease_owner=doomed).exists() else doomed, 1
+    )
+    try:
+        async_to_sync(Once(Dying(at, nth), run_id, epoch).go)()
+    except _Killed:
+        expire_lease(run_id)
+        return run_id
+    raise AssertionError(f"The worker never came to {at}.")
+
+
+def expire_lease(run_id: str, seconds: float = 30) -> None:
+    """Half a minute, because now() of the database is when the test's transaction began."""
+    Run.objects.filter(id=run_id).update(lease_until=timezone.now() - timedelta(seconds=seconds))
+
+
+def work_until(done: Callable[[], bool], name: str, seconds: float = 20) -> None:
+    """A worker in a thread of its own: claims and drives one run at a time until `done()`. Closes its connections."""
+    hand = ThreadPoolExecutor(1)
+
+    class Hand(Inline):
+        async def db(self, work: Callable[..., Any], *args: Any) -> Any:
+            return await asyncio.get_running_loop().run_in_executor(hand, work, *args)
+
+    end = time.monotonic() + seconds
+    try:
+        while not hand.submit(done).result():
+            for run_id, epoch in hand.submit(leases.claim, name, 1).result():
+                asyncio.run(Once(Hand(), run_id, epoch).go())
+                hand.submit(leases.let_go, run_id, name, epoch).result()
+            assert time.monotonic() < end, "The runs did not end in time."
+    finally:
+        hand.submit(connections.close_all).result()
+        hand.shutdown()
+
+
+def worker_is_there() -> None:
+    """A heartbeat, as if a worker process ran somewhere."""
+    now = timezone.now()
+    Worker.objects.update_or_create(name="somewhere", defaults={"started_at": now, "heartbeat_at": now})
+
+
+# --- calls and reading
+
+
+def begin(api: Api, task: str = "do it", **fields: Any) -> dict[str, Any]:
+    """A new run."""
+    answer = api.post("/runs", {"task": task, **fields})
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+def ended(api: Api, task: str = "do it", **fields: Any) -> dict[str, Any]:
+    """A run that was driven as far as it goes."""
+    made = begin(api, task, **fields)
+    drive_all()
+    return show(api, made["id"])
+
+
+def waiting(api: Api, task: str = "x [pause]", **fields: Any) -> dict[str, Any]:
+    """A run that waits for a person."""
+    run = ended(api, task, **fields)
+    assert run["status"] == "awaiting_human", run
+    return run
+
+
+def show(api: Api, run_id: str) -> dict[str, Any]:
+    answer = api.get(f"/runs/{run_id}")
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+def request_of(api: Api, run: dict[str, Any]) -> dict[str, Any]:
+    """The open request of a waiting run."""
+    (approval_id,) = show(api, run["id"])["open_approvals"]
+    return api.get(f"/approvals/{approval_id}").json()
+
+
+def simulated(api: Api, name: str = "m") -> str:
+    """A simulated machine of the API client's world."""
+    answer = api.post("/machines", {"display_name": name, "kind": "simulated"})
+    assert answer.status_code in (200, 201), answer.content
+    return str(answer.json()["id"])
+
+
+def log(run_id: str) -> list[tuple[str, dict[str, Any]]]:
+    return list(RunEvent.objects.filter(run_id=run_id).order_by("seq").values_list("type", "data"))
+
+
+def kinds(run_id: str) -> list[str]:
+    """The log in short: types, and for status the word."""
+    return [data["status"] if kind == "status" else kind for kind, data in log(run_id)]
+
+
+def data_of(run_id: str, kind: str) -> list[dict[str, Any]]:
+    return [data for each, data in log(run_id) if each == kind]
+
+
+def shift(run_id: str, seconds: float) -> None:
+    """Let time pass for a run and its requests: every moment of theirs moves into the past."""
+    from approvals.models import Approval
+
+    past = timedelta(seconds=seconds)
+    names = ("created_at", "started_at", "awaiting_human_since", "deadline_at", "parked_at")
+    Run.objects.filter(id=run_id).update(**{name: F(name) - past for name in names})
+    Approval.objects.filter(run_id=run_id).update(created_at=F("created_at") - past, expires_at=F("expires_at") - past)
+
+
+def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """The condition's first true value. Fails when it stays false for `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"Still not so after {seconds} s: {condition}")
+        time.sleep(0.01)
+
+
+def status_of(run_id: str) -> str:
+    return Run.objects.values_list("status", flat=True).get(id=run_id)
