@@ -1,0 +1,88 @@
+"""The API: every router, and the one handler that turns whatever goes wrong into the error envelope."""
+
+import logging
+
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from ninja import Router
+from ninja.errors import HttpError, ValidationError
+
+from accounts.api import router as accounts_router
+from accounts.errors import InternalError, Invalid, NotFound, Refusal
+from accounts.middleware import refusal_response
+from accounts.webhooks.api import router as webhooks_router
+from approvals.policy_api import router as policies_router
+from billing.api import router as billing_router
+from config.openapi import Api
+from config.version import VERSION
+from machines.api import router as machines_router
+from runs.agents_api import router as agents_router
+from runs.api import router as runs_router
+from runs.decide_api import router as decide_router
+from runs.handling_api import router as handling_router
+from runs.signals_api import router as signals_router
+from runs.streams import router as streams_router
+from runs.takeover_api import router as takeover_router
+
+log = logging.getLogger(__name__)
+METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"]
+
+api = Api(
+    title="Countersign",
+    version=VERSION,
+    description="Runs of computer-use agents, the requests they put to people, machines and the ledger.",
+    docs_url="/docs",
+    openapi_url="/openapi.json",
+    urls_namespace="v1",
+)
+for router in (
+    accounts_router,
+    webhooks_router,
+    machines_router,
+    runs_router,
+    streams_router,
+    takeover_router,
+    decide_router,
+    signals_router,
+    handling_router,
+    policies_router,
+    agents_router,
+    billing_router,
+):
+    api.add_router("", router)
+
+catch_all = Router()
+
+
+@catch_all.api_operation(METHODS, "/{path:rest}", include_in_schema=False)
+def unknown_route(request: HttpRequest, rest: str) -> HttpResponseBase:
+    raise NotFound
+
+
+api.add_router("", catch_all)
+
+
+@api.exception_handler(Refusal)
+def refused(request: HttpRequest, refusal: Refusal) -> HttpResponse:
+    return refusal_response(refusal, request)
+
+
+@api.exception_handler(ValidationError)
+def not_valid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    found = [(tuple(e["loc"]), str(e["msg"]), "value_error") for e in error.errors]
+    return refusal_response(Invalid(*found), request)
+
+
+@api.exception_handler(Http404)
+def not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    return refusal_response(NotFound(), request)
+
+
+@api.exception_handler(HttpError)
+def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    return refusal_response(NotFound(str(error)) if error.status_code == 404 else InternalError(), request)
+
+
+@api.exception_handler(Exception)
+def crashed(request: HttpRequest, error: Exception) -> HttpResponse:
+    log.error("%s %s failed", request.method, request.path_info, exc_info=error)
+    return refusal_response(InternalError(), request)

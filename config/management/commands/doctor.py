@@ -1,0 +1,132 @@
+"""`manage.py doctor`: what works on this computer, and what to install for the rest."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, connection
+
+from config.postgres_home import PostgresError, programs, server_owner
+from config.up.checks import enough_disk
+from config.up.terminal import CannotStart
+from machines.drivers.registry import driver_for
+from machines.drivers.sandbox import sandbox_problem
+from runs.agents.registry import PROFILES
+
+WITHOUT_MODEL = {"playbook", "scripted"}
+
+
+class Lack(Exception):
+    """What is missing, and the fix."""
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    look: Callable[[], str]  # what works; raises Lack
+    essential: bool = False
+
+
+class Command(BaseCommand):
+    help = "Tells what works on this computer, with the fix for each lack. Exit code 1 when nothing can work."
+    requires_system_checks = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        well = True
+        for check in CHECKS:
+            try:
+                state, text = "ok", check.look()
+            except Lack as lack:
+                state, text = "missing", str(lack)
+                well = well and not check.essential
+            self.stdout.write(f"{state:<8} {check.name:<10} {text}")
+        if not well:
+            sys.exit(1)
+
+
+def python() -> str:
+    return platform.python_version()
+
+
+def disk() -> str:
+    folder: Path = settings.DATA_DIR
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+        enough_disk(folder)
+    except OSError as error:
+        raise Lack(f"The data folder {folder} cannot be written ({error.strerror}): set DATA_DIR.") from error
+    except CannotStart as sentence:
+        raise Lack(str(sentence)) from sentence
+    return f"{shutil.disk_usage(folder).free / 1e9:.0f} GB free in {folder}"
+
+
+def database() -> str:
+    """The running server's version; when none runs, whether `up` could start its own."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW server_version")
+            return f"PostgreSQL {cursor.fetchone()[0]} answers"
+    except DatabaseError as error:
+        if os.environ.get("DATABASE_URL"):
+            reason = str(error).strip().splitlines()[-1]
+            raise Lack(f"The database of DATABASE_URL does not answer: {reason}") from error
+    return f"{_embedded_version()}, started by manage.py up"
+
+
+def _embedded_version() -> str:
+    try:
+        command = [str(programs(server_owner()) / "postgres"), "--version"]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return told.stdout.strip()
+    except (PostgresError, OSError, subprocess.SubprocessError) as error:
+        raise Lack(f"The embedded PostgreSQL does not run ({error}): set DATABASE_URL.") from error
+
+
+def sandbox() -> str:
+    problem = sandbox_problem()
+    if problem:
+        raise Lack(problem)
+    return "bubblewrap isolates machines"
+
+
+def machine(kind: str) -> Callable[[], str]:
+    def look() -> str:
+        lacks = [sentence for sentence in driver_for(kind).missing() if sentence != sandbox_problem()]
+        if lacks:
+            raise Lack(" ".join(lacks))
+        return f"machines of kind {kind} can start"
+
+    return look
+
+
+def fonts() -> str:
+    found = next(Path("/usr/share/fonts").rglob("DejaVuSansMono.ttf"), None)
+    if found is None:
+        raise Lack("DejaVu is not installed; pictures of terminals lack signs: apt-get install fonts-dejavu-core.")
+    return str(found)
+
+
+def models() -> str:
+    configured = [name for name in PROFILES if name not in WITHOUT_MODEL]
+    return ", ".join(configured) or "none configured; the playbook agent works without one"
+
+
+CHECKS = (
+    Check("Python", python, essential=True),
+    Check("Disk", disk, essential=True),
+    Check("Database", database, essential=True),
+    Check("Sandbox", sandbox),
+    Check("Terminal", machine("terminal")),
+    Check("Browser", machine("browser")),
+    Check("Fonts", fonts),
+    Check("Models", models),
+)

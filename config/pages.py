@@ -1,0 +1,12 @@
+"""Addresses of the pages, at the root."""
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("accounts.urls")),
+    path("", include("accounts.webhooks.urls")),
+    path("", include("approvals.urls")),
+    path("", include("runs.urls")),
+    path("", include("machines.urls")),
+    path("", include("billing.urls")),
+]

@@ -1,0 +1,10 @@
+"""Addresses of the websockets."""
+
+from django.urls import path
+
+from runs.consumers import RunConsumer, TeamConsumer
+
+websocket_urlpatterns = [
+    path("ws/runs/<str:run_id>", RunConsumer.as_asgi()),
+    path("ws/team", TeamConsumer.as_asgi()),
+]

@@ -1,0 +1,59 @@
+"""For those who watch the installation: is it up, is it ready, which version, and how much of what."""
+
+from django.db import DatabaseError, connection
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+
+from approvals.models import Approval
+from config.version import API_VERSION, VERSION
+from machines.models import Machine
+from runs.access import workers_alive
+from runs.models import Run, Worker
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process answers; it says nothing of the database."""
+    return JsonResponse({"status": "ok"})
+
+
+def readyz(request: HttpRequest) -> HttpResponse:
+    """200 when the database answers and a worker lives, else 503 with what is missing."""
+    missing = []
+    try:
+        connection.ensure_connection()
+        if not workers_alive():
+            missing.append("No worker is running.")
+    except DatabaseError:
+        missing.append("The database does not answer.")
+    return JsonResponse({"ready": not missing, "missing": missing}, status=503 if missing else 200)
+
+
+def version(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"version": VERSION, "api": API_VERSION})
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Gauges in the text format of Prometheus 0.0.4. They name no team: keep the page behind your proxy if that is too much."""
+    lines: list[str] = []
+    runs = Run.objects.filter(finished_at__isnull=True).values_list("status").annotate(n=Count("id"))
+    _gauge(lines, "countersign_runs_unfinished", "Unfinished runs by status.", {f'status="{s}"': n for s, n in runs})
+    waiting = Approval.objects.filter(status="pending").order_by("created_at").values_list("created_at", flat=True)
+    oldest = (timezone.now() - first).total_seconds() if (first := waiting.first()) else 0
+    _gauge(lines, "countersign_approvals_pending", "Requests that wait for a person.", {"": waiting.count()})
+    _gauge(lines, "countersign_approvals_oldest_seconds", "Age of the oldest pending request.", {"": round(oldest, 1)})
+    machines = Machine.objects.exclude(status="terminated").values_list("status").annotate(n=Count("id"))
+    _gauge(lines, "countersign_machines", "Machines by status.", {f'status="{s}"': n for s, n in machines})
+    _gauge(lines, "countersign_workers", "Workers that gave a heartbeat in the last minute.", {"": _workers()})
+    return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _workers() -> int:
+    return sum(
+        (timezone.now() - at).total_seconds() < 60 for at in Worker.objects.values_list("heartbeat_at", flat=True)
+    )
+
+
+def _gauge(lines: list[str], name: str, text: str, values: dict[str, float]) -> None:
+    lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge"]
+    lines += [f"{name}{{{labels}}} {value}" if labels else f"{name} {value}" for labels, value in values.items()]

@@ -1,0 +1,187 @@
+"""Start everything, keep it alive, end everything."""
+
+import contextlib
+import http.client
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import environ
+from django.core.management import call_command
+from django.db import connections
+
+from config.postgres import Postgres
+from config.up.checks import alone, database_answers, enough_disk, port_free
+from config.up.children import Child, Patience
+from config.up.machines import lacks, start_machines, stop_machines
+from config.up.terminal import say, step
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+BASE_DIR = Path(__file__).resolve().parents[2]
+
+
+class Stop(BaseException):
+    """Somebody asked us to end."""
+
+
+@dataclass
+class Supervisor:
+    data_dir: Path
+    host: str
+    port: int
+    given_database: str  # DATABASE_URL; empty: run a server of our own
+    postgres: Postgres | None = None
+    postgres_patience: Patience = field(default_factory=lambda: Patience("PostgreSQL"))
+    children: list[Child] = field(default_factory=list)
+    welcome: list[str] = field(default_factory=list)
+
+    def run(self, prepare_only: bool = False) -> None:
+        """Return when asked to stop; raise CannotStart or PostgresError with one sentence when it cannot go on."""
+        if not prepare_only:
+            port_free(self.host, self.port)
+        with alone(self.data_dir):
+            enough_disk(self.data_dir)
+            hear_signals()
+            try:
+                self._prepare()
+                if prepare_only:
+                    say("\n".join(self.welcome))
+                else:
+                    self.children = children(self.host, self.port)
+                    self._watch()
+            except Stop:
+                say("\nStopping …")
+            finally:
+                self._end()
+
+    def _prepare(self) -> None:
+        keep_private(self.data_dir)
+        self._set_database(self._own_database() if not self.given_database else self._given_database())
+        with step("Bringing the tables up to date"):
+            call_command("migrate", verbosity=0, interactive=False)
+        with step("Looking for a team"):
+            self.welcome = first_run(self.data_dir)
+            start_machines()
+        connections.close_all()
+
+    def _own_database(self) -> str:
+        new = not (self.data_dir / "postgres").exists()
+        self.postgres = Postgres(self.data_dir)
+        with step("Making the database and starting PostgreSQL" if new else "Starting PostgreSQL"):
+            self.postgres.start()
+            self.postgres.create_database("countersign")
+        return self.postgres.url("countersign")
+
+    def _given_database(self) -> str:
+        with step("Looking for the database of DATABASE_URL"):
+            database_answers(self.given_database)
+        return self.given_database
+
+    def _set_database(self, url: str) -> None:
+        """Settings were read before the server ran: point this process, its children and other commands at it."""
+        os.environ["DATABASE_URL"] = url
+        connections.settings["default"].update(environ.Env().db_url_config(url))
+        note = self.data_dir / "database-url"
+        note.touch(mode=0o600)
+        note.write_text(url)
+
+    def _watch(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        began, announced = time.monotonic(), False
+        while True:
+            self._keep_postgres_alive()
+            for child in self.children:
+                child.keep_alive()
+            if not announced and answers(self.host, self.port):
+                announced = True
+                self._announce(time.monotonic() - began)
+            signal.sigtimedwait({signal.SIGCHLD}, 0.5 if announced else 0.05)
+
+    def _keep_postgres_alive(self) -> None:
+        if self.postgres and not self.postgres.running():
+            self.postgres_patience.next_start("its processes are gone")
+            with step("Starting PostgreSQL"):
+                self.postgres_patience.started = time.monotonic()
+                self.postgres.start()
+
+    def _announce(self, seconds: float) -> None:
+        host = {"0.0.0.0": "localhost", "::": "localhost"}.get(self.host, self.host)  # noqa: S104
+        say(f"Starting web, worker and clock … ok {seconds:.1f} s\n")
+        say(f"  Countersign   http://{f'[{host}]' if ':' in host else host}:{self.port}")
+        for line in (*self.welcome, *lacks()):
+            say(f"  {line}")
+        say("\n  Ctrl-C stops everything.\n")
+
+    def _end(self) -> None:
+        """At most 10 s: children first, which still need the database and the machines; then those."""
+        for signum in STOP_SIGNALS:
+            signal.signal(signum, signal.SIG_IGN)
+        asked_at = time.monotonic()
+        for child in self.children:
+            child.ask_to_end()
+        for child in self.children:
+            child.end(asked_at)
+        if self.children:
+            stop_machines(self.data_dir)
+        if self.postgres:
+            self.postgres.stop()
+
+
+def hear_signals() -> None:
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise Stop
+
+    for signum in STOP_SIGNALS:
+        if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # nohup wants to be left alone
+            signal.signal(signum, stop)
+
+
+def keep_private(data_dir: Path) -> None:
+    """Others may pass through the data folder (the database's own user must), not look into it."""
+    data_dir.chmod(0o711)
+    for name in ("artifacts", "machines"):
+        (data_dir / name).mkdir(mode=0o700, exist_ok=True)
+
+
+def first_run(data_dir: Path) -> list[str]:
+    """Make the first team if there is none; the lines that tell its owner how to get in, shown once."""
+    from config.first_run import set_up  # needs every app
+
+    made = set_up()
+    if made is None:
+        return []
+    lines = [
+        f"Sign in       {made.email}  {made.password}",
+        f"Live key      {made.live_key}",
+        f"Test key      {made.test_key}",
+        *(f"Machine       {machine_id}  {name}" for name, machine_id in made.machines.items()),
+    ]
+    path = data_dir / "first-run.txt"
+    path.touch(mode=0o600)
+    path.write_text("\n".join(lines) + "\n")
+    return [*lines, f"              shown this once, kept in {path}"]
+
+
+def children(host: str, port: int) -> list[Child]:
+    manage = [sys.executable, str(BASE_DIR / "manage.py")]
+    web = [sys.executable, "-m", "daphne", "-v", "0", "-b", host, "-p", str(port), "config.asgi:application"]
+    return [
+        Child("web", web, {"COUNTERSIGN_PROCESS": "web", "PYTHONPATH": str(BASE_DIR)}, grace=2),
+        Child("worker", [*manage, "qcluster", "--skip-checks"], {"COUNTERSIGN_PROCESS": "worker"}, grace=5),
+        Child("clock", [*manage, "clock", "--skip-checks"], {"COUNTERSIGN_PROCESS": "clock"}, grace=5),
+    ]
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether web answers a request, whatever it says; the first one makes it load all pages."""
+    try:
+        connection = http.client.HTTPConnection(host, port, timeout=20)
+        with contextlib.closing(connection):
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status > 0
+    except (OSError, http.client.HTTPException):
+        return False

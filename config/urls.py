@@ -1,0 +1,15 @@
+"""Addresses: the API at /v1, the pages at the root."""
+
+from django.urls import URLPattern, URLResolver, include, path
+
+from config import status
+from config.api import api
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("v1/", api.urls),
+    path("healthz", status.healthz),
+    path("readyz", status.readyz),
+    path("version", status.version),
+    path("metrics", status.metrics),
+    path("", include("config.pages")),
+]

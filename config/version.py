@@ -1,0 +1,4 @@
+"""The version of this installation."""
+
+VERSION = "0.1.0"
+API_VERSION = "1"

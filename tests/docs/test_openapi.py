@@ -1,0 +1,95 @@
+"""The API is a file: docs/openapi.json is the document as it is, and real answers are what it says they are."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from config.answers import ANSWERS, LISTS, SCHEMAS
+from config.api import api
+from config.management.commands.openapi import document
+from config.openapi import operations
+from tests.cast import Api
+from tests.runs.driving import drive_all
+
+DOCUMENT = json.loads(document())
+STORED = Path(settings.BASE_DIR) / "docs" / "openapi.json"
+
+
+def test_the_stored_document_is_the_live_one() -> None:
+    assert STORED.read_text() == document(), "The API changed: look at what changed, then `make openapi`."
+
+
+def test_anybody_may_read_the_document() -> None:
+    answer = Client().get("/v1/openapi.json")
+    assert answer.status_code == 200
+    assert answer.json() == DOCUMENT
+
+
+def test_only_routes_that_exist_are_said_to_answer() -> None:
+    routes = {(method, path) for method, path, *_ in operations(api)}
+    assert set(ANSWERS) | {("GET", path) for path in LISTS} <= routes, (
+        "config/answers.py names routes that do not exist"
+    )
+
+
+def test_every_operation_says_how_to_call_it() -> None:
+    assert set(DOCUMENT["components"]["securitySchemes"]) == {"ApiKey", "Bearer", "Session"}
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            assert operation["summary"]
+            error = operation["responses"]["default"]["content"]["application/json"]["schema"]
+            assert error == {"$ref": "#/components/schemas/Error"}
+            names = [p["name"] for p in operation["parameters"]]
+            assert ("Idempotency-Key" in names) == (method == "post"), path
+            assert ("requestBody" in operation) == (method in {"post", "patch", "put"}), path
+            assert len(names) == len(set(names))
+
+
+def test_every_reference_leads_somewhere() -> None:
+    text = json.dumps(DOCUMENT)
+    for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
+        assert name in DOCUMENT["components"]["schemas"], name
+
+
+def holds(name: str, body: Any) -> None:
+    schema = {"$ref": f"#/components/schemas/{name}", "components": {"schemas": SCHEMAS}}
+    jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(body)
+
+
+@pytest.mark.django_db
+def test_real_answers_are_what_the_document_says(live: Api, test_key: Api) -> None:
+    machine = live.post("/machines", {"display_name": "m", "kind": "simulated"}).json()
+    run = test_key.post("/runs", {"task": "x [pause]", "max_steps": 5}, Idempotency_Key="k").json()["id"]
+    drive_all()
+    (approval,) = test_key.get(f"/runs/{run}").json()["open_approvals"]
+    made = live.post("/keys", {"name": "n"}).json()
+    seen = {
+        "Health": live.get("/health"), "Team": live.get("/team"),
+        "MachineAnswer": live.get(f"/machines/{machine['id']}"),
+        "MachineChange": live.post(f"/machines/{machine['id']}/stop"), "Run": test_key.get(f"/runs/{run}"),
+        "Approval": test_key.get(f"/approvals/{approval}"), "IdempotencyRecord": test_key.get("/idempotency/k"),
+        "DecisionResult": test_key.post(f"/approvals/{approval}/decide", {"verdict": "approve"}),
+        "Balance": live.get("/billing/balance"), "Usage": live.get("/usage"),
+        "KeyRevoked": live.delete(f"/keys/{made['key_id']}"),
+        "Plan": live.post("/agents/playbook/parse", {"task": "stop"}),
+        "Events": test_key.get(f"/runs/{run}/events?format=json"),
+        "Error": live.get("/runs/run_none"),
+    }  # fmt: skip
+    holds("NewKey", made)
+    holds("Policy", live.post("/permissions", {"tool": "click", "effect": "allow"}).json())
+    for name, answer in seen.items():
+        holds(name, answer.json())
+    drive_all()
+    holds("Run", test_key.get(f"/runs/{run}").json())
+    for path, name in LISTS.items():
+        for caller in (live, test_key):
+            body = caller.get(path.removeprefix("/v1").replace("{run_id}", run)).json()
+            if "data" in body:
+                holds("List", body)
+                for item in body["data"]:
+                    holds(name, item)
