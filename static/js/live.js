@@ -1,0 +1,105 @@
+// The socket pokes, the page asks. While the socket is down the page says so, and no decision is sent.
+import { clock } from "./times.js";
+
+/* global htmx */
+
+const SILENCE = 40_000; // ms: the server beats every 15 s
+const GAP = 250; // ms between two refreshes
+const SETTLING = 200; // ms that htmx may need after an answer
+const PATIENCE = 1500; // ms before a lost socket is called offline
+
+let socket = null;
+let tries = 0;
+let heard = 0;
+let asOf = new Date();
+let offline = false;
+let complaint = 0;
+let planned = 0;
+let answered = 0;
+let leaving = false;
+
+const address = () => {
+  const path = document.body.dataset.socket;
+  return path && new URL(path, location.href.replace(/^http/, "ws")).href;
+};
+const ended = () => document.querySelector("#live")?.hasAttribute("data-ended");
+
+// Never beside another request, nor before its answer has settled: it may have led to another address.
+function refresh() {
+  if (planned || leaving) return;
+  planned = setTimeout(() => {
+    planned = 0;
+    const busy = document.querySelector(".htmx-request") || Date.now() - answered < SETTLING;
+    if (busy) refresh(); else htmx.trigger(document.body, "poke");
+  }, GAP);
+}
+
+function hold() {
+  document.querySelectorAll("[data-decides]").forEach((b) => {
+    if (offline) b.setAttribute("aria-disabled", "true"); else b.removeAttribute("aria-disabled");
+  });
+}
+
+function say(down) {
+  if (offline === down) return;
+  offline = down;
+  const banner = document.getElementById("offline");
+  banner.hidden = !down;
+  banner.querySelector("[data-offline-text]").textContent = down
+    ? `Offline: showing the page as of ${clock(asOf)}. No decision is sent until the connection is back.` : "";
+  hold();
+}
+
+function lost() {
+  if (!complaint) complaint = setTimeout(() => say(true), PATIENCE);
+  const wait = Math.min(15_000, 500 * 2 ** Math.min(tries, 5)) * (0.75 + Math.random() / 2);
+  tries += 1;
+  setTimeout(connect, wait);
+}
+
+function found() {
+  clearTimeout(complaint);
+  complaint = 0;
+  if (tries) refresh(); // fills the gap
+  tries = 0;
+  say(false);
+}
+
+function connect() {
+  if (socket && socket.readyState < WebSocket.CLOSING) return;
+  socket = new WebSocket(address());
+  const mine = socket;
+  mine.onmessage = (event) => {
+    heard = Date.now();
+    const message = JSON.parse(event.data);
+    if (message.hello) found();
+    if (message.run || message.team) refresh();
+  };
+  mine.onclose = (event) => {
+    if (leaving) return;
+    if (event.code === 4401) { location.reload(); return; }
+    if (event.code === 4404 || (ended() && !offline)) return;
+    lost();
+  };
+}
+
+export function startLive() {
+  if (!address() || !window.htmx) return;
+  heard = Date.now();
+  connect();
+  setInterval(() => { if (socket?.readyState === WebSocket.OPEN && Date.now() - heard > SILENCE) socket.close(); }, 5000);
+  window.addEventListener("offline", () => { say(true); socket?.close(); });
+  window.addEventListener("online", () => { tries = Math.max(1, tries); connect(); });
+  document.body.addEventListener("htmx:afterRequest", (e) => {
+    answered = Date.now();
+    if (e.detail.successful) asOf = new Date();
+  });
+  document.body.addEventListener("htmx:afterSettle", hold);
+  const guard = (event) => { if (offline && event.target.closest?.("[data-decide-form]")) { event.preventDefault(); event.stopImmediatePropagation(); } };
+  document.addEventListener("submit", guard, true);
+  document.body.addEventListener("htmx:beforeRequest", (e) => { if (offline && e.target.closest("[data-decide-form]")) e.preventDefault(); });
+  document.body.addEventListener("htmx:sendError", (e) => { if (!e.target.closest("[data-decide-form]")) return; say(true); });
+  window.addEventListener("beforeunload", () => { leaving = true; htmx.trigger("#live", "htmx:abort"); });
+  window.addEventListener("pageshow", () => { leaving = false; });
+  window.addEventListener("pagehide", () => socket?.close());
+}

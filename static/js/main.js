@@ -1,0 +1,12 @@
+// Starts the behaviours. Each finds its elements by data attributes; pages work without any of them.
+import { startHelp } from "./help.js";
+import { startKeys } from "./keys.js";
+import { startLive } from "./live.js";
+import { startMorph } from "./morph.js";
+import { startSmall } from "./small.js";
+import { startSteps } from "./steps.js";
+import { startTheme } from "./theme.js";
+import { startTimes } from "./times.js";
+
+startMorph();
+for (const start of [startTimes, startTheme, startSmall, startSteps, startKeys, startHelp, startLive]) start();

@@ -1,0 +1,43 @@
+// Small things: copying, selects that send themselves, contradictory answers, the cursor in the reason.
+
+async function copy(button) {
+  const text = document.getElementById(button.dataset.copy).textContent;
+  const word = button.querySelector("[data-copy-word]");
+  try {
+    await navigator.clipboard.writeText(text);
+    word.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
+    word.textContent = "Press Ctrl+C";
+  }
+  setTimeout(() => { word.textContent = "Copy"; }, 2000);
+}
+
+// Own words clear the chosen circle, a chosen circle clears own words.
+function settle(event) {
+  const question = event.target.closest("[data-question]");
+  if (!question) return;
+  const own = question.querySelector("input[name^='own.']");
+  if (event.target === own && own.value) question.querySelectorAll("input[type=radio]").forEach((r) => { r.checked = false; });
+  if (event.target.type === "radio" && own) own.value = "";
+}
+
+function showWhatNeedsScript() {
+  document.querySelectorAll("[data-js][hidden]").forEach((e) => { e.hidden = false; });
+  document.querySelectorAll("[data-nojs]").forEach((e) => { e.hidden = true; });
+}
+
+export function startSmall() {
+  showWhatNeedsScript();
+  document.body.addEventListener("htmx:afterSettle", showWhatNeedsScript);
+  document.addEventListener("click", (e) => { const b = e.target.closest("[data-copy]"); if (b) copy(b); });
+  document.addEventListener("change", (e) => e.target.closest("[data-autosubmit]")?.requestSubmit());
+  document.addEventListener("input", settle);
+  document.addEventListener("toggle", (e) => {
+    if (e.target.matches?.("[data-reject][open]")) e.target.querySelector("textarea").focus();
+  }, true);
+  document.addEventListener("keydown", (e) => {
+    const open = e.key === "Escape" && e.target.closest?.("[data-reject][open]");
+    if (open) { open.open = false; open.querySelector("summary").focus(); }
+  });
+}

@@ -1,0 +1,236 @@
+"""The pages as people use them: by mouse, by keyboard, on a phone, without JavaScript, and with the line cut."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Open, Site, sign_in
+
+pytestmark = [pytest.mark.browser]
+PHONE = {"viewport": {"width": 375, "height": 812}, "has_touch": True, "is_mobile": True}
+
+
+def test_signing_in_and_out(site: Site, chromium: Browser) -> None:
+    context = chromium.new_context(base_url=site.address)
+    page = context.new_page()
+    page.goto("/runs?status=failed")
+    page.get_by_label("E-mail").fill("ana@people.test")
+    page.get_by_label("Password").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("E-mail or password is wrong.")
+    sign_in(page, "ana")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile("/sign-in"))
+    context.close()
+
+
+def test_a_run_is_followed_live_without_a_reload(site: Site, look: Open) -> None:
+    run_id = site.start("follow me [steps:5] [slow:400]")
+    page = look("bob", f"/runs/{run_id}")
+    page.evaluate("window.neverReloaded = true")
+    rows = page.locator(".step")
+    expect(rows).to_have_count(5, timeout=20_000)
+    expect(page.locator(".strip-status")).to_contain_text("Succeeded")
+    expect(page).to_have_title(re.compile("^Succeeded"))
+    assert page.evaluate("window.neverReloaded") is True
+
+
+def test_approving_with_the_mouse_in_the_queue(site: Site, look: Open) -> None:
+    page = look("ana")
+    expect(page.get_by_text("Nothing waits for a person.")).to_be_visible()
+    run_id, _ = site.waiting("approve me [pause]")
+    expect(page.get_by_text("1 open request holds up 1 run")).to_be_visible()
+    expect(page).to_have_title("(1) Queue · Countersign")
+    page.get_by_role("button", name="Approve").click()
+    expect(page.locator(".receipt-line")).to_contain_text("Approved by you")
+    site.reaches(run_id, "succeeded")
+    expect(page.locator("#waiting")).to_be_empty()
+
+
+def test_deciding_with_the_keyboard_alone(site: Site, look: Open) -> None:
+    (first, first_request), (second, _) = site.waiting("first [pause]"), site.waiting("second [pause]")
+    page = look("ana")
+    expect(page.locator(".card")).to_contain_text("first [pause]")
+    page.keyboard.press("j")
+    expect(page.locator(".card")).to_contain_text("second [pause]")
+    page.keyboard.press("k")
+    expect(page.locator(".card")).to_contain_text("first [pause]")
+    page.keyboard.press("a")
+    expect(page.locator(".receipt-line")).to_contain_text("Approved by you")
+    site.reaches(first, "succeeded")
+    expect(page.locator(".card")).to_contain_text("second [pause]")
+    page.wait_for_timeout(1000)  # what the run says meanwhile does not bring the old address back
+    assert f"decided={first_request}" in page.url
+    expect(page.locator(".receipt-line")).to_contain_text("Approved by you")
+    page.keyboard.press("r")
+    reason = page.get_by_label("Reason")
+    expect(reason).to_be_focused()
+    page.keyboard.type("a jar is not a car")  # a and r are letters here
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    site.reaches(second, "failed")
+    assert site.call("GET", f"/runs/{second}")["error"]["message"] == "Wrong target. a jar is not a car"
+
+
+def test_the_keyboard_help_and_switching_keys_off(site: Site, look: Open) -> None:
+    site.waiting("x [pause]")
+    page = look("ana")
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    dialog.get_by_label("Switch single-key shortcuts off").check()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    page.keyboard.press("r")
+    expect(page.get_by_label("Reason")).to_be_hidden()
+
+
+def test_steps_are_stepped_through_and_part_of_the_address(site: Site, look: Open) -> None:
+    run_id = site.start("three steps")
+    site.reaches(run_id, "succeeded")
+    page = look("bob", f"/runs/{run_id}")
+    expect(page.locator(".screen-bar")).to_contain_text("Step 3")
+    page.keyboard.press(",")
+    expect(page.locator(".screen-bar")).to_contain_text("Step 2")
+    page.keyboard.press(",")
+    page.wait_for_url("**?step=1")
+    ring = page.locator(".shot circle").last
+    expect(ring).to_have_attribute("cx", "101")
+    expect(page.locator(".screen-bar")).to_contain_text("Step 1")
+    page.keyboard.press(".")
+    page.wait_for_url("**?step=2")
+    page.go_back()
+    page.wait_for_url("**?step=1")
+    expect(page.locator(".step[aria-current]")).to_contain_text("Clicked at 101, 200")
+
+
+def test_a_half_written_reason_survives_what_happens_meanwhile(site: Site, look: Open) -> None:
+    site.waiting("mine [pause]")
+    page = look("ana")
+    page.keyboard.press("r")
+    page.keyboard.type("half a rea")
+    site.waiting("another [pause]")
+    expect(page.get_by_text("2 open requests hold up 2 runs")).to_be_visible()
+    expect(page.get_by_label("Reason")).to_have_value("half a rea")
+    expect(page.get_by_label("Reason")).to_be_focused()
+
+
+def test_somebody_elses_decision_turns_the_card_without_a_reload(site: Site, look: Open) -> None:
+    run_id, approval_id = site.waiting("race [pause]")
+    page = look("ana", f"/?open={approval_id}")
+    site.call("POST", f"/approvals/{approval_id}/decide", {"verdict": "reject", "note": "wrong account"})
+    expect(page.locator(".card")).to_contain_text("Rejected by first test key")
+    expect(page.locator(".card")).to_contain_text("wrong account")
+    expect(page.get_by_role("button", name="Approve")).to_have_count(0)
+    site.reaches(run_id, "failed")
+
+
+def test_a_question_that_is_not_answered_stays_with_a_hint(site: Site, look: Open) -> None:
+    run_id, approval_id = site.waiting("ask [questions:2]")
+    page = look("ana", f"/approvals/{approval_id}")
+    page.get_by_label("Support").check()
+    page.get_by_role("button", name="Send the answer").click()
+    expect(page.get_by_text("Needs an answer.")).to_be_visible()
+    site.waiting("meanwhile [pause]")
+    expect(page.locator("#waiting")).to_contain_text("2")
+    expect(page.get_by_text("Needs an answer.")).to_be_visible()
+    expect(page.get_by_label("Support")).to_be_checked()
+    page.get_by_label("Or in your own words").last.fill("Cheerful")
+    page.get_by_role("button", name="Send the answer").click()
+    expect(page.locator(".card")).to_contain_text("Answered by you")
+    site.reaches(run_id, "succeeded")
+
+
+def test_offline_it_says_so_holds_decisions_back_and_fills_the_gap(site: Site, look: Open) -> None:
+    run_id, approval_id = site.waiting("cut the line [pause]")
+    page = look("ana", f"/runs/{run_id}")
+    page.evaluate("window.neverReloaded = true")
+    expect(page.get_by_role("button", name="Approve")).to_be_visible()
+    page.context.set_offline(True)
+    expect(page.locator("#offline")).to_contain_text(re.compile(r"Offline: showing the page as of \d\d:\d\d"))
+    expect(page.get_by_role("button", name="Approve")).to_have_attribute("aria-disabled", "true")
+    page.keyboard.press("a")
+    page.get_by_role("button", name="Approve").click(force=True)
+    assert site.status(run_id) == "awaiting_human"
+    site.call("POST", f"/approvals/{approval_id}/decide", {"verdict": "approve"})
+    site.reaches(run_id, "succeeded")
+    page.context.set_offline(False)
+    expect(page.locator("#offline")).to_be_hidden(timeout=30_000)
+    expect(page.locator(".strip-status")).to_contain_text("Succeeded")
+    assert page.evaluate("window.neverReloaded") is True
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/runs", "/runs/new", "/machines", "/machines/new", "/ledger", "/keys", "/keys/new"]
+)
+def test_on_a_phone_nothing_is_wider_than_the_screen(site: Site, look: Open, path: str) -> None:
+    page = look("owner", path, world="live", **PHONE)
+    assert _overflow(page) == 0
+
+
+def test_the_run_and_the_card_fit_a_phone(site: Site, look: Open) -> None:
+    words = "a-word-that-is-much-longer-than-a-phone-is-wide-and-has-no-place-to-break-it-at-all " * 3
+    _, approval_id = site.waiting(f"{words} [pause]")
+    tool_run, tool = site.waiting("pay", human_in_the_loop=True, permission_mode="approval")
+    for path in (f"/approvals/{approval_id}", f"/approvals/{tool}", f"/runs/{tool_run}", f"/?open={approval_id}", "/"):
+        page = look("ana", path, **PHONE)
+        assert _overflow(page) == 0, path
+    page.locator(".queue-row").first.tap()
+    expect(page.get_by_role("button", name="Approve")).to_be_visible()
+    page.get_by_role("link", name="Queue").first.tap()
+    expect(page.locator(".queue-row").first).to_be_visible()
+
+
+def _overflow(page: Page) -> int:
+    return int(
+        page.evaluate("Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth)")
+    )
+
+
+def test_without_javascript_everything_still_works(site: Site, look: Open) -> None:
+    run_id, _ = site.waiting("no script [pause]")
+    page = look("ana", "/", java_script_enabled=False)
+    page.get_by_role("link", name="The agent asks for approval").click()
+    page.get_by_role("button", name="Approve").click()
+    expect(page.locator(".receipt-line")).to_contain_text("Approved by you")
+    site.reaches(run_id, "succeeded")
+    page.get_by_role("link", name="Runs", exact=True).click()
+    page.get_by_role("link", name="no script [pause]").first.click()
+    page.locator(".step").first.click()
+    expect(page.locator(".screen-bar")).to_contain_text("Step 1")
+    page.get_by_role("button", name="Dark").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_rejecting_without_javascript(site: Site, look: Open) -> None:
+    run_id, approval_id = site.waiting("no script [pause]")
+    page = look("ana", f"/approvals/{approval_id}", java_script_enabled=False)
+    page.locator(".decide-no summary").first.click()
+    page.get_by_label("Reason").fill("not today")
+    page.get_by_role("button", name="Reject", exact=True).click()
+    expect(page.locator(".card")).to_contain_text("“not today”")
+    site.reaches(run_id, "failed")
+
+
+def test_the_colours_switch_at_once_and_stay(site: Site, look: Open) -> None:
+    page = look("bob", "/runs", color_scheme="light")
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.get_by_role("button", name="Dark").click()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+    page.wait_for_timeout(500)
+    page.goto("/machines")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_a_new_key_is_shown_once_and_copied(site: Site, look: Open) -> None:
+    page = look("owner", "/keys/new", world="live", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_label("Name").fill("from a browser")
+    page.get_by_role("button", name="Make the key").click()
+    key = page.locator("#new-key").inner_text()
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == key
+    assert site.call("GET", "/runs", key=key)["object"] == "list"

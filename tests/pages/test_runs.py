@@ -1,0 +1,141 @@
+"""The list of runs, the page of one run, starting, cancelling, and starting again."""
+
+from collections.abc import Callable
+
+import pytest
+
+from machines.models import Machine
+from runs.models import Run
+from tests.pages.conftest import Visit, request_of, text
+
+pytestmark = pytest.mark.django_db
+
+
+def test_runs_are_filtered_and_searched_by_the_address(visit: Visit, begin: Callable[..., Run]) -> None:
+    failed, waiting = begin("Pay rent [fail]"), begin("File taxes [pause]")
+    bob = visit("bob")
+    assert failed.id in text(bob.get("/runs?status=failed"))
+    assert waiting.id not in text(bob.get("/runs?status=failed"))
+    assert waiting.id in text(bob.get("/runs?status=active"))
+    assert waiting.id in text(bob.get("/runs?q=TAXES"))
+    assert failed.id not in text(bob.get("/runs?q=TAXES"))
+    assert failed.id in text(bob.get(f"/runs?q={failed.id}"))
+    assert "No run fits" in text(bob.get("/runs?q=nothing-like-it"))
+
+
+def test_long_lists_have_pages(visit: Visit, begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runs.views.PAGE", 2)
+    runs = [begin(f"number {n} [steps:0]") for n in range(3)]
+    page = visit("bob").get("/runs")
+    cursor = page.context["next_cursor"]
+    assert runs[0].id not in text(page)
+    older = visit("bob").get("/runs") if not cursor else visit("bob").get(f"/runs?cursor={cursor}")
+    assert runs[0].id in text(older)
+    assert visit("bob").get("/runs?cursor=forged").status_code == 400
+
+
+def test_starting_a_run_from_the_form(visit: Visit, machine: Machine) -> None:
+    sent = {
+        "task": "Do it",
+        "machine_id": machine.id,
+        "agent": "scripted",
+        "permission_mode": "approval",
+        "budget": "1.50",
+        "max_steps": "7",
+    }
+    answer = visit("alice", "live").post("/runs/new", sent)
+    run = Run.objects.get()
+    assert answer.redirect_chain[-1][0] == f"/runs/{run.id}"
+    assert (run.task, run.machine_id, run.budget_cents, run.max_steps) == ("Do it", machine.id, 150, 7)
+    assert (run.permission_mode, run.human_in_the_loop, run.created_by["name"]) == ("approval", True, "Alice")
+
+
+def test_what_the_service_refuses_comes_back_with_the_form(visit: Visit) -> None:
+    answer = visit("alice", "live").post("/runs/new", {"task": "Do it", "max_steps": "0"})
+    assert answer.status_code == 422
+    assert "greater than or equal to 1" in text(answer)
+    answer = visit("alice", "live").post("/runs/new", {"task": "Do it"})
+    assert "Name a machine; the team has no default machine." in text(answer)
+    assert "Do it</textarea>" in text(answer)
+    assert not Run.objects.exists()
+
+
+def test_contradictions_are_told_at_their_field(visit: Visit) -> None:
+    sent = {"task": "x", "human_in_the_loop": "false", "permission_mode": "approval"}
+    assert "Needs human_in_the_loop true." in text(visit("alice").post("/runs/new", sent))
+
+
+def test_running_again_is_the_form_filled_in(visit: Visit, begin: Callable[..., Run]) -> None:
+    run = begin("Once more [steps:1]", max_steps=9, budget_cents=250, priority=8)
+    page = text(visit("alice").get(f"/runs/new?like={run.id}"))
+    assert "Once more [steps:1]" in page
+    assert 'name="max_steps" value="9"' in page
+    assert 'value="2.5"' in page
+
+
+def test_a_run_tells_why_it_waits_and_shows_its_request(visit: Visit, begin: Callable[..., Run]) -> None:
+    run = begin("Ask me [pause]")
+    page = text(visit("ana").get(f"/runs/{run.id}"))
+    assert "Waits for a person" in page
+    assert "Scripted run asks for approval after step 1." in page
+    assert f'id="card-{request_of(run).id}"' in page
+    assert f"/ws/runs/{run.id}?after={run.next_seq - 1}" in page
+
+
+def test_a_failed_run_begins_with_the_reason(visit: Visit, begin: Callable[..., Run]) -> None:
+    run = begin("[fail]", max_steps=1)
+    page = text(visit("bob").get(f"/runs/{run.id}"))
+    assert "MAX_STEPS_REACHED" in page
+    assert page.index("used all its steps") < page.index('id="steps-title"')
+    assert "Run it again with more steps." in page
+
+
+def test_a_step_is_part_of_the_address(visit: Visit, begin: Callable[..., Run]) -> None:
+    run = begin("Three steps")
+    page = text(visit("bob").get(f"/runs/{run.id}?step=1"))
+    assert 'cx="101" cy="200"' in page
+    assert "Clicked at 101, 200" in page
+    assert "Typed “hello”" in page
+    assert 'aria-current="step"' in page
+    assert 'alt="Screen before step 1' in text(visit("bob").get(f"/runs/{run.id}?step=1&phase=before"))
+    for odd in ("99", "-1", "0", "x", "٣", "1e3"):
+        assert visit("bob").get(f"/runs/{run.id}?step={odd}").status_code == 200
+
+
+def test_long_runs_show_their_newest_steps_first(
+    visit: Visit, begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runs.views.SHOWN", 5)
+    run = begin("[steps:8]")
+    bob = visit("bob")
+    assert "Show the 3 earlier steps" in text(bob.get(f"/runs/{run.id}"))
+    assert "Show the 3 earlier steps" not in text(bob.get(f"/runs/{run.id}?all=1"))
+
+
+def test_decided_requests_are_bands_with_their_decider(visit: Visit, begin: Callable[..., Run]) -> None:
+    run = begin("x [pause]")
+    ana = visit("ana")
+    ana.post(f"/approvals/{request_of(run).id}/decide", {"verdict": "approve", "note": "fine by me"})
+    page = text(visit("bob").get(f"/runs/{run.id}"))
+    assert "<strong>Approved</strong> by Ana" in page
+    assert "“fine by me”" in page
+
+
+def test_cancelling_asks_first_and_keeps_the_reason(visit: Visit, begin: Callable[..., Run]) -> None:
+    run = begin("x [pause]")
+    alice = visit("alice")
+    assert "Cancel this run?" in text(alice.get(f"/runs/{run.id}/cancel"))
+    page = text(alice.post(f"/runs/{run.id}/cancel", {"reason": "changed my mind"}))
+    run.refresh_from_db()
+    assert run.status == "cancelled"
+    assert "Run again" in page
+    assert "has ended already" in text(alice.post(f"/runs/{run.id}/cancel"))
+
+
+def test_the_same_run_as_an_api_call(visit: Visit, begin: Callable[..., Run]) -> None:
+    run = begin("It's mine", max_steps=7)
+    call = visit("bob").get(f"/runs/{run.id}").context["api_call"]
+    assert call.startswith("curl -X POST http://testserver/v1/runs")
+    assert "It'\\''s mine" in call
+    assert '"max_steps": 7' in call
+    assert "deadline_clock" not in call
