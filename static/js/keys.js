@@ -29,10 +29,16 @@ function move(by) {
   if (next.matches(".queue-row") && document.querySelector(".queue-pane .card")?.offsetParent) next.click();
 }
 
+// The cursor is in the field before the next key arrives: the toggle event would come later.
+function unfold(details) {
+  details.open = true;
+  details.querySelector("textarea,input:not([type=hidden])")?.focus();
+}
+
 function press(key) {
   const target = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find((e) => e.offsetParent && !e.disabled);
   if (!target) return false;
-  if (target.matches("summary")) target.parentElement.open = true;
+  if (target.matches("summary")) unfold(target.parentElement);
   else target.click();
   return true;
 }
