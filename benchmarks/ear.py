@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import psycopg
 
+PATIENCE = 60.0  # seconds
+
 
 class Ear:
     """What `run_events` said: (time.perf_counter(), run id, seq)."""
@@ -16,18 +18,29 @@ class Ear:
         self._link = psycopg.connect(url, autocommit=True)
         self._link.execute("LISTEN run_events")
         self._over = False
+        self._rang = threading.Condition()
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def _listen(self) -> None:
         while not self._over:
             for notice in self._link.notifies(timeout=0.2):
+                at = time.perf_counter()
                 run_id, _, seq = notice.payload.rpartition(":")
-                self.heard.append((time.perf_counter(), run_id, int(seq)))
+                with self._rang:
+                    self.heard.append((at, run_id, int(seq)))
+                    self._rang.notify_all()
 
-    def when(self, run_id: str, seq: int) -> float | None:
-        """When the log of the run was first heard to reach `seq`."""
-        return next((at for at, run, reached in self.heard if run == run_id and reached >= seq), None)
+    def past(self, run_id: str, seq: int) -> tuple[float, int]:
+        """When the log of the run was first heard to go beyond `seq`, and to where. Who waits here burns no time."""
+        with self._rang:
+            found = self._rang.wait_for(lambda: self._first(run_id, seq), PATIENCE)
+        if found is None:
+            raise TimeoutError(f"{run_id} did not go beyond {seq} within {PATIENCE} s.")
+        return found
+
+    def _first(self, run_id: str, seq: int) -> tuple[float, int] | None:
+        return next(((at, reached) for at, run, reached in self.heard if run == run_id and reached > seq), None)
 
     def close(self) -> None:
         self._over = True

@@ -2,6 +2,7 @@
 
 From the sending of `POST /v1/approvals/{id}/decide` to the bell of the committed intent: right after that commit the
 worker acts. Attached: the worker still holds the waiting run. Parked: its lease is given back, any worker claims it.
+And how long the decision itself took to be answered.
 """
 
 import time
@@ -27,11 +28,18 @@ def measure(bench: Bench) -> list[Row]:
         attached = decisions(bench, address, bench.of(100, 3))
         park(bench)
         parked = decisions(bench, address, bench.of(50, 2), parked=True)
+        answers = [answered for _, answered in (*attached, *parked)]
     commits = small_commits(bench.here.url, bench.of(200, 20))
     trips = round_trips(bench.here.url, bench.of(200, 20))
-    bench.known["P1"] = attached
-    bench.known["P1 parked"] = parked
-    return [_row(what, taken, commits, trips) for what, taken in (("attached run", attached), ("parked run", parked))]
+    begun = {"attached run": started(attached), "parked run": started(parked)}
+    bench.known["P1 parked"] = begun["parked run"]
+    rows = [_row(f"decide → next action, {what}", taken, commits, trips) for what, taken in begun.items()]
+    return [*rows, _row("decide → its answer", answers, commits, trips)]
+
+
+def started(pairs: list[tuple[float, float]]) -> list[float]:
+    """Of each decision, after how many seconds the next action started."""
+    return [begun for begun, _ in pairs]
 
 
 def _row(what: str, taken: list[float], commits: list[float], trips: list[float]) -> Row:
@@ -39,7 +47,7 @@ def _row(what: str, taken: list[float], commits: list[float], trips: list[float]
     commit, trip = spread(commits)[0], spread(trips)[0]
     return Row(
         "P1",
-        f"decide → next action, {what}, p50 / p99",
+        f"{what}, p50 / p99",
         f"{ms(p50)} / {ms(p99)} ms",
         f"commit {ms(commit)} + NOTIFY {ms(trip)} ms",
         p50 / (commit + trip),
@@ -65,12 +73,13 @@ def park(bench: Bench) -> None:
     Team.objects.filter(id=bench.scene.team.id).update(hot_window_seconds=0)
 
 
-def decisions(bench: Bench, address: str, count: int, *, parked: bool = False) -> list[float]:
-    """Seconds of `count` decisions on one live run that asks before each step; one more warms up."""
+def decisions(bench: Bench, address: str, count: int, *, parked: bool = False) -> list[tuple[float, float]]:
+    """(seconds to the next action, seconds to the answer) of `count` decisions on one live run that asks before each
+    step; one more warms up."""
     task = " ".join(f"[pause:{n}]" for n in range(1, count + 2))
     run_id = start_run(bench.scene.live, f"{task} [steps:{count + 2}]")
     caller = Caller(address, bench.scene.live_key)
-    taken: list[float] = []
+    taken: list[tuple[float, float]] = []
     end = time.monotonic() + SECONDS
     with listening(bench.here.url) as ear:
         for step in range(2, count + 3):
@@ -80,15 +89,16 @@ def decisions(bench: Bench, address: str, count: int, *, parked: bool = False) -
     return taken[1:]
 
 
-def _decide(ear: Ear, caller: Caller, run_id: str, step: int, parked: bool) -> float:
+def _decide(ear: Ear, caller: Caller, run_id: str, step: int, parked: bool) -> tuple[float, float]:
     """Approve what the run waits for and hear when the action of `step` starts."""
     pending = Approval.objects.filter(run_id=run_id, status="pending").values_list("id", flat=True)
     approval_id = until(pending.first)
     until(lambda: Run.objects.filter(id=run_id, parked_at__isnull=not parked, status="awaiting_human").exists())
     time.sleep(REST)
+    resumed = Run.objects.values_list("next_seq", flat=True).get(id=run_id) + 1  # it writes `resumed` and `status`
     begun = time.perf_counter()
     caller.call("POST", f"/v1/approvals/{approval_id}/decide", {"verdict": "approve"})
-    seq = until(
-        RunEvent.objects.filter(run_id=run_id, type="tool_call", data__step=step).values_list("seq", flat=True).first
-    )
-    return float(until(lambda: ear.when(run_id, seq))) - begun
+    answered = time.perf_counter()
+    started, seq = ear.past(run_id, resumed)
+    assert RunEvent.objects.filter(run_id=run_id, seq=seq, type="tool_call", data__step=step).exists()
+    return started - begun, answered - begun

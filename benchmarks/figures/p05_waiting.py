@@ -12,7 +12,7 @@ from django.db import transaction
 from django_q.models import OrmQ
 
 from benchmarks.bench import Bench
-from benchmarks.figures.p01_decide import decisions, marks, park
+from benchmarks.figures.p01_decide import decisions, marks, park, started
 from benchmarks.installation import until
 from benchmarks.memory import threads, tree
 from benchmarks.scene import start_run
@@ -36,13 +36,13 @@ def measure(bench: Bench) -> list[Row]:
         parents = [cluster, clock]
         until(partial(_clock_ticks, here.url))
         _wait(bench, bench.of(50, 5))  # the pools of threads are full from here on
-        alone = decisions(bench, address, samples, parked=True)
+        alone = started(decisions(bench, address, samples, parked=True))
         before = _costs(bench, parents)
         held = _wait(bench, bench.of(*WAITING))
         after = _costs(bench, parents)
-        beside = decisions(bench, address, samples, parked=True)
+        beside = started(decisions(bench, address, samples, parked=True))
         many = _copy_waiting(here.url, held, bench.of(*MANY))
-        among = decisions(bench, address, samples, parked=True)
+        among = started(decisions(bench, address, samples, parked=True))
     return [_held(held, before, after), _p1(alone, beside, held), _p2(alone, among, many)]
 
 
