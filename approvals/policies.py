@@ -13,10 +13,16 @@ from django.utils import timezone
 from accounts.actor import Actor
 from accounts.errors import EmptyUpdate
 from accounts.services import audit
+from accounts.statements import prepared
 from approvals.errors import PolicyNotFound
 from approvals.models import Policy
 
 TOOL = re.compile(r"(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)\Z")
+# Most teams have no policy at all, and every step asks: whether there is one to look at comes first.
+_ANY = """
+SELECT 1 FROM approvals_policy WHERE team_id = %(team)s AND test = %(test)s AND revoked_at IS NULL
+  AND (run_id IS NULL OR run_id = %(run)s) LIMIT 1
+"""
 HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
 
 
@@ -57,6 +63,8 @@ def active(team_id: str, test: bool, now: datetime) -> QuerySet[Policy]:
 
 def judge(proposal: Proposal) -> Ruling:
     """First hit wins. Reads the policies as they are now: a change counts from the next proposed action on."""
+    if prepared(_ANY, {"team": proposal.team_id, "test": proposal.test, "run": proposal.run_id}) is None:
+        return rule([], proposal)
     mine = Q(run_id__isnull=True) | Q(run_id=proposal.run_id)
     rows = active(proposal.team_id, proposal.test, timezone.now()).filter(mine).order_by("created_at", "id")
     return rule([p for p in rows if fits(p, proposal)], proposal)

@@ -96,7 +96,7 @@ Q_CLUSTER = {
     "timeout": 60,
     "retry": 90,
     "max_attempts": 5,
-    "save_limit": 100,
+    "save_limit": -1,  # what succeeded leaves no row behind; failures are kept
     "recycle": 100_000,  # tasks after which a worker is replaced, with every run it drives: the default is 500
     "bulk": 5,
     "queue_limit": 20,

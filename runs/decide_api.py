@@ -113,7 +113,7 @@ def decide_route(request: ApiRequest, approval_id: str) -> HttpResponse:
         body.verdict, note=body.note, answers=body.answers, values=body.values, edited_action=body.edited_action,
         remember=body.remember, action_hash=body.action_hash,
     )  # fmt: skip
-    return once(request, lambda: result_object(decide(request.actor, approval.id, given)))
+    return once(request, lambda: result_object(decide(request.actor, approval, given)))
 
 
 def result_object(result: DecisionResult) -> dict[str, Any]:

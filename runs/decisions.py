@@ -43,15 +43,14 @@ class DecisionResult:
 
 
 def decide(
-    actor: Actor, approval_id: str, answer: Answer | Callable[[Approval], Answer], via: str = "api"
+    actor: Actor, seen: Approval, answer: Answer | Callable[[Approval], Answer], via: str = "api"
 ) -> DecisionResult:
-    """Decide the named request. A callable composes the answer once the request is locked.
+    """Decide the request that the actor was shown. A callable composes the answer once the request is locked.
 
-    Raises ApprovalNotFound, Invalid, AnswerRequired, NotEligible, SelfApprovalForbidden, AlreadyDecided, ApprovalExpired,
-    ApprovalCancelled, ApprovalVoid, ApprovalClaimed, ActionChanged.
+    Raises Invalid, AnswerRequired, NotEligible, SelfApprovalForbidden, AlreadyDecided, ApprovalExpired, ApprovalCancelled,
+    ApprovalVoid, ApprovalClaimed, ActionChanged.
     """
-    seen = get_approval(actor, approval_id)
-    return _attempt(actor, seen.run_id, lambda run: seen.id, answer, via)
+    return _attempt(actor, seen.run_id, seen.root_run_id, lambda run: seen.id, answer, via)
 
 
 def decide_for_run(
@@ -60,7 +59,7 @@ def decide_for_run(
 ) -> DecisionResult:  # fmt: skip
     """Decide the request of a run: the named one, or the one that is open at the call's turn.
 
-    Raises as decide(), and AmbiguousTarget, NotAwaitingHuman, ResumeConflict (`terminal` for an ended run).
+    Raises as decide(), and ApprovalNotFound, AmbiguousTarget, NotAwaitingHuman, ResumeConflict (`terminal` for an ended run).
     """
     if approval_id:
         named = (
@@ -70,8 +69,8 @@ def decide_for_run(
         )
         if named is None or run_id not in (named.run_id, named.root_run_id):
             raise ApprovalNotFound
-        return decide(actor, approval_id, answer, via)
-    return _attempt(actor, run_id, lambda run: _the_open_one(run, terminal), answer, via)
+        return decide(actor, named, answer, via)
+    return _attempt(actor, run_id, None, lambda run: _the_open_one(run, terminal), answer, via)
 
 
 def _the_open_one(run: Run, terminal: type[Refusal]) -> str:
@@ -93,13 +92,14 @@ def _nothing_open(run: Run, terminal: type[Refusal]) -> Refusal:
 
 
 def _attempt(
-    actor: Actor, run_id: str, find: Callable[[Run], str], answer: Answer | Callable[[Approval], Answer], via: str
-) -> DecisionResult:
+    actor: Actor, run_id: str, root_id: str | None, find: Callable[[Run], str],
+    answer: Answer | Callable[[Approval], Answer], via: str,
+) -> DecisionResult:  # fmt: skip
     """Lock, decide, take effect. An attempt that comes too late is kept for the audit, after its transaction is undone."""
     tried: list[tuple[Approval, Answer]] = []
     try:
         with transaction.atomic():
-            run = lock_run(run_id)
+            run = lock_run(run_id, root_id)
             approval = Approval.objects.select_for_update().get(id=find(run))
             made = checked_edit(approval, answer if isinstance(answer, Answer) else answer(approval))
             tried.append((approval, made))

@@ -2,40 +2,52 @@
 
 from typing import Any
 
-from django.db import connection
 from django.utils import timezone
+from psycopg.types.json import Jsonb
 
 from accounts.messages import publish
-from runs.models import Run, RunEvent
+from accounts.statements import prepared
+from runs.models import Run
 
 Event = tuple[str, dict[str, Any]]
+# The rows, and the bells that the commit rings: who reads this run's log, and who shows this team's pages.
+_APPEND = """
+WITH e AS (INSERT INTO runs_runevent (run_id, seq, type, data, created_at)
+  SELECT %(run)s::text, %(first)s::bigint + t.ord - 1, t.event->>0, t.event->1, %(now)s::timestamptz
+  FROM jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS t(event, ord))
+SELECT pg_notify('run_events', %(log)s), pg_notify('team_events', %(team)s)
+"""
 
 
 def record(run: Run, *events: Event, save: tuple[str, ...] = ()) -> None:
     """Append events and save the named fields of the run in one update. The caller holds the lock of the run's row."""
-    first = run.next_seq
-    now = timezone.now()
-    run.next_seq += len(events)
+    first = _number(run, events)
     run.save(update_fields=["next_seq", *save])
-    RunEvent.objects.bulk_create(
-        RunEvent(run_id=run.id, seq=first + i, type=kind, data=data, created_at=now)
-        for i, (kind, data) in enumerate(events)
-    )
-    ring(run)
+    _append(run, first, events)
+
+
+def begin(run: Run, *events: Event) -> None:
+    """Insert the run with its first events."""
+    first = _number(run, events)
+    run.save(force_insert=True)
+    _append(run, first, events)
+
+
+def _number(run: Run, events: tuple[Event, ...]) -> int:
+    """Take the next numbers of the log; returns the first of them."""
+    first = run.next_seq
+    run.next_seq += len(events)
+    return first
+
+
+def _append(run: Run, first: int, events: tuple[Event, ...]) -> None:
+    log, team = f"{run.id}:{run.next_seq - 1}", f"{run.team_id}:{'test' if run.test else 'live'}"
+    rows = {"run": run.id, "first": first, "events": Jsonb([list(e) for e in events]), "now": timezone.now()}
+    prepared(_APPEND, rows | {"log": log, "team": team})
     for kind, data in events:
         publish(f"run.{kind}" if kind != "status" else f"run.{data['status']}", run.id)
 
 
-def ring(run: Run) -> None:
-    """NOTIFY, sent by the commit: who reads this run's log, and who shows this team's pages."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_notify('run_events', %s), pg_notify('team_events', %s)",
-            [f"{run.id}:{run.next_seq - 1}", f"{run.team_id}:{'test' if run.test else 'live'}"],
-        )
-
-
 def wake_workers(run_id: str) -> None:
     """NOTIFY the run loops, sent by the commit: this run can go on, or has ended."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify('run_wake', %s)", [run_id])
+    prepared("SELECT pg_notify('run_wake', %(run)s)", {"run": run_id})

@@ -84,9 +84,9 @@ class RunLoop:
             task.cancel()
         await self._drain()
 
-    def ring(self) -> None:
-        """From any thread: look for runnable runs."""
-        self.loop.call_soon_threadsafe(self.claim_bell.set)
+    def ring(self, run_id: str = "") -> None:
+        """From any thread: this run can go on; without a name: look for runnable runs."""
+        self.loop.call_soon_threadsafe(self._wake, run_id)
 
     async def _listen(self) -> None:
         while True:

@@ -5,6 +5,7 @@ from django.db import transaction
 from accounts.actor import Actor
 from accounts.errors import Invalid, InvalidState, Refusal
 from approvals.access import pending_of_root
+from approvals.models import Approval
 from approvals.services import Answer
 from runs.decisions import decide
 from runs.events import wake_workers
@@ -29,15 +30,15 @@ def switch(actor: Actor, run_id: str, mode: str) -> list[str]:
         run.permission_mode = mode
         run.save(update_fields=["permission_mode", "plan"])
         open_tools = pending_of_root(run.root_id).filter(kind="tool", by_rule=False) if mode == "autonomous" else ()
-        resolved = [a.id for a in open_tools if _approve(actor, a.id)]
+        resolved = [a.id for a in open_tools if _approve(actor, a)]
         wake_workers(run.id)
         return resolved
 
 
-def _approve(actor: Actor, approval_id: str) -> bool:
+def _approve(actor: Actor, request: Approval) -> bool:
     try:
         with transaction.atomic():
-            decide(actor, approval_id, Answer("approve"), via="mode_change")
+            decide(actor, request, Answer("approve"), via="mode_change")
     except Refusal:
         return False
     return True

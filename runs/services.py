@@ -27,7 +27,7 @@ from machines.services import release, reserve
 from runs import webhook_bodies
 from runs.agents.registry import PROFILES
 from runs.errors import TooManyRuns, run_error
-from runs.events import Event, record, wake_workers
+from runs.events import Event, begin, record, wake_workers
 from runs.models import ACTIVE, MOVES, Run, Step
 from runs.schemas import RunCreate
 
@@ -50,7 +50,7 @@ def move(run: Run, to: str, *, before: tuple[Event, ...] = (), after: tuple[Even
 
 def create_run(actor: Actor, body: RunCreate, request_id: str) -> Run:
     """A new queued run. Raises Invalid, MachineNotFound, InsufficientCredits, BudgetExceeded, TooManyRuns, RateLimited."""
-    task = _check_create(actor, body)
+    task, agent = _check_create(actor, body)
     machine = _find_machine(actor, body)
     run_gate(actor, step_price(body.cua_version))
     spend(actor, "runs", settings.RATE_LIMIT_RUNS_PER_MINUTE)
@@ -60,7 +60,7 @@ def create_run(actor: Actor, body: RunCreate, request_id: str) -> Run:
         team = Team.objects.select_for_update(no_key=True).get(id=actor.team_id)
         _check_room(actor, team)
         run = Run(
-            **given, team=team, test=actor.test, task=task, agent=_agent(actor, team, body.agent),
+            **given, team=team, test=actor.test, task=task, agent=agent,
             machine_id=machine.id if machine else body.machine_id, machine_kind=machine.kind if machine else "simulated",
             owns_machine=machine is None, max_steps=min(body.max_steps, settings.MAX_STEPS_CEILING),
             on_awaiting_human=body.on_awaiting_human or ("fail" if body.human_in_the_loop is False else "pause"),
@@ -70,15 +70,14 @@ def create_run(actor: Actor, body: RunCreate, request_id: str) -> Run:
         )  # fmt: skip
         run.root_id = run.id
         run.machine_id = run.machine_id or f"mch_of_{run.id}"
-        run.save(force_insert=True)
-        record(run, ("status", {"status": "queued"}))
+        begin(run, ("status", {"status": "queued"}))
         wake_workers(run.id)
         async_task("runs.tasks.drive", run.id)
     return run
 
 
-def _check_create(actor: Actor, body: RunCreate) -> str:
-    """The task's text. Raises Invalid with everything that does not fit together."""
+def _check_create(actor: Actor, body: RunCreate) -> tuple[str, str]:
+    """The task's text and the agent's profile. Raises Invalid with everything that does not fit together."""
     wrong: list[tuple[tuple[str | int, ...], str, str]] = []
     task = body.task
     if (body.task is None) == (body.input is None):
@@ -91,7 +90,7 @@ def _check_create(actor: Actor, body: RunCreate) -> str:
             wrong.append((("body", "input", "goal"), "Must be text of 1 to 16000 characters.", "value_error"))
         task = goal if isinstance(goal, str) else ""
     wrong += _check_people(body)
-    agent = _agent(actor, get_team(actor), body.agent)
+    agent = _agent(actor, body.agent)
     if agent not in PROFILES:
         wrong.append((("body", "agent"), f"Unknown agent profile. Known: {', '.join(PROFILES)}.", "value_error"))
     elif agent == "scripted" and not actor.test and not settings.ALLOW_SCRIPTED_LIVE:
@@ -100,7 +99,7 @@ def _check_create(actor: Actor, body: RunCreate) -> str:
         wrong.append((("body", "webhook_url"), problem, "value_error"))
     if wrong:
         raise Invalid(*wrong)
-    return task or ""
+    return task or "", agent
 
 
 def _check_people(body: RunCreate) -> list[tuple[tuple[str | int, ...], str, str]]:
@@ -115,10 +114,10 @@ def _check_people(body: RunCreate) -> list[tuple[tuple[str | int, ...], str, str
     return wrong
 
 
-def _agent(actor: Actor, team: Team, asked: str | None) -> str:
+def _agent(actor: Actor, asked: str | None) -> str:
     if asked:
         return asked
-    return "scripted" if actor.test else team.default_agent or str(settings.DEFAULT_AGENT)
+    return "scripted" if actor.test else get_team(actor).default_agent or str(settings.DEFAULT_AGENT)
 
 
 def _find_machine(actor: Actor, body: RunCreate) -> Machine | None:
@@ -252,9 +251,9 @@ def confirm_stop(run_ids: list[str]) -> int:
     return rows.update(stop_confirmed_at=timezone.now())
 
 
-def lock_run(run_id: str) -> Run:
+def lock_run(run_id: str, root_id: str | None = None) -> Run:
     """The run, locked after its root (the order of locks everywhere). The caller is inside atomic()."""
-    root_id = Run.objects.values_list("root_id", flat=True).get(id=run_id)
+    root_id = root_id or Run.objects.values_list("root_id", flat=True).get(id=run_id)
     rows = {r.id: r for r in Run.objects.select_for_update().filter(id=root_id)}
     return rows.get(run_id) or Run.objects.select_for_update().get(id=run_id)
 

@@ -3,6 +3,7 @@
 A worker whose lease_epoch is no longer the run's, or whose run is no longer running, changes nothing.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -55,6 +56,11 @@ r AS (UPDATE runs_run SET next_seq = next_seq + %(n)s::int, next_screenshot = %(
 """
     + _TAIL
 )
+_DELIVERED = """
+UPDATE approvals_decision SET delivered_at = coalesce(delivered_at, %(now)s::timestamptz), execution_started_at =
+  CASE WHEN approval_id = %(begun)s::text THEN %(now)s::timestamptz ELSE execution_started_at END
+WHERE counts AND approval_id = ANY(%(read)s::text[])
+"""
 
 
 @dataclass(frozen=True)
@@ -134,13 +140,18 @@ def _tail(change: Intent | Outcome) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _together(*more: object) -> AbstractContextManager[None]:
+    """One statement is a transaction by itself; with `more` to write beside it they need one around them."""
+    return transaction.atomic() if any(more) else nullcontext()
+
+
 def write_intent(intent: Intent) -> str | None:
     """Commit the intent with the hold of its price; returns the hold's id. Raises LeaseLost, WalletEmpty, BudgetReached."""
     values = _tail(intent) | {
         "action": Jsonb(intent.action), "host": intent.host, "text": intent.text, "inbox": Jsonb(intent.inbox),
         "inbox_secrets": intent.inbox_secrets, "approval_id": intent.approval_id,
     }  # fmt: skip
-    with transaction.atomic():
+    with _together(intent.hold, intent.policy_id, intent.inbox):
         if prepared(_INTENT, values) is None:
             raise LeaseLost
         _deliver(intent)
@@ -151,12 +162,9 @@ def _deliver(intent: Intent) -> None:
     """Receipts of what people sent: the agent has read it; what they approved begins. And the policy that allowed it."""
     if intent.policy_id:
         policies.used(intent.policy_id)
-    if not intent.inbox:
-        return
-    read = [m["approval_id"] for m in intent.inbox if "approval_id" in m]
-    Decision.objects.filter(counts=True, approval_id__in=read, delivered_at=None).update(delivered_at=intent.at)
-    if intent.approval_id:
-        Decision.objects.filter(counts=True, approval_id=intent.approval_id).update(execution_started_at=intent.at)
+    if intent.inbox:
+        read = [m["approval_id"] for m in intent.inbox if "approval_id" in m]
+        prepared(_DELIVERED, {"read": read, "begun": intent.approval_id, "now": intent.at})
 
 
 def write_outcome(outcome: Outcome) -> None:
@@ -165,7 +173,7 @@ def write_outcome(outcome: Outcome) -> None:
         "success": outcome.success, "error": outcome.error, "skipped": outcome.skipped, "cents": outcome.cents,
         "memory": Jsonb(outcome.memory), "last": Jsonb(outcome.last),
     }  # fmt: skip
-    with transaction.atomic():
+    with _together(outcome.hold_id, outcome.approval_id):
         if prepared(_OUTCOME, values) is None:
             if Step.objects.filter(run_id=outcome.run_id, call_id=outcome.call_id, status="completed").exists():
                 return  # it was committed before the connection broke

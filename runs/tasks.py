@@ -6,7 +6,7 @@ from runs.loop import start_run_loop
 
 def drive(run_id: str) -> None:
     """Hand a run to the run loop of this process: a doorbell, the loop claims what can go on."""
-    start_run_loop().ring()
+    start_run_loop().ring(run_id)
 
 
 def machine_ready(machine_id: str) -> None:

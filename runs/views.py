@@ -167,7 +167,7 @@ def decide_request(request: PageRequest, approval_id: str) -> HttpResponseBase:
     """Lost races are facts, shown on the card; what was not valid comes back with the form."""
     found = get_approval(request.actor, approval_id)
     try:
-        decide(request.actor, found.id, answer_sent(found, request.POST), via="dashboard")
+        decide(request.actor, found, answer_sent(found, request.POST), via="dashboard")
     except Refusal as refusal:
         if refusal.afterwards:
             refusal.afterwards()

@@ -126,7 +126,7 @@ def test_handing_control_back_approves_a_takeover(visit: Visit, begin: Callable[
 
 def test_a_lost_race_is_a_fact_on_the_card(visit: Visit, begin: Callable[..., Run], cast: Cast) -> None:
     request = request_of(begin("x [pause]"))
-    decide(cast.actor("olga", test=True), request.id, Answer("reject", note="wrong account"), via="dashboard")
+    decide(cast.actor("olga", test=True), request, Answer("reject", note="wrong account"), via="dashboard")
     page = send(visit("ana"), request, verdict="approve", back=f"/approvals/{request.id}")
     assert "Rejected by Olga" in page
     assert "“wrong account”" in page
