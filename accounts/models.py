@@ -90,12 +90,13 @@ class Membership(models.Model):
 
 
 class Group(models.Model):
-    """A named set of people, used for quorum and assignment."""
+    """A named set of people, used for quorum and assignment. `next_group` is told when this one lets the time run out."""
 
     id = models.CharField(primary_key=True, max_length=40, default=_id("grp"))
     team = models.ForeignKey(Team, models.CASCADE, related_name="groups")
     name = models.CharField(max_length=64)
     users = models.ManyToManyField(User, related_name="groups")
+    next_group = models.ForeignKey("self", models.SET_NULL, null=True, related_name="+")
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("team", "name"), name="one_group_name_per_team"),)
