@@ -111,6 +111,9 @@ class Approval(models.Model):
             ),
             models.Index(fields=("team", "test", "-created_at", "-id"), name="approvals_of_a_team"),
             models.Index(fields=("team", "test"), name="pending_of_a_team", condition=Q(status="pending")),
+            models.Index(
+                fields=("team", "test", "-resolved_at"), name="closed_of_a_team", condition=~Q(status="pending")
+            ),
             models.Index(fields=("run_id", "seq"), name="approvals_of_a_run"),
             models.Index(fields=("root_run_id",), name="approvals_of_a_root", condition=Q(status="pending")),
             models.Index(fields=("effective_at",), name="effects_to_come", condition=Q(effect_pending=True)),

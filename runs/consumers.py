@@ -19,16 +19,21 @@ from django.http import HttpRequest
 
 from accounts.access import actor_of_session
 from accounts.actor import Actor
+from approvals.access import get_approval
+from approvals.errors import ApprovalNotFound
 from runs.access import get_run
+from runs.boards import say_look
 from runs.envelopes import Row
 from runs.errors import RunNotFound
-from runs.hub import HEARTBEAT, batches, pokes
+from runs.hub import HEARTBEAT, Hub, batches, pokes
 from runs.models import Run
 
 logger = logging.getLogger(__name__)
 NOT_SIGNED_IN = 4401
 RUN_NOT_FOUND = 4404
 CRASHED = 1011
+MOST_BYTES = 1024  # of what a page says
+LOOK_PAUSE = 0.2  # seconds between two such words; what comes sooner is passed over
 POKE_SECONDS = 0.1  # at most one poke in this time; what comes meanwhile goes into the next
 
 
@@ -146,15 +151,60 @@ def poke(run_id: str, rows: list[Row]) -> dict[str, Any]:
 
 
 class TeamConsumer(PersonConsumer):
-    """/ws/team: {hello}, then {team: 1} whenever the queue or the list of runs has changed, first at once; {beat}."""
+    """/ws/team: {hello}, then {team: 1} whenever something changed, with `queue` {waiting, closed, spread} when the queue
+    did and `looks` [[approval, user, name]] when somebody opened another card; everything at once at first; {beat}.
+
+    A page says {look: approval id}, and again every 20 s; "" when it looks at none.
+    """
+
+    _looks_at = ""
+    _looked = 0.0
 
     async def talk(self) -> None:
-        await self.say({"hello": True})
-        async with aclosing(pokes(self.actor.team_id, self.actor.test, self.heartbeat)) as found:
+        await self.say({"hello": True, "you": self.actor.id})
+        async with aclosing(pokes(self._team, self.heartbeat)) as found:
             async for changed in found:
                 if changed:
-                    await self.say({"team": 1})
+                    await self.say(changed)
                 if not await self.may_go_on():
                     return
                 if changed:
                     await asyncio.sleep(POKE_SECONDS)
+
+    @property
+    def _team(self) -> str:
+        return f"{self.actor.team_id}:{'test' if self.actor.test else 'live'}"
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """What is not understood, and requests of others, are passed over."""
+        now = asyncio.get_running_loop().time()
+        if (
+            not hasattr(self, "actor")
+            or not text_data
+            or len(text_data) > MOST_BYTES
+            or now - self._looked < LOOK_PAUSE
+        ):
+            return
+        self._looked = now
+        try:
+            wanted = json.loads(text_data).get("look")
+        except (ValueError, AttributeError, RecursionError):
+            return
+        if isinstance(wanted, str) and (wanted in {"", self._looks_at} or await self._exists(wanted)):
+            self._looks_at = wanted
+            await self._look(wanted)
+
+    async def disconnect(self, code: int) -> None:
+        if self._looks_at:
+            await self._look("")
+        await super().disconnect(code)
+
+    async def _look(self, approval: str) -> None:
+        await say_look(Hub.here().readers, self._team, self.actor.id, self.actor.name, approval)
+
+    async def _exists(self, approval_id: str) -> bool:
+        try:
+            await database_sync_to_async(get_approval)(self.actor, approval_id)
+        except ApprovalNotFound:
+            return False
+        return self.actor.may("approvals:read")

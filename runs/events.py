@@ -10,6 +10,7 @@ from accounts.statements import prepared
 from runs.models import Run
 
 Event = tuple[str, dict[str, Any]]
+OF_THE_QUEUE = frozenset({"awaiting_human", "resumed", "approval", "takeover"})  # what the queue's pages show
 # The rows, and the bells that the commit rings: who reads this run's log, and who shows this team's pages.
 _APPEND = """
 WITH e AS (INSERT INTO runs_runevent (run_id, seq, type, data, created_at)
@@ -42,6 +43,7 @@ def _number(run: Run, events: tuple[Event, ...]) -> int:
 
 def _append(run: Run, first: int, events: tuple[Event, ...]) -> None:
     log, team = f"{run.id}:{run.next_seq - 1}", f"{run.team_id}:{'test' if run.test else 'live'}"
+    team += "/queue" if any(kind in OF_THE_QUEUE for kind, _ in events) else ""
     rows = {"run": run.id, "first": first, "events": Jsonb([list(e) for e in events]), "now": timezone.now()}
     prepared(_APPEND, rows | {"log": log, "team": team})
     for kind, data in events:

@@ -7,16 +7,18 @@ There is one hub per event loop, started by its first follower, since daphne tel
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
 import weakref
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
-from itertools import chain
+from typing import Any
 
 from psycopg import Notify
 
+from runs.boards import Board, Seen
 from runs.connections import FIRST_PAUSE, LONGEST_PAUSE, LOST, Readers, connect
 from runs.envelopes import Row
 from runs.seats import Seats
@@ -114,7 +116,7 @@ class Hub:
         self.readers = Readers()
         self.seats = Seats()
         self.topics: dict[str, Topic] = {}
-        self.teams: dict[str, set[asyncio.Event]] = {}
+        self.teams: dict[str, Board] = {}
         self._task = asyncio.create_task(self._serve())
 
     async def close(self) -> None:
@@ -137,17 +139,17 @@ class Hub:
                 self.topics.pop(run_id, None)
 
     @contextmanager
-    def watching(self, team: str) -> Iterator[asyncio.Event]:
-        """A bell that rings when pages of `<team id>:<live or test>` have changed; it has rung once already."""
+    def watching(self, team: str) -> Iterator[tuple[Board, asyncio.Event]]:
+        """The board of `<team id>:<live or test>` and a bell that rings when it changed; it has rung once already."""
+        board = self.teams.get(team) or self.teams.setdefault(team, Board(team, self.readers))
         bell = asyncio.Event()
         bell.set()
-        bells = self.teams.setdefault(team, set())
-        bells.add(bell)
+        board.bells.add(bell)
         try:
-            yield bell
+            yield board, bell
         finally:
-            bells.discard(bell)
-            if not bells:
+            board.bells.discard(bell)
+            if not board.bells:
                 self.teams.pop(team, None)
 
     async def _serve(self) -> None:
@@ -171,8 +173,9 @@ class Hub:
         async with await connect("listen") as connection:
             await connection.execute("LISTEN run_events")
             await connection.execute("LISTEN team_events")
-            for bell in chain.from_iterable(self.teams.values()):  # who knows what was missed
-                bell.set()
+            await connection.execute("LISTEN team_looks")
+            for board in self.teams.values():  # who knows what was missed
+                board.changed(queue=True)
             while True:
                 for topic in self.topics.values():
                     topic.ring()
@@ -181,8 +184,14 @@ class Hub:
 
     def _heard(self, notify: Notify) -> None:
         if notify.channel == "team_events":
-            for bell in self.teams.get(notify.payload, ()):
-                bell.set()
+            team, _, queue = notify.payload.partition("/")
+            if board := self.teams.get(team):
+                board.changed(queue=bool(queue))
+            return
+        if notify.channel == "team_looks":
+            team, *look = json.loads(notify.payload)
+            if board := self.teams.get(team):
+                board.look(*look)
             return
         run_id, _, seq = notify.payload.rpartition(":")
         topic = self.topics.get(run_id)
@@ -227,14 +236,18 @@ async def follow(run_id: str, after: int, heartbeat: float = HEARTBEAT) -> Async
                 yield row
 
 
-async def pokes(team_id: str, test: bool, heartbeat: float = HEARTBEAT) -> AsyncGenerator[bool, None]:
-    """True when the team's pages have changed, and once at the start; False after `heartbeat` seconds of silence."""
+async def pokes(team: str, heartbeat: float = HEARTBEAT) -> AsyncGenerator[dict[str, Any], None]:
+    """What changed on the board of `<team id>:<live or test>`, at the start everything; {} after `heartbeat` seconds of silence."""
     loop = asyncio.get_running_loop()
-    with Hub.here().watching(f"{team_id}:{'test' if test else 'live'}") as bell:
+    seen = Seen()
+    with Hub.here().watching(team) as (board, bell):
         while True:
             rang = await _rings(bell, loop.time() + heartbeat)
             bell.clear()
-            yield rang
+            board.forget_silent()
+            said = await board.since(seen)
+            if said or not rang:
+                yield said
 
 
 async def _rings(bell: asyncio.Event, until: float) -> bool:

@@ -9,6 +9,8 @@ from django.utils import timezone
 from accounts.actor import SCOPES, Actor, system
 from accounts.models import Team
 from accounts.services import issue_key
+from approvals import services as approvals
+from approvals.models import Approval
 from runs.events import record
 from runs.models import Run
 
@@ -100,3 +102,19 @@ def write(run: Run, *events: Event) -> Run:
             locked.awaiting_human_since = timezone.now() if locked.status == "awaiting_human" else None
         record(locked, *events, save=("status", "finished_at", "awaiting_human_reason", "awaiting_human_since"))
     return locked
+
+
+def new_request(team: Team) -> Approval:
+    """A run that waits, with its request."""
+    run = new_run(team, *opening())
+    return approvals.open_request(
+        kind="approval", team_id=team.id, test=True, run_id=run.id, root_run_id=run.id, title="Submit the form?",
+        message="Submit the form?", on_timeout="cancel",
+    )  # fmt: skip
+
+
+def close_request(request: Approval) -> None:
+    """As a cancel closes it, with the events that tell so."""
+    with transaction.atomic():
+        approvals.close_pending([request.run_id], "cancelled", "cancel", actor_of(request.team))
+        write(Run.objects.get(id=request.run_id), ("approval", {"approval_id": request.id, "change": "cancelled"}))

@@ -119,14 +119,14 @@ async def test_heartbeats_go_on_while_the_database_is_away(
 
 
 async def test_the_team_is_poked_for_its_world_only(hub: Hub, team: Team) -> None:
-    mine, other = pokes(team.id, test=True, heartbeat=0.5), pokes(team.id, test=False, heartbeat=0.5)
-    assert (await anext(mine), await anext(other)) == (True, True)
+    mine, other = pokes(f"{team.id}:test", heartbeat=0.5), pokes(f"{team.id}:live", heartbeat=0.5)
+    assert [bool(await anext(mine)), bool(await anext(other))] == [True, True]
     await asyncio.sleep(0.2)
     heard = [asyncio.create_task(anext(mine)), asyncio.create_task(anext(other))]  # type: ignore[arg-type]
     if any([await asyncio.wait_for(asyncio.shield(task), 1) for task in heard]):  # the first connect rings everybody
         heard = [asyncio.create_task(anext(mine)), asyncio.create_task(anext(other))]  # type: ignore[arg-type]
     await new_run(team, logs.status("queued"))
-    assert await asyncio.gather(*heard) == [True, False]
+    assert [found.get("team") for found in await asyncio.gather(*heard)] == [1, None]
     await mine.aclose()
     await other.aclose()
     assert hub.teams == {}

@@ -68,6 +68,11 @@ def cookie(team: Team) -> str:
     return sign_in(team)
 
 
+@pytest.fixture
+def strangers_cookie(transactional_db: None) -> str:
+    return sign_in(logs.new_team())
+
+
 async def test_a_run_pokes_with_its_seq_and_its_status(hub: Hub, team: Team, cookie: str) -> None:
     run = await new_run(team, logs.status("queued"), logs.status("running"))
     async with opened(f"/ws/runs/{run.id}?after=2", cookie) as page:
@@ -129,10 +134,10 @@ async def test_another_site_may_not_open_a_socket(hub: Hub, team: Team, cookie: 
 async def test_the_team_is_poked_by_each_of_its_runs(hub: Hub, team: Team, cookie: str) -> None:
     foreign = await sync_to_async(logs.new_team)()
     async with opened("/ws/team", cookie) as page:
-        assert await hears(page) == {"hello": True}
-        assert await hears(page) == {"team": 1}
+        assert (await hears(page))["hello"]
+        assert (await hears(page))["queue"]["waiting"] == 0
         while not await page.receive_nothing(0.4):  # the first connect of the hub pokes once more
-            assert await hears(page) == {"team": 1}
+            assert (await hears(page))["team"] == 1
         await new_run(foreign, logs.status("queued"))
         assert await page.receive_nothing(0.4)
         await new_run(team, logs.status("queued"))
@@ -194,3 +199,56 @@ async def test_a_broken_socket_closes_with_a_word_in_the_log(
         assert await code(page) == 1011
     assert "/ws/team" in caplog.text
     await sync_to_async(connections.close_all)()
+
+
+async def queue_news(page: WebsocketCommunicator) -> dict[str, Any]:
+    """The next word about the queue."""
+    while "queue" not in (said := await hears(page)):
+        pass
+    return dict(said["queue"])
+
+
+async def test_pages_hear_what_left_the_queue_and_how_many_wait(hub: Hub, team: Team, cookie: str) -> None:
+    first, second = [await sync_to_async(logs.new_request)(team) for _ in range(2)]
+    async with opened("/ws/team", cookie) as page:
+        assert (await queue_news(page))["waiting"] == 2
+        await sync_to_async(logs.close_request)(first)
+        while (said := await queue_news(page))["waiting"] != 1:
+            pass
+        assert said["closed"] == [first.id]
+        assert second.id not in said["closed"]
+
+
+async def test_a_step_of_a_run_is_no_news_of_the_queue(hub: Hub, team: Team, cookie: str) -> None:
+    run = await new_run(team, logs.status("queued"))
+    async with opened("/ws/team", cookie) as page:
+        while not await page.receive_nothing(0.4):
+            await hears(page)
+        await write(run, logs.text("a step"))
+        assert await hears(page) == {"team": 1}
+
+
+async def test_who_looks_at_a_request_is_told_to_the_team_until_they_leave(
+    hub: Hub, team: Team, cookie: str, strangers_cookie: str
+) -> None:
+    request = await sync_to_async(logs.new_request)(team)
+    async with opened("/ws/team", cookie) as page, opened("/ws/team", strangers_cookie) as elsewhere:
+        async with opened("/ws/team", cookie) as other:
+            await hears(other)
+            await other.send_to(text_data=json.dumps({"look": request.id}))
+            while not (looks := (await hears(page)).get("looks")):
+                pass
+            assert [[approval, name] for approval, _, name in looks] == [[request.id, "Bob"]]
+        while (await hears(page)).get("looks") != []:
+            pass
+        while not await elsewhere.receive_nothing(0.3):
+            assert not (await hears(elsewhere)).get("looks")
+
+
+async def test_what_a_page_says_wrongly_is_passed_over(hub: Hub, team: Team, cookie: str) -> None:
+    async with opened("/ws/team", cookie) as page:
+        for word in ("[]", "{", '{"look": 7}', '{"look": "apr_of_somebody_else"}', "x" * 5000):
+            await page.send_to(text_data=word)
+            await asyncio.sleep(0.25)  # sooner words are passed over anyway
+        while not await page.receive_nothing(0.3):
+            assert not (await hears(page)).get("looks")
