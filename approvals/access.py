@@ -54,3 +54,13 @@ def summary(rows: QuerySet[Approval]) -> dict[str, Any]:
     pending = rows.filter(status="pending").order_by()
     found = pending.aggregate(n=Count("id"), runs=Count("root_run_id", distinct=True), oldest=Min("created_at"))
     return {"pending": found["n"], "blocked_runs": found["runs"], "oldest_created_at": rfc3339(found["oldest"])}
+
+
+def waiting(pending: QuerySet[Approval]) -> dict[str, Any]:
+    """{pending, of_kind: how many of each, oldest, blocked: how many runs} of all that waits."""
+    found = list(pending.order_by().values_list("kind").annotate(n=Count("id"), oldest=Min("created_at")))
+    return {
+        "pending": sum(n for _, n, _ in found), "of_kind": {kind: n for kind, n, _ in found},
+        "oldest": min((oldest for _, _, oldest in found), default=None),
+        "blocked": pending.order_by().values("root_run_id").distinct().count(),
+    }  # fmt: skip

@@ -1,6 +1,6 @@
 """The approval card: everything a person needs to see of one request, and what of it they may do."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import QueryDict
@@ -10,8 +10,18 @@ from accounts.actor import Actor
 from accounts.errors import Refusal
 from accounts.templatetags.show import plain
 from approvals.access import approvals_of, decision_of
+from approvals.desk import desk
 from approvals.eligibility import require_decider, require_unclaimed
-from approvals.forms import PRESETS, VERDICT_OF, problems_by_field, read_answers, read_values, value_fields
+from approvals.forms import (
+    PRESETS,
+    VERDICT_OF,
+    edit_fields,
+    problems_by_field,
+    read_answers,
+    read_edit,
+    read_values,
+    value_fields,
+)
 from approvals.models import Approval, Decision
 from approvals.services import Answer
 
@@ -26,6 +36,7 @@ REJECT_EFFECTS = {
     "fail_step": "The step of the workflow then fails.",
 }  # fmt: skip
 REMEMBER: dict[str, bool | str] = {"run": "run", "always": True}
+FRESH = timedelta(minutes=2)  # so long a page follows the receipt of a decision
 LOST_WORDS = {"approve": "approval", "reject": "rejection", "revise": "revision"}
 TIMEOUT_EFFECTS = {
     "cancel": "the run was cancelled", "fail": "the run failed", "reject": "it counts as rejected",
@@ -52,7 +63,8 @@ def card(
         "picture": picture(approval), "repeats": _repeats(approval),
         "similar": _similar(actor, approval), "lost": LOST_WORDS.get(lost.verdict, "answer") if lost else "",
         "may_undo": _may_undo(actor, approval, decision, now),
-        "problems": problems_by_field(refusal) if refusal else {}, "sent": sent,
+        "problems": problems_by_field(refusal) if refusal else {}, "sent": sent, "desk": desk(actor, approval),
+        "previous": _previous(actor, approval), "unfinished": _unfinished(approval, decision, now),
         **_form(approval, refusal, sent),
     }  # fmt: skip
 
@@ -73,6 +85,20 @@ def _may_undo(actor: Actor, approval: Approval, decision: Decision | None, now: 
     return actor.may("approvals:decide") and (actor.is_admin or decision.actor.get("id") == actor.id)
 
 
+def _previous(actor: Actor, approval: Approval) -> Approval | None:
+    """The approved request that this one replaces."""
+    if not approval.previous_approval_id:
+        return None
+    return approvals_of(actor).filter(id=approval.previous_approval_id).first()
+
+
+def _unfinished(approval: Approval, decision: Decision | None, now: datetime) -> bool:
+    """Will the receipt of this fresh decision still go on: delivered, started, executed?"""
+    if decision is None or decision.effect in ("none", "fail_run", "fail_step") or now - decision.at > FRESH:
+        return False
+    return decision.delivered_at is None or (approval.kind == "tool" and decision.outcome is None)
+
+
 def _repeats(approval: Approval) -> bool:
     """Do the agent's words only say what its questions, shown below in full, say?"""
     questions = " ".join(dict.fromkeys(str(q["question"]) for q in approval.questions))
@@ -86,6 +112,8 @@ def _form(approval: Approval, refusal: Refusal | None, sent: QueryDict | None) -
         for each in fields:
             each.errors = wrong.get(each.name.removeprefix("v."), [])
         return {"fields": fields}
+    if approval.kind == "tool":
+        return {"edits": edit_fields(approval, sent, wrong)}
     if approval.kind == "question":
         return {"questions": [_question(q, wrong, sent) for q in approval.questions]}
     return {}
@@ -140,12 +168,17 @@ def _lost(actor: Actor, approval: Approval, decision: Decision | None) -> Decisi
 def answer_sent(approval: Approval, sent: QueryDict) -> Answer:
     """The decision as the card's form sent it; whether it fits is for the decision function to say."""
     verdict = sent.get("verdict", "")
-    note = ". ".join(part for part in (sent.get("preset", "").strip(), sent.get("note", "").strip()) if part)
     return Answer(
         verdict=verdict,
-        note=note or None,
+        note=reason_sent(sent),
         answers=read_answers(approval, sent) if verdict == "answer" else None,
         remember=REMEMBER.get(sent.get("remember", ""), False) if verdict == "approve" else False,
         values=read_values(approval.input_schema, sent) if verdict == "submit" else None,
+        edited_action=read_edit(approval, sent) if verdict == "approve" else None,
         action_hash=sent.get("action_hash") or None,
     )
+
+
+def reason_sent(sent: QueryDict) -> str | None:
+    """The chosen usual reason and the typed words, as one."""
+    return ". ".join(part for part in (sent.get("preset", "").strip(), sent.get("note", "").strip()) if part) or None

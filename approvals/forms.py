@@ -15,6 +15,7 @@ from approvals.models import Approval
 
 PRESETS = ("Wrong target", "Wrong value", "Not now", "Do it another way")
 VERDICT_OF = {"question": "answer", "input": "submit"}
+_LINES = {ord("\n"): None, ord("\t"): None}
 _INPUT_TYPES = {"email": "email", "date": "date", "uri": "url", "password": "password", "date-time": "text"}
 
 
@@ -32,10 +33,11 @@ class Field:
     options: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    prefix: str = "field"
 
     @property
     def id(self) -> str:
-        return f"field-{self.name}"
+        return f"{self.prefix}-{self.name}"
 
     @property
     def described_by(self) -> str:
@@ -65,6 +67,50 @@ def _field(name: str, spec: dict[str, Any], required: bool, sent: QueryDict | No
     if made.type != "password":
         made.value = sent.get(made.name, "") if sent is not None else _initial(made.kind, spec.get("default"))
     return made
+
+
+def edit_fields(approval: Approval, sent: QueryDict | None, wrong: Mapping[str, list[str]]) -> list[Field]:
+    """A field for each parameter of the action that can be changed in place, with what was typed."""
+    params: dict[str, Any] = (approval.action or {}).get("params") or {}
+    made = []
+    for name, value in params.items():
+        if isinstance(value, str) and not value.translate(_LINES).isprintable():
+            continue  # a form would change or hide what it holds
+        shown = value if isinstance(value, str) else json.dumps(value)
+        kind = "number" if isinstance(value, int | float) and not isinstance(value, bool) else "text"
+        long = isinstance(value, str) and (len(value) > 60 or "\n" in value)
+        made.append(
+            Field(
+                f"p.{name}", name, "textarea" if long else kind, "number" if kind == "number" else "text",
+                value=sent.get(f"p.{name}", shown) if sent is not None else shown, errors=wrong.get(f"p.{name}", []),
+                facts={"data-was": shown}, prefix=approval.id,
+            )
+        )  # fmt: skip
+    return made
+
+
+def read_edit(approval: Approval, sent: QueryDict) -> dict[str, Any] | None:
+    """The action with the parameters that were changed; None when the form changed none."""
+    if approval.kind != "tool" or not approval.action:
+        return None
+    params: dict[str, Any] = approval.action.get("params") or {}
+    changed = {name: _edited(value, sent.get(f"p.{name}")) for name, value in params.items()}
+    if changed == params:
+        return None
+    return {"name": approval.action["name"], "params": changed}
+
+
+def _edited(value: Any, typed: str | None) -> Any:
+    """What a field says: the value itself where it was not touched. Forms send lines with CR LF."""
+    if typed is None:
+        return value
+    if isinstance(value, str):
+        return value if _lines(typed) == _lines(value) else _lines(typed)
+    return value if typed.strip() == json.dumps(value) else _parse(typed)
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _widget(spec: dict[str, Any]) -> tuple[str, str]:
@@ -139,6 +185,7 @@ def problems_by_field(refusal: Refusal) -> dict[str, list[str]]:
     for detail in refusal.facts.get("details") or []:
         loc = [str(part) for part in detail["loc"]]
         name = loc[2] if len(loc) > 2 and loc[1] in ("answers", "values") else ""
+        name = f"p.{loc[3]}" if len(loc) > 3 and loc[1] == "edited_action" else name
         found.setdefault(name, []).append(str(detail["msg"]))
     for missing in refusal.facts.get("missing") or []:
         found.setdefault(str(missing), []).append("Needs an answer.")

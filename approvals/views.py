@@ -11,30 +11,40 @@ from django.views.decorators.http import require_GET
 from accounts.actor import Actor
 from accounts.models import Group
 from accounts.pages import PageRequest, show, signed_in
+from accounts.paging import page
 from accounts.templatetags.show import plain
-from approvals.access import DUE, approvals_of, by_due, get_approval
+from approvals.access import DUE, approvals_of, by_due, get_approval, waiting
 from approvals.cards import card
 from approvals.errors import ApprovalNotFound
 from approvals.models import Approval, Decision, Kind
 
-SHOWN = 100
+SHOWN = 50
+ORDERS = {"due": DUE, "oldest": ("created_at", "id")}
+WHO = {"": "All", "mine": "Mine", "groups": "My groups", "free": "Free", "others": "Held by others"}
 
 
 @require_GET
 @signed_in("approvals:read")
 def queue(request: PageRequest) -> HttpResponse:
     """Everything that waits, soonest first; beside it the card of the chosen request, else of the first."""
-    actor = request.actor
+    actor, wanted = request.actor, request.GET
     pending = approvals_of(actor).filter(status="pending")
-    found = _filtered(actor, pending, request.GET.get("kind", ""), request.GET.get("who", ""))
-    rows = list(by_due(found).order_by(*DUE)[:SHOWN])
-    chosen = _find(actor, request.GET.get("open")) or (rows[0] if rows else None)
+    kind, who, sort = wanted.get("kind", ""), wanted.get("who", ""), wanted.get("sort", "due")
+    found = by_due(_filtered(actor, pending, kind, who))
+    part = page(
+        found, {"cursor": wanted.get("cursor", ""), "limit": str(SHOWN)}, lambda row: {"row": row},
+        request_id=request.request_id, order=ORDERS.get(sort, DUE),
+    )  # fmt: skip
+    rows = [each["row"] for each in part["data"]]
+    chosen = _find(actor, wanted.get("open")) or (rows[0] if rows else None)
+    facts = waiting(pending)
     context = {
-        "section": "queue", "rows": rows, "chosen": chosen, "total": found.count(),
-        "opened": bool(request.GET.get("open")) and chosen is not None,
-        "kind": request.GET.get("kind", ""), "who": request.GET.get("who", ""), "kinds": _kinds(pending),
-        "live_title": _title(pending.count()), "decided": _decided(actor, request.GET.get("decided")),
-        "card": card(actor, chosen, request.get_full_path()) if chosen else None, **_summary(pending),
+        "section": "queue", "rows": rows, "chosen": chosen, "next_cursor": part["next_cursor"], "whose": WHO,
+        "opened": bool(wanted.get("open")) and chosen is not None, "may_decide": actor.may("approvals:decide"),
+        "kind": kind, "who": who, "sort": sort, "live_title": _title(facts["pending"]),
+        "decided": _decided(actor, wanted.get("decided")), "now": timezone.now(),
+        "kinds": [(value, label, facts["of_kind"][value]) for value, label in Kind.choices if value in facts["of_kind"]],
+        "card": card(actor, chosen, request.get_full_path()) if chosen else None, **facts,
     }  # fmt: skip
     if not rows:
         context |= _today(actor)
@@ -58,10 +68,15 @@ def card_page(request: PageRequest, found: Approval, status: int = 200, **form: 
 def _filtered(actor: Actor, rows: QuerySet[Approval], kind: str, who: str) -> QuerySet[Approval]:
     if kind in Kind.values:
         rows = rows.filter(kind=kind)
+    held = Q(claimed_by__isnull=False, claim_expires_at__gt=timezone.now())
+    mine = Q(claimed_by__id=actor.id)
     if who == "mine":
-        groups = Group.objects.filter(team_id=actor.team_id, users=actor.id).values("id")
-        rows = rows.filter(Q(assignee=actor.id) | Q(assignee__in=groups) | Q(claimed_by__id=actor.id))
-    return rows
+        return rows.filter(Q(assignee=actor.id) | (held & mine))
+    if who == "groups":
+        return rows.filter(assignee__in=Group.objects.filter(team_id=actor.team_id, users=actor.id).values("id"))
+    if who == "free":
+        return rows.exclude(held)
+    return rows.filter(held).exclude(mine) if who == "others" else rows
 
 
 def _find(actor: Actor, approval_id: str | None) -> Approval | None:
@@ -75,18 +90,6 @@ def _decided(actor: Actor, approval_id: str | None) -> dict[str, Any] | None:
     """The receipt of the request that was decided just now: it stays at the top while the next one is open."""
     found = _find(actor, approval_id)
     return card(actor, found, "/") if found is not None and found.status != "pending" else None
-
-
-def _kinds(pending: QuerySet[Approval]) -> list[tuple[str, str]]:
-    """The kinds that are waiting now: only these are worth a filter."""
-    waiting = set(pending.order_by().values_list("kind", flat=True).distinct())
-    return [(value, label) for value, label in Kind.choices if value in waiting]
-
-
-def _summary(pending: QuerySet[Approval]) -> dict[str, Any]:
-    oldest = pending.order_by("created_at").values_list("created_at", flat=True).first()
-    runs = pending.order_by().values("root_run_id").distinct().count()
-    return {"pending": pending.count(), "blocked": runs, "oldest": oldest}
 
 
 def _title(count: int) -> str:

@@ -15,6 +15,8 @@ from runs.events import record
 from runs.models import Run
 from runs.services import lock_run
 
+LONGEST_EXTENSION = 2_592_000  # seconds: 30 days
+
 
 def _change(
     actor: Actor, approval_id: str, change: str, work: Callable[[Run, Approval], object], *, open_only: bool = True

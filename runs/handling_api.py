@@ -32,7 +32,7 @@ class AssignBody(Body):
 
 
 class ExtendBody(Body):
-    seconds: Annotated[Int, Field(ge=1, le=2_592_000)]
+    seconds: Annotated[Int, Field(ge=1, le=handling.LONGEST_EXTENSION)]
 
 
 class CommentBody(Body):

@@ -1,5 +1,7 @@
 // Single-key shortcuts. They do nothing while one types, and can be switched off (WCAG 2.1.4).
 
+import { chooseHere } from "./queue.js";
+
 const OFF = "countersign.keys-off";
 const PLACES = { q: "/", r: "/runs", m: "/machines", l: "/ledger" };
 let going = 0;
@@ -49,7 +51,7 @@ function onKey(event) {
   const { key } = event;
   if (Date.now() - going < 1500 && PLACES[key]) { location.href = PLACES[key]; return; }
   going = key === "g" ? Date.now() : 0;
-  const handled = key === "j" ? (move(1), true) : key === "k" ? (move(-1), true) : "ar,.".includes(key) && press(key);
+  const handled = key === "j" ? (move(1), true) : key === "k" ? (move(-1), true) : key === "x" ? chooseHere() : "arecu,.".includes(key) && press(key);
   if (handled) event.preventDefault();
 }
 

@@ -1,4 +1,5 @@
 // The socket pokes, the page asks. While the socket is down the page says so, and no decision is sent.
+import { hearTeam } from "./queue.js";
 import { clock } from "./times.js";
 
 /* global htmx */
@@ -25,13 +26,20 @@ const address = () => {
 const ended = () => document.querySelector("#live")?.hasAttribute("data-ended");
 
 // Never beside another request, nor before its answer has settled: it may have led to another address.
-function refresh() {
+function refresh(spread = 0) {
   if (planned || leaving) return;
   planned = setTimeout(() => {
     planned = 0;
     const busy = document.querySelector(".htmx-request") || Date.now() - answered < SETTLING;
     if (busy) refresh(); else htmx.trigger(document.body, "poke");
-  }, GAP);
+  }, GAP + Math.random() * spread);
+}
+
+// A page of the queue has no use for the steps of runs, unless it follows the receipt of a decision.
+function concerns(message) {
+  if (message.run) return true;
+  if (!message.team) return false;
+  return document.body.dataset.only !== "queue" || message.queue || document.querySelector("[data-unfinished]");
 }
 
 function hold() {
@@ -73,7 +81,8 @@ function connect() {
     heard = Date.now();
     const message = JSON.parse(event.data);
     if (message.hello) found();
-    if (message.run || message.team) refresh();
+    hearTeam(message, (words) => { if (mine.readyState === WebSocket.OPEN) mine.send(JSON.stringify(words)); });
+    if (concerns(message)) refresh((message.queue?.spread ?? 0) * 1000);
   };
   mine.onclose = (event) => {
     if (leaving) return;

@@ -3,10 +3,11 @@ import { startHelp } from "./help.js";
 import { startKeys } from "./keys.js";
 import { startLive } from "./live.js";
 import { startMorph } from "./morph.js";
+import { startQueue } from "./queue.js";
 import { startSmall } from "./small.js";
 import { startSteps } from "./steps.js";
 import { startTheme } from "./theme.js";
 import { startTimes } from "./times.js";
 
 startMorph();
-for (const start of [startTimes, startTheme, startSmall, startSteps, startKeys, startHelp, startLive]) start();
+for (const start of [startTimes, startTheme, startSmall, startSteps, startQueue, startKeys, startHelp, startLive]) start();

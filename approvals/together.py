@@ -1,0 +1,71 @@
+"""Requests that are alike, decided together: what they share, and a table of what differs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.actor import Actor
+from accounts.templatetags.show import money
+from approvals.access import DUE, approvals_of, by_due
+from approvals.models import Approval
+
+MOST = 100
+NEED_WORDS = frozenset({"question", "input"})  # nobody can answer these without looking at each
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Requests of one kind about one action on one host."""
+
+    rows: list[Approval]
+    same: list[tuple[str, Any]]
+    names: list[str]
+    table: list[tuple[Approval, list[Any]]]
+
+    @property
+    def may_approve(self) -> bool:
+        return self.rows[0].kind not in NEED_WORDS
+
+
+def chosen(actor: Actor, ids: Sequence[str]) -> list[Approval]:
+    """The open requests among `ids`, at most MOST, soonest first; others are passed over."""
+    now = timezone.now()
+    rows = by_due(approvals_of(actor).filter(id__in=list(ids)[:MOST], status="pending"))
+    return [row for row in rows.order_by(*DUE) if not (row.expires_at and row.expires_at <= now)]
+
+
+def batches(rows: Sequence[Approval]) -> list[Batch]:
+    found: dict[tuple[str, ...], list[Approval]] = {}
+    for row in rows:
+        action = row.action or {}
+        found.setdefault((row.kind, action.get("name") or "", action.get("host") or ""), []).append(row)
+    return [_batch(alike) for alike in found.values()]
+
+
+def _batch(rows: list[Approval]) -> Batch:
+    facts = [_facts(row) for row in rows]
+    names = list(dict.fromkeys(name for each in facts for name in each))
+    same = [n for n in names if all(each.get(n) == facts[0].get(n) for each in facts)]
+    differing = [name for name in names if name not in same]
+    table = [(row, [each.get(n, "") for n in differing]) for row, each in zip(rows, facts, strict=True)]
+    return Batch(rows, [(name, facts[0][name]) for name in same], differing, table)
+
+
+def _facts(row: Approval) -> dict[str, Any]:
+    """Everything of a request that could differ, in words. Values of actions are complete, never shortened."""
+    x, action = row.context, row.action or {}
+    facts: dict[str, Any] = {"Task": x.get("task") or row.run_id}
+    if row.kind != "tool":
+        facts["Asks"] = row.agent_message or row.message
+    if row.plan:
+        facts["Plan"] = row.plan.get("text", "")
+    if row.budget:
+        facts["Limit"] = money(row.budget.get("limit_cents"))
+    facts |= action.get("params") or {}
+    facts |= {
+        "Risk": action.get("risk") or "", "Machine": x.get("machine_name") or "", "End user": x.get("end_user") or "",
+        "Started by": (x.get("started_by") or {}).get("name", ""), "Spent": money(x.get("cost_cents")),
+    }  # fmt: skip
+    return {name: value for name, value in facts.items() if value not in ("", None)}
