@@ -41,7 +41,7 @@ test-slow: dev
 	$(BIN)/python -m pytest -m slow --ignore=tests/browser
 
 test-races: dev
-	RACE_ROUNDS=50 $(BIN)/python -m pytest tests/runs/test_races.py tests/takeover
+	RACE_ROUNDS=50 $(BIN)/python -m pytest -n $(PYTEST_WORKERS) tests/runs/test_races.py tests/takeover/test_races.py
 
 lint: dev
 	$(BIN)/ruff check .

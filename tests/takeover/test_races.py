@@ -1,16 +1,19 @@
 """Control is taken at the same moment as something else happens, on real connections."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from approvals.models import Approval
 from machines.models import TakeoverLease
 from runs.models import Run, Step
 from tests.cast import Api, Cast, make_cast
 from tests.runs.driving import begin, data_of, log, simulated, status_of, until, work_until
 from tests.runs.invariants import check_run
+from tests.runs.test_races import ROUNDS as MANY
 from tests.runs.test_races import Together
 from tests.takeover.control import lapse, release, take
 
@@ -94,3 +97,28 @@ def test_a_run_starts_or_a_person_takes_control_but_never_both(team: Cast, toget
         release(person, lease)
         work_until(lambda run=run: status_of(run) == "succeeded", "worker", 60)
         check_run(run)
+
+
+def test_a_decision_and_the_taking_of_control_lose_nothing(team: Cast, together: Together) -> None:
+    """Whoever is first: the decision stands, it takes effect once, and never while the person has the machine."""
+    one, two = Api(team.api().key, Client()), Api(team.api().key, Client())
+    seen: Counter[str] = Counter()
+    for _ in range(MANY):
+        machine = simulated(one)
+        run = begin(one, "x [steps:1] [pause:0]", machine_id=machine, agent="scripted")["id"]
+        work_until(lambda run=run: status_of(run) == "awaiting_human", "worker", 60)
+        request = Approval.objects.get(run_id=run, status="pending").id
+        decided, lease = together.run(
+            lambda request=request: one.post(f"/approvals/{request}/decide", {"verdict": "approve"}),
+            lambda machine=machine: take(two, machine),
+        )
+        assert decided.status_code == 200
+        first = "decided" if decided.json()["resumed"] else "taken"
+        seen[first] += 1
+        assert Approval.objects.get(id=request).effect_pending is (first == "taken")
+        assert Step.objects.filter(run_id=run).count() == 0
+        release(two, lease)
+        work_until(lambda run=run: status_of(run) == "succeeded", "worker", 60)
+        assert [d["approval_id"] for d in data_of(run, "resumed")].count(request) == 1
+        check_run(run)
+    assert sum(seen.values()) == MANY
