@@ -37,10 +37,20 @@ function unfold(details) {
   details.querySelector("textarea,input:not([type=hidden])")?.focus();
 }
 
+// What still needs an answer before the form can be sent.
+function unanswered(form) {
+  const filled = (field) => (/^(radio|checkbox)$/.test(field.type) ? field.checked : field.value.trim());
+  const questions = [...(form?.querySelectorAll("[data-question]") ?? [])].map((q) => [...q.querySelectorAll("input")]);
+  const open = questions.find((fields) => !fields.some(filled));
+  return open?.[0] ?? [...(form?.querySelectorAll("[aria-required]") ?? [])].find((field) => !filled(field));
+}
+
 function press(key) {
   const target = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find((e) => e.offsetParent && !e.disabled);
   if (!target) return false;
-  if (target.matches("summary")) unfold(target.parentElement);
+  const missing = key === "a" && unanswered(target.form);
+  if (missing) missing.focus();
+  else if (target.matches("summary")) unfold(target.parentElement);
   else target.click();
   return true;
 }

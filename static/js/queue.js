@@ -66,7 +66,8 @@ function tell() {
 }
 
 export function chooseHere() {
-  const row = document.querySelector(".queue-item[data-here], .queue-item:has(:focus), .queue-item:has([aria-current])");
+  const here = ["[data-here]", ":has(:focus)", ":has([aria-current])"];
+  const row = here.map((which) => document.querySelector(`.queue-item${which}`)).find(Boolean);
   const box = row?.querySelector(".pick input");
   if (!box) return false;
   box.checked = !box.checked;

@@ -99,7 +99,7 @@ def site() -> Iterator[Site]:
             said.read_text()
         )
         assert process.poll() is None, said.read_text()
-        for name, role in (("ana", "approver"), ("bob", "viewer"), ("owner", "owner")):
+        for name, role in (("ana", "approver"), ("bea", "approver"), ("bob", "viewer"), ("owner", "owner")):
             command = [
                 "createuser",
                 "--team",
