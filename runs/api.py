@@ -10,7 +10,7 @@ from accounts.bodies import read
 from accounts.doors import ApiRequest, door, takes
 from accounts.errors import InvalidFilter, InvalidStatusFilter, NotFound
 from accounts.idempotency import answer, once
-from accounts.paging import page, read_limit
+from accounts.paging import page
 from accounts.sealing import unseal
 from accounts.times import rfc3339
 from accounts.webhooks.access import deliveries_of_run
@@ -113,12 +113,10 @@ def screenshot_object(row: Screenshot) -> dict[str, Any]:
 @door("runs:read")
 def list_screenshots(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
-    limit = read_limit(request.GET)
     after = request.GET.get("after_index", "")
     rows = Screenshot.objects.filter(run=run, index__gt=int(after) if after.isdecimal() and len(after) < 10 else -1)
-    found = list(rows.order_by("index")[: limit + 1])
-    body = {"object": "list", "data": [screenshot_object(r) for r in found[:limit]], "has_more": len(found) > limit}
-    return answer(body | {"next_cursor": None, "request_id": request.request_id})
+    found = page(rows, request.GET, screenshot_object, request_id=request.request_id, order=("index",))
+    return answer(found)
 
 
 @router.get("/runs/{run_id}/screenshots/{index}", summary="One picture as PNG")

@@ -55,14 +55,17 @@ def test_T_049_newest_first_without_child_runs(test_key: Api, live: Api, strange
         child = begin(test_key)["id"]
         Run.objects.filter(id=child).update(parent_id=parent, root_id=parent)
         children.append(child)
+    Run.objects.filter(id=parent).update(kind="workflow")
     begin(live, machine_id=simulated(live))
     begin(strangers.api(test=True))
-    assert [r["id"] for r in test_key.get("/runs").json()["data"]] == [parent, second, first]
+    listed = test_key.get("/runs").json()["data"]
+    assert [r["id"] for r in listed] == [parent, second, first]
+    assert [r["object"] for r in listed] == ["workflow.run", "agent.run", "agent.run"]
     assert [r["id"] for r in test_key.get(f"/runs?parent_id={parent}").json()["data"]] == children
     assert show(test_key, children[0])["parent_id"] == parent
     assert test_key.get("/runs?parent_id=run_nowhere").json()["error"]["code"] == "RUN_NOT_FOUND"
-    assert test_key.get("/runs?kind=workflow").json()["data"] == []
-    assert len(test_key.get("/runs?kind=agent").json()["data"]) == 3
+    assert [r["id"] for r in test_key.get("/runs?kind=workflow").json()["data"]] == [parent]
+    assert [r["id"] for r in test_key.get("/runs?kind=agent").json()["data"]] == [second, first]
 
 
 def test_filters(test_key: Api) -> None:
@@ -106,6 +109,8 @@ def test_pictures_before_and_after_every_step(test_key: Api) -> None:
     ]  # fmt: skip
     part = test_key.get(f"/runs/{run['id']}/screenshots?after_index=2&limit=2").json()
     assert ([r["index"] for r in part["data"]], part["has_more"]) == ([3, 4], True)
+    rest = test_key.get(f"/runs/{run['id']}/screenshots?after_index=2&limit=2&cursor={part['next_cursor']}").json()
+    assert ([r["index"] for r in rest["data"]], rest["has_more"], rest["next_cursor"]) == ([5], False, None)
     picture = test_key.get(f"/runs/{run['id']}/screenshots/0")
     assert (picture["Content-Type"], picture["Cache-Control"], picture.content[:4]) == (
         "image/png",
