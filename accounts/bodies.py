@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -114,15 +114,23 @@ def _children(value: Any) -> Iterable[Any]:
     return (child for child in found if isinstance(child, dict | list))
 
 
-def read(request: HttpRequest, model: type[B]) -> B:
-    """The body as `model`. Raises Invalid with every violation, loc starting with "body"."""
+def read(
+    request: HttpRequest, model: type[B], also: Callable[[dict[str, Any]], Iterable[Detail]] = lambda given: ()
+) -> B:
+    """The body as `model`. Raises Invalid with every violation, loc starting with "body".
+
+    `also`: what else is wrong with the fields given, of whatever type. It is asked only when the body is refused
+    anyway, so that all is said at once: whoever works with the body asks it again.
+    """
     value = read_json(request)
     if (problem := _nul_at(value)) is not None:
         raise Invalid((("body", *problem), "Text must not contain the NUL character.", "value_error"))
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise Invalid(*details(error, "body")) from error
+        found = details(error, "body")
+        more = also({k: v for k, v in value.items() if v is not None})
+        raise Invalid(*found, *(d for d in more if d[0] not in {loc for loc, *_ in found})) from error
 
 
 def _nul_at(value: Any, at: tuple[str | int, ...] = ()) -> tuple[str | int, ...] | None:

@@ -27,7 +27,7 @@ router = Router(tags=["Runs"])
 @router.post("/runs", summary="Start a run", **takes(RunCreate))
 @door("runs:write")
 def create(request: ApiRequest) -> HttpResponse:
-    body = read(request, RunCreate)
+    body = read(request, RunCreate, also=lambda given: services.violations(request.actor, given))
 
     def effect() -> HttpResponse:
         run = services.create_run(request.actor, body, request.request_id)

@@ -48,6 +48,11 @@ class RunCreate(Body):
     agent: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     priority: Annotated[Int, Field(ge=0, le=9)] = 5
 
+    @property
+    def goal(self) -> str | None:
+        """The task's text, whichever way it was given."""
+        return self.task if self.input is None else self.input["goal"]
+
 
 class CancelBody(Body):
     reason: Note | None = None

@@ -1,5 +1,6 @@
 """Changes of a run's state. Each is one transaction: lock, test, write, record, queue."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from django_q.tasks import async_task
 
 from accounts.access import get_team
 from accounts.actor import Actor, system
+from accounts.bodies import Detail
 from accounts.errors import Invalid, InvalidState
 from accounts.limits import spend
 from accounts.models import Team
@@ -50,7 +52,9 @@ def move(run: Run, to: str, *, before: tuple[Event, ...] = (), after: tuple[Even
 
 def create_run(actor: Actor, body: RunCreate, request_id: str) -> Run:
     """A new queued run. Raises Invalid, MachineNotFound, InsufficientCredits, BudgetExceeded, TooManyRuns, RateLimited."""
-    task, agent = _check_create(actor, body)
+    agent = _agent(actor, body.agent)
+    if wrong := violations(actor, body.model_dump() | {"agent": agent}):
+        raise Invalid(*wrong)
     machine = _find_machine(actor, body)
     run_gate(actor, step_price(body.cua_version))
     spend(actor, "runs", settings.RATE_LIMIT_RUNS_PER_MINUTE)
@@ -60,7 +64,7 @@ def create_run(actor: Actor, body: RunCreate, request_id: str) -> Run:
         team = Team.objects.select_for_update(no_key=True).get(id=actor.team_id)
         _check_room(actor, team)
         run = Run(
-            **given, team=team, test=actor.test, task=task, agent=agent,
+            **given, team=team, test=actor.test, task=body.goal, agent=agent,
             machine_id=machine.id if machine else body.machine_id, machine_kind=machine.kind if machine else "simulated",
             owns_machine=machine is None, max_steps=min(body.max_steps, settings.MAX_STEPS_CEILING),
             on_awaiting_human=body.on_awaiting_human or ("fail" if body.human_in_the_loop is False else "pause"),
@@ -76,42 +80,62 @@ def create_run(actor: Actor, body: RunCreate, request_id: str) -> Run:
     return run
 
 
-def _check_create(actor: Actor, body: RunCreate) -> tuple[str, str]:
-    """The task's text and the agent's profile. Raises Invalid with everything that does not fit together."""
-    wrong: list[tuple[tuple[str | int, ...], str, str]] = []
-    task = body.task
-    if (body.task is None) == (body.input is None):
-        wrong.append(
-            (("body", "task"), "Give exactly one of task and input.", "missing" if body.task is None else "value_error")
-        )
-    if body.input is not None:
-        goal = body.input.get("goal")
-        if not isinstance(goal, str) or not 1 <= len(goal) <= 16_000:
-            wrong.append((("body", "input", "goal"), "Must be text of 1 to 16000 characters.", "value_error"))
-        task = goal if isinstance(goal, str) else ""
-    wrong += _check_people(body)
-    agent = _agent(actor, body.agent)
-    if agent not in PROFILES:
-        wrong.append((("body", "agent"), f"Unknown agent profile. Known: {', '.join(PROFILES)}.", "value_error"))
-    elif agent == "scripted" and not actor.test and not settings.ALLOW_SCRIPTED_LIVE:
-        wrong.append((("body", "agent"), "The scripted agent works with test keys only.", "value_error"))
-    if body.webhook_url is not None and (problem := targets.problem(body.webhook_url)):
-        wrong.append((("body", "webhook_url"), problem, "value_error"))
-    if wrong:
-        raise Invalid(*wrong)
-    return task or "", agent
+def violations(actor: Actor, given: Mapping[str, Any]) -> list[Detail]:
+    """What is wrong with a new run beyond the form of each field; the values in `given` may be of any type."""
+    return [
+        *_check_task(given),
+        *_check_people(given),
+        *_check_agent(actor, given.get("agent")),
+        *_check_webhook(given),
+    ]
 
 
-def _check_people(body: RunCreate) -> list[tuple[tuple[str | int, ...], str, str]]:
+def _check_task(given: Mapping[str, Any]) -> list[Detail]:
+    task, data = given.get("task"), given.get("input")
+    if task is None and data is None:
+        return [(("body", "task"), "Give exactly one of task and input.", "missing")]
+    wrong: list[Detail] = []
+    if task is not None and data is not None:
+        wrong.append((("body", "task"), "Give exactly one of task and input.", "value_error"))
+    if isinstance(data, dict) and (kind := _wrong_goal(data.get("goal"))):
+        wrong.append((("body", "input", "goal"), "Must be text of 1 to 16000 characters.", kind))
+    return wrong
+
+
+def _wrong_goal(goal: Any) -> str | None:
+    if goal is None:
+        return "missing"
+    if not isinstance(goal, str):
+        return "type_error"
+    return None if 1 <= len(goal) <= 16_000 else "value_error"
+
+
+def _check_people(given: Mapping[str, Any]) -> list[Detail]:
     """Whether the ways of calling for a person fit together (contract/runs.md section 3)."""
-    wrong: list[tuple[tuple[str | int, ...], str, str]] = []
-    if body.permission_mode != "autonomous" and body.human_in_the_loop is not True:
+    people = given.get("human_in_the_loop")
+    wrong: list[Detail] = []
+    if given.get("permission_mode") in ("approval", "plan") and people is not True:
         wrong.append((("body", "permission_mode"), "Needs human_in_the_loop true.", "value_error"))
-    if body.human_in_the_loop is False and body.on_awaiting_human == "pause":
+    if people is False and given.get("on_awaiting_human") == "pause":
         wrong.append((("body", "on_awaiting_human"), "A run without people cannot pause for one.", "value_error"))
-    if body.human_in_the_loop is False and body.on_budget == "ask":
+    if people is False and given.get("on_budget") == "ask":
         wrong.append((("body", "on_budget"), "A run without people cannot ask one.", "value_error"))
     return wrong
+
+
+def _check_agent(actor: Actor, asked: Any) -> list[Detail]:
+    agent = _agent(actor, asked if isinstance(asked, str) else None)
+    if agent not in PROFILES:
+        return [(("body", "agent"), f"Unknown agent profile. Known: {', '.join(PROFILES)}.", "value_error")]
+    if agent == "scripted" and not actor.test and not settings.ALLOW_SCRIPTED_LIVE:
+        return [(("body", "agent"), "The scripted agent works with test keys only.", "value_error")]
+    return []
+
+
+def _check_webhook(given: Mapping[str, Any]) -> list[Detail]:
+    url = given.get("webhook_url")
+    problem = targets.problem(url) if isinstance(url, str) else None
+    return [(("body", "webhook_url"), problem, "value_error")] if problem else []
 
 
 def _agent(actor: Actor, asked: str | None) -> str:

@@ -35,6 +35,22 @@ def test_T_007_all_violations_are_named_together(test_key: Api) -> None:
     ]
 
 
+def test_T_007_what_does_not_fit_together_is_named_with_the_rest(test_key: Api) -> None:
+    assert sorted(kinds(test_key, {"colour": 1, "permission_mode": "plan", "agent": "nobody"})) == [
+        (["body", "agent"], "value_error"),
+        (["body", "colour"], "extra_forbidden"),
+        (["body", "permission_mode"], "value_error"),
+        (["body", "task"], "missing"),
+    ]
+    assert sorted(kinds(test_key, {"task": 5, "input": {"goal": 5}, "agent": 5, "webhook_url": "x" * 2049})) == [
+        (["body", "agent"], "type_error"),
+        (["body", "input", "goal"], "type_error"),
+        (["body", "task"], "type_error"),
+        (["body", "webhook_url"], "value_error"),
+    ]
+    assert kinds(test_key, {"input": {"goal": None}}) == [(["body", "input", "goal"], "missing")]
+
+
 WRONG: list[dict[str, Any]] = [
         {"max_steps": 0}, {"max_steps": 1001}, {"deadline_seconds": 0}, {"deadline_seconds": 86_401},
         {"metadata": {str(i): i for i in range(51)}}, {"metadata": {"a": "x" * 16_384}}, {"max_steps": True},
