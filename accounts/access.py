@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from django.core import signing
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -85,3 +85,9 @@ def get_key(actor: Actor, key_id: str) -> ApiKey:
 
 def keys_of(actor: Actor) -> Any:
     return ApiKey.objects.filter(team_id=actor.team_id, test=actor.test).order_by(F("created_at").desc(), "-id")
+
+
+def keys_in_force(actor: Actor) -> QuerySet[ApiKey]:
+    """Neither revoked nor at their end."""
+    rows = ApiKey.objects.filter(team_id=actor.team_id, test=actor.test, revoked_at__isnull=True)
+    return rows.exclude(expires_at__lte=timezone.now())

@@ -9,8 +9,9 @@ from django.core import signing
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.access import AGENT_PREFIX, get_key, get_team, hash_key
+from accounts.access import AGENT_PREFIX, get_key, get_team, hash_key, keys_in_force
 from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT, Actor
+from accounts.bodies import Detail
 from accounts.errors import EmptyUpdate, Invalid, ScopeEscalation
 from accounts.models import ApiKey, AuditEntry, Membership, Role, Team, User
 
@@ -30,10 +31,10 @@ def audit(actor: Actor, verb: str, subject: str, **data: Any) -> None:
     AuditEntry.objects.create(team_id=actor.team_id, actor=actor.ref(), verb=verb, subject=subject, data=data)
 
 
-def expand_scopes(scopes: list[str]) -> frozenset[str]:
-    """`family:*` becomes every scope of the family. Raises Invalid naming each unknown scope."""
+def expand_scopes(scopes: list[str], *also_wrong: Detail) -> frozenset[str]:
+    """`family:*` becomes every scope of the family. Raises Invalid naming each unknown scope beside `also_wrong`."""
     result: set[str] = set()
-    wrong = []
+    wrong = [*also_wrong]
     for index, scope in enumerate(scopes):
         family = {s for s in SCOPES if scope.endswith(":*") and s.startswith(scope[:-1])}
         if not family and scope not in SCOPES:
@@ -52,18 +53,17 @@ def create_key(
 
     Raises Invalid, ScopeEscalation (a key that makes a key with a scope it lacks).
     """
-    wanted = expand_scopes(scopes) if scopes is not None else None
-    if wanted is not None and not wanted <= actor.scopes:
+    past = expires_at is not None and expires_at <= timezone.now()
+    late: list[Detail] = [(("body", "expires_at"), "Must lie in the future.", "value_error")] if past else []
+    wanted = expand_scopes(scopes or [], *late)
+    if not wanted <= actor.scopes:
         raise ScopeEscalation(required_scope=min(wanted - actor.scopes), current_scopes=sorted(actor.scopes))
-    if expires_at is not None and expires_at <= timezone.now():
-        raise Invalid((("body", "expires_at"), "Must lie in the future.", "value_error"))
     default = TEST_DEFAULT if actor.test else LIVE_DEFAULT
     with transaction.atomic():
         Team.objects.select_for_update().get(id=actor.team_id)
-        active = ApiKey.objects.filter(team_id=actor.team_id, test=actor.test, revoked_at__isnull=True)
-        if active.count() >= MAX_ACTIVE_KEYS:
+        if keys_in_force(actor).count() >= MAX_ACTIVE_KEYS:
             raise Invalid((("body",), f"At most {MAX_ACTIVE_KEYS} active keys; revoke one first.", "value_error"))
-        given = wanted if wanted is not None else default & actor.scopes
+        given = wanted if scopes is not None else default & actor.scopes
         made = issue_key(actor, name, given, budget_cents_month, expires_at)
         audit(actor, "key.created", made.row.id, name=name, scopes=sorted(made.row.scopes))
         return made

@@ -105,6 +105,22 @@ def test_at_most_20_keys_are_active(live: Api) -> None:
     made(live)
 
 
+def test_an_expired_key_is_not_active(live: Api) -> None:
+    for _ in range(19):
+        made(live)
+    refused(live.post("/keys", {"name": "n"}), 422, "VALIDATION_ERROR")
+    ApiKey.objects.filter(id=live.get("/keys").json()["data"][0]["key_id"]).update(expires_at="2020-01-01T00:00Z")
+    made(live)
+
+
+def test_the_body_comes_before_the_right_and_all_of_it_at_once(cast: Cast) -> None:
+    body = {"name": "n", "scopes": ["approvals:decide", "what"], "expires_at": "2020-01-01T00:00:00Z"}
+    assert sorted(locs(only(cast, "keys").post("/keys", body)), key=str) == [
+        ["body", "expires_at"],
+        ["body", "scopes", 1],
+    ]
+
+
 WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({}, ["body", "name"]),
     ({"name": ""}, ["body", "name"]),
