@@ -84,7 +84,7 @@ def _why_queued(run: Run) -> dict[str, Any] | None:
         return _reason("machine_starting", "The machine is starting", machine.id)
     if machine is not None and machine.status != "running":
         return _reason("machine_stopped", machine.problem or f"The machine is {machine.status}", machine.id)
-    return None if workers_alive() else _no_worker()
+    return _why_undriven()
 
 
 def _why_still(run: Run) -> dict[str, Any] | None:
@@ -96,13 +96,25 @@ def _why_still(run: Run) -> dict[str, Any] | None:
         and (now - run.lease_until).total_seconds() + settings.LEASE_SECONDS > settings.STUCK_SECONDS
     ):
         return _reason("stuck", "The worker that drove this run is silent; another one takes over", run.lease_owner)
-    return None if workers_alive() else _no_worker()
+    return _why_undriven()
 
 
-def _no_worker() -> dict[str, Any]:
-    return _reason("no_worker", "No worker is running; start one with `manage.py qcluster`")
+def _why_undriven() -> dict[str, Any] | None:
+    """None when a worker is about to take the run up."""
+    least = least_driven()
+    if least is None:
+        return _reason("no_worker", "No worker is running; start one with `manage.py qcluster`")
+    if least >= settings.RUN_LOOP_CAPACITY:
+        return _reason("concurrency_limit", f"Every worker drives {least} runs, the most it may")
+    return None
 
 
 def workers_alive() -> bool:
+    return least_driven() is not None
+
+
+def least_driven() -> int | None:
+    """How many runs the living worker with the fewest drives; None when no worker lives."""
     since = timezone.now() - timedelta(seconds=settings.LEASE_SECONDS * 2)
-    return prepared("SELECT 1 FROM runs_worker WHERE heartbeat_at > %(since)s LIMIT 1", {"since": since}) is not None
+    row = prepared("SELECT min(driving) FROM runs_worker WHERE heartbeat_at > %(since)s", {"since": since})
+    return row[0] if row else None

@@ -1,6 +1,7 @@
 """One run per machine, and what a run that does not move says about it (contract/runs.md sections 4 and 6)."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -85,6 +86,15 @@ def test_no_worker(test_key: Api) -> None:
     assert _why(test_key, run["id"]) is None
     Worker.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=60))
     assert _why(test_key, run["id"]) == ("no_worker", None)
+
+
+def test_every_worker_is_full(test_key: Api, settings: Any) -> None:
+    run, settings.RUN_LOOP_CAPACITY = begin(test_key), 2
+    worker_is_there()
+    Worker.objects.update(driving=2)
+    assert _why(test_key, run["id"]) == ("concurrency_limit", None)
+    Worker.objects.create(name="free", started_at=timezone.now(), heartbeat_at=timezone.now(), driving=1)
+    assert _why(test_key, run["id"]) is None
 
 
 def test_no_worker_after_a_resume(test_key: Api) -> None:
