@@ -124,7 +124,7 @@ class Drive:
         """Stay attached for the hot window; then let go. A decision rings the bell."""
         self.frame = None
         loop = asyncio.get_running_loop()
-        until = loop.time() + self.job.hot_window
+        until = loop.time() + await self._hot_window()
         while not self.draining:
             fresh = await self.host.db(jobs.reload, self.job)
             if fresh is not None:
@@ -134,6 +134,10 @@ class Drive:
                 return False
             await self.host.wait_for_bell(self.run_id, max(0.0, until - loop.time()))
         return False
+
+    async def _hot_window(self) -> float:
+        """Seconds, as the team has it when the wait begins."""
+        return await self.host.db(jobs.hot_window, self.job.run.team_id)
 
     # --- one move
 

@@ -7,7 +7,6 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.access import get_team
 from accounts.actor import system
 from accounts.models import Team
 from accounts.sealing import seal, unseal
@@ -36,7 +35,6 @@ class Job:
 
     run: Run
     epoch: int
-    hot_window: float  # seconds
     interrupted: bool = False
     approved: dict[str, Any] | None = None  # the action a person allowed, for one execution
     denied: dict[str, Any] | None = None
@@ -67,8 +65,7 @@ def load(run_id: str, epoch: int) -> Job:
             services.fail(run, "WORKER_LOST", fatal=True)
     if given_up:  # raised outside, where it undoes nothing
         raise LeaseLost
-    hot = get_team(system(run.team_id, run.test)).hot_window_seconds
-    job = Job(run, epoch, float(hot), interrupted)
+    job = Job(run, epoch, interrupted)
     _read_inbox(job)
     return job
 
@@ -126,7 +123,7 @@ def reload(job: Job) -> Job | None:
         raise LeaseLost
     if run.status == "awaiting_human":
         return None
-    fresh = Job(run, job.epoch, job.hot_window)
+    fresh = Job(run, job.epoch)
     _read_inbox(fresh)
     return fresh
 
@@ -269,6 +266,11 @@ def break_off(job: Job, code: str, message: str | None = None, **more: Any) -> N
 def note(job: Job, text: str) -> None:
     with transaction.atomic():
         record(_locked(job), ("text", {"text": text}))
+
+
+def hot_window(team_id: str) -> float:
+    """How long a worker stays attached to a run that waits, in seconds."""
+    return float(Team.objects.values_list("hot_window_seconds", flat=True).get(id=team_id))
 
 
 def park(run_id: str, epoch: int) -> bool:

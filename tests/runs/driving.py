@@ -35,9 +35,8 @@ class Inline:
 class Once(Drive):
     """A drive that parks a waiting run at once instead of staying attached for the hot window."""
 
-    async def _wait(self) -> bool:
-        self.job.hot_window = 0.0
-        return await super()._wait()
+    async def _hot_window(self) -> float:
+        return 0.0
 
     async def _connect(self) -> Connected:
         """The machine is looked up in the test's own transaction: no other connection would see it."""

@@ -22,7 +22,6 @@ class Patient(Inline):
 
     async def wait_for_bell(self, run_id: str, seconds: float) -> bool:
         self.waits.append(seconds)
-        self.drive.job.hot_window = 0
         self.drive.draining = len(self.waits) > 1
         return False
 
@@ -53,6 +52,22 @@ def test_T_045_the_worker_stays_for_the_hot_window_and_parks(cast: Cast, test_ke
     third = begin(test_key)
     drive_all()
     assert status_of(third["id"]) == "succeeded"
+
+
+def test_the_hot_window_is_the_one_the_team_has_when_the_request_opens(test_key: Api) -> None:
+    begin(test_key, "x [pause:1] [pause:2]")
+
+    class Changing(Patient):
+        async def wait_for_bell(self, run_id: str, seconds: float) -> bool:
+            if not self.waits:
+                await self.db(lambda: test_key.patch("/team", {"hot_window_seconds": 30}))
+                await self.db(lambda: test_key.post(f"/runs/{run_id}/resume"))
+            return await super().wait_for_bell(run_id, seconds)
+
+    host = Changing()
+    _drive(host)
+    first, second = host.waits
+    assert second <= 30 < first
 
 
 def test_a_decision_inside_the_hot_window_goes_on_with_the_same_worker(test_key: Api) -> None:

@@ -2,12 +2,10 @@
 
 import pytest
 
-from accounts.access import get_team
 from approvals.models import Approval, Decision
 from runs.models import Screenshot
-from tests.cast import Api, Cast
+from tests.cast import Api
 from tests.runs.driving import (
-    begin,
     data_of,
     drive_all,
     ended,
@@ -152,8 +150,3 @@ def test_T_048_after_a_resume_a_fresh_picture_comes_first(test_key: Api) -> None
     drive_all()
     after = kinds(run["id"])[kinds(run["id"]).index("resumed") :]
     assert next(k for k in after if k in ("screenshot", "tool_call")) == "screenshot"
-
-
-def test_hot_window_is_the_teams(cast: Cast, test_key: Api) -> None:
-    assert get_team(cast.actor()).hot_window_seconds == 75
-    assert begin(test_key)["parked_at"] is None
