@@ -1,19 +1,35 @@
 """Budgets of runs, keys and teams (contract/billing.md section 5)."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 
 from accounts.models import ApiKey, Team
 from accounts.services import issue_key
 from approvals.models import Approval, Decision
+from billing import services
+from billing.errors import BudgetReached
 from billing.models import Transaction
 from tests.cast import Api, Cast
-from tests.runs.driving import begin, data_of, drive_all, ended, kinds, request_of, show, simulated, status_of, waiting
+from tests.runs.driving import (
+    begin,
+    data_of,
+    drive_all,
+    ended,
+    kinds,
+    request_of,
+    show,
+    simulated,
+    status_of,
+    until,
+    waiting,
+)
 from tests.runs.invariants import check_run
 
 pytestmark = pytest.mark.django_db
@@ -85,6 +101,46 @@ def test_a_team_budget(live: Api, cast: Cast) -> None:
     assert (run["status"], run["error"]["details"]["scope"], run["error"]["details"]["used"]) == ("failed", "team", 20)
     assert live.post("/runs", {"task": "x", "machine_id": machine}).json()["error"]["scope"] == "team"
     check_run(run["id"])
+
+
+def someone_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+        return cursor.fetchone() is not None
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("scope", ["team", "key"])
+def test_two_steps_at_once_do_not_share_the_last_cents_of_a_budget(cast: Cast, scope: str) -> None:
+    """The second one looks at the budget only once the first has its hold, or is undone."""
+    key = cast_key(cast)
+    rows: Any = Team.objects if scope == "team" else ApiKey.objects
+    rows.update(budget_cents_month=9)
+    held, end = threading.Event(), threading.Event()
+
+    def step(run: str, first: bool) -> str:
+        try:
+            with transaction.atomic():
+                services.hold(
+                    team_id=cast.team.id, run_id=run, step_index=1, cents=5, key_id=key, created_by={"type": "api_key"}
+                )
+                if first:
+                    held.set()
+                    assert end.wait(20)
+            return "held"
+        except BudgetReached as reached:
+            return reached.scope
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as threads:
+        one = threads.submit(step, "run_1", True)
+        assert held.wait(20)
+        two = threads.submit(step, "run_2", False)
+        until(someone_waits_for_a_lock)
+        end.set()
+        assert (one.result(20), two.result(20)) == ("held", scope)
+    assert Transaction.objects.filter(type="hold").count() == 1
 
 
 def test_the_first_limit_that_refuses_is_named(thrifty: Api, live: Api, cast: Cast) -> None:
