@@ -2,12 +2,13 @@
 
 import logging
 
+from django.core.exceptions import SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from ninja import Router
 from ninja.errors import HttpError, ValidationError
 
 from accounts.api import router as accounts_router
-from accounts.errors import InternalError, Invalid, NotFound, Refusal
+from accounts.errors import BadRequest, InternalError, Invalid, NotFound, Refusal
 from accounts.middleware import refusal_response
 from accounts.webhooks.api import router as webhooks_router
 from approvals.policy_api import router as policies_router
@@ -80,6 +81,12 @@ def not_found(request: HttpRequest, error: Http404) -> HttpResponse:
 @api.exception_handler(HttpError)
 def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
     return refusal_response(NotFound(str(error)) if error.status_code == 404 else InternalError(), request)
+
+
+@api.exception_handler(SuspiciousOperation)
+def suspicious(request: HttpRequest, error: SuspiciousOperation) -> HttpResponse:
+    """What Django refuses to read, such as a thousand query parameters."""
+    return refusal_response(BadRequest(), request)
 
 
 @api.exception_handler(Exception)

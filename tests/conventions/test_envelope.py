@@ -102,6 +102,11 @@ def test_a_wrong_host_name_is_refused_in_the_envelope(live: Api, caplog: Any) ->
     refused(answer, 400, "BAD_REQUEST")
 
 
+def test_more_parameters_than_django_reads_are_refused_in_the_envelope(live: Api) -> None:
+    assert live.get("/runs?" + "&".join(["a=1"] * 1000)).status_code == 200
+    refused(live.get("/runs?" + "&".join(["a=1"] * 1001)), 400, "BAD_REQUEST")
+
+
 def test_413_above_one_mib_and_not_at_it(live: Api) -> None:
     def body(size: int) -> bytes:
         return b'{"name": "n", "scopes": []' + b" " * (size - 27) + b"}"
