@@ -149,6 +149,14 @@ def opening(client: httpx.Client, url: str, **headers: str) -> int:
 
 
 @pytest.mark.slow
+def test_the_server_leaves_the_body_alone_whatever_its_type_says(web: Web, client: httpx.Client) -> None:
+    address = web()
+    for kind in ("multipart/form-data", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "x"):
+        answer = client.post(f"{address}/v1/runs", content=b'{"task": "x"}', headers={"Content-Type": kind})
+        assert (answer.status_code, answer.json()["task"]) == (200, "x"), kind
+
+
+@pytest.mark.slow
 def test_two_processes_send_the_same_bytes_and_count_seats_together(web: Web, client: httpx.Client, team: Team) -> None:
     addresses = [web(), web()]
     whole = logs.new_run(team, *logs.WHOLE)
