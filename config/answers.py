@@ -132,6 +132,7 @@ SCHEMAS: dict[str, Json] = {
 LISTS = {
     "/v1/runs": "Run",
     "/v1/runs/{run_id}/screenshots": "Screenshot",
+    "/v1/workflows/runs/{run_id}/screenshots": "Screenshot",
     "/v1/approvals": "Approval",
     "/v1/machines": "Machine",
     "/v1/keys": "Key",
@@ -145,6 +146,7 @@ LISTS = {
 FILTERS: dict[str, tuple[str, ...]] = {
     "/v1/runs": ("status", "kind", "parent_id", "machine_id", "end_user"),
     "/v1/runs/{run_id}/screenshots": ("after_index",),
+    "/v1/workflows/runs/{run_id}/screenshots": ("after_index",),
     "/v1/runs/{run_id}/events": ("after", "format"),
     "/v1/runs/{run_id}/events/stream": ("after", "format"),
     "/v1/approvals": ("status", "kind", "run_id", "assignee", "sort"),
@@ -159,8 +161,11 @@ ANSWERS: dict[tuple[str, str], str] = {
     ("GET", "/v1/runs/{run_id}"): "Run",
     ("POST", "/v1/runs/{run_id}/cancel"): "Run",
     ("POST", "/v1/runs/{run_id}/resume"): "Run",
+    ("GET", "/v1/workflows/runs/{run_id}"): "Run",
+    ("POST", "/v1/workflows/runs/{run_id}/cancel"): "Run",
     ("POST", "/v1/workflows/runs/{run_id}/resume"): "Run",
     ("GET", "/v1/runs/{run_id}/screenshots/{index}"): "image/png",
+    ("GET", "/v1/workflows/runs/{run_id}/screenshots/{index}"): "image/png",
     ("GET", "/v1/runs/{run_id}/events"): "text/event-stream",
     ("GET", "/v1/runs/{run_id}/events/stream"): "text/event-stream",
     ("GET", "/v1/workflows/runs/{run_id}/events"): "text/event-stream",

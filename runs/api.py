@@ -74,12 +74,32 @@ def filtered(rows: QuerySet[Run], request: ApiRequest) -> QuerySet[Run]:
 @router.get("/runs/{run_id}", summary="One run")
 @door("runs:read")
 def read_run(request: ApiRequest, run_id: str) -> HttpResponse:
+    return _run(request, run_id)
+
+
+@router.get("/workflows/runs/{run_id}", summary="One workflow run")
+@door("workflows:read", "runs:read")
+def read_workflow_run(request: ApiRequest, run_id: str) -> HttpResponse:
+    return _run(request, run_id)
+
+
+def _run(request: ApiRequest, run_id: str) -> HttpResponse:
     return answer(show(get_run(request.actor, run_id)))
 
 
 @router.post("/runs/{run_id}/cancel", summary="Cancel a run", **takes(CancelBody))
 @door("runs:write")
 def cancel(request: ApiRequest, run_id: str) -> HttpResponse:
+    return _cancel(request, run_id)
+
+
+@router.post("/workflows/runs/{run_id}/cancel", summary="Cancel a workflow run", **takes(CancelBody))
+@door("workflows:write", "runs:write")
+def cancel_workflow_run(request: ApiRequest, run_id: str) -> HttpResponse:
+    return _cancel(request, run_id)
+
+
+def _cancel(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
     body = read(request, CancelBody)
     return once(request, lambda: show(services.cancel_run(request.actor, run.id, body.reason)))
@@ -112,6 +132,16 @@ def screenshot_object(row: Screenshot) -> dict[str, Any]:
 @router.get("/runs/{run_id}/screenshots", summary="Pictures of a run, oldest first")
 @door("runs:read")
 def list_screenshots(request: ApiRequest, run_id: str) -> HttpResponse:
+    return _screenshots(request, run_id)
+
+
+@router.get("/workflows/runs/{run_id}/screenshots", summary="Pictures of a workflow run, oldest first")
+@door("workflows:read", "runs:read")
+def list_workflow_screenshots(request: ApiRequest, run_id: str) -> HttpResponse:
+    return _screenshots(request, run_id)
+
+
+def _screenshots(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
     after = request.GET.get("after_index", "")
     rows = Screenshot.objects.filter(run=run, index__gt=int(after) if after.isdecimal() and len(after) < 10 else -1)
@@ -122,6 +152,16 @@ def list_screenshots(request: ApiRequest, run_id: str) -> HttpResponse:
 @router.get("/runs/{run_id}/screenshots/{index}", summary="One picture as PNG")
 @door("runs:read")
 def read_screenshot(request: ApiRequest, run_id: str, index: str) -> HttpResponse:
+    return _screenshot(request, run_id, index)
+
+
+@router.get("/workflows/runs/{run_id}/screenshots/{index}", summary="One picture of a workflow run as PNG")
+@door("workflows:read", "runs:read")
+def read_workflow_screenshot(request: ApiRequest, run_id: str, index: str) -> HttpResponse:
+    return _screenshot(request, run_id, index)
+
+
+def _screenshot(request: ApiRequest, run_id: str, index: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
     row = Screenshot.objects.filter(run=run, index=int(index) if index.isdecimal() and len(index) < 10 else -1).first()
     if row is None:

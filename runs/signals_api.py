@@ -49,6 +49,12 @@ def _named(text: str | None) -> str | None:
 
 
 @router.post("/runs/{run_id}/signal", summary="approve, reject or submit_input", **takes(SignalBody))
+@router.post(
+    "/workflows/runs/{run_id}/signal",
+    operation_id="signal_of_workflow_run",
+    summary="approve, reject or submit_input",
+    **takes(SignalBody),
+)
 @door("approvals:decide")
 def signal(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
@@ -85,6 +91,12 @@ def permission_item(approval: Approval) -> dict[str, Any]:
 
 
 @router.post("/runs/{run_id}/approve", summary="Allow or deny the named request", **takes(ApproveBody))
+@router.post(
+    "/workflows/runs/{run_id}/approve",
+    operation_id="approve_of_workflow_run",
+    summary="Allow or deny the named request",
+    **takes(ApproveBody),
+)
 @door("approvals:decide")
 def approve(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
@@ -105,6 +117,12 @@ def approve(request: ApiRequest, run_id: str) -> HttpResponse:
 
 
 @router.post("/runs/{run_id}/answer", summary="Answer questions, submit data, judge a plan", **takes(AnswerBody))
+@router.post(
+    "/workflows/runs/{run_id}/answer",
+    operation_id="answer_of_workflow_run",
+    summary="Answer questions, submit data, judge a plan",
+    **takes(AnswerBody),
+)
 @door("approvals:decide")
 def answer_run(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
@@ -129,6 +147,11 @@ def _oldest_to_answer(run_id: str) -> str | None:
 
 
 @router.get("/runs/{run_id}/permissions", summary="All requests of the run, oldest first")
+@router.get(
+    "/workflows/runs/{run_id}/permissions",
+    operation_id="permissions_of_workflow_run",
+    summary="All requests of the run, oldest first",
+)
 @door("approvals:read")
 def permissions(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
@@ -137,6 +160,12 @@ def permissions(request: ApiRequest, run_id: str) -> HttpResponse:
 
 
 @router.patch("/runs/{run_id}/permission-mode", summary="Ask more or less from now on", **takes(ModeBody))
+@router.patch(
+    "/workflows/runs/{run_id}/permission-mode",
+    operation_id="permission_mode_of_workflow_run",
+    summary="Ask more or less from now on",
+    **takes(ModeBody),
+)
 @door("approvals:decide")
 def permission_mode(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)

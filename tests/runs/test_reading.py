@@ -9,7 +9,7 @@ from django.db.models import F
 
 from runs.models import Run
 from tests.cast import Api, Cast
-from tests.runs.driving import begin, ended, shift, show, simulated, waiting
+from tests.runs.driving import begin, drive_all, ended, shift, show, simulated, waiting
 
 pytestmark = pytest.mark.django_db
 
@@ -129,3 +129,28 @@ def test_runs_of_others_are_not_there(test_key: Api, live: Api, strangers: Cast)
             api.get(f"/runs/{run}/screenshots"),
         ):  # fmt: skip
             assert (answer.status_code, answer.json()["error"]["code"]) == (404, "RUN_NOT_FOUND")
+
+
+def test_both_prefixes_are_the_same_routes(test_key: Api, cast: Cast) -> None:
+    reader = cast.api(test=True, scopes=frozenset({"workflows:read", "approvals:read"}))
+    run = waiting(test_key, "x [pause] [question]")["id"]
+    for path in ("", "/events?format=json", "/events/stream?format=json", "/screenshots", "/screenshots/0",
+                 "/deliveries", "/permissions"):  # fmt: skip
+        one, other = test_key.get(f"/runs/{run}{path}"), reader.get(f"/workflows/runs/{run}{path}")
+        own = other["X-Request-Id"].encode(), one["X-Request-Id"].encode()
+        assert (other.status_code, other.content.replace(*own)) == (200, one.content)
+    approval = show(test_key, run)["open_approvals"][0]
+    calls: list[tuple[str, Any]] = [
+        ("approve", {"request_id": approval, "decision": "allow"}), ("answer", {"answers": {"q1": "Sales"}}),
+    ]  # fmt: skip
+    for call, body in calls:
+        answer = test_key.post(f"/workflows/runs/{run}/{call}", body)
+        assert answer.status_code == 200, answer.content
+        drive_all()
+    second = f"/workflows/runs/{waiting(test_key, human_in_the_loop=True)['id']}"
+    assert test_key.post(f"{second}/signal", {"action": "approve"}).json()["resumed"] is True
+    mode = test_key.patch(f"{second}/permission-mode", {"permission_mode": "approval"})
+    assert mode.json()["permission_mode"] == "approval"
+    writer = cast.api(test=True, scopes=frozenset({"workflows:write"}))
+    assert writer.post(f"{second}/cancel").json()["status"] == "cancelled"
+    assert test_key.get("/workflows/runs/run_none").json()["error"]["code"] == "RUN_NOT_FOUND"
