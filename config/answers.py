@@ -122,6 +122,7 @@ SCHEMAS: dict[str, Json] = {
         string="id object type description", maybe_string="run_id key_id machine_id", maybe_integer="step_index",
         integer="amount_cents available_after_cents", array="entries", object="created_by", time="created_at",
     ),
+    "Active": _shape(array="active", integer="current_run_rate_cents_per_hour"),
     "Usage": _shape(
         string="period wallet_balance_usd",
         integer="total_requests total_credits total_cost_cents balance wallet_balance_cents", object="breakdown",
@@ -204,6 +205,7 @@ ANSWERS: dict[tuple[str, str], str] = {
     ("POST", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver"): "Delivery",
     ("GET", "/v1/idempotency/{key}"): "IdempotencyRecord",
     ("GET", "/v1/billing/balance"): "Balance",
+    ("GET", "/v1/billing/active"): "Active",
     ("GET", "/v1/usage"): "Usage",
 }
 # What a success answers instead of 200.

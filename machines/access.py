@@ -8,6 +8,7 @@ from accounts.actor import Actor
 from accounts.errors import InvalidFilter, InvalidStatusFilter
 from machines.errors import MachineNotFound
 from machines.models import Machine, MachineStatus, TakeoverLease
+from machines.schemas import BILLED
 
 KINDS = ("browser", "desktop", "terminal", "simulated")
 
@@ -16,6 +17,12 @@ def machines_of(actor: Actor) -> QuerySet[Machine]:
     leases = Prefetch("takeovers", TakeoverLease.objects.filter(ended_at__isnull=True), to_attr="open_takeovers")
     rows = Machine.objects.filter(team_id=actor.team_id, test=actor.test)
     return rows.select_related("team").prefetch_related(leases)
+
+
+def costing(actor: Actor) -> QuerySet[Machine]:
+    """Those of the actor's that cost money now, oldest first; nothing is billed in the test world."""
+    rows = machines_of(actor).filter(test=False, status__in=BILLED).exclude(kind="simulated")
+    return rows.order_by("created_at", "id")
 
 
 def get_machine(actor: Actor, machine_id: str) -> Machine:

@@ -13,9 +13,18 @@ from accounts.idempotency import answer, once
 from accounts.paging import page
 from accounts.times import rfc3339
 from machines import direct, services
-from machines.access import get_machine, list_machines
+from machines.access import costing, get_machine, list_machines
 from machines.models import Machine
-from machines.schemas import ActionBody, BatchBody, MachineCreate, Nothing, TerminalBody, TtlPatch, machine_object
+from machines.schemas import (
+    ActionBody,
+    BatchBody,
+    MachineCreate,
+    Nothing,
+    TerminalBody,
+    TtlPatch,
+    active_object,
+    machine_object,
+)
 
 router = Router(tags=["Machines"])
 
@@ -48,6 +57,14 @@ def machines(request: ApiRequest) -> HttpResponse:
     rows, order = list_machines(request.actor, request.GET), ("created_at", "id")
     found = page(rows, request.GET, machine_object, request_id=request.request_id, order=order, default=50)
     return answer(found)
+
+
+@router.get("/billing/active", summary="Machines that cost money now")
+@door("usage")
+def active(request: ApiRequest) -> HttpResponse:
+    found = [active_object(m) for m in costing(request.actor)]
+    total = sum(item["cents_per_hour"] for item in found)
+    return answer({"active": found, "current_run_rate_cents_per_hour": total})
 
 
 @router.get("/machines/{machine_id}", summary="One machine")

@@ -11,6 +11,7 @@ from machines.models import Machine, TakeoverLease
 MACHINE_CENTS_PER_HOUR = {"linux": 5, "windows": 9, "idle": 1}  # contract/billing.md section 1
 _POWERED = frozenset({"starting", "running", "stopping"})
 _IDLE = frozenset({"stopped", "suspended"})
+BILLED = _POWERED | _IDLE
 
 Short = Annotated[str, Field(max_length=64)]
 Long = Annotated[str, Field(max_length=256)]
@@ -128,6 +129,13 @@ def machine_object(machine: Machine) -> dict[str, Any]:
         "auto_destroy_at": rfc3339(machine.auto_destroy_at), "cents_per_hour": cents_per_hour(machine),
         "metadata": machine.metadata, "created_at": rfc3339(machine.created_at),
         "started_at": rfc3339(machine.started_at), "terminated_at": rfc3339(machine.terminated_at),
+    }  # fmt: skip
+
+
+def active_object(machine: Machine) -> dict[str, Any]:
+    return {
+        "machine_id": machine.id, "kind": machine.kind, "status": machine.status,
+        "cents_per_hour": cents_per_hour(machine), "since": rfc3339(machine.status_at),
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from billing.models import Transaction
+from machines.models import Machine
 from tests.cast import Api, Cast
 from tests.runs.driving import ended, simulated
 
@@ -109,3 +110,22 @@ def test_the_money_of_others(live: Api, strangers: Cast, spent: str) -> None:
     assert other.get("/billing/balance").json()["available_cents"] == 10_000
     assert [r["type"] for r in other.get("/billing/ledger").json()["data"]] == ["topup"]
     assert Transaction.objects.count() == 8
+
+
+def test_the_machines_that_cost_money_now(live: Api, test_key: Api, strangers: Cast) -> None:
+    def terminal(api: Api, status: str) -> str:
+        machine = simulated(api)
+        Machine.objects.filter(id=machine).update(kind="terminal", status=status)
+        return machine
+
+    running, stopped = terminal(live, "running"), terminal(live, "stopped")
+    simulated(live)
+    for api, status in ((live, "error"), (strangers.api(), "running"), (test_key, "running")):
+        terminal(api, status)
+    body = live.get("/billing/active").json()
+    assert [(m["machine_id"], m["kind"], m["status"], m["cents_per_hour"]) for m in body["active"]] == [
+        (running, "terminal", "running", 5), (stopped, "terminal", "stopped", 1)
+    ]  # fmt: skip
+    assert body["active"][0]["since"].endswith("Z")
+    assert body["current_run_rate_cents_per_hour"] == 6
+    assert test_key.get("/billing/active").json() == {"active": [], "current_run_rate_cents_per_hour": 0}
