@@ -141,6 +141,8 @@ def usage(actor: Actor, period: str) -> dict[str, Any]:
         {"agent_step": {"requests": steps["requests"], "credits": steps["credits"] or 0}} if steps["requests"] else {}
     )
     total = _sum(rows)
+    if machines := _sum(rows.filter(type="machine_time")):
+        breakdown["machine_time"] = {"requests": 0, "credits": machines}
     cents = TEST_BALANCE if actor.test else available(actor.team_id) + held(actor.team_id)
     return {
         "period": period, "total_requests": steps["requests"], "total_credits": total, "total_cost_cents": total,

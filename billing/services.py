@@ -141,6 +141,24 @@ def _release(row: Transaction) -> int:
     return row.amount_cents
 
 
+def charge_machine(actor: Actor, machine_id: str, cents: int, words: str) -> bool:
+    """Take the price of machine time, or what there is of it, from the wallet. False when nothing is left there."""
+    with transaction.atomic():
+        wallet = Wallet.objects.select_for_update().filter(team_id=actor.team_id).first()
+        if wallet is None:
+            return False
+        taken = min(cents, wallet.available_cents)
+        if taken:
+            wallet.available_cents -= taken
+            wallet.save(update_fields=["available_cents"])
+            Transaction.objects.create(
+                team_id=actor.team_id, type="machine_time", source="wallet", target="usage", amount_cents=taken,
+                available_after_cents=wallet.available_cents, machine_id=machine_id, description=words,
+                created_by=actor.ref(),
+            )  # fmt: skip
+        return wallet.available_cents > 0
+
+
 def topup(actor: Actor, cents: int, reference: str, *, kind: str = "topup", description: str = "") -> Transaction:
     """Add money, exactly once per reference: a second call with it returns the first transaction. Raises Invalid."""
     if not 1 <= cents <= 100_000_000:

@@ -109,6 +109,7 @@ EVENT_SUBSCRIBERS: dict[str, list[str]] = {
     "machine.gone": ["runs.tasks.machine_gone"],
 }
 MACHINE_GATE = "billing.services.machine_gate"  # asked before a machine is made: callable(actor), raises a Refusal
+MACHINE_TILL = "billing.services.charge_machine"  # takes what machine time costs (machines/metering.py)
 RUN_LOOP_CAPACITY = env.int("RUN_LOOP_CAPACITY", default=600)  # runs that one worker process drives at once
 RUN_LOOP_THREADS = env.int("RUN_LOOP_THREADS", default=4)  # database connections of one worker process
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=8.0)  # a worker that is silent for so long loses its runs

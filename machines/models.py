@@ -59,6 +59,9 @@ class Machine(models.Model):
     handle = models.JSONField(default=dict)  # the driver's; never leaves the server
     restarts = models.PositiveIntegerField(default=0)  # how often its process was started
     failed_starts = models.PositiveSmallIntegerField(default=0)  # in a row; the third one is an error
+    metered_at = models.DateTimeField(default=timezone.now)  # until when its time is counted
+    meter = models.PositiveBigIntegerField(default=0)  # cent-seconds not charged yet: 3600 are one cent
+    unpaid_since = models.DateTimeField(null=True)  # the wallet is empty, and the machine is spared for a while
     current_run_id = models.CharField(max_length=40, null=True)  # the run that drives or reserves it
     picture = models.CharField(max_length=64, blank=True, default="")  # SHA-256 of the last picture
     picture_at = models.DateTimeField(null=True)

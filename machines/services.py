@@ -23,10 +23,11 @@ from machines.drivers.base import Action
 from machines.drivers.registry import KINDS as DRIVER_KINDS
 from machines.errors import MachineBusy
 from machines.models import MACHINE_MOVES, Machine, MachineStatus, TakeoverLease
-from machines.schemas import MachineCreate
+from machines.schemas import MachineCreate, cents_per_hour
 
 STARTABLE = (MachineStatus.STOPPED, MachineStatus.SUSPENDED)
 ENDED = frozenset({MachineStatus.TERMINATING, MachineStatus.TERMINATED})
+UNSEEN_SECONDS = 300  # the longest time between two looks of the clock that counts
 WORK = {"creating": "start", "starting": "start", "stopping": "stop", "suspended": "stop", "terminating": "terminate"}
 
 
@@ -58,18 +59,29 @@ def move(machine: Machine, to: MachineStatus, actor: Actor | None = None, *, pro
     if to not in MACHINE_MOVES[before]:
         raise InvalidState(current_state=before, allowed_from=[s for s, after in MACHINE_MOVES.items() if to in after])
     now = timezone.now()
+    count_time(machine, now)
     machine.status, machine.status_at, machine.problem = to, now, problem
     if to == MachineStatus.RUNNING:
         machine.started_at = now
     if to == MachineStatus.TERMINATED:
         machine.terminated_at = now
-    machine.save(update_fields=["status", "status_at", "problem", "started_at", "terminated_at"])
+    machine.save(update_fields=["status", "status_at", "problem", "started_at", "terminated_at", "metered_at", "meter"])
     reason = {"problem": problem} if problem else {}
     audit(actor or actor_for(machine), f"machine.{to}", machine.id, before=before, **reason)
     if to == MachineStatus.RUNNING:
         publish("machine.ready", machine.id)
     if to in {MachineStatus.TERMINATING, MachineStatus.ERROR}:
         publish("machine.gone", machine.id, machine.current_run_id or "")
+
+
+def count_time(machine: Machine, now: datetime) -> None:
+    """Count the time since the last look at the price of the present status. The caller saves `meter` and `metered_at`.
+
+    Only what a clock saw: while the installation was switched off no machine ran, whatever its row says.
+    """
+    seconds = int((now - machine.metered_at).total_seconds())
+    machine.meter += cents_per_hour(machine) * min(max(seconds, 0), UNSEEN_SECONDS)
+    machine.metered_at = now
 
 
 def queue_work(machine: Machine) -> None:
@@ -164,11 +176,14 @@ def stop(actor: Actor, machine_id: str) -> Machine:
 def suspend(machine_id: str) -> bool:
     """The installation's own stop (empty wallet): no process, home kept. False when it does not run."""
     with transaction.atomic():
-        machine = locked(machine_id)
-        if machine.status != MachineStatus.RUNNING:
-            return False
-        move(machine, MachineStatus.SUSPENDED)
-        queue_work(machine)
+        return suspend_locked(locked(machine_id))
+
+
+def suspend_locked(machine: Machine) -> bool:
+    if machine.status != MachineStatus.RUNNING:
+        return False
+    move(machine, MachineStatus.SUSPENDED)
+    queue_work(machine)
     return True
 
 

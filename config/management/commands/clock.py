@@ -12,7 +12,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 
 from accounts import idempotency, limits
 from accounts.webhooks import outbox
-from machines import lifecycle
+from machines import lifecycle, metering
 from runs import clock, takeover
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ CHORES: tuple[tuple[float, Callable[[], object]], ...] = (
     (1, takeover.lapses),
     (2, lifecycle.reconcile),
     (5, lifecycle.reap),
+    (60, metering.charge_all),
     (60, limits.sweep),
     (60, idempotency.sweep),
     (600, clock.workers),
