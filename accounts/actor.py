@@ -48,8 +48,8 @@ class Actor:
 
     @property
     def caller(self) -> str:
-        """Names the caller for idempotency and rates: a person's two worlds are two callers."""
-        return self.id if self.kind != "user" else f"{self.id}:{'test' if self.test else 'live'}"
+        """Names the caller for idempotency and rates: a person is another caller in each team and world."""
+        return self.id if self.kind != "user" else f"{self.id}:{self.team_id}:{'test' if self.test else 'live'}"
 
     @property
     def is_admin(self) -> bool:

@@ -132,7 +132,7 @@ class IdempotencyRecord(models.Model):
     """The stored answer of one POST; written in the transaction of its effect (contract/README.md section 7)."""
 
     team = models.ForeignKey(Team, models.CASCADE)
-    caller = models.CharField(max_length=60)  # key or user id, and for users the world
+    caller = models.CharField(max_length=60)  # key or user id, and for users the team and world
     method = models.CharField(max_length=8)
     path = models.CharField(max_length=512)
     key = models.CharField(max_length=128)

@@ -90,7 +90,7 @@ def test_T_022_a_key_of_another_caller_or_path_is_independent(test_key: Api, cas
     assert len({start(test_key, path=p).json()["id"] for p in ("/runs", "/runs/")}) == 1
 
 
-def test_a_persons_record_is_bound_to_the_person_and_the_world(cast: Cast) -> None:
+def test_a_persons_record_is_bound_to_the_person_the_team_and_the_world(cast: Cast, strangers: Cast) -> None:
     def post(name: str, mode: str) -> HttpResponse:
         headers = {"Idempotency-Key": "k", "X-Team-Mode": mode}
         return cast.browser(name).post("/v1/keys", {"name": "n"}, content_type="application/json", headers=headers)
@@ -101,6 +101,9 @@ def test_a_persons_record_is_bound_to_the_person_and_the_world(cast: Cast) -> No
     cast.people["ana"].memberships.update(roles=["admin"])
     assert post("ana", "test").json()["key_id"] != first.json()["key_id"]
     assert ApiKey.objects.count() == 3
+    cast.people["olga"].memberships.update(team=strangers.team)
+    assert post("olga", "test").json()["key_id"] != first.json()["key_id"]
+    assert ApiKey.objects.filter(team=strangers.team).count() == 1
 
 
 def test_errors_never_bind_a_key(test_key: Api, live: Api, cast: Cast) -> None:
