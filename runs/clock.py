@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from accounts.models import Team
 from approvals.models import Approval
+from machines.models import Machine
 from runs import decisions, leases, services
 from runs.models import Run, RunEvent, Worker
 
@@ -42,6 +43,13 @@ def stops() -> int:
     )
     dead = open_stops.filter(lease_until__lt=now) | open_stops.filter(lease_until__isnull=True)
     return services.confirm_stop(list(dead.values_list("id", flat=True)[:BATCH]))
+
+
+def vanished() -> int:
+    """Fail runs whose machine is gone and that nobody told: they were made at the very moment of its end."""
+    left = Run.objects.filter(finished_at__isnull=True, owns_machine=False).values("machine_id")
+    gone = Machine.objects.filter(status__in=("terminating", "terminated"), id__in=left)
+    return sum(services.machine_gone(machine_id) for machine_id in list(gone.values_list("id", flat=True)))
 
 
 def workers() -> int:

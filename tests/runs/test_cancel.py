@@ -125,3 +125,14 @@ def test_a_machine_that_vanishes_ends_its_run(live: Api) -> None:
     assert (done["status"], done["error"]["code"]) == ("failed", "MACHINE_UNAVAILABLE")
     assert Approval.objects.get(run_id=run["id"]).status == "cancelled"
     check_run(run["id"])
+
+
+def test_a_run_made_while_its_machine_ends_does_not_wait_for_ever(live: Api) -> None:
+    machine, other = simulated(live), simulated(live)
+    left, fine = (begin(live, machine_id=m, agent="scripted")["id"] for m in (machine, other))
+    live.delete(f"/machines/{machine}")  # and what it told the runs came before this one
+    assert (clock.vanished(), clock.vanished()) == (1, 0)
+    done = show(live, left)
+    assert (done["status"], done["error"]["code"], done["started_at"]) == ("failed", "MACHINE_UNAVAILABLE", None)
+    assert show(live, fine)["status"] == "queued"
+    check_run(left)

@@ -27,6 +27,7 @@ CHORES: tuple[tuple[float, Callable[[], object]], ...] = (
     (1, clock.stops),
     (1, takeover.lapses),
     (2, lifecycle.reconcile),
+    (5, clock.vanished),
     (5, lifecycle.reap),
     (60, metering.charge_all),
     (60, limits.sweep),
