@@ -61,6 +61,17 @@ def make_actor(api: Api) -> Any:
     return actor_of_key(api.key)
 
 
+def test_a_machine_needs_twenty_cents_at_hand_and_costs_none(db: None) -> None:
+    api, _ = _poor(19)
+    refused = api.post("/machines", {"display_name": "Desk", "kind": "simulated"})
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"]) == (402, "INSUFFICIENT_CREDITS")
+    assert (error["required"], error["balance"]) == (20, 19)
+    services.topup(make_actor(api), 1, "one more")
+    assert api.post("/machines", {"display_name": "Desk", "kind": "simulated"}).status_code == 200
+    assert _balance(api)["available_cents"] == 20
+
+
 def test_T_164_twelve_cents_are_two_steps(db: None) -> None:
     api, machine = _poor(12)
     run = ended(api, machine_id=machine, agent="scripted")

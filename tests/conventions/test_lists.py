@@ -107,6 +107,13 @@ def test_items_made_while_paging_neither_repeat_nor_hide_others(test_key: Api) -
     assert walk(test_key, "/runs", lambda: start(test_key)) == made[::-1]
 
 
+def test_a_page_has_20_rows_unless_asked_otherwise(test_key: Api) -> None:
+    made = [start(test_key) for _ in range(21)]
+    body = test_key.get("/runs").json()
+    assert [r["id"] for r in body["data"]] == made[:0:-1]
+    assert body["has_more"] is True
+
+
 def test_the_last_full_page_has_no_cursor(test_key: Api) -> None:
     made = [start(test_key) for _ in range(4)]
     assert walk(test_key, "/runs") == made[::-1]
