@@ -26,6 +26,7 @@ from tests.runs.driving import (
     request_of,
     show,
     simulated,
+    someone_waits_for_a_lock,
     status_of,
     until,
     waiting,
@@ -101,12 +102,6 @@ def test_a_team_budget(live: Api, cast: Cast) -> None:
     assert (run["status"], run["error"]["details"]["scope"], run["error"]["details"]["used"]) == ("failed", "team", 20)
     assert live.post("/runs", {"task": "x", "machine_id": machine}).json()["error"]["scope"] == "team"
     check_run(run["id"])
-
-
-def someone_waits_for_a_lock() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
-        return cursor.fetchone() is not None
 
 
 @pytest.mark.django_db(transaction=True)

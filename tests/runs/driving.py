@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
-from django.db import connections
+from django.db import connection, connections
 from django.db.models import F
 from django.utils import timezone
 
@@ -199,3 +199,10 @@ def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
 
 def status_of(run_id: str) -> str:
     return Run.objects.values_list("status", flat=True).get(id=run_id)
+
+
+def someone_waits_for_a_lock() -> bool:
+    """Somebody else's statement waits for a row of ours."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+        return cursor.fetchone() is not None

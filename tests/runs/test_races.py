@@ -10,15 +10,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import Team
 from approvals.models import Approval, Decision
 from runs import clock, services
 from runs.models import Run
 from tests.cast import Api, Cast, make_cast
-from tests.runs.driving import begin, data_of, drive_all, shift
+from tests.runs.driving import begin, data_of, drive_all, shift, someone_waits_for_a_lock, until
 from tests.runs.invariants import check_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -210,3 +211,35 @@ def test_two_people_say_the_contrary(team: Cast, together: Together) -> None:
         assert Decision.objects.filter(approval_id=approval, counts=False).count() == 1
         check_run(run)
     assert sum(winners.values()) == ROUNDS
+
+
+def test_the_last_place_for_a_run_is_taken_once(team: Cast) -> None:
+    """The second call counts the runs only once the first one is there for all to see."""
+    Team.objects.update(max_active_runs=1)
+    keys = [team.api(test=True).key for _ in range(2)]  # of one key the calls would wait for its rate
+    made, end = threading.Event(), threading.Event()
+
+    def first() -> int:
+        try:
+            with transaction.atomic():
+                answer = Api(keys[0], Client()).post("/runs", {"task": "x"})
+                made.set()
+                assert end.wait(20)
+            return int(answer.status_code)
+        finally:
+            connections.close_all()
+
+    def second() -> str:
+        try:
+            return _code(Api(keys[1], Client()).post("/runs", {"task": "x"}))
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as threads:
+        one = threads.submit(first)
+        assert made.wait(20)
+        two = threads.submit(second)
+        until(someone_waits_for_a_lock)
+        end.set()
+        assert (one.result(20), two.result(20)) == (200, "TOO_MANY_RUNS")
+    assert Run.objects.count() == 1
