@@ -21,7 +21,8 @@ LONGEST_EXTENSION = 2_592_000  # seconds: 30 days
 def _change(
     actor: Actor, approval_id: str, change: str, work: Callable[[Run, Approval], object], *, open_only: bool = True
 ) -> Approval:
-    """Lock run and request, refuse a request that is closed, do the work, record it. No event when nothing changed."""
+    """Lock run and request, refuse a request that is closed, do the work, record it. No event when nothing changed, and
+    none in the log of a run that has ended."""
     seen = get_approval(actor, approval_id)
     with transaction.atomic():
         run = lock_run(seen.run_id)
@@ -29,7 +30,7 @@ def _change(
         late = approval.expires_at is not None and approval.expires_at <= timezone.now()
         if open_only and (approval.status != "pending" or late):
             raise_closed(approval)
-        if work(run, approval) is not False:
+        if work(run, approval) is not False and not run.is_terminal:
             record(run, approval_event(approval, change, actor))
         return approval
 

@@ -69,6 +69,18 @@ def test_a_comment_never_decides(test_key: Api) -> None:
     assert test_key.post(f"/approvals/{approval.id}/comment", {"text": ""}).status_code == 422
 
 
+def test_nothing_is_written_after_the_end_of_a_log(test_key: Api) -> None:
+    approval = waiting(test_key)
+    path = f"/approvals/{approval.id}"
+    test_key.post(f"{path}/claim")
+    test_key.post(f"/runs/{approval.run_id}/cancel")
+    assert test_key.post(f"{path}/comment", {"text": "too bad"}).json()["comments"][0]["text"] == "too bad"
+    assert test_key.post(f"{path}/release").json()["claimed_by"] is None
+    last = RunEvent.objects.filter(run_id=approval.run_id).order_by("seq").last()
+    assert last is not None
+    assert last.type == "done"
+
+
 def group(cast: Cast, name: str, *people: str) -> Group:
     made = Group.objects.create(team=cast.team, name=name)
     made.users.set([cast.people[p] for p in people])
