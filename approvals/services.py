@@ -23,7 +23,6 @@ from approvals.errors import (
     ApprovalCancelled,
     ApprovalExpired,
     ApprovalVoid,
-    UndoNotPossible,
 )
 from approvals.models import APPROVAL_MOVES, Approval, Decision
 from approvals.schemas import ON_REJECT, VERDICTS
@@ -226,30 +225,6 @@ def raise_closed(approval: Approval) -> NoReturn:
     raise AlreadyDecided(
         approval_id=approval.id, verdict=decision.verdict, decided_by=decision.actor, decided_at=rfc3339(decision.at)
     )
-
-
-def undo(actor: Actor, approval: Approval) -> Decision:
-    """Make a decision undone while its effect is still to come: the request waits again, with its timeout anew.
-
-    By the decider or an admin. Raises UndoNotPossible, NotEligible.
-    """
-    now = timezone.now()
-    decision = Decision.objects.select_for_update().filter(approval=approval, counts=True).first()
-    if decision is None or approval.undo_until is None:
-        raise UndoNotPossible(reason_code="undo_disabled", words="the team has no undo window or nothing was decided")
-    if not approval.effect_pending:
-        raise UndoNotPossible(reason_code="already_effective", words="it has taken effect")
-    if approval.undo_until <= now:
-        raise UndoNotPossible(reason_code="undo_expired", words="the time for it is over")
-    if decision.actor["id"] != actor.id and not actor.is_admin:
-        raise NotEligible(eligible=[decision.actor["name"], "admin"])
-    if decision.policy_id and decision.remembered:
-        policies.revoke(actor, decision.policy_id)
-    decision.counts, decision.loss, decision.sealed = False, "UNDONE", None
-    decision.save(update_fields=["counts", "loss", "sealed"])
-    expires_at = now + timedelta(seconds=approval.timeout_seconds) if approval.timeout_seconds else None
-    move(approval, "pending", now, effective_at=None, undo_until=None, effect_pending=False, expires_at=expires_at)
-    return decision
 
 
 def void(approval: Approval, reason: str, replaced_by: str) -> None:

@@ -16,6 +16,7 @@ from accounts.actor import Actor, system
 from accounts.errors import Invalid, Refusal
 from accounts.sealing import seal, unseal
 from accounts.times import rfc3339
+from approvals import effects
 from approvals import services as approvals
 from approvals.access import approvals_of, get_approval, pending_of_root
 from approvals.errors import ApprovalNotFound
@@ -104,6 +105,8 @@ def _attempt(
             made = checked_edit(approval, answer if isinstance(answer, Answer) else answer(approval))
             tried.append((approval, made))
             target = run if run.id == approval.run_id else lock_run(approval.run_id)
+            if target.status == "cancelled":
+                made = replace(made, remember=False)
             _hand_over(actor, target, approval, made)
             settled = approvals.settle(actor, approval, made, via)
             if settled.decision is None:
@@ -134,7 +137,7 @@ def approval_event(approval: Approval, change: str, actor: Actor) -> Event:
 
 def _resumes(settled: Settled, approval: Approval, run: Run) -> bool:
     """Does the run go on through this decision? A repeated call is told what the first one was told."""
-    if settled.decision is None or approval.effect_pending:
+    if settled.decision is None or approval.effect_pending or approval.effective_at is None:
         return False
     return settled.decision.effect != "fail_run" and (not settled.fresh or run.status == "running")
 
@@ -237,7 +240,7 @@ def undo(actor: Actor, approval_id: str) -> Approval:
     with transaction.atomic():
         run = lock_run(seen.run_id)
         approval = Approval.objects.select_for_update().get(id=seen.id)
-        approvals.undo(actor, approval)
+        effects.undo(actor, approval)
         run.resume_at = None
         record(run, approval_event(approval, "undone", actor), save=("resume_at",))
         webhook_bodies.decided(run, approval, "undone")

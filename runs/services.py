@@ -19,6 +19,7 @@ from accounts.sealing import seal
 from accounts.times import rfc3339
 from accounts.webhooks import targets
 from accounts.webhooks.signing import new_secret
+from approvals import effects
 from approvals.models import Approval
 from approvals.services import close_pending
 from billing.services import release_holds, run_gate, step_price
@@ -215,6 +216,8 @@ def finish(
 ) -> None:  # fmt: skip
     """End the run: machine and holds are let go, an open intent is dropped. The caller holds the run's lock."""
     now = timezone.now()
+    if run.status == "awaiting_human":
+        effects.drop(run.id)
     result = None
     if status in ("succeeded", "failed"):
         text = summary or (error["message"] if error else "")

@@ -1,0 +1,70 @@
+"""Decisions whose effect is still to come: taken back by people, or overtaken by the end of their run.
+
+Callers hold the locks of the run and of the request.
+"""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from accounts.actor import Actor, system
+from accounts.errors import NotEligible
+from approvals import policies
+from approvals.errors import UndoNotPossible
+from approvals.models import Approval, Decision, Policy
+from approvals.services import move
+
+
+def undo(actor: Actor, approval: Approval) -> Decision:
+    """Make a decision undone while its effect is still to come: the request waits again, with its timeout anew.
+
+    By the decider or an admin. Raises UndoNotPossible, NotEligible.
+    """
+    now = timezone.now()
+    decision = Decision.objects.select_for_update().filter(approval=approval, counts=True).first()
+    if decision is None or approval.undo_until is None:
+        raise UndoNotPossible(reason_code="undo_disabled", words="the team has no undo window or nothing was decided")
+    if not approval.effect_pending and approval.effective_at is not None:
+        raise UndoNotPossible(reason_code="already_effective", words="it has taken effect")
+    if not approval.effect_pending:
+        raise UndoNotPossible(reason_code="undo_expired", words="the run ended before it could take effect")
+    if approval.undo_until <= now:
+        raise UndoNotPossible(reason_code="undo_expired", words="the time for it is over")
+    if decision.actor["id"] != actor.id and not actor.is_admin:
+        raise NotEligible(eligible=[decision.actor["name"], "admin"])
+    _forget(actor, decision)
+    decision.counts, decision.loss, decision.sealed = False, "UNDONE", None
+    decision.save(update_fields=["counts", "loss", "sealed"])
+    edited = _without_last_vote(approval, decision)
+    expires_at = now + timedelta(seconds=approval.timeout_seconds) if approval.timeout_seconds else None
+    move(
+        approval, "pending", now, effective_at=None, undo_until=None, effect_pending=False, expires_at=expires_at,
+        edited_action=edited,
+    )  # fmt: skip
+    return decision
+
+
+def drop(run_id: str) -> None:
+    """The run ends before its decisions took effect: they have none, and nothing stays remembered."""
+    for approval in Approval.objects.select_for_update().filter(run_id=run_id, effect_pending=True):
+        approval.effect_pending, approval.effective_at = False, None
+        approval.save(update_fields=["effect_pending", "effective_at"])
+        decision = Decision.objects.get(approval=approval, counts=True)
+        decision.outcome, decision.sealed = "not_executed", None
+        decision.save(update_fields=["outcome", "sealed"])
+        _forget(system(approval.team_id, approval.test), decision)
+
+
+def _forget(actor: Actor, decision: Decision) -> None:
+    """Take away the policy that this decision stored; one that was there before stays."""
+    if Policy.objects.filter(id=decision.policy_id, origin_approval_id=decision.approval_id).exists():
+        policies.revoke(actor, decision.policy_id or "")
+
+
+def _without_last_vote(approval: Approval, decision: Decision) -> dict[str, object] | None:
+    """An approval undone takes its vote back. Returns the edit that the votes left still stand for."""
+    if decision.verdict == "approve":
+        last = approval.votes.order_by("-at", "-id").first()
+        if last is not None:
+            last.delete()
+    return approval.edited_action if approval.votes.exists() else None
