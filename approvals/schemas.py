@@ -28,7 +28,8 @@ ON_REJECT = {
     "takeover": "fail_run", "budget": "fail_run",
 }  # fmt: skip
 INPUT_KINDS = frozenset({"question", "input"})
-Note = Annotated[str, Field(max_length=2000)]
+MAX_NOTE = 2000  # characters
+Note = Annotated[str, Field(max_length=MAX_NOTE)]
 
 
 class DecideBody(Body):

@@ -46,7 +46,7 @@ FIELDS_OF: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What somebody sends: a verdict with what belongs to it. `at` tells where in the body the payload stands."""
+    """What somebody sends: a verdict with what belongs to it. `data_at` tells where in the body answers or values stand."""
 
     verdict: str
     note: str | None = None
@@ -57,7 +57,10 @@ class Answer:
     action_hash: str | None = None
     effect: str | None = None  # overrides on_reject (signal reject ends the run)
     lenient: bool = False  # unknown answer keys are context for the agent
-    at: tuple[str, ...] = ("body",)
+    data_at: tuple[str, ...] | None = None
+
+    def where(self, name: str) -> tuple[str, ...]:
+        return self.data_at or ("body", name)
 
 
 @dataclass(frozen=True)
@@ -237,17 +240,17 @@ def _check_fields(approval: Approval, answer: Answer) -> None:
     wrong = []
     if answer.verdict not in VERDICTS[approval.kind]:
         allowed = ", ".join(VERDICTS[approval.kind])
-        raise Invalid(((*answer.at, "verdict"), f"A request of kind {approval.kind} takes {allowed}.", "value_error"))
+        raise Invalid((("body", "verdict"), f"A request of kind {approval.kind} takes {allowed}.", "value_error"))
     for name in ("answers", "values", "edited_action", "remember", "action_hash"):
         given = getattr(answer, name)
         if given not in (None, False) and name not in FIELDS_OF[answer.verdict]:
-            wrong.append(((*answer.at, name), f"Does not fit the verdict {answer.verdict}.", "value_error"))
+            wrong.append((("body", name), f"Does not fit the verdict {answer.verdict}.", "value_error"))
     if answer.verdict == "approve" and answer.values is not None and approval.kind != "budget":
-        wrong.append(((*answer.at, "values"), f"Does not fit a request of kind {approval.kind}.", "value_error"))
+        wrong.append((("body", "values"), f"Does not fit a request of kind {approval.kind}.", "value_error"))
     if answer.edited_action is not None and approval.kind != "tool":
-        wrong.append(((*answer.at, "edited_action"), f"Does not fit a request of kind {approval.kind}.", "value_error"))
+        wrong.append((("body", "edited_action"), f"Does not fit a request of kind {approval.kind}.", "value_error"))
     if answer.verdict == "revise" and not (answer.note or "").strip():
-        wrong.append(((*answer.at, "note"), "Say what should change.", "missing"))
+        wrong.append((("body", "note"), "Say what should change.", "missing"))
     if wrong:
         raise Invalid(*wrong)
 
@@ -256,13 +259,13 @@ def _payload(approval: Approval, answer: Answer) -> tuple[dict[str, Any], dict[s
     """What reaches the agent, and the same as it may be written down."""
     note = {"reason" if answer.verdict == "reject" else "note": answer.note} if answer.note else {}
     if answer.verdict == "answer":
-        where = (*answer.at, "answers")
+        where = answer.where("answers")
         found, context = reading.read_answers(approval.questions, answer.answers or {}, where, lenient=answer.lenient)
         shown = reading.redact_answers(approval.questions, found)
         extra = {"context": context} if context else {}
         return {"answers": found} | extra | note, {"answers": shown} | extra | note
     if answer.verdict == "submit":
-        values = reading.read_values(approval.input_schema, answer.values or {}, (*answer.at, "values"))
+        values = reading.read_values(approval.input_schema, answer.values or {}, answer.where("values"))
         return {"values": values} | note, {"values": reading.redact_values(approval.input_schema, values)} | note
     if answer.verdict == "revise":
         told = {"feedback": answer.note, "plan": (approval.plan or {}).get("text")}
@@ -278,7 +281,7 @@ def _add_cents(approval: Approval, answer: Answer) -> int:
     given = dict(answer.values or {})
     suggested = (approval.budget or {}).get("suggested_add_cents", 1)
     cents = given.pop("add_cents", suggested)
-    where = (*answer.at, "values")
+    where = answer.where("values")
     wrong: list[tuple[tuple[str | int, ...], str, str]] = [
         ((*where, n), "Unknown value.", "extra_forbidden") for n in given
     ]

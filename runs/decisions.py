@@ -146,7 +146,7 @@ def checked_edit(approval: Approval, answer: Answer) -> Answer:
     """The answer with its edited action in canonical form. Raises Invalid: the name must stay, the parameters must fit."""
     if answer.edited_action is None or approval.action is None:
         return answer
-    at = (*answer.at, "edited_action")
+    at = ("body", "edited_action")
     edited = answer.edited_action
     if set(edited) - {"name", "params"} or not isinstance(edited.get("params", {}), dict):
         raise Invalid((at, "Must be {name, params}.", "value_error"))

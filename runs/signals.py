@@ -6,8 +6,10 @@ Data never counts as consent: submit_input cannot approve an action, approve can
 import json
 from typing import Any
 
+from accounts.errors import Invalid
 from approvals.errors import SignalDoesNotFit, WrongEndpoint
 from approvals.models import Approval
+from approvals.schemas import MAX_NOTE
 from approvals.services import Answer
 
 SIGNALS = ("approve", "reject", "submit_input")
@@ -23,15 +25,18 @@ def signals_of(kind: str) -> list[str]:
 
 
 def by_signal(approval: Approval, action: str, payload: dict[str, Any]) -> Answer:
-    """Raises SignalDoesNotFit."""
+    """Raises SignalDoesNotFit, and Invalid for words that are too long."""
     if action not in signals_of(approval.kind):
         raise SignalDoesNotFit(kind=approval.kind, allowed=signals_of(approval.kind))
+    at = ("body", "payload")
     if action == "approve":
-        return Answer("approve", note=_text(payload.get("note")), at=("body", "payload"))
+        return Answer("approve", note=_words(payload.get("note"), (*at, "note")))
     if action == "reject":
         effect = "fail_step" if approval.on_reject == "fail_step" else "fail_run"
-        return Answer("reject", note=_text(payload.get("reason")), effect=effect, at=("body", "payload"))
-    return _by_data(approval, payload, ("body", "payload"), lenient=True)
+        return Answer("reject", note=_words(payload.get("reason"), (*at, "reason")), effect=effect)
+    if approval.kind == "plan":
+        return Answer("revise", note=_feedback(payload, at))
+    return _by_data(approval, payload, at, lenient=True)
 
 
 def by_approve(approval: Approval, allow: bool, reason: str | None, remember: bool) -> Answer:
@@ -42,38 +47,50 @@ def by_approve(approval: Approval, allow: bool, reason: str | None, remember: bo
 
 
 def by_answer(approval: Approval, answers: dict[str, Any]) -> Answer:
-    """Raises WrongEndpoint for kinds that take no data."""
+    """Raises WrongEndpoint for kinds that take no data, and Invalid for what is no verdict on a plan."""
     if approval.kind not in _BY_ANSWER:
         raise WrongEndpoint(kind=approval.kind, use="approve")
-    return _by_data(approval, answers, ("body",), lenient=False)
+    if approval.kind == "plan":
+        return _on_plan(answers)
+    return _by_data(approval, answers, ("body", "answers"), lenient=False)
 
 
 def _by_data(approval: Approval, data: dict[str, Any], at: tuple[str, ...], *, lenient: bool) -> Answer:
     if approval.kind == "question":
-        return Answer("answer", answers=data, lenient=lenient, at=at)
-    if approval.kind == "input":
-        return Answer("submit", values=data, at=at)
-    return _on_plan(data, lenient)
+        return Answer("answer", answers=data, lenient=lenient, data_at=at)
+    return Answer("submit", values=data, data_at=at)
 
 
-def _on_plan(data: dict[str, Any], lenient: bool) -> Answer:
-    """The one key is anything; "approve" approves, every other text is a revision. A signal carries feedback only."""
-    if lenient:
-        feedback = data.get("feedback")
-        text = feedback if isinstance(feedback, str) and feedback.strip() else json.dumps(data, ensure_ascii=False)
-        return Answer("revise", note=text[:2000])
-    said = next(iter(data.values()), "")
-    text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
-    if text.strip().lower() == "approve":
+def _on_plan(answers: dict[str, Any]) -> Answer:
+    """The one key is anything; "approve" approves, every other text is a revision."""
+    at = ("body", "answers")
+    if len(answers) != 1:
+        raise Invalid((at, "A plan takes one answer.", "value_error"))
+    ((key, said),) = answers.items()
+    if not isinstance(said, str):
+        raise Invalid(((*at, key), "Must be text.", "type_error"))
+    if not said.strip():
+        raise Invalid(((*at, key), "Must not be empty.", "value_error"))
+    if said.strip().lower() == "approve":
         return Answer("approve")
-    return Answer("revise", note=text[:2000])
+    return Answer("revise", note=_words(said, (*at, key)))
 
 
-def _text(value: Any) -> str | None:
-    """Words of a payload, cut to what a note holds; anything else is written as JSON."""
+def _feedback(payload: dict[str, Any], at: tuple[str, ...]) -> str | None:
+    """A signal carries feedback on a plan and never its approval."""
+    feedback = payload.get("feedback")
+    given = isinstance(feedback, str) and feedback.strip()
+    return _words(feedback, (*at, "feedback")) if given else _words(payload, at)
+
+
+def _words(value: Any, at: tuple[str, ...]) -> str | None:
+    """Words of a payload; anything but text as JSON. Raises Invalid rather than cut what somebody said."""
     if value is None:
         return None
-    return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))[:2000]
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if len(text) > MAX_NOTE:
+        raise Invalid((at, f"Must have at most {MAX_NOTE} characters.", "value_error"))
+    return text
 
 
 def tool_of(approval: Approval) -> tuple[str, dict[str, Any]]:
