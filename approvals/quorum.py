@@ -73,14 +73,10 @@ def voter_id(actor: Actor) -> str:
 
 
 def cast_vote(actor: Actor, approval: Approval, group: str, note: str | None) -> bool:
-    """Count this person's approval once; True when the quorum is complete. The caller holds the request's lock."""
-    if not approval.quorum:
-        return True
-    Vote.objects.get_or_create(
-        approval=approval, voter=voter_id(actor), defaults={"actor": actor.ref(), "group": group, "note": note}
-    )
+    """Count this person's approval; True when the quorum is complete. The caller holds the request's lock."""
+    Vote.objects.create(approval=approval, voter=voter_id(actor), actor=actor.ref(), group=group, note=note)
     return not lacking(approval)
 
 
 def has_voted(actor: Actor, approval: Approval) -> bool:
-    return bool(approval.quorum) and Vote.objects.filter(approval=approval, voter=voter_id(actor)).exists()
+    return Vote.objects.filter(approval=approval, voter=voter_id(actor)).exists()

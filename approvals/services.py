@@ -67,7 +67,8 @@ class Answer:
 class Settled:
     """`fresh` is False when the same decision had been made before. `payload` is readable, secrets included.
 
-    `decision` is None for a vote that does not complete the quorum: the request still waits.
+    `decision` is None for a vote that does not complete the quorum: the request still waits, and `fresh` tells whether the
+    vote is a new one.
     """
 
     decision: Decision | None
@@ -120,8 +121,10 @@ def settle(actor: Actor, approval: Approval, answer: Answer, via: str, *, entitl
         require_unclaimed(actor, approval)
     if answer.action_hash is not None and answer.action_hash != approval.action_hash:
         raise ActionChanged(action_hash=approval.action_hash)
-    if answer.verdict in APPROVING and not _complete(actor, approval, answer):
-        return Settled(None, False)
+    if answer.verdict in APPROVING and approval.quorum and actor.kind != "system":
+        voted, complete = _vote(actor, approval, answer)
+        if not complete:
+            return Settled(None, voted)
     edited = answer.edited_action or approval.edited_action
     if edited and answer.verdict == "approve":
         payload, redacted = payload | {"edited_action": edited}, redacted | {"edited_action": edited}
@@ -152,20 +155,21 @@ def _after(approval: Approval, edited: dict[str, Any] | None) -> dict[str, Any] 
     return approval.action | {"params": edited["params"]} if approval.action and edited else approval.action
 
 
-def _complete(actor: Actor, approval: Approval, answer: Answer) -> bool:
-    """Count this approval towards the quorum; True when it decides. Raises NotEligible for who is in no lacking group."""
-    if not approval.quorum or actor.kind == "system":
-        return True
+def _vote(actor: Actor, approval: Approval, answer: Answer) -> tuple[bool, bool]:
+    """Whether this approval counted as a new vote, and whether the quorum is complete with it.
+
+    Raises NotEligible for who is in no lacking group.
+    """
     if answer.edited_action is not None and answer.edited_action != approval.edited_action:
         approval.votes.all().delete()
         approval.edited_action = answer.edited_action
         approval.save(update_fields=["edited_action"])
     if quorum.has_voted(actor, approval):
-        return False
+        return False, False
     group = quorum.seat_of(actor, approval)
     if group is None:
         raise NotEligible(eligible=quorum.lacking(approval))
-    return quorum.cast_vote(actor, approval, group, answer.note)
+    return True, quorum.cast_vote(actor, approval, group, answer.note)
 
 
 def _undo_window(actor: Actor, approval: Approval) -> timedelta:

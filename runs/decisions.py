@@ -109,7 +109,7 @@ def _attempt(
                 made = replace(made, remember=False)
             _hand_over(actor, target, approval, made)
             settled = approvals.settle(actor, approval, made, via)
-            if settled.decision is None:
+            if settled.decision is None and settled.fresh:
                 record(target, approval_event(approval, "vote", actor))
             elif settled.fresh:
                 _follow_up(actor, target, approval, settled)
