@@ -6,6 +6,7 @@ from django.db.models import Count, DateTimeField, Min, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from accounts.actor import Actor
+from accounts.models import Group
 from accounts.times import rfc3339
 from approvals.errors import ApprovalNotFound
 from approvals.models import NEVER, Approval, Decision
@@ -29,6 +30,14 @@ def get_approval(actor: Actor, approval_id: str) -> Approval:
     if row is None:
         raise ApprovalNotFound
     return row
+
+
+def assigned_names(actor: Actor) -> list[str]:
+    """Whom an assignment has to name to mean the actor: the person, also when a key of theirs calls; and their groups."""
+    groups = (
+        Group.objects.filter(team_id=actor.team_id, users=actor.id) if actor.kind == "user" else Group.objects.none()
+    )
+    return [actor.owner_id or actor.id, *groups.values_list("id", flat=True)]
 
 
 def pending_of_root(root_run_id: str) -> QuerySet[Approval]:

@@ -10,6 +10,7 @@ from accounts.actor import Actor, scopes_of_roles
 from accounts.errors import Invalid, InvalidState
 from accounts.models import Group, Membership
 from accounts.times import rfc3339
+from approvals.access import assigned_names
 from approvals.eligibility import require_unclaimed
 from approvals.errors import ApprovalClaimed
 from approvals.models import Approval, Comment
@@ -19,21 +20,25 @@ FURTHEST = timedelta(days=30)
 
 def claim(actor: Actor, approval: Approval, *, take_over: bool = False) -> None:
     """Only the claimer may decide until the claim runs out; repeating renews it. Raises ApprovalClaimed."""
-    may_take_over = actor.is_admin or approval.assignee in (actor.id, actor.owner_id)
+    may_take_over = actor.is_admin or approval.assignee in assigned_names(actor)
     if not (take_over and may_take_over):
         require_unclaimed(actor, approval)
     approval.claimed_by = actor.ref()
+    _renew(actor, approval)
+
+
+def _is_alive(approval: Approval) -> bool:
+    return approval.claim_expires_at is not None and approval.claim_expires_at > timezone.now()
+
+
+def _renew(actor: Actor, approval: Approval) -> None:
     approval.claim_expires_at = timezone.now() + timedelta(minutes=get_team(actor).claim_minutes)
     _save(approval, "claimed_by", "claim_expires_at")
 
 
 def release(actor: Actor, approval: Approval) -> bool:
     """Give the request back to everybody; False when nobody held it. Raises ApprovalClaimed for somebody else's claim."""
-    held = (
-        approval.claimed_by is not None
-        and approval.claim_expires_at is not None
-        and approval.claim_expires_at > timezone.now()
-    )
+    held = approval.claimed_by is not None and _is_alive(approval)
     if held and approval.claimed_by and approval.claimed_by["id"] != actor.id and not actor.is_admin:
         raise ApprovalClaimed(claimed_by=approval.claimed_by, claim_expires_at=rfc3339(approval.claim_expires_at))
     if approval.claimed_by is None:
@@ -75,9 +80,9 @@ def comment(actor: Actor, approval: Approval, text: str) -> Comment:
 
 
 def keep_claim_alive(actor: Actor, approval: Approval) -> None:
-    """Any call of its holder renews a claim."""
-    if approval.claimed_by and approval.claimed_by["id"] == actor.id:
-        claim(actor, approval)
+    """A claim lives on while its holder works on the request; one that ran out stays so."""
+    if _is_alive(approval) and approval.claimed_by and approval.claimed_by["id"] == actor.id:
+        _renew(actor, approval)
 
 
 def _save(approval: Approval, *fields: str) -> None:

@@ -10,7 +10,7 @@ from accounts.doors import ApiRequest, door, takes
 from accounts.errors import Invalid, InvalidFilter, InvalidStatusFilter
 from accounts.idempotency import answer, once
 from accounts.paging import page
-from approvals.access import DUE, approvals_of, by_due, decision_of, get_approval, summary
+from approvals.access import DUE, approvals_of, assigned_names, by_due, decision_of, get_approval, summary
 from approvals.models import Approval, ApprovalStatus, Kind
 from approvals.schemas import DecideBody, approval_object, decision_object
 from approvals.services import Answer, answer_by_note
@@ -81,7 +81,7 @@ def list_approvals(request: ApiRequest) -> HttpResponse:
         rows = (
             rows.filter(assignee__isnull=True)
             if who == "none"
-            else rows.filter(assignee=request.actor.id if who == "me" else who)
+            else rows.filter(assignee__in=assigned_names(request.actor) if who == "me" else [who])
         )
     return answer(_listed(request, rows, query.get("sort", "due")) | {"summary": summary(rows)})
 

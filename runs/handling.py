@@ -30,6 +30,7 @@ def _change(
         late = approval.expires_at is not None and approval.expires_at <= timezone.now()
         if open_only and (approval.status != "pending" or late):
             raise_closed(approval)
+        handling.keep_claim_alive(actor, approval)
         if work(run, approval) is not False and not run.is_terminal:
             record(run, approval_event(approval, change, actor))
         return approval

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from accounts.models import Group, Membership
+from accounts.models import ApiKey, Group, Membership
 from approvals.models import Approval, Vote
 from runs.models import RunEvent
 from tests.cast import Api, Cast
@@ -35,6 +35,51 @@ def test_T_085_a_claim_keeps_others_out_until_it_runs_out(test_key: Api, cast: C
         assert (answer.status_code, answer.json()["error"]["code"]) == (409, "APPROVAL_CLAIMED"), path
     Approval.objects.filter(id=approval.id).update(claim_expires_at=timezone.now() - timedelta(seconds=1))
     assert other.post(f"/approvals/{approval.id}/decide", {"verdict": "approve"}).status_code == 200
+
+
+def test_a_call_of_its_holder_keeps_a_claim_alive(test_key: Api, cast: Cast) -> None:
+    approval = waiting(test_key, awaiting_human_timeout_seconds=600)
+    path = f"/approvals/{approval.id}"
+    test_key.post(f"{path}/claim")
+    for call, body in (
+        ("comment", {"text": "looking"}), ("extend", {"seconds": 5}), ("assign", {"assignee": cast.people["ana"].id}),
+    ):  # fmt: skip
+        soon = timezone.now() + timedelta(seconds=9)
+        Approval.objects.update(claim_expires_at=soon)
+        assert cast.api(test=True, owner="ana").post(f"{path}/comment", {"text": "hi"}).status_code == 200
+        assert Approval.objects.get().claim_expires_at == soon
+        assert test_key.post(f"{path}/{call}", body).status_code == 200
+        assert Approval.objects.get().claim_expires_at > timezone.now() + timedelta(minutes=9)
+
+
+def test_a_claim_that_ran_out_is_not_revived(test_key: Api) -> None:
+    approval = waiting(test_key)
+    test_key.post(f"/approvals/{approval.id}/claim")
+    past = timezone.now() - timedelta(seconds=1)
+    Approval.objects.update(claim_expires_at=past)
+    test_key.post(f"/approvals/{approval.id}/comment", {"text": "hm"})
+    assert Approval.objects.get().claim_expires_at == past
+
+
+def test_admins_and_the_assignee_take_a_claim_over(test_key: Api, cast: Cast) -> None:
+    approval = waiting(test_key)
+    path = f"/v1/approvals/{approval.id}/claim"
+    test_key.post(f"/approvals/{approval.id}/claim")
+
+    def take(name: str) -> int:
+        client = cast.browser(name)
+        answer = client.post(path, {"take_over": True}, "application/json", headers={"X-Team-Mode": "test"})
+        return int(answer.status_code)
+
+    assert (take("ana"), take("olga"), take("ana")) == (409, 200, 409)
+    approvers = group(cast, "approvers", "ana")
+    assert test_key.post(f"/approvals/{approval.id}/assign", {"assignee": approvers.id}).status_code == 200
+    assert take("ana") == 200
+    Approval.objects.update(assignee=cast.people["olga"].id)
+    nobodys = cast.api(test=True)
+    ApiKey.objects.update(owner=None)
+    Approval.objects.update(assignee=None)
+    assert nobodys.post(f"/approvals/{approval.id}/claim", {"take_over": True}).status_code == 409
 
 
 def test_release_gives_a_request_back_and_repeats_without_change(test_key: Api) -> None:
@@ -115,6 +160,8 @@ def test_T_088_a_quorum_needs_every_group_and_counts_a_person_once(test_key: Api
         else:
             assert (status, body["error"]["code"]) == (403, "NOT_ELIGIBLE")
     assert Vote.objects.filter(approval=approval).count() == 1
+    votes = RunEvent.objects.filter(run_id=approval.run_id, type="approval", data__change="vote")
+    assert [e.data["by"]["name"] for e in votes] == ["Ana"], "who says it again changes nothing"
     status, body = decide_as(cast, "bob", approval)
     assert (status, body["approval"]["status"], body["resumed"]) == (200, "approved", True)
     drive_all()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from approvals.models import Approval
-from tests.cast import Api
+from tests.cast import Api, Cast
 from tests.runs.driving import begin, drive_all, waiting
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,7 @@ def test_T_077_pending_only_and_earliest_expiry_first(test_key: Api) -> None:
     assert [a["id"] for a in page["data"] + rest["data"]] == [soon, later, high, old, never]
 
 
-def test_filters(test_key: Api) -> None:
+def test_filters(test_key: Api, cast: Cast) -> None:
     question = waiting(test_key, "x [question]")
     pause = waiting(test_key)
     assert _ids(test_key, "?kind=question") == question["open_approvals"]
@@ -46,6 +46,8 @@ def test_filters(test_key: Api) -> None:
     assert _ids(test_key, "?assignee=grp_finance") == pause["open_approvals"]
     assert _ids(test_key, "?assignee=none") == question["open_approvals"]
     assert _ids(test_key, "?assignee=me") == []
+    Approval.objects.filter(run_id=pause["id"]).update(assignee=cast.people["olga"].id)
+    assert _ids(test_key, "?assignee=me") == pause["open_approvals"], "her key asks for her"
     assert test_key.get("/approvals?kind=question").json()["summary"]["pending"] == 1
     for query, code in (
         ("status=zombie", "INVALID_STATUS_FILTER"),
