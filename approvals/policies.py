@@ -11,7 +11,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.errors import EmptyUpdate
+from accounts.errors import EmptyUpdate, Invalid
 from accounts.services import audit
 from accounts.statements import prepared
 from approvals.errors import PolicyNotFound
@@ -190,7 +190,7 @@ def _exactly(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def update(actor: Actor, policy_id: str, changes: dict[str, Any]) -> Policy:
-    """Raises PolicyNotFound, EmptyUpdate."""
+    """Raises PolicyNotFound, EmptyUpdate, and Invalid when an equal policy is in force."""
     if not changes:
         raise EmptyUpdate
     with transaction.atomic():
@@ -198,7 +198,13 @@ def update(actor: Actor, policy_id: str, changes: dict[str, Any]) -> Policy:
         before = {name: str(getattr(row, name)) for name in changes}
         for name, value in changes.items():
             setattr(row, name, value)
-        row.save(update_fields=list(changes))
+        try:
+            with transaction.atomic():
+                row.save(update_fields=list(changes))
+        except IntegrityError as error:
+            if "one_active_policy" not in str(error):
+                raise
+            raise Invalid((("body", "effect"), "An equal policy is in force already.", "value_error")) from error
         audit(actor, "policy.updated", row.id, before=before, after={k: str(v) for k, v in changes.items()})
         return row
 

@@ -1,6 +1,5 @@
 """Policies by API: /v1/permissions."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from django.http import HttpResponse
@@ -8,7 +7,7 @@ from django.utils import timezone
 from ninja import Router
 from pydantic import Field, model_validator
 
-from accounts.bodies import Body, Int, read, read_json
+from accounts.bodies import Body, Int, Time, read, read_json
 from accounts.doors import ApiRequest, door, takes
 from accounts.errors import Invalid, InvalidFilter
 from accounts.idempotency import answer, once
@@ -33,7 +32,7 @@ class PolicyCreate(Body):
     host: Annotated[str, Field(max_length=255)] | None = None
     end_user: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     include_end_users: bool = False
-    expires_at: Annotated[datetime, Field(strict=False)] | None = None
+    expires_at: Time | None = None
     quorum: Annotated[list[Need], Field(max_length=20)] | None = None
     four_eyes: bool = False
     note: Annotated[str, Field(max_length=500)] | None = None
@@ -49,7 +48,7 @@ class PolicyCreate(Body):
 
 class PolicyPatch(Body):
     effect: Literal["allow", "ask", "deny"] | None = None
-    expires_at: Annotated[datetime, Field(strict=False)] | None = None
+    expires_at: Time | None = None
     quorum: Annotated[list[Need], Field(max_length=20)] | None = None
     four_eyes: bool | None = None
     note: Annotated[str, Field(max_length=500)] | None = None
@@ -76,8 +75,8 @@ def _checked(request: ApiRequest, fields: dict[str, Any]) -> dict[str, Any]:
     if fields.get("host") is not None and not policies.HOST.match(fields["host"]):
         wrong.append((("body", "host"), "A host such as shop.test, or *.shop.test for its subdomains.", "value_error"))
     ends = fields.get("expires_at")
-    if ends is not None and (ends.tzinfo is None or ends <= timezone.now()):
-        wrong.append((("body", "expires_at"), "Must be a future time with its offset.", "value_error"))
+    if ends is not None and ends <= timezone.now():
+        wrong.append((("body", "expires_at"), "Must lie in the future.", "value_error"))
     quorum = fields.get("quorum")
     if quorum is not None:
         wrong += checked_quorum(request.actor.team_id, quorum, ("body", "quorum"))
