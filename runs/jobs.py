@@ -23,7 +23,7 @@ from runs.agents.base import Act, Ask, Finish, Message, Verdict
 from runs.errors import run_error
 from runs.events import Event, record
 from runs.models import Run, Step
-from runs.steps import LeaseLost, Picture
+from runs.steps import LeaseLost, Picture, delivered
 
 log = logging.getLogger(__name__)
 MAX_TAKEOVERS = 3
@@ -148,6 +148,7 @@ def _locked(job: Job, *, barred: bool = False) -> Run:
 def _write_observation(run: Run, job: Job, texts: tuple[Event, ...], picture: Picture | None) -> None:
     """Words and picture of a move that is no step; the inbox was read with it."""
     events = (*texts, *((picture.event(run.steps_completed),) if picture else ()))
+    delivered(job.inbox, timezone.now())
     if picture:
         _keep_picture(run, picture)
     run.inbox, run.inbox_secrets, run.machine_restarts = [], None, job.run.machine_restarts
@@ -245,6 +246,7 @@ def end(job: Job, claim: Finish, verdict: Verdict | None, texts: tuple[Event, ..
     """The agent declared the end; on engine v4 the verifier had the last word."""
     with transaction.atomic():
         run = _locked(job)
+        delivered(job.inbox, timezone.now())
         if texts:
             record(run, *texts)
         if not claim.passed:

@@ -159,12 +159,17 @@ def write_intent(intent: Intent) -> str | None:
 
 
 def _deliver(intent: Intent) -> None:
-    """Receipts of what people sent: the agent has read it; what they approved begins. And the policy that allowed it."""
+    """The agent has read what people sent; what they approved begins. And the policy that allowed it was used."""
     if intent.policy_id:
         policies.used(intent.policy_id)
-    if intent.inbox:
-        read = [m["approval_id"] for m in intent.inbox if "approval_id" in m]
-        prepared(_DELIVERED, {"read": read, "begun": intent.approval_id, "now": intent.at})
+    delivered(intent.inbox, intent.at, intent.approval_id)
+
+
+def delivered(inbox: list[Any], at: datetime, begun: str | None = None) -> None:
+    """Receipts: the agent has read these messages, and what `begun` approved begins. In the transaction of its move."""
+    if inbox:
+        read = [m["approval_id"] for m in inbox if "approval_id" in m]
+        prepared(_DELIVERED, {"read": read, "begun": begun, "now": at})
 
 
 def write_outcome(outcome: Outcome) -> None:

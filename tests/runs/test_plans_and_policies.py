@@ -70,6 +70,19 @@ def test_T_092_the_receipt_tells_what_became_of_it(test_key: Api) -> None:
     assert all(r["executed_at"] and r["delivered_at"] for r in receipts)
 
 
+def test_T_092_delivered_is_what_the_agent_has_read(test_key: Api) -> None:
+    """Also when it asks again or ends at once, without a step that comes between."""
+    run_id = begin(test_key, "x [steps:1][question:rec][pause]")
+    for _ in range(2):
+        assert test_key.post(f"/runs/{run_id}/resume").status_code == 200
+        row = Decision.objects.filter(approval__run_id=run_id).latest("at")
+        assert row.delivered_at is None
+        drive_all()
+        row.refresh_from_db()
+        assert row.delivered_at is not None
+    assert status(test_key, run_id) == "succeeded"
+
+
 def test_an_approval_of_another_action_is_void_and_asks_again(test_key: Api) -> None:
     run_id = begin(test_key, "x [steps:1][drift]", **ASKING)
     first = pending(run_id)
