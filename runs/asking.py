@@ -66,41 +66,51 @@ def too_large(act: Act) -> bool:
     return len(json.dumps(act.action.params, ensure_ascii=False).encode()) > MAX_ACTION_BYTES
 
 
-def open_for_act(run: Run, act: Act, call_id: str, ruling: Ruling, text: str, previous: str | None) -> Approval:
+def open_for_act(
+    run: Run, act: Act, call_id: str, ruling: Ruling, text: str, url: str | None, previous: Approval | None = None
+) -> Approval:
     """A tool request before the step it stands before; `previous` is the one it replaces. The caller holds the run's lock."""
     action = action_object(run, act, call_id)
     title = action_title(act.action.name, act.action.params, act.host, action["risk"])
     digest = action_hash(run.machine_id or "", act.action.name, act.action.params)
+    evidence = {"url": url}
+    if previous is not None:
+        evidence["previous_screenshot_index"] = previous.evidence.get("screenshot_index")
     return _open(
         run, kind="tool", title=title, message=ruling.why, agent_message=text or None, action=action, action_hash=digest,
         step_index=run.steps_completed + 1, can_remember=ruling.can_remember, quorum=ruling.quorum,
-        four_eyes=ruling.four_eyes, by_rule=ruling.by_rule, previous_approval_id=previous,
+        four_eyes=ruling.four_eyes, by_rule=ruling.by_rule, previous_approval_id=previous.id if previous else None,
+        evidence=evidence,
     )  # fmt: skip
 
 
-def open_for_plan(run: Run, text: str) -> Approval:
+def open_for_plan(run: Run, text: str, url: str | None) -> Approval:
     """The plan, or its next revision. The caller holds the run's lock."""
     revision = (run.plan["revision"] + 1) if run.plan else 1
     most = Team.objects.values_list("plan_max_revisions", flat=True).get(id=run.team_id)
     run.plan = {"text": text, "revision": revision, "approved": False}
     run.save(update_fields=["plan"])
     plan = {"text": text, "revision": revision, "max_revisions": most}
-    message = (
-        "The agent proposes a plan before it acts."
-        if revision == 1
-        else f"The agent proposes revision {revision} of its plan."
-    )
-    return _open(run, kind="plan", title="The agent proposes a plan", message=message, plan=plan)
+    message, previous = "The agent proposes a plan before it acts.", None
+    if revision > 1:
+        message = f"The agent proposes revision {revision} of its plan."
+        previous = (
+            Approval.objects.filter(run_id=run.id, kind="plan").order_by("-seq").values_list("id", flat=True).first()
+        )
+    return _open(
+        run, kind="plan", title="The agent proposes a plan", message=message, plan=plan, evidence={"url": url},
+        previous_approval_id=previous,
+    )  # fmt: skip
 
 
-def open_for_ask(run: Run, ask: Ask) -> Approval:
+def open_for_ask(run: Run, ask: Ask, url: str | None) -> Approval:
     """A request that the agent raised. The caller holds the run's lock; the run's new memory is already set on it."""
     reason = ask.message.strip() or _TITLES[ask.kind]
     if len(ask.questions) == 1 and not ask.message.strip():
         reason = ask.questions[0]["question"]
     return _open(
         run, kind=ask.kind, title=_TITLES[ask.kind], message=reason, agent_message=ask.message or None,
-        questions=ask.questions, input_schema=ask.input_schema,
+        questions=ask.questions, input_schema=ask.input_schema, evidence={"url": url},
     )  # fmt: skip
 
 
@@ -134,12 +144,13 @@ def _context(run: Run, picture: Screenshot | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _open(run: Run, **fields: Any) -> Approval:
+def _open(run: Run, *, evidence: dict[str, Any] | None = None, **fields: Any) -> Approval:
     picture = Screenshot.objects.filter(run=run).order_by("-index").first()
+    index = picture.index if picture else None
     approval = approvals.open_request(
         **fields, team_id=run.team_id, test=run.test, run_id=run.id, root_run_id=run.root_id, on_timeout=run.on_timeout,
         timeout_seconds=run.awaiting_human_timeout_seconds, priority=run.priority, context=_context(run, picture),
-        evidence={"screenshot_index": picture.index if picture else None, "url": None, "step": run.steps_completed},
+        evidence={"screenshot_index": index, "url": None, "step": run.steps_completed} | (evidence or {}),
     )  # fmt: skip
     if run.on_awaiting_human == "pause":
         _wait(run, approval)

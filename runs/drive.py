@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from django.utils import timezone
 
 from accounts.ids import new_id
+from approvals.policies import Ruling
 from billing.errors import BudgetReached, WalletEmpty
 from billing.services import step_price
 from machines import pictures
@@ -21,7 +22,7 @@ from machines.actions import action_hash
 from machines.connections import Connected, open_session, simulated_machine
 from machines.drivers.base import Action, ActResult, Frame, MachineGone, Session
 from machines.errors import MachineUnavailable
-from runs import guard, jobs
+from runs import binding, guard, jobs
 from runs.agents.base import Act, Agent, Ask, Context, Decision, Finish
 from runs.agents.registry import agent_for
 from runs.events import Event
@@ -98,16 +99,14 @@ class Drive:
             await self.host.db(_budget_reached, self.job, reached)
         except LeaseLost:
             await self._stand_aside()
-        except (WalletEmpty, MachineUnavailable) as reason:
-            await self._break_off(reason)
-            return False
-        return not self.job.run.is_terminal
-
-    async def _break_off(self, reason: Exception) -> None:
-        if isinstance(reason, WalletEmpty):
+        except WalletEmpty:
             await self.host.db(jobs.break_off, self.job, "WALLET_EXHAUSTED")
-        else:
-            await self.host.db(jobs.break_off, self.job, "MACHINE_UNAVAILABLE", str(reason))
+            return False
+        except MachineUnavailable as problem:
+            if self.job.approved is None or not await self.host.db(jobs.not_started, self.job, str(problem)):
+                await self.host.db(jobs.break_off, self.job, "MACHINE_UNAVAILABLE", str(problem))
+                return False
+        return not self.job.run.is_terminal
 
     async def _stand_aside(self) -> None:
         """A write was refused: a person controls the machine, or the run is lost (raises LeaseLost)."""
@@ -171,7 +170,7 @@ class Drive:
             await self.host.db(jobs.break_off, self.job, "MAX_STEPS_REACHED")
             self.job.run.status = "failed"
         elif isinstance(move, Ask):
-            picture = await self._picture(before, "before", self.job.run.next_screenshot)
+            picture = await self._evidence(before)
             await self.host.db(jobs.ask, self.job, move, decision.memory, texts, picture)
         else:
             await self._act(move, decision, texts, before)
@@ -194,25 +193,23 @@ class Drive:
         self.job.run.status = "succeeded"
 
     async def _act(self, act: Act, decision: Decision, texts: tuple[Event, ...], before: Frame) -> None:
-        run, call_id = self.job.run, new_id("call")
-        act = await self._at_host(act)
-        ruling = await self.host.db(guard.rule, run, act)
-        if guard.needs_plan(run, act) and self.job.denied is None and ruling.verdict != "deny":
+        approved, denied = self.job.approved, self.job.denied
+        edited = approved["payload"].get("edited_action") if approved else None
+        wanted = await self._at_host(act)
+        act = await self._at_host(_edited(act, edited)) if edited else wanted
+        ruling = await self.host.db(guard.rule, self.job.run, act)
+        if guard.needs_plan(self.job.run, act) and denied is None and ruling.verdict != "deny":
             await self._propose_plan(before)
             return
-        approved, denied = self.job.approved, self.job.denied
-        voided = await self._no_longer_fits(act, approved, before) if approved else None
+        voided = await self._no_longer_fits(wanted, approved) if approved and ruling.verdict != "deny" else None
         if voided or (ruling.verdict == "ask" and approved is None and denied is None):
-            picture = await self._picture(before, "before", run.next_screenshot)
-            await self.host.db(jobs.ask_before, self.job, act, call_id, ruling, decision.text, picture, voided)
+            await self._ask_before(wanted, ruling, decision.text, self.frame or before, voided)
             return
-        _check_budget(run, step_price(run.cua_version))
-        edited = (approved or {}).get("payload", {}).get("edited_action")
-        if edited:
-            act = replace(act, action=replace(act.action, params=edited["params"]))
+        _check_budget(self.job.run, step_price(self.job.run.cua_version))
         message = approved or denied or {}
-        call = Call(act, call_id, message.get("approval_id"), bool(edited), None if message else ruling.policy_id)
-        hold_id = await self._intend(call, texts, before)
+        policy_id = None if message else ruling.policy_id
+        call = Call(act, new_id("call"), message.get("approval_id"), bool(edited), policy_id)
+        hold_id = await self._intend(call, texts, self.frame or before)
         if denied is not None:
             result = ActResult(False, (denied["payload"].get("reason") or "A person said no."))
         elif ruling.verdict == "deny":
@@ -221,6 +218,18 @@ class Drive:
             result = await self._do(act.action)
         skipped = denied is not None or ruling.verdict == "deny"
         await self._write_outcome(call, decision, result, hold_id, skipped)
+
+    async def _ask_before(
+        self, act: Act, ruling: Ruling, text: str, before: Frame, voided: binding.Voided | None
+    ) -> None:
+        picture = await self._evidence(before)
+        await self.host.db(jobs.ask_before, self.job, act, new_id("call"), ruling, text, picture, voided)
+
+    async def _evidence(self, before: Frame) -> Picture:
+        """The picture that people are shown; the job keeps the address beside it."""
+        browser = self.job.run.machine_kind == "browser"
+        self.job.url = (await self._retry(lambda c: self._eyes(c).state())).url if browser else None
+        return await self._picture(before, "before", self.job.run.next_screenshot)
 
     async def _at_host(self, act: Act) -> Act:
         """The action with the host it acts on: a browser says where it is, whatever the agent says."""
@@ -233,19 +242,23 @@ class Drive:
 
     async def _propose_plan(self, before: Frame) -> None:
         context = self._context(await self._connect())
-        picture = await self._picture(before, "before", self.job.run.next_screenshot)
+        picture = await self._evidence(before)
         await self.host.db(jobs.ask_for_plan, self.job, self.agent.plan(context), picture)
 
-    async def _no_longer_fits(self, act: Act, approved: dict[str, Any], before: Frame) -> jobs.Voided | None:
-        """Whether what a person approved is not what would happen now (contract/approvals.md section 10)."""
+    async def _no_longer_fits(self, act: Act, approved: dict[str, Any]) -> binding.Voided | None:
+        """Whether what a person approved is not what would happen now; where the team wants it, by a fresh look."""
         run, approval_id = self.job.run, approved["approval_id"]
+        edited = approved["payload"].get("edited_action")
         proposed = action_hash(run.machine_id or "", act.action.name, act.action.params)
-        if not approved["payload"].get("edited_action") and proposed != approved.get("action_hash", proposed):
-            return jobs.Voided(approval_id, "action_changed")
-        limit = await self.host.db(jobs.screen_limit, run.team_id)
-        if limit is not None and await self.host.db(jobs.screen_changed, approval_id, before.png, limit):
-            return jobs.Voided(approval_id, "screen_changed")
-        return None
+        same = act.action.name == edited["name"] if edited else proposed == approved.get("action_hash", proposed)
+        if not same:
+            return binding.Voided(approval_id, "action_changed")
+        limit = await self.host.db(binding.screen_limit, run.team_id)
+        if limit is None:
+            return None
+        self.frame = await self._observe()
+        changed = await self.host.db(binding.screen_changed, approval_id, self.frame.png, act.host, limit)
+        return binding.Voided(approval_id, "screen_changed") if changed else None
 
     async def _intend(self, call: Call, texts: tuple[Event, ...], before: Frame) -> str | None:
         job, run = self.job, self.job.run
@@ -345,6 +358,11 @@ class Drive:
             interrupted=self.job.interrupted, restarted=restarted, instructions=run.instructions,
             system_prompt=run.system_prompt,
         )  # fmt: skip
+
+
+def _edited(act: Act, edited: dict[str, Any]) -> Act:
+    """The action as a person changed it."""
+    return replace(act, action=replace(act.action, name=edited["name"], params=edited["params"]))
 
 
 def _result(kept: dict[str, Any] | None) -> ActResult | None:

@@ -8,17 +8,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.actor import system
-from accounts.models import Team
 from accounts.sealing import seal, unseal
-from accounts.times import rfc3339
-from approvals import services as approvals
 from approvals.access import lifted_cents
-from approvals.models import Approval
 from approvals.policies import Ruling
 from billing.errors import BudgetReached
 from billing.services import release_holds
-from machines import pictures
-from runs import asking, services, standing
+from runs import asking, binding, services, standing
 from runs.agents.base import Act, Ask, Finish, Message, Verdict
 from runs.errors import run_error
 from runs.events import Event, record
@@ -43,6 +38,7 @@ class Job:
     lifted: dict[str, int] = field(
         default_factory=dict
     )  # cents that people added to limits, by scope, for this run only
+    url: str | None = None  # where the browser was when somebody was asked
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -75,7 +71,7 @@ def _close_interrupted(run: Run) -> bool:
     step = Step.objects.filter(run=run, status="acting").first()
     if step is None:
         return False
-    run.inbox = [*map(_used_up, step.inbox), *run.inbox]
+    run.inbox = [*map(binding.used_up, step.inbox), *run.inbox]
     secrets = [
         *(unseal(step.inbox_secrets) if step.inbox_secrets else []),
         *(unseal(run.inbox_secrets) if run.inbox_secrets else []),
@@ -96,11 +92,6 @@ def _close_interrupted(run: Run) -> bool:
     }  # fmt: skip
     record(run, ("tool_result", result), save=("inbox", "inbox_secrets"))
     return True
-
-
-def _used_up(message: dict[str, Any]) -> dict[str, Any]:
-    """An approval is used for one execution, also when nobody knows how that one went: the person is asked again."""
-    return message | {"used": True} if message["kind"] == "tool" and message["verdict"] == "approve" else message
 
 
 def _read_inbox(job: Job) -> None:
@@ -167,43 +158,33 @@ def ask(job: Job, move: Ask, memory: dict[str, Any], texts: tuple[Event, ...], p
         run = _locked(job)
         run.memory = memory
         _write_observation(run, job, texts, picture)
-        asking.open_for_ask(run, move)
+        asking.open_for_ask(run, move, job.url)
         job.run = run
 
 
-@dataclass(frozen=True)
-class Voided:
-    """An approval that no longer fits what would happen, and why: action_changed or screen_changed."""
-
-    approval_id: str
-    reason: str
-
-
 def ask_before(
-    job: Job, act: Act, call_id: str, ruling: Ruling, text: str, picture: Picture | None, voided: Voided | None = None
-) -> None:
+    job: Job, act: Act, call_id: str, ruling: Ruling, text: str, picture: Picture | None,
+    voided: binding.Voided | None = None,
+) -> None:  # fmt: skip
     """Open a tool request. Memory and inbox stay as they were: the agent decides again once the person has, and whatever
     it read for this decision it reads again with the verdict."""
     with transaction.atomic():
         run = _locked(job)
         _show_picture(run, job, picture)
-        opened = asking.open_for_act(run, act, call_id, ruling, text, voided.approval_id if voided else None)
         if voided:
-            _void(run, voided, opened)
+            binding.ask_again(run, voided, act, call_id, ruling, text, job.url)
+        else:
+            asking.open_for_act(run, act, call_id, ruling, text, job.url)
         job.run = run
 
 
-def _void(run: Run, voided: Voided, opened: Approval) -> None:
-    old = Approval.objects.select_for_update().get(id=voided.approval_id)
-    approvals.void(old, voided.reason, opened.id)
-    run.inbox = [_used_up(m) for m in run.inbox]
-    change = {
-        "approval_id": old.id,
-        "change": "void",
-        "by": system(run.team_id, run.test).ref(),
-        "at": rfc3339(old.resolved_at),
-    }
-    record(run, ("approval", change), save=("inbox",))
+def not_started(job: Job, problem: str) -> bool:
+    """What a person approved could not begin. True when people are asked again, False when that was done often enough."""
+    with transaction.atomic():
+        run = _locked(job, barred=True)
+        asked = job.approved is not None and binding.start_again(run, job.approved["approval_id"], problem)
+        job.run = run
+        return asked
 
 
 def ask_for_plan(job: Job, text: str, picture: Picture | None) -> None:
@@ -211,7 +192,7 @@ def ask_for_plan(job: Job, text: str, picture: Picture | None) -> None:
     with transaction.atomic():
         run = _locked(job)
         _show_picture(run, job, picture)
-        asking.open_for_plan(run, text)
+        asking.open_for_plan(run, text, job.url)
         job.run = run
 
 
@@ -220,18 +201,6 @@ def _show_picture(run: Run, job: Job, picture: Picture | None) -> None:
         _keep_picture(run, picture)
         run.machine_restarts = job.run.machine_restarts
         record(run, picture.event(run.steps_completed), save=("next_screenshot", "machine_restarts"))
-
-
-def screen_limit(team_id: str) -> float | None:
-    """The share of cells that may change between approval and action; None where the team does not look."""
-    team = Team.objects.only("screen_check", "screen_check_threshold").get(id=team_id)
-    return team.screen_check_threshold if team.screen_check else None
-
-
-def screen_changed(approval_id: str, now: bytes, limit: float) -> bool:
-    """Whether the screen is another one than the picture that the approver saw."""
-    seen = Approval.objects.values_list("context__picture", flat=True).get(id=approval_id)
-    return seen is not None and pictures.changed_share(pictures.read(seen), now) > limit
 
 
 def ask_for_money(job: Job, reached: BudgetReached) -> None:

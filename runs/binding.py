@@ -1,0 +1,88 @@
+"""An approval is bound to what was shown: when that is no longer what would happen, it is void and people are asked again
+(contract/approvals.md section 10). Callers hold the run's lock.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from accounts.actor import system
+from accounts.models import Team
+from accounts.times import rfc3339
+from approvals import services as approvals
+from approvals.models import Approval, Decision
+from approvals.policies import Ruling
+from machines import pictures
+from machines.drivers.base import Action
+from runs import asking
+from runs.agents.base import Act
+from runs.events import record
+from runs.models import Run
+
+NOT_STARTED = "execution_not_started"
+MOST_STARTS = 3  # how often people are asked again for an action that cannot start
+_WORDS = {
+    "action_changed": "The agent now wants another action than the one that was approved.",
+    "screen_changed": "The screen is no longer the one on which the action was approved.",
+    NOT_STARTED: "The action was approved, but the machine could not be reached.",
+}
+
+
+@dataclass(frozen=True)
+class Voided:
+    """An approval that no longer fits what would happen, and why: action_changed or screen_changed."""
+
+    approval_id: str
+    reason: str
+
+
+def screen_limit(team_id: str) -> float | None:
+    """The share of cells that may change between approval and action; None where the team does not look."""
+    team = Team.objects.only("screen_check", "screen_check_threshold").get(id=team_id)
+    return team.screen_check_threshold if team.screen_check else None
+
+
+def screen_changed(approval_id: str, now: bytes, host: str | None, limit: float) -> bool:
+    """Whether host or screen are others than those that the approver saw."""
+    approval = Approval.objects.only("action", "context").get(id=approval_id)
+    if (approval.action or {}).get("host") != host:
+        return True
+    seen = approval.context.get("picture")
+    return seen is not None and pictures.changed_share(pictures.read(seen), now) > limit
+
+
+def ask_again(run: Run, voided: Voided, act: Act, call_id: str, ruling: Ruling, text: str, url: str | None) -> None:
+    """The approval is used up; a new request with both pictures takes its place."""
+    old = Approval.objects.select_for_update().get(id=voided.approval_id)
+    why = f"{_WORDS[voided.reason]} {ruling.why}".strip()
+    opened = asking.open_for_act(run, act, call_id, replace(ruling, why=why), text, url, previous=old)
+    _void(run, old, voided.reason, opened)
+
+
+def start_again(run: Run, approval_id: str, problem: str) -> bool:
+    """The machine is gone before the approved action began: ask again. False when that was done often enough."""
+    old = Approval.objects.select_for_update().get(id=approval_id)
+    before = Approval.objects.filter(run_id=run.id, step_index=old.step_index, void_reason=NOT_STARTED).count()
+    if before >= MOST_STARTS or old.action is None:
+        Decision.objects.filter(approval=old, counts=True).update(outcome="not_executed", error=problem)
+        return False
+    wanted = old.action
+    act = Act(Action(wanted["name"], wanted["params"]), wanted["risk"], wanted["host"])
+    why = f"{_WORDS[NOT_STARTED]} {problem}"
+    ruling = Ruling("ask", why, None, old.can_remember, old.quorum, old.four_eyes, old.by_rule)
+    url = old.evidence.get("url")
+    opened = asking.open_for_act(run, act, wanted["call_id"], ruling, old.agent_message or "", url, previous=old)
+    _void(run, old, NOT_STARTED, opened)
+    return True
+
+
+def _void(run: Run, old: Approval, reason: str, opened: Approval) -> None:
+    approvals.void(old, reason, opened.id)
+    run.inbox = [used_up(m) for m in run.inbox]
+    by = system(run.team_id, run.test).ref()
+    change = {"approval_id": old.id, "change": "void", "by": by, "at": rfc3339(old.resolved_at)}
+    record(run, ("approval", change), save=("inbox",))
+
+
+def used_up(message: dict[str, Any]) -> dict[str, Any]:
+    """An approval is used for one execution, also when nobody knows how that one went: the person is asked again."""
+    return message | {"used": True} if message["kind"] == "tool" and message["verdict"] == "approve" else message
