@@ -1,6 +1,7 @@
 """Changing the permission mode of a run under way (contract/approvals.md section 12)."""
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts.actor import Actor
 from accounts.errors import Invalid, InvalidState, Refusal
@@ -9,7 +10,7 @@ from approvals.models import Approval
 from approvals.services import Answer
 from runs.decisions import decide
 from runs.events import wake_workers
-from runs.models import ACTIVE
+from runs.models import ACTIVE, Run
 from runs.services import lock_run
 
 
@@ -29,10 +30,15 @@ def switch(actor: Actor, run_id: str, mode: str) -> list[str]:
             run.plan = None
         run.permission_mode = mode
         run.save(update_fields=["permission_mode", "plan"])
-        open_tools = pending_of_root(run.root_id).filter(kind="tool", by_rule=False) if mode == "autonomous" else ()
-        resolved = [a.id for a in open_tools if _approve(actor, a)]
+        resolved = [a.id for a in _lifted(run) if _approve(actor, a)] if mode == "autonomous" else []
         wake_workers(run.id)
         return resolved
+
+
+def _lifted(run: Run) -> QuerySet[Approval]:
+    """The open requests that only the mode asked: the run's own and those of the runs below it."""
+    rows = pending_of_root(run.root_id).filter(kind="tool", by_rule=False)
+    return rows.filter(run_id=run.id) if run.parent_id else rows
 
 
 def _approve(actor: Actor, request: Approval) -> bool:

@@ -28,6 +28,10 @@ def _calls(api: Api, run: dict[str, Any], approved: bool) -> list[Any]:
         lambda: api.post(f"/runs/{run['id']}/resume", {"approved": approved}),
         lambda: api.post(f"/runs/{run['id']}/resume", {"approved": approved, "approval_id": approval}),
         lambda: api.post(f"/approvals/{approval}/decide", {"verdict": "approve" if approved else "reject"}),
+        lambda: api.post(f"/runs/{run['id']}/signal", {"action": "approve" if approved else "reject"}),
+        lambda: api.post(
+            f"/runs/{run['id']}/approve", {"request_id": approval, "decision": "allow" if approved else "deny"}
+        ),
     ]
 
 
@@ -44,7 +48,7 @@ def test_T_087_the_starter_may_not_approve(test_key: Api, cast: Cast) -> None:
     assert cast.api(test=True, owner="ana").post(f"/runs/{run['id']}/resume").status_code == 200
 
 
-@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("which", range(5))
 def test_T_087_the_starter_may_reject(test_key: Api, which: int) -> None:
     run = waiting(test_key)
     _four_eyes(run)
@@ -62,6 +66,19 @@ def test_T_087_by_session_too(cast: Cast, test_key: Api) -> None:
         )  # fmt: skip
         assert answer.status_code == code, answer.content
     assert Decision.objects.get(counts=True).actor["name"] == "Ana"
+
+
+def test_T_087_on_the_dashboard_too(cast: Cast, test_key: Api) -> None:
+    run = waiting(test_key)
+    approval = _four_eyes(run)
+    for name, status in (("olga", "awaiting_human"), ("ana", "running")):
+        browser = cast.browser(name)
+        session = browser.session
+        session["mode"] = "test"
+        session.save()
+        page = browser.post(f"/approvals/{approval}/decide", {"verdict": "approve"}, follow=True)
+        assert page.status_code == 200
+        assert status_of(run["id"]) == status, name
 
 
 @pytest.mark.parametrize(

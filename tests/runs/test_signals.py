@@ -3,7 +3,7 @@
 import pytest
 
 from approvals.models import Approval
-from runs.models import RunEvent
+from runs.models import Run, RunEvent
 from tests.cast import Api
 from tests.runs.driving import drive_all
 
@@ -181,3 +181,49 @@ def test_T_098_switching_to_autonomous_approves_what_only_the_mode_asked(test_ke
     )
     alone = begin(test_key, "x [question]")
     assert test_key.patch(f"/runs/{alone}/permission-mode", {"permission_mode": "approval"}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("task", "more"),
+    [
+        ("x [pause]", {}),
+        ("x [takeover]", {}),
+        ("x [input]", {}),
+        ("x", ASKING | {"permission_mode": "plan"}),
+        ("x", {"budget_cents": 5, "on_budget": "ask"}),
+        ("x [steps:1][spend]", ASKING),  # the risk floor asked
+    ],
+)
+def test_T_098_whatever_the_mode_did_not_ask_stays_open(test_key: Api, task: str, more: dict[str, object]) -> None:
+    run_id = begin(test_key, task, **more)
+    body = {"permission_mode": "autonomous"}
+    assert test_key.patch(f"/runs/{run_id}/permission-mode", body).json()["resolved"] == []
+    assert Approval.objects.get(run_id=run_id).status == "pending"
+
+
+def test_T_098_what_a_policy_asked_or_the_caller_may_not_decide_stays_open(test_key: Api) -> None:
+    body = {"permission_mode": "autonomous"}
+    mine = begin(test_key, "x [steps:1]", **ASKING)
+    Approval.objects.filter(run_id=mine).update(four_eyes=True)
+    assert test_key.patch(f"/runs/{mine}/permission-mode", body).json()["resolved"] == []
+    test_key.post("/permissions", {"tool": "click", "effect": "ask"})
+    ruled = begin(test_key, "x [steps:1]", **ASKING)
+    assert test_key.patch(f"/runs/{ruled}/permission-mode", body).json()["resolved"] == []
+
+
+def test_a_switch_of_a_child_run_leaves_its_siblings_alone(test_key: Api) -> None:
+    parent, one, two = (begin(test_key, "x [steps:1]", **ASKING) for _ in range(3))
+    Run.objects.filter(id__in=(one, two)).update(parent_id=parent, root_id=parent)
+    Approval.objects.filter(run_id__in=(one, two)).update(root_run_id=parent)
+    body = {"permission_mode": "autonomous"}
+    resolved = test_key.patch(f"/runs/{one}/permission-mode", body).json()["resolved"]
+    assert resolved == [Approval.objects.get(run_id=one).id]
+    assert Approval.objects.get(run_id=two).status == "pending"
+
+
+def test_a_switch_to_plan_makes_the_agent_propose_one(test_key: Api) -> None:
+    run_id = begin(test_key, "x [steps:2]", **ASKING)
+    test_key.patch(f"/runs/{run_id}/permission-mode", {"permission_mode": "plan"})
+    post(test_key, f"/runs/{run_id}/resume", {"approved": False})
+    drive_all()
+    assert [a.kind for a in Approval.objects.filter(run_id=run_id).order_by("seq")] == ["tool", "plan"]
