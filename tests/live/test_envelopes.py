@@ -22,7 +22,7 @@ def value(envelope: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_t_120_a_whole_run_has_one_envelope_for_each_change() -> None:
+def test_T_120_a_whole_run_has_one_envelope_for_each_change() -> None:
     made = envelopes(*logs.WHOLE)
     assert [e["type"] for e in made] == [
         "run.created", "run.worker.started", "run.step.completed", "run.awaiting_input", "run.resumed",
@@ -34,7 +34,7 @@ def test_t_120_a_whole_run_has_one_envelope_for_each_change() -> None:
     assert {e["timestamp"] for e in made} == {"2026-03-26T14:35:01.000Z"}
 
 
-def test_t_121_awaiting_input_names_the_request_once() -> None:
+def test_T_121_awaiting_input_names_the_request_once() -> None:
     [request] = [e for e in envelopes(*logs.WHOLE) if e["type"] == "run.awaiting_input"]
     assert value(request) == {
         "request_id": "apr_1", "approval_id": "apr_1", "reason_code": "AWAITING_APPROVAL", "input_kind": "approval",
@@ -43,7 +43,7 @@ def test_t_121_awaiting_input_names_the_request_once() -> None:
     assert request["payload"]["redacted"] is False
 
 
-def test_t_122_a_limit_shows_before_the_failure() -> None:
+def test_T_122_a_limit_shows_before_the_failure() -> None:
     problem = logs.error("MAX_STEPS_REACHED")
     fatal = ("error", problem | {"fatal": True})
     made = envelopes(logs.status("queued"), logs.status("running"), fatal, *logs.end("failed", problem))
@@ -57,7 +57,7 @@ def test_other_errors_have_no_envelope_of_their_own(code: str) -> None:
     assert envelopes(("error", logs.error(code) | {"fatal": True})) == []
 
 
-def test_t_123_created_is_redacted_and_says_nothing_of_the_task() -> None:
+def test_T_123_created_is_redacted_and_says_nothing_of_the_task() -> None:
     created = envelopes(logs.status("queued"))[0]
     assert created["payload"] == {"redacted": True, "value": {"run_id": "run_1", "kind": "agent", "status": "queued"}}
 

@@ -18,7 +18,7 @@ write = sync_to_async(logs.write)
 new_run = sync_to_async(logs.new_run)
 
 
-async def test_t_112_ids_are_gapless_and_each_replay_is_the_same(streams: Streams, team: Team) -> None:
+async def test_T_112_ids_are_gapless_and_each_replay_is_the_same(streams: Streams, team: Team) -> None:
     run = await new_run(team, *logs.WHOLE)
     blocks = await streams.all(f"{run.id}/events")
     assert [b.id for b in blocks] == list(range(1, len(logs.WHOLE) + 1))
@@ -27,7 +27,7 @@ async def test_t_112_ids_are_gapless_and_each_replay_is_the_same(streams: Stream
     assert [b.raw for b in await streams.all(f"{run.id}/events")] == [b.raw for b in blocks]
 
 
-async def test_t_114_the_larger_cursor_counts(streams: Streams, team: Team) -> None:
+async def test_T_114_the_larger_cursor_counts(streams: Streams, team: Team) -> None:
     run = await new_run(team, *logs.WHOLE)
     cases: list[tuple[str, dict[str, str], int]] = [
         ("", {"Last-Event-ID": "5"}, 6),
@@ -43,7 +43,7 @@ async def test_t_114_the_larger_cursor_counts(streams: Streams, team: Team) -> N
         assert [b.id for b in blocks] == list(range(start, len(logs.WHOLE) + 1)), query
 
 
-async def test_t_115_a_cursor_at_the_end_of_a_finished_run_closes_at_once(streams: Streams, team: Team) -> None:
+async def test_T_115_a_cursor_at_the_end_of_a_finished_run_closes_at_once(streams: Streams, team: Team) -> None:
     run = await new_run(team, *logs.WHOLE)
     for after in (len(logs.WHOLE), len(logs.WHOLE) + 1, 10**30):
         for path in ("events", "events/stream"):
@@ -51,7 +51,7 @@ async def test_t_115_a_cursor_at_the_end_of_a_finished_run_closes_at_once(stream
             assert [chunk async for chunk in response.streaming_content if chunk] == []
 
 
-async def test_t_116_a_waiting_stream_keeps_alive_and_goes_on(
+async def test_T_116_a_waiting_stream_keeps_alive_and_goes_on(
     streams: Streams, team: Team, fast_keepalive: None
 ) -> None:
     run = await new_run(team, logs.status("queued"), logs.status("running"), *logs.opening())
@@ -63,7 +63,7 @@ async def test_t_116_a_waiting_stream_keeps_alive_and_goes_on(
     assert [b.event for b in rest] == ["resumed", "status", "status", "done"]
 
 
-async def test_t_118_headers_and_form_of_the_plain_stream(streams: Streams, team: Team) -> None:
+async def test_T_118_headers_and_form_of_the_plain_stream(streams: Streams, team: Team) -> None:
     run = await new_run(team, *logs.WHOLE, status="succeeded", finished_at="2026-03-26T14:35:01Z")
     response = await streams.open(f"{run.id}/events")
     assert response["Content-Type"] == "text/event-stream; charset=utf-8"
@@ -76,7 +76,7 @@ async def test_t_118_headers_and_form_of_the_plain_stream(streams: Streams, team
     assert raw.endswith(b"}\n\n")
 
 
-async def test_t_120_envelopes_keep_the_seq_of_the_log(streams: Streams, team: Team) -> None:
+async def test_T_120_envelopes_keep_the_seq_of_the_log(streams: Streams, team: Team) -> None:
     run = await new_run(team, *logs.WHOLE)
     blocks = await streams.all(f"{run.id}/events/stream")
     assert {b.event for b in blocks} == {"run_event"}
@@ -104,7 +104,7 @@ async def test_a_cursor_beyond_the_end_of_an_active_run_waits(
 
 
 @pytest.mark.parametrize("path", ["events", "events/stream"])
-async def test_t_124_a_cursor_older_than_the_log_gives_one_resync(streams: Streams, team: Team, path: str) -> None:
+async def test_T_124_a_cursor_older_than_the_log_gives_one_resync(streams: Streams, team: Team, path: str) -> None:
     run = await new_run(team, *logs.WHOLE, metadata={"a": 1})
     await RunEvent.objects.filter(run_id=run.id, seq__lte=10).adelete()
     again, *kept = await streams.all(f"{run.id}/{path}?after=4")
@@ -124,7 +124,7 @@ async def test_t_124_a_cursor_older_than_the_log_gives_one_resync(streams: Strea
     assert (page["data"][0]["seq"], page["next_after"], page["has_more"]) == (10, 10, True)
 
 
-async def test_t_124_a_log_without_any_row_left_is_one_resync(streams: Streams, team: Team) -> None:
+async def test_T_124_a_log_without_any_row_left_is_one_resync(streams: Streams, team: Team) -> None:
     run = await new_run(team, *logs.WHOLE)
     await RunEvent.objects.filter(run_id=run.id).adelete()
     [again] = await streams.all(f"{run.id}/events")
@@ -132,7 +132,7 @@ async def test_t_124_a_log_without_any_row_left_is_one_resync(streams: Streams, 
     assert await streams.all(f"{run.id}/events?after={again.id}") == []
 
 
-async def test_t_125_pages_of_the_log(streams: Streams, team: Team) -> None:
+async def test_T_125_pages_of_the_log(streams: Streams, team: Team) -> None:
     run = await new_run(team, *logs.WHOLE[:-2])
     page = await streams.page(f"{run.id}/events?format=json&limit=5")
     assert list(page) == ["object", "data", "has_more", "next_after", "request_id"]
@@ -147,7 +147,7 @@ async def test_t_125_pages_of_the_log(streams: Streams, team: Team) -> None:
     assert (none["data"], none["has_more"], none["next_after"]) == ([], False, rest["next_after"])
 
 
-async def test_t_125_pages_of_envelopes_add_up_to_the_stream(streams: Streams, team: Team) -> None:
+async def test_T_125_pages_of_envelopes_add_up_to_the_stream(streams: Streams, team: Team) -> None:
     run = await new_run(team, *logs.WHOLE)
     found: list[dict[str, Any]] = []
     after, more = 0, True
@@ -158,7 +158,7 @@ async def test_t_125_pages_of_envelopes_add_up_to_the_stream(streams: Streams, t
     assert found == [b.data for b in await streams.all(f"{run.id}/events/stream")]
 
 
-async def test_t_125_a_wrong_limit_is_400(streams: Streams, team: Team) -> None:
+async def test_T_125_a_wrong_limit_is_400(streams: Streams, team: Team) -> None:
     run = await new_run(team, *logs.WHOLE)
     for limit in ("0", "201", "-1", "x", ""):
         response = await streams.open(f"{run.id}/events?format=json&limit={limit}")

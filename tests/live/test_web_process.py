@@ -84,7 +84,7 @@ def ids(lines: Iterator[str]) -> list[int]:
 
 
 @pytest.mark.slow
-def test_t_116_a_stream_opens_at_once_waits_and_ends(web: Web, client: httpx.Client, team: Team) -> None:
+def test_T_116_a_stream_opens_at_once_waits_and_ends(web: Web, client: httpx.Client, team: Team) -> None:
     run = logs.new_run(team, logs.status("queued"), logs.status("running"), *logs.opening())
     start = time.monotonic()
     with client.stream("GET", events_of(web(), run, "?after=4")) as response:
@@ -100,7 +100,7 @@ def test_t_116_a_stream_opens_at_once_waits_and_ends(web: Web, client: httpx.Cli
 
 
 @pytest.mark.slow
-def test_t_117_a_decision_is_answered_while_the_same_client_streams(web: Web, cast: Cast) -> None:
+def test_T_117_a_decision_is_answered_while_the_same_client_streams(web: Web, cast: Cast) -> None:
     api = cast.api(test=True)
     run = Run.objects.get(id=waiting(api)["id"])
     address = web()
@@ -118,7 +118,7 @@ def test_t_117_a_decision_is_answered_while_the_same_client_streams(web: Web, ca
 
 
 @pytest.mark.slow
-def test_t_117_other_calls_are_answered_while_many_streams_are_open(web: Web, client: httpx.Client, team: Team) -> None:
+def test_T_117_other_calls_are_answered_while_many_streams_are_open(web: Web, client: httpx.Client, team: Team) -> None:
     """More streams than the web process has database connections."""
     address = web()
     run, other = logs.new_run(team, logs.status("queued")), logs.new_run(team, logs.status("queued"))
