@@ -7,6 +7,7 @@ import ipaddress
 import re
 import socket
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 
 import httpx
 from django.conf import settings
@@ -91,9 +92,12 @@ def _within(address: Address, network: str) -> bool:
 def _loopback(host: str) -> bool:
     """WEBHOOK_ALLOW_LOOPBACK opens localhost and loopback addresses written out, not names that lead there."""
     try:
-        own = host == "localhost" or (ipaddress.ip_address(host).is_loopback and "%" not in host)
+        address = ipaddress.ip_address(host)
     except ValueError:
-        own = False
+        own = host == "localhost"
+    else:
+        carries = isinstance(address, IPv6Address) and (address.ipv4_mapped is not None or address.scope_id is not None)
+        own = address.is_loopback and not carries
     return own and bool(settings.WEBHOOK_ALLOW_LOOPBACK)
 
 

@@ -183,6 +183,22 @@ def test_a_decision_that_is_undone_is_told_twice(cast: Cast, test_key: Api, rece
     assert {got.body["status"] for got in receiver.got} == {"awaiting_human"}
 
 
+def test_only_the_vote_that_completes_a_quorum_is_told(cast: Cast, test_key: Api, receiver: Receiver) -> None:
+    need = [{"group": "anyone", "count": 2}]
+    assert test_key.post("/permissions", {"tool": "click", "effect": "ask", "quorum": need}).status_code == 201
+    subscribe(test_key, receiver, "approval.decided", "run.resumed")
+    approval = request_of(test_key, waiting(test_key, "x [steps:1]"))
+    path = f"/approvals/{approval['id']}/decide"
+    assert test_key.post(path, {"verdict": "approve"}).json()["approval"]["status"] == "pending"
+    deliver_all()
+    assert receiver.events == []
+    assert cast.api(test=True, owner="ana").post(path, {"verdict": "approve"}).json()["resumed"] is True
+    deliver_all()
+    assert sorted(receiver.events) == ["approval.decided", "run.resumed"]
+    (decided,) = [got.body for got in receiver.got if got.event == "approval.decided"]
+    assert [(v["group"], v["actor"]["type"]) for v in decided["approval"]["votes"]] == [("anyone", "api_key")] * 2
+
+
 def test_a_rejection_that_ends_the_run_took_effect_too(test_key: Api, receiver: Receiver) -> None:
     subscribe(test_key, receiver)
     run = waiting(test_key, webhook_url=receiver.url + "/own")
