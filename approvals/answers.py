@@ -10,6 +10,8 @@ from typing import Any
 
 import jsonschema
 from jsonschema.exceptions import ValidationError, best_match
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from accounts.errors import Invalid
 from approvals.errors import AnswerRequired
@@ -129,7 +131,7 @@ def read_values(
         if isinstance(field, dict) and "default" in field:
             values.setdefault(name, copy.deepcopy(field["default"]))
     wrong = []
-    for error in jsonschema.Draft202012Validator(dict(schema)).iter_errors(values):
+    for error in _violations(schema, values, at):
         cause = best_match([error]) or error
         where: tuple[str | int, ...] = tuple(cause.absolute_path)
         if cause.validator == "required":
@@ -141,6 +143,14 @@ def read_values(
     if wrong:
         raise Invalid(*dict.fromkeys(wrong))
     return values
+
+
+def _violations(schema: Mapping[str, Any], values: Any, at: tuple[str | int, ...]) -> list[Any]:
+    """By the schema alone: with a registry of its own the library fetches nothing that the schema refers to."""
+    try:
+        return list(jsonschema.Draft202012Validator(dict(schema), registry=Registry()).iter_errors(values))
+    except Unresolvable as error:
+        raise Invalid((at, f"The schema refers to something outside: {error.ref}", "value_error")) from error
 
 
 def _words(schema: Mapping[str, Any], error: ValidationError) -> str:
@@ -159,17 +169,60 @@ def redact_answers(questions: Sequence[Question], answers: Mapping[str, Any]) ->
     return {k: (REDACTED if k in secret else v) for k, v in answers.items()}
 
 
-def redact_values(schema: Mapping[str, Any] | None, values: Any) -> Any:
-    """Values whose property has format password read "[redacted]", at any depth of objects and lists."""
-    if not schema:
-        return values
-    if schema.get("format") == "password":
+def redact_values(schema: Mapping[str, Any] | None, values: Any, root: Mapping[str, Any] | None = None) -> Any:
+    """Values that the schema calls a password read "[redacted]", at any depth and however it says so.
+
+    Where a schema has alternatives all of them count: better one value too many than a secret in a log.
+    """
+    root = root if root is not None else schema or {}
+    parts = _parts(schema, root)
+    if any(part.get("format") == "password" for part in parts):
         return REDACTED
     if isinstance(values, dict):
-        fields = schema.get("properties") or {}
-        return {k: redact_values(fields.get(k), v) for k, v in values.items()}
+        return {k: redact_values({"allOf": _of_key(parts, k)}, v, root) for k, v in values.items()}
     if isinstance(values, list):
-        return [
-            redact_values(schema.get("items") if isinstance(schema.get("items"), dict) else None, v) for v in values
-        ]
+        return [redact_values({"allOf": _of_index(parts, i)}, v, root) for i, v in enumerate(values)]
     return values
+
+
+def _parts(schema: Any, root: Mapping[str, Any], seen: tuple[str, ...] = ()) -> list[Mapping[str, Any]]:
+    """The schema and every one that may hold for the same value."""
+    if not isinstance(schema, Mapping):
+        return []
+    inner = [schema.get(word) for word in ("if", "then", "else")]
+    for word in ("allOf", "anyOf", "oneOf"):
+        inner += schema.get(word) or []
+    ref = schema.get("$ref")
+    if isinstance(ref, str) and ref not in seen:
+        seen = (*seen, ref)
+        inner.append(_referred(ref, root))
+    return [schema, *(part for each in inner for part in _parts(each, root, seen))]
+
+
+def _referred(ref: str, root: Mapping[str, Any]) -> Any:
+    """What "#/$defs/name" names inside the schema; None for what lies elsewhere."""
+    found: Any = root if ref.startswith("#") else None
+    for step in ref.removeprefix("#").split("/")[1:]:
+        found = found.get(step) if isinstance(found, Mapping) else None
+    return found
+
+
+def _of_key(parts: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
+    """Schemas of one property."""
+    found = []
+    for part in parts:
+        named = (part.get("properties") or {}).get(key)
+        fitting = [each for pattern, each in (part.get("patternProperties") or {}).items() if re.search(pattern, key)]
+        known = [named, *fitting] if named is not None or fitting else [part.get("additionalProperties")]
+        found += [each for each in known if isinstance(each, Mapping)]
+    return found
+
+
+def _of_index(parts: Sequence[Mapping[str, Any]], index: int) -> list[Any]:
+    """Schemas of one place in a list."""
+    found = []
+    for part in parts:
+        first = part.get("prefixItems") or []
+        known = first[index] if index < len(first) else part.get("items")
+        found += [known] if isinstance(known, Mapping) else []
+    return found

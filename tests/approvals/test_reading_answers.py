@@ -1,5 +1,6 @@
 """What people send, read against what was asked: approvals/answers.py as tables (contract/approvals.md section 4)."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,3 +229,35 @@ def test_passwords_are_redacted_at_any_depth() -> None:
         "user": "a", "password": "[redacted]", "more": {"pin": "[redacted]", "x": 2},
         "all": [{"key": "[redacted]"}, {"id": 1}], "extra": 1,
     }  # fmt: skip
+
+
+SECRET = {"type": "string", "format": "password"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"allOf": [{"properties": {"pin": SECRET}}]},
+        {"oneOf": [{"properties": {"pin": {"type": "integer"}}}, {"properties": {"pin": SECRET}}]},
+        {"if": {"required": ["pin"]}, "then": {"properties": {"pin": SECRET}}},
+        {"properties": {"pin": {"anyOf": [SECRET, {"type": "null"}]}}},
+        {"properties": {"pin": {"$ref": "#/$defs/secret"}}, "$defs": {"secret": SECRET}},
+        {"additionalProperties": SECRET},
+        {"patternProperties": {"^p": SECRET}},
+        {"$ref": "#"} | {"properties": {"pin": SECRET}},
+    ],
+)
+def test_passwords_are_redacted_however_the_schema_says_it(schema: dict[str, Any]) -> None:
+    assert reading.redact_values(schema, {"pin": "1234"}) == {"pin": "[redacted]"}
+
+
+def test_passwords_in_lists_are_redacted() -> None:
+    schema = {"properties": {"pins": {"prefixItems": [{}, SECRET]}, "all": {"items": SECRET}}}
+    values = {"pins": ["a", "1234"], "all": ["1", "2"]}
+    assert reading.redact_values(schema, values) == {"pins": ["a", "[redacted]"], "all": ["[redacted]"] * 2}
+
+
+def test_a_schema_fetches_nothing(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('{"type": "object"}')
+    with pytest.raises(Invalid):
+        reading.read_values({"$ref": f"file://{tmp_path}/s.json"}, {}, ("body", "values"))
