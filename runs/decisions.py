@@ -56,10 +56,11 @@ def decide(
 
 def decide_for_run(
     actor: Actor, run_id: str, approval_id: str | None, answer: Callable[[Approval], Answer], via: str = "api",
-    terminal: type[Refusal] = NotAwaitingHuman,
+    terminal: type[Refusal] = NotAwaitingHuman, kinds: frozenset[str] = frozenset(),
 ) -> DecisionResult:  # fmt: skip
     """Decide the request of a run: the named one, or the one that is open at the call's turn.
 
+    With `kinds` it is the oldest open one of these, if there is any.
     Raises as decide(), and ApprovalNotFound, AmbiguousTarget, NotAwaitingHuman, ResumeConflict (`terminal` for an ended run).
     """
     if approval_id:
@@ -71,17 +72,20 @@ def decide_for_run(
         if named is None or run_id not in (named.run_id, named.root_run_id):
             raise ApprovalNotFound
         return decide(actor, named, answer, via)
-    return _attempt(actor, run_id, None, lambda run: _the_open_one(run, terminal), answer, via)
+    return _attempt(actor, run_id, None, lambda run: _the_open_one(run, terminal, kinds), answer, via)
 
 
-def _the_open_one(run: Run, terminal: type[Refusal]) -> str:
+def _the_open_one(run: Run, terminal: type[Refusal], kinds: frozenset[str]) -> str:
     """The id of the one open request. Raises AmbiguousTarget, NotAwaitingHuman or `terminal`."""
-    pending = [a.id for a in pending_of_root(run.root_id) if run.parent_id is None or a.run_id == run.id]
+    pending = [a for a in pending_of_root(run.root_id) if run.parent_id is None or a.run_id == run.id]
+    oldest = next((a.id for a in pending if a.kind in kinds), None)
+    if oldest is not None:
+        return oldest
     if len(pending) > 1:
-        raise AmbiguousTarget(open=pending)
+        raise AmbiguousTarget(open=[a.id for a in pending])
     if not pending:
         raise _nothing_open(run, terminal)
-    return pending[0]
+    return pending[0].id
 
 
 def _nothing_open(run: Run, terminal: type[Refusal]) -> Refusal:

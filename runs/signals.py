@@ -15,12 +15,12 @@ from approvals.services import Answer
 SIGNALS = ("approve", "reject", "submit_input")
 _APPROVABLE = frozenset({"approval", "takeover", "tool", "plan", "budget"})
 _BY_APPROVE = frozenset({"approval", "takeover", "tool", "budget"})
-_BY_ANSWER = frozenset({"plan", "question", "input"})
+BY_ANSWER = frozenset({"plan", "question", "input"})
 _USE = {"question": "answer", "input": "answer", "plan": "answer"}
 
 
 def signals_of(kind: str) -> list[str]:
-    fits = {"approve": kind in _APPROVABLE, "reject": True, "submit_input": kind in _BY_ANSWER}
+    fits = {"approve": kind in _APPROVABLE, "reject": True, "submit_input": kind in BY_ANSWER}
     return [name for name in SIGNALS if fits[name]]
 
 
@@ -48,7 +48,7 @@ def by_approve(approval: Approval, allow: bool, reason: str | None, remember: bo
 
 def by_answer(approval: Approval, answers: dict[str, Any]) -> Answer:
     """Raises WrongEndpoint for kinds that take no data, and Invalid for what is no verdict on a plan."""
-    if approval.kind not in _BY_ANSWER:
+    if approval.kind not in BY_ANSWER:
         raise WrongEndpoint(kind=approval.kind, use="approve")
     if approval.kind == "plan":
         return _on_plan(answers)

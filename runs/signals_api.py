@@ -131,19 +131,12 @@ def answer_run(request: ApiRequest, run_id: str) -> HttpResponse:
         raise Invalid((("body", "answers"), "Must hold at least one answer.", "value_error"))
 
     def effect() -> dict[str, Any]:
-        named = _named(body.request_id) or _oldest_to_answer(run.root_id if run.parent_id is None else run.id)
-        result = decide_for_run(request.actor, run.id, named, lambda a: signals.by_answer(a, body.answers))
+        named, kinds = _named(body.request_id), signals.BY_ANSWER
+        result = decide_for_run(request.actor, run.id, named, lambda a: signals.by_answer(a, body.answers), kinds=kinds)
         shown = approval_object(result.approval, result.decision)
         return {"status": "ok", "resumed": result.resumed, "run_status": result.run.status, "approval": shown}
 
     return once(request, effect)
-
-
-def _oldest_to_answer(run_id: str) -> str | None:
-    """Without a name: the oldest open question, plan or input."""
-    rows = Approval.objects.filter(status="pending", kind__in=("question", "plan", "input"))
-    rows = rows.filter(root_run_id=run_id) | rows.filter(run_id=run_id)
-    return rows.order_by("created_at", "id").values_list("id", flat=True).first()
 
 
 @router.get("/runs/{run_id}/permissions", summary="All requests of the run, oldest first")

@@ -102,6 +102,19 @@ def test_T_053_eight_resumes_without_a_name(team: Cast, together: Together) -> N
         check_run(run)
 
 
+def test_two_answers_without_a_name(team: Cast, together: Together) -> None:
+    """The second one finds nothing open: it is no repetition of a request that it named."""
+    one, two = _clients(team, 2)
+    runs = [begin(one, "x [steps:1] [question]")["id"] for _ in range(ROUNDS)]
+    drive_all()
+    for run in runs:
+        answers = together.run(
+            *[lambda a=a, r=run: a.post(f"/runs/{r}/answer", {"answers": {"q1": "Sales"}}) for a in (one, two)]
+        )
+        assert sorted(map(_code, answers)) == ["NOT_AWAITING_HUMAN", "ok"]
+        assert len(data_of(run, "resumed")) == 1
+
+
 def test_T_054_resume_against_cancel(team: Cast, together: Together) -> None:
     one, two = _clients(team, 2)
     seen: Counter[tuple[str, str]] = Counter()
