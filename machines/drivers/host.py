@@ -21,6 +21,7 @@ from machines.drivers.launch import listen
 
 START_TIMEOUT = 20.0  # seconds
 QUIT_TIMEOUT = 3.0
+LONGEST_QUESTION = 1 << 20  # bytes: it may hold what is typed into a dialog
 
 
 class Host:
@@ -67,7 +68,7 @@ class Host:
                 raise MachineGone("The browser did not start.")
             await self.keeper.watch(self.run / "cdp.sock", ready["devtools"], self.spec["url"])
             keeper_socket = listen(str(self.run / "keeper.sock"))
-            await asyncio.start_unix_server(self.answer, sock=keeper_socket)
+            await asyncio.start_unix_server(self.answer, sock=keeper_socket, limit=LONGEST_QUESTION)
             announce({"devtools": ready["devtools"]})
             closed = asyncio.create_task(self.keeper.cdp.wait_closed())
             await asyncio.wait({ended, closed}, return_when=asyncio.FIRST_COMPLETED)

@@ -18,6 +18,7 @@ from machines.drivers.cdp import Cdp, CdpError, Params
 
 QUIET = 0.05  # seconds without loading after which a page counts as settled
 LONG_REQUEST = 2.0  # seconds after which a request (a long poll, a stream) is no longer waited for
+LONGEST_FACT = 4096  # characters: addresses, titles and words of a page may have millions
 _WAITED_FOR = frozenset({"Document", "Stylesheet", "Script", "XHR", "Fetch", "Font", "Image"})
 # Native lists of <select> do not get mouse events through DevTools; as part of the page they do.
 _IN_PAGE_LISTS = """(() => { try {
@@ -162,7 +163,7 @@ class Keeper:
 
     def _write_url(self) -> None:
         page = self.current
-        if page is None or not page.url.startswith(("http://", "https://")):
+        if page is None or len(page.url) > LONGEST_FACT or not page.url.startswith(("http://", "https://")):
             return
         fresh = self.last_url.with_suffix(".new")
         with contextlib.suppress(OSError):
@@ -243,5 +244,7 @@ class Keeper:
             return {"target": None}
         dialog = None
         if page.dialog:
-            dialog = {"type": page.dialog["type"], "message": page.dialog["message"], "typed": page.typed}
-        return {"target": page.target, "url": page.url, "title": page.title, "dialog": dialog}
+            said, typed = page.dialog["message"][:LONGEST_FACT], page.typed[:LONGEST_FACT]
+            dialog = {"type": page.dialog["type"], "message": said, "typed": typed}
+        url, title = page.url[:LONGEST_FACT], page.title[:LONGEST_FACT]
+        return {"target": page.target, "url": url, "title": title, "dialog": dialog}
