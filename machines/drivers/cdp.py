@@ -11,6 +11,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from machines.drivers import storable
 from machines.drivers.base import MachineGone
 
 Params = dict[str, Any]
@@ -45,7 +46,7 @@ class Cdp:
     async def _receive(self) -> None:
         try:
             async for message in self._socket:
-                self._dispatch(json.loads(message))
+                self._dispatch(storable.load(message))
         except (ConnectionClosed, ValueError):
             pass
         finally:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from machines.drivers import storable
 from machines.drivers.base import MachineGone, TerminalResult
 
 OUTPUT_LIMIT = 5000  # characters
@@ -19,7 +20,7 @@ async def ask(socket: Path, op: str, patience: float = 10.0, size: int = 1 << 16
             reader, writer = await asyncio.open_unix_connection(str(socket), limit=size)
             try:
                 writer.write(json.dumps({"op": op, **params}).encode() + b"\n")
-                answer = json.loads(await reader.readline())
+                answer = storable.load(await reader.readline())
             finally:
                 writer.close()
     except (OSError, ValueError, TimeoutError) as error:

@@ -1,7 +1,10 @@
 """Pages that mean harm to whoever looks at them: the machine, and the worker that reads it, outlive them."""
 
+import json
+
 import pytest
 
+from machines.drivers import storable
 from tests.drivers.conftest import Machine, Site
 
 pytestmark = pytest.mark.browser
@@ -27,3 +30,22 @@ async def test_a_long_text_reaches_a_dialog_whole(browser: Machine, site: Site) 
     assert (await browser.do("type_text", text=text)).success
     assert (await browser.do("key_press", key="enter")).success
     assert (await browser.session.state()).title == str(len(text))
+
+
+async def test_characters_that_cannot_be_stored_are_replaced(browser: Machine, site: Site) -> None:
+    script = "<script>one.textContent = 'N\\0ul \\ud800 half'; document.title = 'T\\udc00'</script>"
+    page = site.page(f"<button id=one onclick=\"alert('a\\0b\\ud83d')\"></button>{script}", "/nul")
+    await browser.do("open_url", url=page)
+    assert (await browser.find("N\ufffdul \ufffd half", "button")).role == "button"
+    assert "N\ufffdul \ufffd half" in await browser.session.text()
+    assert (await browser.session.state()).title == "T\ufffd"
+    clicked = await browser.do("click", **await browser.at("N\ufffdul \ufffd half"))
+    assert clicked.data["dialog"] == "a\ufffdb\ufffd"
+
+
+def test_other_characters_stay_as_they_are() -> None:
+    text = "\U0001f600 é\\u0000 \\ud800 \n\t\x7f"
+    assert storable.load(json.dumps({text: [text, 1, None]})) == {text: [text, 1, None]}
+    assert storable.load(json.dumps([text, "\0\ud800"]).encode()) == [text, "\ufffd\ufffd"]
+    with pytest.raises(ValueError, match="utf-8"):
+        storable.load(b'"\xff"')
