@@ -16,7 +16,8 @@ from machines.drivers.base import MachineGone
 
 Params = dict[str, Any]
 EventHandler = Callable[[str, Params, str], None]  # method, params, session ("" = the browser itself)
-LARGEST_MESSAGE = 256 << 20
+LARGEST_MESSAGE = 64 << 20  # bytes; a picture has at most half of that, and reading it holds up whoever reads
+TOO_BIG = 1009  # close code of RFC 6455
 
 
 class CdpError(Exception):
@@ -31,12 +32,16 @@ class Cdp:
         self._on_event = on_event
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Params]] = {}
+        self._end = "The browser has ended."
         self._receiver = asyncio.create_task(self._receive())
 
     @classmethod
-    async def open(cls, socket: Path, devtools_path: str, on_event: EventHandler | None = None) -> "Cdp":
+    async def open(
+        cls, socket: Path, devtools_path: str, on_event: EventHandler | None = None, largest: int = LARGEST_MESSAGE
+    ) -> "Cdp":
+        """A message of more than `largest` bytes ends the connection. Raises MachineGone."""
         uri = f"ws://localhost{devtools_path}"
-        options: dict[str, Any] = {"max_size": LARGEST_MESSAGE, "compression": None, "ping_interval": None}
+        options: dict[str, Any] = {"max_size": largest, "compression": None, "ping_interval": None}
         try:
             connection = await unix_connect(str(socket), uri, open_timeout=10, close_timeout=1, **options)
         except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed, EOFError) as error:
@@ -47,12 +52,15 @@ class Cdp:
         try:
             async for message in self._socket:
                 self._dispatch(storable.load(message))
-        except (ConnectionClosed, ValueError):
+        except ConnectionClosed as closed:
+            if closed.sent and closed.sent.code == TOO_BIG:
+                self._end = "The page is too large to be read."
+        except ValueError:
             pass
         finally:
             for future in self._waiting.values():
                 if not future.done():
-                    future.set_exception(MachineGone("The browser has ended."))
+                    future.set_exception(MachineGone(self._end))
 
     def _dispatch(self, message: Params) -> None:
         if "id" not in message:
@@ -70,7 +78,7 @@ class Cdp:
     async def send(self, method: str, params: Params | None = None, session: str = "", timeout: float = 10.0) -> Params:
         """One command. Raises CdpError, MachineGone, or TimeoutError when the browser is busy (an open dialog, say)."""
         if self._receiver.done():
-            raise MachineGone("The browser has ended.")
+            raise MachineGone(self._end)
         number = next(self._ids)
         message: Params = {"id": number, "method": method, "params": params or {}}
         if session:
@@ -80,7 +88,7 @@ class Cdp:
             await self._socket.send(json.dumps(message))
             return await asyncio.wait_for(future, timeout)
         except ConnectionClosed as error:
-            raise MachineGone("The browser has ended.") from error
+            raise MachineGone(self._end) from error
         finally:
             self._waiting.pop(number, None)
 

@@ -10,6 +10,7 @@ from machines.drivers.cdp import CdpError
 Send = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 MOST = 5000  # elements of one page
+LONGEST = 4096  # characters of a name or value: they are compared with what is looked for
 _FIELDS = frozenset(
     {"textbox", "searchbox", "combobox", "spinbutton", "checkbox", "radio", "slider", "switch", "listbox"}
 )
@@ -101,7 +102,7 @@ def _in_order(nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _element(node: dict[str, Any], boxes: dict[int, Box]) -> Element | None:
     role = str(node.get("role", {}).get("value", ""))
     role = _ROLES.get(role, role)
-    name = str(node.get("name", {}).get("value") or "").strip()
+    name = str(node.get("name", {}).get("value") or "")[:LONGEST].strip()
     box = boxes.get(node.get("backendDOMNodeId", -1))
     if role in _SKIPPED or box is None or not (name or role in _FIELDS) or box.width < 1 or box.height < 1:
         return None
@@ -114,7 +115,7 @@ def _element(node: dict[str, Any], boxes: dict[int, Box]) -> Element | None:
         y=round(box.y),
         width=round(box.width),
         height=round(box.height),
-        value=None if value is None else str(value),
+        value=None if value is None else str(value)[:LONGEST],
         disabled=bool(states.get("disabled")),
         checked=None if "checked" not in states else str(states["checked"]).lower() == "true",
     )

@@ -18,6 +18,7 @@ from machines.drivers.cdp import Cdp, CdpError, Params
 
 QUIET = 0.05  # seconds without loading after which a page counts as settled
 LONG_REQUEST = 2.0  # seconds after which a request (a long poll, a stream) is no longer waited for
+LARGEST_EVENT = 1 << 30  # bytes: a request for a data: address of half as many is told whole
 LONGEST_FACT = 4096  # characters: addresses, titles and words of a page may have millions
 _WAITED_FOR = frozenset({"Document", "Stylesheet", "Script", "XHR", "Fetch", "Font", "Image"})
 # Native lists of <select> do not get mouse events through DevTools; as part of the page they do.
@@ -79,7 +80,7 @@ class Keeper:
 
     async def watch(self, socket: Path, devtools_path: str, url: str | None) -> None:
         """Connect, take charge of every tab there is and will be, and open the address in the first."""
-        self.cdp = await Cdp.open(socket, devtools_path, self.on_event)
+        self.cdp = await Cdp.open(socket, devtools_path, self.on_event, LARGEST_EVENT)
         pages = {"filter": [{"type": "page"}]}
         await self.cdp.send("Target.setDiscoverTargets", {"discover": True, **pages})
         downloads = {"behavior": "allow", "downloadPath": self.downloads, "eventsEnabled": False}

@@ -1,10 +1,12 @@
 """Pages that mean harm to whoever looks at them: the machine, and the worker that reads it, outlive them."""
 
+import asyncio
 import json
 
 import pytest
 
 from machines.drivers import storable
+from machines.drivers.base import MachineGone
 from tests.drivers.conftest import Machine, Site
 
 pytestmark = pytest.mark.browser
@@ -30,6 +32,31 @@ async def test_a_long_text_reaches_a_dialog_whole(browser: Machine, site: Site) 
     assert (await browser.do("type_text", text=text)).success
     assert (await browser.do("key_press", key="enter")).success
     assert (await browser.session.state()).title == str(len(text))
+
+
+async def test_what_is_too_large_to_be_read_ends_the_visit_and_not_the_machine(browser: Machine, site: Site) -> None:
+    """Reading holds up everything else that the reader does, so it has a limit."""
+    script = "<script>document.body.textContent = 'x'.repeat(7e7)</script>"  # not shown, so nothing is laid out
+    await browser.do("open_url", url=site.page(f"<body style='display: none'>{script}", "/large"))
+    visitor = await browser.driver.attach(browser.spec, browser.handle)
+    with pytest.raises(MachineGone, match="too large"):
+        await visitor.text()
+    with pytest.raises(MachineGone, match="too large"):
+        await visitor.screenshot()
+    await visitor.close()
+    assert await browser.alive()
+    assert (await browser.do("open_url", url=site.page("<title>Small</title>", "/small"))).success
+
+
+async def test_a_page_cannot_end_its_machine_with_an_endless_request(browser: Machine, site: Site) -> None:
+    fetch = "fetch('data:,' + 'x'.repeat(7e7)).then((answer) => { document.title = 'Fetched'; })"
+    page = site.page(f'<button onclick="{fetch}">Fetch</button>', "/fetch")
+    await browser.do("open_url", url=page)
+    await browser.do("click", timeout_ms=60_000, **await browser.at("Fetch"))
+    async with asyncio.timeout(20):
+        while (await browser.session.state()).title != "Fetched":
+            await browser.do("wait", ms=50)
+    assert await browser.alive()
 
 
 async def test_characters_that_cannot_be_stored_are_replaced(browser: Machine, site: Site) -> None:
