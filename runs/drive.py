@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from accounts.ids import new_id
@@ -22,7 +23,7 @@ from machines.actions import action_hash
 from machines.connections import Connected, open_session, simulated_machine
 from machines.drivers.base import Action, ActResult, Frame, MachineGone, Session
 from machines.errors import MachineUnavailable
-from runs import binding, guard, jobs
+from runs import binding, guard, jobs, leases
 from runs.agents.base import Act, Agent, Ask, Context, Decision, Finish
 from runs.agents.registry import agent_for
 from runs.events import Event
@@ -75,8 +76,8 @@ class Drive:
         self.frame: Frame | None = None  # the picture after the last step serves as the one before the next
         self.draining = False
 
-    async def go(self) -> None:
-        """Until the run ends, parks, or its lease is lost; never raises but for cancellation."""
+    async def go(self) -> bool:
+        """Until the run ends, parks, or its lease is lost. False when driving it broke off: the lease is to run out."""
         try:
             self.job: Job = await self.host.db(jobs.load, self.run_id, self.epoch)
             self.agent: Agent = agent_for(self.job.run.agent)
@@ -84,10 +85,17 @@ class Drive:
             while not self.draining and await self._go_on():
                 pass
         except LeaseLost:
-            return
+            return True
+        except (OperationalError, InterfaceError):  # the database is away; the run is not to blame
+            raise
+        except Exception:
+            log.exception("driving %s broke off; it is taken up again when its lease has run out", self.run_id)
+            await self.host.db(leases.broke_off, self.run_id, self.epoch)
+            return False
         finally:
             if self.connected is not None:
                 await self.connected.session.close()
+        return True
 
     async def _go_on(self) -> bool:
         """One move, or one wait. False when there is nothing more to do here."""

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 
 from runs.models import Run, Worker
@@ -57,6 +58,12 @@ def let_go(run_id: str, owner: str, epoch: int) -> None:
     """This worker no longer touches the run: its lease is free, and a cancelled run's stop is confirmed."""
     Run.objects.filter(id=run_id, lease_owner=owner, lease_epoch=epoch).update(lease_owner=None, lease_until=None)
     confirm_stop([run_id])
+
+
+def broke_off(run_id: str, epoch: int) -> None:
+    """Driving the run failed: it counts as a lost worker, so that what fails each time ends. The lease runs out."""
+    mine = Run.objects.filter(id=run_id, lease_epoch=epoch, status="running")
+    mine.update(takeovers=F("takeovers") + 1, lease_owner=None)
 
 
 def park_orphans() -> int:

@@ -143,20 +143,21 @@ class RunLoop:
         self.driving[run_id] = (drive, task)
 
     async def _drive(self, drive: Drive) -> None:
+        whole = False
         try:
-            await drive.go()
+            whole = await drive.go()
         except asyncio.CancelledError:
             raise
         except Exception:
             log.exception("driving %s failed; its lease runs out and it is taken up again", drive.run_id)
-            return
         finally:
             held = self.driving.get(drive.run_id)
             if held is not None and held[0] is drive:
                 del self.driving[drive.run_id]
                 del self.bells[drive.run_id]
-        await self.db(leases.let_go, drive.run_id, self.name, drive.epoch)
-        self.claim_bell.set()
+        if whole:
+            await self.db(leases.let_go, drive.run_id, self.name, drive.epoch)
+            self.claim_bell.set()
 
     async def _renew_forever(self) -> None:
         while True:

@@ -1,11 +1,16 @@
 """Workers that die in the middle (contract/runs.md section 6)."""
 
+from typing import cast
+
 import pytest
 from asgiref.sync import async_to_sync
 from django.utils import timezone
 
 from billing.models import Transaction
+from machines.drivers.base import Action, Session
 from runs import jobs, leases, services
+from runs.agents import registry
+from runs.agents.base import Act, Agent, Context, Decision
 from runs.models import Run, RunEvent, Step
 from runs.steps import LeaseLost, Outcome, write_outcome
 from tests.cast import Api
@@ -91,6 +96,30 @@ def test_three_takeovers_without_a_step_end_the_run(live: Api) -> None:
     done = show(live, run)
     assert (done["status"], done["error"]["code"], done["steps_completed"]) == ("failed", "WORKER_LOST", 1)
     assert data_of(run, "error")[0]["fatal"] is True
+    check_run(run)
+
+
+class Unwritable:
+    """An agent whose memory no database takes: the outcome of its action cannot be written down."""
+
+    async def next(self, context: Context, session: Session) -> Decision:
+        return Decision(Act(Action("key_press", {"key": "enter"})), {"read": "half a \0 word"})
+
+
+def test_what_breaks_off_each_time_ends_too(live: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same worker takes the run up again, and acts again: not for ever."""
+    monkeypatch.setitem(registry._AGENTS, "scripted", cast("Agent", Unwritable()))
+    run = _live(live)
+    for _ in range(3):
+        ((run_id, epoch),) = leases.claim(Inline.name, 1)
+        assert async_to_sync(Once(Inline(), run_id, epoch).go)() is False
+        assert leases.claim(Inline.name, 1) == []  # not at once
+        expire_lease(run_id)
+    drive_all()
+    done = show(live, run)
+    assert (done["status"], done["error"]["code"], done["cost_cents"]) == ("failed", "WORKER_LOST", 0)
+    assert kinds(run).count("tool_call") == 3
+    assert live.get("/billing/balance").json()["held_cents"] == 0
     check_run(run)
 
 
