@@ -7,6 +7,7 @@ step (runs/steps.py) and in runs/jobs.py.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -74,6 +75,7 @@ class Drive:
         self.connected: Connected | None = None
         self.last: ActResult | None = None
         self.frame: Frame | None = None  # the picture after the last step serves as the one before the next
+        self.gone = 0  # how often in a row the machine ended while the agent looked at it
         self.draining = False
 
     async def go(self) -> bool:
@@ -93,8 +95,7 @@ class Drive:
             await self.host.db(leases.broke_off, self.run_id, self.epoch)
             return False
         finally:
-            if self.connected is not None:
-                await self.connected.session.close()
+            await self._disconnect()
         return True
 
     async def _go_on(self) -> bool:
@@ -129,7 +130,7 @@ class Drive:
 
     async def _wait(self) -> bool:
         """Stay attached for the hot window; then let go. A decision rings the bell."""
-        self.frame = None
+        self.frame, self.gone = None, 0
         loop = asyncio.get_running_loop()
         until = loop.time() + await self._hot_window()
         while not self.draining:
@@ -154,8 +155,8 @@ class Drive:
         context = self._context(connected)
         try:
             decision = await self.agent.next(context, self._eyes(connected))
-        except MachineGone:
-            self.connected = None
+        except MachineGone as gone:
+            await self._lost_sight(gone)
             return
         except LeaseLost:
             raise
@@ -163,6 +164,13 @@ class Drive:
             await self._agent_failed(error)
             return
         await self._obey(decision, context, before)
+
+    async def _lost_sight(self, gone: MachineGone) -> None:
+        """Look again, on a new connection: not for ever. Raises MachineUnavailable."""
+        await self._disconnect()
+        self.gone += 1
+        if self.gone >= RECONNECTS:
+            raise MachineUnavailable(f"The machine ends again and again while it is looked at. {gone}") from gone
 
     async def _agent_failed(self, error: Exception) -> None:
         log.error("agent %s failed on %s", self.job.run.agent, self.run_id, exc_info=error)
@@ -189,8 +197,8 @@ class Drive:
             connected = await self._connect()
             try:
                 verdict = await self.agent.verify(context, self._eyes(connected), claim)
-            except MachineGone:
-                self.connected = None  # the agent claims again, on the machine that was started again
+            except MachineGone as gone:
+                await self._lost_sight(gone)  # the agent claims again, on the machine that was started again
                 return
             except LeaseLost:
                 raise
@@ -291,7 +299,7 @@ class Drive:
         try:
             return await connected.session.act(action)
         except MachineGone as gone:
-            self.connected = None
+            await self._disconnect()
             return ActResult(False, f"The machine did not answer: {gone}")
 
     async def _write_outcome(
@@ -315,7 +323,7 @@ class Drive:
         )  # fmt: skip
         await self.host.db(write_outcome, outcome)
         run.steps_completed, run.cost_cents, run.memory, run.next_screenshot = index, cost, decision.memory, following
-        self.last, self.frame = result, after
+        self.last, self.frame, self.gone = result, after, 0
 
     # --- the machine
 
@@ -324,6 +332,13 @@ class Drive:
             run = self.job.run
             self.connected = simulated_machine() if run.owns_machine else await open_session(run.machine_id or "")
         return self.connected
+
+    async def _disconnect(self) -> None:
+        """Let go of the machine, whether or not it is still there."""
+        connected, self.connected = self.connected, None
+        if connected is not None:
+            with suppress(MachineGone):
+                await connected.session.close()
 
     async def _observe(self) -> Frame:
         return await self._retry(lambda c: self._eyes(c).screenshot())
@@ -347,7 +362,7 @@ class Drive:
             try:
                 return await look(connected)
             except MachineGone:
-                self.connected = None
+                await self._disconnect()
         raise MachineUnavailable("The machine ends again and again while it is looked at.")
 
     async def _picture(self, frame: Frame, phase: str, index: int) -> Picture:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from machines.drivers.base import MachineGone
 from runs.agents.scripted import ScriptedAgent
 from tests.cast import Api
 from tests.runs.driving import begin, data_of, drive_all, ended, kinds, show
@@ -74,6 +75,22 @@ def test_the_price_of_each_engine(test_key: Api, engine: str, cents: int) -> Non
     run = ended(test_key, cua_version=engine)
     assert (run["cost_cents"], run["credits_charged"]) == (cents, cents)
     assert [d["cost_cents"] for d in data_of(run["id"], "billing")] == [cents // 3, cents // 3 * 2, cents]
+
+
+@pytest.mark.parametrize("part", ["next", "verify"])
+def test_a_machine_that_ends_whenever_it_is_looked_at_ends_the_run(
+    test_key: Api, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """Without a step there is neither a limit nor a price that would end it."""
+
+    async def too_large(*_: Any) -> None:
+        raise MachineGone("The page is too large to be read.")
+
+    monkeypatch.setattr(ScriptedAgent, part, too_large)
+    run = ended(test_key, cua_version="v4")
+    assert (run["status"], run["error"]["code"]) == ("failed", "MACHINE_UNAVAILABLE")
+    assert "too large to be read" in run["error"]["message"]
+    check_run(run["id"])
 
 
 @pytest.mark.parametrize("part", ["next", "verify"])
