@@ -8,6 +8,7 @@ unique index until the first commits (then it replays) or rolls back (then it go
 import hashlib
 import json
 import re
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -23,9 +24,12 @@ from accounts.bodies import read_json
 from accounts.errors import IdempotencyInFlight, IdempotencyKeyMismatch, IdempotencyKeyReused, Invalid, NotFound
 from accounts.models import IdempotencyRecord
 from accounts.sealing import seal, unseal
+from accounts.statements import give_back_connection
 from accounts.times import rfc3339
 
 KEPT = timedelta(hours=24)
+LONGEST_EFFECT = timedelta(minutes=10)  # outside the database
+LOOK_SECONDS = 0.1  # between two looks at a call that is still being answered
 _SHAPE = re.compile(r"[A-Za-z0-9_:-]{1,128}\Z")
 _REPLAYED_HEADERS = ("X-Credits-Charged", "X-Credits-Remaining", "Cache-Control")
 
@@ -57,26 +61,69 @@ def once(
     key = key or body_key
     if key is None:
         return _response(effect(), status)
-    actor: Actor = request.actor  # type: ignore[attr-defined]
-    body = {k: v for k, v in read_json(request).items() if k != "idempotency_key" or body_key is None}
-    fingerprint = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    fingerprint = _fingerprint(
+        {k: v for k, v in read_json(request).items() if k != "idempotency_key" or body_key is None}
+    )
     with transaction.atomic():
-        record, made = _claim(request, actor, key, fingerprint)
+        record, made = _claim(request, key, fingerprint, KEPT)
         if not made:
             return _replay(record, fingerprint)
         response = _response(effect(), status)
-        record.status = response.status_code
-        record.body = seal(response.content.decode())
-        record.headers = {n: response[n] for n in _REPLAYED_HEADERS if n in response}
-        record.save(update_fields=["status", "body", "headers"])
+        _complete(record, response)
         return response
+
+
+def once_outside(request: HttpRequest, effect: Callable[[], HttpResponse]) -> HttpResponse:
+    """As once(), for an effect outside the database that may take minutes: meanwhile no transaction is open, so no row stays
+    locked. If this process dies under it the key is taken for LONGEST_EFFECT: what became of the effect is not known.
+    """
+    key = key_of(request)
+    if key is None:
+        return effect()
+    fingerprint = _fingerprint(read_json(request))
+    record, made = _claim_in_turn(request, key, fingerprint)
+    if not made:
+        return _replay(record, fingerprint)
+    try:
+        response = effect()
+    except BaseException:
+        record.delete()
+        raise
+    _complete(record, response)
+    return response
+
+
+def _claim_in_turn(request: HttpRequest, key: str, fingerprint: str) -> tuple[IdempotencyRecord, bool]:
+    """A committed record; waits for the end of another call that has it. Raises IdempotencyInFlight."""
+    until = time.monotonic() + settings.IDEMPOTENCY_WAIT_SECONDS
+    while True:
+        with transaction.atomic():
+            record, made = _claim(request, key, fingerprint, LONGEST_EFFECT)
+        if made or record.status is not None:
+            return record, made
+        if time.monotonic() > until:
+            raise IdempotencyInFlight
+        give_back_connection()
+        time.sleep(LOOK_SECONDS)
+
+
+def _fingerprint(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _complete(record: IdempotencyRecord, response: HttpResponse) -> None:
+    record.status, record.expires_at = response.status_code, record.created_at + KEPT
+    record.body = seal(response.content.decode())
+    record.headers = {n: response[n] for n in _REPLAYED_HEADERS if n in response}
+    record.save(update_fields=["status", "body", "headers", "expires_at"])
 
 
 def _response(result: Any, status: int) -> HttpResponse:
     return result if isinstance(result, HttpResponse) else answer(result, status)
 
 
-def _claim(request: HttpRequest, actor: Actor, key: str, fingerprint: str) -> tuple[IdempotencyRecord, bool]:
+def _claim(request: HttpRequest, key: str, fingerprint: str, kept: timedelta) -> tuple[IdempotencyRecord, bool]:
+    actor: Actor = request.actor  # type: ignore[attr-defined]
     now = timezone.now()
     mine = {"caller": actor.caller, "method": request.method, "path": request.path_info, "key": key}
     try:
@@ -92,7 +139,7 @@ def _claim(request: HttpRequest, actor: Actor, key: str, fingerprint: str) -> tu
                     "fingerprint": fingerprint,
                     "request_id": request.request_id,  # type: ignore[attr-defined]
                     "created_at": now,
-                    "expires_at": now + KEPT,
+                    "expires_at": now + kept,
                 },
             )
             cursor.execute("SET LOCAL lock_timeout = DEFAULT")

@@ -15,3 +15,9 @@ def prepared(statement: str, values: Mapping[str, Any]) -> TupleRow | None:
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(statement, values, prepare=True)
         return cursor.fetchone() if cursor.description else None
+
+
+def give_back_connection() -> None:
+    """Before a long wait for something else: the connections of a web process are few. Not inside a transaction."""
+    if not connection.in_atomic_block:
+        connection.close()

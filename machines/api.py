@@ -9,7 +9,7 @@ from ninja import Router
 
 from accounts.bodies import read
 from accounts.doors import ApiRequest, door, takes
-from accounts.idempotency import answer, once
+from accounts.idempotency import answer, once, once_outside
 from accounts.paging import page
 from accounts.times import rfc3339
 from machines import direct, services
@@ -184,7 +184,7 @@ def terminal(request: ApiRequest, machine_id: str) -> HttpResponse:
 def _by_hand(request: ApiRequest, machine: Machine, effect: Callable[[], HttpResponse]) -> HttpResponse:
     """Do it once, except in a private takeover: of that no answer is kept, so an Idempotency-Key is of no use there."""
     private = machine.lease is not None and machine.lease.private
-    return effect() if private else once(request, effect)
+    return effect() if private else once_outside(request, effect)
 
 
 def _unstored(response: HttpResponse) -> HttpResponse:

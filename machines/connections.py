@@ -1,15 +1,16 @@
 """Sessions with machines: attach, and start a process that died. For the run loop (async) and for the doors (sync)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from django.db import connections
 
+from accounts.statements import give_back_connection
 from machines.drivers.base import MachineGone, MachineSpec, Session
 from machines.drivers.registry import driver_for
 from machines.drivers.simulated import SimulatedSession
@@ -96,34 +97,48 @@ def _revived(machine_id: str) -> Facts:
     raise AssertionError  # the loop returns or raises
 
 
-def with_session(machine: Machine, use: Callable[[Session], Awaitable[T]], timeout: float) -> T:
-    """Run `use(session)` from a request's thread, at most `timeout` seconds. A process that died is started first.
+class Hand:
+    """A session in the hands of a request's thread."""
 
-    `use` runs once at most. Raises MachineUnavailable, MachineTimeout; MachineGone when the machine died under `use`.
-    """
-    now = facts(machine)
-    try:
-        return asyncio.run(_use(now, use, timeout, attach))
-    except _NotThere:
-        now = _threads.submit(_with_own_connection, _revived, machine.id).result()
-        return asyncio.run(_use(now, use, timeout, attach_again))
+    def __init__(self, runner: asyncio.Runner, session: Session) -> None:
+        self._runner = runner
+        self._session = session
 
+    def do(self, use: Callable[[Session], Awaitable[T]], timeout: float) -> T:
+        """Run `use(session)`, at most `timeout` seconds. Raises MachineTimeout; MachineGone when the machine died."""
+        give_back_connection()
+        try:
+            return self._runner.run(asyncio.wait_for(use(self._session), timeout))
+        except TimeoutError as error:
+            raise MachineTimeout from error
 
-class _NotThere(Exception):
-    """The process was gone before anything was done with it."""
-
-
-async def _use(
-    now: Facts, use: Callable[[Session], Awaitable[T]], timeout: float, connect: Callable[[Facts], Awaitable[Connected]]
-) -> T:
-    try:
-        connected = await connect(now)
-    except MachineGone as error:
-        raise _NotThere from error
-    try:
-        return await asyncio.wait_for(use(connected.session), timeout)
-    except TimeoutError as error:
-        raise MachineTimeout from error
-    finally:
+    def let_go(self) -> None:
         with suppress(MachineGone):
-            await connected.session.close()
+            self._runner.run(self._session.close())
+
+
+@contextmanager
+def in_hand(machine: Machine) -> Iterator[Hand]:
+    """A connection for as long as the block lasts. A process that died is started first. Raises MachineUnavailable."""
+    now = facts(machine)
+    give_back_connection()
+    with asyncio.Runner() as runner:
+        hand = Hand(runner, _connected(runner, now).session)
+        try:
+            yield hand
+        finally:
+            hand.let_go()
+
+
+def _connected(runner: asyncio.Runner, now: Facts) -> Connected:
+    try:
+        return runner.run(attach(now))
+    except MachineGone:
+        revived = _threads.submit(_with_own_connection, _revived, now.id).result()
+        return runner.run(attach_again(revived))
+
+
+def with_session(machine: Machine, use: Callable[[Session], Awaitable[T]], timeout: float) -> T:
+    """Run `use(session)` once from a request's thread. Raises as in_hand() and Hand.do()."""
+    with in_hand(machine) as hand:
+        return hand.do(use, timeout)

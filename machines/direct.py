@@ -8,18 +8,20 @@ import base64
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.errors import Invalid, InvalidState
+from accounts.errors import Invalid, InvalidState, Refusal
 from machines import takeover
+from machines.access import get_machine
 from machines.actions import ENDS, ActionError, Screen, canonical
-from machines.connections import with_session
+from machines.connections import in_hand, with_session
 from machines.drivers.base import Action, ActResult, Frame, MachineGone, Session, TerminalResult
 from machines.errors import MachineUnavailable
-from machines.models import Machine, MachineStatus
+from machines.models import Machine, MachineStatus, TakeoverLease
 from machines.schemas import ActionBody
 from machines.services import log_actions, log_command
 
@@ -83,30 +85,39 @@ class Outcome:
 def act(
     actor: Actor, machine: Machine, actions: list[Action], *, lease_id: str | None = None, stop_on_error: bool = True
 ) -> list[Outcome]:
-    """Do them in order over one connection; fewer outcomes than actions: a failure or BATCH_SECONDS ended it.
+    """Do them in order over one connection; fewer outcomes than actions: a failure or BATCH_SECONDS ended it, or
+    somebody else got the machine meanwhile.
 
     A failure on the machine is an outcome. Before anything is done: InvalidState, MachineBusy, MachineInTakeover,
     MachineUnavailable. Who holds the machine's lease may act while a run drives it.
     """
-    require_running(machine)
-    is_input = any(action.name not in takeover.NO_INPUT for action in actions)
-    lease = takeover.admit(actor, machine, lease_id, is_input=is_input)
+    lease = _admit(actor, machine, actions, lease_id)
     log_actions(actor, machine, actions, lease)
-
-    async def use(session: Session) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        end = time.monotonic() + BATCH_SECONDS
+    outcomes: list[Outcome] = []
+    end = time.monotonic() + BATCH_SECONDS
+    with in_hand(machine) as hand:
         for action in actions:
-            outcomes.append(await _do(session, action))
+            try:
+                _admit(actor, machine, [action], lease.id if lease else lease_id)
+            except Refusal:  # meanwhile somebody else has it
+                if not outcomes:
+                    raise
+                break
+            outcomes.append(hand.do(partial(_do, action), action.timeout_ms / 1000 + 2 * SPARE_SECONDS))
             if time.monotonic() > end or (stop_on_error and not outcomes[-1].result.success):
                 break
-        return outcomes
-
-    longest = max(action.timeout_ms for action in actions) / 1000
-    return with_session(machine, use, BATCH_SECONDS + longest + 2 * SPARE_SECONDS)
+    return outcomes
 
 
-async def _do(session: Session, action: Action) -> Outcome:
+def _admit(actor: Actor, machine: Machine, actions: list[Action], lease_id: str | None) -> TakeoverLease | None:
+    """May they be done now? Looks at the machine as it is. Raises as act()."""
+    now = get_machine(actor, machine.id)
+    require_running(now)
+    is_input = any(action.name not in takeover.NO_INPUT for action in actions)
+    return takeover.admit(actor, now, lease_id, is_input=is_input)
+
+
+async def _do(action: Action, session: Session) -> Outcome:
     start = time.monotonic()
     png = None
     try:
@@ -153,8 +164,9 @@ def run_command(
     if machine.kind not in TERMINAL_KINDS:
         message = f"A {machine.kind} machine has no terminal; terminal and desktop machines do."
         raise InvalidState(message, current_state=machine.status, allowed_from=["running"], kind=machine.kind)
-    require_running(machine)
-    log_command(actor, machine, command, takeover.admit(actor, machine))
+    now = get_machine(actor, machine.id)
+    require_running(now)
+    log_command(actor, machine, command, takeover.admit(actor, now))
 
     async def use(session: Session) -> TerminalResult:
         return await session.terminal(command, timeout_ms, cwd)

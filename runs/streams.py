@@ -12,7 +12,6 @@ from typing import Any
 from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
-from django.db import connection
 from django.db.models import Max, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
@@ -22,6 +21,7 @@ from accounts import limits
 from accounts.doors import ApiRequest, door
 from accounts.idempotency import answer
 from accounts.paging import read_limit
+from accounts.statements import give_back_connection
 from runs.access import get_run, show
 from runs.envelopes import Enveloper, Form, Plain, Row
 from runs.hub import Hub, batches
@@ -188,7 +188,7 @@ class Live:
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         reading = self.reading
-        await sync_to_async(_let_go)()
+        await sync_to_async(give_back_connection)()  # Django would keep it until the stream ends
         yield b""  # sends the headers
         if reading.resync:
             yield reading.form.block(reading.resync) or b""
@@ -199,9 +199,3 @@ class Live:
                 yield reading.blocks(rows) or KEEPALIVE
                 if (rows and rows[-1].type == "done") or time.monotonic() > self.end:
                     return
-
-
-def _let_go() -> None:
-    """Give the request's database connection back: Django would keep it until the stream ends."""
-    if not connection.in_atomic_block:
-        connection.close()

@@ -1,0 +1,159 @@
+"""Actions that take their time: nobody else waits for them, and who has the machine meanwhile has it alone."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import AuditEntry, IdempotencyRecord
+from machines.drivers.base import Action, ActResult
+from machines.drivers.simulated import SimulatedSession
+from machines.models import Machine, TakeoverLease
+from runs.takeover import lapses
+from tests.cast import Api, Cast
+from tests.runs.driving import simulated, until
+from tests.takeover.control import code, take
+
+pytestmark = pytest.mark.django_db(transaction=True)
+LONG = {"command": "wait", "params": {"ms": 3000}}
+Beside = Callable[..., "Future[Any]"]
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The commands that machines have begun with."""
+    commands: list[str] = []
+    real = SimulatedSession.act
+
+    async def act(self: SimulatedSession, action: Action) -> ActResult:
+        commands.append(action.name)
+        return await real(self, action)
+
+    monkeypatch.setattr(SimulatedSession, "act", act)
+    return commands
+
+
+@pytest.fixture
+def beside(begun: list[str]) -> Iterator[Beside]:
+    """beside(api, path, body, **headers): a call in a thread of its own that has begun to act."""
+    pool = ThreadPoolExecutor(4)
+
+    def call(api: Api, path: str, body: Any, headers: dict[str, str]) -> Any:
+        try:
+            return Api(api.key, Client()).post(path, body, **headers)
+        finally:
+            connections.close_all()
+
+    def begin(api: Api, path: str, body: Any, **headers: str) -> "Future[Any]":
+        before = len(begun)
+        future = pool.submit(call, api, path, body, headers)
+        until(lambda: future.done() or len(begun) > before)
+        return future
+
+    yield begin
+    pool.shutdown()
+
+
+@pytest.fixture
+def machine(live: Api) -> str:
+    return simulated(live)
+
+
+def test_a_long_action_with_a_key_does_not_cost_its_actor_the_lease(live: Api, machine: str, beside: Beside) -> None:
+    """The heartbeat that keeps control, and the clock that ends silent leases, wait for no action."""
+    lease = take(live, machine)
+    acting = beside(live, f"/machines/{machine}/actions", LONG, Idempotency_Key="long")
+    assert live.post(f"/machines/{machine}/takeover/heartbeat", {"lease_id": lease["id"]}).status_code == 200
+    TakeoverLease.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert lapses() == 1
+    assert not acting.done()
+    assert acting.result().status_code == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency_Key": "long"}])
+def test_a_long_action_holds_no_connection_to_the_database(
+    live: Api, machine: str, beside: Beside, headers: dict[str, str]
+) -> None:
+    def connected() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+            return int(cursor.fetchone()[0])
+
+    before = connected()
+    acting = beside(live, f"/machines/{machine}/actions", LONG, **headers)
+    until(lambda: connected() == before)
+    assert not acting.done()
+    assert acting.result().status_code == 200
+
+
+def test_the_same_call_meanwhile_gets_the_answer_of_the_first(live: Api, machine: str, beside: Beside) -> None:
+    path = f"/machines/{machine}/actions"
+    first = beside(live, path, LONG, Idempotency_Key="k")
+    assert live.get("/idempotency/k").json()["status"] == "processing"
+    again = live.post(path, LONG, Idempotency_Key="k")
+    assert (again.status_code, again["Idempotency-Replayed"]) == (200, "true")
+    assert again.content == first.result().content
+    assert AuditEntry.objects.filter(verb="machine.action").count() == 1
+    assert code(live.post(path, {"command": "done"}, Idempotency_Key="k")) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert live.get("/idempotency/k").json()["status"] == "completed"
+
+
+def test_the_same_call_waits_no_longer_than_it_may(live: Api, machine: str, beside: Beside, settings: Any) -> None:
+    settings.IDEMPOTENCY_WAIT_SECONDS = 0.2
+    path = f"/machines/{machine}/actions"
+    first = beside(live, path, LONG, Idempotency_Key="k")
+    assert code(live.post(path, LONG, Idempotency_Key="k")) == (409, "IDEMPOTENCY_IN_FLIGHT")
+    assert first.result().status_code == 200
+
+
+def test_a_refused_action_binds_no_key(live: Api, cast: Cast, machine: str) -> None:
+    path = f"/machines/{machine}/actions"
+    Machine.objects.update(current_run_id="run_1")
+    assert code(live.post(path, {"command": "done"}, Idempotency_Key="k")) == (409, "MACHINE_BUSY")
+    Machine.objects.update(current_run_id=None)
+    assert live.post(path, {"command": "done"}, Idempotency_Key="k").status_code == 200
+
+
+def test_a_key_whose_process_died_is_free_again_after_a_while(live: Api, machine: str, settings: Any) -> None:
+    settings.IDEMPOTENCY_WAIT_SECONDS = 0.1
+    path = f"/machines/{machine}/actions"
+    assert live.post(path, {"command": "done"}, Idempotency_Key="k").status_code == 200
+    IdempotencyRecord.objects.update(status=None, body=None)
+    assert code(live.post(path, {"command": "done"}, Idempotency_Key="k")) == (409, "IDEMPOTENCY_IN_FLIGHT")
+    IdempotencyRecord.objects.update(expires_at=timezone.now())
+    answer = live.post(path, {"command": "done"}, Idempotency_Key="k")
+    assert (answer.status_code, answer.has_header("Idempotency-Replayed")) == (200, False)
+
+
+def _taken_by_a_run(cast: Cast, machine: str) -> None:
+    Machine.objects.filter(id=machine).update(current_run_id="run_1")
+
+
+def _taken_by_a_person(cast: Cast, machine: str) -> None:
+    take(cast.api(), machine)
+
+
+@pytest.mark.parametrize("meanwhile", [_taken_by_a_run, _taken_by_a_person])
+def test_a_batch_ends_when_somebody_else_gets_the_machine(
+    live: Api, cast: Cast, machine: str, beside: Beside, meanwhile: Callable[[Cast, str], None]
+) -> None:
+    steps = [{"command": "wait", "params": {"ms": 1000}}, {"command": "click", "params": {"x": 1, "y": 1}}]
+    batch = beside(live, f"/machines/{machine}/actions/batch", {"steps": steps})
+    meanwhile(cast, machine)
+    assert not batch.done()
+    done = batch.result().json()
+    assert [r["command"] for r in done["results"]] == ["wait"]
+    assert (done["completed_count"], done["aborted"]) == (1, True)
+
+
+def test_a_batch_ends_with_the_lease_it_was_done_under(live: Api, machine: str, beside: Beside) -> None:
+    lease = take(live, machine)
+    steps = [{"command": "wait", "params": {"ms": 1000}}, {"command": "click", "params": {"x": 1, "y": 1}}]
+    batch = beside(live, f"/machines/{machine}/actions/batch", {"steps": steps})
+    live.post(f"/machines/{machine}/takeover/release", {"lease_id": lease["id"]})
+    assert batch.result().json()["aborted"] is True
