@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.errors import InvalidState
+from accounts.timers import each_due
 from machines.drivers.base import Driver, DriverUnavailable, Handle, MachineGone, MachineSpec
 from machines.drivers.registry import driver_for
 from machines.errors import MachineUnavailable
@@ -262,7 +263,7 @@ def reap() -> int:
     """Terminate the machines whose time is up and that no run drives or reserves; how many. Called by the clock."""
     due = Machine.objects.filter(auto_destroy_at__lte=timezone.now(), current_run_id__isnull=True)
     due = due.exclude(status__in=[MachineStatus.TERMINATING, MachineStatus.TERMINATED])
-    return sum(end_if_expired(machine_id) for machine_id in due.values_list("id", flat=True))
+    return each_due(end_if_expired, due.values_list("id", flat=True))
 
 
 def start_all() -> int:

@@ -6,6 +6,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from accounts.models import Team
+from accounts.timers import each_due
 from approvals.models import Approval
 from machines.models import Machine
 from runs import decisions, leases, services
@@ -19,19 +20,19 @@ def deadlines() -> int:
     due = Run.objects.filter(deadline_at__lte=timezone.now(), finished_at__isnull=True).values_list("id", flat=True)[
         :BATCH
     ]
-    return sum(services.time_out(run_id) for run_id in list(due))
+    return each_due(services.time_out, list(due))
 
 
 def expiries() -> int:
     """Expire requests that nobody answered in time."""
     due = Approval.objects.filter(status="pending", expires_at__lte=timezone.now()).order_by("expires_at")
-    return sum(decisions.expire(approval_id) for approval_id in list(due.values_list("id", flat=True)[:BATCH]))
+    return each_due(decisions.expire, list(due.values_list("id", flat=True)[:BATCH]))
 
 
 def effects() -> int:
     """Let decisions take effect whose undo window is over."""
     due = Approval.objects.filter(effect_pending=True, effective_at__lte=timezone.now()).order_by("effective_at")
-    return sum(decisions.make_effective(approval_id) for approval_id in list(due.values_list("id", flat=True)[:BATCH]))
+    return each_due(decisions.make_effective, list(due.values_list("id", flat=True)[:BATCH]))
 
 
 def stops() -> int:

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.actor import Actor, system
+from accounts.timers import each_due
 from approvals.access import pending_of_root
 from approvals.models import Approval
 from approvals.services import Answer
@@ -143,7 +144,7 @@ def _subject(run: Run, approval_id: str | None) -> Run | None:
 
 def lapses() -> int:
     """End leases whose holder fell silent; called by the clock."""
-    return sum(lapse(lease_id) for lease_id in takeover.due(timezone.now()))
+    return each_due(lapse, takeover.due(timezone.now()))
 
 
 def lapse(lease_id: str) -> bool:
