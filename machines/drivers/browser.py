@@ -41,6 +41,7 @@ START_TIMEOUT = 30.0  # seconds
 SETTLE_TIMEOUT = 2.0
 QUIT_TIMEOUT = 4.0
 LOAD_TIMEOUT = 10.0
+SWAP_TIMEOUT = 5.0  # how long one page may take to give way to the next
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _BINARIES = ("/usr/lib/chromium/chromium-headless-shell", "chromium-headless-shell", "chromium", "chromium-browser")
 _FLAGS = (
@@ -101,16 +102,17 @@ class BrowserSession:
             await asyncio.gather(doing, watching, return_exceptions=True)
 
     async def _read(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
-        """Something read from the page in view; None while a dialog is open or when the page went away meanwhile."""
-        if await self._look():
-            return None
-        try:
-            return await self._unless_dialog(work(), 20)
-        except CdpError:
-            await self._look()
-            return await self._unless_dialog(work(), 20)
-        except TimeoutError as error:
-            raise MachineGone("The page does not answer.") from error
+        """Something read from the page in view; None while a dialog is open. A page that goes away is waited out."""
+        end = time.monotonic() + SWAP_TIMEOUT
+        while True:
+            try:
+                return None if await self._look() else await self._unless_dialog(work(), 20)
+            except CdpError as error:
+                if time.monotonic() >= end:
+                    raise MachineGone(f"The page does not answer: {error}") from error
+                await asyncio.sleep(0.05)
+            except TimeoutError as error:
+                raise MachineGone("The page does not answer.") from error
 
     # Looking
 
@@ -168,22 +170,24 @@ class BrowserSession:
         doer = self._doers().get(action.name)
         if doer is None:
             return ActResult(False, f"A browser machine does not know the command {action.name}.")
-        dialog = await self._look()
-        if dialog and action.name not in ("wait", "screenshot", "move"):
-            return await self._answer(dialog, action)
         seconds = action.timeout_ms / 1000
         began = time.monotonic()
         try:
+            dialog = await self._look()
+            if dialog and action.name not in ("wait", "screenshot", "move"):
+                return await self._answer(dialog, action)
             data = await self._unless_dialog(doer(action.params), seconds) or {}
             await self._settle(max(0.5, seconds - (time.monotonic() - began)), action.name)
         except (page.PageProblem, CdpError) as problem:
             return ActResult(False, str(problem))
         except TimeoutError:
             return ActResult(False, f"The page did not answer within {action.timeout_ms} ms.")
-        return await self._outcome(data)
+        return await self._outcome(data, opened=action.name == "open_url")
 
-    async def _outcome(self, data: dict[str, Any]) -> ActResult:
+    async def _outcome(self, data: dict[str, Any], *, opened: bool = False) -> ActResult:
         state = await self._ask("page")
+        if opened and state.get("refused"):  # what is shown is our own proxy's excuse
+            return ActResult(False, _NOT_REACHED)
         dialog = Dialog.read(state.get("dialog"))
         facts = {"url": state.get("url"), **({"dialog": dialog.message} if dialog else {})}
         return ActResult(True, data={**facts, **data})
@@ -229,7 +233,7 @@ class BrowserSession:
         if error == "net::ERR_ABORTED":
             return {"note": "The address did not lead to a page; a download may have begun."}
         if error == "net::ERR_TUNNEL_CONNECTION_FAILED":
-            raise page.PageProblem("The site cannot be reached, or machines may not go there.")
+            raise page.PageProblem(_NOT_REACHED)
         if error:
             raise page.PageProblem(f"The page could not be opened ({error}).")
         return {}
@@ -307,6 +311,7 @@ class BrowserDriver:
         await process.end_all({*everything, *process.tree(host)})
 
 
+_NOT_REACHED = "The site cannot be reached, or machines may not go there."
 _NO_BROWSER = "There is no Chromium: apt-get install chromium-headless-shell, or set MACHINE_BROWSER to its path."
 
 

@@ -21,7 +21,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 CONNECT_TIMEOUT = 10.0  # seconds
 HEAD_LIMIT = 65_536  # bytes
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_HOP_HEADERS = ("connection:", "proxy-connection:", "proxy-authorization:", "keep-alive:")
+REFUSAL_HEADER = "proxy-status"  # only on answers of this proxy itself (RFC 9209)
+_HOP_HEADERS = ("connection:", "proxy-connection:", "proxy-authorization:", "keep-alive:", f"{REFUSAL_HEADER}:")
 
 
 class Refused(Exception):
@@ -201,6 +202,7 @@ async def _answer(writer: asyncio.StreamWriter, status: int, title: str, reason:
         f"<h1>{html.escape(title)}</h1><p>{html.escape(reason)}</p>"
     ).encode()
     head = f"HTTP/1.1 {status} Refused\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {len(page)}\r\n"
+    head += f"{REFUSAL_HEADER}: countersign\r\n"
     with contextlib.suppress(OSError):
         writer.write(f"{head}Cache-Control: no-store\r\nConnection: close\r\n\r\n".encode() + page)
         await writer.drain()

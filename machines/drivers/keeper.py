@@ -15,6 +15,7 @@ from typing import Any
 
 from machines.drivers.base import MachineGone
 from machines.drivers.cdp import Cdp, CdpError, Params
+from machines.drivers.egress import REFUSAL_HEADER
 
 QUIET = 0.05  # seconds without loading after which a page counts as settled
 LONG_REQUEST = 2.0  # seconds after which a request (a long poll, a stream) is no longer waited for
@@ -39,6 +40,7 @@ class Page:
     title: str = ""
     dialog: Params | None = None
     typed: str = ""  # what was typed into a prompt() so far
+    refused: bool = False  # the document is the egress proxy's own answer: the site was not reached
     frames: set[str] = field(default_factory=set)  # that load
     requests: dict[str, float] = field(default_factory=dict)  # under way, and since when
     changed: float = field(default_factory=time.monotonic)
@@ -49,6 +51,11 @@ class Page:
         fetching = any(now - began < LONG_REQUEST for began in self.requests.values())
         quiet = now - max(self.changed, since) >= QUIET
         return self.dialog is not None or (quiet and not self.frames and not fetching)
+
+
+def _is_page(params: Params, page: Page) -> bool:
+    """Is it about the tab's own document? A page's main frame has the name of its target."""
+    return params.get("type") == "Document" and params.get("frameId") == page.target
 
 
 class Keeper:
@@ -74,6 +81,7 @@ class Keeper:
             "Page.frameStoppedLoading": self._frame_stopped,
             "Page.frameDetached": self._frame_stopped,
             "Network.requestWillBeSent": self._request_started,
+            "Network.responseReceived": self._answered,
             "Network.loadingFinished": self._request_ended,
             "Network.loadingFailed": self._request_ended,
         }
@@ -201,7 +209,13 @@ class Keeper:
             page.frames &= {frame["id"]}
             page.requests.clear()
 
+    def _answered(self, params: Params, page: Page) -> None:
+        if _is_page(params, page):
+            page.refused = any(name.lower() == REFUSAL_HEADER for name in params["response"]["headers"])
+
     def _request_started(self, params: Params, page: Page) -> None:
+        if _is_page(params, page):
+            page.refused = False
         if params.get("type") in _WAITED_FOR:
             page.requests[params["requestId"]] = page.changed = time.monotonic()
 
@@ -248,4 +262,5 @@ class Keeper:
             said, typed = page.dialog["message"][:LONGEST_FACT], page.typed[:LONGEST_FACT]
             dialog = {"type": page.dialog["type"], "message": said, "typed": typed}
         url, title = page.url[:LONGEST_FACT], page.title[:LONGEST_FACT]
-        return {"target": page.target, "url": url, "title": title, "dialog": dialog}
+        facts = {"target": page.target, "url": url, "title": title, "dialog": dialog}
+        return {**facts, "refused": page.refused}

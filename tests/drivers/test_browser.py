@@ -198,6 +198,20 @@ async def test_a_page_that_never_answers_costs_no_more_than_the_timeout(browser:
     assert result.error == "The page did not answer within 500 ms."
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_site_that_cannot_be_reached_is_a_failure_and_can_be_looked_at(
+    browser: Machine, site: Site, scheme: str
+) -> None:
+    for _ in range(2):
+        result = await browser.do("open_url", url=f"{scheme}://127.0.0.1:9999/")
+        assert result.error == "The site cannot be reached, or machines may not go there."
+        assert (await browser.session.screenshot()).width == 1280
+        await browser.session.elements()
+    site.page("numbers", "/file.bin", "application/octet-stream")
+    assert (await browser.do("open_url", url=site.page("", "/none.html"))).success
+    assert (await browser.do("open_url", url=f"http://{site.host}/file.bin")).success
+
+
 async def test_a_restarted_browser_keeps_its_home_and_opens_its_page_again(
     tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
