@@ -162,6 +162,7 @@ SENTENCES: list[tuple[str, str, dict[str, Any]]] = [
     ('ask for approval to "send it"', "ask_approval", {"purpose": "to send it"}),
     ("request approval before sending the mail", "ask_approval", {"purpose": "before sending the mail"}),
     ("wait for approval", "ask_approval", {}),
+    ("ask for my approval", "ask_approval", {}),
     ("ask for the invoice number", "ask_input", {"value": "invoice number"}),
     ('ask a person for "Code"', "ask_input", {"value": "Code"}),
     ("hand over to a person", "hand_over", {}),
@@ -173,6 +174,8 @@ SENTENCES: list[tuple[str, str, dict[str, Any]]] = [
     ('succeed with "ok"', "succeed", {"summary": "ok"}),
     ("fail", "fail", {}),
     ('fail because "no"', "fail", {"reason": "no"}),
+    ('fail "no"', "fail", {"reason": "no"}),
+    ("fail because of the weather", "fail", {"reason": "the weather"}),
     ("fail because the page is broken", "fail", {"reason": "the page is broken"}),
 ]
 
@@ -241,6 +244,12 @@ def test_a_wait_without_a_port_means_the_server_just_started() -> None:
         "run ls",
         "create a file",
         'click "Save" quickly',
+        'succeed if "Done" is visible',
+        'fail if "Error" is visible',
+        "stop if the page is red",
+        "hand over to a person if there is a captcha",
+        "ask for approval if it costs more than 100",
+        "ask for approval from Ana",
         "stopwatch",
         "!!!",
         '"Save"',
@@ -261,6 +270,23 @@ def test_unknown_sentences_stand_between_known_ones_with_their_column() -> None:
     assert plan.unknown == [{"text": "dance a little", "column": 19}, {"text": "sing", "column": 49}]
     for unknown in plan.unknown:
         assert task[unknown["column"] - 1 :].startswith(unknown["text"])
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        'if "X" is visible, click "Y"',
+        'If "X" is visible then click "Y" and press Enter',
+        'when the page is there, click "Y"',
+        'for each row, click "Delete" and wait 1 second',
+        'Repeat 3 times: click "A", click "B"',
+        "after typing the name, press Enter",
+    ],
+)
+def test_what_depends_on_words_that_are_not_understood_is_no_instruction_of_its_own(bound: str) -> None:
+    plan = parse(f"press Tab and then {bound}; press Escape. Stop")
+    assert [s["action"] for s in plan.steps] == ["press", "press", "stop"]
+    assert plan.unknown == [{"text": bound, "column": 20}]
 
 
 def test_separators_inside_quotes_commands_and_addresses_do_not_cut() -> None:

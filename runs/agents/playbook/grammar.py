@@ -44,10 +44,10 @@ _GRAMMAR = r"""
     | _ASK _PERSON? question options?                       -> ask_question
     | (_ASK _PERSON? _FOR | _GET | _WAIT _FOR) _APPROVAL purpose?  -> ask_approval
     | _ASK _PERSON? _FOR value                              -> ask_input
-    | _HAND_OVER _TO_PERSON? (_BECAUSE? reason)?            -> hand_over
+    | _HAND_OVER _TO_PERSON? (_BECAUSE reason | quoted_reason)?  -> hand_over
     | (_STOP | _END) _HERE?                                 -> stop
-    | _SUCCEED (_WITH? summary)?                            -> succeed
-    | _FAIL (_BECAUSE? reason)?                             -> fail
+    | _SUCCEED (_WITH summary | quoted_summary)?            -> succeed
+    | _FAIL (_BECAUSE reason | quoted_reason)?              -> fail
 
 target: ordinal? label role? | ordinal? role label
 place: _IN _ROW? row _ROW?
@@ -100,6 +100,8 @@ purpose: PREPOSITION? (STR | FREE)
 value: STR | FREE
 reason: STR | FREE
 summary: STR | FREE
+quoted_reason: STR                                          -> reason
+quoted_summary: STR                                         -> summary
 
 _OPEN: /(open|visit|load|(go|navigate|browse)\s+to)\b/i
 _PAGE: /((web)?\s*(page|site)|url|address)(\s+at)?\b/i
@@ -161,10 +163,10 @@ _PERSON: /(person|human|operator|user|approver|someone|somebody|me)\b/i
 _OPTIONS: /(with\s+|from\s+)?((the|these)\s+)?(options|choices|answers)\b:?|:/i
 _LIST: /,\s*(and|or)?\b|(and|or)\b|,/i
 _GET: /(get|request|obtain)\b/i
-_APPROVAL.1: /((the|an?|your)\s+)?(approval|permission)(?=\s*$|\s+(to|before|for|because|of)\b|\s*["'“„«‘])/i
+_APPROVAL.1: /((the|an?|your|my|human)\s+)?(approval|permission)(?=\s*$|\s+(to|before|for|because|of)\b|\s*["'“„«‘])/i
 _HAND_OVER: /hand\s+((it|this|control)\s+)?over\b|hand\s+over\s+control\b/i
 _TO_PERSON: /to\s+((the|an?)\s+)?(person|human|operator|someone|somebody|me)\b/i
-_BECAUSE: /because\b|with\b|:/i
+_BECAUSE: /because(\s+of)?\b|with\b|:/i
 _HERE: /(here|now|the\s+(run|task))\b/i
 _END: /(finish|end|done|quit)\b/i
 _SUCCEED: /succeed\b/i
@@ -203,7 +205,7 @@ _LEAVES: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("label", "row", "text", "seen", "option", "choice", "question", "url_part"), words.unquoted),
     **dict.fromkeys(("command", "name"), words.nonempty),
     **dict.fromkeys(("reason", "summary"), words.prose),
-    "value": words.unquoted,
+    "value": words.wanted,
     "how": words.click_kind,
     "url": words.address,
     "role": words.role_name,

@@ -39,6 +39,14 @@ _LEAD = re.compile(
 )
 
 
+# What follows such words depends on them: until the sentence ends nothing of it is an instruction of its own.
+_BINDS = re.compile(
+    r"(?:if|unless|when|whenever|while|once|until|after|before|without|in\s+case|as\s+soon\s+as|as\s+long\s+as"
+    r"|repeat|for\s+(?:each|every|all))\b",
+    re.IGNORECASE,
+)
+
+
 @dataclass(frozen=True)
 class Sentence:
     """One sentence as it stands in the task; `column` counts from 1."""
@@ -50,28 +58,32 @@ class Sentence:
 def split(task: str) -> list[Sentence]:
     """The sentences of a task, in order, without numbers, bullets, joining words and closing punctuation."""
     found, start = [], 0
-    for cut_from, cut_to in _cuts(task):
-        found.append(_trimmed(task, start, cut_from))
+    for cut_from, cut_to, joins in _cuts(task):
+        sentence = _trimmed(task, start, cut_from)
+        if joins and _BINDS.match(sentence.text):
+            continue
+        found.append(sentence)
         start = cut_to
     found.append(_trimmed(task, start, len(task)))
     return [s for s in found if s.text]
 
 
-def _cuts(task: str) -> Iterator[tuple[int, int]]:
+def _cuts(task: str) -> Iterator[tuple[int, int, bool]]:
+    """Where sentences end and the next begin, and whether only a joining word, such as "and", stands between."""
     last_number = None
     for token in _TOKEN.finditer(task):
         kind = token.lastgroup
         if kind in ("hard", "soft"):
-            yield token.span()
+            yield *token.span(), kind == "soft" or token.group()[-1:].isalpha()
         elif kind == "bullet":
             digits = re.sub(r"\D", "", token.group())
             last_number = int(digits) if digits else None
-            yield token.span()
+            yield *token.span(), False
         elif kind == "number" and last_number is not None and int(token.group()[:-1]) == last_number + 1:
             last_number += 1  # "1. open ... 2. click ...": numbering goes on inside a line
-            yield token.span()
+            yield *token.span(), False
         elif kind == "number" and token.group().endswith("."):
-            yield token.end() - 1, token.end()  # "... on port 80. Stop": a full stop after a number
+            yield token.end() - 1, token.end(), False  # "... on port 80. Stop": a full stop after a number
 
 
 def pauses(sentence: Sentence) -> Iterator[tuple[Sentence, Sentence]]:

@@ -9,6 +9,7 @@ LONGEST_WAIT_MS = 3_600_000
 
 _QUOTES = "\"'“„«‘"
 _CLOSING = "\"'”“»’"
+_REQUEST = re.compile(r"\b(?:approval|permission)s?\b", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?:https?://)?[\w-]+(?:\.[\w-]+)*(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE)
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _UNITS_MS = (("milli", 1), ("ms", 1), ("min", 60_000), ("s", 1000))
@@ -28,6 +29,13 @@ def unquoted(word: str) -> str:
 def prose(word: str) -> str:
     """Quoted or not, as it was written."""
     return word[1:-1] if len(word) > 1 and word[0] in _QUOTES and word[-1] in _CLOSING else word.strip()
+
+
+def wanted(word: str) -> str:
+    """What a person is asked to give. An approval is no such value: asked for in other words it is not understood."""
+    if word[0] not in _QUOTES and _REQUEST.search(word):
+        raise UnreadableError
+    return unquoted(word)
 
 
 def nonempty(word: str) -> str:
