@@ -23,6 +23,8 @@ SENTENCES: list[tuple[str, str, dict[str, Any]]] = [
     ("CLICK ON THE 'Save' BUTTON", "click", {"label": "Save", "role": "button", **CLICK}),
     ("click the button “Sign in”", "click", {"label": "Sign in", "role": "button", **CLICK}),
     ("click „Weiter“", "click", {"label": "Weiter", **CLICK}),
+    ("click »Zurück«", "click", {"label": "Zurück", **CLICK}),
+    ("click ‚Ja‘", "click", {"label": "Ja", **CLICK}),
     ("click «Suivant»", "click", {"label": "Suivant", **CLICK}),
     ("click ‘Don’t save’", "click", {"label": "Don’t save", **CLICK}),
     ("click 'Don't save'", "click", {"label": "Don't save", **CLICK}),
@@ -55,6 +57,7 @@ SENTENCES: list[tuple[str, str, dict[str, Any]]] = [
     ("hit Control + Shift + T", "press", {"keys": ["ctrl", "shift", "t"]}),
     ('press "Alt+F4"', "press", {"keys": ["alt", "f4"]}),
     ("press page down", "press", {"keys": ["pagedown"]}),
+    ("press the down arrow key", "press", {"keys": ["down"]}),
     ("press Y", "press", {"keys": ["Y"]}),
     ('select "Green" in "Colour"', "select_option", {"option": "Green", "label": "Colour"}),
     (

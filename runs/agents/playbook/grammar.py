@@ -181,7 +181,7 @@ URL: /https?:\/\/[^\s"'`]+|(localhost|[\w-]+(\.[\w-]+)+|[\w-]+(?=:\d))(:\d+)?([\
 ROLE: /(radio\s+|push\s+)?button|link|tab|menu(\s+item)?|(text|input|search)?\s*(field|box)|check\s*box|radio|option
     |drop-?\s?down(\s+list)?|list|cell|icon|image|heading|switch/ix
 ORDINAL: /(first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last|\d{1,3}(st|nd|rd|th))\b/i
-KEYS: /(?!(the|an?)\s)((page|arrow)\s+(up|down|left|right)\b|[^\s+"'`]+(\s*\+\s*[^\s+"'`]+)*)/i
+KEYS: /(?!(the|an?)\s)((page|arrow)\s+(up|down|left|right)\b|(up|down|left|right)\s+arrow\b|[^\s+"'`]+(\s*\+\s*[^\s+"'`]+)*)/i
 DIRECTION: /(up|down|left|right)\b/i
 EDGE: /(top|bottom|end)(\s+of\s+(the\s+)?page)?\b/i
 NUMBER: /\d{1,9}(\.\d{1,3})?/

@@ -7,8 +7,8 @@ from machines.drivers import keys
 
 LONGEST_WAIT_MS = 3_600_000
 
-_QUOTES = "\"'“„«‘"
-_CLOSING = "\"'”“»’"
+_QUOTES = "\"'“„«»‘‚"
+_CLOSING = "\"'”“»«’‘"
 _REQUEST = re.compile(r"\b(?:approval|permission)s?\b", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?:https?://)?[\w-]+(?:\.[\w-]+)*(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE)
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
