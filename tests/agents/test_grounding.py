@@ -3,7 +3,7 @@
 import pytest
 
 from machines.drivers.base import Element
-from runs.agents.playbook.grounding import Target, find, labelled
+from runs.agents.playbook.grounding import Target, find, labelled, similar
 from tests.agents.machines import element
 
 SAVE = element("button", "Save", 100, 100)
@@ -27,7 +27,8 @@ def names(found: list[Element]) -> list[tuple[str, str]]:
         ([SAVE_AS, SAVED], Target("Save"), [SAVE_AS]),  # prefix
         ([element("link", "Please sign in now")], Target("sign in"), "first"),  # whole words
         ([element("link", "Design inputs")], Target("sign in"), []),  # not inside words
-        ([element("textbox", "Passwort")], Target("Password"), "first"),  # similar
+        ([element("button", "Unsubscribe")], Target("Subscribe"), []),  # similar is another thing
+        ([element("link", "Invoice 1042")], Target("Invoice 1041"), []),
         ([element("button", "Sign on")], Target("Sign in"), []),
         ([SAVE_TEXT, SAVE], Target("Save"), [SAVE]),  # a control before its text
         ([element("heading", "Terms"), element("link", "Terms", 300)], Target("Terms"), "second"),
@@ -38,6 +39,9 @@ def names(found: list[Element]) -> list[tuple[str, str]]:
         ([EMAIL_LABEL], Target("email", only="field"), []),
         ([element("checkbox", "A"), element("button", "A", 300)], Target("A", only="box"), "first"),
         ([element("button", "Save", disabled=True)], Target("Save"), []),
+        ([element("button", "Save", disabled=True), SAVE_AS], Target("Save"), []),  # no other in its place
+        ([element("button", "Next", disabled=True), element("button", "Next", 300)], Target("Next"), "second"),
+        ([element("button", "Next", disabled=True), element("button", "Next", 300)], Target("Next", ordinal=1), []),
         ([element("button", "")], Target(""), []),
         ([element("combobox", "", value="Green")], Target("Green"), "first"),
         ([element("push button", "OK")], Target("OK", role="button"), "first"),
@@ -69,6 +73,23 @@ def test_a_row_narrows_the_search() -> None:
     (found,) = find(TABLE, Target("Approve", row="Ernst Handel"))
     assert (found.role, found.y) == ("link", 145)
     assert find(TABLE, Target("Approve", row="Nobody")) == []
+
+
+def test_a_row_that_is_only_similar_is_another_row() -> None:
+    assert find(TABLE, Target("Approve", row="Ernst Hendel")) == []
+
+
+def test_similar_names_are_offered() -> None:
+    shown = [element("button", "Unsubscribe"), element("text", "Unsubscribe", 110), element("button", "Send", 300)]
+    assert names(similar(shown, Target("Subscribe"))) == [("button", "Unsubscribe"), ("text", "Unsubscribe")]
+    assert names(similar([element("textbox", "Passwort")], Target("Password", only="field"))) != []
+    assert similar([element("button", "Subscribe!", disabled=True)], Target("Subscribe")) == []
+
+
+def test_things_of_other_names_inside_a_thing_are_not_swallowed() -> None:
+    card = element("link", "Order 55, three items", 100, 100, width=600, height=200)
+    again = element("button", "Order again", 120, 120)
+    assert find([card, again], Target("Order")) == [again, card]
 
 
 def test_equally_good_things_are_all_returned_in_reading_order() -> None:

@@ -103,6 +103,26 @@ async def test_the_answer_decides_how_it_goes_on(value: str, end: str, clicks: l
     assert any(text.startswith('Received: {"answers":') for text in player.said)
 
 
+async def test_what_is_similar_to_a_missing_target_is_offered_and_never_taken() -> None:
+    session = FakeSession(shown=[element("button", "Unsubscribe", 100, 900)], react=scrolling)
+    player = Player('click "Subscribe"', session)
+    ask = await player.play()
+    assert isinstance(ask, Ask)
+    assert ask.message == 'I cannot find "Subscribe" on the screen. Is one of these meant?'
+    labels = [o["label"] for o in ask.questions[0]["options"]]
+    assert labels == ["Unsubscribe (button, at 140, 910)", "Retry", "Skip", "Take over", "Stop"]
+    assert not player.actions
+    assert await player.play(answered(labels[0])) == Finish(True, "Done: 1 instruction.")
+    assert [name for name, _ in player.actions] == ["scroll", "click"]
+
+
+async def test_a_disabled_target_is_waited_for_and_named() -> None:
+    session = FakeSession(shown=[element("button", "Pay", disabled=True), element("button", "Pay later", 300)])
+    ask = await Player('click "Pay"', session).play()
+    assert isinstance(ask, Ask)
+    assert ask.message == '"Pay" is disabled.'
+
+
 async def test_retry_looks_again() -> None:
     session = FakeSession()
     player = Player('click "Sign in"', session)

@@ -1,8 +1,8 @@
 """Finding what a sentence names among the things on the screen.
 
-Deterministic and careful: names are compared from exact to similar, the kind of thing asked for counts, and things that
-fit equally well are all returned, so that a person can choose. Names on the screen are untrusted: they are compared,
-never obeyed.
+Deterministic and careful: names are compared from exact to whole words, the kind of thing asked for counts, and things
+that fit equally well are all returned, so that a person can choose. A name that is only similar ("Unsubscribe" for
+"Subscribe") is never taken, only offered. Names on the screen are untrusted: they are compared, never obeyed.
 """
 
 import difflib
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from machines.drivers.base import Element
 
-EXACT, SAME, PREFIX, WORDS, SIMILAR = 100, 95, 80, 70, 45
+EXACT, SAME, PREFIX, WORDS = 100, 95, 80, 70
 SIMILARITY = 0.86
 
 _FIELDS = frozenset({"textbox", "searchbox", "entry", "combobox", "spinbutton", "textarea"})
@@ -59,18 +59,38 @@ _ONLY = {"field": _FIELDS, "box": _BOXES, "list": _LISTS}
 
 
 def find(elements: Sequence[Element], target: Target) -> list[Element]:
-    """The elements that fit best, in reading order: none = missing, one = found, several = ambiguous."""
-    pool = [e for e in elements if not e.disabled and (target.only is None or kind(e) in _ONLY[target.only])]
-    if target.row is not None:
-        rows = _rows(elements, target.row)
-        pool = [e for e in pool if any(_in_row(e, row) for row in rows)]
-    scored = [(points, e) for e in pool if (points := score(e, target.label, target.role))]
-    best = max((points for points, _ in scored), default=0)
-    top = reading_order(_merged(e for points, e in scored if points == best))
+    """The elements that fit best, in reading order: none = missing, one = found, several = ambiguous.
+
+    A thing that is disabled is missing; what fits less well does not take its place.
+    """
+    return [e for e in best(elements, target) if not e.disabled]
+
+
+def best(elements: Sequence[Element], target: Target) -> list[Element]:
+    """As find(), with those that are disabled."""
+    scored = [(points, e) for e in _pool(elements, target) if (points := score(e, target.label, target.role))]
+    most = max((points for points, _ in scored), default=0)
+    top = reading_order(_merged(e for points, e in scored if points == most))
     if target.ordinal is None:
         return top
     at = target.ordinal - 1 if target.ordinal > 0 else len(top) - 1
     return top[at : at + 1] if 0 <= at < len(top) else []
+
+
+def similar(elements: Sequence[Element], target: Target) -> list[Element]:
+    """Things with a name that is spelled much like the label: for a person to choose from when nothing fits."""
+    want = normal(target.label)
+    return reading_order(
+        _merged(e for e in _pool(elements, target) if not e.disabled and _alike(normal(_shown(e)), want))
+    )
+
+
+def _pool(elements: Sequence[Element], target: Target) -> list[Element]:
+    pool = [e for e in elements if target.only is None or kind(e) in _ONLY[target.only]]
+    if target.row is None:
+        return pool
+    rows = _rows(elements, target.row)
+    return [e for e in pool if any(_in_row(e, row) for row in rows)]
 
 
 def score(element: Element, label: str, role: str | None = None) -> int:
@@ -83,8 +103,12 @@ def score(element: Element, label: str, role: str | None = None) -> int:
     return points + (10 if kind(element) in _CLICKABLE else 0)
 
 
+def _shown(element: Element) -> str:
+    return element.name or (element.value or "" if kind(element) in _LISTS | _ROLES["button"] else "")
+
+
 def _likeness(element: Element, label: str) -> int:
-    shown = element.name or (element.value or "" if kind(element) in _LISTS | _ROLES["button"] else "")
+    shown = _shown(element)
     name, want = normal(shown), normal(label)
     if not name or not want:
         return 0
@@ -96,10 +120,10 @@ def _likeness(element: Element, label: str) -> int:
         return PREFIX
     if len(want) > 2 and re.search(rf"(?<!\w){re.escape(want)}(?!\w)", name):
         return WORDS
-    return SIMILAR if _similar(name, want) else 0
+    return 0
 
 
-def _similar(name: str, want: str) -> bool:
+def _alike(name: str, want: str) -> bool:
     if not 3 <= len(want) <= 200 or abs(len(name) - len(want)) > 0.3 * len(want):
         return False  # too different in length to be a spelling variant
     return difflib.SequenceMatcher(None, name, want).ratio() >= SIMILARITY
@@ -119,10 +143,10 @@ def reading_order(elements: Iterable[Element]) -> list[Element]:
 
 
 def _merged(elements: Iterable[Element]) -> list[Element]:
-    """Boxes inside one another are one thing: a link and its text. The larger stays."""
+    """Boxes of one name inside one another are one thing: a link and its text. The larger stays."""
     kept: list[Element] = []
     for element in sorted(elements, key=lambda e: -e.width * e.height):
-        if not any(_inside(element, other) for other in kept):
+        if not any(_inside(element, o) and normal(_shown(element)) == normal(_shown(o)) for o in kept):
             kept.append(element)
     return kept
 

@@ -104,22 +104,23 @@ async def _located(scene: Scene, only: str | None = None) -> Element | Reply:
 async def _chosen(scene: Scene, target: Target) -> Element | Reply:
     """The one element that fits, or the one that a person picked; else a question."""
     elements, found = await _look_for(scene, target)
-    if not found:
-        return _trouble(scene, f"I cannot find {_wanted(target)} on the screen.")
     if len(found) == 1:
         return found[0]
-    choices = grounding.labelled(found, elements)
+    candidates = found or grounding.similar(elements, target)
+    choices = grounding.labelled(candidates, elements)
     picked: str | None = scene.here.get("picked")
     offered: list[str] = scene.here.get("choices", [])
     if picked in choices:
         return choices[picked]
-    if picked in offered and "scrolled" in scene.here and len(offered) == len(found):
-        return found[offered.index(picked)]  # our own scrolling moved it: its place changed, its turn did not
-    return _ambiguous(scene, target, list(choices))
+    if picked in offered and "scrolled" in scene.here and len(offered) == len(candidates):
+        return candidates[offered.index(picked)]  # our own scrolling moved it: its place changed, its turn did not
+    if found:
+        return _ambiguous(scene, target, list(choices))
+    return _missing(scene, target, list(choices), disabled=bool(grounding.best(elements, target)))
 
 
 async def _look_for(scene: Scene, target: Target) -> tuple[Sequence[Element], list[Element]]:
-    deadline = time.monotonic() + scene.patience.target
+    deadline = time.monotonic() + (0 if "picked" in scene.here else scene.patience.target)
     while True:
         elements = await scene.session.elements()
         found = grounding.find(elements, target)
@@ -136,8 +137,15 @@ def _ambiguous(scene: Scene, target: Target, choices: list[str]) -> Reply:
     return replace(asked, here={"choices": choices})
 
 
-def _trouble(scene: Scene, message: str) -> Reply:
-    return stuck(scene, "target", message, [people.RETRY, people.SKIP, people.TAKE_OVER, people.STOP])
+def _missing(scene: Scene, target: Target, choices: list[str], *, disabled: bool) -> Reply:
+    shown = choices[:MOST_CANDIDATES]
+    message = f"{_wanted(target)} is disabled." if disabled else f"I cannot find {_wanted(target)} on the screen."
+    asked = _trouble(scene, f"{message} Is one of these meant?" if shown else message, shown)
+    return replace(asked, here={"choices": choices}) if shown else asked
+
+
+def _trouble(scene: Scene, message: str, choices: Sequence[str] = ()) -> Reply:
+    return stuck(scene, "target", message, [*choices, people.RETRY, people.SKIP, people.TAKE_OVER, people.STOP])
 
 
 def _wanted(target: Target) -> str:
