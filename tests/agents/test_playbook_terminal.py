@@ -7,7 +7,7 @@ import pytest
 
 from machines.drivers.base import Action, ActResult, MachineState
 from runs.agents.base import Act, Ask, Finish, Message
-from tests.agents.machines import FakeSession, Player
+from tests.agents.machines import FakeSession, Player, answered
 
 
 class Terminal(Player):
@@ -135,10 +135,34 @@ async def test_a_running_program_can_be_watched_and_answered() -> None:
     assert [name for name, _ in player.actions] == ["type_text", "wait", "type_text", "key_press", "type_text"]
 
 
-async def test_a_busy_terminal_is_not_typed_into() -> None:
+async def test_a_busy_terminal_is_not_typed_into_and_a_person_says_what_to_do() -> None:
     player = Terminal("run `ls`")
     player.session.now = MachineState(idle=False)
-    assert await player.play() == Finish(False, "The terminal is still busy after 0.02 s: run `ls`")
+    ask = await player.play()
+    assert isinstance(ask, Ask)
+    assert "Something else still runs in the terminal" in ask.message
+    assert "write: press Ctrl+C, then run `ls`" in ask.message
+    assert [o["label"] for o in ask.questions[0]["options"]] == ["Retry", "Skip", "Take over", "Stop"]
+    assert isinstance(await player.play(answered("Retry")), Ask)
+    assert not player.actions
+
+    def react(session: FakeSession, action: Action) -> ActResult:
+        session.now = MachineState(idle=True)
+        return player.react(session, action)
+
+    player.session.react = react
+    end = await player.play(answered("press Ctrl+C, then run `ls`", custom=True))
+    assert end == Finish(True, "Done: 2 instructions.")
+    assert [name for name, _ in player.actions] == ["key_combo", "type_text"]
+
+
+async def test_a_run_that_may_not_ask_fails_at_a_busy_terminal() -> None:
+    player = Terminal("run `ls`", may_ask=False)
+    player.session.now = MachineState(idle=False)
+    end = await player.play()
+    assert isinstance(end, Finish)
+    assert not end.passed
+    assert "Something else still runs in the terminal" in end.summary
     assert not player.actions
 
 

@@ -5,9 +5,9 @@ import time
 
 from machines.drivers.base import Action, ActResult, Session
 from runs.agents.base import Act
-from runs.agents.playbook import shell
+from runs.agents.playbook import people, shell
 from runs.agents.playbook.grounding import short
-from runs.agents.playbook.scene import Patience, Reply, Scene, fail, look
+from runs.agents.playbook.scene import Patience, Reply, Scene, look, stuck
 
 # What a running program may be told or watched for before it has ended.
 INTERACTIVE = frozenset({"type_text", "press", "wait", "wait_for"})
@@ -44,11 +44,20 @@ async def stop_server(scene: Scene) -> Reply:
 
 
 async def _command(scene: Scene, line: str, text: str) -> Reply:
-    if not await _idle(scene.session, scene.patience):
-        return fail(f"The terminal is still busy after {scene.patience.command:g} s: {scene.instruction.text}")
+    waits = scene.patience.target if scene.context.may_ask else scene.patience.command
+    if not await _idle(scene.session, scene.patience, waits):
+        return _busy(scene)
     limit = PROGRAM_MS if scene.next_action in INTERACTIVE else COMMAND_MS
     move = Act(Action("type_text", {"text": line + "\n"}, timeout_ms=limit))
     return Reply(move, text, lasting={"command": {"name": scene.instruction.text}})
+
+
+def _busy(scene: Scene) -> Reply:
+    """A program of an earlier run, or of a person, has the terminal."""
+    text = short(scene.instruction.text, 500)
+    message = f"Something else still runs in the terminal, so this has to wait: {text}. To end it, write: press Ctrl+C"
+    message += f", then {text}" if len(text) < 200 else ", then the instruction again"
+    return stuck(scene, "busy", message, [people.RETRY, people.SKIP, people.TAKE_OVER, people.STOP])
 
 
 async def ended(command: dict[str, str], last: ActResult | None, session: Session, patience: Patience) -> str | None:
