@@ -44,7 +44,7 @@ def canonical_action(machine: Machine, body: ActionBody, *at: str | int) -> Acti
     except ActionError as error:
         found = [(("parameters", v.field) if v.field else ("command",), v) for v in error.violations]
         raise Invalid(*((("body", *at, *place), v.message, v.type) for place, v in found)) from error
-    return Action(name, params, body.timeout_ms or ACTION_MS)
+    return Action(name, params, body.timeout_ms or ACTION_MS + params.get("ms", 0))
 
 
 def canonical_actions(machine: Machine, steps: list[ActionBody]) -> list[Action]:

@@ -5,6 +5,7 @@ enough for any process to attach to the machine or to kill it. Machines outlive 
 Text, names and files that come from a machine are untrusted input.
 """
 
+import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,6 +59,15 @@ class ActResult:
     success: bool
     error: str | None = None
     data: dict[str, Any] = field(default_factory=dict)
+
+
+async def waited(action: Action) -> ActResult:
+    """Do a wait action; one that is longer than its timeout is cut short and has failed."""
+    milliseconds = int(action.params["ms"])
+    await asyncio.sleep(min(milliseconds, action.timeout_ms) / 1000)
+    if milliseconds > action.timeout_ms:
+        return ActResult(False, f"The wait was ended by its timeout after {action.timeout_ms} ms.")
+    return ActResult(True)
 
 
 @dataclass(frozen=True)

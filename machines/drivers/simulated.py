@@ -1,6 +1,5 @@
 """The machine that is no machine: every action succeeds at once. Test keys get it, and so do tests."""
 
-import asyncio
 import io
 from functools import lru_cache
 
@@ -15,6 +14,7 @@ from machines.drivers.base import (
     MachineSpec,
     MachineState,
     TerminalResult,
+    waited,
 )
 
 
@@ -40,9 +40,7 @@ class SimulatedSession:
         return Frame(_picture(self.spec.width, self.spec.height), self.spec.width, self.spec.height)
 
     async def act(self, action: Action) -> ActResult:
-        if action.name == "wait":
-            await asyncio.sleep(min(int(action.params.get("ms", 0)), action.timeout_ms) / 1000)
-        return ActResult(success=True)
+        return await waited(action) if action.name == "wait" else ActResult(success=True)
 
     async def elements(self) -> list[Element]:
         return []

@@ -24,6 +24,7 @@ from machines.drivers.base import (
     MachineSpec,
     MachineState,
     TerminalResult,
+    waited,
 )
 from machines.drivers.places import Places, prepare, recorded_places
 from machines.drivers.sandbox import guest_command, interpreter, sandbox_problem, sandboxed
@@ -144,8 +145,8 @@ class TerminalSession:
         return ActResult(True)
 
     async def _wait(self, action: Action) -> ActResult:
-        await asyncio.sleep(min(int(action.params["ms"]), action.timeout_ms) / 1000)
-        return await self._nothing(action)
+        await self.view()
+        return await waited(action)
 
     async def _type_text(self, action: Action) -> ActResult:
         """Type; when that sends a command to the idle shell, wait until the command has ended."""

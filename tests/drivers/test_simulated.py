@@ -29,5 +29,6 @@ async def test_waiting_is_real_but_bounded_by_the_timeout(tmp_path: Path) -> Non
     machine = Machine(spec_of("simulated", tmp_path))
     await machine.start()
     began = time.monotonic()
-    await machine.session.act(Action("wait", {"ms": 60_000}, timeout_ms=50))
+    result = await machine.session.act(Action("wait", {"ms": 60_000}, timeout_ms=50))
     assert 0.05 <= time.monotonic() - began < 1
+    assert (result.success, result.error) == (False, "The wait was ended by its timeout after 50 ms.")

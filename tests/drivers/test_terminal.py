@@ -69,6 +69,11 @@ async def test_impossible_actions_fail_in_words(terminal: Machine) -> None:
     assert (await terminal.do("scroll", x=1, y=1, direction="down", amount=3)).success
 
 
+async def test_a_wait_that_its_timeout_ends_is_no_success(terminal: Machine) -> None:
+    assert not (await terminal.do("wait", timeout_ms=20, ms=60_000)).success
+    assert (await terminal.do("wait", ms=20)).success
+
+
 async def test_a_program_that_asks_for_the_mouse_gets_clicks(terminal: Machine) -> None:
     await terminal.do(
         "type_text", timeout_ms=200, text="printf '\\e[?1000h\\e[?1006h'; stty raw; head -c 18 > mouse.txt\n"

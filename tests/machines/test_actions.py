@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from accounts.models import AuditEntry
+from machines.direct import canonical_action
 from machines.models import Machine
+from machines.schemas import ActionBody
 from tests.machines.conftest import Caller
 
 
@@ -55,6 +57,13 @@ def test_T_170_every_spelling_comes_back_canonical(
         "machine_id", "command", "params", "success", "result", "error", "duration_ms", "screenshot", "request_id"
     }  # fmt: skip
     assert found["screenshot"] is None
+
+
+def test_a_wait_has_time_enough_unless_the_caller_says_otherwise(test_world: Caller, path: str) -> None:
+    machine = Machine.objects.get()
+    for given, timeout in (({}, 90_000), ({"timeout_ms": 1000}, 1000)):
+        body = ActionBody.model_validate({"command": "wait", "parameters": {"seconds": 60}} | given)
+        assert canonical_action(machine, body).timeout_ms == timeout
 
 
 BAD = [
