@@ -6,6 +6,7 @@ parameters with defaults filled in, or raises ActionError naming each violation.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,8 @@ class _Reader:
             if default is None:
                 self.wrong.append(Violation(name, "Field required.", "missing"))
             return default or 0
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             self.wrong.append(Violation(name, "Must be an integer.", "type_error"))
             return 0
@@ -133,7 +136,7 @@ def _key_combo(r: _Reader) -> Params:
         return {"keys": []}
     if "key" in r.left:
         key = r.take("key")
-        parts = [p for p in key.split("+") if p] if isinstance(key, str) else key
+        parts = re.split(r"(?<=.)\+(?=.)", key) if isinstance(key, str) else key
         return {"keys": r.keys(parts, "key", 2, 5)}
     return {"keys": r.keys(r.take("keys"), "keys", 2, 5)}
 

@@ -22,6 +22,8 @@ SAME = [
     ({"action_type": "key_press", "params": {"keys": ["Enter"]}}, "key_press", {"key": "enter"}),
     ({"name": "key", "params": {"key": "a"}}, "key_press", {"key": "a"}),
     ({"command": "hotkey", "params": {"key": "ctrl+c"}}, "key_combo", {"keys": ["ctrl", "c"]}),
+    ({"command": "hotkey", "params": {"key": "ctrl++"}}, "key_combo", {"keys": ["ctrl", "+"]}),
+    ({"command": "move", "params": {"x": 5.0, "y": 6}}, "move", {"x": 5, "y": 6}),
     (
         {"command": "scroll", "params": {"x": 1, "y": 2, "clicks": -4}},
         "scroll", {"x": 1, "y": 2, "direction": "up", "amount": 4},
