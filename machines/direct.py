@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.errors import Invalid, InvalidState, Refusal
-from machines import takeover
+from machines import pictures, takeover
 from machines.access import get_machine
 from machines.actions import ENDS, ActionError, Screen, canonical
 from machines.connections import in_hand, with_session
@@ -23,7 +23,7 @@ from machines.drivers.base import Action, ActResult, Frame, MachineGone, Session
 from machines.errors import MachineUnavailable
 from machines.models import Machine, MachineStatus, TakeoverLease
 from machines.schemas import ActionBody
-from machines.services import log_actions, log_command
+from machines.services import log_actions, log_command, remember_picture
 
 ACTION_MS = 30_000
 SPARE_SECONDS = 5.0  # what a machine may take longer than the timeout it was given
@@ -155,6 +155,17 @@ def take_picture(actor: Actor, machine: Machine) -> tuple[Frame, datetime]:
         raise MachineUnavailable from error
     takeover.require_visible(actor, machine.id, start)
     return frame, at
+
+
+def keep_picture(actor: Actor, machine_id: str) -> None:
+    """Take a picture and let the machines page show it. Raises as take_picture(), and InvalidState in a private
+    takeover: of that time nothing is stored, not even for its holder."""
+    start = timezone.now()
+    frame, at = take_picture(actor, get_machine(actor, machine_id))
+    if takeover.hidden_since(machine_id, start):
+        message = "No picture of a private takeover is kept."
+        raise InvalidState(message, current_state="running", allowed_from=["running"])
+    remember_picture(machine_id, pictures.store(frame.png), at)
 
 
 def run_command(

@@ -123,6 +123,12 @@ def require_visible(actor: Actor, machine_id: str, since: datetime | None = None
             raise in_takeover(lease)
 
 
+def hidden_since(machine_id: str, since: datetime) -> bool:
+    """Whether a private takeover hides the machine, or did at some moment since then."""
+    hides = Q(ended_at__isnull=True) | Q(ended_at__gte=since)
+    return TakeoverLease.objects.filter(hides, machine_id=machine_id, private=True).exists()
+
+
 def require_no_other(actor: Actor, machine: Machine) -> None:
     """Raises MachineInTakeover while somebody else controls the machine."""
     lease = machine.lease

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.access import get_team
 from accounts.errors import Refusal
 from accounts.pages import PageRequest, problems, show, signed_in
-from machines import pictures, services
+from machines import direct, pictures, services
 from machines.access import get_machine, machines_of
 from machines.drivers.registry import driver_for
 from machines.forms import MachineForm
@@ -88,11 +88,19 @@ def terminate(request: PageRequest, machine_id: str) -> HttpResponseBase:
     return render(request, "machines/terminate.html", context)
 
 
-def _do(request: PageRequest, machine_id: str, change: Any, words: str) -> HttpResponse:
+@require_POST
+@signed_in("machines:read")
+def look(request: PageRequest, machine_id: str) -> HttpResponse:
+    """Take a picture now; the page then shows it."""
+    return _do(request, machine_id, direct.keep_picture)
+
+
+def _do(request: PageRequest, machine_id: str, change: Any, words: str = "") -> HttpResponse:
     machine = get_machine(request.actor, machine_id)
     try:
         change(request.actor, machine.id)
-        messages.success(request, f"{machine.display_name} {words}.")
+        if words:
+            messages.success(request, f"{machine.display_name} {words}.")
     except Refusal as refusal:
         messages.error(request, refusal.message)
     return redirect("machines")

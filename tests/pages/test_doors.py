@@ -47,6 +47,7 @@ POSTS = [
     ("/runs/{run}/cancel", 302, 403, 403, 302, 404),
     ("/machines/new", 422, 403, 403, 422, 422),
     ("/machines/{machine}/start", 302, 403, 403, 302, 404),
+    ("/machines/{machine}/look", 302, 302, 302, 302, 404),
     ("/machines/{machine}/stop", 302, 403, 403, 302, 404),
     ("/machines/{machine}/terminate", 302, 403, 403, 302, 404),
     ("/ledger/top-up", 403, 403, 403, 422, 403),

@@ -13,6 +13,7 @@ from machines import pictures
 from machines.models import Machine
 from machines.services import reserve
 from runs.models import Run
+from runs.takeover import take
 from tests.cast import Cast
 from tests.pages.conftest import Visit, text
 
@@ -55,6 +56,23 @@ def test_the_last_picture_and_the_run_that_drives_it(
     assert f'href="/runs/{run.id}"' in text(bob.get("/machines"))
     assert bob.get(f"/machines/{machine.id}/picture.png").content == b"\x89PNG not really"
     assert visit("charlie", "live").get(f"/machines/{machine.id}/picture.png").status_code == 404
+
+
+def test_anybody_who_sees_a_machine_may_take_a_picture_of_its_screen(visit: Visit, machine: Machine) -> None:
+    bob = visit("bob", "live")
+    assert "No picture yet" in text(bob.get("/machines"))
+    assert "Last picture of Desk 1" in text(bob.post(f"/machines/{machine.id}/look"))
+    assert bob.get(f"/machines/{machine.id}/picture.png").content.startswith(b"\x89PNG")
+    Machine.objects.filter(id=machine.id).update(status="stopped")
+    assert "running" in text(bob.post(f"/machines/{machine.id}/look"))
+
+
+def test_T_172_no_picture_of_a_private_takeover_is_kept(visit: Visit, cast: Cast, machine: Machine) -> None:
+    take(cast.actor("olga"), machine.id, private=True)
+    answer = visit("olga", "live").post(f"/machines/{machine.id}/look")
+    assert "No picture of a private takeover is kept." in text(answer)
+    assert "controls this machine" in text(visit("bob", "live").post(f"/machines/{machine.id}/look"))
+    assert Machine.objects.get().picture == ""
 
 
 def test_a_busy_machine_is_not_stopped(visit: Visit, machine: Machine, begin_live: Callable[..., Run]) -> None:
