@@ -1,13 +1,16 @@
 """The form of a new run."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
 from django.utils.datastructures import MultiValueDict
 
+from accounts.access import get_team
 from accounts.actor import Actor
 from machines.access import machines_of
+from machines.models import Machine
 from runs.agents.registry import PROFILES
 from runs.models import Run
 from runs.schemas import RunCreate
@@ -99,9 +102,8 @@ class RunForm(forms.Form):
     def __init__(self, actor: Actor, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         usable = machines_of(actor).exclude(status__in=("terminated", "terminating")).order_by("created_at")
-        own = [("", "A simulated machine of its own" if actor.test else "The team’s default machine")]
         named = [(m.id, f"{m.display_name} ({m.kind}, {m.get_status_display().lower()})") for m in usable]
-        self.fields["machine_id"].choices = own + named  # type: ignore[attr-defined]
+        self.fields["machine_id"].choices = [("", _unnamed(actor, usable)), *named]  # type: ignore[attr-defined]
         usual = "Usual: scripted" if actor.test else "Usual"
         self.fields["agent"].choices = [("", usual), *((p, p) for p in PROFILES)]  # type: ignore[attr-defined]
 
@@ -128,6 +130,15 @@ class RunForm(forms.Form):
         for name, message in problems:
             known = "budget" if name == "budget_cents" else name
             self.add_error(known if known in self.fields else None, message)
+
+
+def _unnamed(actor: Actor, usable: Iterable[Machine]) -> str:
+    """The machine of a run that names none."""
+    if actor.test:
+        return "A simulated machine of its own"
+    default_id = get_team(actor).default_machine_id
+    default = next((m for m in usable if m.id == default_id), None)
+    return f"The team’s default: {default.display_name}" if default else "Choose one: the team has no default machine"
 
 
 def rerun_values(run: Run) -> dict[str, Any]:

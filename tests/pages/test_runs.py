@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 import pytest
+from django.utils import timezone
 
+from accounts.models import Team
 from machines.models import Machine
 from runs.models import Run
 from tests.pages.conftest import Visit, request_of, text
@@ -58,6 +60,15 @@ def test_what_the_service_refuses_comes_back_with_the_form(visit: Visit) -> None
     assert "Name a machine; the team has no default machine." in text(answer)
     assert "Do it</textarea>" in text(answer)
     assert not Run.objects.exists()
+
+
+def test_the_form_says_which_machine_is_the_teams_default(visit: Visit, machine: Machine) -> None:
+    none, named = "Choose one: the team has no default machine", "The team’s default: Desk 1"
+    assert none in text(visit("alice", "live").get("/runs/new"))
+    Team.objects.update(default_machine_id=machine.id)
+    assert named in text(visit("alice", "live").get("/runs/new"))
+    Machine.objects.update(status="terminated", terminated_at=timezone.now())
+    assert none in text(visit("alice", "live").get("/runs/new"))
 
 
 def test_contradictions_are_told_at_their_field(visit: Visit) -> None:
