@@ -36,6 +36,18 @@ def test_a_run_is_followed_live_without_a_reload(site: Site, look: Open) -> None
     assert page.evaluate("window.neverReloaded") is True
 
 
+def test_what_was_just_said_outlives_a_live_update(look: Open) -> None:
+    page = look("owner", "/machines/new")
+    page.get_by_label("Name").fill("Desk")
+    page.get_by_role("button", name="Make the machine").click()
+    expect(page.get_by_text("Desk is being made.")).to_be_visible()
+    page.evaluate("""new Promise((done) => {
+        document.body.addEventListener("htmx:afterSettle", () => done(), { once: true });
+        htmx.trigger(document.body, "poke");
+    })""")
+    expect(page.get_by_text("Desk is being made.")).to_be_visible()
+
+
 def test_approving_with_the_mouse_in_the_queue(site: Site, look: Open) -> None:
     page = look("ana")
     expect(page.get_by_text("Nothing waits for a person.")).to_be_visible()
