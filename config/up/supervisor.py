@@ -148,19 +148,19 @@ def keep_private(data_dir: Path) -> None:
 
 
 def first_run(data_dir: Path) -> list[str]:
-    """Make the first team if there is none; the lines that tell its owner how to get in, shown once."""
+    """Make the first team if there is none; the lines that tell its owner how to get in, afterwards only where they are."""
     from config.first_run import set_up  # needs every app
 
+    path = data_dir / "first-run.txt"
     made = set_up()
     if made is None:
-        return []
+        return [f"Login, keys   {path}"] if path.exists() else []
     lines = [
         f"Sign in       {made.email}  {made.password}",
         f"Live key      {made.live_key}",
         f"Test key      {made.test_key}",
         *(f"Machine       {machine_id}  {name}" for name, machine_id in made.machines.items()),
     ]
-    path = data_dir / "first-run.txt"
     path.touch(mode=0o600)
     path.write_text("\n".join(lines) + "\n")
     return [*lines, f"              shown this once, kept in {path}"]

@@ -127,6 +127,7 @@ def test_it_stops_leaving_nothing_and_starts_again_with_its_data(start: Start) -
     wait_for_ready(second)
     assert teams(second) == made
     assert "Live key" not in second.said
+    assert f"Login, keys   {second.data_dir}/first-run.txt" in second.said
     assert second.stop(signal.SIGTERM) == 0
     assert second.processes() == []
 
