@@ -114,6 +114,16 @@ def test_lists_are_oldest_first_with_filters(test_world: Caller, live: Caller) -
     assert [m["id"] for m in first["data"] + second["data"]] == ids
 
 
+def test_a_list_holds_fifty_unless_told_otherwise(test_world: Caller) -> None:
+    first = Machine.objects.get(id=test_world.machine()["id"])
+    for number in range(50):
+        Machine.objects.create(
+            team=first.team, test=True, display_name=str(number), kind="simulated", created_by=first.created_by
+        )
+    listed = test_world.get("/machines").json()
+    assert (len(listed["data"]), listed["has_more"], listed["data"][0]["id"]) == (50, True, first.id)
+
+
 def test_T_009_limits_of_lists(test_world: Caller) -> None:
     for limit in ("0", "201", "abc"):
         error = test_world.get(f"/machines?limit={limit}").json()["error"]

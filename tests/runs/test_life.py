@@ -4,7 +4,7 @@ import pytest
 
 from runs.models import Run
 from tests.cast import Api
-from tests.runs.driving import begin, drive_all, ended, kinds, show
+from tests.runs.driving import begin, drive_all, ended, kinds, show, simulated, status_of
 from tests.runs.invariants import check_run
 
 pytestmark = pytest.mark.django_db
@@ -42,3 +42,11 @@ def test_what_is_stored_is_what_is_shown(test_key: Api) -> None:
     row = Run.objects.get(id=run["id"])
     assert show(test_key, run["id"]) == run
     assert (row.status, row.takeovers, row.lease_owner, row.inbox) == ("succeeded", 0, None, [])
+
+
+def test_runs_of_a_revoked_key_go_on(live: Api) -> None:
+    made = live.post("/keys", {"name": "robot"}).json()
+    run = begin(Api(made["key"], live.client), machine_id=simulated(live), agent="scripted")
+    assert live.delete(f"/keys/{made['key_id']}").status_code == 200
+    drive_all()
+    assert status_of(run["id"]) == "succeeded"
