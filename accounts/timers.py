@@ -8,7 +8,7 @@ from django.db import InterfaceError, OperationalError
 log = logging.getLogger(__name__)
 
 
-def each_due(work: Callable[[str], bool], ids: Iterable[str]) -> int:
+def each_due(work: Callable[[str], int], ids: Iterable[str]) -> int:
     """Do the work for each; how often it did something. What fails is logged and comes again with the next tick: it must not
     keep the others waiting.
     """

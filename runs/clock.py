@@ -50,7 +50,7 @@ def vanished() -> int:
     """Fail runs whose machine is gone and that nobody told: they were made at the very moment of its end."""
     left = Run.objects.filter(finished_at__isnull=True, owns_machine=False).values("machine_id")
     gone = Machine.objects.filter(status__in=("terminating", "terminated"), id__in=left)
-    return sum(services.machine_gone(machine_id) for machine_id in list(gone.values_list("id", flat=True)))
+    return each_due(services.machine_gone, list(gone.values_list("id", flat=True)[:BATCH]))
 
 
 def workers() -> int:

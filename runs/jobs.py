@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.actor import system
+from accounts.models import Team
 from accounts.sealing import seal, unseal
 from approvals.access import lifted_cents
 from approvals.policies import Ruling
