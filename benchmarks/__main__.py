@@ -26,6 +26,7 @@ FIGURES = {
     "P7": "p07_web",
     "P10": "p10_browser",
     "P12": "p12_memory",
+    "P13": "p13_queue",
     "P11": "p11_fresh",
 }  # P2 is measured with P5
 

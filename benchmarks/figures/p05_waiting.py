@@ -35,13 +35,13 @@ def measure(bench: Bench) -> list[Row]:
         clock = here.manage("clock")
         parents = [cluster, clock]
         until(partial(_clock_ticks, here.url))
-        _wait(bench, bench.of(50, 5))  # the pools of threads are full from here on
+        wait_for_people(bench, bench.of(50, 5))  # the pools of threads are full from here on
         alone = started(decisions(bench, address, samples, parked=True))
         before = _costs(bench, parents)
-        held = _wait(bench, bench.of(*WAITING))
+        held = wait_for_people(bench, bench.of(*WAITING))
         after = _costs(bench, parents)
         beside = started(decisions(bench, address, samples, parked=True))
-        many = _copy_waiting(here.url, held, bench.of(*MANY))
+        many = copy_waiting(here.url, held, bench.of(*MANY))
         among = started(decisions(bench, address, samples, parked=True))
     return [_held(held, before, after), _p1(alone, beside, held), _p2(alone, among, many)]
 
@@ -101,7 +101,7 @@ def _p2(alone: list[float], among: list[float], held: int) -> Row:
     )
 
 
-def _wait(bench: Bench, count: int) -> int:
+def wait_for_people(bench: Bench, count: int) -> int:
     """So many more test runs that the workers drove until they waited and then let go of; returns how many are held."""
     with transaction.atomic():
         for _ in range(count):
@@ -138,7 +138,7 @@ def _transactions(url: str) -> int:
     return int(found[0]) if found else 0
 
 
-def _copy_waiting(url: str, held: int, wanted: int) -> int:
+def copy_waiting(url: str, held: int, wanted: int) -> int:
     """Copies of waiting runs and their requests, until there are `wanted`; returns how many there are."""
     times = wanted // held - 1
     with psycopg.connect(url) as link:

@@ -52,7 +52,8 @@ def measure(bench: Bench) -> list[Row]:
     for name, client in clients:
         run_id = start_run(bench.scene.test, "[steps:1]")
         with bench.here.web() as address:
-            delays = asyncio.run(_delays(bench, run_id, partial(client, address, run_id)))
+            follow, commit = partial(client, address, run_id), partial(_commit, run_id)
+            delays = asyncio.run(arrival_delays(follow, commit, bench.of(*CLIENTS), bench.of(*EVENTS)))
         rows.append(_row(bench, name, delays, trips))
     return rows
 
@@ -72,14 +73,16 @@ def _row(bench: Bench, name: str, delays: list[float], trips: list[float]) -> Ro
     )
 
 
-async def _delays(bench: Bench, run_id: str, client: Client) -> list[float]:
-    """Seconds from each commit to each client."""
-    count, arrivals = bench.of(*CLIENTS), Arrivals()
+async def arrival_delays(
+    client: Client, commit: Callable[[], tuple[float, int]], count: int, events: int
+) -> list[float]:
+    """Seconds from each commit to each client; `commit` gives when it was sent and the number that the clients hear."""
+    arrivals = Arrivals()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(_all(count, client, arrivals))
         delays: list[float] = []
-        for _ in range(bench.of(*EVENTS)):
-            begun, seq = await asyncio.to_thread(_commit, run_id)
+        for _ in range(events):
+            begun, seq = await asyncio.to_thread(commit)
             async with asyncio.timeout(PATIENCE):
                 while len(arrivals.at.get(seq, ())) < count:  # noqa: ASYNC110  a wake-up per arrival would cost more
                     await asyncio.sleep(0.02)
