@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import psycopg
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
@@ -75,6 +76,15 @@ class Caller:
         assert wait_until(lambda: self.run(run_id)["status"] == status, seconds, 0.1), self.run(run_id)
 
 
+def three_days_pass(one: Installation) -> None:
+    """The clock jumps while everything runs: whatever is written down lies three days further back."""
+    times = ("created_at", "started_at", "awaiting_human_since", "parked_at")
+    with psycopg.connect(one.database()) as connection:
+        changes = ", ".join(f"{name} = {name} - interval '3 days'" for name in times)
+        connection.execute(f"UPDATE runs_run SET {changes}")
+        connection.execute("UPDATE approvals_approval SET created_at = created_at - interval '3 days'")
+
+
 def approve_in_the_browser(page: Page, caller: Caller, run_id: str) -> None:
     page.goto(f"{caller.base}/runs/{run_id}")
     page.get_by_role("button", name=re.compile("^Approve")).click()
@@ -102,6 +112,7 @@ def test_two_runs_wait_over_a_restart_and_a_click_finishes_them(start: Start, si
 
     second = start()
     wait_for_ready(second)
+    three_days_pass(second)
     for run_id in runs.values():
         assert caller.run(run_id)["status"] == "awaiting_human"
     with sync_playwright() as playwright:
@@ -118,6 +129,9 @@ def test_two_runs_wait_over_a_restart_and_a_click_finishes_them(start: Start, si
     for kind, steps in {"terminal": 2, "browser": 5}.items():
         run = caller.run(runs[kind])
         assert (run["status"], run["result"]["passed"], run["steps_completed"]) == ("succeeded", True, steps), run
+        events = caller.call("GET", f"/runs/{runs[kind]}/events?format=json&limit=200")["data"]
+        assert [e["type"] for e in events].count("resumed") == 1
+        assert [e["data"]["step"] for e in events if e["type"] == "tool_call"] == list(range(1, steps + 1))
         charges = caller.call("GET", f"/billing/ledger?run_id={runs[kind]}&type=capture")["data"]
         assert [c["amount_cents"] for c in charges] == [5] * steps
     home = second.data_dir / "machines" / machines["terminal"] / "home"

@@ -8,7 +8,18 @@ from runs import clock, leases
 from runs.drive import Drive
 from runs.models import Run
 from tests.cast import Api, Cast
-from tests.runs.driving import Inline, begin, data_of, drive_all, request_of, show, status_of, waiting
+from tests.runs.driving import (
+    Inline,
+    begin,
+    data_of,
+    drive_all,
+    request_of,
+    shift,
+    show,
+    simulated,
+    status_of,
+    waiting,
+)
 from tests.runs.invariants import check_run
 
 pytestmark = pytest.mark.django_db
@@ -132,3 +143,23 @@ def test_a_run_whose_worker_died_while_it_waited_is_parked(test_key: Api) -> Non
     drive_all()
     assert status_of(run["id"]) == "succeeded"
     assert Run.objects.get(id=run["id"]).takeovers == 0
+
+
+def test_T_046_a_wait_of_three_days_over_new_workers_resumes_once_from_the_same_step(live: Api) -> None:
+    """Timers, a double click and two workers that look for work: the run goes on once, after the step it had completed."""
+    machine = simulated(live)
+    run = waiting(live, "[steps:3] [pause:1]", machine_id=machine, agent="scripted", deadline_seconds=3600)
+    request = request_of(live, run)
+    leases.retire(Inline.name)
+    shift(run["id"], 3 * 86_400)
+    for chore in (clock.deadlines, clock.expiries, clock.effects, clock.stops, clock.vanished, clock.workers):
+        chore()
+    assert status_of(run["id"]) == "awaiting_human"
+    for _ in range(2):
+        assert live.post(f"/approvals/{request['id']}/decide", {"verdict": "approve"}).status_code == 200
+    drive_all()
+    drive_all()
+    assert show(live, run["id"])["status"] == "succeeded"
+    assert len(data_of(run["id"], "resumed")) == 1
+    assert [call["step"] for call in data_of(run["id"], "tool_call")] == [1, 2, 3]
+    check_run(run["id"])
