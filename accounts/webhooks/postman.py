@@ -19,6 +19,7 @@ from accounts.webhooks.sending import send
 
 log = logging.getLogger(__name__)
 AT_ONCE = 100  # attempts under way in one process
+MOST = 2000  # attempts in hand, under way or waiting for a place: the clock brings the others again
 THREADS = 2  # database connections of one postman
 LOOKUPS = 16  # host names looked up at once
 
@@ -32,19 +33,26 @@ class Postman:
         self.loop = asyncio.new_event_loop()
         self.loop.set_default_executor(ThreadPoolExecutor(LOOKUPS, thread_name_prefix="webhook-name"))
         self.free = asyncio.Semaphore(AT_ONCE)
+        self.in_hand: set[tuple[str, int]] = set()
         threading.Thread(target=self.loop.run_forever, name="postman", daemon=True).start()
 
     def take(self, delivery_id: str, attempts: int) -> None:
+        """Unless it is in hand already: what waits for a place for long is queued again by the clock."""
+        if (delivery_id, attempts) in self.in_hand or len(self.in_hand) >= MOST:
+            return
+        self.in_hand.add((delivery_id, attempts))
         asyncio.run_coroutine_threadsafe(self._carry(delivery_id, attempts), self.loop)
 
     async def _carry(self, delivery_id: str, attempts: int) -> None:
-        async with self.free:
-            try:
+        try:
+            async with self.free:
                 letter = await self._db(outbox.claim, delivery_id, attempts)
                 if letter is not None:
                     await self._db(outbox.settle, letter, await send(letter))
-            except Exception:
-                log.exception("webhook delivery %s broke off; the clock queues it again", delivery_id)
+        except Exception:
+            log.exception("webhook delivery %s broke off; the clock queues it again", delivery_id)
+        finally:
+            self.in_hand.discard((delivery_id, attempts))
 
     async def _db(self, work: Callable[..., Any], *args: Any) -> Any:
         return await self.loop.run_in_executor(self.threads, _fresh, work, *args)

@@ -348,6 +348,23 @@ def test_the_postman_of_a_worker_delivers(office: Callable[[str], str], receiver
     assert len(receiver.got) == 1
 
 
+def test_what_waits_behind_dead_receivers_is_in_hand_once(
+    office: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock queues an attempt again each minute; it must not fill the memory of the worker."""
+    with silent() as nobody:
+        stuck = [office(nobody) for _ in range(3)]
+        for each in stuck * 5:
+            deliver(each, 0)
+        assert postman._postman is not None
+        assert postman._postman.in_hand == {(each, 0) for each in stuck}
+        monkeypatch.setattr(postman, "MOST", 3)
+        deliver(office(nobody), 0)
+        assert postman._postman.in_hand == {(each, 0) for each in stuck}
+    until(lambda: all(row_of(each).reason for each in stuck))
+    until(lambda: not postman._postman.in_hand)
+
+
 def test_two_workers_claim_an_attempt_once(office: Callable[[str], str], receiver: Receiver) -> None:
     for _ in range(10):
         delivery = office(receiver.url)
