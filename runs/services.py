@@ -231,10 +231,10 @@ def finish(
         result=result, error=error, finished_at=now, waited_ms=waited, awaiting_human_reason=None, parked_at=None,
         resume_at=None, deadline_at=None, inbox=[], inbox_secrets=None, **fields,
     )  # fmt: skip
-    if not run.test:
-        release_holds(run.id)
     if not run.owns_machine:
         release(run.machine_id or "", run.id)
+    if not run.test:  # the wallet is locked last, as everywhere
+        release_holds(run.id)
     webhook_bodies.ended(run)
     wake_workers(run.id)
 
