@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from accounts.timers import each_due
 from machines.models import Machine
 from machines.schemas import BILLED
 from machines.services import actor_for, count_time, locked, suspend_locked
@@ -20,14 +21,11 @@ SPARED = timedelta(minutes=60)  # how long a machine that somebody needs outlive
 def charge_all() -> int:
     """Charge what the machines cost since the last time; how many there were. Called by the clock every minute."""
     rows = Machine.objects.filter(Q(status__in=BILLED) | Q(meter__gte=CENT), test=False).exclude(kind="simulated")
-    ids = list(rows.values_list("id", flat=True))
-    for machine_id in ids:
-        charge(machine_id)
-    return len(ids)
+    return each_due(charge, list(rows.values_list("id", flat=True)))
 
 
-def charge(machine_id: str) -> None:
-    """Count and charge the time of one machine; with an empty wallet it is suspended, never destroyed.
+def charge(machine_id: str) -> bool:
+    """Count and charge the time of one machine; with an empty wallet it is suspended, never destroyed. Returns True.
 
     Machines know nothing of money: settings.MACHINE_TILL names a callable(actor, machine_id, cents, words) that takes
     what the wallet has of the cents and tells whether anything is left.
@@ -42,6 +40,7 @@ def charge(machine_id: str) -> None:
         machine.save(update_fields=["metered_at", "meter", "unpaid_since"])
         if machine.unpaid_since is not None and not _spared(machine, now):
             suspend_locked(machine)
+    return True
 
 
 def _spared(machine: Machine, now: datetime) -> bool:
