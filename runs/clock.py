@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import Team
@@ -38,11 +39,10 @@ def effects() -> int:
 def stops() -> int:
     """Confirm the stop of cancelled runs whose worker is gone, and park what waits without one."""
     leases.park_orphans()
-    now = timezone.now()
     open_stops = Run.objects.filter(
         status="cancelled", stop_confirmed_at__isnull=True, cancel_requested_at__isnull=False
     )
-    dead = open_stops.filter(lease_until__lt=now) | open_stops.filter(lease_until__isnull=True)
+    dead = open_stops.filter(lease_until__lt=Now()) | open_stops.filter(lease_until__isnull=True)
     return services.confirm_stop(list(dead.values_list("id", flat=True)[:BATCH]))
 
 

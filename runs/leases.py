@@ -1,10 +1,14 @@
-"""Leases: which worker drives which run, and until when. Every claim raises the epoch that fences all writes."""
+"""Leases: which worker drives which run, and until when. Every claim raises the epoch that fences all writes.
+
+Leases are measured by the database's clock alone: the clocks of workers may differ.
+"""
 
 from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection
 from django.db.models import F
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from runs.models import Run, Worker
@@ -47,7 +51,7 @@ def renew(owner: str, run_ids: list[str]) -> list[str]:
     if not run_ids:
         return []
     mine = Run.objects.filter(id__in=run_ids, lease_owner=owner, finished_at__isnull=True)
-    mine.update(lease_until=now + timedelta(seconds=settings.LEASE_SECONDS))
+    mine.update(lease_until=Now() + timedelta(seconds=settings.LEASE_SECONDS))
     kept = set(
         Run.objects.filter(id__in=run_ids, lease_owner=owner, finished_at__isnull=True).values_list("id", flat=True)
     )
@@ -68,9 +72,8 @@ def broke_off(run_id: str, epoch: int) -> None:
 
 def park_orphans() -> int:
     """Runs whose worker died while they waited: nobody is attached to them any more."""
-    now = timezone.now()
-    orphans = Run.objects.filter(status="awaiting_human", lease_owner__isnull=False, lease_until__lt=now)
-    return orphans.update(parked_at=now, lease_owner=None, lease_until=None)
+    orphans = Run.objects.filter(status="awaiting_human", lease_owner__isnull=False, lease_until__lt=Now())
+    return orphans.update(parked_at=timezone.now(), lease_owner=None, lease_until=None)
 
 
 def retire(owner: str) -> None:

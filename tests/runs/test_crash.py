@@ -1,5 +1,6 @@
 """Workers that die in the middle (contract/runs.md section 6)."""
 
+from datetime import timedelta
 from typing import cast
 
 import pytest
@@ -130,6 +131,18 @@ def test_a_completed_step_starts_the_count_anew(live: Api) -> None:
     drive_all()
     assert status_of(run) == "succeeded"
     check_run(run)
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+def test_a_worker_whose_clock_is_wrong_keeps_its_runs(
+    test_key: Api, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    begin(test_key)
+    ((run_id, _),) = leases.claim("punctual", 1)
+    wrong = timezone.now() + timedelta(minutes=minutes)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: wrong)
+    assert leases.renew("punctual", [run_id]) == []
+    assert leases.claim("another", 1) == []
 
 
 def test_a_worker_that_lets_go_is_no_takeover(test_key: Api) -> None:
