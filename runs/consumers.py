@@ -23,7 +23,7 @@ from approvals.access import get_approval
 from approvals.errors import ApprovalNotFound
 from runs.access import get_run
 from runs.boards import say_look
-from runs.envelopes import Row
+from runs.envelopes import Row, read_seq
 from runs.errors import RunNotFound
 from runs.hub import HEARTBEAT, Hub, batches, pokes
 from runs.models import Run
@@ -141,8 +141,7 @@ class RunConsumer(PersonConsumer):
 
     def _after(self) -> int:
         """Up to which event the page was made."""
-        text = parse_qs(self.scope["query_string"].decode(errors="replace")).get("after", [""])[0]
-        return int(text) if text.isascii() and text.isdecimal() else 0
+        return read_seq(parse_qs(self.scope["query_string"].decode(errors="replace")).get("after", [""])[0])
 
 
 def poke(run_id: str, rows: list[Row]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from accounts.times import rfc3339
 
 TAKEN_OUT = frozenset({"input", "task", "metadata", "attachment_refs", "sensitivity_tags"})
+LAST_SEQ = 2**63 - 1
+LONGEST_SEQ = 20  # digits: Python reads no more than 4300
 SECRET_MARK = "[redacted]"  # noqa: S105  what the writer leaves where a secret stood
 LIMIT_CODES = frozenset({"MAX_STEPS_REACHED", "GUARD_EXCEEDED", "WALLET_EXHAUSTED", "PLAN_REVISION_LIMIT"})
 REQUEST_KEYS = ("request_id", "approval_id", "reason_code", "input_kind", "kind", "reason", "expires_at", "step_id")
@@ -21,6 +23,12 @@ ENDS = {
 }
 # JSON may hold these bare, but many clients cut lines at them.
 _LINE_BREAKS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+
+def read_seq(text: str) -> int:
+    """The seq that somebody names as the last one seen; what is not a number counts as 0."""
+    digits = text.strip()
+    return min(int(digits.lstrip("0")[:LONGEST_SEQ] or 0), LAST_SEQ) if digits.isascii() and digits.isdecimal() else 0
 
 
 def one_line(value: Any) -> str:

@@ -23,7 +23,7 @@ from accounts.idempotency import answer
 from accounts.paging import read_limit
 from accounts.statements import give_back_connection
 from runs.access import get_run, show
-from runs.envelopes import Enveloper, Form, Plain, Row
+from runs.envelopes import Enveloper, Form, Plain, Row, read_seq
 from runs.hub import Hub, batches
 from runs.models import Run, RunEvent
 from runs.seats import Seat
@@ -32,7 +32,6 @@ router = Router(tags=["Events"])
 KEEPALIVE = b": keepalive\n\n"
 KEEPALIVE_SECONDS = 14.0
 LIFE_SECONDS = 30 * 60
-LAST_SEQ = 2**63 - 1
 PAGE = 200  # rows of one read
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
@@ -103,8 +102,7 @@ def _wants_page(request: HttpRequest) -> bool:
 
 def cursor(request: HttpRequest) -> int:
     """The larger of Last-Event-ID and `after`; what is not a number counts as 0."""
-    given = (request.headers.get("Last-Event-ID", ""), request.GET.get("after", ""))
-    return max(min(int(text), LAST_SEQ) if text.isascii() and text.isdecimal() else 0 for text in map(str.strip, given))
+    return max(map(read_seq, (request.headers.get("Last-Event-ID", ""), request.GET.get("after", ""))))
 
 
 def _reading(run: Run, after: int, *, enveloped: bool) -> Reading:

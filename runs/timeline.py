@@ -118,7 +118,9 @@ class Moment:
 def moment(run: Run, wanted: str, phase: str) -> Moment:
     """The picture of the wanted step, else the newest one, with the ring where the step's action landed."""
     chosen = (
-        int(wanted) if wanted.isascii() and wanted.isdecimal() and 0 < int(wanted) <= run.steps_completed + 1 else None
+        int(wanted)
+        if wanted.isascii() and wanted.isdecimal() and len(wanted) < 10 and 0 < int(wanted) <= run.steps_completed + 1
+        else None
     )
     steps = Step.objects.filter(run=run).order_by("-index", "-started_at")
     step = (steps.filter(index=chosen) if chosen else steps).first()

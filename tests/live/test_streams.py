@@ -37,6 +37,8 @@ async def test_T_114_the_larger_cursor_counts(streams: Streams, team: Team) -> N
         ("?after=-5", {}, 1),
         ("?after=5.0", {"Last-Event-ID": "²"}, 1),
         ("?after=", {"Last-Event-ID": "words"}, 1),
+        (f"?after={'9' * 5000}", {}, len(logs.WHOLE) + 1),
+        (f"?after={'0' * 5000}5", {}, 6),
     ]
     for query, headers, start in cases:
         blocks = await streams.all(f"{run.id}/events{query}", **headers)
