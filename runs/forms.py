@@ -15,6 +15,7 @@ from runs.agents.registry import PROFILES
 from runs.models import Run
 from runs.schemas import RunCreate
 
+NEVER_SHOWN = frozenset({"system_prompt"})
 KEEP_ON_RERUN = (
     "machine_id", "task", "agent", "cua_version", "max_steps", "permission_mode", "instructions", "deadline_seconds",
     "deadline_clock", "on_awaiting_human", "awaiting_human_timeout_seconds", "on_timeout", "priority", "end_user",
@@ -160,7 +161,7 @@ def as_api_call(run: Run, origin: str) -> str:
     body["agent"] = run.agent
     for name, info in RunCreate.model_fields.items():
         value = getattr(run, name, None)
-        if name not in body and name not in ("task", "input", "machine_id") and value not in (None, info.default):
+        if name not in {*body, "task", "input", "machine_id", *NEVER_SHOWN} and value not in (None, info.default):
             body[name] = value
     if body.get("on_awaiting_human") == "pause":
         del body["on_awaiting_human"]

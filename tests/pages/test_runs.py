@@ -109,7 +109,7 @@ def test_a_step_is_part_of_the_address(visit: Visit, begin: Callable[..., Run]) 
     assert "Typed “hello”" in page
     assert 'aria-current="step"' in page
     assert 'alt="Screen before step 1' in text(visit("bob").get(f"/runs/{run.id}?step=1&phase=before"))
-    for odd in ("99", "-1", "0", "x", "٣", "1e3"):
+    for odd in ("99", "-1", "0", "x", "٣", "1e3", "9" * 5000):
         assert visit("bob").get(f"/runs/{run.id}?step={odd}").status_code == 200
 
 
@@ -150,3 +150,10 @@ def test_the_same_run_as_an_api_call(visit: Visit, begin: Callable[..., Run]) ->
     assert "It'\\''s mine" in call
     assert '"max_steps": 7' in call
     assert "deadline_clock" not in call
+
+
+def test_the_system_prompt_is_never_shown(visit: Visit, begin: Callable[..., Run]) -> None:
+    run = begin("x [pause]", system_prompt="only the agent reads this")
+    assert run.system_prompt == "only the agent reads this"
+    for person in ("olga", "bob"):
+        assert "only the agent reads this" not in text(visit(person).get(f"/runs/{run.id}"))
