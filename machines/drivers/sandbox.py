@@ -3,11 +3,12 @@
 Inside there is /usr (read only), a four-file /etc, an empty /tmp and /run, the machine's home, and a network of its own
 with nothing but loopback. Nothing else of the host: not the server, not the database, not another machine.
 """
-# ruff: noqa: PTH112, PTH114, PTH115, PTH120
+# ruff: noqa: PTH112, PTH114, PTH115, PTH120, PTH208
 
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ _ETC_FROM_HOST = (
     "terminfo", "fonts", "localtime", "mime.types", "bash.bashrc",
 )  # fmt: skip
 _TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_SCRATCH_BYTES = 1 << 30  # of each folder that lives in memory
 
 
 @lru_cache(maxsize=1)
@@ -95,9 +97,11 @@ def _bubblewrap(places: Places) -> list[str]:
     command += ["--ro-bind", "/usr", "/usr", *_top_level(), *_etc(places)]
     for path in interpreter()[1]:
         command += ["--ro-bind", path, path]
-    command += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", "/var/tmp"]  # noqa: S108
+    command += ["--proc", "/proc", *_switches_of_the_kernel(), "--dev", "/dev"]
+    for folder in ("/dev/shm", "/tmp", "/run", "/var/tmp"):  # noqa: S108
+        command += ["--size", str(_SCRATCH_BYTES), "--tmpfs", folder]
     command += ["--ro-bind", str(GUEST), "/run/guest.py"]
-    return [*command, "--bind", str(places.home), HOME, "--remount-ro", "/", "--chdir", HOME]
+    return [*command, "--bind", str(places.home), HOME, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME]
 
 
 def _environment(home: str) -> dict[str, str]:
@@ -112,6 +116,19 @@ def _environment(home: str) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "TERM": "tmux-256color",
     }
+
+
+def _switches_of_the_kernel() -> list[str]:
+    """What of /proc is no process, read only: to the kernel, a sandbox started by root reads as root, and the switches in
+    /proc/sys ask for nothing more. `core_pattern` there names a program that the host runs.
+    """
+    options: list[str] = []
+    for name in sorted(os.listdir("/proc")):
+        path = f"/proc/{name}"
+        found = os.lstat(path) if not name.isdigit() else None
+        if found and (stat.S_ISDIR(found.st_mode) or found.st_mode & 0o222) and not stat.S_ISLNK(found.st_mode):
+            options += ["--ro-bind-try", path, path]
+    return options
 
 
 def _top_level() -> list[str]:

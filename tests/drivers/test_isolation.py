@@ -59,6 +59,24 @@ async def test_inside_nobody_has_rights(terminal: Machine) -> None:
         assert (await terminal.session.terminal(attempt, 5000)).exit_code != 0, attempt
 
 
+async def test_inside_nobody_turns_the_switches_of_the_kernel(terminal: Machine) -> None:
+    """Whoever writes to core_pattern chooses a program that the host then runs as root."""
+    pattern = "/proc/sys/kernel/core_pattern"
+    written = await terminal.session.terminal(f"cat {pattern} > {pattern}", 5000)  # what it holds already
+    assert "Read-only file system" in written.output
+    others = "-path '/proc/[0-9]*' -prune -o -path /proc/self -prune -o -path /proc/thread-self -prune"
+    assert (await terminal.session.terminal(f"find /proc {others} -o -writable -print", 30_000)).output == ""
+
+
+async def test_what_lives_in_memory_has_a_limit(terminal: Machine) -> None:
+    sizes = await terminal.session.terminal("stat -f -c '%n %b %S' /tmp /run /var/tmp /dev/shm", 5000)
+    for line in sizes.output.splitlines():
+        name, blocks, size = line.split()
+        assert int(blocks) * int(size) <= 1 << 30, name
+    assert len(sizes.output.splitlines()) == 4
+    assert (await terminal.session.terminal("echo x > /dev/x", 5000)).exit_code == 1
+
+
 async def test_two_machines_do_not_see_each_other(terminal: Machine, tmp_path: Path) -> None:
     other = Machine(spec_of("terminal", tmp_path / "other"))
     await other.start()
