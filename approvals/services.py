@@ -25,7 +25,7 @@ from approvals.errors import (
     ApprovalVoid,
 )
 from approvals.models import APPROVAL_MOVES, Approval, Decision
-from approvals.schemas import ON_REJECT, VERDICTS
+from approvals.schemas import MAX_NOTE, ON_REJECT, VERDICTS
 
 STATUS_OF = {
     "approve": "approved",
@@ -253,6 +253,8 @@ def _check_fields(approval: Approval, answer: Answer) -> None:
         wrong.append((("body", "values"), f"Does not fit a request of kind {approval.kind}.", "value_error"))
     if answer.edited_action is not None and approval.kind != "tool":
         wrong.append((("body", "edited_action"), f"Does not fit a request of kind {approval.kind}.", "value_error"))
+    if len(answer.note or "") > MAX_NOTE:
+        wrong.append((("body", "note"), f"Must have at most {MAX_NOTE} characters.", "value_error"))
     if answer.verdict == "revise" and not (answer.note or "").strip():
         wrong.append((("body", "note"), "Say what should change.", "missing"))
     if wrong:

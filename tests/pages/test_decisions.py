@@ -40,6 +40,16 @@ def test_rejecting_tells_the_agent_the_preset_and_the_reason(visit: Visit, begin
     assert run.error["message"] == "Wrong value. It is 12, not 21"
 
 
+def test_words_that_are_too_long_decide_nothing(visit: Visit, begin: Callable[..., Run]) -> None:
+    run = begin("x [pause]")
+    answer = visit("ana").post(
+        f"/approvals/{request_of(run).id}/decide", {"verdict": "reject", "preset": "Not now", "note": "n" * 2000}
+    )
+    assert answer.status_code == 422
+    assert "Must have at most 2000 characters." in text(answer)
+    assert not Decision.objects.exists()
+
+
 def test_a_question_is_answered_by_a_circle_or_in_own_words(visit: Visit, begin: Callable[..., Run]) -> None:
     run = begin("x [questions:2]")
     send(visit("ana"), request_of(run), **{"verdict": "answer", "q.q1": "Support", "own.q2": "Cheerful"})
