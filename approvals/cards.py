@@ -53,7 +53,7 @@ def card(
     now = timezone.now()
     is_open = approval.status == "pending" and not (approval.expires_at and approval.expires_at <= now)
     return {
-        "approval": approval, "decision": decision, "is_open": is_open, "back": back, "actor": actor,
+        "approval": approval, "action": approval.action_now, "decision": decision, "is_open": is_open, "back": back, "actor": actor,
         "verdict": VERDICT_OF.get(approval.kind, "approve"), "approve_word": APPROVE_WORDS[approval.kind],
         "reject_word": REJECT_WORDS.get(approval.kind, "Reject"),
         "reject_effect": REJECT_EFFECTS.get(approval.on_reject, ""),
@@ -133,7 +133,7 @@ def picture(approval: Approval) -> dict[str, Any] | None:
         return None
     return {
         "run_id": approval.run_id, "index": index, "width": width, "height": height, "at": approval.created_at,
-        "mark": mark(approval.action, width), "alt": plain(f"Screen when the request was opened: {approval.title}"),
+        "mark": mark(approval.action_now, width), "alt": plain(f"Screen when the request was opened: {approval.title}"),
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor, scopes_of_roles
 from accounts.models import Group, Membership
+from approvals.access import assigned_names
 from approvals.models import Approval
 
 EXTENSIONS = ((15 * 60, "15 minutes"), (3600, "1 hour"), (86_400, "1 day"))
@@ -35,7 +36,7 @@ def desk(actor: Actor, approval: Approval) -> dict[str, Any]:
     people, groups = (_people(approval.team_id), _groups(approval.team_id)) if may and is_open else ([], [])
     return {
         "held": held, "mine": mine, "may": may and is_open, "may_claim": may and is_open and not held,
-        "may_take_over": may and is_open and held and not mine and (actor.is_admin or approval.assignee == actor.id),
+        "may_take_over": may and is_open and held and not mine and (actor.is_admin or approval.assignee in assigned_names(actor)),
         "people": people, "groups": groups, "assignee": _name(approval.assignee),
         "extensions": EXTENSIONS if may and is_open and approval.expires_at else (),
         "comments": list(approval.comments.order_by("at")),

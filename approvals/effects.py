@@ -35,11 +35,11 @@ def undo(actor: Actor, approval: Approval) -> Decision:
     _forget(actor, decision)
     decision.counts, decision.loss, decision.sealed = False, "UNDONE", None
     decision.save(update_fields=["counts", "loss", "sealed"])
-    edited = _without_last_vote(approval, decision)
+    _without_last_vote(approval, decision)
     expires_at = now + timedelta(seconds=approval.timeout_seconds) if approval.timeout_seconds else None
     move(
         approval, "pending", now, effective_at=None, undo_until=None, effect_pending=False, expires_at=expires_at,
-        edited_action=edited,
+        edited_action=approval.edited_action, action_hash=approval.action_hash,
     )  # fmt: skip
     return decision
 
@@ -61,10 +61,12 @@ def _forget(actor: Actor, decision: Decision) -> None:
         policies.revoke(actor, decision.policy_id or "")
 
 
-def _without_last_vote(approval: Approval, decision: Decision) -> dict[str, object] | None:
-    """An approval undone takes its vote back. Returns the edit that the votes left still stand for."""
+def _without_last_vote(approval: Approval, decision: Decision) -> None:
+    """An approval undone takes its vote back, and its edit, unless votes that are left stand for that."""
     if decision.verdict == "approve":
         last = approval.votes.order_by("-at", "-id").first()
         if last is not None:
             last.delete()
-    return approval.edited_action if approval.votes.exists() else None
+    if not approval.votes.exists():
+        approval.edited_action = None
+        approval.action_hash = approval.context.get("proposed_hash", approval.action_hash)

@@ -71,7 +71,7 @@ def _field(name: str, spec: dict[str, Any], required: bool, sent: QueryDict | No
 
 def edit_fields(approval: Approval, sent: QueryDict | None, wrong: Mapping[str, list[str]]) -> list[Field]:
     """A field for each parameter of the action that can be changed in place, with what was typed."""
-    params: dict[str, Any] = (approval.action or {}).get("params") or {}
+    params: dict[str, Any] = (approval.action_now or {}).get("params") or {}
     made = []
     for name, value in params.items():
         if isinstance(value, str) and not value.translate(_LINES).isprintable():
@@ -91,13 +91,14 @@ def edit_fields(approval: Approval, sent: QueryDict | None, wrong: Mapping[str, 
 
 def read_edit(approval: Approval, sent: QueryDict) -> dict[str, Any] | None:
     """The action with the parameters that were changed; None when the form changed none."""
-    if approval.kind != "tool" or not approval.action:
+    action = approval.action_now
+    if approval.kind != "tool" or action is None:
         return None
-    params: dict[str, Any] = approval.action.get("params") or {}
+    params: dict[str, Any] = action.get("params") or {}
     changed = {name: _edited(value, sent.get(f"p.{name}")) for name, value in params.items()}
     if changed == params:
         return None
-    return {"name": approval.action["name"], "params": changed}
+    return {"name": action["name"], "params": changed}
 
 
 def _edited(value: Any, typed: str | None) -> Any:

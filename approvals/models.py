@@ -2,6 +2,7 @@
 
 import functools
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import models
 from django.db.models import Q
@@ -133,6 +134,15 @@ class Approval(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+    @property
+    def action_now(self) -> dict[str, Any] | None:
+        """The action as an approval would run it: the proposed one, with the parameters that a vote has changed."""
+        return (
+            self.action | {"params": self.edited_action["params"]}
+            if self.action and self.edited_action
+            else self.action
+        )
 
 
 class Decision(models.Model):

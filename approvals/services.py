@@ -53,6 +53,7 @@ class Answer:
     answers: dict[str, Any] | None = None
     values: dict[str, Any] | None = None
     edited_action: dict[str, Any] | None = None
+    edited_hash: str | None = None  # of the action as edited
     remember: bool | str = False
     action_hash: str | None = None
     effect: str | None = None  # overrides on_reject (signal reject ends the run)
@@ -136,7 +137,7 @@ def settle(actor: Actor, approval: Approval, answer: Answer, via: str, *, entitl
     decision = Decision.objects.create(
         approval=approval, verdict=answer.verdict, effect=_effect(approval, answer), actor=actor.ref(), via=via,
         note=answer.note or None, answers=redacted.get("answers"), values=redacted.get("values"), payload_hash=fingerprint,
-        action_before=approval.action, action_after=_after(approval, edited), at=now,
+        action_before=approval.action, action_after=approval.action_now, at=now,
         sealed=seal([payload, redacted]) if later else None,
     )  # fmt: skip
     _remember(actor, approval, decision, answer.remember)
@@ -150,11 +151,6 @@ def _sent_back(approval: Approval, answer: Answer) -> Answer:
     return replace(answer, verdict="revise", note=(answer.note or "").strip() or "Rejected without a comment.")
 
 
-def _after(approval: Approval, edited: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The action as it will run: the proposed one with the parameters that a person changed."""
-    return approval.action | {"params": edited["params"]} if approval.action and edited else approval.action
-
-
 def _vote(actor: Actor, approval: Approval, answer: Answer) -> tuple[bool, bool]:
     """Whether this approval counted as a new vote, and whether the quorum is complete with it.
 
@@ -162,14 +158,20 @@ def _vote(actor: Actor, approval: Approval, answer: Answer) -> tuple[bool, bool]
     """
     if answer.edited_action is not None and answer.edited_action != approval.edited_action:
         approval.votes.all().delete()
-        approval.edited_action = answer.edited_action
-        approval.save(update_fields=["edited_action"])
+        _edit(approval, answer)
     if quorum.has_voted(actor, approval):
         return False, False
     group = quorum.seat_of(actor, approval)
     if group is None:
         raise NotEligible(eligible=quorum.lacking(approval))
     return True, quorum.cast_vote(actor, approval, group, answer.note)
+
+
+def _edit(approval: Approval, answer: Answer) -> None:
+    """Whoever votes next is asked about the action as edited, under its own hash."""
+    approval.context.setdefault("proposed_hash", approval.action_hash)
+    approval.edited_action, approval.action_hash = answer.edited_action, answer.edited_hash
+    approval.save(update_fields=["edited_action", "action_hash", "context"])
 
 
 def _undo_window(actor: Actor, approval: Approval) -> timedelta:

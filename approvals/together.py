@@ -55,7 +55,7 @@ def _batch(rows: list[Approval]) -> Batch:
 
 def _facts(row: Approval) -> dict[str, Any]:
     """Everything of a request that could differ, in words. Values of actions are complete, never shortened."""
-    x, action = row.context, row.action or {}
+    x, action = row.context, row.action_now or {}
     facts: dict[str, Any] = {"Task": x.get("task") or row.run_id}
     if row.kind != "tool":
         facts["Asks"] = row.agent_message or row.message

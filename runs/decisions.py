@@ -22,7 +22,7 @@ from approvals.access import approvals_of, get_approval, pending_of_root
 from approvals.errors import ApprovalNotFound
 from approvals.models import Approval, Decision
 from approvals.services import Answer, Settled
-from machines.actions import ActionError, Screen, canonical
+from machines.actions import ActionError, Screen, action_hash, canonical
 from runs import standing, webhook_bodies
 from runs.errors import AmbiguousTarget, NotAwaitingHuman, ResumeConflict, run_error
 from runs.events import Event, record, wake_workers
@@ -161,7 +161,8 @@ def checked_edit(approval: Approval, answer: Answer) -> Answer:
         name, params = canonical(approval.action["name"], edited.get("params"), screen)
     except ActionError as error:
         raise Invalid(*(((*at, "params", v.field), v.message, v.type) for v in error.violations)) from error
-    return replace(answer, edited_action={"name": name, "params": params})
+    digest = action_hash(approval.action["machine_id"] or "", name, params)
+    return replace(answer, edited_action={"name": name, "params": params}, edited_hash=digest)
 
 
 def take_effect(run: Run, approval: Approval, settled: Settled) -> None:

@@ -132,12 +132,12 @@ def group(cast: Cast, name: str, *people: str) -> Group:
     return made
 
 
-def decide_as(cast: Cast, name: str, approval: Approval, verdict: str = "approve") -> tuple[int, dict]:
+def decide_as(cast: Cast, name: str, approval: Approval, verdict: str = "approve", **body: object) -> tuple[int, dict]:
     client = cast.browser(name)
     client.get("/")
     headers = {"X-Team-Mode": "test"}
     path = f"/v1/approvals/{approval.id}/decide"
-    answer = client.post(path, {"verdict": verdict}, content_type="application/json", headers=headers)
+    answer = client.post(path, {"verdict": verdict, **body}, content_type="application/json", headers=headers)
     return answer.status_code, answer.json()
 
 
@@ -169,6 +169,53 @@ def test_T_088_a_quorum_needs_every_group_and_counts_a_person_once(test_key: Api
     decide_as(cast, "ana", second)
     status, body = decide_as(cast, "ana", second, "reject")
     assert (status, body["approval"]["status"]) == (200, "rejected")
+
+
+def test_an_edit_clears_earlier_votes_and_later_ones_are_on_the_edit(test_key: Api, cast: Cast) -> None:
+    group(cast, "finance", "ana")
+    group(cast, "owners", "olga")
+    quorum = [{"group": "finance", "count": 1}, {"group": "owners", "count": 1}]
+    test_key.post("/permissions", {"tool": "click", "effect": "ask", "quorum": quorum})
+    approval = waiting(test_key, "x [steps:1]")
+    edit = {"name": "click", "params": {"x": 7, "y": 8}}
+    first = decide_as(cast, "ana", approval, action_hash=approval.action_hash)[1]["approval"]
+    assert [v["actor"]["name"] for v in first["votes"]] == ["Ana"]
+    shown = decide_as(cast, "olga", approval, edited_action=edit, action_hash=approval.action_hash)[1]["approval"]
+    assert ([v["actor"]["name"] for v in shown["votes"]], shown["status"]) == (["Olga"], "pending")
+    assert shown["edited_action"]["params"] == {"x": 7, "y": 8, "button": "left", "count": 1}
+    assert shown["action"]["params"]["x"] == 101
+    status, body = decide_as(cast, "ana", approval, action_hash=approval.action_hash)
+    assert (status, body["error"]["code"]) == (409, "ACTION_CHANGED"), "she was shown the action as it was proposed"
+    assert body["error"]["action_hash"] == shown["action_hash"] != approval.action_hash
+    status, body = decide_as(cast, "ana", approval, action_hash=shown["action_hash"])
+    assert (status, body["approval"]["status"]) == (200, "approved")
+    assert (body["decision"]["action_before"]["params"]["x"], body["decision"]["action_after"]["params"]["x"]) == (
+        101,
+        7,
+    )
+    drive_all()
+    call = RunEvent.objects.get(run_id=approval.run_id, type="tool_call").data
+    assert (call["edited"], call["params"]["x"]) == (True, 7)
+
+
+def test_the_card_shows_what_a_vote_has_changed(test_key: Api, cast: Cast) -> None:
+    need = [{"group": "anyone", "count": 2}]
+    test_key.post("/permissions", {"tool": "type_text", "effect": "ask", "quorum": need})
+    approval = waiting(test_key, "x [steps:2]")
+    edit = {"name": "type_text", "params": {"text": "goodbye"}}
+    test_key.post(f"/approvals/{approval.id}/decide", {"verdict": "approve", "edited_action": edit})
+    ana = cast.browser("ana")
+    session = ana.session
+    session["mode"] = "test"
+    session.save()
+    page = ana.get(f"/approvals/{approval.id}").content.decode()
+    approval.refresh_from_db()
+    assert page.index("goodbye") < page.index("A person changed this") < page.index("hello")
+    assert f'name="action_hash" value="{approval.action_hash}"' in page
+    same = {"verdict": "approve", "p.text": "goodbye", "action_hash": approval.action_hash}
+    ana.post(f"/approvals/{approval.id}/decide", same)
+    decision = approval.decisions.get(counts=True)
+    assert decision.action_after["params"]["text"] == "goodbye"
 
 
 def test_an_unknown_group_in_a_quorum_is_refused(test_key: Api) -> None:

@@ -141,6 +141,17 @@ def test_an_undone_edit_is_forgotten(test_key: Api) -> None:
     assert (call["edited"], call["params"]["x"]) == (False, 101)
 
 
+def test_an_undone_vote_takes_its_edit_along(test_key: Api, cast: Cast) -> None:
+    need = [{"group": "anyone", "count": 1}]
+    test_key.post("/permissions", {"tool": "click", "effect": "ask", "quorum": need})
+    run = waiting(test_key, "x [steps:1]")
+    proposed = request_of(test_key, run)["action_hash"]
+    edited = decided(test_key, run, edited_action={"name": "click", "params": {"x": 1, "y": 2}})["approval"]
+    assert edited["action_hash"] != proposed
+    again = undo(test_key, run).json()
+    assert (again["edited_action"], again["action_hash"], again["votes"]) == (None, proposed, [])
+
+
 def test_after_undo_a_quorum_lacks_the_vote_that_completed_it(test_key: Api, cast: Cast) -> None:
     group(cast, "finance", "ana")
     group(cast, "owners", "olga")
@@ -148,11 +159,13 @@ def test_after_undo_a_quorum_lacks_the_vote_that_completed_it(test_key: Api, cas
     test_key.post("/permissions", {"tool": "click", "effect": "ask", "quorum": quorum})
     run = waiting(test_key, "x [steps:1]")
     approval = Approval.objects.get(run_id=run["id"])
-    assert decide_as(cast, "ana", approval)[1]["approval"]["status"] == "pending"
+    edit = {"name": "click", "params": {"x": 7, "y": 8}}
+    assert decide_as(cast, "ana", approval, edited_action=edit)[1]["approval"]["status"] == "pending"
     assert decide_as(cast, "olga", approval)[1]["approval"]["status"] == "approved"
     path = f"/v1/approvals/{approval.id}/undo"
     again = cast.browser("olga").post(path, {}, content_type="application/json", headers={"X-Team-Mode": "test"}).json()
     assert [(q["group"], q["approved"]) for q in again["quorum"]] == [("finance", 1), ("owners", 0)]
+    assert again["edited_action"]["params"]["x"] == 7, "the vote that is left stands for it"
     assert decide_as(cast, "olga", approval)[1]["approval"]["status"] == "approved"
     pass_window()
     assert status_of(run["id"]) == "succeeded"
