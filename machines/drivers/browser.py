@@ -41,6 +41,7 @@ START_TIMEOUT = 30.0  # seconds
 SETTLE_TIMEOUT = 2.0
 QUIT_TIMEOUT = 4.0
 LOAD_TIMEOUT = 10.0
+READ_TIMEOUT = 15.0  # after that a page hangs
 SWAP_TIMEOUT = 5.0  # how long one page may take to give way to the next
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _BINARIES = ("/usr/lib/chromium/chromium-headless-shell", "chromium-headless-shell", "chromium", "chromium-browser")
@@ -102,17 +103,29 @@ class BrowserSession:
             await asyncio.gather(doing, watching, return_exceptions=True)
 
     async def _read(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
-        """Something read from the page in view; None while a dialog is open. A page that goes away is waited out."""
+        """Something read from the page in view; None while a dialog is open.
+
+        A page that gives way to the next is waited out. One that hangs is closed, or no one could ever leave it.
+        """
+        try:
+            return await self._read_once(work)
+        except TimeoutError:
+            await self._ask("discard", target=self._target)
+            self._target = self._session = ""
+        try:
+            return await self._read_once(work)
+        except TimeoutError as error:
+            raise MachineGone("The page does not answer.") from error
+
+    async def _read_once(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
         end = time.monotonic() + SWAP_TIMEOUT
         while True:
             try:
-                return None if await self._look() else await self._unless_dialog(work(), 20)
+                return None if await self._look() else await self._unless_dialog(work(), READ_TIMEOUT)
             except CdpError as error:
                 if time.monotonic() >= end:
                     raise MachineGone(f"The page does not answer: {error}") from error
                 await asyncio.sleep(0.05)
-            except TimeoutError as error:
-                raise MachineGone("The page does not answer.") from error
 
     # Looking
 
@@ -132,7 +145,10 @@ class BrowserSession:
         return dialogs.elements(dialog, self.spec.width, self.spec.height) if dialog else []
 
     async def text(self) -> str:
-        found = await self._read(lambda: page.text(self._send))
+        try:
+            found = await self._read(lambda: page.text(self._send))
+        except page.PageProblem:  # a page may break the very functions that read it; its accessibility tree stays
+            return "\n".join(element.name for element in await self.elements())
         dialog = await self._look() if found is None else None
         return found or (dialog.message if dialog else "")
 

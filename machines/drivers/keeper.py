@@ -229,6 +229,8 @@ class Keeper:
         page = self.current
         if question["op"] == "dialog":
             await self._dialog()
+        elif question["op"] == "discard":
+            await self._discard(str(question["target"]))
         elif question["op"] == "quit":
             await self.cdp.send("Browser.close")
         elif question["op"] == "settled":
@@ -245,6 +247,15 @@ class Keeper:
         while not (self.current and self.current.dialog):
             self.dialog_opened.clear()
             await self.dialog_opened.wait()
+
+    async def _discard(self, target: str) -> None:
+        """Close a tab that hangs, and wait for the one that takes its place."""
+        with contextlib.suppress(CdpError, TimeoutError):
+            await self.cdp.send("Target.closeTarget", {"targetId": target})
+        for _ in range(500):  # 5 s
+            if self.current and self.current.target != target:
+                break
+            await asyncio.sleep(0.01)
 
     async def _settled(self, seconds: float) -> None:
         since = time.monotonic()

@@ -198,6 +198,25 @@ async def test_a_page_that_never_answers_costs_no_more_than_the_timeout(browser:
     assert result.error == "The page did not answer within 500 ms."
 
 
+async def test_a_page_that_hangs_is_closed_and_the_next_can_be_opened(
+    browser: Machine, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("machines.drivers.browser.READ_TIMEOUT", 1.0)
+    hang = "<title>Hangs</title><script>setTimeout(() => { for (;;); }, 50)</script>"
+    await open_page(browser, site, hang)
+    await browser.do("wait", ms=200)
+    assert (await browser.session.screenshot()).width == 1280
+    assert (await browser.session.state()).url == "about:blank"
+    await open_page(browser, site, "<title>Next</title>")
+    assert await title(browser.session) == "Next"
+
+
+async def test_a_page_that_breaks_its_own_script_can_still_be_read(browser: Machine, site: Site) -> None:
+    broken = "<h1>Read me</h1><script>Document.prototype.querySelectorAll = Promise = null</script>"
+    await open_page(browser, site, broken)
+    assert await browser.session.text() == "Read me"
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_site_that_cannot_be_reached_is_a_failure_and_can_be_looked_at(
     browser: Machine, site: Site, scheme: str
