@@ -48,7 +48,7 @@ def card(
     actor: Actor, approval: Approval, back: str, refusal: Refusal | None = None, sent: QueryDict | None = None
 ) -> dict[str, Any]:
     """The card's template context. `refusal` and `sent`: the form comes back with what was wrong and what was typed."""
-    decision = decision_of(approval)
+    decision, previous = decision_of(approval), _previous(actor, approval)
     lost = _lost(actor, approval, decision)
     now = timezone.now()
     is_open = approval.status == "pending" and not (approval.expires_at and approval.expires_at <= now)
@@ -64,7 +64,7 @@ def card(
         "similar": _similar(actor, approval), "lost": LOST_WORDS.get(lost.verdict, "answer") if lost else "",
         "may_undo": _may_undo(actor, approval, decision, now),
         "problems": problems_by_field(refusal) if refusal else {}, "sent": sent, "desk": desk(actor, approval),
-        "previous": _previous(actor, approval), "unfinished": _unfinished(approval, decision, now),
+        "previous": previous, "before": _before(previous), "unfinished": _unfinished(approval, decision, now),
         **_form(approval, refusal, sent),
     }  # fmt: skip
 
@@ -90,6 +90,11 @@ def _previous(actor: Actor, approval: Approval) -> Approval | None:
     if not approval.previous_approval_id:
         return None
     return approvals_of(actor).filter(id=approval.previous_approval_id).first()
+
+
+def _before(previous: Approval | None) -> dict[str, Any] | None:
+    """The screen as it was approved, where that is why people are asked again."""
+    return picture(previous) if previous is not None and previous.void_reason == "screen_changed" else None
 
 
 def _unfinished(approval: Approval, decision: Decision | None, now: datetime) -> bool:

@@ -185,3 +185,16 @@ def test_the_queue_has_pages(visit: Visit, begin: Callable[..., Run], monkeypatc
     second = text(visit("ana").get(f"/?cursor={cursor}"))
     assert [f'id="row-{r.id}"' in second for r in requests] == [False, False, True]
     assert visit("ana").get("/?cursor=nonsense").status_code == 400
+
+
+def test_asked_again_the_card_shows_both_screens_and_why(visit: Visit, begin: Callable[..., Run], cast: Cast) -> None:
+    first = ask(begin)
+    again = ask(begin)
+    Approval.objects.filter(id=first.id).update(
+        status="void", void_reason="screen_changed", resolved_at=timezone.now(), replaced_by=again.id
+    )
+    Approval.objects.filter(id=again.id).update(previous_approval_id=first.id)
+    page = text(visit("ana").get(f"/approvals/{again.id}"))
+    assert "the screen has changed since it was approved" in page
+    for shown in (first, again):
+        assert f"/runs/{shown.run_id}/screenshots/{shown.evidence['screenshot_index']}.png" in page
