@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from machines.addresses import web_host
+
 READ_ONLY = frozenset({"screenshot", "wait", "move", "scroll"})
 BROWSER_ONLY = frozenset({"open_url", "fill", "select_option"})
 ENDS = frozenset({"done", "fail"})
@@ -182,6 +184,8 @@ def _open_url(r: _Reader) -> Params:
     url = r.text("url", 2048)
     if not url.lower().startswith(("http://", "https://")):
         r.wrong.append(Violation("url", "Must start with http:// or https://."))
+    elif web_host(url) is None:
+        r.wrong.append(Violation("url", "Must name its host in plain letters, digits, dots and hyphens."))
     return {"url": url}
 
 

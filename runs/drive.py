@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit
 
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
@@ -21,6 +20,7 @@ from billing.errors import BudgetReached, WalletEmpty
 from billing.services import step_price
 from machines import pictures
 from machines.actions import action_hash
+from machines.addresses import web_host
 from machines.connections import Connected, open_session, simulated_machine
 from machines.drivers.base import Action, ActResult, Frame, MachineGone, Session
 from machines.errors import MachineUnavailable
@@ -252,9 +252,9 @@ class Drive:
         if self.job.run.machine_kind != "browser":
             return act
         if act.action.name == "open_url":
-            return replace(act, host=urlsplit(act.action.params["url"]).hostname)
+            return replace(act, host=web_host(act.action.params["url"]))
         state = await self._retry(lambda c: self._eyes(c).state())
-        return replace(act, host=urlsplit(state.url or "").hostname)
+        return replace(act, host=web_host(state.url or ""))
 
     async def _propose_plan(self, before: Frame) -> None:
         context = self._context(await self._connect())

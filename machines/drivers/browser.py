@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from machines.addresses import web_host
 from machines.drivers import dialogs, guestlink, keys, page, process
 from machines.drivers.base import (
     Action,
@@ -244,6 +245,8 @@ class BrowserSession:
         url = str(params["url"])
         if not url.lower().startswith(("http://", "https://")):
             raise page.PageProblem("Only http:// and https:// addresses can be opened.")
+        if web_host(url) is None:
+            raise page.PageProblem("The host of this address is not written plainly.")
         answer = await self._send("Page.navigate", {"url": url})
         error = answer.get("errorText")
         if error == "net::ERR_ABORTED":

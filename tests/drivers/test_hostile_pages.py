@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from machines.addresses import web_host
 from machines.drivers import storable
 from machines.drivers.base import MachineGone
 from tests.drivers.conftest import Machine, Site
@@ -32,6 +33,19 @@ async def test_a_long_text_reaches_a_dialog_whole(browser: Machine, site: Site) 
     assert (await browser.do("type_text", text=text)).success
     assert (await browser.do("key_press", key="enter")).success
     assert (await browser.session.state()).title == str(len(text))
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["127.0.0.1:{port}\\@other.test", "2130706433:{port}", "0x7f.1:{port}", "u:p@127.1:{port}", "127.0.0.1.:{port}"],
+)
+async def test_a_browser_goes_where_the_address_was_read_to_lead(browser: Machine, site: Site, spelling: str) -> None:
+    """Policies have judged the host that was read."""
+    site.page("<title>Here</title>", "/here")
+    url = f"http://{spelling.format(port=site.host.split(':')[1])}/here"
+    opened = await browser.do("open_url", url=url)
+    assert opened.success, opened.error
+    assert web_host(str((await browser.session.state()).url)) == web_host(url) == "127.0.0.1"
 
 
 async def test_what_is_too_large_to_be_read_ends_the_visit_and_not_the_machine(browser: Machine, site: Site) -> None:
