@@ -12,11 +12,12 @@ from ipaddress import IPv6Address
 import httpx
 from django.conf import settings
 
+from accounts.addresses import Address, is_global
+
 LONGEST = 2048
 _HOST = re.compile(r"[a-z0-9_.-]+\Z|[0-9a-f:.]+\Z")
 _PRIVATE_ENDINGS = (".local", ".internal", ".localhost")
 _TRANSLATED = tuple(ipaddress.IPv6Network(n) for n in ("64:ff9b::/96", "64:ff9b:1::/48"))
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class TargetRefused(Exception):
@@ -107,7 +108,7 @@ def is_public(address: Address) -> bool:
         carries = address.ipv4_mapped or address.sixtofour or address.teredo
         if carries or address.is_site_local or any(address in network for network in _TRANSLATED):
             return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    return is_global(address)
 
 
 def _resolve(host: str, port: int | None) -> list[Address]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from accounts.addresses import Address, is_global
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -39,7 +40,7 @@ def is_public(address: Address) -> bool:
             return is_public(inner)
         if address.teredo is not None or address.is_site_local:
             return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    return is_global(address)
 
 
 def is_own(address: Address) -> bool:

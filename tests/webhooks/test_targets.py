@@ -22,6 +22,7 @@ REFUSED = [
     # private, loopback, link-local, unspecified, multicast, reserved, and how else they can be written
     "https://10.1.2.3/", "https://172.16.0.1/", "https://192.168.0.1/", "https://100.64.0.1/", "https://127.0.0.1/",
     "https://127.1/", "https://2130706433/", "https://0x7f000001/", "https://169.254.169.254/latest/meta-data",
+    "https://192.0.0.192/opc/v1/", "https://168.63.129.16/machine", "https://[3fff::1]/",
     "https://0.0.0.0/", "https://224.0.0.1/", "https://255.255.255.255/", "https://240.0.0.1/",
     "https://[::1]/", "https://[::]/", "https://[fe80::1]/", "https://[fc00::1]/", "https://[fec0::1]/", "https://[ff02::1]/",
     "https://[::ffff:127.0.0.1]/", "https://[::ffff:93.184.216.34]/", "https://[64:ff9b::7f00:1]/", "https://[2002:7f00:1::]/",
