@@ -1,6 +1,7 @@
 """Real web processes, as they are started in production, with real connections."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 from django.db import connection
 
 from accounts.models import Team
-from config.processes import wait_until
+from config.processes import command_of, wait_until
 from runs.models import Run
 from tests.cast import Cast
 from tests.live import logs
@@ -97,6 +98,32 @@ def test_T_116_a_stream_opens_at_once_waits_and_ends(web: Web, client: httpx.Cli
         logs.write(run, *logs.decision(), *logs.end())
         assert ids(lines) == [5, 6, 7, 8]
     assert time.monotonic() - start < 30
+
+
+def most_memory(address: str) -> int:
+    """What the process behind the address has used at most, in bytes."""
+    port = int(address.rsplit(":", 1)[1])
+    words = ("-p", str(port), "config.asgi:application")
+    (pid,) = [int(p.name) for p in Path("/proc").glob("[0-9]*") if set(words) <= set(command_of(int(p.name)))]
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert peak
+    return int(peak[1]) * 1024
+
+
+@pytest.mark.slow
+def test_a_body_without_end_does_not_fill_the_memory(web: Web, client: httpx.Client) -> None:
+    """Nobody has to be known to send one."""
+    address, size = web(), 300_000_000
+    httpx.post(f"{address}/v1/health", content=b"x")
+    before = most_memory(address)
+    chunk = b"x" * 1_000_000
+    for headers in ({}, {"Content-Length": str(size)}):
+        chunks = (chunk for _ in range(size // len(chunk)))
+        answer = httpx.post(f"{address}/v1/runs", content=chunks, headers=headers, timeout=60)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "INVALID_API_KEY")
+    assert most_memory(address) - before < 150_000_000
+    answer = client.post(f"{address}/v1/runs", content=(chunk for _ in range(40)), timeout=60)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
 
 
 @pytest.mark.slow
