@@ -189,11 +189,10 @@ def take_down(machine_id: str, wait: float = 0.0) -> None:
         if now.status not in {*GOING_DOWN, MachineStatus.SUSPENDED}:
             return
         driver = driver_for(now.driver)
-        if now.handle:
-            _run(driver.stop(now.spec, now.handle), STOP_SECONDS)
-            if _alive(driver, now):
-                log.warning("Machine %s still answers after its end was asked for", machine_id)
-                return
+        _run(driver.stop(now.spec, now.handle), STOP_SECONDS)  # also what a killed worker started and did not record
+        if now.handle and _alive(driver, now):
+            log.warning("Machine %s still answers after its end was asked for", machine_id)
+            return
         if now.status == MachineStatus.TERMINATING:
             shutil.rmtree(now.spec.folder, ignore_errors=True)
         _went_down(machine_id)

@@ -165,5 +165,8 @@ class Driver(Protocol):
     async def alive(self, spec: MachineSpec, handle: Handle) -> bool: ...
 
     async def stop(self, spec: MachineSpec, handle: Handle) -> None:
-        """End every process of the machine; its folder stays. A machine that is gone is no error."""
+        """End every process of the machine; its folder stays. A machine that is gone is no error.
+
+        Also one whose start was never recorded: `handle` is then empty, or of a former life.
+        """
         ...

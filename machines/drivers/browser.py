@@ -33,7 +33,7 @@ from machines.drivers.base import (
 from machines.drivers.cdp import Cdp, CdpError
 from machines.drivers.dialogs import Dialog
 from machines.drivers.elements import page_elements
-from machines.drivers.places import Places, prepare, recorded_places
+from machines.drivers.places import Places, left_places, prepare, recorded_places
 from machines.drivers.sandbox import HOME, guest_command, sandbox_problem, sandboxed
 
 T = TypeVar("T")
@@ -328,6 +328,8 @@ class BrowserDriver:
                 await guestlink.ask(recorded_places(spec, handle).keeper, "quit", 4)
                 await process.wait_gone(host, QUIT_TIMEOUT)
         await process.end_all({*everything, *process.tree(host)})
+        places = left_places(spec)
+        await process.end_tree(_unrecorded(places) if places else None)
 
 
 _NOT_REACHED = "The site cannot be reached, or machines may not go there."

@@ -76,6 +76,12 @@ def prepare(spec: MachineSpec) -> Places:
     return places
 
 
+def left_places(spec: MachineSpec) -> Places | None:
+    """Where a machine was whose start nobody recorded; None when it was never begun."""
+    folder = spec.folder.absolute()
+    return Places(folder, _runtime_folder(folder)) if folder.is_dir() else None
+
+
 def recorded_places(spec: MachineSpec, handle: Handle) -> Places:
     run = handle.get("run")
     if not isinstance(run, str):

@@ -26,7 +26,7 @@ from machines.drivers.base import (
     TerminalResult,
     waited,
 )
-from machines.drivers.places import Places, prepare, recorded_places
+from machines.drivers.places import Places, left_places, prepare, recorded_places
 from machines.drivers.sandbox import guest_command, interpreter, sandbox_problem, sandboxed
 
 START_TIMEOUT = 15.0  # seconds
@@ -280,6 +280,8 @@ class TerminalDriver:
 
     async def stop(self, spec: MachineSpec, handle: Handle) -> None:
         await process.end_tree(process.recorded(handle))
+        places = left_places(spec)
+        await process.end_tree(await _server_of(places) if places else None)
 
 
 async def _server_of(places: Places) -> process.Identity | None:

@@ -110,6 +110,17 @@ async def test_a_machine_whose_handle_was_lost_is_replaced(kind: str, tmp_path: 
         await machine.stop()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_machine_whose_handle_was_lost_is_stopped(kind: str, tmp_path: Path) -> None:
+    machine = Machine(spec_of(kind, tmp_path / "machine"))
+    await machine.driver.stop(machine.spec, {})  # never begun
+    await machine.start()
+    await machine.session.close()
+    lost = machine.processes()
+    await machine.driver.stop(machine.spec, {})
+    assert [one for one in lost if process.is_alive(one)] == []
+
+
 async def test_a_restarted_terminal_keeps_its_home(tmp_path: Path) -> None:
     machine = Machine(spec_of("terminal", tmp_path / "machine"))
     await machine.start()

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from machines import connections, lifecycle, services, tasks
+from machines.drivers import process
 from machines.drivers.registry import driver_for
 from machines.drivers.terminal import TerminalDriver
 from machines.errors import MachineUnavailable
@@ -114,6 +115,16 @@ def test_a_direct_action_inside_an_idempotent_call_revives_too(live: Caller, ter
     body = {"command": "echo hi"}
     done = live.post(f"/machines/{terminal.id}/terminal", body, **{"Idempotency-Key": "one"})
     assert done.json()["output"] == "hi\n"
+
+
+def test_a_machine_whose_start_nobody_recorded_ends_too(live: Caller, real: None, work: Work) -> None:
+    """Its worker was killed between the start and the handle: the row knows of no process."""
+    made = Machine.objects.get(id=live.machine(kind="terminal")["id"])
+    handle = asyncio.run(driver_for("terminal").start(made.spec, None))
+    assert live.delete(f"/machines/{made.id}").json()["status"] == "terminating"
+    work()
+    assert status(made.id) == "terminated"
+    assert not process.is_alive(process.recorded(handle))
 
 
 def test_stop_keeps_the_files_and_terminate_removes_them(
