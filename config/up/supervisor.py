@@ -144,7 +144,8 @@ def keep_private(data_dir: Path) -> None:
     """Others may pass through the data folder (the database's own user must), not look into it."""
     data_dir.chmod(0o711)
     for name in ("artifacts", "machines"):
-        (data_dir / name).mkdir(mode=0o700, exist_ok=True)
+        (data_dir / name).mkdir(exist_ok=True)
+        (data_dir / name).chmod(0o700)  # also what another command made before us
 
 
 def first_run(data_dir: Path) -> list[str]:

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from config.processes import command_of, wait_until
+from config.up.supervisor import keep_private
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -169,6 +170,14 @@ def test_a_second_one_over_the_same_folder_says_so(start: Start) -> None:
     wait_for_ready(first)
     said = run_up({"DATA_DIR": str(first.data_dir), "PORT": str(free_port())})
     assert f"already running over {first.data_dir} (process {first.process.pid})" in said
+
+
+def test_what_others_could_look_into_is_closed(tmp_path: Path) -> None:
+    """Another command may have made the folders before, with the rights that folders usually have."""
+    for name in ("artifacts", "machines"):
+        (tmp_path / name).mkdir(mode=0o755)
+    keep_private(tmp_path)
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("artifacts", "machines")} == {0o700}
 
 
 def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
