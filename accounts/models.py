@@ -6,10 +6,14 @@ from typing import ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q, Value
+from django.db.models.fields.json import KT
 from django.utils import timezone
 
 from accounts.ids import new_id
+
+# Of an audit entry's verb: `key` of `key.created`.
+AUDITED_KIND = Func(F("verb"), Value("."), Value(1), function="split_part", output_field=models.CharField())
 
 
 def _id(prefix: str) -> functools.partial[str]:
@@ -164,9 +168,13 @@ class RateWindow(models.Model):
 
 
 class AuditEntry(models.Model):
-    """Who changed what outside of runs: keys, settings, machines, wallet. Append-only."""
+    """Who changed what outside of runs: keys, settings, machines, wallet. Append-only (a trigger sees to it).
+
+    The part of `verb` before the dot names the kind of thing changed. `test` is null for what concerns both worlds.
+    """
 
     team = models.ForeignKey(Team, models.CASCADE, related_name="audit")
+    test = models.BooleanField(null=True)
     actor = models.JSONField()  # {type, id, name}
     verb = models.CharField(max_length=64)
     subject = models.CharField(max_length=80)
@@ -174,7 +182,15 @@ class AuditEntry(models.Model):
     at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        indexes = (models.Index(fields=("team", "-at"), name="audit_of_a_team"),)
+        indexes = (
+            models.Index(fields=("team", "-at", "-id"), name="audit_of_a_team"),
+            models.Index("team", AUDITED_KIND, F("at").desc(), F("id").desc(), name="audit_by_kind"),
+            models.Index("team", KT("actor__id"), F("at").desc(), F("id").desc(), name="audit_by_actor"),
+            models.Index(fields=("team", "subject", "-at", "-id"), name="audit_by_subject"),
+            models.Index(
+                KT("data__run_id"), F("at").desc(), name="audit_of_a_run", condition=Q(data__has_key="run_id")
+            ),
+        )
         constraints = (models.CheckConstraint(condition=~Q(verb=""), name="audit_entry_has_a_verb"),)
 
 

@@ -16,6 +16,7 @@ from accounts.errors import EmptyUpdate, Invalid, ScopeEscalation
 from accounts.models import ApiKey, AuditEntry, Membership, Role, Team, User
 
 MAX_ACTIVE_KEYS = 20
+OF_BOTH_WORLDS = ("team.", "member.", "group.", "invitation.")  # people and settings have no world
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,11 @@ class NewKey:
 
 
 def audit(actor: Actor, verb: str, subject: str, **data: Any) -> None:
-    """One row for the audit page, in the transaction of the change."""
-    AuditEntry.objects.create(team_id=actor.team_id, actor=actor.ref(), verb=verb, subject=subject, data=data)
+    """One row for the audit page, in the transaction of the change; of the actor's world, or of both (OF_BOTH_WORLDS)."""
+    test = None if verb.startswith(OF_BOTH_WORLDS) else actor.test
+    AuditEntry.objects.create(
+        team_id=actor.team_id, test=test, actor=actor.ref(), verb=verb, subject=subject, data=data
+    )
 
 
 def expand_scopes(scopes: list[str], *also_wrong: Detail) -> frozenset[str]:

@@ -72,7 +72,7 @@ def end(lease: TakeoverLease, how: str, note: str | None = None, *, resumes: boo
     machine = lease.machine
     holder = lease.holder
     actor = Actor(machine.team_id, machine.test, holder["type"], holder["id"], holder["name"], frozenset())
-    audit(actor, f"machine.takeover_{how}", machine.id, lease_id=lease.id, private=lease.private)
+    audit(actor, f"machine.takeover_{how}", machine.id, lease_id=lease.id, private=lease.private, run_id=lease.run_id)
     if machine.status == MachineStatus.RUNNING and machine.current_run_id is None:
         publish("machine.ready", machine.id)
 
