@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -150,6 +151,8 @@ class Decision(models.Model):
 
     id = models.CharField(primary_key=True, max_length=40, default=functools.partial(new_id, "dec"))
     approval = models.ForeignKey(Approval, models.CASCADE, related_name="decisions")
+    team = models.ForeignKey(Team, models.PROTECT, related_name="+", db_index=False)  # as `test`: those of the request
+    test = models.BooleanField()
     counts = models.BooleanField(default=True)  # False: a losing attempt
     loss = models.CharField(max_length=32, blank=True, default="")  # code of the refusal a losing attempt got
     verdict = models.CharField(max_length=16)
@@ -173,6 +176,14 @@ class Decision(models.Model):
     error = models.TextField(null=True)
 
     class Meta:
+        indexes = (
+            models.Index(fields=("team", "test", "-at", "-id"), name="decisions_of_a_team"),
+            models.Index(fields=("team", "test", "verdict", "-at", "-id"), name="decisions_by_verdict"),
+            models.Index("team", "test", KT("actor__id"), F("at").desc(), F("id").desc(), name="decisions_by_actor"),
+            models.Index(
+                fields=("team", "test", "-at", "-id"), name="lost_decisions_of_a_team", condition=Q(counts=False)
+            ),
+        )
         constraints = (
             models.UniqueConstraint(fields=("approval",), name="one_decision_per_request", condition=Q(counts=True)),
         )
@@ -196,9 +207,14 @@ class Comment(models.Model):
     """Words beside a request; never a decision."""
 
     approval = models.ForeignKey(Approval, models.CASCADE, related_name="comments")
+    team = models.ForeignKey(Team, models.PROTECT, related_name="+", db_index=False)  # as `test`: those of the request
+    test = models.BooleanField()
     actor = models.JSONField()
     text = models.TextField()
     at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = (models.Index(fields=("team", "test", "-at", "-id"), name="comments_of_a_team"),)
 
 
 class Effect(models.TextChoices):

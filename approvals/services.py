@@ -135,13 +135,18 @@ def settle(actor: Actor, approval: Approval, answer: Answer, via: str, *, entitl
         effect_pending=bool(later), edited_action=edited, claimed_by=None, claim_expires_at=None,
     )  # fmt: skip
     decision = Decision.objects.create(
-        approval=approval, verdict=answer.verdict, effect=_effect(approval, answer), actor=actor.ref(), via=via,
+        **_of(approval), verdict=answer.verdict, effect=_effect(approval, answer), actor=actor.ref(), via=via,
         note=answer.note or None, answers=redacted.get("answers"), values=redacted.get("values"), payload_hash=fingerprint,
         action_before=approval.action, action_after=approval.action_now, at=now,
         sealed=seal([payload, redacted]) if later else None,
     )  # fmt: skip
     _remember(actor, approval, decision, answer.remember)
     return Settled(decision, True, payload, redacted)
+
+
+def _of(approval: Approval) -> dict[str, Any]:
+    """What every decision on the request, and every attempt at one, says of it."""
+    return {"approval": approval, "team_id": approval.team_id, "test": approval.test}
 
 
 def _sent_back(approval: Approval, answer: Answer) -> Answer:
@@ -355,7 +360,7 @@ def _answer_of_note(question: dict[str, Any], note: str) -> Answer:
 def record_loss(actor: Actor, approval: Approval, answer: Answer, via: str, code: str) -> None:
     """Keep a losing attempt for the audit; called after its transaction was rolled back."""
     Decision.objects.create(
-        approval=approval, counts=False, loss=code, verdict=answer.verdict[:16], effect="none", actor=actor.ref(), via=via,
+        **_of(approval), counts=False, loss=code, verdict=answer.verdict[:16], effect="none", actor=actor.ref(), via=via,
         note=(answer.note or None), payload_hash="",
     )  # fmt: skip
 
@@ -372,5 +377,5 @@ def close_pending(run_ids: list[str], to: str, via: str, actor: Actor) -> list[A
 def close(row: Approval, to: str, via: str, actor: Actor, now: datetime, note: str | None = None) -> Decision:
     move(row, to, now)
     return Decision.objects.create(
-        approval=row, verdict=to, effect="none", actor=actor.ref(), via=via, note=note, payload_hash="", at=now
+        **_of(row), verdict=to, effect="none", actor=actor.ref(), via=via, note=note, payload_hash="", at=now
     )
