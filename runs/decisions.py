@@ -114,7 +114,7 @@ def _attempt(
             _hand_over(actor, target, approval, made)
             settled = approvals.settle(actor, approval, made, via)
             if settled.decision is None and settled.fresh:
-                record(target, approval_event(approval, "vote", actor))
+                record(target, approval_event(approval, "vote", actor, note=made.note))
             elif settled.fresh:
                 _follow_up(actor, target, approval, settled)
             return DecisionResult(approval, settled.decision, target, _resumes(settled, approval, target))
@@ -134,9 +134,10 @@ def _follow_up(actor: Actor, run: Run, approval: Approval, settled: Settled) -> 
     webhook_bodies.decided(run, approval)
 
 
-def approval_event(approval: Approval, change: str, actor: Actor) -> Event:
-    """The `approval` event of a change that does not decide, or not yet."""
-    return "approval", {"approval_id": approval.id, "change": change, "by": actor.ref(), "at": rfc3339(timezone.now())}
+def approval_event(approval: Approval, change: str, actor: Actor, **more: Any) -> Event:
+    """The `approval` event of a change that does not decide, or not yet; `more` tells the rest of it, if there is one."""
+    told = {"approval_id": approval.id, "change": change, "by": actor.ref(), "at": rfc3339(timezone.now())}
+    return "approval", told | {name: value for name, value in more.items() if value}
 
 
 def _resumes(settled: Settled, approval: Approval, run: Run) -> bool:

@@ -1,11 +1,13 @@
 """Working on a request without deciding it; each change leaves an event on the run's log, in its transaction."""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from accounts.actor import Actor
+from accounts.times import rfc3339
 from approvals import handling
 from approvals.access import get_approval
 from approvals.models import Approval
@@ -31,9 +33,20 @@ def _change(
         if open_only and (approval.status != "pending" or late):
             raise_closed(approval)
         handling.keep_claim_alive(actor, approval)
+        before = _told(approval)
         if work(run, approval) is not False and not run.is_terminal:
-            record(run, approval_event(approval, change, actor))
+            record(run, approval_event(approval, change, actor, **_difference(before, _told(approval))))
         return approval
+
+
+def _told(approval: Approval) -> dict[str, Any]:
+    """What the log tells of a change: who the request is assigned to, and until when it waits."""
+    return {"assignee": approval.assignee, "expires_at": rfc3339(approval.expires_at)}
+
+
+def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    changed = [name for name in after if after[name] != before[name]]
+    return {"before": {name: before[name] for name in changed}, "after": {name: after[name] for name in changed}}
 
 
 def claim(actor: Actor, approval_id: str, *, take_over: bool = False) -> Approval:

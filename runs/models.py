@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.fields.json import KT
 from django.utils import timezone
 
 from accounts.ids import new_id
@@ -199,6 +200,11 @@ class RunEvent(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("run", "seq"), name="one_event_per_seq"),)
+        indexes = (  # what was done with requests, for the audit: by time, of a run, by a person
+            models.Index(fields=("created_at", "id"), name="handling_by_time", condition=Q(type="approval")),
+            models.Index(fields=("run", "created_at"), name="handling_of_a_run", condition=Q(type="approval")),
+            models.Index(KT("data__by__id"), "created_at", name="handling_by", condition=Q(type="approval")),
+        )
 
 
 class Screenshot(models.Model):

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import ApiKey, Group, Membership
+from accounts.times import rfc3339
 from approvals.models import Approval, Vote
 from runs.models import RunEvent
 from tests.cast import Api, Cast
@@ -88,8 +89,26 @@ def test_release_gives_a_request_back_and_repeats_without_change(test_key: Api) 
     for _ in range(2):
         answer = test_key.post(f"/approvals/{approval.id}/release")
         assert (answer.status_code, answer.json()["claimed_by"]) == (200, None)
-    changes = [e.data["change"] for e in RunEvent.objects.filter(run_id=approval.run_id, type="approval")]
+    events = RunEvent.objects.filter(run_id=approval.run_id, type="approval").order_by("seq")
+    changes = [e.data["change"] for e in events]
     assert changes == ["claimed", "released"]
+
+
+def test_the_log_says_to_whom_and_until_when(test_key: Api, cast: Cast) -> None:
+    approval = waiting(test_key, awaiting_human_timeout_seconds=100)
+    ana = cast.people["ana"].id
+    test_key.post(f"/approvals/{approval.id}/assign", {"assignee": ana})
+    until = test_key.post(f"/approvals/{approval.id}/extend", {"seconds": 60}).json()["expires_at"]
+    test_key.post(f"/approvals/{approval.id}/claim")
+    assigned, extended, claimed = (
+        e.data for e in RunEvent.objects.filter(run_id=approval.run_id, type="approval").order_by("seq")
+    )
+    assert (assigned["before"], assigned["after"]) == ({"assignee": None}, {"assignee": ana})
+    assert (extended["before"], extended["after"]) == (
+        {"expires_at": rfc3339(approval.expires_at)},
+        {"expires_at": until},
+    )
+    assert set(claimed) == {"approval_id", "change", "by", "at"}
 
 
 def test_T_086_assign_needs_a_decider_and_extend_an_expiry(test_key: Api, cast: Cast) -> None:
