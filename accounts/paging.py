@@ -34,12 +34,13 @@ def _signer(order: tuple[str, ...]) -> signing.Signer:
     return signing.Signer(salt=f"cursor:{','.join(order)}")
 
 
-def _encode(values: list[Any], order: tuple[str, ...]) -> str:
+def write_cursor(values: list[Any], order: tuple[str, ...]) -> str:
     raw = json.dumps([v.isoformat() if isinstance(v, datetime) else v for v in values])
     return base64.urlsafe_b64encode(_signer(order).sign(raw).encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str, order: tuple[str, ...]) -> list[Any]:
+def read_cursor(cursor: str, order: tuple[str, ...]) -> list[Any]:
+    """The values of the last row seen. Raises InvalidCursor, also for a cursor of rows in another order."""
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         values = json.loads(_signer(order).unsign(raw))
@@ -67,11 +68,11 @@ def page(
     cursor = query.get("cursor")
     rows = rows.order_by(*order)
     if cursor:
-        rows = rows.filter(_beyond(order, _decode(cursor, order)))
+        rows = rows.filter(_beyond(order, read_cursor(cursor, order)))
     found = list(rows[: limit + 1])
     more = len(found) > limit
     found = found[:limit]
-    following = _encode([getattr(found[-1], name.lstrip("-")) for name in order], order) if more else None
+    following = write_cursor([getattr(found[-1], name.lstrip("-")) for name in order], order) if more else None
     return {
         "object": "list", "data": [render(row) for row in found],
         "has_more": more, "next_cursor": following, "request_id": request_id,
