@@ -14,8 +14,10 @@ from accounts.actor import Actor
 from accounts.errors import EmptyUpdate, Invalid
 from accounts.services import audit
 from accounts.statements import prepared
+from accounts.times import rfc3339
 from approvals.errors import PolicyNotFound
 from approvals.models import Policy
+from approvals.quorum import checked_quorum
 
 TOOL = re.compile(r"(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)\Z")
 # Most teams have no policy at all, and every step asks: whether there is one to look at comes first.
@@ -23,6 +25,9 @@ _ANY = """
 SELECT 1 FROM approvals_policy WHERE team_id = %(team)s AND test = %(test)s AND revoked_at IS NULL
   AND (run_id IS NULL OR run_id = %(run)s) LIMIT 1
 """
+_AUDITED = (
+    "tool", "effect", "host", "end_user", "include_end_users", "run_id", "expires_at", "quorum", "four_eyes", "note", "origin",
+)  # fmt: skip
 HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
 
 
@@ -160,6 +165,26 @@ def get_policy(actor: Actor, policy_id: str) -> Policy:
     return row
 
 
+def checked(actor: Actor, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields as they are stored. Raises Invalid with everything that is wrong."""
+    wrong: list[tuple[tuple[str | int, ...], str, str]] = []
+    if "tool" in fields and not TOOL.match(fields["tool"]):
+        wrong.append(
+            (("body", "tool"), "Letters, digits, _ . - and one * as the whole or after a final dot.", "value_error")
+        )
+    if fields.get("host") is not None and not HOST.match(fields["host"]):
+        wrong.append((("body", "host"), "A host such as shop.test, or *.shop.test for its subdomains.", "value_error"))
+    ends = fields.get("expires_at")
+    if ends is not None and ends <= timezone.now():
+        wrong.append((("body", "expires_at"), "Must lie in the future.", "value_error"))
+    quorum = fields.get("quorum")
+    if quorum is not None:
+        wrong += checked_quorum(actor.team_id, quorum, ("body", "quorum"))
+    if wrong:
+        raise Invalid(*wrong)
+    return fields
+
+
 def create(actor: Actor, **fields: Any) -> tuple[Policy, bool]:
     """The policy and whether it is new: an equal active one (tool, effect, host, end user) is returned as it is."""
     same = {
@@ -180,7 +205,7 @@ def create(actor: Actor, **fields: Any) -> tuple[Policy, bool]:
             if "one_active_policy" not in str(error):
                 raise
             return mine.get(), False
-        audit(actor, "policy.created", row.id, tool=row.tool, effect=row.effect, host=row.host, end_user=row.end_user)
+        audit(actor, "policy.created", row.id, **{name: _plain(getattr(row, name)) for name in _AUDITED})
         return row, True
 
 
@@ -189,24 +214,33 @@ def _exactly(fields: dict[str, Any]) -> dict[str, Any]:
     return {f"{k}__isnull" if v is None else k: True if v is None else v for k, v in fields.items()}
 
 
+def _plain(value: Any) -> Any:
+    """As JSON holds it."""
+    return rfc3339(value) if isinstance(value, datetime) else value
+
+
 def update(actor: Actor, policy_id: str, changes: dict[str, Any]) -> Policy:
     """Raises PolicyNotFound, EmptyUpdate, and Invalid when an equal policy is in force."""
     if not changes:
         raise EmptyUpdate
     with transaction.atomic():
         row = Policy.objects.select_for_update().get(id=get_policy(actor, policy_id).id)
-        before = {name: str(getattr(row, name)) for name in changes}
+        before = {name: _plain(getattr(row, name)) for name in changes}
         for name, value in changes.items():
             setattr(row, name, value)
-        try:
-            with transaction.atomic():
-                row.save(update_fields=list(changes))
-        except IntegrityError as error:
-            if "one_active_policy" not in str(error):
-                raise
-            raise Invalid((("body", "effect"), "An equal policy is in force already.", "value_error")) from error
-        audit(actor, "policy.updated", row.id, before=before, after={k: str(v) for k, v in changes.items()})
+        _save(row, list(changes))
+        audit(actor, "policy.updated", row.id, before=before, after={k: _plain(v) for k, v in changes.items()})
         return row
+
+
+def _save(row: Policy, fields: list[str]) -> None:
+    try:
+        with transaction.atomic():
+            row.save(update_fields=fields)
+    except IntegrityError as error:
+        if "one_active_policy" not in str(error):
+            raise
+        raise Invalid((("body", "effect"), "An equal policy is in force already.", "value_error")) from error
 
 
 def revoke(actor: Actor, policy_id: str) -> None:

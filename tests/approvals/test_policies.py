@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from accounts.models import Group
+from accounts.models import AuditEntry, Group
 from approvals.models import Policy
 from approvals.policies import Proposal, Ruling, fits, fits_host, fits_tool, rule
 from tests.cast import Api, Cast
@@ -272,3 +272,22 @@ def test_lists(test_key: Api) -> None:
     assert (ids("?end_user="), ids("?end_user=A"), ids("?effect=deny")) == ([team], [mine], [mine])
     assert (ids("?tool=click"), ids("?tool=scroll")) == ([mine, team], [])
     assert test_key.get("/permissions?effect=maybe").json()["error"]["code"] == "INVALID_FILTER"
+
+
+@API
+def test_the_audit_keeps_a_policy_as_it_was_made_and_each_change(test_key: Api) -> None:
+    made = test_key.post(
+        "/permissions", {"tool": "click", "host": "shop.test", "effect": "ask", "four_eyes": True}
+    ).json()
+    test_key.patch(f"/permissions/{made['id']}", {"expires_at": "2099-01-03T12:00:00Z", "four_eyes": False})
+    test_key.patch(f"/permissions/{made['id']}", {"expires_at": None})
+    created, first, second = AuditEntry.objects.filter(subject=made["id"]).order_by("id").values_list("data", flat=True)
+    assert (created["tool"], created["host"], created["effect"], created["four_eyes"]) == (
+        "click",
+        "shop.test",
+        "ask",
+        True,
+    )
+    assert first["before"] == {"expires_at": None, "four_eyes": True}
+    assert first["after"] == {"expires_at": "2099-01-03T12:00:00.000Z", "four_eyes": False}
+    assert second["after"] == {"expires_at": None}
