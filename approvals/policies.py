@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q, QuerySet, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.actor import Actor
@@ -155,6 +156,18 @@ def used(policy_id: str) -> None:
 
 def policies_of(actor: Actor) -> QuerySet[Policy]:
     return Policy.objects.filter(team_id=actor.team_id, test=actor.test)
+
+
+def in_state(rows: QuerySet[Policy], state: str) -> QuerySet[Policy]:
+    """Those that are active, expired or revoked (policy_words.state_of); all of them for any other word."""
+    now = timezone.now()
+    over = Q(expires_at__lte=Coalesce(F("revoked_at"), Value(now)))
+    if state == "active":
+        return rows.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), revoked_at__isnull=True)
+    if state == "expired":
+        return rows.filter(over)
+    open_end = Q(expires_at__isnull=True) | Q(expires_at__gt=F("revoked_at"))
+    return rows.filter(open_end, revoked_at__isnull=False) if state == "revoked" else rows
 
 
 def get_policy(actor: Actor, policy_id: str) -> Policy:

@@ -27,8 +27,16 @@ function showWhatNeedsScript() {
   document.querySelectorAll("[data-nojs]").forEach((e) => { e.hidden = true; });
 }
 
+// On a phone the tabs may be more than fit: the one of this page comes into sight.
+function showOwnTab() {
+  const tabs = document.querySelector(".nav");
+  const own = tabs?.querySelector("[aria-current]");
+  if (own && tabs.scrollWidth > tabs.clientWidth) tabs.scrollLeft = own.offsetLeft - (tabs.clientWidth - own.offsetWidth) / 2;
+}
+
 export function startSmall() {
   showWhatNeedsScript();
+  showOwnTab();
   document.body.addEventListener("htmx:afterSettle", showWhatNeedsScript);
   document.addEventListener("click", (e) => { const b = e.target.closest("[data-copy]"); if (b) copy(b); });
   document.addEventListener("change", (e) => e.target.closest("[data-autosubmit]")?.requestSubmit());

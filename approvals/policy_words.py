@@ -1,0 +1,80 @@
+"""What a policy means, in one sentence, and where it stands."""
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from django.utils import timezone
+
+from approvals.models import Policy
+from approvals.quorum import ANYONE
+
+State = Literal["active", "expired", "revoked"]
+_NOUNS = {
+    "*": "action", "click": "click", "type_text": "typing of text", "fill": "filling of a field", "key_press": "key press",
+    "key_combo": "key combination", "scroll": "scrolling", "drag": "drag", "move": "move of the mouse", "wait": "wait",
+    "open_url": "opening of an address", "select_option": "choice of an option", "screenshot": "picture of the screen",
+}  # fmt: skip
+
+
+def state_of(row: Policy, now: datetime | None = None) -> State:
+    """A policy that is replaced after its end was not revoked by anybody: it had expired."""
+    over = row.expires_at is not None and row.expires_at <= (row.revoked_at or now or timezone.now())
+    return "expired" if over else "revoked" if row.revoked_at else "active"
+
+
+def sentence(row: Policy) -> str:
+    """For example "Every click on shop.test is allowed without asking, until 3 Jan"."""
+    return f"{what_for(row)} {_ruling(row)}, {_until(row.expires_at)}"
+
+
+def what_for(row: Policy) -> str:
+    """The actions it is about: "Every click on shop.test for the end user “bob”"."""
+    words = f"Every {_noun(row.tool)}{_place(row.host)}"
+    words += f" for the end user “{row.end_user}”" if row.end_user else ""
+    return f"{words} in one run" if row.run_id else words
+
+
+def reach(row: Policy) -> str:
+    """What the sentence leaves out: an allow for the whole team does not cover runs with an end user by itself."""
+    if row.effect != "allow" or row.end_user or row.run_id:
+        return ""
+    return "Also in runs with an end user." if row.include_end_users else "Only in runs without an end user."
+
+
+def _noun(tool: str) -> str:
+    if tool in _NOUNS:
+        return _NOUNS[tool]
+    return f"action whose name begins with “{tool[:-1]}”" if tool.endswith(".*") else f"call of {tool}"
+
+
+def _place(host: str | None) -> str:
+    if host is None:
+        return ""
+    return f" on the subdomains of {host[2:]}" if host.startswith("*.") else f" on {host}"
+
+
+def _ruling(row: Policy) -> str:
+    if row.effect == "allow":
+        return "is allowed without asking"
+    if row.effect == "deny":
+        return "is refused without asking"
+    return f"needs {_approval(row)}{', not that of who started the run' if row.four_eyes else ''}"
+
+
+def _approval(row: Policy) -> str:
+    needs = [(need["group"], need["count"]) for need in row.quorum]
+    if not needs or needs == [(ANYONE, 1)]:
+        return "an approval"
+    named = [
+        (f"{n} {'person' if n == 1 else 'people'}", "" if group == ANYONE else f" of {group}") for group, n in needs
+    ]
+    return "the approval of " + " and ".join(count + group for count, group in named)
+
+
+def _until(end: datetime | None) -> str:
+    if end is None:
+        return "until somebody revokes it"
+    now = timezone.now()
+    time = f" {end:%H:%M} UTC" if abs(end - now) < timedelta(days=2) else ""
+    year = "" if end.year == now.year else f" {end:%Y}"
+    return f"until {end:%-d %b}{year}{time}"
