@@ -7,6 +7,7 @@ urlpatterns = [
     path("", include("accounts.webhooks.urls")),
     path("", include("approvals.urls")),
     path("", include("runs.urls")),
+    path("", include("runs.audit.urls")),
     path("", include("machines.urls")),
     path("", include("billing.urls")),
 ]

@@ -235,6 +235,8 @@ def test_changing_what_may_change(visit: Visit, policy: dict[str, Any], test_key
     assert row["expires_at"].startswith(f"{NEXT_YEAR:%Y-%m-%d}")
     ana.post(f"{path}/edit", {"effect": "ask", "note": "", "expires_at": "", "need-anyone": "2"})
     assert test_key.get(f"/permissions/{policy['id']}").json()["expires_at"] is None
+    history = text(ana.get(f"/audit?subject={policy['id']}"))
+    assert history.count("Changed the policy") == 2
 
 
 def test_a_change_that_meets_an_equal_policy_is_refused_at_the_effect(

@@ -1,0 +1,64 @@
+"""What the audit calls things."""
+
+from runs.audit.wanted import LOST
+
+KIND_NAMES = {
+    "decision": "Decisions", "request": "Work on requests", "policy": "Policies", "key": "API keys", "team": "Settings",
+    "member": "Members and groups", "machine": "Machines", "wallet": "Wallet", "webhook": "Webhooks",
+}  # fmt: skip
+KIND_ICONS = {
+    "decision": "check", "request": "hand", "policy": "shield-check", "key": "key-round", "team": "pen-line", "member": "user",
+    "machine": "monitor", "wallet": "wallet", "webhook": "webhook",
+}  # fmt: skip
+VERDICT_NAMES = {
+    "approve": "Approve", "reject": "Reject", "answer": "Answer", "submit": "Submit", "revise": "Send back",
+    "expired": "Ran out of time", "cancelled": "Cancelled with its run", LOST: "Attempts that changed nothing",
+}  # fmt: skip
+DECIDED = {
+    "approve": "Approved", "reject": "Rejected", "answer": "Answered", "submit": "Submitted data", "revise": "Sent back",
+    "expired": "Ran out of time", "cancelled": "Cancelled with its run",
+}  # fmt: skip
+TRIED = {
+    "approve": "Tried to approve", "reject": "Tried to reject", "answer": "Tried to answer", "submit": "Tried to submit data",
+    "revise": "Tried to send back",
+}  # fmt: skip
+LOSSES = {
+    "ALREADY_DECIDED": "it was decided already", "APPROVAL_EXPIRED": "its time was over", "APPROVAL_CANCELLED": "it was cancelled",
+    "APPROVAL_VOID": "it was void", "APPROVAL_CLAIMED": "somebody else worked on it", "UNDONE": "undone later",
+}  # fmt: skip
+HANDLED_WORDS = {
+    "vote": "Voted for", "claimed": "Claimed", "released": "Gave back", "assigned": "Assigned", "extended": "Gave more time",
+    "commented": "Commented on", "undone": "Undid the decision", "void": "Became void",
+}  # fmt: skip
+VIA = {
+    "api": "by API", "dashboard": "on a page", "link": "by a link", "policy": "by a policy", "session": "signed in",
+    "mode_change": "by a change of the permission mode", "timeout": "as the time ran out", "cancel": "with the run",
+    "on_awaiting_human": "the run waits for nobody", "lease_expired": "as control ran out", "system": "by itself",
+}  # fmt: skip
+CHANGED = {
+    "key.created": "Made the API key", "key.revoked": "Revoked the API key", "team.updated": "Changed the settings",
+    "policy.created": "Made the policy", "policy.updated": "Changed the policy", "policy.revoked": "Revoked the policy",
+    "webhook.created": "Made the webhook", "webhook.updated": "Changed the webhook", "webhook.deleted": "Deleted the webhook",
+    "webhook.disabled": "Switched off the webhook",
+    "wallet.topup": "Added money", "wallet.grant": "Granted money", "wallet.adjustment": "Adjusted the wallet",
+    "machine.created": "Made the machine", "machine.ttl": "Changed how long the machine lives",
+    "machine.action": "Acted by hand on the machine", "machine.terminal": "Ran a command on the machine",
+    "machine.takeover_taken": "Took control of the machine", "machine.takeover_released": "Gave back the machine",
+    "machine.takeover_lapsed": "Lost control of the machine, being away", "machine.starting": "Started the machine",
+    "machine.running": "The machine runs", "machine.stopping": "Stops the machine", "machine.stopped": "The machine stands still",
+    "machine.suspended": "The machine sleeps", "machine.terminating": "Ends the machine", "machine.terminated": "The machine ended",
+    "machine.error": "The machine does not work",
+    "member.roles_changed": "Changed the roles of", "member.removed": "Removed the member",
+    "group.created": "Made the group", "group.changed": "Changed the group", "group.deleted": "Deleted the group",
+    "group.member_added": "Added somebody to the group", "group.member_removed": "Took somebody out of the group",
+}  # fmt: skip
+
+THINGS = {
+    "apr": "request", "key": "key", "mch": "machine", "pol": "policy", "whk": "webhook", "usr": "person", "grp": "group",
+    "inv": "invitation",
+}  # fmt: skip
+
+
+def changed(verb: str) -> str:
+    """The words for a verb; one that has none yet reads as it is written: `invitation.revoked` is "Invitation revoked"."""
+    return CHANGED.get(verb) or verb.replace(".", " ").replace("_", " ").capitalize()
