@@ -6,6 +6,7 @@ from typing import Any
 import environ
 from csp.constants import NONE, SELF
 
+from config.address import local_url
 from config.secret import secret_key
 
 env = environ.Env()
@@ -18,6 +19,9 @@ SECRET_KEY = env.str("SECRET_KEY", default="") or secret_key(DATA_DIR)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 SECURE_COOKIES = env.bool("SECURE_COOKIES", default=False)
+# Where people reach the pages; empty: where their request came in, or LOCAL_URL when there is none.
+PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
+LOCAL_URL = local_url(env.str("HOST", default="127.0.0.1"), env.str("PORT", default="8000"))
 PROCESS = env.str("COUNTERSIGN_PROCESS", default="")  # web, worker, clock; set by `manage.py up`
 
 # --- applications
@@ -158,6 +162,11 @@ AXES_VERBOSE = False
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
+
+# --- mail
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))  # EMAIL_BACKEND, EMAIL_HOST and the like
+EMAIL_TIMEOUT = 10  # seconds: a silent mail server holds up one worker for so long
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Countersign <countersign@localhost>")
 
 # --- pages
 STATIC_URL = "/static/"

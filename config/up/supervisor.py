@@ -14,6 +14,7 @@ import environ
 from django.core.management import call_command
 from django.db import connections
 
+from config.address import local_url
 from config.postgres import Postgres
 from config.up.checks import alone, database_answers, enough_disk, port_free
 from config.up.children import Child, Patience
@@ -109,9 +110,8 @@ class Supervisor:
                 self.postgres.start()
 
     def _announce(self, seconds: float) -> None:
-        host = {"0.0.0.0": "localhost", "::": "localhost"}.get(self.host, self.host)  # noqa: S104
         say(f"Starting web, worker and clock … ok {seconds:.1f} s\n")
-        say(f"  Countersign   http://{f'[{host}]' if ':' in host else host}:{self.port}")
+        say(f"  Countersign   {local_url(self.host, self.port)}")
         for line in (*self.welcome, *lacks()):
             say(f"  {line}")
         say("\n  Ctrl-C stops everything.\n")

@@ -1,0 +1,9 @@
+"""The address of this computer's own web server."""
+
+EVERYWHERE = {"0.0.0.0": "localhost", "::": "localhost"}  # noqa: S104
+
+
+def local_url(host: str, port: int | str) -> str:
+    """Where a browser on this computer finds what listens on `host`."""
+    name = EVERYWHERE.get(host, host)
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}"
