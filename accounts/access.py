@@ -72,6 +72,24 @@ def require(actor: Actor, *scopes: str) -> None:
         raise InsufficientScope(required_scope=scopes[0], current_scopes=sorted(actor.scopes))
 
 
+def locked_team(actor: Actor, scope: str) -> Actor:
+    """Lock the team's keys, people and groups, and give back the actor as they are now: who waited may have lost rights.
+
+    The caller is inside atomic(). Raises InsufficientScope, InvalidApiKey.
+    """
+    Team.objects.select_for_update(no_key=True).get(id=actor.team_id)
+    if actor.kind == "api_key" and not ApiKey.objects.filter(id=actor.id, revoked_at__isnull=True).exists():
+        raise InvalidApiKey
+    if actor.kind == "user":
+        rows = Membership.objects.filter(team_id=actor.team_id, user_id=actor.id)
+        membership = rows.select_related("user").first()
+        if membership is None:
+            raise InsufficientScope(required_scope=scope, current_scopes=[])
+        actor = actor_of_membership(membership, actor.test)
+    require(actor, scope)
+    return actor
+
+
 def get_team(actor: Actor) -> Team:
     return Team.objects.get(id=actor.team_id)
 

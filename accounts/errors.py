@@ -131,6 +131,12 @@ class SelfApprovalForbidden(Refusal):
     code, status = "SELF_APPROVAL_FORBIDDEN", 403
 
 
+class OwnersOnly(Refusal):
+    """Only an owner may make somebody an owner, or take that away."""
+
+    code, status = "OWNERS_ONLY", 403
+
+
 class CsrfFailed(Refusal):
     """The CSRF token is missing or wrong. Reload the page and try again."""
 
@@ -155,6 +161,22 @@ class WebhookNotFound(NotFound):
     code = "WEBHOOK_NOT_FOUND"
 
 
+class MemberNotFound(NotFound):
+    """There is no such person in this team."""
+
+
+class GroupNotFound(NotFound):
+    """There is no such group in this team."""
+
+
+class InvitationNotFound(NotFound):
+    """There is no such invitation in this team."""
+
+
+class LinkUnknown(NotFound):
+    """This link opens no invitation. It may be cut off, or a newer link took its place: open the one of the latest mail."""
+
+
 class MethodNotAllowed(Refusal):
     """This address does not take that method."""
 
@@ -165,6 +187,36 @@ class InvalidState(Refusal):
     """It is {current_state}; this needs one of {allowed_from}."""
 
     code, status = "INVALID_STATE", 409
+
+
+class LastOwner(Refusal):
+    """{name} is the last owner. Make somebody else an owner first."""
+
+    code, status = "LAST_OWNER", 409
+
+
+class RolesChanged(Refusal):
+    """Somebody changed the roles of {name} while this page was open. They are now: {roles}. Look again, then decide."""
+
+    code, status = "ROLES_CHANGED", 409
+
+
+class GroupInUse(Refusal):
+    """The group is named by {users}. As long as that is so it keeps its name and cannot be deleted."""
+
+    code, status = "GROUP_IN_USE", 409
+
+
+class AccountExists(Refusal):
+    """There is an account with this e-mail address by now. Sign in with it."""
+
+    code, status = "ACCOUNT_EXISTS", 409
+
+
+class InvitationOver(Refusal):
+    """This invitation {how}. Ask for a new one if you still need it."""
+
+    code, status = "INVITATION_OVER", 410
 
 
 class IdempotencyInFlight(Refusal):

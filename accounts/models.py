@@ -1,6 +1,7 @@
 """Teams, people, roles, groups, API keys and webhooks: every row of the product has a team, every call an actor."""
 
 import functools
+from collections.abc import Iterable
 from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -82,6 +83,12 @@ class Role(models.TextChoices):
     ADMIN = "admin"
     OWNER = "owner"
 
+    @classmethod
+    def highest_first(cls, roles: Iterable[str]) -> list[str]:
+        """Each known role once, the mightiest first: how roles are stored and shown."""
+        given = set(roles)
+        return [role for role in reversed(cls.values) if role in given]
+
 
 class Membership(models.Model):
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
@@ -104,6 +111,41 @@ class Group(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("team", "name"), name="one_group_name_per_team"),)
+
+
+class Invitation(models.Model):
+    """A way into the team for one e-mail address. Its link is kept as a hash; only the newest of its `links` opens it."""
+
+    id = models.CharField(primary_key=True, max_length=40, default=_id("inv"))
+    team = models.ForeignKey(Team, models.CASCADE, related_name="invitations")
+    email = models.EmailField()
+    roles = ArrayField(models.CharField(max_length=16, choices=Role.choices))
+    groups = models.ManyToManyField(Group, related_name="+")
+    hash = models.CharField(max_length=64, unique=True)
+    links = models.PositiveSmallIntegerField(default=1)
+    invited_by = models.JSONField()  # {type, id, name}
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+    accepted_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    revoked_at = models.DateTimeField(null=True)
+    mailed_at = models.DateTimeField(null=True)
+    mail_problem = models.TextField(null=True)  # why the mail with the newest link did not go out
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("team", "email"), name="one_open_invitation_per_address",
+                condition=Q(accepted_at__isnull=True, revoked_at__isnull=True),
+            ),
+            models.CheckConstraint(
+                name="invitation_ends_once", condition=Q(accepted_at__isnull=True) | Q(revoked_at__isnull=True)
+            ),
+        )  # fmt: skip
+
+    @property
+    def expired(self) -> bool:
+        return self.expires_at <= timezone.now()
 
 
 class ApiKey(models.Model):

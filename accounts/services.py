@@ -9,7 +9,7 @@ from django.core import signing
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.access import AGENT_PREFIX, get_key, get_team, hash_key, keys_in_force
+from accounts.access import AGENT_PREFIX, get_key, get_team, hash_key, keys_in_force, locked_team
 from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT, Actor
 from accounts.bodies import Detail
 from accounts.errors import EmptyUpdate, Invalid, ScopeEscalation
@@ -55,7 +55,7 @@ def create_key(
 ) -> NewKey:  # fmt: skip
     """A new key of the actor's world with at most the actor's own scopes.
 
-    Raises Invalid, ScopeEscalation (a key that makes a key with a scope it lacks).
+    Raises Invalid, ScopeEscalation (a key that makes a key with a scope it lacks), and as locked_team().
     """
     past = expires_at is not None and expires_at <= timezone.now()
     late: list[Detail] = [(("body", "expires_at"), "Must lie in the future.", "value_error")] if past else []
@@ -64,7 +64,7 @@ def create_key(
         raise ScopeEscalation(required_scope=min(wanted - actor.scopes), current_scopes=sorted(actor.scopes))
     default = TEST_DEFAULT if actor.test else LIVE_DEFAULT
     with transaction.atomic():
-        Team.objects.select_for_update().get(id=actor.team_id)
+        actor = locked_team(actor, "keys")
         if keys_in_force(actor).count() >= MAX_ACTIVE_KEYS:
             raise Invalid((("body",), f"At most {MAX_ACTIVE_KEYS} active keys; revoke one first.", "value_error"))
         given = wanted if scopes is not None else default & actor.scopes
@@ -88,11 +88,15 @@ def issue_key(
 def revoke_key(actor: Actor, key_id: str) -> ApiKey:
     """Effective at once; runs it started go on. A second call changes nothing. Raises KeyNotFound."""
     with transaction.atomic():
-        row = get_key(actor, key_id)
-        if ApiKey.objects.filter(id=row.id, revoked_at__isnull=True).update(revoked_at=timezone.now()):
-            audit(actor, "key.revoked", row.id, name=row.name)
-        row.refresh_from_db()
-        return row
+        return revoke_key_row(actor, get_key(actor, key_id))
+
+
+def revoke_key_row(actor: Actor, row: ApiKey) -> ApiKey:
+    """Of either world: with its owner every key goes. The caller is inside atomic()."""
+    if ApiKey.objects.filter(id=row.id, revoked_at__isnull=True).update(revoked_at=timezone.now()):
+        audit(actor, "key.revoked", row.id, name=row.name)
+    row.refresh_from_db()
+    return row
 
 
 def agent_credential(run_id: str) -> str:

@@ -8,19 +8,18 @@ from django.contrib.auth import logout
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import services
 from accounts.access import get_key, get_team, keys_of
 from accounts.actor import Actor
 from accounts.errors import Refusal
 from accounts.forms import KeyForm, SignInForm
-from accounts.models import Membership
+from accounts.models import Membership, Role
 from accounts.pages import PageRequest, go, problems, signed_in
 
 THEMES = ("auto", "light", "dark")
 WORLDS = ("live", "test")
-ROLE_ORDER = ("owner", "admin", "approver", "operator", "viewer")
 
 
 def page_context(request: HttpRequest) -> dict[str, Any]:
@@ -30,7 +29,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     actor: Actor | None = getattr(request, "actor", None)
     if actor is None or actor.kind != "user":
         return frame
-    roles = [r for r in ROLE_ORDER if r in actor.roles]
+    roles = Role.highest_first(actor.roles)
     return frame | {
         "frame_actor": actor, "frame_roles": roles, "frame_team": lambda: get_team(actor),
         "frame_memberships": lambda: _teams(actor),
@@ -61,7 +60,7 @@ def locked_out(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
     logout(request)
-    return redirect("sign-in")
+    return go(request, "sign-in")
 
 
 @require_POST
@@ -85,6 +84,7 @@ def theme(request: HttpRequest) -> HttpResponse:
     return response
 
 
+@require_GET
 @signed_in("keys")
 def keys(request: PageRequest) -> HttpResponse:
     return render(request, "accounts/keys.html", {"section": "keys", "keys": keys_of(request.actor)})

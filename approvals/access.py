@@ -1,8 +1,9 @@
 """Reading approval requests, the actor first."""
 
+from collections.abc import Collection
 from typing import Any
 
-from django.db.models import Count, DateTimeField, Min, QuerySet, Value
+from django.db.models import Count, DateTimeField, Min, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from accounts.actor import Actor
@@ -38,6 +39,12 @@ def assigned_names(actor: Actor) -> list[str]:
         Group.objects.filter(team_id=actor.team_id, users=actor.id) if actor.kind == "user" else Group.objects.none()
     )
     return [actor.owner_id or actor.id, *groups.values_list("id", flat=True)]
+
+
+def held_by(team_id: str, holders: Collection[str]) -> QuerySet[Approval]:
+    """Pending requests, of both worlds, that one of these people or keys claimed or that are assigned to one of them."""
+    mine = Q(claimed_by__id__in=list(holders)) | Q(assignee__in=holders)
+    return Approval.objects.filter(mine, team_id=team_id, status="pending").order_by("created_at", "id")
 
 
 def pending_of_root(root_run_id: str) -> QuerySet[Approval]:

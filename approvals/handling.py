@@ -1,5 +1,6 @@
 """Working on a request without deciding it: claim, release, assign, extend, comment. The caller holds its lock."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ from django.utils import timezone
 from accounts.access import get_team
 from accounts.actor import Actor, scopes_of_roles
 from accounts.errors import Invalid, InvalidState
-from accounts.models import Group, Membership
+from accounts.models import ApiKey, Group, Membership
 from accounts.times import rfc3339
 from approvals.access import assigned_names
 from approvals.eligibility import require_unclaimed
@@ -46,6 +47,30 @@ def release(actor: Actor, approval: Approval) -> bool:
     approval.claimed_by = approval.claim_expires_at = None
     _save(approval, "claimed_by", "claim_expires_at")
     return held
+
+
+def without_right(team_id: str, user_id: str) -> frozenset[str]:
+    """Ids under which this person may not decide in the team (any more): their own, and those of their revoked keys."""
+    keys = ApiKey.objects.filter(team_id=team_id, owner_id=user_id, revoked_at__isnull=False)
+    own = () if _may_decide(team_id, user_id) else (user_id,)
+    return frozenset((*own, *keys.values_list("id", flat=True)))
+
+
+def end_claim(approval: Approval, holders: Collection[str]) -> bool:
+    """Give back what one of the holders claimed; False when there is nothing to do."""
+    if approval.status != "pending" or not approval.claimed_by or approval.claimed_by["id"] not in holders:
+        return False
+    approval.claimed_by = approval.claim_expires_at = None
+    _save(approval, "claimed_by", "claim_expires_at")
+    return True
+
+
+def end_assignment(approval: Approval, holders: Collection[str]) -> bool:
+    """Assigned to one of the holders it is assigned to nobody; False when there is nothing to do."""
+    if approval.status != "pending" or approval.assignee not in holders:
+        return False
+    assign(approval, None)
+    return True
 
 
 def assign(approval: Approval, assignee: str | None) -> None:

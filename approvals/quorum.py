@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
+
 from accounts.actor import Actor
+from accounts.errors import GroupInUse
 from accounts.models import Group
-from approvals.models import Approval, Vote
+from approvals.models import Approval, Policy, Vote
 
 Need = dict[str, Any]
 ANYONE = "anyone"
@@ -35,6 +39,26 @@ def checked_quorum(
             wrong.append(((*at, index, "group"), f"The group '{name}' is named twice.", "value_error"))
         seen.add(key or name)
     return wrong
+
+
+def group_gate(team_id: str, words: Sequence[str]) -> None:
+    """May a group lose these words, its name or with its deletion its id too? Raises GroupInUse (settings.GROUP_GATE)."""
+    named = Q(pk__in=[])
+    for word in words:
+        named |= Q(quorum__contains=[{"group": word}])
+    fresh = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
+    policies = Policy.objects.filter(named, fresh, team_id=team_id, revoked_at__isnull=True)
+    waiting = Q(status="pending") | Q(effect_pending=True)  # what is not in effect may be undone, and waits again
+    requests = Approval.objects.filter(named | Q(assignee__in=words), waiting, team_id=team_id)
+    users = [*_counted("policy", "policies", policies), *_counted("open request", "open requests", requests)]
+    if users:
+        raise GroupInUse(users=" and ".join(users))
+
+
+def _counted(one: str, many: str, rows: QuerySet[Any]) -> list[str]:
+    """`2 policies of the live world`."""
+    found = rows.order_by().values_list("test").annotate(n=Count("pk"))
+    return [f"{n} {one if n == 1 else many} of the {'test' if test else 'live'} world" for test, n in sorted(found)]
 
 
 def needs(approval: Approval) -> list[Need]:

@@ -4,6 +4,9 @@ from django.urls import include, path
 
 urlpatterns = [
     path("", include("accounts.urls")),
+    path("", include("accounts.invitations.urls")),
+    path("", include("accounts.members.urls")),
+    path("", include("accounts.groups.urls")),
     path("", include("accounts.webhooks.urls")),
     path("", include("approvals.urls")),
     path("", include("runs.urls")),

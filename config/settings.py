@@ -109,11 +109,13 @@ Q_CLUSTER = {
 }
 # The only edge that points upwards: event type -> name of the task that record() queues (docs/architecture.md).
 EVENT_SUBSCRIBERS: dict[str, list[str]] = {
+    "member.changed": ["runs.tasks.member_changed"],
     "machine.ready": ["runs.tasks.machine_ready"],
     "machine.gone": ["runs.tasks.machine_gone"],
 }
 MACHINE_GATE = "billing.services.machine_gate"  # asked before a machine is made: callable(actor), raises a Refusal
 MACHINE_TILL = "billing.services.charge_machine"  # takes what machine time costs (machines/metering.py)
+GROUP_GATE = "approvals.quorum.group_gate"  # asked before a group is renamed or deleted: callable(team_id, words)
 RUN_LOOP_CAPACITY = env.int("RUN_LOOP_CAPACITY", default=600)  # runs that one worker process drives at once
 RUN_LOOP_THREADS = env.int("RUN_LOOP_THREADS", default=4)  # database connections of one worker process
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=8.0)  # a worker that is silent for so long loses its runs

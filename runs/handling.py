@@ -6,10 +6,10 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.actor import Actor
+from accounts.actor import Actor, system
 from accounts.times import rfc3339
 from approvals import handling
-from approvals.access import get_approval
+from approvals.access import get_approval, held_by
 from approvals.models import Approval
 from approvals.services import raise_closed
 from runs.decisions import approval_event
@@ -68,6 +68,15 @@ def assign(actor: Actor, approval_id: str, assignee: str | None, note: str | Non
             handling.comment(actor, approval, note)
 
     return _change(actor, approval_id, "assigned", work)
+
+
+def hand_back(team_id: str, user_id: str) -> None:
+    """Who may no longer decide in this team holds nothing: their claims end, and what was assigned to them is nobody's."""
+    holders = handling.without_right(team_id, user_id)
+    for approval in held_by(team_id, holders):
+        actor = system(team_id, approval.test)
+        _change(actor, approval.id, "released", lambda run, a: handling.end_claim(a, holders), open_only=False)
+        _change(actor, approval.id, "assigned", lambda run, a: handling.end_assignment(a, holders), open_only=False)
 
 
 def extend(actor: Actor, approval_id: str, seconds: int) -> Approval:

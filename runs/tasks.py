@@ -1,6 +1,6 @@
 """Queued work of runs. A task takes ids, may run twice, and does nothing when its turn has passed."""
 
-from runs import services
+from runs import handling, services
 from runs.loop import start_run_loop
 
 
@@ -17,3 +17,8 @@ def machine_ready(machine_id: str) -> None:
 def machine_gone(machine_id: str, run_id: str | None = None) -> None:
     """A machine will not come back: its runs fail."""
     services.machine_gone(machine_id, run_id)
+
+
+def member_changed(team_id: str, user_id: str) -> None:
+    """A person left the team or has other roles: what they may no longer decide is free for others."""
+    handling.hand_back(team_id, user_id)

@@ -1,4 +1,4 @@
-"""The cast: Alice operates, Ana approves, Bob looks on, Olga owns; Charlie is a stranger from another team."""
+"""The cast: Alice operates, Ana approves, Bob looks on, Adam administers, Olga owns; Charlie is a stranger from another team."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from accounts.services import issue_key
 from billing.services import topup
 
 PASSWORD = "a long enough password"  # for tests that sign in; the others need no hashing
-ROLES = {"alice": ["operator"], "ana": ["approver"], "bob": ["viewer"], "olga": ["owner"]}
+ROLES = {"alice": ["operator"], "ana": ["approver"], "bob": ["viewer"], "adam": ["admin"], "olga": ["owner"]}
 
 
 @dataclass

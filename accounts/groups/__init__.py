@@ -1,0 +1,1 @@
+"""Groups: named sets of people, used for quorum and assignment."""

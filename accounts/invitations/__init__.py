@@ -1,0 +1,1 @@
+"""Invitations: a link by which one e-mail address joins a team."""
