@@ -127,3 +127,23 @@ def create_user(team: Team, email: str, password: str | None, roles: list[str], 
         user = User.objects.filter(email__iexact=email).first() or User.objects.create_user(email, password, name)
         Membership.objects.update_or_create(user=user, team=team, defaults={"roles": roles})
         return user
+
+
+def change_own_name(actor: Actor, name: str) -> None:
+    """In every team; what was written down before keeps the old name. A second call changes nothing."""
+    with transaction.atomic():
+        user = User.objects.select_for_update(no_key=True).get(id=actor.id)
+        before, user.name = user.name, name
+        if before != name:
+            user.save(update_fields=["name"])
+            audit(actor, "profile.name_changed", user.id, before=before, after=name)
+
+
+def change_own_password(actor: Actor, password: str) -> User:
+    """Ends every session of the person, this one included unless the door keeps it: their hash stands for the password."""
+    with transaction.atomic():
+        user = User.objects.select_for_update(no_key=True).get(id=actor.id)
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        audit(actor, "profile.password_changed", user.id)
+        return user

@@ -1,25 +1,26 @@
-"""Sign-in, the team and world one looks at, the colours, and API keys."""
+"""Sign-in, the team and world one looks at, the colours, API keys, and one's own profile."""
 
 from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import logout
+from django.contrib.auth import logout, update_session_auth_hash
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import services
+from accounts import limits, services
 from accounts.access import get_key, get_team, keys_of
 from accounts.actor import Actor
 from accounts.errors import Refusal
-from accounts.forms import KeyForm, SignInForm
-from accounts.models import Membership, Role
+from accounts.forms import KeyForm, OwnNameForm, PasswordForm, SignInForm
+from accounts.models import Membership, Role, User
 from accounts.pages import PageRequest, go, problems, signed_in
 
 THEMES = ("auto", "light", "dark")
 WORLDS = ("live", "test")
+PASSWORDS_PER_MINUTE = 10  # that somebody before an unlocked computer may try
 
 
 def page_context(request: HttpRequest) -> dict[str, Any]:
@@ -117,3 +118,49 @@ def revoke_key(request: PageRequest, key_id: str) -> HttpResponseBase:
         messages.success(request, f"The key {key.name} is revoked. Calls with it are refused from now on.")
         return redirect("keys")
     return render(request, "accounts/key_revoke.html", {"section": "keys", "key": key})
+
+
+@require_GET
+@signed_in()
+def profile(request: PageRequest) -> HttpResponse:
+    return _profile(request)
+
+
+@require_POST
+@signed_in()
+def change_name(request: PageRequest) -> HttpResponse:
+    form = OwnNameForm(request.POST)
+    if not form.is_valid():
+        return _profile(request, name_form=form)
+    services.change_own_name(request.actor, form.cleaned_data["name"])
+    messages.success(request, "Your name is changed.")
+    return redirect("profile")
+
+
+@require_POST
+@signed_in()
+def change_password(request: PageRequest) -> HttpResponse:
+    """This session goes on, all others of the person end."""
+    limits.spend(request.actor, "password", PASSWORDS_PER_MINUTE)
+    form = PasswordForm(User.objects.get(id=request.actor.id), request.POST)
+    if not form.is_valid():
+        return _profile(request, password_form=form)
+    update_session_auth_hash(request, services.change_own_password(request.actor, form.cleaned_data["new"]))
+    messages.success(request, "Your password is changed. Other browsers and computers have to sign in again.")
+    return redirect("profile")
+
+
+def _profile(
+    request: PageRequest, name_form: OwnNameForm | None = None, password_form: PasswordForm | None = None
+) -> HttpResponse:
+    user = User.objects.get(id=request.actor.id)
+    teams = [
+        (each.team, Role.highest_first(each.roles), user.groups.filter(team_id=each.team_id).order_by("name"))
+        for each in _teams(request.actor)
+    ]
+    context = {
+        "section": "profile", "person": user, "teams": teams,
+        "name_form": name_form or OwnNameForm(initial={"name": user.name}),
+        "password_form": password_form or PasswordForm(user),
+    }  # fmt: skip
+    return render(request, "accounts/profile.html", context, status=422 if name_form or password_form else 200)

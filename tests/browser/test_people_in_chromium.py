@@ -81,7 +81,7 @@ def test_changing_roles_and_groups_by_keyboard(site: Site, look: Open) -> None:
     expect(page.get_by_role("row", name="bob")).not_to_contain_text("approver")
 
 
-@pytest.mark.parametrize("path", ["/members", "/members/invite", "/groups", "/groups/new"])
+@pytest.mark.parametrize("path", ["/members", "/members/invite", "/groups", "/groups/new", "/profile"])
 def test_on_a_phone_nothing_is_wider_than_the_screen(site: Site, look: Open, path: str) -> None:
     page = look("owner", path, **PHONE)
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")

@@ -56,7 +56,7 @@ def test_nobody_is_offered_what_would_be_refused(visit: Visit, cast: Cast) -> No
     group(cast, "Finance", "ana")
     for name in ("bob", "adam", "olga"):
         person, links = visit(name), set()
-        for path in ("/members", "/groups", f"/groups/{Group.objects.get().id}"):
+        for path in ("/members", "/groups", f"/groups/{Group.objects.get().id}", "/profile"):
             links |= {x for x in read(text(person.get(path))).links if x.startswith("/") and "/v1/" not in x}
         assert {link: person.get(link).status_code for link in links} == dict.fromkeys(links, 200), name
     assert f"/members/{cast.people['olga'].id}/remove" not in text(visit("adam").get("/members"))
