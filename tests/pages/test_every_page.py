@@ -1,0 +1,173 @@
+"""Every page with every kind of caller: who may see it, who is refused, and what a stranger finds. A new page fails here
+until it stands in the table. A key or an agent's credential opens no page: they find what nobody signed in finds."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.urls import URLPattern, URLResolver, resolve
+
+from accounts.actor import SCOPES
+from accounts.invitations.services import invite
+from accounts.models import ApiKey
+from config import pages
+from machines.models import Machine
+from runs.models import Run
+from tests.cast import Cast
+from tests.doors import CALLERS, client_of, credential, filled_in, read_table, without_trace
+from tests.pages.conftest import request_of, text
+from tests.pages.reading import read
+from tests.people.conftest import group
+
+pytestmark = pytest.mark.django_db
+# owner, admin, approver, operator, viewer, the owner of another team, nobody signed in, a key, an agent
+TABLE = """
+GET  /                                    200 200 200 200 200 200 302 302 302
+GET  /?kind=approval&who=mine             200 200 200 200 200 200 302 302 302
+GET  /?open={approval}                    200 200 200 200 200 200 302 302 302
+GET  /approvals/apr_none                  404 404 404 404 404 404 302 302 302
+GET  /approvals/{approval}                200 200 200 200 200 404 302 302 302
+POST /approvals/{approval}/assign         302 302 302 403 403 404 302 302 302 assignee={person}
+POST /approvals/{approval}/claim          302 302 302 403 403 404 302 302 302
+POST /approvals/{approval}/comment        302 302 302 302 302 404 302 302 302 text=hi
+POST /approvals/{approval}/decide         302 302 302 302 302 404 302 302 302 verdict=approve
+POST /approvals/{approval}/extend         302 302 302 403 403 404 302 302 302 seconds=60
+POST /approvals/{approval}/release        302 302 302 403 403 404 302 302 302
+POST /approvals/{approval}/undo           302 302 302 403 403 302 302 302 302
+GET  /groups                              200 200 200 200 200 200 302 302 302
+GET  /groups/new                          200 200 403 403 403 200 302 302 302
+POST /groups/new                          422 422 403 403 403 422 302 302 302
+GET  /groups/{group}                      200 200 200 200 200 404 302 302 302
+POST /groups/{group}/add                  302 302 403 403 403 404 302 302 302 user={person}
+GET  /groups/{group}/delete               200 200 403 403 403 404 302 302 302
+POST /groups/{group}/delete               302 302 403 403 403 404 302 302 302
+GET  /groups/{group}/edit                 200 200 403 403 403 404 302 302 302
+POST /groups/{group}/edit                 422 422 403 403 403 404 302 302 302
+POST /groups/{group}/take-out             302 302 403 403 403 404 302 302 302 user={person}
+POST /invitations/{invitation}/again      200 200 403 403 403 404 302 302 302
+POST /invitations/{invitation}/revoke     302 302 403 403 403 404 302 302 302
+GET  /join/{token}                        200 200 200 200 200 200 200 200 200
+POST /join/{token}                        403 403 403 403 403 403 302 302 302 name=E&password=quite+a+long+password
+GET  /keys                                200 200 403 403 403 200 302 302 302
+GET  /keys/new                            200 200 403 403 403 200 302 302 302
+POST /keys/new                            422 422 403 403 403 422 302 302 302
+GET  /keys/{key}/revoke                   200 200 403 403 403 404 302 302 302
+POST /keys/{key}/revoke                   302 302 403 403 403 404 302 302 302
+GET  /ledger                              200 200 200 200 200 200 302 302 302
+GET  /ledger?run={run}                    200 200 200 200 200 200 302 302 302
+POST /ledger/top-up                       302 302 403 403 403 302 302 302 302 amount=1&reference=r
+GET  /machines                            200 200 200 200 200 200 302 302 302
+GET  /machines/new                        200 200 403 200 403 200 302 302 302
+POST /machines/new                        302 302 403 302 403 302 302 302 302 display_name=m&kind=simulated
+POST /machines/{machine}/look             302 302 302 302 302 404 302 302 302
+GET  /machines/{machine}/picture.png      404 404 404 404 404 404 302 302 302
+POST /machines/{machine}/start            302 302 403 302 403 404 302 302 302
+POST /machines/{machine}/stop             302 302 403 302 403 404 302 302 302
+GET  /machines/{machine}/terminate        200 200 403 200 403 404 302 302 302
+POST /machines/{machine}/terminate        302 302 403 302 403 404 302 302 302
+GET  /members                             200 200 200 200 200 200 302 302 302
+GET  /members/invite                      200 200 403 403 403 200 302 302 302
+POST /members/invite                      422 422 403 403 403 422 302 302 302
+GET  /members/{person}/remove             200 200 403 403 403 404 302 302 302
+POST /members/{person}/remove             302 302 403 403 403 404 302 302 302
+GET  /members/{person}/roles              200 200 403 403 403 404 302 302 302
+POST /members/{person}/roles              422 422 403 403 403 404 302 302 302
+GET  /profile                             200 200 200 200 200 200 302 302 302
+POST /profile/name                        302 302 302 302 302 302 302 302 302 name=N
+POST /profile/password                    422 422 422 422 422 422 302 302 302
+GET  /runs                                200 200 200 200 200 200 302 302 302
+GET  /runs?status=failed&q=x              200 200 200 200 200 200 302 302 302
+GET  /runs/new                            200 200 403 200 403 200 302 302 302
+POST /runs/new                            302 302 403 302 403 422 302 302 302 task=x&machine_id={machine}&agent=scripted
+POST /runs/sample                         302 302 403 302 403 302 302 302 302
+GET  /runs/{ended}                        200 200 200 200 200 404 302 302 302
+GET  /runs/{run}                          200 200 200 200 200 404 302 302 302
+GET  /runs/{run}?step=1&phase=before      200 200 200 200 200 404 302 302 302
+GET  /runs/{run}/cancel                   200 200 403 200 403 404 302 302 302
+POST /runs/{run}/cancel                   302 302 403 302 403 404 302 302 302
+GET  /runs/{run}/screenshots/0.png        200 200 200 200 200 404 302 302 302
+GET  /runs/{run}/screenshots/999.png      404 404 404 404 404 404 302 302 302
+GET  /sign-in                             302 302 302 302 302 302 200 200 200
+POST /sign-in                             302 302 302 302 302 302 422 422 422
+POST /sign-out                            302 302 302 302 302 302 302 302 302
+POST /switch                              302 302 302 302 302 302 302 302 302 mode=test
+POST /theme                               302 302 302 302 302 302 302 302 302 theme=dark
+GET  /together                            302 302 302 403 403 302 302 302 302
+POST /together                            302 302 302 403 403 302 302 302 302 ids={approval}
+GET  /webhooks                            200 200 200 200 200 200 302 302 302
+GET  /webhooks/new                        200 200 403 403 403 200 302 302 302
+POST /webhooks/new                        422 422 403 403 403 422 302 302 302
+GET  /webhooks/{webhook}                  200 200 200 200 200 404 302 302 302
+GET  /webhooks/{webhook}/delete           200 200 403 403 403 404 302 302 302
+POST /webhooks/{webhook}/delete           302 302 403 403 403 404 302 302 302
+POST /webhooks/{webhook}/deliveries/{delivery}/redeliver 302 302 403 403 403 404 302 302 302
+GET  /webhooks/{webhook}/edit             200 200 403 403 403 404 302 302 302
+POST /webhooks/{webhook}/edit             422 422 403 403 403 404 302 302 302
+GET  /webhooks/{webhook}/rotate           200 200 403 403 403 404 302 302 302
+POST /webhooks/{webhook}/rotate           200 200 403 403 403 404 302 302 302
+POST /webhooks/{webhook}/switch           302 302 403 403 403 404 302 302 302 active=true
+POST /webhooks/{webhook}/test             302 302 403 403 403 404 302 302 302
+"""
+DOORS = read_table(TABLE)
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture
+def places(cast: Cast, begin_live: Callable[..., Run], machine: Machine) -> dict[str, str]:
+    """One of everything, in the live world of the team."""
+    ended, waiting, live = begin_live("done [fail]"), begin_live("asks [pause]"), cast.api()
+    hook = live.post("/webhooks", {"url": "https://93.184.216.34/x", "events": ["run.failed"]}).json()["id"]
+    invited = invite(cast.actor(), "erik@outside.test", ["viewer"], [], "http://x")
+    return {
+        "run": waiting.id, "ended": ended.id, "approval": request_of(waiting).id, "machine": machine.id,
+        "key": ApiKey.objects.get().id, "person": cast.people["bob"].id, "group": group(cast, "Finance").id,
+        "webhook": hook, "delivery": live.post(f"/webhooks/{hook}/test").json()["id"], "token": invited.token,
+        "invitation": invited.row.id,
+    }  # fmt: skip
+
+
+def routes(patterns: list[URLPattern | URLResolver], before: str = "") -> Iterator[str]:
+    for each in patterns:
+        if isinstance(each, URLResolver):
+            yield from routes(each.url_patterns, before + str(each.pattern))
+        else:
+            yield before + str(each.pattern)
+
+
+def route_of(path: str) -> str:
+    return resolve(re.sub(r"{\w+}", "x", path).partition("?")[0]).route
+
+
+def test_every_page_stands_in_the_table() -> None:
+    listed = {route_of(door.path) for door in DOORS}
+    assert listed == set(routes(pages.urlpatterns))
+
+
+@pytest.mark.parametrize("who", CALLERS)
+def test_each_caller_gets_what_the_table_says(cast: Cast, strangers: Cast, places: dict[str, str], who: str) -> None:
+    found = {}
+    for door in DOORS:
+        with without_trace():
+            client, sent = client_of(who, cast, strangers), credential(who, cast, frozenset(SCOPES))
+            path, body = filled_in(door.path, places), filled_in(door.body, places)
+            answer = client.generic(door.method, path, body, content_type=FORM, headers=sent)
+        found[door.name] = answer.status_code
+        if answer.content and answer["Content-Type"].startswith("text/html"):
+            page = read(text(answer))
+            assert page.headings.count("h1") == 1, door.name
+            assert not page.twice(), door.name
+            assert not page.nameless_controls(), door.name
+            assert page.inline + page.foreign == [], door.name
+            assert all(image.get("alt") for image in page.images), door.name
+    assert found == {door.name: door.expected[who] for door in DOORS}
+
+
+@pytest.mark.parametrize("who", ["owner", "out"])
+def test_a_page_takes_only_the_methods_of_the_table(
+    cast: Cast, strangers: Cast, places: dict[str, str], who: str
+) -> None:
+    client, taken = client_of(who, cast, strangers), {(door.method, route_of(door.path)) for door in DOORS}
+    others = [(m, d.path) for d in DOORS for m in ("GET", "POST") if (m, route_of(d.path)) not in taken]
+    for method, path in others:
+        answer = client.generic(method, filled_in(path, places), b"", content_type=FORM)
+        assert answer.status_code == 405, (method, path)
