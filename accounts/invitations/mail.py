@@ -11,8 +11,8 @@ from django.core.mail import EmailMessage, get_connection
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from accounts.links import address
 from accounts.invitations.access import token_of
+from accounts.links import address
 from accounts.models import Invitation
 
 NO_SERVER = "no mail server is set up (EMAIL_URL); the worker wrote the mail into its log"

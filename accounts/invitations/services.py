@@ -33,7 +33,7 @@ class Invited:
 
 
 def invite(actor: Actor, email: str, roles: Sequence[str], group_ids: Sequence[str], start: str) -> Invited:
-    """Invite the address; one that has an open invitation gets a new link, with these roles. `start`: see addresses.
+    """Invite the address; one that has an open invitation gets a new link, with these roles. `start`: see accounts.links.
 
     Raises Invalid, OwnersOnly, RateLimited, InsufficientScope.
     """
