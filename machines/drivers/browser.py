@@ -42,6 +42,7 @@ START_TIMEOUT = 30.0  # seconds
 SETTLE_TIMEOUT = 2.0
 QUIT_TIMEOUT = 4.0
 LOAD_TIMEOUT = 10.0
+LONGEST_WORDS = 4096  # characters of a page's own in a result: they are kept and shown
 READ_TIMEOUT = 15.0  # after that a page hangs
 SWAP_TIMEOUT = 5.0  # how long one page may take to give way to the next
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
@@ -158,8 +159,8 @@ class BrowserSession:
         dialog = Dialog.read(facts.get("dialog"))
         info = await self._target_info(str(facts.get("target")))
         return MachineState(
-            url=info.get("url") or facts.get("url") or None,
-            title=str(info.get("title") or ""),
+            url=str(info.get("url") or facts.get("url") or "")[:LONGEST_WORDS] or None,
+            title=str(info.get("title") or "")[:LONGEST_WORDS],
             dialog=dialog.message if dialog else None,
             ports=guestlink.ports(guest),
         )
@@ -196,7 +197,7 @@ class BrowserSession:
             data = await self._unless_dialog(doer(action.params), seconds) or {}
             await self._settle(max(0.5, seconds - (time.monotonic() - began)), action.name)
         except (page.PageProblem, CdpError) as problem:
-            return ActResult(False, str(problem))
+            return ActResult(False, str(problem)[:LONGEST_WORDS])
         except TimeoutError:
             return ActResult(False, f"The page did not answer within {action.timeout_ms} ms.")
         return await self._outcome(data, opened=action.name == "open_url")
@@ -239,7 +240,8 @@ class BrowserSession:
         return None
 
     async def _select(self, params: dict[str, Any]) -> dict[str, Any]:
-        return {"selected": await page.select_option(self._send, params["x"], params["y"], params["option"])}
+        chosen = await page.select_option(self._send, params["x"], params["y"], params["option"])
+        return {"selected": chosen[:LONGEST_WORDS]}
 
     async def _open(self, params: dict[str, Any]) -> dict[str, Any]:
         url = str(params["url"])
