@@ -254,7 +254,7 @@ class Drive:
         if act.action.name == "open_url":
             return replace(act, host=web_host(act.action.params["url"]))
         state = await self._retry(lambda c: self._eyes(c).state())
-        return replace(act, host=web_host(state.url or ""))
+        return replace(act, host=state.host or web_host(state.url or ""))
 
     async def _propose_plan(self, before: Frame) -> None:
         context = self._context(await self._connect())

@@ -94,10 +94,12 @@ class MachineState:
     """Facts about the machine now; fields that its kind does not have keep their default.
 
     `idle`: the terminal's shell waits at its prompt. `exit_code`: of the last finished command. `ports`: TCP ports that
-    something inside the machine listens on. `dialog`: text of an open JavaScript dialog.
+    something inside the machine listens on. `dialog`: text of an open JavaScript dialog. `host`: whose page it is, where
+    the address does not say so.
     """
 
     url: str | None = None
+    host: str | None = None
     title: str = ""
     dialog: str | None = None
     idle: bool = True

@@ -158,12 +158,19 @@ class BrowserSession:
         facts, guest = await asyncio.gather(self._ask("page"), guestlink.ask(self.places.guest, "state"))
         dialog = Dialog.read(facts.get("dialog"))
         info = await self._target_info(str(facts.get("target")))
+        url = str(info.get("url") or facts.get("url") or "")[:LONGEST_WORDS]
         return MachineState(
-            url=str(info.get("url") or facts.get("url") or "")[:LONGEST_WORDS] or None,
+            url=url or None,
+            host=web_host(url) or await self._origin(),
             title=str(info.get("title") or "")[:LONGEST_WORDS],
             dialog=dialog.message if dialog else None,
             ports=guestlink.ports(guest),
         )
+
+    async def _origin(self) -> str | None:
+        """The host of the page that made this one: an empty tab and what a script writes there belong to its opener."""
+        tree = await self._read(lambda: self._send("Page.getFrameTree", {}))
+        return web_host(str(tree["frameTree"]["frame"].get("securityOrigin"))) if tree else None
 
     async def _target_info(self, target: str) -> dict[str, Any]:
         """Address and title of a tab; no event tells of a title that a script changed."""

@@ -48,6 +48,17 @@ async def test_a_browser_goes_where_the_address_was_read_to_lead(browser: Machin
     assert web_host(str((await browser.session.state()).url)) == web_host(url) == "127.0.0.1"
 
 
+async def test_what_a_page_writes_into_an_empty_tab_is_its_own(browser: Machine, site: Site) -> None:
+    """Else a policy about its host did not hold there."""
+    write = "window.open('about:blank').document.write('<title>Mine</title><button>Pay</button>')"
+    await browser.do("open_url", url=site.page(f'<button onclick="{write}">Open</button>', "/opener"))
+    assert (await browser.session.state()).host == "127.0.0.1"
+    await browser.do("click", **await browser.at("Open"))
+    assert (await browser.find("Pay")).role == "button"
+    shown = await browser.session.state()
+    assert (shown.url, shown.title, shown.host) == ("about:blank", "Mine", "127.0.0.1")
+
+
 async def test_what_is_too_large_to_be_read_ends_the_visit_and_not_the_machine(browser: Machine, site: Site) -> None:
     """Reading holds up everything else that the reader does, so it has a limit."""
     script = "<script>document.body.textContent = 'x'.repeat(7e7)</script>"  # not shown, so nothing is laid out
