@@ -1,10 +1,14 @@
 """Signing in and out, the team and world one looks at, the colours."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.contrib.auth.hashers import Argon2PasswordHasher, make_password
 from django.test import Client
 
+from accounts import passwords
 from accounts.models import Team, User
 from accounts.services import create_user
 from tests.cast import PASSWORD, Cast
@@ -53,6 +57,24 @@ def test_too_many_wrong_passwords_lock_the_sign_in_with_a_clear_sentence(
     assert "Wait 15 minutes" in text(last)
     assert other.status_code == 422
     assert right.status_code == 429  # type: ignore[attr-defined]
+
+
+def test_a_crowd_that_signs_in_does_not_take_all_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each hash takes 100 MB, also for people who do not exist."""
+    under_way: list[int] = []
+    most: list[int] = []
+
+    def hashing(self: Argon2PasswordHasher, password: str, salt: str) -> str:
+        under_way.append(1)
+        most.append(len(under_way))
+        time.sleep(0.01)
+        under_way.pop()
+        return "argon2$"
+
+    monkeypatch.setattr(Argon2PasswordHasher, "encode", hashing)
+    with ThreadPoolExecutor(40) as crowd:
+        assert list(crowd.map(lambda n: make_password(f"password {n}"), range(80))) == ["argon2$"] * 80
+    assert max(most) <= passwords.AT_ONCE
 
 
 def test_signing_out_takes_a_post(visit: Visit) -> None:
