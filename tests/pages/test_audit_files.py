@@ -116,11 +116,10 @@ def test_parts_that_hold_nothing_end_no_file() -> None:
     assert json.loads(b"".join(json_parts({"x": 1}, "rows", iter([])))) == {"x": 1, "rows": []}
 
 
-@pytest.mark.parametrize("form", ["csv", "json"])
-def test_of_five_thousand_rows_only_a_few_are_in_memory_at_a_time(visit: Visit, cast: Cast, form: str) -> None:
+def test_of_five_thousand_rows_only_a_few_are_in_memory_at_a_time(visit: Visit, cast: Cast) -> None:
     many(cast, 5000)
     alive, sizes = [], []
-    for part in visit("bob").get(f"/audit/export.{form}").streaming_content:
+    for part in visit("bob").get("/audit/export.csv").streaming_content:
         sizes.append(len(part))
         alive.append(sum(type(each) in (AuditEntry, Entry) for each in gc.get_objects()))
     assert sum(sizes) > 5000 * 300
