@@ -1,7 +1,7 @@
 """Changes to teams, people and keys."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from accounts.errors import EmptyUpdate, Invalid, ScopeEscalation
 from accounts.models import ApiKey, AuditEntry, Membership, Role, Team, User
 
 MAX_ACTIVE_KEYS = 20
-OF_BOTH_WORLDS = ("team.", "member.", "group.", "invitation.")  # people and settings have no world
+OF_BOTH_WORLDS = ("team.", "member.", "group.", "invitation.", "profile.")  # people and settings have no world
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def revoke_key(actor: Actor, key_id: str) -> ApiKey:
 def revoke_key_row(actor: Actor, row: ApiKey) -> ApiKey:
     """Of either world: with its owner every key goes. The caller is inside atomic()."""
     if ApiKey.objects.filter(id=row.id, revoked_at__isnull=True).update(revoked_at=timezone.now()):
-        audit(actor, "key.revoked", row.id, name=row.name)
+        audit(replace(actor, test=row.test), "key.revoked", row.id, name=row.name)
     row.refresh_from_db()
     return row
 

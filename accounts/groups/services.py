@@ -25,7 +25,7 @@ def create_group(actor: Actor, name: str, next_group_id: str | None = None) -> G
         _check_name(actor, name)
         following = _following(actor, next_group_id, None)
         group = Group.objects.create(team_id=actor.team_id, name=name, next_group=following)
-        audit(actor, "group.created", group.id, name=name, next_group_id=group.next_group_id)
+        audit(actor, "group.created", group.id, **_facts(group))
         return group
 
 
@@ -34,16 +34,19 @@ def change_group(actor: Actor, group_id: str, name: str, next_group_id: str | No
     with transaction.atomic():
         actor = locked_team(actor, "team:write")
         group = get_group(actor, group_id)
-        before = {"name": group.name, "next_group_id": group.next_group_id}
+        before = _facts(group)
         if name != group.name:
             _check_name(actor, name, group)
             _ask_gate(actor, (group.name,))
         group.name, group.next_group = name, _following(actor, next_group_id, group)
-        after = {"name": group.name, "next_group_id": group.next_group_id}
-        if after != before:
+        if (after := _facts(group)) != before:
             group.save(update_fields=["name", "next_group"])
             audit(actor, "group.changed", group.id, before=before, after=after)
         return group
+
+
+def _facts(group: Group) -> dict[str, str | None]:
+    return {"name": group.name, "next_group": group.next_group.name if group.next_group else None}
 
 
 def add_member(actor: Actor, group_id: str, user_id: str) -> None:

@@ -186,6 +186,8 @@ def _href(actor: Actor, subject: str, names: Names) -> str:
         return reverse("policy", args=[subject]) if subject in names.there else ""
     if subject.startswith("mch_"):
         return f"{reverse('machines')}?all=1#machine-{subject}" if subject in names.names else ""
+    if subject.startswith("grp_"):
+        return reverse("group", args=[subject]) if subject in names.names else ""
     if subject.startswith("key_"):
         return reverse("keys") if actor.may("keys") else ""
     return reverse("ledger") if subject.startswith("led_") and actor.may("usage") else ""

@@ -50,6 +50,9 @@ CHANGED = {
     "machine.error": "The machine does not work",
     "member.roles_changed": "Changed the roles of", "member.removed": "Removed the member",
     "group.created": "Made the group", "group.changed": "Changed the group", "group.deleted": "Deleted the group",
+    "invitation.created": "Invited", "invitation.renewed": "Made a new link for", "invitation.revoked": "Withdrew the invitation of",
+    "invitation.accepted": "Joined by the invitation of", "profile.name_changed": "Changed their own name",
+    "profile.password_changed": "Changed their own password",
     "group.member_added": "Added somebody to the group", "group.member_removed": "Took somebody out of the group",
 }  # fmt: skip
 

@@ -161,7 +161,7 @@ def test_changes_are_told_with_what_was_before(visit: Visit, cast: Cast) -> None
         edit(visit("adam"), row, name="Treasury", next_group=other.id)
     assert told(cast, "group.changed") == [
         {
-            "before": {"name": "Finance", "next_group_id": None},
-            "after": {"name": "Treasury", "next_group_id": other.id},
+            "before": {"name": "Finance", "next_group": None},
+            "after": {"name": "Treasury", "next_group": "Security"},
         }
     ]
