@@ -21,6 +21,7 @@ from runs.models import RunEvent
 _CHANNELS = {"api_key": "api", "user": "session", "system": "system"}  # where no table says more
 _TONES = {"approve": "good", "answer": "good", "submit": "good", "reject": "bad"}
 _ICONS = {"reject": "x", "revise": "undo-2", "expired": "timer-off", "cancelled": "ban"}
+_PAGES = {"whk": "webhook", "pol": "policy", "grp": "group"}  # whose subjects have one of their own
 _NAMED = ("name", "display_name", "url", "email", "reference")  # what an entry calls its subject
 
 
@@ -156,7 +157,7 @@ def _changes(verb: str, before: Any, after: Any) -> list[Change]:
         return difference(before, after)
     if before is None and after is None:
         return []
-    kind, _, name = verb.partition(".")
+    kind, _, name = verb.removesuffix("_changed").partition(".")
     moved = kind == "machine" and after is None and isinstance(before, str)
     return difference({"status": before}, {"status": name}) if moved else difference({name: before}, {name: after})
 
@@ -180,10 +181,11 @@ def _said(words: Any) -> str | None:
 
 def _href(actor: Actor, subject: str, names: Names) -> str:
     """Where the subject of a change is shown to this actor; nothing when it is shown nowhere any more."""
-    if subject.startswith("whk_"):
-        return reverse("webhook", args=[subject]) if subject in names.there else ""
-    if subject.startswith("pol_"):
-        return reverse("policy", args=[subject]) if subject in names.there else ""
+    page = _PAGES.get(subject.partition("_")[0])
+    if page is not None:
+        return reverse(page, args=[subject]) if subject in names.there else ""
+    if subject.startswith("usr_"):
+        return f"{reverse('members')}#{subject}" if subject in names.there else ""
     if subject.startswith("mch_"):
         return f"{reverse('machines')}?all=1#machine-{subject}" if subject in names.names else ""
     if subject.startswith("grp_"):

@@ -1,4 +1,4 @@
-"""What the rows of a part of the audit speak of, looked up together: requests, people, machines, webhooks, policies."""
+"""What the rows of a part of the audit speak of, looked up together: requests, people, groups, machines, webhooks, policies."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from django.db.models import QuerySet
 from accounts.actor import Actor
 from accounts.models import AuditEntry, Group, User, WebhookEndpoint
 from approvals.access import approvals_of
-from approvals.models import Approval, Comment, Policy
+from approvals.models import Approval, Comment
+from approvals.policies import policies_of
 from approvals.policy_words import what_for
 from machines.access import machines_of
 from runs.audit.access import Row
@@ -18,7 +19,7 @@ from runs.models import RunEvent
 
 @dataclass(frozen=True)
 class Names:
-    """`names`: id -> what it is called. `there`: ids of webhooks and policies that still have a page."""
+    """`names`: id -> what it is called. `there`: ids of what still stands on a page."""
 
     approvals: dict[str, Approval]
     names: dict[str, str]
@@ -35,17 +36,17 @@ def look_up(actor: Actor, rows: Iterable[Row]) -> Names:
     requests |= {row.approval_id for row in found if isinstance(row, Comment)}
     ids = {row.subject for row in found if isinstance(row, AuditEntry)} | set(_assignees(found))
     webhooks = WebhookEndpoint.objects.filter(team_id=actor.team_id, test=actor.test)
-    policies = Policy.objects.filter(team_id=actor.team_id, test=actor.test)
-    known = {row.id: row for row in _some(webhooks, ids, "whk_")} | {
-        row.id: row for row in _some(policies, ids, "pol_")
-    }
+    members = User.objects.filter(memberships__team_id=actor.team_id)
+    hooks, rules = list(_some(webhooks, ids, "whk_")), list(_some(policies_of(actor), ids, "pol_"))
+    groups = list(_some(Group.objects.filter(team_id=actor.team_id), ids, "grp_"))
     names = {row.id: row.display_name for row in _some(machines_of(actor), ids, "mch_")}
     names |= {row.id: row.name or row.email for row in _some(User.objects.all(), ids, "usr_")}
-    names |= {row.id: row.name for row in _some(Group.objects.filter(team_id=actor.team_id), ids, "grp_")}
-    names |= {key: row.url if isinstance(row, WebhookEndpoint) else what_for(row) for key, row in known.items()}
-    gone = {key for key, row in known.items() if isinstance(row, WebhookEndpoint) and row.deleted_at}
+    names |= {row.id: row.name for row in groups} | {row.id: row.url for row in hooks}
+    names |= {row.id: what_for(row) for row in rules}
+    there = {row.id for row in hooks if row.deleted_at is None} | {row.id for row in (*rules, *groups)}
+    there |= {row.id for row in _some(members, ids, "usr_")}
     asked = {row.id: row for row in approvals_of(actor).filter(id__in=requests).only(*_OF_REQUEST)} if requests else {}
-    return Names(asked, names, frozenset(known) - gone)
+    return Names(asked, names, frozenset(there))
 
 
 _OF_REQUEST = ("id", "title", "run_id", "kind", "void_reason", "replaced_by")

@@ -49,10 +49,10 @@ CHANGED = {
     "machine.suspended": "The machine sleeps", "machine.terminating": "Ends the machine", "machine.terminated": "The machine ended",
     "machine.error": "The machine does not work",
     "member.roles_changed": "Changed the roles of", "member.removed": "Removed the member",
-    "group.created": "Made the group", "group.changed": "Changed the group", "group.deleted": "Deleted the group",
-    "invitation.created": "Invited", "invitation.renewed": "Made a new link for", "invitation.revoked": "Withdrew the invitation of",
-    "invitation.accepted": "Joined by the invitation of", "profile.name_changed": "Changed their own name",
-    "profile.password_changed": "Changed their own password",
+    "profile.name_changed": "Changed their own name", "profile.password_changed": "Changed their own password",
+    "invitation.created": "Invited", "invitation.renewed": "Invited again", "invitation.revoked": "Took back the invitation of",
+    "invitation.accepted": "Accepted the invitation", "group.created": "Made the group", "group.changed": "Changed the group",
+    "group.deleted": "Deleted the group",
     "group.member_added": "Added somebody to the group", "group.member_removed": "Took somebody out of the group",
 }  # fmt: skip
 
@@ -63,5 +63,5 @@ THINGS = {
 
 
 def changed(verb: str) -> str:
-    """The words for a verb; one that has none yet reads as it is written: `invitation.revoked` is "Invitation revoked"."""
+    """The words for a verb; one that has none yet reads as it is written: `wallet.refund` is "Wallet refund"."""
     return CHANGED.get(verb) or verb.replace(".", " ").replace("_", " ").capitalize()

@@ -10,7 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import AuditEntry
-from accounts.services import audit
+from accounts.services import audit, issue_key
 from approvals.models import Approval
 from runs.audit.access import page_of
 from runs.audit.wanted import KINDS, Wanted
@@ -136,6 +136,32 @@ def test_settings_keys_policies_and_webhooks(visit: Visit, test_key: Api, cast: 
     assert made["key"] not in page
     links = {x for x in read(page).links if x.startswith("/") and "/v1/" not in x}
     assert {x: visit("olga").get(x).status_code for x in links} == dict.fromkeys(links, 200)
+
+
+def test_people_groups_and_their_keys(visit: Visit, cast: Cast) -> None:
+    bob, ana = cast.people["bob"], cast.people["ana"]
+    for test in (False, True):
+        issue_key(cast.actor("ana", test=test), f"ana's {'test' if test else 'live'} key", frozenset({"runs:read"}))
+    olga = visit("olga")
+    olga.post(f"/members/{bob.id}/roles", {"roles": ["operator"], "seen": ["viewer"]})
+    olga.post("/groups/new", {"name": "Finance"})
+    olga.post(f"/members/{ana.id}/remove")
+    olga.post("/profile/name", {"name": "Olga O."})
+    page = text(olga.get("/audit"))
+    said = words(page)
+    assert "Changed the roles of : Bob both worlds roles viewer → operator" in said
+    assert "Made the group : Finance" in said
+    assert "Removed the member : Ana" in said
+    assert "Changed their own name : Olga O. both worlds name Olga → Olga O." in said
+    assert ("ana's test key" in said.replace("&#x27;", "'"), "ana's live key" in said.replace("&#x27;", "'")) == (
+        True,
+        False,
+    )
+    assert f'href="/members#{bob.id}"' in page
+    assert f'href="/members#{ana.id}"' not in page
+    assert "Finance" in text(olga.get(re.findall(r'href="(/groups/grp_[^"]+)"', page)[0]))
+    in_live = words(text(visit("olga", "live").get("/audit?kind=member")))
+    assert "Removed the member : Ana" in in_live
 
 
 def test_links_lead_only_where_the_reader_may_go(visit: Visit, live: Api) -> None:
