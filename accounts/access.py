@@ -59,6 +59,13 @@ def actor_of_session(request: HttpRequest, mode: str | None = None) -> Actor | N
     return actor_of_membership(chosen, test)
 
 
+def actor_in_team(request: HttpRequest, team_id: str, test: bool) -> Actor | None:
+    """The signed-in person as a member of this team, whatever team and world they look at elsewhere."""
+    rows = Membership.objects.filter(user_id=request.user.pk, user__is_active=True, team_id=team_id)
+    member = rows.select_related("user").first()
+    return actor_of_membership(member, test) if member is not None else None
+
+
 def actor_of_membership(membership: Membership, test: bool) -> Actor:
     user = membership.user
     scopes = scopes_of_roles(membership.roles)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs import handling_views, together_views, views
+from runs import handling_views, link_views, together_views, views
 
 urlpatterns = [
     path("runs", views.runs, name="runs"),
@@ -19,4 +19,6 @@ urlpatterns = [
     path("approvals/<str:approval_id>/extend", handling_views.extend, name="extend"),
     path("approvals/<str:approval_id>/comment", handling_views.comment, name="comment"),
     path("together", together_views.page, name="together"),
+    path("d/<str:token>", link_views.page, name="decide-link"),
+    path("d/<str:token>/picture.png", link_views.picture, name="link-picture"),
 ]

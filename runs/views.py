@@ -217,12 +217,16 @@ def _after_decision(request: PageRequest, found: Approval) -> HttpResponse:
 @signed_in("runs:read")
 def picture(request: PageRequest, run_id: str, index: int) -> HttpResponse:
     """One picture of a run, only for who may see the run."""
-    found = get_run(request.actor, run_id)
+    return png(get_run(request.actor, run_id), index)
+
+
+def png(found: Run, index: int) -> HttpResponse:
+    """The picture itself, for this answer only."""
     shot = Screenshot.objects.filter(run=found, index=index).first()
     if shot is None:
         raise Http404
     try:
-        png = pictures.read(shot.sha256)
+        content = pictures.read(shot.sha256)
     except FileNotFoundError:
         raise Http404 from None
-    return HttpResponse(png, content_type="image/png", headers={"Cache-Control": "private, no-store"})
+    return HttpResponse(content, content_type="image/png", headers={"Cache-Control": "private, no-store"})

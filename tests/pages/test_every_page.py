@@ -10,6 +10,7 @@ from django.urls import URLPattern, URLResolver, resolve
 from accounts.actor import SCOPES
 from accounts.invitations.services import invite
 from accounts.models import ApiKey
+from approvals.mail.links import link
 from config import pages
 from machines.models import Machine
 from runs.models import Run
@@ -37,6 +38,9 @@ POST /approvals/{approval}/undo           302 302 302 403 403 302 302 302 302
 GET  /audit                               200 200 200 200 200 200 302 302 302
 GET  /audit/export.csv                    200 200 200 200 200 200 302 302 302
 GET  /audit/export.json                   200 200 200 200 200 200 302 302 302
+GET  /d/{link}                            200 200 200 200 200 404 302 302 302
+POST /d/{link}                            302 302 302 403 403 404 302 302 302 verdict=approve
+GET  /d/{link}/picture.png                200 200 200 200 200 404 302 302 302
 GET  /groups                              200 200 200 200 200 200 302 302 302
 GET  /groups/new                          200 200 403 403 403 200 302 302 302
 POST /groups/new                          422 422 403 403 403 422 302 302 302
@@ -135,6 +139,7 @@ def places(cast: Cast, begin_live: Callable[..., Run], machine: Machine) -> dict
         "key": ApiKey.objects.get().id, "person": cast.people["bob"].id, "group": group(cast, "Finance").id,
         "webhook": hook, "delivery": live.post(f"/webhooks/{hook}/test").json()["id"], "token": invited.token,
         "invitation": invited.row.id, "policy": policy,
+        "link": link(request_of(waiting), cast.people["ana"].id).rpartition("/")[2],
     }  # fmt: skip
 
 

@@ -1,0 +1,27 @@
+"""The link in a mail: signed, for one request, valid while its time runs and at most a week. It opens a page, no more."""
+
+from datetime import timedelta
+
+from django.core import signing
+from django.utils import timezone
+
+from accounts.links import address, origin
+from approvals.models import Approval
+
+SALT = "decide-link"
+LONGEST = timedelta(days=7)
+
+
+def link(approval: Approval, user_id: str) -> str:
+    return address(origin(), "decide-link", signing.dumps([approval.id, user_id], salt=SALT))
+
+
+def request_of(token: str) -> Approval:
+    """The request that a link leads to, whoever follows it. Raises signing.SignatureExpired or signing.BadSignature."""
+    approval_id, _ = signing.loads(token, salt=SALT, max_age=LONGEST)
+    found = Approval.objects.select_related("team").filter(id=approval_id).first()
+    if found is None:
+        raise signing.BadSignature
+    if found.expires_at is not None and found.expires_at <= timezone.now():
+        raise signing.SignatureExpired
+    return found

@@ -1,0 +1,105 @@
+"""The page behind a link in a mail: one request and its form. Opening it changes nothing; a decision is a POST of a member.
+
+Whose team and which world it is about the link says, not the session.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.contrib.auth.views import redirect_to_login
+from django.core import signing
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.access import actor_in_team
+from accounts.errors import Refusal
+from accounts.pages import PageRequest
+from approvals.access import get_approval
+from approvals.cards import answer_sent, card
+from approvals.mail.links import request_of
+from approvals.models import Approval
+from runs.access import get_run
+from runs.decisions import decide, undo
+from runs.views import png
+
+View = Callable[[PageRequest, Approval, str], HttpResponseBase]
+
+
+def by_link(view: View) -> Callable[[HttpRequest, str], HttpResponseBase]:
+    """The view is for signed-in members of the team whose request the link leads to."""
+
+    @functools.wraps(view)
+    def checked(request: HttpRequest, token: str) -> HttpResponseBase:
+        try:
+            found = request_of(token)
+        except signing.SignatureExpired:
+            return _dead(request, "This link has expired", 410)
+        except signing.BadSignature:
+            return _dead(request, "This link is not valid", 404)
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        actor = actor_in_team(request, found.team_id, found.test)
+        if actor is None or not actor.may("approvals:read"):
+            return _dead(request, "This link is for another team", 404)
+        request.actor = actor  # type: ignore[attr-defined]
+        response = view(cast(PageRequest, request), found, token)
+        if "Cache-Control" not in response:
+            add_never_cache_headers(response)
+        return response
+
+    return checked
+
+
+def _dead(request: HttpRequest, title: str, status: int) -> HttpResponse:
+    return render(request, "approvals/link_dead.html", {"title": title}, status=status)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@by_link
+def page(request: PageRequest, found: Approval, token: str) -> HttpResponseBase:
+    if request.method != "POST":
+        return _show(request, found, token)
+    refusal = _attempt(request, found)
+    if refusal is None:
+        return redirect("decide-link", token)
+    now = get_approval(request.actor, found.id)
+    if now.status != "pending":
+        return redirect("decide-link", token)  # who came too late is told there what was decided
+    return _show(request, now, token, refusal)
+
+
+def _attempt(request: PageRequest, found: Approval) -> Refusal | None:
+    """The decision of the form, or its being undone."""
+    try:
+        if "undo" in request.POST:
+            undo(request.actor, found.id)
+        else:
+            decide(request.actor, found, answer_sent(found, request.POST), via="link")
+    except Refusal as refusal:
+        if refusal.afterwards:
+            refusal.afterwards()
+        return refusal
+    return None
+
+
+def _show(request: PageRequest, found: Approval, token: str, refusal: Refusal | None = None) -> HttpResponse:
+    shown = card(request.actor, found, request.path, refusal, request.POST if refusal else None)
+    if shown["picture"]:
+        shown["picture"]["src"] = reverse("link-picture", args=[token])
+    mine = next((vote for vote in shown["desk"]["votes"] if vote.voter == request.actor.id), None)
+    context: dict[str, Any] = {"card": shown, "voted": mine}
+    return render(request, "approvals/minimal.html", context, status=refusal.status if refusal else 200)
+
+
+@require_safe
+@by_link
+def picture(request: PageRequest, found: Approval, token: str) -> HttpResponseBase:
+    """The picture of this request; the session may be looking at another team."""
+    index = found.evidence.get("screenshot_index")
+    if index is None:
+        raise Http404
+    return png(get_run(request.actor, found.run_id), index)
