@@ -60,7 +60,7 @@ def card(
         "timeout_effect": TIMEOUT_EFFECTS.get(approval.on_timeout, ""), "presets": PRESETS,
         "no_approve": _refusal(actor, approval, "approve") if is_open else "",
         "no_reject": _refusal(actor, approval, "reject") if is_open else "",
-        "picture": picture(approval), "repeats": _repeats(approval),
+        "picture": picture(approval), "repeats": repeats(approval),
         "similar": _similar(actor, approval), "lost": LOST_WORDS.get(lost.verdict, "answer") if lost else "",
         "may_undo": _may_undo(actor, approval, decision, now),
         "problems": problems_by_field(refusal) if refusal else {}, "sent": sent, "desk": desk(actor, approval),
@@ -104,7 +104,7 @@ def _unfinished(approval: Approval, decision: Decision | None, now: datetime) ->
     return decision.delivered_at is None or (approval.kind == "tool" and decision.outcome is None)
 
 
-def _repeats(approval: Approval) -> bool:
+def repeats(approval: Approval) -> bool:
     """Do the agent's words only say what its questions, shown below in full, say?"""
     questions = " ".join(dict.fromkeys(str(q["question"]) for q in approval.questions))
     return bool(questions) and (approval.agent_message or "").strip() == questions

@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.ids import new_id
-from accounts.models import Team
+from accounts.models import Team, User
 
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)  # when a request without expiry is due
 
@@ -260,3 +260,56 @@ class Policy(models.Model):
 
     def __str__(self) -> str:
         return f"{self.effect} {self.tool}"
+
+
+class NoticeStatus(models.TextChoices):
+    PENDING = "pending"
+    SENT = "sent"
+    FAILED = "failed"
+    DROPPED = "dropped"  # no longer wanted when its turn came
+
+
+class Notice(models.Model):
+    """One thing to tell one person about one request by mail; several may go into one letter (approvals.mail.outbox)."""
+
+    approval = models.ForeignKey(Approval, models.CASCADE, related_name="notices", db_index=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="+", db_index=False)
+    occasion = models.CharField(max_length=64)  # names one opening, assignment or reminder of the request
+    words = models.CharField(max_length=200)  # what happened, for example "Half of the time is over"
+    status = models.CharField(max_length=8, choices=NoticeStatus.choices, default=NoticeStatus.PENDING)
+    letter = models.CharField(max_length=40, null=True)  # the letter that carries it, anew for each attempt
+    attempts = models.PositiveSmallIntegerField(default=0)
+    reason = models.TextField(null=True)  # why the last attempt failed, in words
+    next_attempt_at = models.DateTimeField(null=True)
+    queued_until = models.DateTimeField(null=True)  # until then a task for it waits
+    begun_at = models.DateTimeField(null=True)  # the last attempt
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = (
+            models.Index(fields=("next_attempt_at",), name="due_notices", condition=Q(status="pending")),
+            models.Index(fields=("user", "-begun_at"), name="letters_of_a_person"),
+            models.Index(fields=("letter",), name="notices_under_way", condition=Q(status="pending")),
+        )
+        constraints = (
+            models.UniqueConstraint(fields=("approval", "user", "occasion"), name="one_notice_per_occasion"),
+            models.CheckConstraint(
+                name="pending_notice_has_a_next_attempt",
+                condition=Q(status="pending", next_attempt_at__isnull=False, finished_at__isnull=True)
+                | (~Q(status="pending") & Q(next_attempt_at__isnull=True, finished_at__isnull=False)),
+            ),
+        )
+
+
+class MailSwitches(models.Model):
+    """What a person wants to be mailed about in one team. Who never chose gets everything."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    team = models.ForeignKey(Team, models.CASCADE, related_name="+")
+    waiting = models.BooleanField(default=True)  # something waits for them
+    reminders = models.BooleanField(default=True)
+    only_mine = models.BooleanField(default=False)  # only what is meant for them or for a group of theirs
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("user", "team"), name="one_set_of_switches_per_team"),)

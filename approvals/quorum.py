@@ -1,6 +1,6 @@
 """Quorums: how many people of which groups must approve (contract/approvals.md section 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
@@ -104,3 +104,16 @@ def cast_vote(actor: Actor, approval: Approval, group: str, note: str | None) ->
 
 def has_voted(actor: Actor, approval: Approval) -> bool:
     return Vote.objects.filter(approval=approval, voter=voter_id(actor)).exists()
+
+
+def may_vote(approval: Approval, people: Collection[str]) -> set[str]:
+    """Those of these people whose approval would still count towards the quorum."""
+    if not approval.quorum:
+        return set(people)
+    voted = set(Vote.objects.filter(approval=approval).values_list("voter", flat=True))
+    groups = lacking(approval)
+    if ANYONE in groups:
+        return set(people) - voted
+    named = [group.id for group in groups_named(approval.team_id, groups).values()]
+    members = Group.users.through.objects.filter(group_id__in=named, user_id__in=people)
+    return set(members.values_list("user_id", flat=True)) - voted

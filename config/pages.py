@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("accounts.groups.urls")),
     path("", include("accounts.webhooks.urls")),
     path("", include("approvals.urls")),
+    path("", include("approvals.mail.urls")),
     path("", include("runs.urls")),
     path("", include("runs.audit.urls")),
     path("", include("machines.urls")),

@@ -12,6 +12,7 @@ from accounts.actor import system
 from accounts.models import Team
 from accounts.times import rfc3339
 from approvals import services as approvals
+from approvals.mail import outbox
 from approvals.models import Approval
 from approvals.policies import Ruling
 from approvals.schemas import REASONS, input_kind
@@ -115,9 +116,10 @@ def open_for_ask(run: Run, ask: Ask, url: str | None) -> Approval:
 
 
 def open_for_takeover(run: Run, name: str, note: str | None) -> Approval:
-    """A person took control of the machine. The caller holds the run's lock."""
+    """A person took control of the machine, and gives it back: nobody else is asked. The caller holds the run's lock."""
     message = f"{name} took control of the machine." + (f" {note}" if note else "")
-    return _open(run, kind="takeover", title=f"{name} took control of the machine", message=message)
+    title = f"{name} took control of the machine"
+    return _open(run, by_mail=False, kind="takeover", title=title, message=message)
 
 
 def open_for_budget(run: Run, reached: BudgetReached) -> Approval:
@@ -144,7 +146,8 @@ def _context(run: Run, picture: Screenshot | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _open(run: Run, *, evidence: dict[str, Any] | None = None, **fields: Any) -> Approval:
+def _open(run: Run, *, by_mail: bool = True, evidence: dict[str, Any] | None = None, **fields: Any) -> Approval:
+    """`by_mail`: whoever may decide is told."""
     picture = Screenshot.objects.filter(run=run).order_by("-index").first()
     index = picture.index if picture else None
     approval = approvals.open_request(
@@ -154,6 +157,8 @@ def _open(run: Run, *, evidence: dict[str, Any] | None = None, **fields: Any) ->
     )  # fmt: skip
     if run.on_awaiting_human == "pause":
         _wait(run, approval)
+        if by_mail:
+            outbox.opened(approval)
     else:
         _end_instead(run, approval)
     return approval

@@ -20,6 +20,7 @@ from approvals import effects
 from approvals import services as approvals
 from approvals.access import approvals_of, get_approval, pending_of_root
 from approvals.errors import ApprovalNotFound
+from approvals.mail import outbox
 from approvals.models import Approval, Decision
 from approvals.services import Answer, Settled
 from machines.actions import ActionError, Screen, action_hash, canonical
@@ -250,6 +251,7 @@ def undo(actor: Actor, approval_id: str) -> Approval:
         run.resume_at = None
         record(run, approval_event(approval, "undone", actor), save=("resume_at",))
         webhook_bodies.decided(run, approval, "undone")
+        outbox.opened(approval, again=True)
         return approval
 
 

@@ -10,6 +10,7 @@ from accounts.actor import Actor, system
 from accounts.times import rfc3339
 from approvals import handling
 from approvals.access import get_approval, held_by
+from approvals.mail import outbox
 from approvals.models import Approval
 from approvals.services import raise_closed
 from runs.decisions import approval_event
@@ -63,7 +64,10 @@ def assign(actor: Actor, approval_id: str, assignee: str | None, note: str | Non
     """Raises ApprovalNotFound, Invalid, or as a late decision."""
 
     def work(run: Run, approval: Approval) -> None:
+        before = approval.assignee
         handling.assign(approval, assignee)
+        if assignee != before:
+            outbox.assigned(actor, approval)
         if note:
             handling.comment(actor, approval, note)
 

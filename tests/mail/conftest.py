@@ -8,10 +8,18 @@ import pytest
 from accounts.models import Group, Membership, User
 from approvals.models import Approval
 from runs.models import Run
-from tests.cast import Cast
+from tests.cast import Cast, make_cast
 from tests.pages.conftest import begin, request_of, visit  # noqa: F401  fixtures here too
 
 Ask = Callable[..., Approval]
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    """The cast without its admin: Ana and Olga are those who decide, unless a test says otherwise."""
+    made = make_cast("acme")
+    Membership.objects.filter(user=made.people.pop("adam")).delete()
+    return made
 
 
 @pytest.fixture

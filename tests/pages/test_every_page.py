@@ -79,6 +79,8 @@ GET  /members/{person}/remove             200 200 403 403 403 404 302 302 302
 POST /members/{person}/remove             302 302 403 403 403 404 302 302 302
 GET  /members/{person}/roles              200 200 403 403 403 404 302 302 302
 POST /members/{person}/roles              422 422 403 403 403 404 302 302 302
+GET  /notifications                       200 200 200 200 200 200 302 302 302
+POST /notifications                       302 302 302 302 302 302 302 302 302
 GET  /policies                            200 200 200 200 200 200 302 302 302
 GET  /policies/new                        200 200 200 403 403 200 302 302 302
 POST /policies/new                        422 422 422 403 403 422 302 302 302

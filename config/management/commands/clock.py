@@ -1,4 +1,7 @@
-"""`manage.py clock`: deadlines, expiries, webhooks to send again, machines whose time is over. One runs, others wait."""
+"""`manage.py clock`: deadlines, expiries, messages to send again, machines whose time is over.
+
+One runs, others wait.
+"""
 
 import logging
 import signal
@@ -12,6 +15,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 
 from accounts import idempotency, limits
 from accounts.webhooks import outbox
+from approvals.mail import outbox as mail
 from machines import lifecycle, metering
 from runs import clock, takeover
 
@@ -24,6 +28,7 @@ CHORES: tuple[tuple[float, Callable[[], object]], ...] = (
     (0.25, clock.deadlines),
     (0.25, clock.effects),
     (0.25, outbox.queue_due),
+    (1, mail.queue_due),
     (1, clock.stops),
     (1, takeover.lapses),
     (2, lifecycle.reconcile),
@@ -35,6 +40,7 @@ CHORES: tuple[tuple[float, Callable[[], object]], ...] = (
     (600, clock.workers),
     (600, clock.retention),
     (600, outbox.sweep),
+    (600, mail.sweep),
 )
 
 

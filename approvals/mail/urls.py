@@ -1,0 +1,7 @@
+"""Addresses of mail."""
+
+from django.urls import path
+
+from approvals.mail import views
+
+urlpatterns = [path("notifications", views.notifications, name="notifications")]

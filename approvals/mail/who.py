@@ -1,0 +1,102 @@
+"""Who is told of a request: whoever may decide it, then whom it is meant for, then what they want to hear of."""
+
+from collections.abc import Iterable
+
+from django.db.models import QuerySet
+
+from accounts.access import actor_of_membership
+from accounts.actor import ROLE_SCOPES
+from accounts.errors import Refusal
+from accounts.models import Group, Membership
+from approvals import quorum
+from approvals.eligibility import require_decider
+from approvals.forms import VERDICT_OF
+from approvals.models import Approval, MailSwitches
+
+DECIDING = sorted(role for role, scopes in ROLE_SCOPES.items() if "approvals:decide" in scopes)
+
+
+def deciding() -> QuerySet[Membership]:
+    """Memberships of active people whose roles let them decide."""
+    return Membership.objects.filter(user__is_active=True, roles__overlap=DECIDING).select_related("user")
+
+
+def deciders(approval: Approval) -> list[Membership]:
+    """The people who may decide the pending request now, and not only by rejecting it."""
+    return able(approval, deciding().filter(team_id=approval.team_id).order_by("user__name", "id"))
+
+
+def able(approval: Approval, members: Iterable[Membership]) -> list[Membership]:
+    """Those of these deciding members of the request's team who may decide this one."""
+    found = [m for m in members if _may_decide(m, approval)]
+    voters = quorum.may_vote(approval, [m.user_id for m in found])
+    return [m for m in found if m.user_id in voters]
+
+
+def _may_decide(member: Membership, approval: Approval) -> bool:
+    actor = actor_of_membership(member, approval.test)
+    try:
+        require_decider(actor, approval, VERDICT_OF.get(approval.kind, "approve"))
+    except Refusal:
+        return False
+    return True
+
+
+def to_tell(approval: Approval, *, reminder: bool = False) -> list[str]:
+    """Ids of the people who get a mail: the assignee or the assigned group, else everybody who may decide.
+
+    When the request is meant for people who may not decide it any more, all the others hear of it.
+    """
+    found = deciders(approval)
+    return _willing(approval, _meant(approval, found) or [m.user_id for m in found], reminder)
+
+
+def assignees(approval: Approval) -> list[str]:
+    """The assignee, or those of the assigned group, who may decide."""
+    return _willing(approval, _meant(approval, deciders(approval)), reminder=False)
+
+
+def _meant(approval: Approval, members: list[Membership]) -> list[str]:
+    assigned = _assigned(approval)
+    return [m.user_id for m in members if m.user_id in assigned]
+
+
+def asked_groups(approval: Approval) -> list[Group]:
+    """The groups that the request waits for: assigned to it, or in its quorum and still lacking votes."""
+    lacking = quorum.lacking(approval) if approval.quorum else []
+    found = {group.id: group for group in quorum.groups_named(approval.team_id, lacking).values()}
+    if (approval.assignee or "").startswith("grp_"):
+        found |= {g.id: g for g in Group.objects.filter(team_id=approval.team_id, id=approval.assignee)}
+    return list(found.values())
+
+
+def _assigned(approval: Approval) -> set[str]:
+    if not approval.assignee:
+        return set()
+    if not approval.assignee.startswith("grp_"):
+        return {approval.assignee}
+    members = Group.users.through.objects.filter(group_id=approval.assignee, group__team_id=approval.team_id)
+    return set(members.values_list("user_id", flat=True))
+
+
+def _willing(approval: Approval, people: list[str], reminder: bool) -> list[str]:
+    """Those who did not switch such mails off."""
+    rows = MailSwitches.objects.filter(team_id=approval.team_id, user_id__in=people)
+    chosen = {each.user_id: each for each in rows}
+    picky = [user_id for user_id, each in chosen.items() if each.only_mine]
+    meant = (_assigned(approval) | _of_groups(approval)) if picky else set(people)
+    return [
+        user_id for user_id in people
+        if wants(chosen.get(user_id), reminder) and (user_id in meant or user_id not in picky)
+    ]  # fmt: skip
+
+
+def _of_groups(approval: Approval) -> set[str]:
+    groups = asked_groups(approval)
+    members = Group.users.through.objects.filter(group_id__in=[group.id for group in groups])
+    return set(members.values_list("user_id", flat=True))
+
+
+def wants(switches: MailSwitches | None, reminder: bool) -> bool:
+    """Who never chose wants everything."""
+    return switches is None or (switches.reminders if reminder else switches.waiting)
