@@ -11,6 +11,7 @@ from accounts.actor import Actor, system
 from accounts.errors import NotEligible
 from approvals import policies
 from approvals.errors import UndoNotPossible
+from approvals.mail import reminders
 from approvals.models import Approval, Decision, Policy
 from approvals.services import move
 
@@ -36,10 +37,12 @@ def undo(actor: Actor, approval: Approval) -> Decision:
     decision.counts, decision.loss, decision.sealed = False, "UNDONE", None
     decision.save(update_fields=["counts", "loss", "sealed"])
     _without_last_vote(approval, decision)
-    expires_at = now + timedelta(seconds=approval.timeout_seconds) if approval.timeout_seconds else None
+    approval.expires_at = now + timedelta(seconds=approval.timeout_seconds) if approval.timeout_seconds else None
+    reminders.plan(approval, now)
     move(
-        approval, "pending", now, effective_at=None, undo_until=None, effect_pending=False, expires_at=expires_at,
-        edited_action=approval.edited_action, action_hash=approval.action_hash,
+        approval, "pending", now, effective_at=None, undo_until=None, effect_pending=False, expires_at=approval.expires_at,
+        reminders=approval.reminders, remind_at=approval.remind_at, edited_action=approval.edited_action,
+        action_hash=approval.action_hash,
     )  # fmt: skip
     return decision
 

@@ -14,6 +14,7 @@ from accounts.times import rfc3339
 from approvals.access import assigned_names
 from approvals.eligibility import require_unclaimed
 from approvals.errors import ApprovalClaimed
+from approvals.mail import reminders
 from approvals.models import Approval, Comment
 
 FURTHEST = timedelta(days=30)
@@ -97,7 +98,8 @@ def extend(approval: Approval, seconds: int) -> None:
         raise InvalidState("The request never expires.", current_state="no_expiry", allowed_from=["expiring"])
     now = timezone.now()
     approval.expires_at = min(approval.expires_at + timedelta(seconds=seconds), now + FURTHEST)
-    _save(approval, "expires_at")
+    reminders.plan(approval, now)
+    _save(approval, "expires_at", "reminders", "remind_at")
 
 
 def comment(actor: Actor, approval: Approval, text: str) -> Comment:

@@ -99,7 +99,8 @@ class Approval(models.Model):
     by_rule = models.BooleanField(
         default=False
     )  # asked by a policy or the risk floor: a change of mode does not lift it
-    reminders = models.PositiveSmallIntegerField(default=0)  # how many were sent
+    reminders = models.PositiveSmallIntegerField(default=0)  # 1 after half of the time, 2 after nine tenths
+    remind_at = models.DateTimeField(null=True)  # the next one; approvals.mail.reminders keeps it
     version = models.PositiveIntegerField(default=1)
 
     class Meta:
@@ -119,6 +120,9 @@ class Approval(models.Model):
             models.Index(fields=("run_id", "seq"), name="approvals_of_a_run"),
             models.Index(fields=("root_run_id",), name="approvals_of_a_root", condition=Q(status="pending")),
             models.Index(fields=("effective_at",), name="effects_to_come", condition=Q(effect_pending=True)),
+            models.Index(
+                fields=("remind_at",), name="reminders_to_come", condition=Q(status="pending", remind_at__isnull=False)
+            ),
         )
         constraints = (
             models.UniqueConstraint(

@@ -24,6 +24,7 @@ from approvals.errors import (
     ApprovalExpired,
     ApprovalVoid,
 )
+from approvals.mail import reminders
 from approvals.models import APPROVAL_MOVES, Approval, Decision
 from approvals.schemas import MAX_NOTE, ON_REJECT, VERDICTS
 
@@ -94,13 +95,15 @@ def open_request(**fields: Any) -> Approval:
     """A new pending request of the run; numbers it and sets its expiry from timeout_seconds."""
     now = timezone.now()
     seconds = fields.get("timeout_seconds")
+    expires_at = now + timedelta(seconds=seconds) if seconds else None
     fields["questions"] = reading.tidy_questions(fields.get("questions") or [])
     fields.setdefault("on_reject", ON_REJECT[fields["kind"]])
     return Approval.objects.create(
         **fields,
         seq=Approval.objects.filter(run_id=fields["run_id"]).count() + 1,
         created_at=now,
-        expires_at=now + timedelta(seconds=seconds) if seconds else None,
+        expires_at=expires_at,
+        remind_at=reminders.first_at(now, expires_at),
     )
 
 

@@ -61,6 +61,13 @@ def _meant(approval: Approval, members: list[Membership]) -> list[str]:
     return [m.user_id for m in members if m.user_id in assigned]
 
 
+def next_to_tell(approval: Approval, group: Group) -> list[str]:
+    """The members of a further group who may decide; the request is meant for them from now on."""
+    members = set(group.users.values_list("id", flat=True))
+    found = [m.user_id for m in deciders(approval) if m.user_id in members]
+    return _willing(approval, found, reminder=False, mine=True)
+
+
 def asked_groups(approval: Approval) -> list[Group]:
     """The groups that the request waits for: assigned to it, or in its quorum and still lacking votes."""
     lacking = quorum.lacking(approval) if approval.quorum else []
@@ -79,12 +86,12 @@ def _assigned(approval: Approval) -> set[str]:
     return set(members.values_list("user_id", flat=True))
 
 
-def _willing(approval: Approval, people: list[str], reminder: bool) -> list[str]:
+def _willing(approval: Approval, people: list[str], reminder: bool, *, mine: bool = False) -> list[str]:
     """Those who did not switch such mails off."""
     rows = MailSwitches.objects.filter(team_id=approval.team_id, user_id__in=people)
     chosen = {each.user_id: each for each in rows}
     picky = [user_id for user_id, each in chosen.items() if each.only_mine]
-    meant = (_assigned(approval) | _of_groups(approval)) if picky else set(people)
+    meant = (_assigned(approval) | _of_groups(approval)) if picky and not mine else set(people)
     return [
         user_id for user_id in people
         if wants(chosen.get(user_id), reminder) and (user_id in meant or user_id not in picky)

@@ -182,7 +182,8 @@ def shift(run_id: str, seconds: float) -> None:
     past = timedelta(seconds=seconds)
     names = ("created_at", "started_at", "awaiting_human_since", "deadline_at", "parked_at")
     Run.objects.filter(id=run_id).update(**{name: F(name) - past for name in names})
-    Approval.objects.filter(run_id=run_id).update(created_at=F("created_at") - past, expires_at=F("expires_at") - past)
+    names = ("created_at", "expires_at", "remind_at")
+    Approval.objects.filter(run_id=run_id).update(**{name: F(name) - past for name in names})
 
 
 def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:

@@ -1,4 +1,4 @@
-"""`manage.py clock`: deadlines, expiries, messages to send again, machines whose time is over.
+"""`manage.py clock`: deadlines, expiries, reminders, messages to send again, machines whose time is over.
 
 One runs, others wait.
 """
@@ -16,6 +16,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from accounts import idempotency, limits
 from accounts.webhooks import outbox
 from approvals.mail import outbox as mail
+from approvals.mail import reminders
 from machines import lifecycle, metering
 from runs import clock, takeover
 
@@ -28,6 +29,7 @@ CHORES: tuple[tuple[float, Callable[[], object]], ...] = (
     (0.25, clock.deadlines),
     (0.25, clock.effects),
     (0.25, outbox.queue_due),
+    (1, reminders.remind_due),
     (1, mail.queue_due),
     (1, clock.stops),
     (1, takeover.lapses),
