@@ -6,12 +6,12 @@ Never in a letter: pictures, values, what is typed. An address shows neither its
 import re
 from typing import Any
 
-from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.utils import timezone
 
 from accounts.links import address, origin
+from accounts.mailing import has_server
 from accounts.models import User
 from accounts.templatetags.show import duration, plain
 from approvals.cards import repeats
@@ -46,7 +46,7 @@ def compose(user: User, notices: list[Notice]) -> EmailMultiAlternatives:
         _subject(rows), render_to_string(f"approvals/mail/{name}.txt", context), to=[user.email],
         headers={"List-Unsubscribe": f"<{stop}>", "Auto-Submitted": "auto-generated"},
     )  # fmt: skip
-    if not settings.EMAIL_BACKEND.endswith(".console.EmailBackend"):  # a terminal shows the text only
+    if has_server():  # else a log shows the text only
         mail.attach_alternative(render_to_string(f"approvals/mail/{name}.html", context), "text/html")
     return mail
 

@@ -16,6 +16,7 @@ from django_q.tasks import async_task
 
 from accounts.actor import Actor
 from accounts.ids import new_id
+from accounts.mailing import Outcome
 from accounts.models import Group, Membership, Team, User
 from approvals.mail import who
 from approvals.models import Approval, MailSwitches, Notice, NoticeStatus
@@ -151,18 +152,18 @@ def _why_not(row: Notice, member: Membership | None, chosen: MailSwitches | None
     return None if who.wants(chosen, row.occasion.startswith(REMINDER)) else "Such mails were switched off."
 
 
-def settle(letter: Letter, reason: str | None, *, final: bool = False) -> None:
-    """Write what came of an attempt: sent, to be tried again later, or given up. `reason` says in words why it failed."""
+def settle(letter: Letter, outcome: Outcome) -> None:
+    """Write what came of an attempt: sent, to be tried again later, or given up."""
     with transaction.atomic():
-        now = timezone.now()
+        now, problem = timezone.now(), outcome.problem
         rows = Notice.objects.filter(letter=letter.id, status="pending")
-        if reason is None:
+        if problem is None:
             _finish(rows, NoticeStatus.SENT, now, None)
             return
-        _finish(rows if final else rows.filter(attempts__gte=MOST_ATTEMPTS), NoticeStatus.FAILED, now, reason)
+        _finish(rows if outcome.final else rows.filter(attempts__gte=MOST_ATTEMPTS), NoticeStatus.FAILED, now, problem)
         for attempts, pause in enumerate(PAUSES, start=1):
             again = now + timedelta(seconds=pause)
-            rows.filter(attempts=attempts).update(reason=reason, next_attempt_at=again, queued_until=None)
+            rows.filter(attempts=attempts).update(reason=problem, next_attempt_at=again, queued_until=None)
 
 
 def _finish(rows: QuerySet[Notice], status: NoticeStatus, now: datetime, reason: str | None) -> None:

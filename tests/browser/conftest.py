@@ -33,6 +33,8 @@ class Site:
     address: str
     live_key: str
     test_key: str
+    said: Path  # what it wrote, mails included: it has no mail server
+    environment: dict[str, str]
     sessions: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def call(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
@@ -55,6 +57,12 @@ class Site:
         run_id = self.start(task, **more)
         self.reaches(run_id, "awaiting_human")
         return run_id, self.call("GET", f"/runs/{run_id}")["open_approvals"][0]
+
+    def join(self, name: str, role: str) -> None:
+        """One more person of the team."""
+        command = [sys.executable, "manage.py", "createuser", "--team", "demo", "--email", f"{name}@people.test",
+                   "--password", PASSWORD, "--role", role]  # fmt: skip
+        subprocess.run(command, cwd=ROOT, env=self.environment, check=True, capture_output=True)
 
     def clear(self) -> None:
         """No run is left waiting, so that each test finds an empty queue."""
@@ -99,26 +107,14 @@ def site() -> Iterator[Site]:
             said.read_text()
         )
         assert process.poll() is None, said.read_text()
-        for name, role in (("ana", "approver"), ("bea", "approver"), ("bob", "viewer"), ("owner", "owner")):
-            command = [
-                "createuser",
-                "--team",
-                "demo",
-                "--email",
-                f"{name}@people.test",
-                "--password",
-                PASSWORD,
-                "--role",
-                role,
-            ]
-            subprocess.run(
-                [sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True, capture_output=True
-            )
         keys = (place / "data" / "first-run.txt").read_text()
         live, test = (re.search(rf"cs_{world}_\S+", keys) for world in ("live", "test"))
         assert live
         assert test
-        yield Site(f"http://127.0.0.1:{port}", live[0], test[0])
+        made = Site(f"http://127.0.0.1:{port}", live[0], test[0], said, environment)
+        for name, role in (("ana", "approver"), ("bea", "approver"), ("bob", "viewer"), ("owner", "owner")):
+            made.join(name, role)
+        yield made
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)

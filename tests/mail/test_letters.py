@@ -148,17 +148,6 @@ def test_long_words_are_cut_and_say_so(ask: Ask) -> None:
     assert "(the rest is on the page)" in letter.body
 
 
-def test_without_a_mail_server_a_terminal_shows_the_text_only(
-    ask: Ask, settings: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
-    ask()
-    carry()
-    printed = capsys.readouterr().out
-    assert printed.count("/d/") == 2
-    assert "<html" not in printed
-
-
 def test_a_mail_is_read_by_a_mail_server(ask: Ask, settings: Any) -> None:
     ask("Grüße aus Köln [pause]")
     with mail_server() as server:

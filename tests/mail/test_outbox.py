@@ -12,6 +12,7 @@ from django.db import connections, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from accounts.mailing import Outcome
 from accounts.models import Team
 from approvals.mail import carrier, outbox
 from approvals.models import Approval, MailSwitches, Notice
@@ -85,7 +86,7 @@ def test_a_worker_that_died_leaves_the_letter_to_the_next_and_writes_nothing_whe
     assert lost is not None
     later(outbox.LEASE.total_seconds() + 1)
     assert to(carry()) == ["ana", "olga"]
-    outbox.settle(lost, "too late")
+    outbox.settle(lost, Outcome("too late"))
     assert [reason for _, _, reason in notices()] == [None, None]
 
 
@@ -257,7 +258,7 @@ def test_a_refused_connection_is_tried_again_and_stands_on_the_card(
     waits: Approval, settings: Any, visit: Visit
 ) -> None:
     use_server(settings, closed_port())
-    why = "no connection to the mail server: Connection refused"
+    why = "the mail server cannot be reached: connection refused"
     for attempt, pause in enumerate((60, 300, 1200), start=1):
         assert carry() == []
         assert notices() == [("pending", attempt, why)] * 2
@@ -307,7 +308,7 @@ def test_a_silent_server_is_asked_once_in_a_round(waits: Approval, settings: Any
     with silent_server() as port:
         use_server(settings, port, timeout=0.2)
         carry()
-    assert notices() == [("pending", 1, "the mail server did not answer in time")] * 2
+    assert notices() == [("pending", 1, "the mail server broke off: timed out")] * 2
 
 
 def test_an_address_that_is_refused_for_good_is_not_tried_again(waits: Approval, settings: Any) -> None:
@@ -315,7 +316,7 @@ def test_an_address_that_is_refused_for_good_is_not_tried_again(waits: Approval,
         use_server(settings, server.port)
         server.refuse = b"550 no such person"
         carry()
-    assert notices() == [("failed", 1, "the mail server refused the address: 550 no such person")] * 2
+    assert notices() == [("failed", 1, "the mail server refuses the address: 550 no such person")] * 2
 
 
 def test_an_address_that_is_refused_for_now_is_tried_again(waits: Approval, settings: Any) -> None:
@@ -323,7 +324,7 @@ def test_an_address_that_is_refused_for_now_is_tried_again(waits: Approval, sett
         use_server(settings, server.port)
         server.refuse = b"451 later"
         carry()
-    assert notices() == [("pending", 1, "the mail server refused the address: 451 later")] * 2
+    assert notices() == [("pending", 1, "the mail server refuses the address: 451 later")] * 2
 
 
 def test_an_address_that_breaks_a_header_is_a_failure_of_that_mail_only(waits: Approval, cast: Cast) -> None:
@@ -331,7 +332,21 @@ def test_an_address_that_breaks_a_header_is_a_failure_of_that_mail_only(waits: A
     ana.email = "ana@acme.test\nBcc: everybody@elsewhere.test"
     ana.save(update_fields=["email"])
     assert to(carry()) == ["olga"]
-    assert [reason for _, _, reason in notices() if reason] == ["it could not be sent (BadHeaderError)"]
+    (reason,) = [reason for _, _, reason in notices() if reason]
+    assert reason.startswith("BadHeaderError: ")
+
+
+def test_without_a_mail_server_the_card_says_so(waits: Approval, settings: Any, visit: Visit, capsys: Any) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    carry()
+    printed = capsys.readouterr().out
+    assert printed.count("/d/") == 2
+    assert "<html" not in printed
+    page = text(visit("ana").get(f"/approvals/{waits.id}"))
+    assert "E-mail to Ana not delivered: no mail server is set up (EMAIL_URL)" in page
+    later()
+    assert carry() == []
+    assert capsys.readouterr().out == ""
 
 
 def test_what_a_mail_server_says_is_text_on_the_card(waits: Approval, settings: Any, visit: Visit) -> None:

@@ -30,8 +30,8 @@ def test_every_change_of_people_reads_as_a_sentence(visit: Visit, cast: Cast, cl
         page = text(visit("ana", world).get("/audit?kind=member"))
         said = words(page)
         for sentence in (
-            "Invited : erik@outside.test", "Joined by the invitation of : erik@outside.test",
-            "Made a new link for : mia@outside.test", "Withdrew the invitation of : mia@outside.test",
+            "Invited : erik@outside.test", "Accepted the invitation : erik@outside.test",
+            "Invited again : mia@outside.test", "Took back the invitation of : mia@outside.test",
             "Made the group : Finance", "Changed the group : Treasury", "Added somebody to the group : Treasury",
             "Changed the roles of : Bob", "Changed their own name : Robert", "Removed the member : Robert",
         ):  # fmt: skip

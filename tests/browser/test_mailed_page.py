@@ -1,0 +1,45 @@
+"""From the mail of a running installation to the decision: on a phone, without JavaScript."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from config.processes import wait_until
+from tests.browser.conftest import PASSWORD, Site
+from tests.browser.test_pages_in_chromium import PHONE
+
+pytestmark = [pytest.mark.browser]
+
+
+def link_mailed_to(site: Site, name: str) -> str:
+    """From the first mail to this person, which the worker sends at once."""
+    pattern = re.compile(rf"^To: {name}@people\.test$.*?(http://\S+/d/\S+)", re.MULTILINE | re.DOTALL)
+    assert wait_until(lambda: pattern.search(site.said.read_text()) is not None, 20, 0.1)
+    found = pattern.search(site.said.read_text())
+    assert found is not None
+    return found[1]
+
+
+def test_deciding_from_a_mail_on_a_phone_without_javascript(site: Site, chromium: Browser) -> None:
+    site.clear()
+    site.join("pia", "approver")
+    run_id, _ = site.waiting("pay [steps:1]", human_in_the_loop=True, permission_mode="approval")
+    link = link_mailed_to(site, "pia")
+    context = chromium.new_context(java_script_enabled=False, **PHONE)
+    page = context.new_page()
+    page.goto(link)
+    page.get_by_label("E-mail").fill("pia@people.test")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    assert page.url == link
+    expect(page.get_by_role("img", name=re.compile("^Screen when the request was opened"))).to_be_visible()
+    assert page.get_by_role("button").all_inner_texts() == ["Approve", "Reject"]
+    assert all(box["height"] >= 40 for box in [b.bounding_box() for b in page.get_by_role("button").all()] if box)
+    assert page.locator("main").evaluate("main => main.scrollWidth <= innerWidth") is True
+    page.get_by_label("Your words").fill("go on")
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_role("status")).to_contain_text("Approved by you")
+    expect(page.get_by_role("status")).to_contain_text("“go on”")
+    site.reaches(run_id, "succeeded")
+    context.close()
