@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -13,10 +12,9 @@ from django.http.request import RawPostDataException, UnreadablePostError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from accounts.errors import Invalid, PayloadTooLarge
+from accounts.json_values import DEEPEST, Detail, deeper_than, unstorable_at
 from accounts.limits import body_limit
 from accounts.times import read_time
-
-Detail = tuple[tuple[str | int, ...], str, str]
 
 
 class Body(BaseModel):
@@ -49,8 +47,6 @@ Int = Annotated[int, BeforeValidator(_whole)]
 Time = Annotated[datetime, BeforeValidator(_time)]  # one without a zone is in UTC
 B = TypeVar("B", bound=Body)
 
-DEEPEST = 100  # levels of a body: whoever walks it later may do so by recursion
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _KINDS = {"missing": "missing", "extra_forbidden": "extra_forbidden"}
 
 
@@ -84,7 +80,7 @@ def read_json(request: HttpRequest) -> dict[str, Any]:
         raise Invalid((("body",), f"Not valid JSON: {error}", "json_invalid")) from error
     if not isinstance(value, dict):
         raise Invalid((("body",), "The body must be a JSON object.", "type_error"))
-    if _deeper_than(value, DEEPEST):
+    if deeper_than(value, DEEPEST):
         raise Invalid((("body",), f"Nested deeper than {DEEPEST} levels.", "value_error"))
     return value
 
@@ -100,20 +96,6 @@ def _finite(text: str) -> float:
     return value
 
 
-def _deeper_than(value: Any, levels: int) -> bool:
-    layer = [value]
-    for _ in range(levels):
-        layer = [child for each in layer for child in _children(each)]
-        if not layer:
-            return False
-    return True
-
-
-def _children(value: Any) -> Iterable[Any]:
-    found = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return (child for child in found if isinstance(child, dict | list))
-
-
 def read(
     request: HttpRequest, model: type[B], also: Callable[[dict[str, Any]], Iterable[Detail]] = lambda given: ()
 ) -> B:
@@ -123,7 +105,7 @@ def read(
     anyway, so that all is said at once: whoever works with the body asks it again.
     """
     value = read_json(request)
-    if (problem := _nul_at(value)) is not None:
+    if (problem := unstorable_at(value)) is not None:
         raise Invalid((("body", *problem), "Text must not contain the NUL character.", "value_error"))
     try:
         return model.model_validate(value)
@@ -131,17 +113,3 @@ def read(
         found = details(error, "body")
         more = also({k: v for k, v in value.items() if v is not None})
         raise Invalid(*found, *(d for d in more if d[0] not in {loc for loc, *_ in found})) from error
-
-
-def _nul_at(value: Any, at: tuple[str | int, ...] = ()) -> tuple[str | int, ...] | None:
-    """Where a NUL character or lone surrogate stands, which PostgreSQL cannot store; None = nowhere."""
-    if isinstance(value, str):
-        return at if _UNSTORABLE.search(value) else None
-    items: Iterable[tuple[str | int, Any]] = ()
-    if isinstance(value, dict):
-        if any(_UNSTORABLE.search(key) for key in value):
-            return at
-        items = value.items()
-    elif isinstance(value, list):
-        items = enumerate(value)
-    return next((found for key, item in items if (found := _nul_at(item, (*at, key))) is not None), None)

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from accounts.access import AGENT_PREFIX, get_key, get_team, hash_key, keys_in_force, locked_team
 from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT, Actor
-from accounts.bodies import Detail
 from accounts.errors import EmptyUpdate, Invalid, ScopeEscalation
+from accounts.json_values import Detail
 from accounts.models import ApiKey, AuditEntry, Membership, Role, Team, User
 
 MAX_ACTIVE_KEYS = 20

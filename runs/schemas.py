@@ -1,22 +1,20 @@
 """Request bodies and answers of runs."""
 
-import json
 from typing import Annotated, Any, Literal
 
 from django.utils import timezone
 from pydantic import AfterValidator, Field
 
 from accounts.bodies import Body, Int
+from accounts.json_values import too_big
 from accounts.times import rfc3339
 from approvals.schemas import Note
 from runs.models import Run
 
 
 def _small(value: dict[str, Any]) -> dict[str, Any]:
-    if len(value) > 50:
-        raise ValueError("Must have at most 50 keys.")
-    if len(json.dumps(value, ensure_ascii=False).encode()) > 16 * 1024:
-        raise ValueError("Must be at most 16 KiB as JSON.")
+    if problem := too_big(value):
+        raise ValueError(problem)
     return value
 
 

@@ -11,8 +11,8 @@ from django_q.tasks import async_task
 
 from accounts.access import get_team
 from accounts.actor import Actor, system
-from accounts.bodies import Detail
 from accounts.errors import Invalid, InvalidState
+from accounts.json_values import Detail
 from accounts.limits import spend
 from accounts.models import Team
 from accounts.sealing import seal
