@@ -1,0 +1,95 @@
+"""Templates: `{{ path }}` in the texts of a document (contract/workflows.md 5).
+
+What a template yields is data: it is never looked at for templates again.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from workflows.values import TooMuchWork, Work, as_text
+
+Scope = Mapping[str, Any]  # the roots: inputs, vars, step ids, save_as
+PATH = r"[^\W][\w.-]*"
+_TEMPLATE = re.compile(r"\{\{[ \t]*(" + PATH + r")[ \t]*\}\}")
+_INDEX = re.compile(r"[0-9]{1,9}")
+
+
+def lookup(path: str, scope: Scope) -> Any:
+    """The value at a dotted path; None where there is nothing."""
+    value: Any = scope
+    for part in path.split("."):
+        if isinstance(value, Mapping):
+            value = value.get(part)
+        elif isinstance(value, list) and _INDEX.fullmatch(part) and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    return value
+
+
+def expand(value: Any, scope: Scope, work: Work) -> Any:
+    """The value with its templates filled in, at any depth, never in keys. Raises TooMuchWork."""
+    work.add()
+    if isinstance(value, dict):
+        return {key: expand(item, scope, work) for key, item in value.items()}
+    if isinstance(value, list):
+        return [expand(item, scope, work) for item in value]
+    return _expand_text(value, scope, work) if isinstance(value, str) else value
+
+
+def _expand_text(text: str, scope: Scope, work: Work) -> Any:
+    """A text that is one template keeps the type of its value."""
+    alone = _TEMPLATE.fullmatch(text.strip())
+    if alone:
+        work.add(alone[1].count("."))
+        return lookup(alone[1], scope)
+    filled = fill(text, scope, work.left + 1)
+    work.add(len(filled))
+    return filled
+
+
+def fill(text: str, scope: Scope, most: int) -> str:
+    """The text with its templates filled in as text, cut after `most` characters."""
+    pieces: list[str] = []
+    length = end = 0
+    for found in _TEMPLATE.finditer(text):
+        piece = text[end : found.start()] + as_text(lookup(found[1], scope))
+        pieces.append(piece)
+        length, end = length + len(piece), found.end()
+        if length > most:
+            break
+    else:
+        pieces.append(text[end:])
+    return "".join(pieces)[:most]
+
+
+def expand_text(text: str, scope: Scope, most: int, work: Work) -> str:
+    """The text with its templates filled in, as text even if it is one template; cut after `most` characters."""
+    alone = _TEMPLATE.fullmatch(text.strip())
+    found = as_text(lookup(alone[1], scope))[:most] if alone else fill(text, scope, most)
+    work.add(len(found))
+    return found
+
+
+def too_large(value: Any, most: int) -> bool:
+    """Is the expanded value larger than `most` characters as JSON? It may share parts that are large only together."""
+    work = Work(most)
+    try:
+        _measure(value, work)
+    except TooMuchWork:
+        return True
+    return False
+
+
+def _measure(value: Any, work: Work) -> None:
+    work.add(2)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            work.add(len(key) + 2)
+            _measure(item, work)
+    elif isinstance(value, list):
+        for item in value:
+            _measure(item, work)
+    else:
+        work.add(len(as_text(value)))
