@@ -1,0 +1,118 @@
+"""What can happen to a workflow run: the third argument of `interpreter.advance`.
+
+A ticket is the number that an effect gave to a child run or a request. A happening whose ticket is not waited for any more, or
+that was delivered before, changes nothing.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+APPROVING = frozenset({"approve", "submit", "answer"})
+
+
+@dataclass(frozen=True)
+class Started:
+    """A worker took the run up; its state is None until then.
+
+    `task` is readable as inputs.task unless inputs has that key. `task_defaults` holds for every task step that does not say
+    otherwise: cua_version, instructions, system_prompt, max_steps, on_awaiting_human. `on_awaiting_human` fail or cancel also ends
+    the run at a human_approval step. `on_timeout` and `awaiting_human_timeout_seconds` are those of the run.
+    """
+
+    inputs: dict[str, Any]
+    task: str | None = None
+    max_iterations: int | None = None
+    on_awaiting_human: Literal["pause", "fail", "cancel"] = "pause"
+    on_timeout: str = "cancel"
+    awaiting_human_timeout_seconds: int | None = None
+    task_defaults: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """Go on after the effect GoOn with this slice."""
+
+    slice: int
+
+
+@dataclass(frozen=True)
+class TaskEnded:
+    """A child run ended. `error` is the child's own, with all its keys."""
+
+    ticket: int
+    run_id: str
+    status: str
+    passed: bool
+    result: str | None = None  # the text of its summary
+    steps: int = 0
+    cost_cents: int = 0
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class TaskWaits:
+    """A child run waits for a person. `number` counts the requests of that child run."""
+
+    ticket: int
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class TaskGoesOn:
+    ticket: int
+    number: int
+
+
+@dataclass(frozen=True)
+class RequestDecided:
+    """A request of a human_approval step was decided, by a person, or by the system as on_timeout says.
+
+    `by` and `values` are bound and logged as they are: secrets have been taken out.
+    """
+
+    ticket: int
+    verdict: str
+    note: str | None = None
+    by: dict[str, Any] | None = None
+    decided_at: str | None = None
+    values: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class RequestExpired:
+    """A request expired and ends the run. Where on_timeout is reject or default_answer, RequestDecided tells the outcome."""
+
+    ticket: int
+    on_timeout: Literal["cancel", "fail"]
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    pass
+
+
+@dataclass(frozen=True)
+class DeadlineReached:
+    pass
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The run fails with an error that is not of its document, such as MACHINE_UNAVAILABLE."""
+
+    error: dict[str, Any]
+
+
+Happening = (
+    Started
+    | Resumed
+    | TaskEnded
+    | TaskWaits
+    | TaskGoesOn
+    | RequestDecided
+    | RequestExpired
+    | Cancelled
+    | DeadlineReached
+    | Broken
+)

@@ -1,0 +1,166 @@
+"""The state of a workflow run while one happening is applied to it, and its form as plain JSON.
+
+A state is an object; {} is a run that has not begun. Its branches are threads of control: 0 is the run itself, others are branches of a
+parallel step (`up` is the one it stands in). Each has a stack of frames:
+
+- list: the steps at `at`, of which `next` comes next;
+- loop: `iteration`, 1-based; 0 and while the condition is tested, the iterations that are finished;
+- retry: `attempt`, 1-based; `unpassed`, the last task of this attempt that did not pass;
+- parallel: `left`, the branches that have not ended.
+
+`at` is the path of a step or list in the definition's steps. What a branch waits for is its `wait`: a child run or a request, known by its
+ticket; `since` orders the waits for people, and is null for a child run that waits for nobody.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from workflows.effects import CancelTasks, CloseRequests, Effect, Finish, Write
+from workflows.happenings import Started
+from workflows.templates import Scope
+
+State = dict[str, Any]
+Frame = dict[str, Any]
+Definition = dict[str, Any]
+Path = list[str | int]
+
+
+@dataclass
+class Branch:
+    id: int
+    up: int | None
+    frames: list[Frame]
+    wait: dict[str, Any] | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self.wait is None and not (self.frames and self.frames[-1]["kind"] == "parallel")
+
+
+def list_frame(at: Path) -> Frame:
+    return {"kind": "list", "at": at, "next": 0}
+
+
+def begun(started: Started) -> State:
+    """The state of a run that begins."""
+    return {
+        "ended": False, "options": {
+            "task": started.task, "max_iterations": started.max_iterations, "on_awaiting_human": started.on_awaiting_human,
+            "on_timeout": started.on_timeout, "awaiting_human_timeout_seconds": started.awaiting_human_timeout_seconds,
+            "task_defaults": started.task_defaults,
+        },
+        "inputs": started.inputs, "bindings": {}, "iteration": 0, "attempt": 1, "iterations_used": 0,
+        "last_ticket": 0, "last_branch": 0, "last_wait": 0, "slice": 0, "cut": False,
+        "branches": [{"id": 0, "up": None, "frames": [list_frame([])], "wait": None}],
+    }  # fmt: skip
+
+
+class Progress:
+    """The state, made changeable, and the effects so far. The JSON it was made from stays as it was."""
+
+    def __init__(self, definition: Definition, state: State) -> None:
+        self.definition = definition
+        self.effects: list[Effect] = []
+        self.options: dict[str, Any] = state["options"]
+        self.kept = dict(state)
+        self.bindings = dict(state["bindings"])
+        self.branches = {
+            each["id"]: Branch(
+                each["id"], each["up"], [dict(f) for f in each["frames"]], each["wait"] and dict(each["wait"])
+            )
+            for each in state["branches"]
+        }
+
+    def as_json(self) -> State:
+        branches = [{"id": b.id, "up": b.up, "frames": b.frames, "wait": b.wait} for b in self.branches.values()]
+        return self.kept | {"bindings": self.bindings, "branches": branches}
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.kept["ended"])
+
+    def count(self, name: str) -> int:
+        """The next number of `last_ticket`, `last_branch`, `last_wait`, `slice` or `iterations_used`."""
+        self.kept[name] += 1
+        return int(self.kept[name])
+
+    def find(self, at: Path) -> Any:
+        value: Any = self.definition["steps"]
+        for part in at:
+            value = value[part]
+        return value
+
+    # --- what templates see
+
+    def scope(self, branch: Branch) -> Scope:
+        inputs, task = self.kept["inputs"], self.options["task"]
+        if task is not None and "task" not in inputs:
+            inputs = inputs | {"task": task}
+        return self.bindings | {"inputs": inputs, "vars": self._vars(branch)}
+
+    def _vars(self, branch: Branch) -> dict[str, int]:
+        """Of the innermost loop and retry around; outside of them the last ones."""
+        found = {"iteration": self.kept["iteration"], "attempt": self.kept["attempt"]}
+        frames = list(self.frames_around(branch))
+        for kind, name in (("loop", "iteration"), ("retry", "attempt")):
+            found[name] = next((f[name] for f in frames if f["kind"] == kind), found[name])
+        return found
+
+    def frames_around(self, branch: Branch) -> Iterator[Frame]:
+        """The frames a step stands in, innermost first, beyond its own branch too."""
+        here: Branch | None = branch
+        while here is not None:
+            yield from reversed(here.frames)
+            here = None if here.up is None else self.branches[here.up]
+
+    def bind(self, step: dict[str, Any], value: dict[str, Any]) -> None:
+        self.bindings[step["id"]] = value
+        if step.get("save_as") is not None:
+            self.bindings[step["save_as"]] = value
+
+    # --- branches
+
+    def leave(self, branch: Branch) -> Frame:
+        """Take the top frame away; the last iteration and attempt stay readable."""
+        frame = branch.frames.pop()
+        for name in ("iteration", "attempt"):
+            if name in frame:
+                self.kept[name] = frame[name]
+        return frame
+
+    def waiting(self, ticket: int, kind: str) -> Branch | None:
+        """The branch that waits for this child run ("task") or request ("request")."""
+        found = (b for b in self.branches.values() if b.wait and (b.wait["ticket"], b.wait["kind"]) == (ticket, kind))
+        return next(found, None)
+
+    def drop_branches(self, up: int) -> None:
+        """Stop what stands in this branch's parallel step, at any depth, and cancel its child runs."""
+        dropped = [b for b in self.branches.values() if self._is_within(b, up)]
+        self._give_up(dropped)
+        for each in dropped:
+            del self.branches[each.id]
+
+    def _is_within(self, branch: Branch, up: int) -> bool:
+        above = branch.up
+        while above is not None and above != up:
+            above = self.branches[above].up
+        return above == up
+
+    def _give_up(self, branches: list[Branch]) -> None:
+        for kind, effect in (("task", CancelTasks), ("request", CloseRequests)):
+            tickets = tuple(b.wait["ticket"] for b in branches if b.wait and b.wait["kind"] == kind)
+            if tickets:
+                self.effects.append(effect(tickets))
+
+    # --- effects
+
+    def write(self, name: Any, **data: Any) -> None:
+        self.effects.append(Write(name, data))
+
+    def finish(self, finish: Finish) -> None:
+        """The end: what is still open is cancelled first, and nothing comes after."""
+        self._give_up(list(self.branches.values()))
+        self.branches.clear()
+        self.kept |= {"ended": True, "cut": False}
+        self.effects.append(finish)
