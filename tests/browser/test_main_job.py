@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import psycopg
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from config.processes import wait_until
 from tests.ops.test_up import Installation, Start, start, wait_for_ready  # noqa: F401
@@ -38,7 +38,7 @@ class Site(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def form(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
@@ -91,13 +91,17 @@ def approve_in_the_browser(page: Page, caller: Caller, run_id: str) -> None:
     page.get_by_text("Succeeded").first.wait_for(timeout=30_000)
 
 
-def test_two_runs_wait_over_a_restart_and_a_click_finishes_them(start: Start, site: str) -> None:  # noqa: F811
+def test_two_runs_wait_over_a_restart_and_a_click_finishes_them(
+    start: Start,
+    form: str,
+    chromium: Browser,  # noqa: F811
+) -> None:
     first = start()
     wait_for_ready(first)
     caller = Caller(first)
     machines = {m["kind"]: m["id"] for m in caller.call("GET", "/machines")["data"]}
     browser_task = (
-        f'open {site}/form, type "Ada" into "Name", click "Send", ask for approval to "go on", '
+        f'open {form}/form, type "Ada" into "Name", click "Send", ask for approval to "go on", '
         'check that the URL contains "sent" and check that "Thank you, Ada" is visible'
     )
     tasks = {"terminal": TERMINAL_TASK, "browser": browser_task}
@@ -115,16 +119,15 @@ def test_two_runs_wait_over_a_restart_and_a_click_finishes_them(start: Start, si
     three_days_pass(second)
     for run_id in runs.values():
         assert caller.run(run_id)["status"] == "awaiting_human"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = chromium.new_page()
-        page.goto(caller.base)
-        page.get_by_label("E-mail").fill(caller.email)
-        page.get_by_label("Password").fill(caller.password)
-        page.get_by_role("button", name="Sign in").click()
-        for run_id in runs.values():
-            approve_in_the_browser(page, caller, run_id)
-        chromium.close()
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(caller.base)
+    page.get_by_label("E-mail").fill(caller.email)
+    page.get_by_label("Password").fill(caller.password)
+    page.get_by_role("button", name="Sign in").click()
+    for run_id in runs.values():
+        approve_in_the_browser(page, caller, run_id)
+    context.close()
 
     for kind, steps in {"terminal": 2, "browser": 5}.items():
         run = caller.run(runs[kind])
