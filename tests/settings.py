@@ -18,3 +18,4 @@ if not os.environ.get("DATABASE_URL"):
 from config.settings import *  # noqa: F403
 
 WHITENOISE_AUTOREFRESH = True  # else each new test client lists every static file
+PASSWORD_HASHERS = ["tests.hashing.QuickArgon2"]

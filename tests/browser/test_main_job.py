@@ -92,9 +92,9 @@ def approve_in_the_browser(page: Page, caller: Caller, run_id: str) -> None:
 
 
 def test_two_runs_wait_over_a_restart_and_a_click_finishes_them(
-    start: Start,
+    start: Start,  # noqa: F811
     form: str,
-    chromium: Browser,  # noqa: F811
+    chromium: Browser,
 ) -> None:
     first = start()
     wait_for_ready(first)

@@ -113,6 +113,7 @@ def teams(one: Installation) -> list[str]:
         return [row[0] for row in connection.execute("SELECT id FROM accounts_team").fetchall()]
 
 
+@pytest.mark.slow
 def test_it_stops_leaving_nothing_and_starts_again_with_its_data(start: Start) -> None:
     first = start()
     wait_for_ready(first)

@@ -23,7 +23,7 @@ from tests.runs.driving import begin, data_of, drive_all, shift, someone_waits_f
 from tests.runs.invariants import check_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
-ROUNDS = int(os.environ.get("RACE_ROUNDS", "10"))  # make test-races takes fifty
+ROUNDS = int(os.environ.get("RACE_ROUNDS", "4"))  # make test-races takes fifty
 
 
 class Together:

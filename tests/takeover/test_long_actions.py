@@ -20,7 +20,7 @@ from tests.runs.driving import simulated, until
 from tests.takeover.control import code, take
 
 pytestmark = pytest.mark.django_db(transaction=True)
-LONG = {"command": "wait", "params": {"ms": 3000}}
+LONG = {"command": "wait", "params": {"ms": 1200}}
 Beside = Callable[..., "Future[Any]"]
 
 
