@@ -7,7 +7,7 @@ as (a+)+, has no bound and is refused.
 import math
 import re
 from functools import lru_cache
-from re import _parser as parser  # type: ignore[attr-defined]  # the only parser that reads what `re` reads
+from re import _parser as parser  # the only parser that reads what `re` reads
 from typing import Any
 
 LONGEST = 500  # characters of an expression
