@@ -51,7 +51,7 @@ def card(
     decision, previous = decision_of(approval), _previous(actor, approval)
     lost = _lost(actor, approval, decision)
     now = timezone.now()
-    is_open = approval.status == "pending" and not (approval.expires_at and approval.expires_at <= now)
+    is_open = approval.is_open
     return {
         "approval": approval, "action": approval.action_now, "decision": decision, "is_open": is_open, "back": back, "actor": actor,
         "verdict": VERDICT_OF.get(approval.kind, "approve"), "approve_word": APPROVE_WORDS[approval.kind],

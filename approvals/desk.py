@@ -3,15 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.utils import timezone
-
 from accounts.actor import Actor, scopes_of_roles
 from accounts.models import Group, Membership
 from approvals.access import assigned_names
 from approvals.models import Approval
 
 EXTENSIONS = ((15 * 60, "15 minutes"), (3600, "1 hour"), (86_400, "1 day"))
-PLACES = {"api": "by API", "link": "by mailed link", "mode_change": "by a change of the permission mode"}
 
 
 @dataclass(frozen=True)
@@ -22,17 +19,10 @@ class Choice:
     name: str
 
 
-def is_held(approval: Approval) -> bool:
-    """Somebody's claim on it has not run out."""
-    until = approval.claim_expires_at
-    return approval.claimed_by is not None and until is not None and until > timezone.now()
-
-
 def desk(actor: Actor, approval: Approval) -> dict[str, Any]:
     """The template context of one open or closed request. Rights follow approvals.handling."""
-    held, may = is_held(approval), actor.may("approvals:decide")
-    mine = held and approval.claimed_by is not None and approval.claimed_by["id"] == actor.id
-    is_open = approval.status == "pending" and not (approval.expires_at and approval.expires_at <= timezone.now())
+    held, may, is_open = approval.holder, actor.may("approvals:decide"), approval.is_open
+    mine = held is not None and held["id"] == actor.id
     people, groups = (_people(approval.team_id), _groups(approval.team_id)) if may and is_open else ([], [])
     return {
         "held": held, "mine": mine, "may": may and is_open, "may_claim": may and is_open and not held,

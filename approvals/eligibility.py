@@ -1,7 +1,5 @@
 """Who may decide a request (contract/approvals.md section 6)."""
 
-from django.utils import timezone
-
 from accounts.actor import Actor
 from accounts.errors import InsufficientScope, NotEligible, SelfApprovalForbidden
 from accounts.models import Team
@@ -36,13 +34,9 @@ def require_unclaimed(actor: Actor, approval: Approval) -> None:
     """Raises ApprovalClaimed while somebody else works on the pending request."""
     if actor.kind == "system":
         return
-    held = (
-        approval.claimed_by is not None
-        and approval.claim_expires_at is not None
-        and approval.claim_expires_at > timezone.now()
-    )
-    if held and approval.claimed_by and approval.claimed_by["id"] != actor.id:
-        raise ApprovalClaimed(claimed_by=approval.claimed_by, claim_expires_at=rfc3339(approval.claim_expires_at))
+    holder = approval.holder
+    if holder and holder["id"] != actor.id:
+        raise ApprovalClaimed(claimed_by=holder, claim_expires_at=rfc3339(approval.claim_expires_at))
 
 
 def _self_approval_forbidden(actor: Actor, approval: Approval) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Any
 
 from django.utils import timezone
 
@@ -29,10 +28,6 @@ def claim(actor: Actor, approval: Approval, *, take_over: bool = False) -> None:
     _renew(actor, approval)
 
 
-def _is_alive(approval: Approval) -> bool:
-    return approval.claim_expires_at is not None and approval.claim_expires_at > timezone.now()
-
-
 def _renew(actor: Actor, approval: Approval) -> None:
     approval.claim_expires_at = timezone.now() + timedelta(minutes=get_team(actor).claim_minutes)
     _save(approval, "claimed_by", "claim_expires_at")
@@ -40,14 +35,14 @@ def _renew(actor: Actor, approval: Approval) -> None:
 
 def release(actor: Actor, approval: Approval) -> bool:
     """Give the request back to everybody; False when nobody held it. Raises ApprovalClaimed for somebody else's claim."""
-    held = approval.claimed_by is not None and _is_alive(approval)
-    if held and approval.claimed_by and approval.claimed_by["id"] != actor.id and not actor.is_admin:
-        raise ApprovalClaimed(claimed_by=approval.claimed_by, claim_expires_at=rfc3339(approval.claim_expires_at))
+    holder = approval.holder
+    if holder and holder["id"] != actor.id and not actor.is_admin:
+        raise ApprovalClaimed(claimed_by=holder, claim_expires_at=rfc3339(approval.claim_expires_at))
     if approval.claimed_by is None:
         return False
     approval.claimed_by = approval.claim_expires_at = None
     _save(approval, "claimed_by", "claim_expires_at")
-    return held
+    return holder is not None
 
 
 def without_right(team_id: str, user_id: str) -> frozenset[str]:
@@ -109,14 +104,10 @@ def comment(actor: Actor, approval: Approval, text: str) -> Comment:
 
 def keep_claim_alive(actor: Actor, approval: Approval) -> None:
     """A claim lives on while its holder works on the request; one that ran out stays so."""
-    if _is_alive(approval) and approval.claimed_by and approval.claimed_by["id"] == actor.id:
+    if approval.holder and approval.holder["id"] == actor.id:
         _renew(actor, approval)
 
 
 def _save(approval: Approval, *fields: str) -> None:
     approval.version += 1
     approval.save(update_fields=["version", *fields])
-
-
-def comment_object(row: Comment) -> dict[str, Any]:
-    return {"actor": row.actor, "text": row.text, "at": rfc3339(row.at)}

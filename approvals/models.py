@@ -140,6 +140,21 @@ class Approval(models.Model):
     def __str__(self) -> str:
         return self.id
 
+    def is_late(self, now: datetime) -> bool:
+        """Its time is over, whether or not the clock came by."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    @property
+    def is_open(self) -> bool:
+        """It can still be decided."""
+        return self.status == ApprovalStatus.PENDING and not self.is_late(timezone.now())
+
+    @property
+    def holder(self) -> dict[str, Any] | None:
+        """Whose claim on it has not run out, as {type, id, name}."""
+        alive = self.claim_expires_at is not None and self.claim_expires_at > timezone.now()
+        return self.claimed_by if alive else None
+
     @property
     def action_now(self) -> dict[str, Any] | None:
         """The action as an approval would run it: the proposed one, with the parameters that a vote has changed."""

@@ -119,7 +119,7 @@ def settle(actor: Actor, approval: Approval, answer: Answer, via: str, *, entitl
     now = timezone.now()
     if not entitled:
         require_decider(actor, approval, answer.verdict)
-    if approval.status != "pending" or (via != "timeout" and _is_late(approval, now)):
+    if approval.status != "pending" or (via != "timeout" and approval.is_late(now)):
         return _again(actor, approval, answer, fingerprint)
     if not entitled:
         require_unclaimed(actor, approval)
@@ -210,10 +210,6 @@ def _effect(approval: Approval, answer: Answer) -> str:
     if answer.verdict == "reject":
         return answer.effect or approval.on_reject
     return "revise" if answer.verdict == "revise" else "proceed"
-
-
-def _is_late(approval: Approval, now: datetime) -> bool:
-    return approval.expires_at is not None and approval.expires_at <= now
 
 
 def _again(actor: Actor, approval: Approval, answer: Answer, fingerprint: str) -> Settled:

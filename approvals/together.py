@@ -33,7 +33,7 @@ def chosen(actor: Actor, ids: Sequence[str]) -> list[Approval]:
     """The open requests among `ids`, at most MOST, soonest first; others are passed over."""
     now = timezone.now()
     rows = by_due(approvals_of(actor).filter(id__in=list(ids)[:MOST], status="pending"))
-    return [row for row in rows.order_by(*DUE) if not (row.expires_at and row.expires_at <= now)]
+    return [row for row in rows.order_by(*DUE) if not row.is_late(now)]
 
 
 def batches(rows: Sequence[Approval]) -> list[Batch]:

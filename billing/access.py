@@ -122,10 +122,6 @@ def transactions_of(actor: Actor) -> QuerySet[Transaction]:
     return _of(actor.team_id) if not actor.test else Transaction.objects.none()
 
 
-def charges_of_run(run_id: str) -> QuerySet[Transaction]:
-    return Transaction.objects.filter(run_id=run_id, type="capture").order_by("step_index")
-
-
 def usage(actor: Actor, period: str) -> dict[str, Any]:
     """What the team used in the UTC month `period` (YYYY-MM)."""
     year, month = int(period[:4]), int(period[5:])

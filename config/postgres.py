@@ -25,7 +25,6 @@ START_SECONDS = 120  # a recovery after a crash replays the log first
 STOP_SECONDS = 3  # per signal; after a harder one the next start replays the log
 LOG_BYTES = 5_000_000
 IN_USE = "is still in use"  # backends of a killed server are still on their way out
-FINAL_WORDS = ("FATAL", "PANIC", "postgres: ")
 OPTIONS = {
     "listen_addresses": "",
     "max_connections": "200",

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from accounts.actor import Actor, system
 from accounts.times import rfc3339
@@ -30,8 +29,7 @@ def _change(
     with transaction.atomic():
         run = lock_run(seen.run_id)
         approval = Approval.objects.select_for_update().get(id=seen.id)
-        late = approval.expires_at is not None and approval.expires_at <= timezone.now()
-        if open_only and (approval.status != "pending" or late):
+        if open_only and not approval.is_open:
             raise_closed(approval)
         handling.keep_claim_alive(actor, approval)
         before = _told(approval)

@@ -145,7 +145,7 @@ def _worth_sending(user: User, rows: list[Notice], now: datetime) -> list[Notice
 def _why_not(row: Notice, member: Membership | None, chosen: MailSwitches | None, now: datetime) -> str | None:
     """Why it is not sent any more."""
     approval = row.approval
-    if approval.status != "pending" or (approval.expires_at is not None and approval.expires_at <= now):
+    if approval.status != "pending" or approval.is_late(now):
         return "The request was closed before."
     if member is None or not who.able(approval, [member]):
         return "The person may not decide it any more."
