@@ -44,6 +44,7 @@ INSTALLED_APPS = [
     "billing",
     "machines",
     "runs",
+    "workflows",
     "config",
 ]
 MIDDLEWARE = [

@@ -9,6 +9,7 @@ from django.db.models.fields.json import KT
 from django.utils import timezone
 
 from accounts.ids import new_id
+from accounts.kept_json import KeptJSONField
 from accounts.models import Team
 
 
@@ -47,7 +48,8 @@ class Run(models.Model):
         max_length=128, null=True
     )  # as named by the caller; test runs may name none that exists
     machine_kind = models.CharField(max_length=16, default="simulated")
-    owns_machine = models.BooleanField(default=False)  # a simulated machine of its own: never queues
+    # needs no turn at a machine: it has a simulated one of its own, or is a workflow run, which drives none
+    owns_machine = models.BooleanField(default=False)
     task = models.TextField(null=True)
     input = models.JSONField(null=True)
     cua_version = models.CharField(max_length=4, default="v3")
@@ -72,6 +74,17 @@ class Run(models.Model):
     created_by = models.JSONField()  # {type, id, name}
     owner_id = models.CharField(max_length=40, null=True)  # the person behind created_by
     request_id = models.CharField(max_length=40)
+
+    # what belongs to workflows; `step_id` is that of a task in its workflow run
+    workflow_id = models.CharField(max_length=40, null=True)
+    workflow_version = models.PositiveIntegerField(null=True)
+    step_id = models.CharField(max_length=64, null=True)
+    inputs = KeptJSONField(null=True)
+    output = KeptJSONField(null=True)
+    max_iterations = models.PositiveIntegerField(null=True)
+    iterations_used = models.PositiveIntegerField(default=0)
+    awaiting_step_id = models.CharField(max_length=64, null=True)
+    rerun_of = models.CharField(max_length=40, null=True)
 
     # where it stands
     steps_completed = models.PositiveIntegerField(default=0)
@@ -121,6 +134,10 @@ class Run(models.Model):
             models.Index(fields=("deadline_at",), name="run_deadlines", condition=Q(deadline_at__isnull=False)),
             models.Index(fields=("machine_id",), name="runs_of_a_machine", condition=Q(finished_at__isnull=True)),
             models.Index(fields=("root_id",), name="runs_of_a_root"),
+            models.Index(
+                fields=("workflow_id", "-created_at", "-id"), name="runs_of_a_workflow", condition=Q(parent__isnull=True)
+            ),
+            models.Index(fields=("rerun_of",), name="reruns_of_a_run", condition=Q(rerun_of__isnull=False)),
         )
         constraints = (
             models.CheckConstraint(
