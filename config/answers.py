@@ -129,10 +129,17 @@ SCHEMAS: dict[str, Json] = {
     ),
 }  # fmt: skip
 
+_OF_WORKFLOW = _shape(
+    maybe_string="workflow_id awaiting_step_id", maybe_integer="workflow_version max_iterations", object="inputs",
+    integer="iterations_used spent_cents",
+)  # fmt: skip
+SCHEMAS["WorkflowRun"] = {"allOf": [{"$ref": "#/components/schemas/Run"}, _OF_WORKFLOW]}  # and any `output`
+
 # GET routes that answer the list envelope, with what they list.
 LISTS = {
     "/v1/runs": "Run",
     "/v1/runs/{run_id}/screenshots": "Screenshot",
+    "/v1/workflows/runs": "WorkflowRun",
     "/v1/workflows/runs/{run_id}/screenshots": "Screenshot",
     "/v1/approvals": "Approval",
     "/v1/machines": "Machine",
@@ -145,7 +152,8 @@ LISTS = {
     "/v1/billing/ledger": "Transaction",
 }
 FILTERS: dict[str, tuple[str, ...]] = {
-    "/v1/runs": ("status", "kind", "parent_id", "machine_id", "end_user"),
+    "/v1/runs": ("status", "kind", "parent_id", "workflow_id", "machine_id", "end_user"),
+    "/v1/workflows/runs": ("status", "workflow_id", "machine_id", "end_user"),
     "/v1/runs/{run_id}/screenshots": ("after_index",),
     "/v1/workflows/runs/{run_id}/screenshots": ("after_index",),
     "/v1/runs/{run_id}/events": ("after", "format"),
@@ -162,6 +170,8 @@ ANSWERS: dict[tuple[str, str], str] = {
     ("GET", "/v1/runs/{run_id}"): "Run",
     ("POST", "/v1/runs/{run_id}/cancel"): "Run",
     ("POST", "/v1/runs/{run_id}/resume"): "Run",
+    ("POST", "/v1/workflows/runs"): "WorkflowRun",
+    ("POST", "/v1/workflows/{workflow_id}/runs"): "WorkflowRun",
     ("GET", "/v1/workflows/runs/{run_id}"): "Run",
     ("POST", "/v1/workflows/runs/{run_id}/cancel"): "Run",
     ("POST", "/v1/workflows/runs/{run_id}/resume"): "Run",

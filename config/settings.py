@@ -113,6 +113,8 @@ EVENT_SUBSCRIBERS: dict[str, list[str]] = {
     "member.changed": ["runs.tasks.member_changed"],
     "machine.ready": ["runs.tasks.machine_ready"],
     "machine.gone": ["runs.tasks.machine_gone"],
+    "task.ended": ["workflows.tasks.task_ended"],
+    "request.decided": ["workflows.tasks.request_decided"],
 }
 MACHINE_GATE = "billing.services.machine_gate"  # asked before a machine is made: callable(actor), raises a Refusal
 MACHINE_TILL = "billing.services.charge_machine"  # takes what machine time costs (machines/metering.py)

@@ -1,15 +1,18 @@
 """Reading runs, the actor first; and why a run waits."""
 
+import operator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.statements import prepared
 from approvals.access import pending_of_root
+from approvals.models import Approval
 from machines.models import Machine, TakeoverLease
 from runs.errors import RunNotFound
 from runs.models import Run
@@ -33,9 +36,37 @@ def show(run: Run, webhook_secret: str | None = None) -> dict[str, Any]:
     """The run object with what is derived at reading: open requests and why it waits."""
     if run.is_terminal:
         return run_object(run, webhook_secret=webhook_secret)
+    if run.kind == "workflow":
+        run.steps_completed, run.cost_cents = totals(run).values()
     pending = _open(run)
     waits = waiting_on(run, pending)
     return run_object(run, open_approvals=pending, waiting_on=waits, webhook_secret=webhook_secret)
+
+
+@dataclass(frozen=True)
+class Wait:
+    """What a workflow run waits for: the reason shown to people and the step it is about."""
+
+    reason: str
+    step_id: str | None
+
+
+def oldest_wait(run: Run) -> Wait | None:
+    """The oldest wait for a person in a workflow run: of one of its tasks, or of a request of its own."""
+    tasks = Run.objects.filter(parent=run, status="awaiting_human")
+    own = Approval.objects.filter(run_id=run.id).filter(Q(status="pending") | Q(effect_pending=True))
+    waits = [
+        *tasks.values_list("awaiting_human_since", "awaiting_human_reason", "step_id"),
+        *own.values_list("created_at", "message", "step_id"),
+    ]
+    _, reason, step_id = min(waits, key=operator.itemgetter(0), default=(None, None, None))
+    return Wait(reason, step_id) if reason else None
+
+
+def totals(run: Run) -> dict[str, int]:
+    """What the tasks of a workflow run have done and cost so far."""
+    sums = Run.objects.filter(parent=run).aggregate(steps=Sum("steps_completed"), cents=Sum("cost_cents"))
+    return {"steps_completed": sums["steps"] or 0, "cost_cents": sums["cents"] or 0}
 
 
 def _open(run: Run) -> list[str]:
@@ -61,7 +92,7 @@ def waiting_on(run: Run, pending: list[str] | None = None) -> dict[str, Any] | N
         ids = pending if pending is not None else [a.id for a in pending_of_root(run.root_id)]
         return _reason("human", f"Waiting for a person since {since:%H:%M}", ids[0] if ids else None)
     if run.status == "queued":
-        return _why_queued(run)
+        return _why_queued(run) if run.kind == "agent" else _why_undriven()
     if run.status == "running":
         return _why_still(run)
     return None

@@ -16,7 +16,7 @@ from accounts.times import rfc3339
 from accounts.webhooks.access import deliveries_of_run
 from accounts.webhooks.schemas import delivery_object
 from machines import pictures
-from runs import services
+from runs import services, starting
 from runs.access import get_run, runs_of, show
 from runs.models import Run, RunStatus, Screenshot
 from runs.schemas import CancelBody, RunCreate
@@ -27,16 +27,17 @@ router = Router(tags=["Runs"])
 @router.post("/runs", summary="Start a run", **takes(RunCreate))
 @door("runs:write")
 def create(request: ApiRequest) -> HttpResponse:
-    body = read(request, RunCreate, also=lambda given: services.violations(request.actor, given))
+    body = read(request, RunCreate, also=lambda given: starting.violations(request.actor, given))
 
-    def effect() -> HttpResponse:
-        run = services.create_run(request.actor, body, request.request_id)
-        response = answer(show(run, webhook_secret=unseal(run.webhook_secret) if run.webhook_secret else None))
-        if run.webhook_secret:
-            response["Cache-Control"] = "no-store"
-        return response
+    return once(request, lambda: created(starting.create_run(request.actor, body, request.request_id)))
 
-    return once(request, effect)
+
+def created(run: Run) -> HttpResponse:
+    """The answer to whoever started the run: the one that shows the secret of its webhooks."""
+    response = answer(show(run, webhook_secret=unseal(run.webhook_secret) if run.webhook_secret else None))
+    if run.webhook_secret:
+        response["Cache-Control"] = "no-store"
+    return response
 
 
 @router.get("/runs", summary="Top-level runs, newest first")
@@ -65,7 +66,7 @@ def filtered(rows: QuerySet[Run], request: ApiRequest) -> QuerySet[Run]:
         if kind not in ("agent", "workflow"):
             raise InvalidFilter(parameter="kind", valid_options=["agent", "workflow"])
         rows = rows.filter(kind=kind)
-    for name in ("machine_id", "end_user"):
+    for name in ("workflow_id", "machine_id", "end_user"):
         if query.get(name):
             rows = rows.filter(**{name: query[name]})
     return rows

@@ -146,15 +146,21 @@ def _context(run: Run, picture: Screenshot | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _open(run: Run, *, by_mail: bool = True, evidence: dict[str, Any] | None = None, **fields: Any) -> Approval:
+def open_for_step(run: Run, step_id: str, kind: str, message: str, *, closed: bool, **fields: Any) -> Approval:
+    """What a step of a workflow run asks; `closed`: it is only recorded, the run ends. The caller holds the run's lock."""
+    title = "The workflow asks for data" if kind == "input" else "The workflow asks for approval"
+    approval = _request(run, kind=kind, title=title, message=message, step_id=step_id, on_reject="fail_step", **fields)
+    if closed:
+        _close_at_once(run, approval)
+    else:
+        _wait(run, approval)
+        outbox.opened(approval)
+    return approval
+
+
+def _open(run: Run, *, by_mail: bool = True, **fields: Any) -> Approval:
     """`by_mail`: whoever may decide is told."""
-    picture = Screenshot.objects.filter(run=run).order_by("-index").first()
-    index = picture.index if picture else None
-    approval = approvals.open_request(
-        **fields, team_id=run.team_id, test=run.test, run_id=run.id, root_run_id=run.root_id, on_timeout=run.on_timeout,
-        timeout_seconds=run.awaiting_human_timeout_seconds, priority=run.priority, context=_context(run, picture),
-        evidence={"screenshot_index": index, "url": None, "step": run.steps_completed} | (evidence or {}),
-    )  # fmt: skip
+    approval = _request(run, **fields)
     if run.on_awaiting_human == "pause":
         _wait(run, approval)
         if by_mail:
@@ -164,15 +170,28 @@ def _open(run: Run, *, by_mail: bool = True, evidence: dict[str, Any] | None = N
     return approval
 
 
+def _request(run: Run, *, evidence: dict[str, Any] | None = None, **fields: Any) -> Approval:
+    picture = Screenshot.objects.filter(run=run).order_by("-index").first()
+    index = picture.index if picture else None
+    usual = {"on_timeout": run.on_timeout, "timeout_seconds": run.awaiting_human_timeout_seconds}
+    return approvals.open_request(
+        **usual | fields, team_id=run.team_id, test=run.test, run_id=run.id, root_run_id=run.root_id,
+        workflow_id=run.workflow_id, priority=run.priority, context=_context(run, picture),
+        evidence={"screenshot_index": index, "url": None, "step": run.steps_completed} | (evidence or {}),
+    )  # fmt: skip
+
+
 def _wait(run: Run, approval: Approval) -> None:
     reason = approval.message if approval.kind != "tool" else approval.title
     awaiting = {
         "reason": reason, "approval_id": approval.id, "request_id": approval.id, "kind": approval.kind,
         "reason_code": REASONS[approval.kind], "input_kind": input_kind(approval.kind),
-        "expires_at": rfc3339(approval.expires_at), "step_id": None, "awaiting_step_id": None, "message": reason,
+        "expires_at": rfc3339(approval.expires_at), "step_id": approval.step_id,
+        "awaiting_step_id": approval.step_id, "message": reason,
     }  # fmt: skip
     now = approval.created_at
     fields: dict[str, Any] = {"awaiting_human_reason": reason, "awaiting_human_since": now, "memory": run.memory}
+    fields["awaiting_step_id"] = approval.step_id
     if run.deadline_clock == "active":
         fields["deadline_at"] = None
     move(run, "awaiting_human", after=(("awaiting_human", awaiting),), **fields)
@@ -181,7 +200,10 @@ def _wait(run: Run, approval: Approval) -> None:
 
 def _end_instead(run: Run, approval: Approval) -> None:
     """on_awaiting_human fail or cancel: the run ends the moment a person is needed and never shows that it waits."""
-    actor = system(run.team_id, run.test)
-    approvals.close(approval, "cancelled", "on_awaiting_human", actor, timezone.now())
+    _close_at_once(run, approval)
     error = run_error("AWAITING_HUMAN", f"A person was needed: {approval.message}")
     finish(run, "failed" if run.on_awaiting_human == "fail" else "cancelled", error=error)
+
+
+def _close_at_once(run: Run, approval: Approval) -> None:
+    approvals.close(approval, "cancelled", "on_awaiting_human", system(run.team_id, run.test), timezone.now())

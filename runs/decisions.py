@@ -14,6 +14,7 @@ from django_q.tasks import async_task
 
 from accounts.actor import Actor, system
 from accounts.errors import Invalid, Refusal
+from accounts.messages import publish
 from accounts.sealing import seal, unseal
 from accounts.times import rfc3339
 from approvals import effects
@@ -180,6 +181,9 @@ def take_effect(run: Run, approval: Approval, settled: Settled) -> None:
     if run.controlled_by and approval.kind != "takeover":
         _put_off(run, approval, settled)
         return
+    if run.kind == "workflow":
+        _answer_step(run, approval, resumed)
+        return
     now = timezone.now()
     if decision.effect == "revise" and approval.plan and approval.plan["revision"] >= approval.plan["max_revisions"]:
         words = f"The plan was sent back {approval.plan['max_revisions']} times."
@@ -205,6 +209,13 @@ def take_effect(run: Run, approval: Approval, settled: Settled) -> None:
     webhook_bodies.resumed(run, approval)
     wake_workers(run.id)
     async_task("runs.tasks.drive", run.id)
+
+
+def _answer_step(run: Run, approval: Approval, resumed: dict[str, Any]) -> None:
+    """A step of the workflow was waiting: the workflow goes on with the decision."""
+    move(run, "running", before=(("resumed", resumed),), **end_wait(run, timezone.now()), awaiting_step_id=None)
+    webhook_bodies.resumed(run, approval)
+    publish("request.decided", approval.id)
 
 
 def _fail(run: Run, approval: Approval, decision: Decision, resumed: dict[str, Any]) -> None:
@@ -339,11 +350,20 @@ def _expire_locked(run: Run, approval: Approval) -> None:
     actor = system(run.team_id, run.test)
     if approval.on_timeout in ("cancel", "fail"):
         approvals.close(approval, "expired", "timeout", actor, timezone.now(), note="No answer in time.")
-        status = "cancelled" if approval.on_timeout == "cancel" else "failed"
-        finish(run, status, error=run_error("SIGNAL_TIMEOUT"), before=(closed_event(approval, actor),))
+        _end_unanswered(
+            run, closed_event(approval, actor), "cancelled" if approval.on_timeout == "cancel" else "failed"
+        )
         webhook_bodies.expired(run, approval)
         return
     by_default = approvals.default_answer(approval) if approval.on_timeout == "default_answer" else None
     answer = by_default or Answer("reject", note="No answer in time.")
     take_effect(run, approval, approvals.settle(actor, approval, answer, "timeout"))
     webhook_bodies.decided(run, approval)
+
+
+def _end_unanswered(run: Run, closed: Event, status: str) -> None:
+    """Silence ends the root run, and all below it; each log says what became of its own request."""
+    if run.parent_id:
+        record(run, closed)
+    root = run if run.parent_id is None else Run.objects.get(id=run.parent_id)
+    finish(root, status, error=run_error("SIGNAL_TIMEOUT"), before=() if run.parent_id else (closed,))

@@ -52,7 +52,7 @@ def load(run_id: str, epoch: int) -> Job:
     if run.status == "queued" and not services.start(run_id, epoch):
         raise LeaseLost
     with transaction.atomic():
-        run = Run.objects.select_for_update().get(id=run_id)
+        run = services.lock_run(run_id)
         if run.lease_epoch != epoch or run.status not in ("running", "awaiting_human"):
             raise LeaseLost
         given_up = run.takeovers >= MAX_TAKEOVERS

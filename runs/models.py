@@ -135,7 +135,9 @@ class Run(models.Model):
             models.Index(fields=("machine_id",), name="runs_of_a_machine", condition=Q(finished_at__isnull=True)),
             models.Index(fields=("root_id",), name="runs_of_a_root"),
             models.Index(
-                fields=("workflow_id", "-created_at", "-id"), name="runs_of_a_workflow", condition=Q(parent__isnull=True)
+                fields=("workflow_id", "-created_at", "-id"),
+                name="runs_of_a_workflow",
+                condition=Q(parent__isnull=True),
             ),
             models.Index(fields=("rerun_of",), name="reruns_of_a_run", condition=Q(rerun_of__isnull=False)),
         )

@@ -21,12 +21,11 @@ def _small(value: dict[str, Any]) -> dict[str, Any]:
 SmallObject = Annotated[dict[str, Any], AfterValidator(_small)]
 
 
-class RunCreate(Body):
-    """POST /v1/runs (contract/runs.md section 2)."""
+class Terms(Body):
+    """What a caller says of a run of either kind (contract/runs.md section 2)."""
 
     machine_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     task: Annotated[str, Field(min_length=1, max_length=16_000)] | None = None
-    input: SmallObject | None = None
     cua_version: Literal["v1", "v3", "v4"] = "v3"
     instructions: Annotated[str, Field(max_length=16_000)] | None = None
     system_prompt: Annotated[str, Field(max_length=32_000)] | None = None
@@ -45,6 +44,12 @@ class RunCreate(Body):
     end_user: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     agent: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     priority: Annotated[Int, Field(ge=0, le=9)] = 5
+
+
+class RunCreate(Terms):
+    """POST /v1/runs."""
+
+    input: SmallObject | None = None
 
     @property
     def goal(self) -> str | None:
@@ -71,7 +76,8 @@ def run_object(
     webhook_secret: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The run as the API shows it (contract/runs.md section 4): every key, null when empty."""
-    return {
+    of_workflow = _of_workflow(run) if run.kind == "workflow" else {}
+    return of_workflow | {
         "id": run.id, "run_id": run.id, "object": f"{run.kind}.run", "status": run.status, "state": run.status,
         "parent_id": run.parent_id, "root_id": run.root_id, "machine_id": run.machine_id, "task": run.task,
         "input": run.input, "cua_version": run.cua_version, "agent": run.agent, "instructions": run.instructions,
@@ -89,4 +95,13 @@ def run_object(
         "started_at": rfc3339(run.started_at), "finished_at": rfc3339(run.finished_at),
         "cancel_requested_at": rfc3339(run.cancel_requested_at), "stop_confirmed_at": rfc3339(run.stop_confirmed_at),
         "request_id": run.request_id,
+    }  # fmt: skip
+
+
+def _of_workflow(run: Run) -> dict[str, Any]:
+    """The keys that a workflow run has besides (contract/workflows.md section 8)."""
+    return {
+        "workflow_id": run.workflow_id, "workflow_version": run.workflow_version, "inputs": run.inputs, "output": run.output,
+        "awaiting_step_id": run.awaiting_step_id, "iterations_used": run.iterations_used,
+        "max_iterations": run.max_iterations, "spent_cents": run.cost_cents,
     }  # fmt: skip

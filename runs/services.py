@@ -1,45 +1,44 @@
 """Changes of a run's state. Each is one transaction: lock, test, write, record, queue."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
-from django_q.tasks import async_task
 
-from accounts.access import get_team
 from accounts.actor import Actor, system
-from accounts.errors import Invalid, InvalidState
-from accounts.json_values import Detail
-from accounts.limits import spend
-from accounts.models import Team
-from accounts.sealing import seal
+from accounts.errors import InvalidState
+from accounts.messages import publish
 from accounts.times import rfc3339
-from accounts.webhooks import targets
-from accounts.webhooks.signing import new_secret
 from approvals import effects
 from approvals.models import Approval
 from approvals.services import close_pending
-from billing.services import release_holds, run_gate, step_price
-from machines.access import get_machine, machines_of
-from machines.errors import MachineNotFound
-from machines.models import Machine
+from billing.services import release_holds
 from machines.services import release, reserve
 from runs import webhook_bodies
-from runs.agents.registry import PROFILES
-from runs.errors import TooManyRuns, run_error
-from runs.events import Event, begin, record, wake_workers
+from runs.access import oldest_wait, totals
+from runs.errors import run_error
+from runs.events import Event, record, wake_workers
 from runs.models import ACTIVE, MOVES, Run, Step
-from runs.schemas import RunCreate
+
+OF_PARENTS = frozenset({"awaiting_human", "resumed"})  # events of a task that stand in its workflow run's log
 
 
 def move(run: Run, to: str, *, before: tuple[Event, ...] = (), after: tuple[Event, ...] = (), **fields: Any) -> None:
     """The only writer of a run's status. The caller holds the run's lock; `fields` are saved with it.
 
-    Events `before`, the status event and events `after` are appended in this order. Raises InvalidState.
+    Events `before`, the status event and events `after` are appended in this order. A workflow run follows its child runs: it
+    waits while one of them does. Raises InvalidState.
     """
+    waited = run.status == "awaiting_human"
+    _write(run, to, before, after, fields)
+    if run.parent_id and (waited or to == "awaiting_human"):
+        follow(Run.objects.get(id=run.parent_id), run.step_id, *before, *after)
+
+
+def _write(run: Run, to: str, before: tuple[Event, ...], after: tuple[Event, ...], fields: dict[str, Any]) -> None:
     if to not in MOVES[run.status]:
         raise InvalidState(current_state=run.status, allowed_from=[s for s, nexts in MOVES.items() if to in nexts])
     run.status = to
@@ -48,124 +47,7 @@ def move(run: Run, to: str, *, before: tuple[Event, ...] = (), after: tuple[Even
     record(run, *before, ("status", {"status": to}), *after, save=("status", *fields))
 
 
-# --- start
-
-
-def create_run(actor: Actor, body: RunCreate, request_id: str) -> Run:
-    """A new queued run. Raises Invalid, MachineNotFound, InsufficientCredits, BudgetExceeded, TooManyRuns, RateLimited."""
-    agent = _agent(actor, body.agent)
-    if wrong := violations(actor, body.model_dump() | {"agent": agent}):
-        raise Invalid(*wrong)
-    machine = _find_machine(actor, body)
-    run_gate(actor, step_price(body.cua_version))
-    spend(actor, "runs", settings.RATE_LIMIT_RUNS_PER_MINUTE)
-    now = timezone.now()
-    given = body.model_dump(exclude={"task", "machine_id", "agent", "on_awaiting_human", "max_steps"})
-    with transaction.atomic():
-        team = Team.objects.select_for_update(no_key=True).get(id=actor.team_id)
-        _check_room(actor, team)
-        run = Run(
-            **given, team=team, test=actor.test, task=body.goal, agent=agent,
-            machine_id=machine.id if machine else body.machine_id, machine_kind=machine.kind if machine else "simulated",
-            owns_machine=machine is None, max_steps=min(body.max_steps, settings.MAX_STEPS_CEILING),
-            on_awaiting_human=body.on_awaiting_human or ("fail" if body.human_in_the_loop is False else "pause"),
-            created_by=actor.ref(), owner_id=actor.owner_id, request_id=request_id, created_at=now,
-            deadline_at=now + timedelta(seconds=body.deadline_seconds) if body.deadline_seconds else None,
-            webhook_secret=seal(new_secret()) if body.webhook_url else None,
-        )  # fmt: skip
-        run.root_id = run.id
-        run.machine_id = run.machine_id or f"mch_of_{run.id}"
-        begin(run, ("status", {"status": "queued"}))
-        wake_workers(run.id)
-        async_task("runs.tasks.drive", run.id)
-    return run
-
-
-def violations(actor: Actor, given: Mapping[str, Any]) -> list[Detail]:
-    """What is wrong with a new run beyond the form of each field; the values in `given` may be of any type."""
-    return [
-        *_check_task(given),
-        *_check_people(given),
-        *_check_agent(actor, given.get("agent")),
-        *_check_webhook(given),
-    ]
-
-
-def _check_task(given: Mapping[str, Any]) -> list[Detail]:
-    task, data = given.get("task"), given.get("input")
-    if task is None and data is None:
-        return [(("body", "task"), "Give exactly one of task and input.", "missing")]
-    wrong: list[Detail] = []
-    if task is not None and data is not None:
-        wrong.append((("body", "task"), "Give exactly one of task and input.", "value_error"))
-    if isinstance(data, dict) and (kind := _wrong_goal(data.get("goal"))):
-        wrong.append((("body", "input", "goal"), "Must be text of 1 to 16000 characters.", kind))
-    return wrong
-
-
-def _wrong_goal(goal: Any) -> str | None:
-    if goal is None:
-        return "missing"
-    if not isinstance(goal, str):
-        return "type_error"
-    return None if 1 <= len(goal) <= 16_000 else "value_error"
-
-
-def _check_people(given: Mapping[str, Any]) -> list[Detail]:
-    """Whether the ways of calling for a person fit together (contract/runs.md section 3)."""
-    people = given.get("human_in_the_loop")
-    wrong: list[Detail] = []
-    if given.get("permission_mode") in ("approval", "plan") and people is not True:
-        wrong.append((("body", "permission_mode"), "Needs human_in_the_loop true.", "value_error"))
-    if people is False and given.get("on_awaiting_human") == "pause":
-        wrong.append((("body", "on_awaiting_human"), "A run without people cannot pause for one.", "value_error"))
-    if people is False and given.get("on_budget") == "ask":
-        wrong.append((("body", "on_budget"), "A run without people cannot ask one.", "value_error"))
-    return wrong
-
-
-def _check_agent(actor: Actor, asked: Any) -> list[Detail]:
-    agent = _agent(actor, asked if isinstance(asked, str) else None)
-    if agent not in PROFILES:
-        return [(("body", "agent"), f"Unknown agent profile. Known: {', '.join(PROFILES)}.", "value_error")]
-    if agent == "scripted" and not actor.test and not settings.ALLOW_SCRIPTED_LIVE:
-        return [(("body", "agent"), "The scripted agent works with test keys only.", "value_error")]
-    return []
-
-
-def _check_webhook(given: Mapping[str, Any]) -> list[Detail]:
-    url = given.get("webhook_url")
-    problem = targets.problem(url) if isinstance(url, str) else None
-    return [(("body", "webhook_url"), problem, "value_error")] if problem else []
-
-
-def _agent(actor: Actor, asked: str | None) -> str:
-    if asked:
-        return asked
-    return "scripted" if actor.test else get_team(actor).default_agent or str(settings.DEFAULT_AGENT)
-
-
-def _find_machine(actor: Actor, body: RunCreate) -> Machine | None:
-    """The machine of the run; None in the test world when it names none that exists: it gets one of its own."""
-    if actor.test:
-        return (
-            machines_of(actor).filter(id=body.machine_id).exclude(status="terminated").first()
-            if body.machine_id
-            else None
-        )
-    machine_id = body.machine_id or get_team(actor).default_machine_id
-    if machine_id is None:
-        raise Invalid((("body", "machine_id"), "Name a machine; the team has no default machine.", "missing"))
-    machine = get_machine(actor, machine_id)
-    if machine.status in ("terminated", "terminating"):
-        raise MachineNotFound
-    return machine
-
-
-def _check_room(actor: Actor, team: Team) -> None:
-    active = Run.objects.filter(team=team, test=actor.test, parent__isnull=True, finished_at__isnull=True).count()
-    if active >= team.max_active_runs:
-        raise TooManyRuns(limit=team.max_active_runs, retry_after=5)
+# --- waiting and the clock
 
 
 def start(run_id: str, epoch: int) -> bool:
@@ -187,9 +69,6 @@ def give_back(run: Run) -> None:
     run.save(update_fields=["lease_owner", "lease_until"])
 
 
-# --- waiting and the clock
-
-
 def deadline_after_wait(run: Run, now: datetime) -> datetime | None:
     """When the deadline falls once the present wait has ended."""
     if run.deadline_seconds is None:
@@ -207,33 +86,99 @@ def end_wait(run: Run, now: datetime) -> dict[str, Any]:
     }  # fmt: skip
 
 
+# --- a workflow run and its tasks
+
+
+def follow(parent: Run, step_id: str | None, *events: Event) -> None:
+    """A workflow run waits while a run below it waits. What people are asked there and answer stands in its log, too.
+
+    `step_id`: the step of the run that asks. The caller holds the locks of both.
+    """
+    if parent.is_terminal:
+        return
+    ids = {"step_id": step_id, "awaiting_step_id": step_id}
+    told = tuple(
+        (kind, data | ids if kind == "awaiting_human" else data) for kind, data in events if kind in OF_PARENTS
+    )
+    oldest = oldest_wait(parent)
+    now = timezone.now()
+    if oldest is None:
+        fields = end_wait(parent, now) | {"awaiting_step_id": None}
+        if parent.status == "awaiting_human":
+            _write(parent, "running", told, (), fields)
+        return
+    fields = {"awaiting_human_reason": oldest.reason, "awaiting_step_id": oldest.step_id}
+    if parent.status == "awaiting_human":
+        parent.awaiting_human_reason, parent.awaiting_step_id = oldest.reason, oldest.step_id
+        record(parent, *told, save=tuple(fields))
+    else:
+        stands_still = {"deadline_at": None} if parent.deadline_clock == "active" else {}
+        _write(parent, "awaiting_human", (), told, fields | {"awaiting_human_since": now} | stands_still)
+
+
+def unfinished_tasks(parent: Run) -> QuerySet[Run]:
+    return Run.objects.filter(parent=parent, finished_at__isnull=True)
+
+
+def cancel_tasks(parent: Run, run_ids: Collection[str]) -> None:
+    """A workflow run that goes on no longer wants these child runs; what they have done stays billed."""
+    _cancel_tasks(parent, unfinished_tasks(parent).filter(id__in=run_ids))
+    follow(parent, None)
+
+
+def _cancel_tasks(parent: Run, tasks: QuerySet[Run]) -> None:
+    """Their parent is not told: it ends, or wants it so."""
+    for task in tasks.select_for_update().order_by("id"):
+        closed = close_requests(task, system(task.team_id, task.test))
+        done = {"status": "cancelled", "result": None, "error": None}
+        _end(task, "cancelled", closed, done, **_stop(task))
+
+
 # --- the end
 
 
 def finish(
     run: Run, status: str, *, summary: str = "", passed: bool = False, verdict: str | None = None,
-    error: dict[str, Any] | None = None, before: tuple[Event, ...] = (), fatal: bool = False, **fields: Any,
+    error: dict[str, Any] | None = None, before: tuple[Event, ...] = (), fatal: bool = False,
+    told: dict[str, Any] | None = None, **fields: Any,
 ) -> None:  # fmt: skip
-    """End the run: machine and holds are let go, an open intent is dropped. The caller holds the run's lock."""
-    now = timezone.now()
-    if run.status == "awaiting_human":
-        effects.drop(run.id)
+    """End the run: child runs are cancelled, machine and holds let go, an open intent is dropped.
+
+    `told`: what `done` says beside status, result and error. The caller holds the run's lock, and that of its root.
+    """
+    if run.kind == "workflow":
+        _cancel_tasks(run, unfinished_tasks(run))
+        before = (*before, *close_requests(run, system(run.team_id, run.test)))
+        fields |= totals(run) | {"awaiting_step_id": None}
+    waited = run.status == "awaiting_human"
+    if fatal and error:
+        before = (*before, ("error", error | {"fatal": True}))
     result = None
     if status in ("succeeded", "failed"):
         text = summary or (error["message"] if error else "")
         result = {"passed": passed and status == "succeeded", "status": status, "summary": text, "verdict": verdict}
+    done = {"status": status, "result": result, "error": error} | (told or {})
+    _end(run, status, before, done, result=result, error=error, **fields)
+    if run.parent_id:
+        if waited:
+            follow(Run.objects.get(id=run.parent_id), run.step_id, *before)
+        publish("task.ended", run.id)
+
+
+def _end(run: Run, status: str, before: tuple[Event, ...], done: dict[str, Any], **fields: Any) -> None:
+    now = timezone.now()
+    if run.status == "awaiting_human":
+        effects.drop(run.id)
     waited = int(run.waited_seconds(now) * 1000)
-    if fatal and error:
-        before = (*before, ("error", error | {"fatal": True}))
     Step.objects.filter(run=run, status="acting").update(status="dropped", finished_at=now, inbox_secrets=None)
-    move(
-        run, status, before=before, after=(("done", {"status": status, "result": result, "error": error}),),
-        result=result, error=error, finished_at=now, waited_ms=waited, awaiting_human_reason=None, parked_at=None,
-        resume_at=None, deadline_at=None, inbox=[], inbox_secrets=None, **fields,
-    )  # fmt: skip
+    over = {
+        "finished_at": now, "waited_ms": waited, "awaiting_human_reason": None, "parked_at": None, "resume_at": None,
+        "deadline_at": None, "inbox": [], "inbox_secrets": None,
+    }  # fmt: skip
+    _write(run, status, before, (("done", done),), over | fields)
     if not run.owns_machine:
         release(run.machine_id or "", run.id)
-    if not run.test:  # the wallet is locked last, as everywhere
+    if not run.test and run.kind == "agent":  # the wallet is locked last, as everywhere
         release_holds(run.id)
     webhook_bodies.ended(run)
     wake_workers(run.id)
@@ -261,13 +206,17 @@ def cancel_run(actor: Actor, run_id: str, reason: str | None = None) -> Run:
         run = lock_run(run_id)
         if run.is_terminal:
             raise InvalidState(current_state=run.status, allowed_from=list(ACTIVE))
-        now = timezone.now()
         closed = close_requests(run, actor)
-        driven = run.lease_owner is not None and run.lease_until is not None and run.lease_until > now
         said: tuple[Event, ...] = (("text", {"text": f"Cancelled by {actor.name}: {reason}"}),) if reason else ()
-        confirmed = None if driven else now
-        finish(run, "cancelled", before=(*said, *closed), cancel_requested_at=now, stop_confirmed_at=confirmed)
+        finish(run, "cancelled", before=(*said, *closed), **_stop(run))
         return run
+
+
+def _stop(run: Run) -> dict[str, Any]:
+    """The fields of a cancelled run: its stop is confirmed when no worker drives it, else by its worker."""
+    now = timezone.now()
+    driven = run.lease_owner is not None and run.lease_until is not None and run.lease_until > now
+    return {"cancel_requested_at": now, "stop_confirmed_at": None if driven else now}
 
 
 def confirm_stop(run_ids: list[str]) -> int:

@@ -22,7 +22,7 @@ from approvals.models import Approval
 from approvals.views import card_page
 from machines import pictures
 from machines.access import machines_of
-from runs import services
+from runs import services, starting
 from runs.access import get_run, runs_of, waiting_on
 from runs.decisions import decide, undo
 from runs.forms import RunForm, as_api_call, initial_from, rerun_values
@@ -119,7 +119,7 @@ def new_run(request: PageRequest) -> HttpResponseBase:
     form = RunForm(request.actor, request.POST if request.method == "POST" else None, initial=_initial(request))
     if form.is_valid():
         try:
-            made = services.create_run(request.actor, form.wanted(), request.request_id)
+            made = starting.create_run(request.actor, form.wanted(), request.request_id)
         except ValidationError as error:
             form.refuse(problems(Invalid(*details(error, "body"))))
         except Refusal as refusal:
@@ -145,7 +145,7 @@ def sample_run(request: PageRequest) -> HttpResponse:
         messages.warning(request, "The sample run needs a terminal machine. Create one, then start the run again.")
         return redirect(f"{reverse('machine-new')}?kind=terminal")
     body = RunCreate(task=SAMPLE_TASK, agent="playbook", machine_id=machine.id if machine else None)
-    return redirect("run", services.create_run(request.actor, body, request.request_id).id)
+    return redirect("run", starting.create_run(request.actor, body, request.request_id).id)
 
 
 @require_http_methods(["GET", "POST"])

@@ -15,8 +15,8 @@ from runs.models import Run
 
 def asked(run: Run, approval: Approval) -> None:
     """The run waits for this request. For a workflow run that waits through a child the request is the child's."""
-    if run.parent_id is None:
-        _emit(run, f"{_prefix(run)}.awaiting_human", approval, own=True)
+    top = _top(run)
+    _emit(top, f"{_prefix(top)}.awaiting_human", approval, own=True)
     if approval.run_id == run.id:
         _emit(run, "run.awaiting_input", approval)
         _emit(run, "approval.created", approval)
@@ -33,13 +33,18 @@ def expired(run: Run, approval: Approval) -> None:
 
 def resumed(run: Run, approval: Approval) -> None:
     """A decision took effect: what the log calls `resumed`."""
-    if run.parent_id is None:
-        _emit(run, f"{_prefix(run)}.resumed", approval)
+    top = _top(run)
+    _emit(top, f"{_prefix(top)}.resumed", approval)
 
 
 def ended(run: Run) -> None:
     if run.parent_id is None:
         _emit(run, f"{_prefix(run)}.{run.status}", own=True)
+
+
+def _top(run: Run) -> Run:
+    """The run that is told of: a workflow run speaks for those below it."""
+    return run if run.parent_id is None else Run.objects.get(id=run.parent_id)
 
 
 def _prefix(run: Run) -> str:
@@ -57,15 +62,15 @@ def _emit(
 def _facts(run: Run, approval: Approval | None, change: str | None) -> dict[str, Any]:
     shown = show(run)
     return {
-        "run_id": run.id, "workflow_id": shown.get("workflow_id"), "status": run.status, "state": run.status,
+        "run_id": run.id, "workflow_id": run.workflow_id, "status": run.status, "state": run.status,
         "result": run.result, "output": shown.get("output"), "error": run.error,
         "awaiting_human_reason": run.awaiting_human_reason, "reason": run.awaiting_human_reason, "change": change,
-        "data": {"run_id": run.id, "status": run.status}, "run": shown,
+        "awaiting_step_id": run.awaiting_step_id, "data": {"run_id": run.id, "status": run.status}, "run": shown,
     } | (_of_request(approval) if approval else {})  # fmt: skip
 
 
 def _of_request(approval: Approval) -> dict[str, Any]:
     return {
-        "awaiting_step_id": approval.step_id, "approval_id": approval.id, "input_kind": input_kind(approval.kind),
+        "approval_id": approval.id, "input_kind": input_kind(approval.kind),
         "approval": approval_object(approval, decision_of(approval)),
     }  # fmt: skip

@@ -19,6 +19,7 @@ from approvals.mail import outbox as mail
 from approvals.mail import reminders
 from machines import lifecycle, metering
 from runs import clock, takeover
+from workflows import clock as workflows
 
 log = logging.getLogger(__name__)
 LOCK = 4_270_100  # the advisory lock of the one clock that ticks
@@ -33,6 +34,9 @@ CHORES: tuple[tuple[float, Callable[[], object]], ...] = (
     (1, mail.queue_due),
     (1, clock.stops),
     (1, takeover.lapses),
+    (1, workflows.begin_late),
+    (1, workflows.go_on_late),
+    (1, workflows.tell_late),
     (2, lifecycle.reconcile),
     (5, clock.vanished),
     (5, lifecycle.reap),

@@ -1,0 +1,213 @@
+"""Making runs: what a caller may ask for, and the rows that come of it."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from accounts.access import get_team
+from accounts.actor import Actor
+from accounts.errors import Invalid
+from accounts.ids import new_id
+from accounts.json_values import Detail
+from accounts.limits import spend
+from accounts.models import Team
+from accounts.sealing import seal
+from accounts.webhooks import targets
+from accounts.webhooks.signing import new_secret
+from billing.services import run_gate, step_price
+from machines.access import get_machine, machines_of
+from machines.errors import MachineNotFound
+from machines.models import Machine
+from runs.agents.registry import PROFILES
+from runs.errors import TooManyRuns
+from runs.events import begin, wake_workers
+from runs.models import Run
+from runs.schemas import RunCreate, Terms
+
+# What a task of a workflow run has from it, unless its step says otherwise; contract/workflows.md section 6.
+INHERITED = (
+    "team_id", "test", "workflow_id", "machine_id", "agent", "cua_version", "instructions", "system_prompt", "max_steps",
+    "on_awaiting_human", "awaiting_human_timeout_seconds", "on_timeout", "on_budget", "human_in_the_loop",
+    "permission_mode", "end_user", "priority", "deadline_clock", "created_by", "owner_id", "request_id",
+)  # fmt: skip
+
+
+def create_run(actor: Actor, body: RunCreate, request_id: str) -> Run:
+    """A new queued run. Raises Invalid, MachineNotFound, InsufficientCredits, BudgetExceeded, TooManyRuns, RateLimited."""
+    agent = agent_of(actor, body.agent)
+    if wrong := violations(actor, body.model_dump() | {"agent": agent}):
+        raise Invalid(*wrong)
+    machine = named_machine(actor, body.machine_id)
+    if machine is None and not actor.test:
+        raise Invalid((("body", "machine_id"), "Name a machine; the team has no default machine.", "missing"))
+    run_gate(actor, step_price(body.cua_version))
+    run = _new_run(actor, body, request_id, agent, machine)
+    run.task, run.input = body.goal, body.input
+    run.owns_machine, run.machine_id = machine is None, run.machine_id or f"mch_of_{run.id}"
+    _admit(actor, run, _set_off)
+    return run
+
+
+def create_workflow_run(
+    actor: Actor, terms: Terms, request_id: str, also: Callable[[Run], None], *, price: int | None, **fields: Any
+) -> Run:
+    """A new queued workflow run with `fields`. `also` writes what else belongs to it, in the same transaction.
+
+    `price`: cents of one agent step of the cheapest task, None without any. Raises as create_run().
+    """
+    agent = agent_of(actor, terms.agent)
+    if wrong := terms_violations(actor, terms.model_dump() | {"agent": agent}):
+        raise Invalid(*wrong)
+    machine = named_machine(actor, terms.machine_id)
+    if price is not None:
+        run_gate(actor, price)
+    run = _new_run(actor, terms, request_id, agent, machine)
+    run.id = new_id("wfr")
+    run.root_id, run.kind, run.owns_machine, run.task = run.id, "workflow", True, terms.task
+    for name, value in fields.items():
+        setattr(run, name, value)
+    _admit(actor, run, also)
+    return run
+
+
+def create_task(parent: Run, step_id: str, task: str, options: Mapping[str, Any]) -> Run:
+    """A child run of a workflow run whose lock the caller holds. Raises MachineNotFound.
+
+    `options`: what the step says; machine_id None is a template that named none.
+    """
+    run = Run(
+        **{name: getattr(parent, name) for name in INHERITED} | dict(options), parent=parent, root_id=parent.id,
+        step_id=step_id, task=task,
+    )  # fmt: skip
+    run.max_steps = min(run.max_steps, settings.MAX_STEPS_CEILING)
+    rows = Machine.objects.filter(team_id=run.team_id, test=run.test, id=run.machine_id)
+    machine = rows.exclude(status__in=("terminated", "terminating")).first()
+    if machine is None and not run.test:
+        raise MachineNotFound
+    run.machine_kind = machine.kind if machine else "simulated"
+    run.owns_machine, run.machine_id = machine is None, run.machine_id or f"mch_of_{run.id}"
+    begin(run, ("status", {"status": "queued"}))
+    _set_off(run)
+    return run
+
+
+def _new_run(actor: Actor, terms: Terms, request_id: str, agent: str, machine: Machine | None) -> Run:
+    now = timezone.now()
+    given = terms.model_dump(include=set(Terms.model_fields) - {"task", "machine_id", "agent", "on_awaiting_human"})
+    run = Run(
+        **given, team_id=actor.team_id, test=actor.test, agent=agent,
+        machine_id=machine.id if machine else terms.machine_id, machine_kind=machine.kind if machine else "simulated",
+        on_awaiting_human=terms.on_awaiting_human or ("fail" if terms.human_in_the_loop is False else "pause"),
+        created_by=actor.ref(), owner_id=actor.owner_id, request_id=request_id, created_at=now,
+        deadline_at=now + timedelta(seconds=terms.deadline_seconds) if terms.deadline_seconds else None,
+        webhook_secret=seal(new_secret()) if terms.webhook_url else None,
+    )  # fmt: skip
+    run.max_steps = min(run.max_steps, settings.MAX_STEPS_CEILING)
+    run.root_id = run.id
+    return run
+
+
+def _admit(actor: Actor, run: Run, also: Callable[[Run], None]) -> None:
+    spend(actor, "runs", settings.RATE_LIMIT_RUNS_PER_MINUTE)
+    with transaction.atomic():
+        team = Team.objects.select_for_update(no_key=True).get(id=actor.team_id)
+        _check_room(actor, team)
+        begin(run, ("status", {"status": "queued"}))
+        also(run)
+
+
+def _set_off(run: Run) -> None:
+    wake_workers(run.id)
+    async_task("runs.tasks.drive", run.id)
+
+
+def violations(actor: Actor, given: Mapping[str, Any]) -> list[Detail]:
+    """What is wrong with a new run beyond the form of each field; the values in `given` may be of any type."""
+    return [*_check_task(given), *terms_violations(actor, given)]
+
+
+def terms_violations(actor: Actor, given: Mapping[str, Any]) -> list[Detail]:
+    return [*_check_people(given), *_check_agent(actor, given.get("agent")), *_check_webhook(given)]
+
+
+def _check_task(given: Mapping[str, Any]) -> list[Detail]:
+    task, data = given.get("task"), given.get("input")
+    if task is None and data is None:
+        return [(("body", "task"), "Give exactly one of task and input.", "missing")]
+    wrong: list[Detail] = []
+    if task is not None and data is not None:
+        wrong.append((("body", "task"), "Give exactly one of task and input.", "value_error"))
+    if isinstance(data, dict) and (kind := _wrong_goal(data.get("goal"))):
+        wrong.append((("body", "input", "goal"), "Must be text of 1 to 16000 characters.", kind))
+    return wrong
+
+
+def _wrong_goal(goal: Any) -> str | None:
+    if goal is None:
+        return "missing"
+    if not isinstance(goal, str):
+        return "type_error"
+    return None if 1 <= len(goal) <= 16_000 else "value_error"
+
+
+def _check_people(given: Mapping[str, Any]) -> list[Detail]:
+    """Whether the ways of calling for a person fit together (contract/runs.md section 3)."""
+    people = given.get("human_in_the_loop")
+    wrong: list[Detail] = []
+    if given.get("permission_mode") in ("approval", "plan") and people is not True:
+        wrong.append((("body", "permission_mode"), "Needs human_in_the_loop true.", "value_error"))
+    if people is False and given.get("on_awaiting_human") == "pause":
+        wrong.append((("body", "on_awaiting_human"), "A run without people cannot pause for one.", "value_error"))
+    if people is False and given.get("on_budget") == "ask":
+        wrong.append((("body", "on_budget"), "A run without people cannot ask one.", "value_error"))
+    return wrong
+
+
+def _check_agent(actor: Actor, asked: Any) -> list[Detail]:
+    agent = agent_of(actor, asked if isinstance(asked, str) else None)
+    if agent not in PROFILES:
+        return [(("body", "agent"), f"Unknown agent profile. Known: {', '.join(PROFILES)}.", "value_error")]
+    if agent == "scripted" and not actor.test and not settings.ALLOW_SCRIPTED_LIVE:
+        return [(("body", "agent"), "The scripted agent works with test keys only.", "value_error")]
+    return []
+
+
+def _check_webhook(given: Mapping[str, Any]) -> list[Detail]:
+    url = given.get("webhook_url")
+    problem = targets.problem(url) if isinstance(url, str) else None
+    return [(("body", "webhook_url"), problem, "value_error")] if problem else []
+
+
+def agent_of(actor: Actor, asked: str | None) -> str:
+    """The profile asked for, else the usual one."""
+    if asked:
+        return asked
+    return "scripted" if actor.test else get_team(actor).default_agent or str(settings.DEFAULT_AGENT)
+
+
+def named_machine(actor: Actor, machine_id: str | None) -> Machine | None:
+    """The machine asked for, else the team's default. Live: raises MachineNotFound for one that is not there.
+
+    Test runs may name one that does not exist, and have no default.
+    """
+    if actor.test:
+        named = machines_of(actor).filter(id=machine_id) if machine_id else Machine.objects.none()
+        return named.exclude(status="terminated").first()
+    machine_id = machine_id or get_team(actor).default_machine_id
+    if machine_id is None:
+        return None
+    machine = get_machine(actor, machine_id)
+    if machine.status in ("terminated", "terminating"):
+        raise MachineNotFound
+    return machine
+
+
+def _check_room(actor: Actor, team: Team) -> None:
+    active = Run.objects.filter(team=team, test=actor.test, parent__isnull=True, finished_at__isnull=True).count()
+    if active >= team.max_active_runs:
+        raise TooManyRuns(limit=team.max_active_runs, retry_after=5)

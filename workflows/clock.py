@@ -1,0 +1,40 @@
+"""Timers of workflow runs. What was queued and lost with a worker is done here, so that no run stands still for long."""
+
+from datetime import timedelta
+
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from accounts.timers import each_due
+from approvals.models import Approval
+from runs.models import Run
+from workflows import running
+from workflows.models import Execution, Ticket
+
+BATCH = 200
+LATE = timedelta(seconds=3)  # after which what should have been done long ago is done here
+
+
+def begin_late() -> int:
+    """Workflow runs that no worker took up."""
+    rows = Run.objects.filter(kind="workflow", status="queued", created_at__lt=timezone.now() - LATE)
+    return each_due(running.begin, list(rows.values_list("id", flat=True)[:BATCH]))
+
+
+def go_on_late() -> int:
+    """Control flow that was cut and not taken up again."""
+    rows = Execution.objects.filter(cut=True, changed_at__lt=timezone.now() - LATE)
+    return each_due(running.go_on_from_here, list(rows.values_list("run_id", flat=True)[:BATCH]))
+
+
+def tell_late() -> int:
+    """Ends of tasks and decisions that did not reach their workflow run."""
+    since = timezone.now() - LATE
+    ended = Run.objects.filter(id=OuterRef("ref"), finished_at__lt=since)
+    decided = Approval.objects.filter(id=OuterRef("ref"), effective_at__lt=since, effect_pending=False).exclude(
+        Q(status="pending") | Q(status="void")
+    )
+    waiting = Ticket.objects.filter(open=True, execution__run__finished_at__isnull=True)
+    tasks = waiting.filter(Exists(ended), kind="task").values_list("ref", flat=True)[:BATCH]
+    requests = waiting.filter(Exists(decided), kind="request").values_list("ref", flat=True)[:BATCH]
+    return each_due(running.task_ended, list(tasks)) + each_due(running.request_decided, list(requests))

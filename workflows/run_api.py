@@ -1,0 +1,38 @@
+"""Workflow runs: start and list. Everything else of a run is in runs/."""
+
+from django.http import HttpResponse
+from ninja import Router
+
+from accounts.bodies import read_json
+from accounts.doors import ApiRequest, door, takes
+from accounts.idempotency import answer, once
+from accounts.paging import page
+from runs.access import runs_of, show
+from runs.api import created, filtered
+from workflows import starting
+from workflows.access import get_workflow
+from workflows.terms import StartBody, VersionStart
+
+router = Router(tags=["Workflows"])
+
+
+@router.post("/workflows/runs", summary="Start a document that is not saved", **takes(StartBody))
+@door("workflows:write")
+def start_document(request: ApiRequest) -> HttpResponse:
+    body = read_json(request)
+    return once(request, lambda: created(starting.start_document(request.actor, body, request.request_id)))
+
+
+@router.get("/workflows/runs", summary="Workflow runs, newest first")
+@door("workflows:read")
+def list_runs(request: ApiRequest) -> HttpResponse:
+    rows = filtered(runs_of(request.actor).filter(kind="workflow"), request)
+    return answer(page(rows, request.GET, show, request_id=request.request_id))
+
+
+@router.post("/workflows/{workflow_id}/runs", summary="Start a workflow", **takes(VersionStart))
+@door("workflows:write")
+def start_saved(request: ApiRequest, workflow_id: str) -> HttpResponse:
+    workflow = get_workflow(request.actor, workflow_id)
+    body = read_json(request)
+    return once(request, lambda: created(starting.start_saved(request.actor, workflow, body, request.request_id)))

@@ -1,0 +1,180 @@
+"""Running workflows: each happening is one transaction. Lock, advance, do what follows, keep the new state."""
+
+from collections.abc import Callable
+
+from django.db import transaction
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from accounts.times import rfc3339
+from approvals.access import decision_of
+from approvals.models import Approval
+from machines.errors import MachineNotFound
+from runs import asking, services, starting
+from runs.access import totals
+from runs.errors import run_error
+from runs.events import Event, record
+from runs.models import Run
+from workflows.effects import CancelTasks, Effect, Finish, GoOn, OpenRequest, StartTask, Write
+from workflows.happenings import Broken, Happening, RequestDecided, Resumed, Started, TaskEnded
+from workflows.interpreter import advance, iterations_used
+from workflows.models import Execution, Ticket
+
+
+def begin(run_id: str) -> bool:
+    """A worker takes the run up. False when that was done before, or the run has ended."""
+    return _happen(run_id, lambda run: Started(
+        run.inputs or {}, task=run.task, max_iterations=run.max_iterations, on_awaiting_human=run.on_awaiting_human,  # type: ignore[arg-type]
+        on_timeout=run.on_timeout, awaiting_human_timeout_seconds=run.awaiting_human_timeout_seconds,
+    ))  # fmt: skip
+
+
+def go_on(run_id: str, number: int) -> bool:
+    """The next slice of control flow."""
+    return _happen(run_id, lambda run: Resumed(number))
+
+
+def go_on_from_here(run_id: str) -> bool:
+    """The slice that comes next, whichever that is."""
+    state = Execution.objects.values_list("state", flat=True).get(run_id=run_id)
+    return go_on(run_id, state.get("slice", 0))
+
+
+def task_ended(task_id: str) -> bool:
+    """A child run has ended. False when the workflow run knows, or no longer wants to."""
+    return _ticket_done(task_id, _task_ended)
+
+
+def request_decided(approval_id: str) -> bool:
+    """A request of a human_approval step was decided, and that took effect."""
+    return _ticket_done(approval_id, _request_decided)
+
+
+def _ticket_done(ref: str, told: Callable[[Ticket], Happening]) -> bool:
+    ticket = Ticket.objects.filter(ref=ref, open=True).first()
+    return ticket is not None and _happen(ticket.execution_id, lambda run: told(ticket), ticket)
+
+
+def _task_ended(ticket: Ticket) -> TaskEnded:
+    task = Run.objects.get(id=ticket.ref)
+    result = task.result or {}
+    return TaskEnded(
+        ticket.number, task.id, task.status, bool(result.get("passed")), result.get("summary"), task.steps_completed,
+        task.cost_cents, task.error,
+    )  # fmt: skip
+
+
+def _request_decided(ticket: Ticket) -> RequestDecided:
+    decision = decision_of(Approval.objects.get(id=ticket.ref))
+    assert decision is not None  # it took effect
+    return RequestDecided(
+        ticket.number, decision.verdict, decision.note, decision.actor, rfc3339(decision.at), decision.values
+    )
+
+
+def _happen(run_id: str, told: Callable[[Run], Happening], ticket: Ticket | None = None) -> bool:
+    with transaction.atomic():
+        run = services.lock_run(run_id)
+        if run.is_terminal:
+            return False
+        execution = Execution.objects.get(run_id=run_id)
+        if ticket is not None and not Ticket.objects.filter(id=ticket.id, open=True).update(open=False):
+            return False
+        happening = told(run)
+        state, effects = advance(execution.definition, execution.state, happening)
+        if state == execution.state:
+            return False
+        if run.status == "queued":
+            services.move(run, "running", started_at=timezone.now())
+        execution.state, execution.cut, execution.changed_at = state, bool(state["cut"]), timezone.now()
+        execution.save(update_fields=["state", "cut", "changed_at"])
+        run.iterations_used = iterations_used(state)
+        _Doing(run, execution, happening).all(effects)
+        return True
+
+
+class _Doing:
+    """Does the effects of one happening, in their order; events in a row are written together."""
+
+    def __init__(self, run: Run, execution: Execution, happening: Happening) -> None:
+        self.run = run
+        self.execution = execution
+        self.ended = happening if isinstance(happening, TaskEnded) else None
+        self.events: list[Event] = []
+
+    def all(self, effects: list[Effect]) -> None:
+        try:
+            for effect in effects:
+                self._do(effect)
+        except MachineNotFound:
+            self._break("MACHINE_UNAVAILABLE")
+        if not self.run.is_terminal:
+            self._write_down()
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Write():
+                self.events.append((effect.name, effect.data))
+                if effect.name == "step" and effect.data["type"] == "task":
+                    self.events.append(self._bill())
+            case StartTask():
+                self._start(effect)
+            case OpenRequest():
+                self._ask(effect)
+            case CancelTasks():
+                services.cancel_tasks(self.run, self._refs(effect.tickets))
+                self.run.refresh_from_db()
+            case GoOn():
+                async_task("workflows.tasks.go_on", self.run.id, effect.slice)
+            case Finish():
+                self._finish(effect)
+
+    def _bill(self) -> Event:
+        """What all tasks cost so far, and what the one that ended cost."""
+        assert self.ended is not None
+        cents = totals(self.run)["cost_cents"]
+        return "billing", {"spent_cents": cents, "cost_cents": cents, "credits_charged": self.ended.cost_cents}
+
+    def _start(self, effect: StartTask) -> None:
+        if effect.options.get("machine_id", "") is None and not self.run.test:
+            raise MachineNotFound
+        task = starting.create_task(self.run, effect.step_id, effect.task, effect.options)
+        self._note(effect.ticket, "task", effect.step_id, task.id, effect.branch)
+
+    def _ask(self, effect: OpenRequest) -> None:
+        self._write_down()
+        approval = asking.open_for_step(
+            self.run, effect.step_id, effect.kind, effect.message, closed=effect.closed, quorum=effect.approvers or [],
+            four_eyes=effect.four_eyes, assignee=effect.assignee, timeout_seconds=effect.timeout_seconds,
+            on_timeout=effect.on_timeout, input_schema=effect.input_schema,
+        )  # fmt: skip
+        self._note(effect.ticket, "request", effect.step_id, approval.id)
+
+    def _note(self, number: int, kind: str, step_id: str, ref: str, branch: int = 0) -> None:
+        Ticket.objects.create(
+            execution=self.execution, number=number, kind=kind, step_id=step_id, ref=ref, branch=branch
+        )
+
+    def _refs(self, numbers: tuple[int, ...]) -> list[str]:
+        return list(self.execution.tickets.filter(number__in=numbers).values_list("ref", flat=True))
+
+    def _finish(self, effect: Finish) -> None:
+        told = {"output": effect.output, "message": effect.message}
+        services.finish(
+            self.run, effect.status, summary=effect.summary, passed=effect.status == "succeeded", error=effect.error,
+            before=tuple(self.events), fatal=effect.fatal, told=told, output=effect.output,
+            iterations_used=self.run.iterations_used,
+        )  # fmt: skip
+        self.events = []
+
+    def _break(self, code: str) -> None:
+        """What a task needs is not there: the run ends, and so does its state."""
+        state, effects = advance(self.execution.definition, self.execution.state, Broken(run_error(code)))
+        self.execution.state, self.execution.cut = state, False
+        self.execution.save(update_fields=["state", "cut"])
+        for effect in effects:
+            self._do(effect)
+
+    def _write_down(self) -> None:
+        record(self.run, *self.events, save=("iterations_used",))
+        self.events = []

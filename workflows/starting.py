@@ -1,0 +1,117 @@
+"""Starting workflow runs: of a saved version, or of a document sent with the call."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django_q.tasks import async_task
+
+from accounts.actor import Actor
+from accounts.errors import Invalid, InvalidState, PayloadTooLarge
+from accounts.json_values import Detail, unstorable_at
+from runs.models import Run
+from runs.starting import agent_of, create_workflow_run, named_machine, terms_violations
+from workflows import access, inputs
+from workflows.documents import MAX_BYTES, Definition, check_document, run_defaults
+from workflows.estimate import cheapest_step
+from workflows.models import Execution, Workflow
+from workflows.steps import walk
+from workflows.terms import StartBody, VersionStart, read_terms
+
+UNNAMED = "Unnamed workflow"
+
+
+@dataclass(frozen=True)
+class _Program:
+    """What is to be run."""
+
+    name: str
+    definition: Definition
+    inputs_schema: dict[str, Any] | None
+    workflow_id: str | None = None
+    version: int | None = None
+
+
+def start_saved(
+    actor: Actor, workflow: Workflow, given: dict[str, Any], request_id: str, *, rerun_of: str | None = None
+) -> Run:
+    """A queued run of a version of the workflow, the current one unless the body names another.
+
+    Raises InvalidState for an archived workflow, VersionNotFound, and as runs.starting.create_run().
+    """
+    terms, wrong = read_terms(VersionStart, given)
+    if workflow.status == "archived":
+        raise InvalidState(current_state="archived", allowed_from=["active"])
+    number = terms.version if isinstance(terms, VersionStart) and terms.version else workflow.version
+    version = access.get_version(workflow, number)
+    program = _Program(version.name, version.definition, version.inputs_schema, workflow.id, version.version)
+    return _start(actor, program, given, terms, wrong, request_id, rerun_of)
+
+
+def start_document(actor: Actor, body: dict[str, Any], request_id: str, *, rerun_of: str | None = None) -> Run:
+    """A queued run of a document that is not saved. Raises Invalid, PayloadTooLarge, and as runs.starting.create_run()."""
+    fields = StartBody.model_fields
+    found = check_document(body, "start", others=fields)
+    if found.too_large:
+        raise PayloadTooLarge(max_bytes=MAX_BYTES)
+    given = {name: value for name, value in body.items() if name in fields}
+    terms, wrong = read_terms(StartBody, given)
+    wrong = [*found.violations, *wrong]
+    if "definition" not in found.values or found.violations:
+        raise Invalid(*wrong, *terms_violations(actor, given))
+    values = found.values
+    program = _Program(values.get("name", UNNAMED), values["definition"], values.get("inputs_schema"))
+    return _start(actor, program, given, terms, wrong, request_id, rerun_of)
+
+
+def _start(
+    actor: Actor, program: _Program, given: dict[str, Any], terms: StartBody | None, wrong: list[Detail],
+    request_id: str, rerun_of: str | None,
+) -> Run:  # fmt: skip
+    wrong = [*wrong, *_unfit(actor, program, given, terms)]
+    if wrong or terms is None:
+        raise Invalid(*_each_once(wrong))
+    values = inputs.read_inputs(program.inputs_schema, terms.inputs, terms.task)
+    limits = {name: value for name, value in run_defaults(program.definition).items() if name not in _named(given)}
+    terms = terms.model_copy(update=limits)
+    price = cheapest_step(program.definition, terms.model_dump(), settings.PRICE_STEP_CENTS)
+
+    def also(run: Run) -> None:
+        Execution.objects.create(run=run, name=program.name, definition=program.definition)
+        async_task("workflows.tasks.begin", run.id)
+
+    return create_workflow_run(
+        actor, terms, request_id, also, price=price, workflow_id=program.workflow_id, workflow_version=program.version,
+        inputs=values, max_iterations=terms.max_iterations, rerun_of=rerun_of,
+    )  # fmt: skip
+
+
+def _named(given: Mapping[str, Any]) -> set[str]:
+    return {name for name, value in given.items() if value is not None}
+
+
+def _unfit(actor: Actor, program: _Program, given: dict[str, Any], terms: StartBody | None) -> list[Detail]:
+    """What is wrong beyond the form of each field: inputs, people, machines."""
+    wrong = terms_violations(actor, given | {"agent": agent_of(actor, terms.agent if terms else None)})
+    if (place := unstorable_at(given)) is not None:
+        wrong.append((("body", *place), "Text must not contain the NUL character.", "value_error"))
+    try:
+        task = given.get("task")
+        inputs.read_inputs(program.inputs_schema, given.get("inputs"), task if isinstance(task, str) else None)
+    except Invalid as error:
+        wrong += [(tuple(d["loc"]), d["msg"], d["type"]) for d in error.facts["details"]]
+    if not actor.test and _lacks_machine(program.definition) and named_machine(actor, given.get("machine_id")) is None:
+        words = "A task names no machine: name one here; the team has no default machine."
+        wrong.append((("body", "machine_id"), words, "missing"))
+    return wrong
+
+
+def _lacks_machine(definition: Definition) -> bool:
+    steps = (step for _, step in walk(definition["steps"]))
+    return any(step["type"] == "task" and step.get("machine_id") is None for step in steps)
+
+
+def _each_once(wrong: list[Detail]) -> list[Detail]:
+    """The first thing said of each place."""
+    return list({tuple(loc): (loc, message, kind) for loc, message, kind in reversed(wrong)}.values())[::-1]

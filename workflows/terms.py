@@ -1,0 +1,30 @@
+"""What the caller says when it starts a workflow (contract/workflows.md section 7)."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from accounts.bodies import Int, details
+from accounts.json_values import Detail
+from runs.schemas import Terms
+
+
+class StartBody(Terms):
+    """POST /v1/workflows/runs, beside the document."""
+
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    max_iterations: Annotated[Int, Field(ge=1, le=100_000)] | None = None
+
+
+class VersionStart(StartBody):
+    """POST /v1/workflows/{id}/runs."""
+
+    version: Annotated[Int, Field(ge=1)] | None = None
+
+
+def read_terms(model: type[StartBody], given: dict[str, Any]) -> tuple[StartBody | None, list[Detail]]:
+    """The terms, or what is wrong with them."""
+    try:
+        return model.model_validate(given), []
+    except ValidationError as error:
+        return None, details(error, "body")
