@@ -47,7 +47,8 @@ _SPENT_AND_HELD = """
 SELECT coalesce(sum(amount_cents) FILTER (WHERE type = 'capture' AND created_at >= %(since)s), 0)::bigint,
        coalesce(sum(amount_cents) FILTER (WHERE type = 'hold' AND NOT EXISTS (
          SELECT 1 FROM billing_transaction e WHERE e.hold_id = t.id)), 0)::bigint
-FROM billing_transaction t WHERE team_id = %(team)s AND (%(key)s::text IS NULL OR key_id = %(key)s) AND type IN ('capture', 'hold')
+FROM billing_transaction t WHERE team_id = %(team)s AND (%(key)s::text IS NULL OR key_id = %(key)s)
+  AND (%(workflow)s::text IS NULL OR workflow_id = %(workflow)s) AND type IN ('capture', 'hold')
 """
 # The proof: what the accounts hold by their entries, what the wallet says, and what holds without an end add up to.
 _PROOF = """
@@ -63,9 +64,9 @@ SELECT coalesce((SELECT available_cents FROM billing_wallet WHERE team_id = %(te
 """
 
 
-def spent_and_held(team_id: str, key_id: str | None = None) -> tuple[int, int]:
-    """What steps cost this UTC month, and what is held for steps under way; of the team or of one key."""
-    values = {"team": team_id, "key": key_id, "since": month_start(timezone.now())}
+def spent_and_held(team_id: str, key_id: str | None = None, workflow_id: str | None = None) -> tuple[int, int]:
+    """What steps cost this UTC month, and what is held for steps under way; of the team, one key or one workflow."""
+    values = {"team": team_id, "key": key_id, "workflow": workflow_id, "since": month_start(timezone.now())}
     with connection.cursor() as cursor:
         cursor.execute(_SPENT_AND_HELD, values)
         spent, pending = cursor.fetchone()
@@ -109,6 +110,8 @@ def budgets(actor: Actor) -> list[dict[str, Any]]:
         found.append(("team", team.id, team.budget_cents_month, {}))
     keys = team.api_keys.filter(test=False, budget_cents_month__gt=0, revoked_at__isnull=True)
     found += [("key", key.id, key.budget_cents_month, {"key_id": key.id}) for key in keys]
+    workflows = team.workflow_budgets.order_by("workflow_id")
+    found += [("workflow", w.workflow_id, w.limit_cents, {"workflow_id": w.workflow_id}) for w in workflows]
     period = timezone.now().strftime("%Y-%m")
     used = [(scope, ref, limit, *spent_and_held(team.id, **only)) for scope, ref, limit, only in found]
     return [

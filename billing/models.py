@@ -54,6 +54,7 @@ class Transaction(models.Model):
     step_index = models.PositiveIntegerField(null=True)
     machine_id = models.CharField(max_length=40, null=True)
     key_id = models.CharField(max_length=40, null=True)
+    workflow_id = models.CharField(max_length=40, null=True)
     hold_id = models.CharField(max_length=40, null=True)  # of a capture or release: the hold it ends
     reference = models.CharField(max_length=128, null=True)
     description = models.CharField(max_length=255, blank=True, default="")
@@ -79,4 +80,15 @@ class Transaction(models.Model):
             models.Index(fields=("team", "-created_at", "-id"), name="ledger_of_a_team"),
             models.Index(fields=("run_id", "created_at"), name="ledger_of_a_run"),
             models.Index(fields=("key_id", "created_at"), name="ledger_of_a_key", condition=Q(type="capture")),
+            models.Index(
+                fields=("workflow_id", "created_at"), name="ledger_of_a_workflow", condition=Q(type="capture")
+            ),
         )
+
+
+class WorkflowBudget(models.Model):
+    """What the live runs of a workflow may cost in a UTC month. Workflows without a limit have no row."""
+
+    workflow_id = models.CharField(primary_key=True, max_length=40)
+    team = models.ForeignKey(Team, models.CASCADE, related_name="workflow_budgets")
+    limit_cents = models.PositiveIntegerField()

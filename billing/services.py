@@ -21,29 +21,30 @@ from accounts.services import audit
 from accounts.statements import prepared
 from billing import access
 from billing.errors import BudgetReached, WalletEmpty
-from billing.models import Transaction, Wallet
+from billing.models import Transaction, Wallet, WorkflowBudget
 
 MACHINE_GATE_CENTS = 20
 NOTHING: Mapping[str, int] = MappingProxyType({})
 
-# The quick way of a hold: one statement, when neither the team nor the key has a budget to look at.
+# The quick way of a hold: one statement, when neither the team, the key nor the workflow has a budget to look at.
 _TAKE = """
 WITH b AS (SELECT 1 FROM accounts_team WHERE id = %(team)s::text AND budget_cents_month > 0
-           UNION ALL SELECT 1 FROM accounts_apikey WHERE id = %(key)s::text AND budget_cents_month > 0),
+           UNION ALL SELECT 1 FROM accounts_apikey WHERE id = %(key)s::text AND budget_cents_month > 0
+           UNION ALL SELECT 1 FROM billing_workflowbudget WHERE workflow_id = %(workflow)s::text),
 w AS (UPDATE billing_wallet SET available_cents = available_cents - %(cents)s::int
       WHERE team_id = %(team)s::text AND available_cents >= %(cents)s::int AND (%(checked)s::bool OR NOT EXISTS (SELECT 1 FROM b))
       RETURNING available_cents)
 INSERT INTO billing_transaction (id, team_id, type, source, target, amount_cents, available_after_cents, run_id, step_index,
-                                 machine_id, key_id, description, created_by, created_at)
+                                 machine_id, key_id, workflow_id, description, created_by, created_at)
 SELECT %(id)s::text, %(team)s::text, 'hold', 'wallet', 'held', %(cents)s::int, w.available_cents, %(run)s::text, %(step)s::int,
-       NULL, %(key)s::text, %(description)s::text, %(by)s::jsonb, clock_timestamp() FROM w RETURNING id
+       NULL, %(key)s::text, %(workflow)s::text, %(description)s::text, %(by)s::jsonb, clock_timestamp() FROM w RETURNING id
 """
 _CAPTURE = """
 INSERT INTO billing_transaction (id, team_id, type, source, target, amount_cents, available_after_cents, run_id, step_index,
-                                 machine_id, key_id, hold_id, description, created_by, created_at)
+                                 machine_id, key_id, workflow_id, hold_id, description, created_by, created_at)
 SELECT %(id)s::text, h.team_id, 'capture', 'held', 'usage', h.amount_cents,
        (SELECT available_cents FROM billing_wallet WHERE team_id = h.team_id), h.run_id, h.step_index,
-       NULL, h.key_id, h.id, h.description, h.created_by, clock_timestamp()
+       NULL, h.key_id, h.workflow_id, h.id, h.description, h.created_by, clock_timestamp()
 FROM billing_transaction h WHERE h.id = %(hold)s::text RETURNING id
 """
 
@@ -53,17 +54,26 @@ def step_price(engine: str) -> int:
     return settings.PRICE_STEP_CENTS[engine]
 
 
-def run_gate(actor: Actor, price: int) -> None:
+def run_gate(actor: Actor, price: int, workflow_id: str | None = None) -> None:
     """May a live run start at all? Raises InsufficientCredits or BudgetExceeded; test keys always may."""
     if actor.test:
         return
     try:
-        _check_budgets(actor.team_id, actor.id if actor.kind == "api_key" else None, price)
+        _check_budgets(actor.team_id, actor.id if actor.kind == "api_key" else None, workflow_id, price)
     except BudgetReached as reached:
         raise BudgetExceeded(scope=reached.scope, limit_cents=reached.limit, spent_cents=reached.used) from reached
     available = access.available(actor.team_id)
     if available < price:
         raise InsufficientCredits(required=price, balance=available)
+
+
+def set_workflow_budget(team_id: str, workflow_id: str, cents: int) -> None:
+    """What the workflow may cost in a month; 0 is no limit. In the transaction that changes the workflow."""
+    if cents:
+        limit = {"team_id": team_id, "limit_cents": cents}
+        WorkflowBudget.objects.update_or_create(workflow_id=workflow_id, defaults=limit)
+    else:
+        WorkflowBudget.objects.filter(workflow_id=workflow_id).delete()
 
 
 def machine_gate(actor: Actor) -> None:
@@ -75,9 +85,14 @@ def machine_gate(actor: Actor) -> None:
         raise InsufficientCredits(required=MACHINE_GATE_CENTS, balance=available)
 
 
-def _check_budgets(team_id: str, key_id: str | None, price: int, lifted: Mapping[str, int] = NOTHING) -> None:
+def _check_budgets(
+    team_id: str, key_id: str | None, workflow_id: str | None, price: int, lifted: Mapping[str, int] = NOTHING
+) -> None:
     """`lifted`: cents that people added to a limit for this run alone, by scope. Raises BudgetReached."""
     limits: list[tuple[str, int, dict[str, str]]] = []
+    of_workflow = WorkflowBudget.objects.filter(workflow_id=workflow_id).first() if workflow_id else None
+    if of_workflow is not None:
+        limits.append(("workflow", of_workflow.limit_cents, {"workflow_id": of_workflow.workflow_id}))
     key = ApiKey.objects.filter(id=key_id).only("budget_cents_month").first() if key_id else None
     if key is not None and key.budget_cents_month:
         limits.append(("key", key.budget_cents_month, {"key_id": key.id}))
@@ -92,20 +107,20 @@ def _check_budgets(team_id: str, key_id: str | None, price: int, lifted: Mapping
 
 def hold(
     *, team_id: str, run_id: str, step_index: int, cents: int, key_id: str | None, created_by: dict[str, Any],
-    lifted: Mapping[str, int] = NOTHING,
+    workflow_id: str | None = None, lifted: Mapping[str, int] = NOTHING,
 ) -> str:  # fmt: skip
     """Hold the price of one step and return the hold's id; the caller's transaction commits it.
 
     Raises WalletEmpty or BudgetReached. Never lets the wallet fall below zero, however many runs work at once.
     """
     values = {
-        "id": new_id("led"), "team": team_id, "cents": cents, "run": run_id, "step": step_index, "key": key_id,
+        "id": new_id("led"), "team": team_id, "cents": cents, "run": run_id, "step": step_index, "key": key_id, "workflow": workflow_id,
         "description": f"Step {step_index}", "by": Jsonb(created_by), "checked": False,
     }  # fmt: skip
     if prepared(_TAKE, values) is not None:
         return str(values["id"])
     Wallet.objects.select_for_update().filter(team_id=team_id).first()
-    _check_budgets(team_id, key_id, cents, lifted)
+    _check_budgets(team_id, key_id, workflow_id, cents, lifted)
     if prepared(_TAKE, values | {"checked": True}) is None:
         raise WalletEmpty
     return str(values["id"])
@@ -136,7 +151,7 @@ def _release(row: Transaction) -> int:
     Transaction.objects.create(
         team_id=row.team_id, type="release", source="held", target="wallet", amount_cents=row.amount_cents,
         available_after_cents=wallet.available_cents, run_id=row.run_id, step_index=row.step_index, key_id=row.key_id,
-        hold_id=row.id, description=f"{row.description} did not complete", created_by=row.created_by,
+        workflow_id=row.workflow_id, hold_id=row.id, description=f"{row.description} did not complete", created_by=row.created_by,
     )  # fmt: skip
     return row.amount_cents
 

@@ -22,6 +22,7 @@ from machines.models import Machine
 from runs import webhook_bodies
 from runs.agents.base import Act, Ask
 from runs.errors import run_error
+from runs.events import Event
 from runs.models import Run, Screenshot
 from runs.services import finish, move
 
@@ -124,14 +125,33 @@ def open_for_takeover(run: Run, name: str, note: str | None) -> Approval:
 
 def open_for_budget(run: Run, reached: BudgetReached) -> Approval:
     """May it cost more? The caller holds the run's lock."""
+    return _open(run, **_budget_facts(run, reached))
+
+
+def wait_for_budget(task: Run, root: Run, reached: BudgetReached) -> None:
+    """A task has reached a limit: its workflow run asks, once for all its tasks. The caller holds the locks of both."""
+    pending = Approval.objects.filter(run_id=root.id, kind="budget", status="pending")
+    known = pending.filter(budget__scope=reached.scope).first()
+    approval = known or _request(root, step_id=task.step_id, **_budget_facts(root, reached))
+    if root.on_awaiting_human != "pause":
+        _end_instead(root, approval)
+        return
+    fields = _standstill(task, approval, approval.message)
+    move(task, "awaiting_human", after=(_asked(approval, approval.message),), quietly=known is not None, **fields)
+    if known is None:
+        webhook_bodies.asked(root, approval)
+        outbox.opened(approval)
+
+
+def _budget_facts(run: Run, reached: BudgetReached) -> dict[str, Any]:
     budget = {
         "scope": reached.scope, "limit_cents": reached.limit, "used_cents": reached.used,
         "suggested_add_cents": min(reached.limit, approvals.MAX_ADD_CENTS),
     }  # fmt: skip
     title = f"The budget of the {reached.scope} is used up"
-    return _open(
-        run, kind="budget", title=title, message=str(reached), budget=budget, step_index=run.steps_completed + 1
-    )
+    return {
+        "kind": "budget", "title": title, "message": str(reached), "budget": budget, "step_index": run.steps_completed + 1,
+    }  # fmt: skip
 
 
 def _context(run: Run, picture: Screenshot | None) -> dict[str, Any]:
@@ -183,19 +203,26 @@ def _request(run: Run, *, evidence: dict[str, Any] | None = None, **fields: Any)
 
 def _wait(run: Run, approval: Approval) -> None:
     reason = approval.message if approval.kind != "tool" else approval.title
-    awaiting = {
+    move(run, "awaiting_human", after=(_asked(approval, reason),), **_standstill(run, approval, reason))
+    webhook_bodies.asked(run, approval)
+
+
+def _asked(approval: Approval, reason: str) -> Event:
+    return "awaiting_human", {
         "reason": reason, "approval_id": approval.id, "request_id": approval.id, "kind": approval.kind,
         "reason_code": REASONS[approval.kind], "input_kind": input_kind(approval.kind),
-        "expires_at": rfc3339(approval.expires_at), "step_id": approval.step_id,
-        "awaiting_step_id": approval.step_id, "message": reason,
+        "expires_at": rfc3339(approval.expires_at), "step_id": approval.step_id, "awaiting_step_id": approval.step_id,
+        "message": reason,
     }  # fmt: skip
-    now = approval.created_at
-    fields: dict[str, Any] = {"awaiting_human_reason": reason, "awaiting_human_since": now, "memory": run.memory}
-    fields["awaiting_step_id"] = approval.step_id
-    if run.deadline_clock == "active":
-        fields["deadline_at"] = None
-    move(run, "awaiting_human", after=(("awaiting_human", awaiting),), **fields)
-    webhook_bodies.asked(run, approval)
+
+
+def _standstill(run: Run, approval: Approval, reason: str) -> dict[str, Any]:
+    """The fields of a run that begins to wait; its memory is already set on it."""
+    fields: dict[str, Any] = {
+        "awaiting_human_reason": reason, "awaiting_human_since": timezone.now(), "memory": run.memory,
+        "awaiting_step_id": approval.step_id,
+    }  # fmt: skip
+    return fields | ({"deadline_at": None} if run.deadline_clock == "active" else {})
 
 
 def _end_instead(run: Run, approval: Approval) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django_q.tasks import async_task
 
@@ -29,7 +30,7 @@ from runs import standing, webhook_bodies
 from runs.errors import AmbiguousTarget, NotAwaitingHuman, ResumeConflict, run_error
 from runs.events import Event, record, wake_workers
 from runs.models import Run
-from runs.services import closed_event, end_wait, fail, finish, lock_run, move
+from runs.services import closed_event, end_wait, fail, finish, follow, lock_run, move
 
 MAX_BUDGET_CENTS = 2**31 - 1  # what the column holds
 LOST = frozenset({"ALREADY_DECIDED", "APPROVAL_EXPIRED", "APPROVAL_CANCELLED", "APPROVAL_VOID", "APPROVAL_CLAIMED"})
@@ -181,8 +182,8 @@ def take_effect(run: Run, approval: Approval, settled: Settled) -> None:
     if run.controlled_by and approval.kind != "takeover":
         _put_off(run, approval, settled)
         return
-    if run.kind == "workflow":
-        _answer_step(run, approval, resumed)
+    if run.kind == "workflow" and decision.effect != "fail_run":
+        (_lift_for_tasks if approval.kind == "budget" else _answer_step)(run, approval, settled, resumed)
         return
     now = timezone.now()
     if decision.effect == "revise" and approval.plan and approval.plan["revision"] >= approval.plan["max_revisions"]:
@@ -211,11 +212,30 @@ def take_effect(run: Run, approval: Approval, settled: Settled) -> None:
     async_task("runs.tasks.drive", run.id)
 
 
-def _answer_step(run: Run, approval: Approval, resumed: dict[str, Any]) -> None:
+def _answer_step(run: Run, approval: Approval, _settled: Settled, resumed: dict[str, Any]) -> None:
     """A step of the workflow was waiting: the workflow goes on with the decision."""
     move(run, "running", before=(("resumed", resumed),), **end_wait(run, timezone.now()), awaiting_step_id=None)
     webhook_bodies.resumed(run, approval)
     publish("request.decided", approval.id)
+
+
+def _lift_for_tasks(run: Run, approval: Approval, settled: Settled, resumed: dict[str, Any]) -> None:
+    """The tasks that had reached the limit go on; they wait for nothing of their own."""
+    for name, value in _lift_budget(run, approval, settled).items():
+        setattr(run, name, value)
+    run.save(update_fields=["budget_cents"])
+    own = Approval.objects.filter(Q(status="pending") | Q(effect_pending=True), run_id=OuterRef("id"))
+    waiting = Run.objects.filter(~Exists(own), parent=run, status="awaiting_human", controlled_by__isnull=True)
+    told = (("resumed", resumed),)
+    tasks = list(waiting.select_for_update().order_by("id"))
+    if not tasks:  # they were cancelled meanwhile
+        follow(run, None, *told)
+    for number, task in enumerate(tasks):  # the first one tells the workflow run
+        move(task, "running", before=told, quietly=number > 0, **end_wait(task, timezone.now()))
+        wake_workers(task.id)
+        async_task("runs.tasks.drive", task.id)
+    run.refresh_from_db()
+    webhook_bodies.resumed(run, approval)
 
 
 def _fail(run: Run, approval: Approval, decision: Decision, resumed: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ from runs.agents.base import Act, Agent, Ask, Context, Decision, Finish
 from runs.agents.registry import agent_for
 from runs.events import Event
 from runs.jobs import Job
+from runs.models import Run
 from runs.shield import Shielded
 from runs.steps import Intent, LeaseLost, Outcome, Picture, write_intent, write_outcome
 
@@ -221,7 +222,7 @@ class Drive:
         if voided or (ruling.verdict == "ask" and approved is None and denied is None):
             await self._ask_before(wanted, ruling, decision.text, self.frame or before, voided)
             return
-        _check_budget(self.job.run, step_price(self.job.run.cua_version))
+        _check_budget(self.job.run)
         message = approved or denied or {}
         policy_id = None if message else ruling.policy_id
         call = Call(act, new_id("call"), message.get("approval_id"), bool(edited), policy_id)
@@ -286,6 +287,7 @@ class Drive:
             "\n".join(e[1]["text"] for e in texts), (*texts, picture.event(index), call.event(index)), (picture,),
             picture.index + 1, timezone.now(), inbox=job.inbox, inbox_secrets=run.inbox_secrets if job.inbox else None,
             approval_id=call.approval_id, hold=_hold(job, index), policy_id=call.policy_id,
+            root_id=run.root_id if run.parent_id else None, price=step_price(run.cua_version),
         )  # fmt: skip
         hold_id = await self.host.db(write_intent, intent)
         run.next_screenshot = picture.index + 1
@@ -409,12 +411,13 @@ def _hold(job: Job, index: int) -> dict[str, Any] | None:
     key = run.created_by["id"] if run.created_by["type"] == "api_key" else None
     return {
         "team_id": run.team_id, "run_id": run.id, "step_index": index, "cents": step_price(run.cua_version), "key_id": key,
-        "created_by": run.created_by, "lifted": job.lifted,
+        "created_by": run.created_by, "workflow_id": run.workflow_id, "lifted": job.lifted,
     }  # fmt: skip
 
 
-def _check_budget(run: Any, price: int) -> None:
-    if run.budget_cents and run.cost_cents + price > run.budget_cents:
+def _check_budget(run: Run) -> None:
+    """That of the run itself; that of the workflow run above is checked with the intent, where its tasks cannot race."""
+    if run.budget_cents and run.cost_cents + step_price(run.cua_version) > run.budget_cents:
         raise BudgetReached("run", run.budget_cents, run.cost_cents)
 
 

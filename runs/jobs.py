@@ -104,7 +104,7 @@ def _read_inbox(job: Job) -> None:
         job.approved = last if last["verdict"] == "approve" else None
         job.denied = last if last["verdict"] == "reject" else None
     if run.on_budget == "ask":
-        job.lifted = lifted_cents(run.id)
+        job.lifted = lifted_cents(run.root_id)
 
 
 def reload(job: Job) -> Job | None:
@@ -207,7 +207,10 @@ def ask_for_money(job: Job, reached: BudgetReached) -> None:
     """Open a budget request. Nothing of the agent's move was written: it decides again once the person has."""
     with transaction.atomic():
         run = _locked(job)
-        asking.open_for_budget(run, reached)
+        if run.parent_id is None:
+            asking.open_for_budget(run, reached)
+        else:
+            asking.wait_for_budget(run, Run.objects.get(id=run.parent_id), reached)
         job.run = run
 
 

@@ -26,16 +26,24 @@ from runs.models import ACTIVE, MOVES, Run, Step
 OF_PARENTS = frozenset({"awaiting_human", "resumed"})  # events of a task that stand in its workflow run's log
 
 
-def move(run: Run, to: str, *, before: tuple[Event, ...] = (), after: tuple[Event, ...] = (), **fields: Any) -> None:
+def move(
+    run: Run,
+    to: str,
+    *,
+    before: tuple[Event, ...] = (),
+    after: tuple[Event, ...] = (),
+    quietly: bool = False,
+    **fields: Any,
+) -> None:
     """The only writer of a run's status. The caller holds the run's lock; `fields` are saved with it.
 
     Events `before`, the status event and events `after` are appended in this order. A workflow run follows its child runs: it
-    waits while one of them does. Raises InvalidState.
+    waits while one of them does, and logs what they ask unless it happens `quietly`. Raises InvalidState.
     """
     waited = run.status == "awaiting_human"
     _write(run, to, before, after, fields)
     if run.parent_id and (waited or to == "awaiting_human"):
-        follow(Run.objects.get(id=run.parent_id), run.step_id, *before, *after)
+        follow(Run.objects.get(id=run.parent_id), run.step_id, *(() if quietly else (*before, *after)))
 
 
 def _write(run: Run, to: str, before: tuple[Event, ...], after: tuple[Event, ...], fields: dict[str, Any]) -> None:

@@ -65,7 +65,7 @@ def create_workflow_run(
         raise Invalid(*wrong)
     machine = named_machine(actor, terms.machine_id)
     if price is not None:
-        run_gate(actor, price)
+        run_gate(actor, price, fields.get("workflow_id"))
     run = _new_run(actor, terms, request_id, agent, machine)
     run.id = new_id("wfr")
     run.root_id, run.kind, run.owns_machine, run.task = run.id, "workflow", True, terms.task

@@ -15,9 +15,10 @@ from accounts.statements import prepared
 from approvals import policies
 from approvals.models import Decision
 from billing import services as billing
+from billing.errors import BudgetReached
 from machines.drivers.base import Frame
 from runs.events import Event
-from runs.models import Step
+from runs.models import Run, Step
 
 # Shared tail: events and pictures of the change, and the bells.
 _TAIL = """
@@ -104,6 +105,8 @@ class Intent:
     approval_id: str | None = None
     hold: dict[str, Any] | None = None
     policy_id: str | None = None
+    root_id: str | None = None  # of a task: its workflow run, whose budget has to have room for `price`
+    price: int = 0
 
 
 @dataclass(frozen=True)
@@ -151,11 +154,25 @@ def write_intent(intent: Intent) -> str | None:
         "action": Jsonb(intent.action), "host": intent.host, "text": intent.text, "inbox": Jsonb(intent.inbox),
         "inbox_secrets": intent.inbox_secrets, "approval_id": intent.approval_id,
     }  # fmt: skip
-    with _together(intent.hold, intent.policy_id, intent.inbox):
+    with _together(intent.hold, intent.policy_id, intent.inbox, intent.root_id):
+        if intent.root_id:
+            _check_root_budget(intent.root_id, intent.price)
         if prepared(_INTENT, values) is None:
             raise LeaseLost
         _deliver(intent)
         return billing.hold(**intent.hold) if intent.hold else None
+
+
+def _check_root_budget(root_id: str, price: int) -> None:
+    """Under the lock of the workflow run, so that tasks at work at once cannot pass its budget together. Raises BudgetReached."""
+    root = Run.objects.select_for_update(no_key=True).get(id=root_id)
+    if not root.budget_cents:
+        return
+    tasks = Run.objects.filter(parent_id=root_id)
+    acting = tasks.filter(steps__status="acting").values_list("cua_version", flat=True)
+    used = sum(tasks.values_list("cost_cents", flat=True)) + sum(map(billing.step_price, acting))
+    if used + price > root.budget_cents:
+        raise BudgetReached("run", root.budget_cents, used)
 
 
 def _deliver(intent: Intent) -> None:

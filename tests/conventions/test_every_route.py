@@ -82,7 +82,7 @@ GET    /webhooks/{webhook_id}/deliveries    200 200 200 200 200 404 401 403 403
 POST   /webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver 201 201 403 403 403 404 401 403 403
 POST   /webhooks/{webhook_id}/test          200 200 403 403 403 404 401 403 403
 GET    /workflows/runs                      200 200 200 200 200 200 401 403 403
-POST   /workflows/runs                      200 200 403 200 403 404 401 403 403 {"steps":[{"id":"t","type":"task","task":"x"}],"machine_id":"{machine_id}"}
+POST   /workflows/runs                      422 422 403 422 403 422 401 403 403 {"steps":[{"id":"f","type":"fail"}],"agent":"no"}
 POST   /workflows/{workflow_id}/runs        200 200 403 200 403 404 401 403 403 {"machine_id":"{machine_id}"}
 GET    /workflows/runs/{run_id}             200 200 200 200 200 404 401 403 403
 POST   /workflows/runs/{run_id}/answer      409 409 409 403 403 404 401 403 403 {"request_id":"{approval_id}","answers":{"q1":"a"}}
