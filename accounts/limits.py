@@ -13,7 +13,6 @@ from accounts.statements import prepared
 MIB = 1024 * 1024
 BODY_BYTES = MIB
 INFERENCE_BODY_BYTES = 24 * MIB
-WORKFLOW_BODY_BYTES = 256 * 1024
 
 # The table is unlogged, so this commit waits for no disk.
 _COUNT = """
