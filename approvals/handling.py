@@ -71,10 +71,15 @@ def end_assignment(approval: Approval, holders: Collection[str]) -> bool:
 
 def assign(approval: Approval, assignee: str | None) -> None:
     """Route the request to a person or group; it does not narrow who may decide. Raises Invalid for who may not."""
-    if assignee is not None and not _may_decide(approval.team_id, assignee):
-        raise Invalid((("body", "assignee"), "Must be a person or group of the team that may decide.", "value_error"))
+    if assignee is not None and (problem := assignee_problem(approval.team_id, assignee)):
+        raise Invalid((("body", "assignee"), problem, "value_error"))
     approval.assignee = assignee
     _save(approval, "assignee")
+
+
+def assignee_problem(team_id: str, assignee: str) -> str | None:
+    """Why nothing can be assigned to this id; None when it can."""
+    return None if _may_decide(team_id, assignee) else "Must be a person or group of the team that may decide."
 
 
 def _may_decide(team_id: str, assignee: str) -> bool:

@@ -1,6 +1,6 @@
 """Quorums: how many people of which groups must approve (contract/approvals.md section 6)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.errors import GroupInUse
+from accounts.json_values import Detail, Loc
 from accounts.models import Group
 from approvals.models import Approval, Policy, Vote
 
@@ -23,12 +24,14 @@ def groups_named(team_id: str, names: Sequence[str]) -> dict[str, Group]:
     return found
 
 
-def checked_quorum(
-    team_id: str, quorum: Sequence[Need], at: tuple[str | int, ...]
-) -> list[tuple[tuple[str | int, ...], str, str]]:
+def checked_quorum(team_id: str, quorum: Sequence[Need], at: Loc) -> list[Detail]:
     """What is wrong with a quorum that names groups: unknown ones, and a group named twice."""
-    known = groups_named(team_id, [q["group"] for q in quorum])
-    wrong: list[tuple[tuple[str | int, ...], str, str]] = []
+    return wrong_needs(groups_named(team_id, [q["group"] for q in quorum]), quorum, at)
+
+
+def wrong_needs(known: Mapping[str, Group], quorum: Sequence[Need], at: Loc) -> list[Detail]:
+    """As checked_quorum, where `known` has the groups that there are."""
+    wrong: list[Detail] = []
     seen: set[str] = set()
     for index, need in enumerate(quorum):
         name = need["group"]
