@@ -108,6 +108,20 @@ SCHEMAS: dict[str, Json] = {
         integer="attempts",
         maybe_integer="response_status", time="created_at", maybe_time="next_attempt_at finished_at",
     ),
+    "Workflow": _shape(
+        string="id object name slug dsl_version status request_id", maybe_string="declared_version description",
+        integer="version budget_cents_month", object="definition", maybe_object="inputs_schema metadata",
+        time="created_at updated_at",
+    ),
+    "WorkflowArchived": {"allOf": [{"$ref": "#/components/schemas/Workflow"}, _shape(boolean="deleted")]},
+    "WorkflowVersion": _shape(
+        string="object workflow_id name dsl_version request_id", maybe_string="declared_version description",
+        integer="version", object="definition created_by", maybe_object="inputs_schema metadata", time="created_at",
+    ),
+    "WorkflowExamination": _shape(boolean="valid", array="errors warnings", maybe_Estimate="estimate"),
+    "Estimate": _shape(
+        integer="step_count depth max_agent_steps max_cost_cents", maybe_integer="max_wait_seconds", array="unbounded",
+    ),
     "NewKey": _shape(string="key key_id key_prefix name kind request_id", array="scopes", time="created_at"),
     "KeyRevoked": _shape(string="status key_id"),
     "IdempotencyRecord": _shape(
@@ -150,6 +164,8 @@ LISTS = {
     "/v1/runs/{run_id}/deliveries": "Delivery",
     "/v1/workflows/runs/{run_id}/deliveries": "Delivery",
     "/v1/billing/ledger": "Transaction",
+    "/v1/workflows": "Workflow",
+    "/v1/workflows/{workflow_id}/versions": "WorkflowVersion",
 }
 FILTERS: dict[str, tuple[str, ...]] = {
     "/v1/runs": ("status", "kind", "parent_id", "workflow_id", "machine_id", "end_user"),
@@ -162,6 +178,7 @@ FILTERS: dict[str, tuple[str, ...]] = {
     "/v1/machines": ("status", "kind"),
     "/v1/billing/ledger": ("type", "run_id", "from", "to"),
     "/v1/usage": ("period",),
+    "/v1/workflows": ("status",),
 }
 # Every other answer: the name of its schema, or a media type.
 ANSWERS: dict[tuple[str, str], str] = {
@@ -217,6 +234,12 @@ ANSWERS: dict[tuple[str, str], str] = {
     ("GET", "/v1/billing/balance"): "Balance",
     ("GET", "/v1/billing/active"): "Active",
     ("GET", "/v1/usage"): "Usage",
+    ("POST", "/v1/workflows"): "Workflow",
+    ("GET", "/v1/workflows/{workflow_id}"): "Workflow",
+    ("PUT", "/v1/workflows/{workflow_id}"): "Workflow",
+    ("DELETE", "/v1/workflows/{workflow_id}"): "WorkflowArchived",
+    ("GET", "/v1/workflows/{workflow_id}/versions/{number}"): "WorkflowVersion",
+    ("POST", "/v1/workflows/validate"): "WorkflowExamination",
 }
 # What a success answers instead of 200.
 STATUSES: dict[tuple[str, str], str] = {

@@ -23,6 +23,7 @@ from runs.handling_api import router as handling_router
 from runs.signals_api import router as signals_router
 from runs.streams import router as streams_router
 from runs.takeover_api import router as takeover_router
+from workflows.api import router as workflows_router
 from workflows.run_api import router as workflow_runs_router
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,6 @@ for router in (
     accounts_router,
     webhooks_router,
     machines_router,
-    workflow_runs_router,
     runs_router,
     streams_router,
     takeover_router,
@@ -50,6 +50,8 @@ for router in (
     policies_router,
     agents_router,
     billing_router,
+    workflows_router,
+    workflow_runs_router,
 ):
     api.add_router("", router)
 

@@ -4,6 +4,7 @@ Bodies come from the routes (accounts.doors.takes), scopes from their doors; ans
 docs/openapi.json holds a copy, so that a change of the API is seen in review: `make openapi` writes it.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -61,8 +62,9 @@ def operations(api: NinjaAPI) -> Iterator[tuple[str, str, tuple[str, ...], Calla
         for path, view in router.path_operations.items():
             for operation in view.operations:
                 if operation.include_in_schema:
+                    named = re.sub(r"{\w+:", "{", path)  # without converters
                     for method in operation.methods:
-                        yield method, f"/v1{path}", getattr(operation.view_func, "scopes", ()), operation.view_func
+                        yield method, f"/v1{named}", getattr(operation.view_func, "scopes", ()), operation.view_func
 
 
 def _complete(operation: Json, method: str, path: str, scopes: tuple[str, ...]) -> None:

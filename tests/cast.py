@@ -35,6 +35,9 @@ class Api:
     def post(self, path: str, body: Any = None, **headers: str) -> HttpResponse:
         return self.request("POST", path, body, **headers)
 
+    def put(self, path: str, body: Any = None, **headers: str) -> HttpResponse:
+        return self.request("PUT", path, body, **headers)
+
     def patch(self, path: str, body: Any = None, **headers: str) -> HttpResponse:
         return self.request("PATCH", path, body, **headers)
 

@@ -1,19 +1,46 @@
 """Reading workflows, the actor first."""
 
+from django.db.models import QuerySet
+from django.urls import register_converter
+from django.urls.converters import StringConverter
+
 from accounts.actor import Actor
+from accounts.errors import NotFound
 from workflows.errors import WorkflowNotFound
 from workflows.models import Workflow, WorkflowVersion
 
 
-def get_workflow(actor: Actor, workflow_id: str) -> Workflow:
-    row = Workflow.objects.filter(team_id=actor.team_id, test=actor.test, id=workflow_id).first()
+class WorkflowId(StringConverter):
+    """`{workflow:workflow_id}` in a path: runs and validate have routes of their own and are never ids."""
+
+    regex = r"(?!(?:runs|validate)(?:/|\Z))[^/]+"
+
+
+register_converter(WorkflowId, "workflow")
+
+
+def workflows_of(actor: Actor) -> QuerySet[Workflow]:
+    return Workflow.objects.filter(team_id=actor.team_id, test=actor.test)
+
+
+def get_workflow(actor: Actor, workflow_id: str, *, lock: bool = False) -> Workflow:
+    """Raises WorkflowNotFound, also for another team's or world's. With `lock` the caller is inside atomic()."""
+    rows = workflows_of(actor).select_for_update() if lock else workflows_of(actor)
+    row = rows.filter(id=workflow_id).first()
     if row is None:
         raise WorkflowNotFound
     return row
 
 
-def get_version(workflow: Workflow, number: int) -> WorkflowVersion:
-    row = WorkflowVersion.objects.filter(workflow=workflow, version=number).first()
+def versions_of(workflow: Workflow) -> QuerySet[WorkflowVersion]:
+    return WorkflowVersion.objects.filter(workflow=workflow)
+
+
+def get_version(workflow: Workflow, number: str | int) -> WorkflowVersion:
+    """Raises NotFound, also for what is no number."""
+    text = str(number)
+    known = text.isascii() and text.isdecimal() and len(text) < 10
+    row = versions_of(workflow).filter(version=int(text)).first() if known else None
     if row is None:
-        raise WorkflowNotFound
+        raise NotFound("There is no such version.")
     return row

@@ -55,7 +55,7 @@ def check_document(body: Any, form: Form, others: Collection[str] = ()) -> Readi
     `others` names fields that the caller reads itself, such as those of a start; any further one is a violation. Of a body that
     is no object, is nested too deep or holds text that cannot be stored only that is said.
     """
-    if wrong := _unreadable(body):
+    if wrong := unreadable(body):
         return Reading(violations=[wrong])
     given = {key: value for key, value in body.items() if value is not None}
     if _bytes(given) > MAX_BYTES:
@@ -76,7 +76,8 @@ def check_document(body: Any, form: Form, others: Collection[str] = ()) -> Readi
     return Reading(values, violations.found, reader.warnings)
 
 
-def _unreadable(body: Any) -> Detail | None:
+def unreadable(body: Any) -> Detail | None:
+    """Why a body is not looked at any further."""
     if not isinstance(body, dict):
         return ("body",), "The body must be a JSON object.", "type_error"
     if deeper_than(body, DEEPEST):

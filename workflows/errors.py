@@ -1,9 +1,9 @@
 """Refusals of workflows."""
 
-from accounts.errors import Refusal
+from accounts.errors import NotFound
 
 
-class WorkflowNotFound(Refusal):
+class WorkflowNotFound(NotFound):
     """There is no such workflow."""
 
-    code, status = "WORKFLOW_NOT_FOUND", 404
+    code = "WORKFLOW_NOT_FOUND"

@@ -11,6 +11,8 @@ from accounts.kept_json import KeptJSONField
 from accounts.models import Team
 from runs.models import Run
 
+STATUSES = ("active", "archived")
+
 
 class Document(models.Model):
     """What the author wrote; definition and inputs_schema exactly as sent."""
@@ -34,7 +36,7 @@ class Workflow(Document):
     team = models.ForeignKey(Team, models.PROTECT, related_name="workflows")
     test = models.BooleanField()
     slug = models.CharField(max_length=63)
-    status = models.CharField(max_length=8, choices=(("active", "active"), ("archived", "archived")), default="active")
+    status = models.CharField(max_length=8, choices=[(word, word) for word in STATUSES], default="active")
     budget_cents_month = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)

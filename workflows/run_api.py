@@ -11,12 +11,13 @@ from runs.access import runs_of, show
 from runs.api import created, filtered
 from workflows import starting
 from workflows.access import get_workflow
-from workflows.terms import StartBody, VersionStart
+from workflows.schemas import DocumentStart
+from workflows.terms import VersionStart
 
 router = Router(tags=["Workflows"])
 
 
-@router.post("/workflows/runs", summary="Start a document that is not saved", **takes(StartBody))
+@router.post("/workflows/runs", summary="Start a document that is not saved", **takes(DocumentStart))
 @door("workflows:write")
 def start_document(request: ApiRequest) -> HttpResponse:
     body = read_json(request)
@@ -30,7 +31,7 @@ def list_runs(request: ApiRequest) -> HttpResponse:
     return answer(page(rows, request.GET, show, request_id=request.request_id))
 
 
-@router.post("/workflows/{workflow_id}/runs", summary="Start a workflow", **takes(VersionStart))
+@router.post("/workflows/{workflow:workflow_id}/runs", summary="Start a workflow", **takes(VersionStart))
 @door("workflows:write")
 def start_saved(request: ApiRequest, workflow_id: str) -> HttpResponse:
     workflow = get_workflow(request.actor, workflow_id)

@@ -8,13 +8,14 @@ from django.conf import settings
 from django_q.tasks import async_task
 
 from accounts.actor import Actor
-from accounts.errors import Invalid, InvalidState, PayloadTooLarge
+from accounts.errors import Invalid, InvalidState
 from accounts.json_values import Detail, unstorable_at
 from runs.models import Run
 from runs.starting import agent_of, create_workflow_run, named_machine, terms_violations
 from workflows import access, inputs
-from workflows.documents import MAX_BYTES, Definition, check_document, run_defaults
+from workflows.documents import Definition, run_defaults
 from workflows.estimate import cheapest_step
+from workflows.examining import look_at, together
 from workflows.models import Execution, Workflow
 from workflows.steps import walk
 from workflows.terms import StartBody, VersionStart, read_terms
@@ -52,14 +53,12 @@ def start_saved(
 def start_document(actor: Actor, body: dict[str, Any], request_id: str, *, rerun_of: str | None = None) -> Run:
     """A queued run of a document that is not saved. Raises Invalid, PayloadTooLarge, and as runs.starting.create_run()."""
     fields = StartBody.model_fields
-    found = check_document(body, "start", others=fields)
-    if found.too_large:
-        raise PayloadTooLarge(max_bytes=MAX_BYTES)
+    found = look_at(actor, body, "start", fields)
     given = {name: value for name, value in body.items() if name in fields}
     terms, wrong = read_terms(StartBody, given)
-    wrong = [*found.violations, *wrong]
-    if "definition" not in found.values or found.violations:
-        raise Invalid(*wrong, *terms_violations(actor, given))
+    wrong = together(found.violations, wrong)
+    if found.violations:
+        raise Invalid(*together(wrong, terms_violations(actor, given)))
     values = found.values
     program = _Program(values.get("name", UNNAMED), values["definition"], values.get("inputs_schema"))
     return _start(actor, program, given, terms, wrong, request_id, rerun_of)
@@ -69,9 +68,9 @@ def _start(
     actor: Actor, program: _Program, given: dict[str, Any], terms: StartBody | None, wrong: list[Detail],
     request_id: str, rerun_of: str | None,
 ) -> Run:  # fmt: skip
-    wrong = [*wrong, *_unfit(actor, program, given, terms)]
+    wrong = together(wrong, _unfit(actor, program, given, terms))
     if wrong or terms is None:
-        raise Invalid(*_each_once(wrong))
+        raise Invalid(*wrong)
     values = inputs.read_inputs(program.inputs_schema, terms.inputs, terms.task)
     limits = {name: value for name, value in run_defaults(program.definition).items() if name not in _named(given)}
     terms = terms.model_copy(update=limits)
@@ -110,8 +109,3 @@ def _unfit(actor: Actor, program: _Program, given: dict[str, Any], terms: StartB
 def _lacks_machine(definition: Definition) -> bool:
     steps = (step for _, step in walk(definition["steps"]))
     return any(step["type"] == "task" and step.get("machine_id") is None for step in steps)
-
-
-def _each_once(wrong: list[Detail]) -> list[Detail]:
-    """The first thing said of each place."""
-    return list({tuple(loc): (loc, message, kind) for loc, message, kind in reversed(wrong)}.values())[::-1]

@@ -12,6 +12,7 @@ from runs.schemas import Terms
 class StartBody(Terms):
     """POST /v1/workflows/runs, beside the document."""
 
+    task: str | None = None
     inputs: dict[str, Any] = Field(default_factory=dict)
     max_iterations: Annotated[Int, Field(ge=1, le=100_000)] | None = None
 

@@ -4,11 +4,11 @@ from runs.audit.wanted import LOST
 
 KIND_NAMES = {
     "decision": "Decisions", "request": "Work on requests", "policy": "Policies", "key": "API keys", "team": "Settings",
-    "member": "Members and groups", "machine": "Machines", "wallet": "Wallet", "webhook": "Webhooks",
+    "member": "Members and groups", "machine": "Machines", "wallet": "Wallet", "webhook": "Webhooks", "workflow": "Workflows",
 }  # fmt: skip
 KIND_ICONS = {
     "decision": "check", "request": "hand", "policy": "shield-check", "key": "key-round", "team": "pen-line", "member": "user",
-    "machine": "monitor", "wallet": "wallet", "webhook": "webhook",
+    "machine": "monitor", "wallet": "wallet", "webhook": "webhook", "workflow": "list-checks",
 }  # fmt: skip
 VERDICT_NAMES = {
     "approve": "Approve", "reject": "Reject", "answer": "Answer", "submit": "Submit", "revise": "Send back",
@@ -40,6 +40,7 @@ CHANGED = {
     "policy.created": "Made the policy", "policy.updated": "Changed the policy", "policy.revoked": "Revoked the policy",
     "webhook.created": "Made the webhook", "webhook.updated": "Changed the webhook", "webhook.deleted": "Deleted the webhook",
     "webhook.disabled": "Switched off the webhook",
+    "workflow.created": "Made the workflow", "workflow.updated": "Changed the workflow", "workflow.archived": "Archived the workflow",
     "wallet.topup": "Added money", "wallet.grant": "Granted money", "wallet.adjustment": "Adjusted the wallet",
     "machine.created": "Made the machine", "machine.ttl": "Changed how long the machine lives",
     "machine.action": "Acted by hand on the machine", "machine.terminal": "Ran a command on the machine",
@@ -58,7 +59,7 @@ CHANGED = {
 
 THINGS = {
     "apr": "request", "key": "key", "mch": "machine", "pol": "policy", "whk": "webhook", "usr": "person", "grp": "group",
-    "inv": "invitation",
+    "inv": "invitation", "wf": "workflow",
 }  # fmt: skip
 
 

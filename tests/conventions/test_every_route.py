@@ -81,6 +81,14 @@ DELETE /webhooks/{webhook_id}               204 204 403 403 403 404 401 403 403
 GET    /webhooks/{webhook_id}/deliveries    200 200 200 200 200 404 401 403 403
 POST   /webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver 201 201 403 403 403 404 401 403 403
 POST   /webhooks/{webhook_id}/test          200 200 403 403 403 404 401 403 403
+GET    /workflows                           200 200 200 200 200 200 401 403 403
+POST   /workflows                           200 200 403 200 403 200 401 403 403 {"name":"n","steps":[{"id":"a","type":"fail"}]}
+POST   /workflows/validate                  200 200 200 200 200 200 401 403 403 {"steps":[{"id":"a","type":"fail"}]}
+GET    /workflows/{workflow_id}             200 200 200 200 200 404 401 403 403
+PUT    /workflows/{workflow_id}             200 200 403 200 403 404 401 403 403
+DELETE /workflows/{workflow_id}             200 200 403 200 403 404 401 403 403
+GET    /workflows/{workflow_id}/versions    200 200 200 200 200 404 401 403 403
+GET    /workflows/{workflow_id}/versions/{number} 200 200 200 200 200 404 401 403 403
 GET    /workflows/runs                      200 200 200 200 200 200 401 403 403
 POST   /workflows/runs                      422 422 403 422 403 422 401 403 403 {"steps":[{"id":"f","type":"fail"}],"agent":"no"}
 POST   /workflows/{workflow_id}/runs        200 200 403 200 403 404 401 403 403 {"machine_id":"{machine_id}"}
@@ -105,11 +113,13 @@ DOORS = read_table(TABLE)
 def things(begin_live: Callable[..., Run], machine: Machine, live: Api) -> dict[str, str]:  # noqa: F811
     """One of everything, in the live world of the team."""
     waiting = begin_live("asks [pause]")
+    steps = [{"id": "a", "type": "fail"}]
     hook = live.post("/webhooks", {"url": "https://93.184.216.34/x", "events": ["run.failed"]}).json()["id"]
     return {
         "run_id": waiting.id, "approval_id": request_of(waiting).id, "machine_id": machine.id, "webhook_id": hook,
         "delivery_id": live.post(f"/webhooks/{hook}/test").json()["id"], "key_id": ApiKey.objects.get().id, "key": "x",
         "policy_id": live.post("/permissions", {"tool": "mail.send"}).json()["id"], "index": "0",
+        "workflow_id": live.post("/workflows", {"name": "w", "steps": steps}).json()["id"], "number": "1",
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from tests.cast import Api
 from tests.conventions.conftest import locs, refused
 
 pytestmark = pytest.mark.django_db
-LISTS = ["/runs", "/approvals", "/machines", "/keys", "/billing/ledger"]
+LISTS = ["/runs", "/approvals", "/machines", "/keys", "/billing/ledger", "/workflows"]
 
 
 @pytest.mark.parametrize("path", LISTS)
@@ -60,7 +60,7 @@ def test_an_unknown_filter_word_is_400_with_the_known_ones(live: Api) -> None:
 
 
 def test_other_lists_refuse_unknown_statuses_too(live: Api) -> None:
-    for path in ("/approvals", "/machines"):
+    for path in ("/approvals", "/machines", "/workflows"):
         assert len(refused(live.get(f"{path}?status=zombie"), 400, "INVALID_STATUS_FILTER")["valid_options"]) > 1
 
 

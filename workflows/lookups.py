@@ -1,0 +1,63 @@
+"""What a document names and only the team knows: agents, groups, people. Takes nonsense, of which documents.py tells."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import islice
+from typing import Any
+
+from accounts.actor import Actor
+from accounts.json_values import Detail, Loc
+from accounts.models import Group
+from approvals.handling import assignee_problem
+from approvals.quorum import groups_named, wrong_needs
+from runs.starting import terms_violations
+from workflows import steps as rules
+from workflows.steps import Step
+
+
+def wrong_names(actor: Actor, steps: Any, at: Loc) -> list[Detail]:
+    """Names of steps, at their places below `at`, that mean nothing in the actor's team and world."""
+    found = list(_named_steps(steps))
+    groups = groups_named(actor.team_id, [need["group"] for _, step in found for _, need in _needs(step)])
+    problem_of = cache(lambda assignee: assignee_problem(actor.team_id, assignee))
+    wrong: list[Detail] = []
+    for place, step in found:
+        here = (*at, *place)
+        if step["type"] == "task":
+            wrong += wrong_agent(actor, step.get("agent"), (*here, "agent"))
+            continue
+        wrong += _wrong_approvers(groups, step, (*here, "approvers"))
+        assignee = step.get("assignee")
+        if isinstance(assignee, str) and (problem := problem_of(assignee)):
+            wrong.append(((*here, "assignee"), problem, "value_error"))
+    return wrong
+
+
+def _named_steps(steps: Any) -> Iterator[tuple[Loc, Step]]:
+    """The steps that can name something, as far as a document may go."""
+    every: Iterator[tuple[Loc, Any]] = rules.walk(steps) if isinstance(steps, list) else iter(())
+    for place, step in islice(every, rules.MAX_STEPS):
+        deep = 1 + sum(isinstance(part, str) for part in place) > rules.MAX_DEPTH
+        if not deep and isinstance(step, dict) and step.get("type") in ("task", "human_approval"):
+            yield place, step
+
+
+def wrong_agent(actor: Actor, agent: Any, at: Loc) -> list[Detail]:
+    """By the rule of runs."""
+    if not isinstance(agent, str):
+        return []
+    found = terms_violations(actor, {"agent": agent})
+    return [(at, message, kind) for loc, message, kind in found if loc == ("body", "agent")]
+
+
+def _needs(step: Step) -> list[tuple[int, dict[str, Any]]]:
+    """Those that can be looked up, each with its place in the quorum."""
+    given = step.get("approvers") if step["type"] == "human_approval" else None
+    found = given[: rules.MAX_APPROVERS] if isinstance(given, list) else []
+    return [(k, need) for k, need in enumerate(found) if isinstance(need, dict) and isinstance(need.get("group"), str)]
+
+
+def _wrong_approvers(groups: Mapping[str, Group], step: Step, at: Loc) -> list[Detail]:
+    needs = _needs(step)
+    wrong = wrong_needs(groups, [need for _, need in needs], ())
+    return [((*at, needs[int(loc[0])][0], *loc[1:]), message, kind) for loc, message, kind in wrong]

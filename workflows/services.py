@@ -1,0 +1,74 @@
+"""Changes to workflows. Every version is a row that is never changed; the workflow's own row repeats the newest."""
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.actor import Actor
+from accounts.services import audit
+from workflows.access import get_workflow, workflows_of
+from workflows.models import Workflow, WorkflowVersion
+
+_DOCUMENT = ("name", "declared_version", "definition", "inputs_schema", "description", "metadata")
+_EMPTY: dict[str, Any] = dict.fromkeys(_DOCUMENT) | {"budget_cents_month": 0}
+_LONG = ("definition", "inputs_schema")  # the audit says that they changed; what they were stands in the versions
+Values = dict[str, Any]  # as documents.Reading names them
+
+
+def save_workflow(actor: Actor, values: Values) -> Workflow:
+    """A new workflow, or of a slug that is taken the next version, active again. What is not given is empty, as when new.
+
+    Of two calls with the same new slug one makes the workflow; the other waits at the unique index and makes version 2.
+    """
+    given = _EMPTY | _whole(values)
+    with transaction.atomic():
+        new = Workflow(team_id=actor.team_id, test=actor.test, version=0, **given)
+        Workflow.objects.bulk_create([new], ignore_conflicts=True)
+        row = workflows_of(actor).select_for_update().get(slug=new.slug)
+        return _next_version(actor, row, given | {"status": "active"})
+
+
+def update_workflow(actor: Actor, workflow_id: str, values: Values) -> Workflow:
+    """The next version, in which what is not given stays as it was. Raises WorkflowNotFound."""
+    with transaction.atomic():
+        return _next_version(actor, get_workflow(actor, workflow_id, lock=True), _whole(values))
+
+
+def archive_workflow(actor: Actor, workflow_id: str) -> Workflow:
+    """No run starts any more; those that run go on. A second call changes nothing. Raises WorkflowNotFound."""
+    with transaction.atomic():
+        row = get_workflow(actor, workflow_id, lock=True)
+        if row.status != "archived":
+            _write(actor, row, "workflow.archived", {"status": "archived"})
+        return row
+
+
+def _whole(values: Values) -> Values:
+    """500.0 is a whole number of cents."""
+    budget = values.get("budget_cents_month")
+    return values if budget is None else values | {"budget_cents_month": int(budget)}
+
+
+def _next_version(actor: Actor, row: Workflow, values: Values) -> Workflow:
+    """The caller holds the workflow's lock."""
+    verb = "workflow.updated" if row.version else "workflow.created"
+    _write(actor, row, verb, values | {"version": row.version + 1})
+    document = {name: getattr(row, name) for name in ("version", *_DOCUMENT)}
+    WorkflowVersion.objects.create(workflow=row, created_by=actor.ref(), created_at=row.updated_at, **document)
+    return row
+
+
+def _write(actor: Actor, row: Workflow, verb: str, values: Values) -> None:
+    """The only writer of a workflow's row, its status included. The caller holds its lock."""
+    before = {name: getattr(row, name) for name in values} if row.version else {}
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.updated_at = timezone.now()
+    row.save(update_fields=[*values, "updated_at"])
+    differing = [name for name in values if before.get(name) != values[name]]
+    short = [name for name in differing if name not in _LONG]
+    audit(
+        actor, verb, row.id, name=row.name, before={name: before[name] for name in short if name in before},
+        after={name: values[name] for name in short}, changed=[name for name in differing if name in _LONG],
+    )  # fmt: skip
