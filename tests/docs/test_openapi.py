@@ -68,6 +68,8 @@ def test_real_answers_are_what_the_document_says(live: Api, test_key: Api) -> No
     drive_all()
     (approval,) = test_key.get(f"/runs/{run}").json()["open_approvals"]
     made = live.post("/keys", {"name": "n"}).json()
+    steps = {"steps": [{"id": "a", "type": "fail"}]}
+    workflow = f"/workflows/{live.post('/workflows', {'name': 'w'} | steps).json()['id']}"
     seen = {
         "Health": live.get("/health"), "Team": live.get("/team"),
         "MachineAnswer": live.get(f"/machines/{machine['id']}"),
@@ -77,6 +79,9 @@ def test_real_answers_are_what_the_document_says(live: Api, test_key: Api) -> No
         "Balance": live.get("/billing/balance"), "Usage": live.get("/usage"),
         "KeyRevoked": live.delete(f"/keys/{made['key_id']}"),
         "Plan": live.post("/agents/playbook/parse", {"task": "stop"}),
+        "Workflow": live.put(workflow, {"metadata": {}, "inputs_schema": {}}),
+        "WorkflowVersion": live.get(f"{workflow}/versions/1"), "WorkflowArchived": live.delete(workflow),
+        "WorkflowExamination": live.post("/workflows/validate", steps),
         "Events": test_key.get(f"/runs/{run}/events?format=json"),
         "Error": live.get("/runs/run_none"),
     }  # fmt: skip
@@ -88,7 +93,8 @@ def test_real_answers_are_what_the_document_says(live: Api, test_key: Api) -> No
     holds("Run", test_key.get(f"/runs/{run}").json())
     for path, name in LISTS.items():
         for caller in (live, test_key):
-            body = caller.get(path.removeprefix("/v1").replace("{run_id}", run)).json()
+            filled = path.replace("{run_id}", run).replace("/workflows/{workflow_id}", workflow)
+            body = caller.get(filled.removeprefix("/v1")).json()
             if "data" in body:
                 holds("List", body)
                 for item in body["data"]:
