@@ -15,6 +15,12 @@ _TEMPLATE = re.compile(r"\{\{[ \t]*(" + PATH + r")[ \t]*\}\}")
 _INDEX = re.compile(r"[0-9]{1,9}")
 
 
+def path_of(text: str) -> str | None:
+    """The path, when the text is one template and nothing else."""
+    alone = _TEMPLATE.fullmatch(text.strip())
+    return alone[1] if alone else None
+
+
 def lookup(path: str, scope: Scope) -> Any:
     """The value at a dotted path; None where there is nothing."""
     value: Any = scope
@@ -40,10 +46,10 @@ def expand(value: Any, scope: Scope, work: Work) -> Any:
 
 def _expand_text(text: str, scope: Scope, work: Work) -> Any:
     """A text that is one template keeps the type of its value."""
-    alone = _TEMPLATE.fullmatch(text.strip())
-    if alone:
-        work.add(alone[1].count("."))
-        return lookup(alone[1], scope)
+    alone = path_of(text)
+    if alone is not None:
+        work.add(alone.count("."))
+        return lookup(alone, scope)
     filled = fill(text, scope, work.left + 1)
     work.add(len(filled))
     return filled
