@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.services import audit
+from billing.services import set_workflow_budget
 from workflows.access import get_workflow, workflows_of
 from workflows.models import Workflow, WorkflowVersion
 
@@ -66,6 +67,8 @@ def _write(actor: Actor, row: Workflow, verb: str, values: Values) -> None:
         setattr(row, name, value)
     row.updated_at = timezone.now()
     row.save(update_fields=[*values, "updated_at"])
+    if "budget_cents_month" in values and not row.test:
+        set_workflow_budget(row.team_id, row.id, row.budget_cents_month)
     differing = [name for name in values if before.get(name) != values[name]]
     short = [name for name in differing if name not in _LONG]
     audit(

@@ -11,7 +11,7 @@ from accounts.actor import Actor
 from accounts.errors import Invalid, InvalidState
 from accounts.json_values import Detail, unstorable_at
 from runs.models import Run
-from runs.starting import agent_of, create_workflow_run, named_machine, terms_violations
+from runs.starting import create_workflow_run, named_machine, terms_violations
 from workflows import access, inputs
 from workflows.documents import Definition, run_defaults
 from workflows.estimate import cheapest_step
@@ -68,7 +68,7 @@ def _start(
     actor: Actor, program: _Program, given: dict[str, Any], terms: StartBody | None, wrong: list[Detail],
     request_id: str, rerun_of: str | None,
 ) -> Run:  # fmt: skip
-    wrong = together(wrong, _unfit(actor, program, given, terms))
+    wrong = together(wrong, _unfit(actor, program, given))
     if wrong or terms is None:
         raise Invalid(*wrong)
     values = inputs.read_inputs(program.inputs_schema, terms.inputs, terms.task)
@@ -90,9 +90,9 @@ def _named(given: Mapping[str, Any]) -> set[str]:
     return {name for name, value in given.items() if value is not None}
 
 
-def _unfit(actor: Actor, program: _Program, given: dict[str, Any], terms: StartBody | None) -> list[Detail]:
+def _unfit(actor: Actor, program: _Program, given: dict[str, Any]) -> list[Detail]:
     """What is wrong beyond the form of each field: inputs, people, machines."""
-    wrong = terms_violations(actor, given | {"agent": agent_of(actor, terms.agent if terms else None)})
+    wrong = terms_violations(actor, given)
     if (place := unstorable_at(given)) is not None:
         wrong.append((("body", *place), "Text must not contain the NUL character.", "value_error"))
     try:
