@@ -100,7 +100,8 @@ def _unfit(actor: Actor, program: _Program, given: dict[str, Any]) -> list[Detai
         inputs.read_inputs(program.inputs_schema, given.get("inputs"), task if isinstance(task, str) else None)
     except Invalid as error:
         wrong += [(tuple(d["loc"]), d["msg"], d["type"]) for d in error.facts["details"]]
-    if not actor.test and _lacks_machine(program.definition) and named_machine(actor, given.get("machine_id")) is None:
+    unnamed = not actor.test and given.get("machine_id") is None and _lacks_machine(program.definition)
+    if unnamed and named_machine(actor, None) is None:
         words = "A task names no machine: name one here; the team has no default machine."
         wrong.append((("body", "machine_id"), words, "missing"))
     return wrong
