@@ -40,6 +40,7 @@ def _one_step(run: Progress, branch: Branch) -> int:
             at = [*frame["at"], frame["next"]]
             frame["next"] += 1
             step = run.find(at)
+            run.come_to(step)
             _DO[step["type"]](run, branch, step, at, work)
         else:
             branch.frames.pop()

@@ -133,6 +133,7 @@ def take_decision(run: Progress, branch: Branch, decided: RequestDecided) -> Non
 def judge(run: Progress, branch: Branch, step: Step, _at: Path, work: Work) -> None:
     scope = run.scope(branch)
     passed = conditions.holds(step["condition"], scope, work)
+    run.kept["verdicts"][step["id"]] = passed
     run.write("step", step_id=step["id"], type="assert", passed=passed)
     if not passed:
         raise StepFailed(_message(step.get("message"), scope, work) or f"assert '{step['id']}' failed")

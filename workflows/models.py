@@ -66,6 +66,7 @@ class Execution(models.Model):
     run = models.OneToOneField(Run, models.CASCADE, primary_key=True, related_name="execution")
     name = models.CharField(max_length=128)
     definition = KeptJSONField()
+    inputs_schema = KeptJSONField(null=True)
     state = KeptJSONField(default=dict)  # {} until a worker took the run up
     cut = models.BooleanField(default=False)  # control flow goes on in another transaction
     changed_at = models.DateTimeField(default=timezone.now)

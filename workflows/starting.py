@@ -77,7 +77,8 @@ def _start(
     price = cheapest_step(program.definition, terms.model_dump(), settings.PRICE_STEP_CENTS)
 
     def also(run: Run) -> None:
-        Execution.objects.create(run=run, name=program.name, definition=program.definition)
+        document = {"definition": program.definition, "inputs_schema": program.inputs_schema}
+        Execution.objects.create(run=run, name=program.name, **document)
         async_task("workflows.tasks.begin", run.id)
 
     return create_workflow_run(

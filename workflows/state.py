@@ -10,6 +10,8 @@ parallel step (`up` is the one it stands in). Each has a stack of frames:
 
 `at` is the path of a step or list in the definition's steps. What a branch waits for is its `wait`: a child run or a request, known by its
 ticket; `since` orders the waits for people, and is null for a child run that waits for nobody.
+
+`visits` counts how often each step was come to, `verdicts` holds the last word of each assert: for those who look on.
 """
 
 from collections.abc import Iterator
@@ -51,7 +53,7 @@ def begun(started: Started) -> State:
             "task_defaults": started.task_defaults,
         },
         "inputs": started.inputs, "bindings": {}, "iteration": 0, "attempt": 1, "iterations_used": 0,
-        "last_ticket": 0, "last_branch": 0, "last_wait": 0, "slice": 0, "cut": False,
+        "last_ticket": 0, "last_branch": 0, "last_wait": 0, "slice": 0, "cut": False, "visits": {}, "verdicts": {},
         "branches": [{"id": 0, "up": None, "frames": [list_frame([])], "wait": None}],
     }  # fmt: skip
 
@@ -65,6 +67,7 @@ class Progress:
         self.options: dict[str, Any] = state["options"]
         self.kept = dict(state)
         self.bindings = dict(state["bindings"])
+        self.kept |= {name: dict(state[name]) for name in ("visits", "verdicts")}
         self.branches = {
             each["id"]: Branch(
                 each["id"], each["up"], [dict(f) for f in each["frames"]], each["wait"] and dict(each["wait"])
@@ -84,6 +87,10 @@ class Progress:
         """The next number of `last_ticket`, `last_branch`, `last_wait`, `slice` or `iterations_used`."""
         self.kept[name] += 1
         return int(self.kept[name])
+
+    def come_to(self, step: dict[str, Any]) -> None:
+        visits: dict[str, int] = self.kept["visits"]
+        visits[step["id"]] = visits.get(step["id"], 0) + 1
 
     def find(self, at: Path) -> Any:
         value: Any = self.definition["steps"]

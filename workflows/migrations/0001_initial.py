@@ -32,6 +32,7 @@ class Migration(migrations.Migration):
                 ),
                 ("name", models.CharField(max_length=128)),
                 ("definition", accounts.kept_json.KeptJSONField()),
+                ("inputs_schema", accounts.kept_json.KeptJSONField(null=True)),
                 ("state", accounts.kept_json.KeptJSONField(default=dict)),
                 ("cut", models.BooleanField(default=False)),
                 ("changed_at", models.DateTimeField(default=django.utils.timezone.now)),
