@@ -140,6 +140,21 @@ class Approval(models.Model):
     def __str__(self) -> str:
         return self.id
 
+    @property
+    def of_step(self) -> bool:
+        """Did a step of a workflow ask, and not an agent?"""
+        return self.step_id is not None and self.kind != Kind.BUDGET
+
+    @property
+    def words(self) -> str:
+        """What the agent or the workflow says, in words that nobody has checked; "" for nothing."""
+        return self.message if self.of_step else self.agent_message or ""
+
+    @property
+    def run_title(self) -> str:
+        """What pages call the run: the workflow's name or the agent's task."""
+        return self.context.get("name") or self.context.get("task") or self.run_id
+
     def is_late(self, now: datetime) -> bool:
         """Its time is over, whether or not the clock came by."""
         return self.expires_at is not None and self.expires_at <= now

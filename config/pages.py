@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("accounts.webhooks.urls")),
     path("", include("approvals.urls")),
     path("", include("approvals.mail.urls")),
+    path("", include("workflows.run_urls")),
     path("", include("runs.urls")),
     path("", include("runs.audit.urls")),
     path("", include("machines.urls")),

@@ -120,12 +120,16 @@ class RunForm(forms.Form):
 
     def wanted(self) -> RunCreate:
         """Raises pydantic's ValidationError for what the form's own checks let through."""
+        return RunCreate.model_validate(self.given())
+
+    def given(self) -> dict[str, Any]:
+        """The fields that were filled in, under the names of the API."""
         given: dict[str, Any] = {k: v for k, v in self.cleaned_data.items() if v not in (None, "")}
         if budget := given.pop("budget", None):
             given["budget_cents"] = int(budget * 100)
         if (people := given.pop("human_in_the_loop", "")) or given.get("permission_mode") in ("approval", "plan"):
             given["human_in_the_loop"] = people != "false"
-        return RunCreate.model_validate(given)
+        return given
 
     def refuse(self, problems: list[tuple[str, str]]) -> None:
         for name, message in problems:

@@ -75,7 +75,8 @@ class Run(models.Model):
     owner_id = models.CharField(max_length=40, null=True)  # the person behind created_by
     request_id = models.CharField(max_length=40)
 
-    # what belongs to workflows; `step_id` is that of a task in its workflow run
+    # what belongs to workflows; `name` is that of the document, `step_id` that of a task in its workflow run
+    name = models.CharField(max_length=128, null=True)
     workflow_id = models.CharField(max_length=40, null=True)
     workflow_version = models.PositiveIntegerField(null=True)
     step_id = models.CharField(max_length=64, null=True)
@@ -156,6 +157,11 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+    @property
+    def title(self) -> str:
+        """What pages call it; written by people and agents."""
+        return self.name or self.task or self.id
 
     @property
     def is_terminal(self) -> bool:

@@ -59,7 +59,7 @@ def _filtered(rows: QuerySet[Run], status: str, text: str) -> QuerySet[Run]:
     if status in RunStatus.values or status in ENDS:
         rows = rows.filter(status__in=ENDS.get(status, (status,)))
     if text:
-        rows = rows.filter(Q(task__icontains=text) | Q(id__startswith=text))
+        rows = rows.filter(Q(task__icontains=text) | Q(name__icontains=text) | Q(id__startswith=text))
     return rows
 
 
@@ -68,7 +68,8 @@ def _name_machines(request: PageRequest, found: list[Run]) -> None:
         machines_of(request.actor).filter(id__in={r.machine_id for r in found}).values_list("id", "display_name")
     )
     for run in found:
-        run.machine_name = names.get(run.machine_id or "", "Simulated machine")  # type: ignore[attr-defined]
+        own = "" if run.kind == "workflow" else "Simulated machine"
+        run.machine_name = names.get(run.machine_id or "", own)  # type: ignore[attr-defined]
 
 
 @require_GET
@@ -104,7 +105,7 @@ def _since(requests: list[Approval], steps: list[Step], found: Run) -> list[Appr
 
 
 def _title(found: Run) -> str:
-    return f"{found.get_status_display()} · {plain((found.task or found.id)[:60])}"
+    return f"{found.get_status_display()} · {plain(found.title[:60])}"
 
 
 def _receipt(request: PageRequest) -> dict[str, Any] | None:

@@ -64,7 +64,6 @@ class Execution(models.Model):
     """Where a workflow run stands: its own copy of the definition and the interpreter's state."""
 
     run = models.OneToOneField(Run, models.CASCADE, primary_key=True, related_name="execution")
-    name = models.CharField(max_length=128)
     definition = KeptJSONField()
     inputs_schema = KeptJSONField(null=True)
     state = KeptJSONField(default=dict)  # {} until a worker took the run up

@@ -78,12 +78,12 @@ def _start(
 
     def also(run: Run) -> None:
         document = {"definition": program.definition, "inputs_schema": program.inputs_schema}
-        Execution.objects.create(run=run, name=program.name, **document)
+        Execution.objects.create(run=run, **document)
         async_task("workflows.tasks.begin", run.id)
 
     return create_workflow_run(
         actor, terms, request_id, also, price=price, workflow_id=program.workflow_id, workflow_version=program.version,
-        inputs=values, max_iterations=terms.max_iterations, rerun_of=rerun_of,
+        name=program.name, inputs=values, max_iterations=terms.max_iterations, rerun_of=rerun_of,
     )  # fmt: skip
 
 

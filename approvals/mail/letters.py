@@ -66,7 +66,7 @@ def _item(row: Notice) -> dict[str, Any]:
     started = approval.context.get("started_by") or {}
     return {
         "words": row.words, "approval": approval, "title": _without_secrets(approval.title), "left": left,
-        "task": str(approval.context.get("task") or ""), "started_by": str(started.get("name") or "somebody"),
+        "task": approval.run_title, "started_by": str(started.get("name") or "somebody"),
         "waits": duration((now - approval.created_at).total_seconds()), "link": link(approval, row.user_id),
         "why": approval.message if approval.kind in SERVER_WORDS else "", "context": approval.context,
     }  # fmt: skip
@@ -88,7 +88,7 @@ def _deciders(user: User, approval: Approval) -> str:
 
 def _quote(approval: Approval) -> str:
     """The agent's words: what it says, asks or plans; values that people gave are not among them."""
-    said = "" if repeats(approval) else approval.agent_message or ""
+    said = "" if repeats(approval) else approval.words
     parts = [said, *(str(q["question"]) for q in approval.questions)]
     parts.append(str((approval.plan or {}).get("text") or ""))
     text = "\n".join(dict.fromkeys(part.strip() for part in parts if part.strip()))

@@ -33,6 +33,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="run",
+            name="name",
+            field=models.CharField(max_length=128, null=True),
+        ),
+        migrations.AddField(
+            model_name="run",
             name="output",
             field=accounts.kept_json.KeptJSONField(null=True),
         ),

@@ -30,7 +30,6 @@ class Migration(migrations.Migration):
                         to="runs.run",
                     ),
                 ),
-                ("name", models.CharField(max_length=128)),
                 ("definition", accounts.kept_json.KeptJSONField()),
                 ("inputs_schema", accounts.kept_json.KeptJSONField(null=True)),
                 ("state", accounts.kept_json.KeptJSONField(default=dict)),

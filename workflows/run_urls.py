@@ -1,0 +1,19 @@
+"""Addresses of workflow runs. They stand before those of runs: a workflow run has a page of its own at the same place."""
+
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
+
+from workflows import run_views
+
+
+class WorkflowRunId(StringConverter):
+    regex = "wfr_[0-9A-Za-z]+"
+
+
+register_converter(WorkflowRunId, "workflow_run")
+
+urlpatterns = [
+    path("runs/<workflow_run:run_id>", run_views.workflow_run, name="workflow-run"),
+    path("runs/<workflow_run:run_id>/again", run_views.again, name="workflow-rerun"),
+    path("workflows/<str:workflow_id>/run", run_views.start, name="workflow-start"),
+]

@@ -1,0 +1,153 @@
+"""Workflow runs on pages: start, watch, decide in place, run again."""
+
+import json
+from typing import Any
+
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods
+
+from accounts.errors import Refusal
+from accounts.pages import PageRequest, show, signed_in
+from approvals.access import approvals_of, pending_of_root
+from approvals.cards import card
+from approvals.models import Approval
+from runs.access import get_run, runs_of, totals, waiting_on
+from runs.errors import RunNotFound
+from runs.forms import rerun_values
+from runs.models import Run
+from workflows import starting
+from workflows.access import get_version, get_workflow, versions_of
+from workflows.graph import draw
+from workflows.models import Execution, Workflow
+from workflows.start_forms import StartForm
+from workflows.tree import marks_of, rows_of
+
+VERSIONS = 50  # that the start form offers
+
+
+@require_GET
+@signed_in("workflows:read", "runs:read")
+def workflow_run(request: PageRequest, run_id: str) -> HttpResponse:
+    run = get_run(request.actor, run_id)
+    execution = Execution.objects.get(run=run)
+    rows, now = rows_of(run, execution), timezone.now()
+    spent = totals(run)
+    asked = list(pending_of_root(run.id)) if request.actor.may("approvals:read") else []
+    chosen = next((a for a in asked if a.id == request.GET.get("open")), asked[0] if asked else None)
+    context = {
+        "section": "runs", "run": run, "rows": rows, "drawing": draw(execution.definition, marks_of(rows)),
+        "waits": waiting_on(run), "worked": run.active_seconds(now), "waited": run.waited_seconds(run.finished_at or now),
+        "steps_done": spent["steps_completed"], "spent": spent["cost_cents"], "asked": asked, "last_seq": run.next_seq - 1,
+        "card": card(request.actor, chosen, request.path) if chosen else None, "decided": _receipt(request),
+        "workflow": _workflow(request, run), "before": run.rerun_of, "after": _reruns(request, run),
+        "may_write": request.actor.may("workflows:write"), "may_read_money": request.actor.may("usage"),
+        "inputs": _as_text(run.inputs), "output": _as_text(run.output), "live_title": _title(run),
+        "works_now": run.status in ("queued", "running"), "waits_now": run.status == "awaiting_human",
+        "api_call": _as_api_call(run, f"{request.scheme}://{request.get_host()}"),
+    }  # fmt: skip
+    return show(request, "workflows/run.html", context)
+
+
+def _title(run: Run) -> str:
+    return f"{run.get_status_display()} · {run.title[:60]}"
+
+
+def _workflow(request: PageRequest, run: Run) -> Workflow | None:
+    if run.workflow_id is None or not request.actor.may("workflows:read"):
+        return None
+    return get_workflow(request.actor, run.workflow_id)
+
+
+def _reruns(request: PageRequest, run: Run) -> list[Run]:
+    return list(runs_of(request.actor).filter(rerun_of=run.id).order_by("-created_at")[:10])
+
+
+def _receipt(request: PageRequest) -> dict[str, Any] | None:
+    decided = request.GET.get("decided")
+    found: Approval | None = None
+    if decided:
+        found = approvals_of(request.actor).filter(id=decided).exclude(status="pending").first()
+    return card(request.actor, found, request.path) if found else None
+
+
+def _as_text(value: Any) -> str:
+    return "" if value in (None, {}) else json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _as_api_call(run: Run, origin: str) -> str:
+    body: dict[str, Any] = {"inputs": run.inputs} if run.inputs else {}
+    body |= {"version": run.workflow_version} if run.workflow_version else {}
+    body |= {"machine_id": run.machine_id} if run.machine_id else {}
+    path = f"/v1/workflows/{run.workflow_id}/runs"
+    quoted = json.dumps(body, ensure_ascii=False, indent=2).replace("'", "'\\''")
+    return (
+        f'curl -X POST {origin}{path} \\\n  -H "X-API-Key: $COUNTERSIGN_KEY" \\\n'
+        f"  -H 'Content-Type: application/json' \\\n  -d '{quoted}'"
+    )
+
+
+# --- starting
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in("workflows:write")
+def start(request: PageRequest, workflow_id: str) -> HttpResponseBase:
+    """`like` names a run of this workflow that is repeated, with other inputs where they are changed."""
+    workflow = get_workflow(request.actor, workflow_id)
+    like = _like(request, workflow)
+    wanted = request.POST.get("version") or request.GET.get("version") or (like.workflow_version if like else None)
+    version = get_version(workflow, wanted or workflow.version)
+    numbers = list(versions_of(workflow).order_by("-version").values_list("version", flat=True)[:VERSIONS])
+    initial = (_values_of(like) if like else {}) | {"version": version.version}
+    form = StartForm(request.actor, version.definition, version.inputs_schema, numbers, _sent(request), initial=initial)
+    context = {"workflow": workflow, "version": version, "like": like}
+    return _started(request, form, context, lambda given: starting.start_saved(
+        request.actor, workflow, given, request.request_id, rerun_of=like.id if like else None
+    ))  # fmt: skip
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in("workflows:write")
+def again(request: PageRequest, run_id: str) -> HttpResponseBase:
+    """Run a document again that was sent with its start; a saved workflow has its own form."""
+    run = get_run(request.actor, run_id)
+    if run.workflow_id:
+        return redirect(f"{reverse('workflow-start', args=[run.workflow_id])}?like={run.id}")
+    execution = Execution.objects.get(run=run)
+    document = {"name": run.name, "definition": execution.definition, "inputs_schema": execution.inputs_schema}
+    form = StartForm(
+        request.actor, execution.definition, execution.inputs_schema, [], _sent(request), initial=_values_of(run)
+    )
+    return _started(request, form, {"like": run}, lambda given: starting.start_document(
+        request.actor, document | given, request.request_id, rerun_of=run.id
+    ))  # fmt: skip
+
+
+def _started(request: PageRequest, form: StartForm, context: dict[str, Any], begin: Any) -> HttpResponseBase:
+    if form.is_valid():
+        try:
+            return redirect("run", begin(form.given()).id)
+        except Refusal as refusal:
+            form.refuse_by(refusal)
+    status = 422 if form.errors else 200
+    return render(request, "workflows/start.html", {"section": "workflows", "form": form} | context, status=status)
+
+
+def _sent(request: PageRequest) -> Any:
+    return request.POST if request.method == "POST" else None
+
+
+def _like(request: PageRequest, workflow: Workflow) -> Run | None:
+    named = request.POST.get("like") or request.GET.get("like")
+    found = get_run(request.actor, named) if named else None
+    if found is not None and found.workflow_id != workflow.id:
+        raise RunNotFound
+    return found
+
+
+def _values_of(run: Run) -> dict[str, Any]:
+    kept = {name: value for name, value in rerun_values(run).items() if name != "task"}
+    return kept | {"inputs": run.inputs, "max_iterations": run.max_iterations, "machine_id": run.machine_id or ""}
