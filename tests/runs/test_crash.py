@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import cast
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.utils import timezone
 
 from billing.models import Transaction
@@ -23,6 +22,7 @@ from tests.runs.driving import (
     drive_all,
     drive_and_die,
     expire_lease,
+    go,
     kinds,
     log,
     request_of,
@@ -113,7 +113,7 @@ def test_what_breaks_off_each_time_ends_too(live: Api, monkeypatch: pytest.Monke
     run = _live(live)
     for _ in range(3):
         ((run_id, epoch),) = leases.claim(Inline.name, 1)
-        assert async_to_sync(Once(Inline(), run_id, epoch).go)() is False
+        assert go(Once(Inline(), run_id, epoch)) is False
         assert leases.claim(Inline.name, 1) == []  # not at once
         expire_lease(run_id)
     drive_all()
@@ -202,7 +202,7 @@ def test_a_stale_worker_writes_nothing(live: Api) -> None:
     ((_, new),) = leases.claim("awake", 1)
     assert new == old + 1
     before = RunEvent.objects.count(), Run.objects.filter(id=run).values().get(), Transaction.objects.count()
-    async_to_sync(Once(Inline(), run_id, old).go)()
+    go(Once(Inline(), run_id, old))
     outcome = Outcome(run_id, old, 1, "call_1", True, None, False, 5, {}, {}, (), (), 0, timezone.now())
     for write in (
         lambda: write_outcome(outcome), lambda: jobs.note(job, "hello"), lambda: jobs.break_off(job, "AGENT_ERROR"),
@@ -227,7 +227,7 @@ def test_an_outcome_may_be_written_twice(live: Api, monkeypatch: pytest.MonkeyPa
 
     run = _live(live)
     ((run_id, epoch),) = leases.claim(Inline.name, 1)
-    async_to_sync(Once(Stutter(), run_id, epoch).go)()
+    go(Once(Stutter(), run_id, epoch))
     assert (status_of(run), show(live, run)["cost_cents"]) == ("succeeded", 15)
     check_run(run)
 

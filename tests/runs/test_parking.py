@@ -1,7 +1,6 @@
 """Letting go of a run that waits, and going on with it later (contract/runs.md section 5)."""
 
 import pytest
-from asgiref.sync import async_to_sync
 
 from accounts.models import Team
 from runs import clock, leases
@@ -13,6 +12,7 @@ from tests.runs.driving import (
     begin,
     data_of,
     drive_all,
+    go,
     request_of,
     shift,
     show,
@@ -42,7 +42,7 @@ class Patient(Inline):
 def _drive(host: Patient) -> None:
     ((run_id, epoch),) = leases.claim(host.name, 1)
     host.drive = Drive(host, run_id, epoch)
-    async_to_sync(host.drive.go)()
+    go(host.drive)
     leases.let_go(run_id, host.name, epoch)
 
 
@@ -90,7 +90,7 @@ def test_a_decision_inside_the_hot_window_goes_on_with_the_same_worker(test_key:
             return True
 
     ((run_id, epoch),) = leases.claim(Inline.name, 1)
-    async_to_sync(Drive(Answered(), run_id, epoch).go)()
+    go(Drive(Answered(), run_id, epoch))
     done = show(test_key, run["id"])
     assert (done["status"], done["steps_completed"], done["parked_at"]) == ("succeeded", 3, None)
     assert Run.objects.get(id=run["id"]).lease_epoch == 1
@@ -127,7 +127,7 @@ def test_a_worker_that_ends_lets_go_of_what_waits(test_key: Api) -> None:
         return True
 
     host.wait_for_bell = drain  # type: ignore[method-assign]
-    async_to_sync(drive.go)()
+    go(drive)
     leases.retire(Inline.name)
     row = Run.objects.get(id=run["id"])
     assert (row.status, row.lease_owner) == ("awaiting_human", None)

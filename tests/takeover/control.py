@@ -4,14 +4,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.db.models import F
 
 from machines.models import TakeoverLease
 from runs import leases
 from runs.takeover import lapses
 from tests.cast import Api
-from tests.runs.driving import Inline, Once
+from tests.runs.driving import Inline, Once, go
 
 
 class Meddling(Inline):
@@ -32,7 +31,7 @@ def drive_with(before: str, what: Callable[[], Any], nth: int = 1) -> str:
     """Drive the next run as far as it goes, with `what` happening right before the n-th `before`. Returns its id."""
     ((run_id, epoch),) = leases.claim(Inline.name, 1)
     host = Meddling(before, what, nth)
-    async_to_sync(Once(host, run_id, epoch).go)()
+    go(Once(host, run_id, epoch))
     assert host.left <= 0, f"The worker never came to {before}."
     leases.let_go(run_id, Inline.name, epoch)
     return run_id
