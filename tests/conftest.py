@@ -6,6 +6,7 @@ With DATABASE_URL given that server is used and none is started. Fixtures about 
 import functools
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,6 +25,8 @@ pytest_plugins = ["tests.cast"] if importlib.util.find_spec("tests.cast") else [
 
 def pytest_configure(config: pytest.Config) -> None:
     """The controller starts the server; workers inherit its address by environment (tests/settings.py)."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each worker and each child process compiles everything anew
+    sys.dont_write_bytecode = False
     folder = os.environ.get("COUNTERSIGN_TEST_SERVER")
     if folder and not hasattr(config, "workerinput"):
         config.stash[SERVER] = Postgres(Path(folder), fast=True)
