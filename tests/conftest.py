@@ -4,6 +4,7 @@ With DATABASE_URL given that server is used and none is started. Fixtures about 
 """
 
 import functools
+import gc
 import importlib.util
 import os
 import sys
@@ -36,6 +37,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if SERVER in config.stash:
         config.stash[SERVER].stop()
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and all modules stay until the end: no need to look through them for garbage again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)
