@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUITABLE := import sys; sys.exit(sys.version_info < (3, 11))
 PYTEST_WORKERS ?= 2
+SHARED = -n $(PYTEST_WORKERS) --dist worksteal
 
 # One line per long step: $(call step,what is done,command). Its output is shown only when it fails.
 define step
@@ -31,17 +32,17 @@ dev: venv
 
 # Playwright occupies the event loop of its process, so the pages are tested in a run of their own.
 test: dev
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m "not slow" --ignore=tests/browser
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m "not slow" tests/browser
+	$(BIN)/python -m pytest $(SHARED) -m "not slow" --ignore=tests/browser
+	$(BIN)/python -m pytest $(SHARED) -m "not slow" tests/browser
 
 test-fast: dev
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m "not slow and not browser" --ignore=tests/browser
+	$(BIN)/python -m pytest $(SHARED) -m "not slow and not browser" --ignore=tests/browser
 
 test-slow: dev
 	$(BIN)/python -m pytest -m slow --ignore=tests/browser
 
 test-races: dev
-	RACE_ROUNDS=50 $(BIN)/python -m pytest -n $(PYTEST_WORKERS) tests/runs/test_races.py tests/takeover/test_races.py
+	RACE_ROUNDS=50 $(BIN)/python -m pytest $(SHARED) tests/runs/test_races.py tests/takeover/test_races.py
 
 lint: dev
 	$(BIN)/ruff check .
