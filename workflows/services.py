@@ -18,7 +18,8 @@ Values = dict[str, Any]  # as documents.Reading names them
 
 
 def save_workflow(actor: Actor, values: Values) -> Workflow:
-    """A new workflow, or of a slug that is taken the next version, active again. What is not given is empty, as when new.
+    """A new workflow, or of a slug that is taken the next version, active again. What is not given is empty, as when new; but a
+    budget stays until somebody says otherwise.
 
     Of two calls with the same new slug one makes the workflow; the other waits at the unique index and makes version 2.
     """
@@ -27,6 +28,8 @@ def save_workflow(actor: Actor, values: Values) -> Workflow:
         new = Workflow(team_id=actor.team_id, test=actor.test, version=0, **given)
         Workflow.objects.bulk_create([new], ignore_conflicts=True)
         row = workflows_of(actor).select_for_update().get(slug=new.slug)
+        if "budget_cents_month" not in values:
+            given["budget_cents_month"] = row.budget_cents_month
         return _next_version(actor, row, given | {"status": "active"})
 
 

@@ -39,7 +39,7 @@ def start_saved(
 ) -> Run:
     """A queued run of a version of the workflow, the current one unless the body names another.
 
-    Raises InvalidState for an archived workflow, VersionNotFound, and as runs.starting.create_run().
+    Raises InvalidState for an archived workflow, NotFound for a version that is not there, and as runs.starting.create_run().
     """
     terms, wrong = read_terms(VersionStart, given)
     if workflow.status == "archived":

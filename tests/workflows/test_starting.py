@@ -120,6 +120,7 @@ def test_a_month_of_a_workflow_costs_no_more_than_its_budget(live: Api) -> None:
     refused = live.post(f"/workflows/{workflow['id']}/runs", {"machine_id": machine})
     assert (refused.status_code, refused.json()["error"]["code"]) == (402, "BUDGET_EXCEEDED")
     assert refused.json()["error"]["scope"] == "workflow"
+    assert saved(live, TWO)["budget_cents_month"] == 10  # posted again without it: a limit does not vanish
     live.request("PUT", f"/workflows/{workflow['id']}", {"budget_cents_month": 15})
     run = started(live, workflow, machine_id=machine)
     work()
