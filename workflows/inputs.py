@@ -7,10 +7,10 @@ from typing import Any
 
 from jsonschema.exceptions import ValidationError, best_match
 
+from accounts import json_schema
 from accounts.errors import Invalid
+from accounts.json_schema import Schema
 from accounts.json_values import Detail, Loc
-from workflows import json_schema
-from workflows.json_schema import Schema
 
 TYPES = ("string", "integer", "number", "boolean", "object", "array")
 _SPEC = frozenset({"type", "required", "default", "description", "enum"})

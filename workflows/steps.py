@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from accounts import json_schema
 from accounts.json_values import Detail, Loc
-from workflows import conditions, json_schema
+from workflows import conditions
 from workflows.fields import Field, Violations, flag, mapping, name, one_of, text, whole
 
 MAX_STEPS = 200

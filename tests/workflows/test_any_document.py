@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.errors import Invalid
+from accounts.json_schema import problem
 from tests.workflows.documents import TRUE, loop, task, whole
 from tests.workflows.play import Play
 from workflows.documents import Form, check_document, read_document
@@ -19,7 +20,6 @@ from workflows.fields import MOST_VIOLATIONS
 from workflows.happenings import Resumed, Started, TaskEnded, TaskGoesOn, TaskWaits
 from workflows.inputs import read_inputs, schema_problem
 from workflows.interpreter import advance, iterations_used
-from workflows.json_schema import problem
 
 PRICES = {"v1": 8, "v3": 5, "v4": 5}
 GUARD = 60  # iterations of a played run

@@ -16,8 +16,8 @@ from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from accounts import patterns
 from accounts.json_values import size
-from workflows import patterns
 
 MOST_BYTES = 64 * 1024
 MOST_PARTS = 500  # objects of a schema; each takes about a millisecond to check
@@ -79,7 +79,7 @@ def _problem_of_parts(schema: Schema) -> str | None:
         if "$dynamicRef" in part or "$recursiveRef" in part:
             return "uses $dynamicRef or $recursiveRef"
         ref = part.get("$ref")
-        if ref is not None and id(_referred(ref, schema)) not in parts:
+        if ref is not None and id(referred(ref, schema)) not in parts:
             return f"refers to {ref[:100]!r}, which is not a part of it"
         for pattern in (part.get("pattern"), *part.get("patternProperties", ())):
             if pattern is not None and (found := patterns.problem(pattern)):
@@ -110,8 +110,8 @@ def _children(part: Schema) -> Iterator[tuple[str, Any]]:
         yield from ((keyword, child) for child in part.get(keyword, {}).values())
 
 
-def _referred(ref: str, schema: Schema) -> Any:
-    """What "#/$defs/name" names; None for what lies elsewhere."""
+def referred(ref: str, schema: Any) -> Any:
+    """What "#/$defs/name" names in the schema; None for what lies elsewhere."""
     if ref == "#":
         return schema
     found: Any = schema if ref.startswith("#/") else None
@@ -132,7 +132,7 @@ def _weight(part: Schema, schema: Schema, weights: dict[int, int], depth: int) -
         raise RecursionError
     inner = [child for keyword, child in _children(part) if keyword in _IN_PLACE]
     if "$ref" in part:
-        inner.append(_referred(part["$ref"], schema))
+        inner.append(referred(part["$ref"], schema))
     found = 1 + sum(_weight(child, schema, weights, depth + 1) for child in inner if isinstance(child, dict))
     weights[id(part)] = found
     return found
