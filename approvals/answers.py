@@ -8,16 +8,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jsonschema
 from jsonschema.exceptions import ValidationError, best_match
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
+from accounts import json_schema, patterns
 from accounts.errors import Invalid
+from accounts.json_values import Loc
 from approvals.errors import AnswerRequired
 
 REDACTED = "[redacted]"
 Question = Mapping[str, Any]
+_QUICK = 20_000  # ways that a pattern may try on a key: about a millisecond
 _RECOMMENDED = re.compile(r"\s*\(recommended\)\s*$", re.IGNORECASE)
 
 
@@ -123,16 +123,18 @@ def recommended(questions: Sequence[Question]) -> dict[str, Any] | None:
 def read_values(
     schema: Mapping[str, Any] | None, given: Mapping[str, Any], at: tuple[str | int, ...]
 ) -> dict[str, Any]:
-    """The values with the schema's defaults applied. Raises Invalid with a loc into the body."""
+    """The values with the schema's defaults applied. Raises Invalid with a loc into the body; at `at` for a schema that is no use."""
     values = copy.deepcopy(dict(given))
     if schema is None:
         return values
+    if problem := json_schema.problem(schema):
+        raise Invalid((at, f"The schema {problem}.", "value_error"))
     for name, field in (schema.get("properties") or {}).items():
         if isinstance(field, dict) and "default" in field:
             values.setdefault(name, copy.deepcopy(field["default"]))
     wrong = []
     for error in _violations(schema, values, at):
-        cause = best_match([error]) or error
+        cause: Any = best_match([error]) or error
         where: tuple[str | int, ...] = tuple(cause.absolute_path)
         if cause.validator == "required":
             absent = [n for n in cause.validator_value if n not in cause.instance]
@@ -145,12 +147,12 @@ def read_values(
     return values
 
 
-def _violations(schema: Mapping[str, Any], values: Any, at: tuple[str | int, ...]) -> list[Any]:
-    """By the schema alone: with a registry of its own the library fetches nothing that the schema refers to."""
+def _violations(schema: Mapping[str, Any], values: Any, at: Loc) -> list[ValidationError]:
     try:
-        return list(jsonschema.Draft202012Validator(dict(schema), registry=Registry()).iter_errors(values))
-    except Unresolvable as error:
-        raise Invalid((at, f"The schema refers to something outside: {error.ref}", "value_error")) from error
+        return json_schema.errors(dict(schema), values)
+    except json_schema.TooMuchEffort as error:
+        message = "Cannot be held against the schema in reasonable time."
+        raise Invalid((at, message, "value_error")) from error
 
 
 def _words(schema: Mapping[str, Any], error: ValidationError) -> str:
@@ -195,16 +197,8 @@ def _parts(schema: Any, root: Mapping[str, Any], seen: tuple[str, ...] = ()) -> 
     ref = schema.get("$ref")
     if isinstance(ref, str) and ref not in seen:
         seen = (*seen, ref)
-        inner.append(_referred(ref, root))
+        inner.append(json_schema.referred(ref, root))
     return [schema, *(part for each in inner for part in _parts(each, root, seen))]
-
-
-def _referred(ref: str, root: Mapping[str, Any]) -> Any:
-    """What "#/$defs/name" names inside the schema; None for what lies elsewhere."""
-    found: Any = root if ref.startswith("#") else None
-    for step in ref.removeprefix("#").split("/")[1:]:
-        found = found.get(step) if isinstance(found, Mapping) else None
-    return found
 
 
 def _of_key(parts: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
@@ -212,10 +206,15 @@ def _of_key(parts: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
     found = []
     for part in parts:
         named = (part.get("properties") or {}).get(key)
-        fitting = [each for pattern, each in (part.get("patternProperties") or {}).items() if re.search(pattern, key)]
+        fitting = [each for pattern, each in (part.get("patternProperties") or {}).items() if _may_fit(pattern, key)]
         known = [named, *fitting] if named is not None or fitting else [part.get("additionalProperties")]
         found += [each for each in known if isinstance(each, Mapping)]
     return found
+
+
+def _may_fit(pattern: str, key: str) -> bool:
+    """Where it would take long to tell, it may: better one value too many than a secret in a log."""
+    return patterns.ways(pattern, len(key)) > _QUICK or re.search(pattern, key) is not None
 
 
 def _of_index(parts: Sequence[Mapping[str, Any]], index: int) -> list[Any]:

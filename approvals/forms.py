@@ -51,7 +51,8 @@ def value_fields(schema: Mapping[str, Any] | None, sent: QueryDict | None = None
     if not isinstance(properties, dict) or not properties:
         typed = sent.get("v", "") if sent else "{}"
         return [Field("v", "Values as JSON", "json", value=typed, help='An object, for example {"name": "value"}.')]
-    required = (schema or {}).get("required") or []
+    required = (schema or {}).get("required")
+    required = required if isinstance(required, list) else []
     return [
         _field(name, spec if isinstance(spec, dict) else {}, name in required, sent)
         for name, spec in properties.items()
@@ -150,11 +151,12 @@ def read_values(schema: Mapping[str, Any] | None, sent: QueryDict) -> dict[str, 
         return whole if isinstance(whole, dict) else {"values": whole}
     found: dict[str, Any] = {}
     for name, spec in properties.items():
-        kind, _type = _widget(spec if isinstance(spec, dict) else {})
+        known = spec if isinstance(spec, dict) else {}
+        kind, _type = _widget(known)
         raw = sent.get(f"v.{name}", "")
         if kind == "checkbox":
             found[name] = bool(raw)
-        elif raw != "" or (kind in ("text", "textarea") and "default" in spec):
+        elif raw != "" or (kind in ("text", "textarea") and "default" in known):
             found[name] = _parse(raw) if kind in ("number", "select", "json") else raw
     return found
 

@@ -310,6 +310,18 @@ def test_T_062_values_with_defaults_reach_the_agent(test_key: Api) -> None:
     assert '"subject":"Hello"' in show(test_key, run["id"])["result"]["summary"]
 
 
+@pytest.mark.parametrize(
+    "schema", [{"$ref": "#"}, {"properties": {"a": {"pattern": "(a+)+$"}}}, {"required": 5}], ids=str
+)
+def test_a_request_whose_schema_is_no_use_can_be_rejected(test_key: Api, schema: dict[str, Any]) -> None:
+    run = waiting(test_key, "x [input]")
+    Approval.objects.update(input_schema=schema)
+    (request,) = run["open_approvals"]
+    answer = _decide(test_key, request, "submit", values={"a": "a" * 60 + "b"})
+    assert (answer.status_code, answer.json()["error"]["details"][0]["loc"]) == (422, ["body", "values"])
+    assert _decide(test_key, request, "reject").status_code == 200
+
+
 def test_T_072_a_recommended_label(test_key: Api) -> None:
     request = request_of(test_key, waiting(test_key, "x [question:rec]"))
     assert [(o["label"], o["recommended"]) for o in request["questions"][0]["options"]] == [

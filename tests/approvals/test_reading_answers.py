@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.http import QueryDict
 
 from accounts.errors import Invalid
 from approvals import answers as reading
+from approvals import forms
 from approvals.errors import AnswerRequired
 
 
@@ -261,3 +263,42 @@ def test_a_schema_fetches_nothing(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text('{"type": "object"}')
     with pytest.raises(Invalid):
         reading.read_values({"$ref": f"file://{tmp_path}/s.json"}, {}, ("body", "values"))
+
+
+NO_USE: list[Any] = [
+    {"$ref": "#"}, {"properties": {"a": {"pattern": "(a+)+$"}}}, {"properties": {"a": {"$ref": "#/$defs/none"}}},
+    {"allOf": 5}, {"properties": []}, {"required": 5}, {"type": "text"}, {"$dynamicRef": "#x"}, {"anyOf": [{}] * 1000},
+    {"patternProperties": {"(a|a)*b": {}}}, {"properties": {"a": {"type": "string", "maxLength": -1}}}, {"pattern": "("},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("schema", NO_USE, ids=lambda schema: str(schema)[:40])
+def test_a_schema_that_is_no_use_is_said_to_be_so(schema: Any) -> None:
+    with pytest.raises(Invalid) as refused:
+        reading.read_values(schema, {"a": "a" * 60 + "b"}, ("body", "values"))
+    (detail,) = refused.value.facts["details"]
+    assert detail["loc"] == ["body", "values"]
+    assert detail["msg"].startswith("The schema ")
+
+
+def test_values_that_take_too_long_to_check_are_refused() -> None:
+    schema = {"properties": {"a": {"pattern": "a*b*c*d"}}}
+    assert reading.read_values(schema, {"a": "abcd"}, ()) == {"a": "abcd"}
+    with pytest.raises(Invalid) as refused:
+        reading.read_values(schema, {"a": "a" * 100_000}, ("body", "values"))
+    assert refused.value.facts["details"][0]["loc"] == ["body", "values"]
+
+
+def test_a_password_behind_an_escaped_reference_or_a_slow_pattern_is_redacted() -> None:
+    schema = {"properties": {"pin": {"$ref": "#/$defs/a~1b"}}, "$defs": {"a/b": SECRET}}
+    assert reading.redact_values(schema, {"pin": "1234"}) == {"pin": "[redacted]"}
+    slow = {"patternProperties": {"a*b*c*d": SECRET}}
+    assert reading.redact_values(slow, {"a" * 5000: "1"}) == {"a" * 5000: "[redacted]"}
+
+
+@pytest.mark.parametrize(
+    "schema", [{"properties": {"a": True}}, {"properties": {"a": 5}, "required": 5}, *NO_USE], ids=str
+)
+def test_a_form_is_shown_and_read_whatever_the_schema(schema: Any) -> None:
+    assert forms.value_fields(schema)
+    assert isinstance(forms.read_values(schema, QueryDict("")), dict)
