@@ -114,6 +114,8 @@ def follow(parent: Run, step_id: str | None, *events: Event) -> None:
         fields = end_wait(parent, now) | {"awaiting_step_id": None}
         if parent.status == "awaiting_human":
             _write(parent, "running", told, (), fields)
+        elif told:
+            record(parent, *told)
         return
     fields = {"awaiting_human_reason": oldest.reason, "awaiting_step_id": oldest.step_id}
     if parent.status == "awaiting_human":

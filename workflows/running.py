@@ -122,8 +122,8 @@ class _Doing:
             case OpenRequest():
                 self._ask(effect)
             case CancelTasks():
+                self._write_down()
                 services.cancel_tasks(self.run, self._refs(effect.tickets))
-                self.run.refresh_from_db()
             case GoOn():
                 async_task("workflows.tasks.go_on", self.run.id, effect.slice)
             case Finish():
@@ -132,7 +132,9 @@ class _Doing:
     def _bill(self) -> Event:
         """What all tasks cost so far, and what the one that ended cost."""
         assert self.ended is not None
-        cents = totals(self.run)["cost_cents"]
+        sums = totals(self.run)
+        self.run.steps_completed, cents = sums["steps_completed"], sums["cost_cents"]
+        self.run.cost_cents = cents
         return "billing", {"spent_cents": cents, "cost_cents": cents, "credits_charged": self.ended.cost_cents}
 
     def _start(self, effect: StartTask) -> None:
@@ -176,5 +178,5 @@ class _Doing:
             self._do(effect)
 
     def _write_down(self) -> None:
-        record(self.run, *self.events, save=("iterations_used",))
+        record(self.run, *self.events, save=("iterations_used", "steps_completed", "cost_cents"))
         self.events = []
