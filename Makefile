@@ -1,5 +1,5 @@
 # make run    everything on this computer (PORT, HOST, DATA_DIR, DATABASE_URL, WORKERS by environment)
-# make test   the suite but the slow marks; make test-fast without the browser; make lint, fmt, openapi, bench, lock
+# make test   the suite but the slow marks; make test-fast without the browser; make lint, fmt, openapi, bench, lock, vendor-editor
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +18,7 @@ define install
 	@cmp -s $(1) $(VENV)/$(1) || $(MAKE) --no-print-directory _install LOCK=$(1)
 endef
 
-.PHONY: run test test-fast test-slow test-races lint fmt openapi bench lock venv dev _venv _install
+.PHONY: run test test-fast test-slow test-races lint fmt openapi bench lock vendor-editor venv dev _venv _install
 
 run: venv
 	@exec $(BIN)/python manage.py up --with-parent
@@ -66,6 +66,11 @@ lock: venv
 	$(call step,Installing uv,$(BIN)/python -m pip install --quiet --disable-pip-version-check uv)
 	$(call step,Locking requirements.lock,$(COMPILE) -o requirements.lock)
 	$(call step,Locking requirements-dev.lock,$(COMPILE) --group dev -o requirements-dev.lock)
+
+# static/vendor/codemirror.js anew; the only thing here that needs node and npm (vendoring/README.md).
+vendor-editor:
+	$(call step,Fetching the packages of vendoring/codemirror,cd vendoring/codemirror && npm ci --no-audit --no-fund)
+	$(call step,Bundling the editor,cd vendoring/codemirror && npm run build)
 
 _venv: PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	"$$p" -c '$(SUITABLE)' 2>/dev/null && "$$p" -c 'import ensurepip, venv' 2>/dev/null && command -v "$$p" && break; done)
