@@ -3,7 +3,7 @@
 import { chooseHere } from "./queue.js";
 
 const OFF = "countersign.keys-off";
-const PLACES = { q: "/", r: "/runs", m: "/machines", l: "/ledger" };
+const PLACES = { q: "/", r: "/runs", w: "/workflows", m: "/machines", l: "/ledger" };
 let going = 0;
 
 export const keysAreOff = () => localStorage.getItem(OFF) === "1";
@@ -56,7 +56,7 @@ function press(key) {
 }
 
 function onKey(event) {
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.composedPath()[0])) return; // it may be in a shadow root
   if (document.querySelector("dialog[open]")) return;
   const { key } = event;
   if (Date.now() - going < 1500 && PLACES[key]) { location.href = PLACES[key]; return; }
