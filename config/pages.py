@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("workflows.run_urls")),
     path("", include("runs.urls")),
     path("", include("runs.audit.urls")),
+    path("", include("workflows.urls")),
     path("", include("machines.urls")),
     path("", include("billing.urls")),
 ]

@@ -9,6 +9,7 @@ from accounts.actor import Actor
 from accounts.services import audit
 from billing.services import set_workflow_budget
 from workflows.access import get_workflow, workflows_of
+from workflows.errors import SavedMeanwhile
 from workflows.models import Workflow, WorkflowVersion
 
 _DOCUMENT = ("name", "declared_version", "definition", "inputs_schema", "description", "metadata")
@@ -33,10 +34,16 @@ def save_workflow(actor: Actor, values: Values) -> Workflow:
         return _next_version(actor, row, given | {"status": "active"})
 
 
-def update_workflow(actor: Actor, workflow_id: str, values: Values) -> Workflow:
-    """The next version, in which what is not given stays as it was. Raises WorkflowNotFound."""
+def update_workflow(actor: Actor, workflow_id: str, values: Values, *, based_on: int | None = None) -> Workflow:
+    """The next version, in which what is not given stays as it was. Raises WorkflowNotFound.
+
+    With `based_on` it must follow that very version, else SavedMeanwhile is raised.
+    """
     with transaction.atomic():
-        return _next_version(actor, get_workflow(actor, workflow_id, lock=True), _whole(values))
+        row = get_workflow(actor, workflow_id, lock=True)
+        if based_on not in (None, row.version):
+            raise SavedMeanwhile(row.version)
+        return _next_version(actor, row, _whole(values))
 
 
 def archive_workflow(actor: Actor, workflow_id: str) -> Workflow:

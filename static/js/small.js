@@ -34,9 +34,15 @@ function showOwnTab() {
   if (own && tabs.scrollWidth > tabs.clientWidth) tabs.scrollLeft = own.offsetLeft - (tabs.clientWidth - own.offsetWidth) / 2;
 }
 
+// A drawing that is wider than its box begins in its middle, where the first step stands.
+function showFirstStep() {
+  document.querySelectorAll(".sketch").forEach((box) => { box.scrollLeft = (box.scrollWidth - box.clientWidth) / 2; });
+}
+
 export function startSmall() {
   showWhatNeedsScript();
   showOwnTab();
+  showFirstStep();
   document.body.addEventListener("htmx:afterSettle", showWhatNeedsScript);
   document.addEventListener("click", (e) => { const b = e.target.closest("[data-copy]"); if (b) copy(b); });
   document.addEventListener("change", (e) => e.target.closest("[data-autosubmit]")?.requestSubmit());

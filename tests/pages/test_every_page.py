@@ -19,6 +19,7 @@ from tests.doors import CALLERS, client_of, credential, filled_in, read_table, w
 from tests.pages.conftest import request_of, text
 from tests.pages.reading import read
 from tests.people.conftest import group
+from workflows.library import examples
 
 pytestmark = pytest.mark.django_db
 # owner, admin, approver, operator, viewer, the owner of another team, nobody signed in, a key, an agent
@@ -124,6 +125,21 @@ GET  /webhooks/{webhook}/rotate           200 200 403 403 403 404 302 302 302
 POST /webhooks/{webhook}/rotate           200 200 403 403 403 404 302 302 302
 POST /webhooks/{webhook}/switch           302 302 403 403 403 404 302 302 302 active=true
 POST /webhooks/{webhook}/test             302 302 403 403 403 404 302 302 302
+GET  /workflows                           200 200 200 200 200 200 302 302 302
+GET  /workflows?status=all                200 200 200 200 200 200 302 302 302
+POST /workflows/check                     302 302 403 302 403 302 302 302 302 definition={}
+GET  /workflows/new                       200 200 403 200 403 200 302 302 302
+GET  /workflows/new?example=budget        200 200 403 200 403 200 302 302 302
+POST /workflows/new                       422 422 403 422 403 422 302 302 302
+GET  /workflows/{workflow}                200 200 200 200 200 404 302 302 302
+GET  /workflows/{workflow}/diff           200 200 200 200 200 404 302 302 302
+GET  /workflows/{workflow}/diff?from=7    404 404 404 404 404 404 302 302 302
+GET  /workflows/{workflow}/edit           200 200 403 200 403 404 302 302 302
+GET  /workflows/{workflow}/edit?from=1    200 200 403 200 403 404 302 302 302
+POST /workflows/{workflow}/edit           422 422 403 422 403 404 302 302 302
+POST /workflows/{workflow}/status         302 302 403 302 403 404 302 302 302 status=archived
+GET  /workflows/{workflow}/versions/1     200 200 200 200 200 404 302 302 302
+GET  /workflows/{workflow}/versions/9     404 404 404 404 404 404 302 302 302
 """
 DOORS = read_table(TABLE)
 FORM = "application/x-www-form-urlencoded"
@@ -138,6 +154,7 @@ def places(cast: Cast, begin_live: Callable[..., Run], machine: Machine) -> dict
     invited = invite(cast.actor(), "erik@outside.test", ["viewer"], [], "http://x")
     return {
         "run": waiting.id, "ended": ended.id, "approval": request_of(waiting).id, "machine": machine.id,
+        "workflow": live.post("/workflows", examples()["test-and-report"]).json()["id"],
         "key": ApiKey.objects.get().id, "person": cast.people["bob"].id, "group": group(cast, "Finance").id,
         "webhook": hook, "delivery": live.post(f"/webhooks/{hook}/test").json()["id"], "token": invited.token,
         "invitation": invited.row.id, "policy": policy,

@@ -1,0 +1,41 @@
+"""The examples: in order, and written in sentences that the playbook agent reads."""
+
+import json
+from typing import Any
+
+import pytest
+
+from runs.agents.playbook import parse
+from workflows.documents import check_document
+from workflows.forms import as_text
+from workflows.inputs import read_inputs
+from workflows.library import examples
+from workflows.steps import walk
+from workflows.templates import expand
+from workflows.values import Work
+
+EXAMPLES = list(examples().values())
+
+
+@pytest.mark.parametrize("body", EXAMPLES, ids=list(examples()))
+def test_an_example_is_in_order(body: dict[str, Any]) -> None:
+    found = check_document(body, "create")
+    assert (found.violations, found.warnings) == ([], [])
+    assert json.loads(as_text(body["definition"])) == body["definition"]
+
+
+@pytest.mark.parametrize("body", EXAMPLES, ids=list(examples()))
+def test_its_tasks_are_understood_with_the_usual_inputs(body: dict[str, Any]) -> None:
+    scope = {"inputs": read_inputs(body.get("inputs_schema"), {}, None), "vars": {}}
+    tasks = [step for _at, step in walk(body["definition"]["steps"]) if step["type"] == "task"]
+    for step in tasks:
+        plan = parse(expand(step["task"], scope, Work()))
+        assert plan.steps
+        assert not plan.unknown, step["id"]
+        assert step["agent"] == "playbook"
+
+
+def test_they_show_what_workflows_can_do() -> None:
+    kinds = {step["type"] for body in EXAMPLES for _at, step in walk(body["definition"]["steps"])}
+    assert kinds == {"task", "assert", "if", "loop", "parallel", "human_approval", "retry", "succeed", "fail"}
+    assert len({body["slug"] for body in EXAMPLES}) == 5

@@ -1,0 +1,150 @@
+"""The editor: a new workflow, the next version of one, and the check of a text as it is written."""
+
+import hashlib
+import json
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.errors import Invalid, PayloadTooLarge
+from accounts.pages import PageRequest, signed_in
+from workflows import services
+from workflows.access import get_version, get_workflow, versions_of, workflows_of
+from workflows.documents import Definition
+from workflows.drafts import DEFINITION, Draft, Problem, first_line, read_draft
+from workflows.errors import SavedMeanwhile
+from workflows.examining import accept, examine
+from workflows.forms import WorkflowForm, initial_from, initial_of
+from workflows.graph import draw, listed
+from workflows.library import examples
+from workflows.models import Workflow
+
+TOO_LARGE = Problem(DEFINITION, "The document is larger than 256 KiB.")
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in("workflows:write")
+def new_workflow(request: PageRequest) -> HttpResponseBase:
+    if request.method == "GET":
+        chosen = examples().get(request.GET.get("example", ""))
+        form = WorkflowForm(new=True, initial=initial_from(chosen))
+        return _page(request, form, _looked_at(request, _draft_of_initial(form, new=True)), chosen=chosen)
+    form = WorkflowForm(request.POST, new=True)
+    draft = _sent(form, new=True)
+    found = _looked_at(request, draft)
+    if "check" in request.POST or found["problems"]:
+        return _page(request, form, found)
+    if values := _accepted(request, form, draft, new=True):
+        made = services.save_workflow(request.actor, values)
+        messages.success(request, "The workflow is saved.")
+        return redirect("workflow", made.id)
+    return _page(request, form, found)
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in("workflows:write")
+def edit_workflow(request: PageRequest, workflow_id: str) -> HttpResponseBase:
+    """`?from=2` begins with an older version."""
+    row = get_workflow(request.actor, workflow_id)
+    if request.method == "GET":
+        older = request.GET.get("from")
+        form = WorkflowForm(new=False, initial=initial_of(get_version(row, older) if older else row, row))
+        return _page(request, form, _looked_at(request, _draft_of_initial(form, new=False)), row)
+    form = WorkflowForm(request.POST, new=False)
+    draft = _sent(form, new=False)
+    found = _looked_at(request, draft)
+    if "check" in request.POST or found["problems"]:
+        return _page(request, form, found, row)
+    values = _accepted(request, form, draft, new=False)
+    if not values:
+        return _page(request, form, found, row)
+    try:
+        row = services.update_workflow(request.actor, row.id, values, based_on=form.cleaned_data.get("based_on"))
+    except SavedMeanwhile as meanwhile:
+        return _page(request, form, found, row, meanwhile=meanwhile)
+    messages.success(request, f"Saved as version {row.version}.")
+    return redirect("workflow", row.id)
+
+
+@require_POST
+@signed_in("workflows:write")
+def check(request: PageRequest) -> HttpResponse:
+    """What is wrong with the text, and its drawing: the part of the page that follows the writing. Nothing is stored.
+
+    Without script the form itself is sent with `check`.
+    """
+    if not request.htmx:
+        return redirect("workflow-new")
+    new = not request.POST.get("based_on")
+    found = _looked_at(request, _sent(WorkflowForm(request.POST, new=new), new=new))
+    shown = request.POST.get("shown", "")[:64]
+    stale = bool(shown) and "drawing" not in found
+    return render(request, "workflows/_checked.html", found | {"keep": found["keep"] or shown, "stale": stale})
+
+
+def _sent(form: WorkflowForm, *, new: bool) -> Draft:
+    form.is_valid()
+    return read_draft(form.given(), new=new)
+
+
+def _draft_of_initial(form: WorkflowForm, *, new: bool) -> Draft:
+    empty = {"slug": "", "budget_cents_month": 0}
+    return read_draft(empty | {name: value or "" for name, value in form.initial.items()}, new=new)
+
+
+def _looked_at(request: PageRequest, draft: Draft) -> dict[str, Any]:
+    """Problems and warnings with their lines, the estimate, and the drawing when the definition is in order."""
+    problems, warnings, worst = draft.unreadable(), [], None
+    try:
+        found = examine(request.actor, draft.body)
+    except PayloadTooLarge:
+        problems.append(TOO_LARGE)
+    else:
+        problems += draft.problems(found.errors)
+        warnings, worst = draft.problems(found.warnings, "warning"), found.estimate
+    sound = not any(problem.field == DEFINITION for problem in problems)
+    drawn = _drawn(draft.body.get(DEFINITION, draft.body)) if sound else {}
+    return {"problems": sorted(problems, key=first_line), "warnings": warnings, "estimate": worst, "keep": ""} | drawn
+
+
+def _drawn(definition: Definition) -> dict[str, Any]:
+    """`keep` names the drawing, so that one that is shown already is not touched."""
+    name = hashlib.sha256(json.dumps(definition).encode()).hexdigest()[:16]
+    return {"drawing": draw(definition), "steps": listed(definition), "keep": name}
+
+
+def _accepted(request: PageRequest, form: WorkflowForm, draft: Draft, *, new: bool) -> dict[str, Any] | None:
+    """The values to save; None when something of the fields beside the texts is wrong, which the form then says."""
+    try:
+        values = accept(request.actor, draft.body, "create" if new else "put")
+    except Invalid as refusal:
+        for detail in refusal.facts["details"]:
+            form.refuse(".".join(map(str, detail["loc"][1:])), detail["msg"])
+        return None
+    if new and workflows_of(request.actor).filter(slug=values["slug"]).exists():
+        form.refuse("slug", f"There is a workflow “{values['slug']}” already. Choose another slug, or edit that one.")
+    return None if form.errors else values
+
+
+def _page(
+    request: PageRequest, form: WorkflowForm, found: dict[str, Any], row: Workflow | None = None,
+    *, chosen: dict[str, Any] | None = None, meanwhile: SavedMeanwhile | None = None,
+) -> HttpResponse:  # fmt: skip
+    """The editor with what was written in it. An unsound text stands beside the drawing of the newest version."""
+    for problem in found["problems"]:
+        if problem.place is None:
+            form.refuse(problem.field, problem.message)
+    stale = "drawing" not in found
+    last = _drawn(row.definition) if stale and row else {}
+    saved = versions_of(row).get(version=meanwhile.version) if row and meanwhile else None
+    context = found | last | {
+        "section": "workflows", "form": form, "workflow": row, "chosen": chosen, "examples": examples(),
+        "saved_meanwhile": saved, "based_on": saved.version if saved else form["based_on"].value(),
+        "refused": form.is_bound and "check" not in request.POST, "stale": bool(last),
+        "next": saved.version + 1 if saved else (row.version + 1 if row else 1),
+    }  # fmt: skip
+    wrong = bool(found["problems"] or form.errors) and form.is_bound
+    return render(request, "workflows/edit.html", context, status=409 if saved else 422 if wrong else 200)

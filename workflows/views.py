@@ -1,0 +1,119 @@
+"""Workflows on pages: the list, a workflow with its drawing, its versions and what changed between them."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.pages import PageRequest, signed_in
+from accounts.paging import page
+from runs.models import Run
+from workflows import diff, services
+from workflows.access import get_version, get_workflow, last_runs, versions_of, workflows_of
+from workflows.documents import Definition
+from workflows.forms import as_text
+from workflows.graph import draw, listed
+from workflows.library import examples
+from workflows.models import STATUSES, Workflow, WorkflowVersion
+
+PAGE = 50
+VERSIONS = 20
+RATED = 20  # newest runs from which the success rate is made
+SHOWN = 3
+
+
+@require_GET
+@signed_in("workflows:read")
+def workflows(request: PageRequest) -> HttpResponse:
+    status = request.GET.get("status", "active")
+    every = workflows_of(request.actor)
+    rows = every.filter(status=status) if status in STATUSES else every
+    part = page(rows, {**request.GET.dict(), "limit": str(PAGE)}, _row, request_id=request.request_id)
+    runs = last_runs(request.actor, [row["workflow"].id for row in part["data"]], RATED)
+    context = _of_reader(request) | {
+        "rows": [row | _rated(runs[row["workflow"].id]) for row in part["data"]], "status": status,
+        "next_cursor": part["next_cursor"], "any": bool(part["data"]) or every.exists(), "examples": examples(),
+    }  # fmt: skip
+    return render(request, "workflows/list.html", context)
+
+
+def _row(row: Workflow) -> dict[str, Any]:
+    return {"workflow": row}
+
+
+def _of_reader(request: PageRequest) -> dict[str, Any]:
+    return {"section": "workflows", "may_write": request.actor.may("workflows:write")}
+
+
+def _rated(runs: list[Run]) -> dict[str, Any]:
+    """The newest runs, and how many of those that ended succeeded."""
+    ended = [run for run in runs if run.is_terminal]
+    return {"runs": runs[:SHOWN], "ended": len(ended), "succeeded": sum(run.status == "succeeded" for run in ended)}
+
+
+@require_GET
+@signed_in("workflows:read")
+def workflow(request: PageRequest, workflow_id: str) -> HttpResponse:
+    row = get_workflow(request.actor, workflow_id)
+    query = {**request.GET.dict(), "limit": str(VERSIONS)}
+    part = page(versions_of(row), query, _version, request_id=request.request_id, order=("-version",))
+    runs = last_runs(request.actor, [row.id], RATED)[row.id]
+    context = _of_reader(request) | _drawn(row.definition) | _rated(runs) | {
+        "workflow": row, "versions": [each["version"] for each in part["data"]], "next_cursor": part["next_cursor"],
+        "runs": runs[:10], "schema": as_text(row.inputs_schema), "done": request.GET.get("done"),
+    }  # fmt: skip
+    return render(request, "workflows/workflow.html", context)
+
+
+def _version(row: WorkflowVersion) -> dict[str, Any]:
+    return {"version": row}
+
+
+def _drawn(definition: Definition) -> dict[str, Any]:
+    return {"drawing": draw(definition), "steps": listed(definition)}
+
+
+@require_POST
+@signed_in("workflows:write")
+def set_status(request: PageRequest, workflow_id: str) -> HttpResponse:
+    """Archived or active, as the form says: a second click changes nothing."""
+    row = get_workflow(request.actor, workflow_id)
+    archive = request.POST.get("status") == "archived"
+    if archive == (row.status == "archived"):
+        return redirect("workflow", row.id)
+    if archive:
+        services.archive_workflow(request.actor, row.id)
+        return redirect(f"{reverse('workflow', args=[row.id])}?done=archived")
+    services.update_workflow(request.actor, row.id, {"status": "active"})
+    messages.success(request, "The workflow is active again. Runs can be started.")
+    return redirect("workflow", row.id)
+
+
+@require_GET
+@signed_in("workflows:read")
+def version(request: PageRequest, workflow_id: str, number: int) -> HttpResponse:
+    row = get_workflow(request.actor, workflow_id)
+    found = get_version(row, number)
+    context = _of_reader(request) | _drawn(found.definition) | {
+        "workflow": row, "version": found, "schema": as_text(found.inputs_schema), "text": as_text(found.definition),
+        "before": found.version - 1,
+    }  # fmt: skip
+    return render(request, "workflows/version.html", context)
+
+
+@require_GET
+@signed_in("workflows:read")
+def compare(request: PageRequest, workflow_id: str) -> HttpResponseBase:
+    """Without two numbers: what the newest version changed."""
+    row = get_workflow(request.actor, workflow_id)
+    newest = row.version
+    old = get_version(row, request.GET.get("from") or max(1, newest - 1))
+    new = get_version(row, request.GET.get("to") or newest)
+    context = _of_reader(request) | {
+        "workflow": row, "old": old, "new": new, "rows": diff.rows(old, new), "summary": diff.summary(old, new),
+        "numbers": list(versions_of(row).order_by("-version").values_list("version", flat=True)[:200]),
+    }  # fmt: skip
+    return render(request, "workflows/diff.html", context)
