@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -62,8 +63,10 @@ def credential(who: str, cast: Cast, scopes: frozenset[str]) -> dict[str, str]:
 
 
 @contextmanager
-def without_trace() -> Iterator[None]:
-    """What happens inside is undone, so that each door is tried on the same things."""
+def without_trace(client: Client) -> Iterator[None]:
+    """What happens inside is undone, cookies too, so that each door is tried on the same things."""
+    cookies = deepcopy(client.cookies)
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
+    client.cookies = cookies

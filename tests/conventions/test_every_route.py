@@ -132,7 +132,7 @@ def test_each_caller_gets_what_the_table_says(cast: Cast, strangers: Cast, thing
     client = client_of(who, cast, strangers)
     found = {}
     for door in DOORS:
-        with without_trace():
+        with without_trace(client):
             sent = credential(who, cast, frozenset(SCOPES) - CONTRACT[nameless(door.method, door.path)])
             path, body = f"/v1{filled_in(door.path, things)}", filled_in(door.body, things)
             answer = client.generic(door.method, path, body, content_type="application/json", headers=sent)

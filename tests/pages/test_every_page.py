@@ -181,10 +181,10 @@ def test_every_page_stands_in_the_table() -> None:
 
 @pytest.mark.parametrize("who", CALLERS)
 def test_each_caller_gets_what_the_table_says(cast: Cast, strangers: Cast, places: dict[str, str], who: str) -> None:
+    client, sent = client_of(who, cast, strangers), credential(who, cast, frozenset(SCOPES))
     found = {}
     for door in DOORS:
-        with without_trace():
-            client, sent = client_of(who, cast, strangers), credential(who, cast, frozenset(SCOPES))
+        with without_trace(client):
             path, body = filled_in(door.path, places), filled_in(door.body, places)
             answer = client.generic(door.method, path, body, content_type=FORM, headers=sent)
         found[door.name] = answer.status_code
