@@ -179,8 +179,7 @@ def topup(actor: Actor, cents: int, reference: str, *, kind: str = "topup", desc
     if not 1 <= cents <= 100_000_000:
         raise Invalid((("body", "cents"), "Must be between 1 and 100000000 cents.", "value_error"))
     with transaction.atomic():
-        Wallet.objects.get_or_create(team_id=actor.team_id)
-        wallet = Wallet.objects.select_for_update().get(team_id=actor.team_id)
+        wallet, _ = Wallet.objects.select_for_update().get_or_create(team_id=actor.team_id)
         before = Transaction.objects.filter(team_id=actor.team_id, reference=reference).first()
         if before is not None:
             return before

@@ -8,6 +8,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client
 
+from accounts.access import actor_of_membership
 from accounts.actor import LIVE_DEFAULT, SCOPES, Actor
 from accounts.models import Membership, Team, User
 from accounts.services import issue_key
@@ -53,8 +54,6 @@ class Cast:
     people: dict[str, User]
 
     def actor(self, name: str = "olga", *, test: bool = False) -> Actor:
-        from accounts.access import actor_of_membership
-
         membership = Membership.objects.select_related("user", "team").get(team=self.team, user=self.people[name])
         return actor_of_membership(membership, test)
 
@@ -74,11 +73,11 @@ def make_cast(slug: str, cents: int = 10_000) -> Cast:
     team = Team.objects.create(slug=slug, name=slug.title())
     people = {n: User(email=f"{n}@{slug}.test", name=n.title(), password="!") for n in ROLES}
     User.objects.bulk_create(people.values())
-    Membership.objects.bulk_create(Membership(user=people[n], team=team, roles=roles) for n, roles in ROLES.items())
-    cast = Cast(team, people)
+    members = {n: Membership(user=people[n], team=team, roles=roles) for n, roles in ROLES.items()}
+    Membership.objects.bulk_create(members.values())
     if cents:
-        topup(cast.actor(), cents, f"start of {slug}")
-    return cast
+        topup(actor_of_membership(members["olga"], test=False), cents, f"start of {slug}")
+    return Cast(team, people)
 
 
 @pytest.fixture
