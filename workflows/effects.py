@@ -21,7 +21,7 @@ class StartTask:
 
 @dataclass(frozen=True)
 class CancelTasks:
-    """Cancel these child runs. Their end will change nothing."""
+    """Cancel these child runs, while the run goes on. Their end will change nothing."""
 
     tickets: tuple[int, ...]
 
@@ -46,13 +46,6 @@ class OpenRequest:
 
 
 @dataclass(frozen=True)
-class CloseRequests:
-    """Cancel these requests: the run ends."""
-
-    tickets: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class Write:
     """Append an event, `step` or `text`. A step of type task is followed by its billing event."""
 
@@ -69,9 +62,12 @@ class GoOn:
 
 @dataclass(frozen=True)
 class Finish:
-    """End the run. `summary` is that of its result; `message` that of its done event. With `fatal` an error event comes first."""
+    """End the run, and its child runs with it. `summary` is that of its result, `message` that of its done event.
 
-    status: Literal["succeeded", "failed", "cancelled", "timed_out"]
+    With `fatal` an error event comes first.
+    """
+
+    status: Literal["succeeded", "failed", "cancelled"]
     output: Any = None
     error: dict[str, Any] | None = None
     message: str | None = None
@@ -82,4 +78,4 @@ class Finish:
         return self.message or (self.error["message"] if self.error else "")
 
 
-Effect = StartTask | CancelTasks | OpenRequest | CloseRequests | Write | GoOn | Finish
+Effect = StartTask | CancelTasks | OpenRequest | Write | GoOn | Finish

@@ -1,5 +1,7 @@
 """What can happen to a workflow run: the third argument of `interpreter.advance`.
 
+A cancel, a deadline and silence are not among them: they end the run as they end any other (runs/services.py).
+
 A ticket is the number that an effect gave to a child run or a request. A happening whose ticket is not waited for any more, or
 that was delivered before, changes nothing.
 """
@@ -50,21 +52,6 @@ class TaskEnded:
 
 
 @dataclass(frozen=True)
-class TaskWaits:
-    """A child run waits for a person. `number` counts the requests of that child run."""
-
-    ticket: int
-    number: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class TaskGoesOn:
-    ticket: int
-    number: int
-
-
-@dataclass(frozen=True)
 class RequestDecided:
     """A request of a human_approval step was decided, by a person, or by the system as on_timeout says.
 
@@ -80,39 +67,10 @@ class RequestDecided:
 
 
 @dataclass(frozen=True)
-class RequestExpired:
-    """A request expired and ends the run. Where on_timeout is reject or default_answer, RequestDecided tells the outcome."""
-
-    ticket: int
-    on_timeout: Literal["cancel", "fail"]
-
-
-@dataclass(frozen=True)
-class Cancelled:
-    pass
-
-
-@dataclass(frozen=True)
-class DeadlineReached:
-    pass
-
-
-@dataclass(frozen=True)
 class Broken:
     """The run fails with an error that is not of its document, such as MACHINE_UNAVAILABLE."""
 
     error: dict[str, Any]
 
 
-Happening = (
-    Started
-    | Resumed
-    | TaskEnded
-    | TaskWaits
-    | TaskGoesOn
-    | RequestDecided
-    | RequestExpired
-    | Cancelled
-    | DeadlineReached
-    | Broken
-)
+Happening = Started | Resumed | TaskEnded | RequestDecided | Broken

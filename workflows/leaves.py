@@ -40,7 +40,7 @@ def start_task(run: Progress, branch: Branch, step: Step, at: Path, work: Work) 
     ticket = run.count("last_ticket")
     options = _options(run.options["task_defaults"], step, scope, work)
     run.effects.append(StartTask(ticket, step["id"], task, options, branch.id))
-    branch.wait = {"kind": "task", "ticket": ticket, "at": at, "since": None, "reason": None, "number": 0}
+    branch.wait = {"kind": "task", "ticket": ticket, "at": at}
 
 
 def _options(defaults: dict[str, Any], step: Step, scope: Scope, work: Work) -> dict[str, Any]:
@@ -106,8 +106,7 @@ def ask(run: Progress, branch: Branch, step: Step, at: Path, work: Work) -> None
         )
     )  # fmt: skip
     if ends == "pause":
-        since = run.count("last_wait")
-        branch.wait = {"kind": "request", "ticket": ticket, "at": at, "since": since, "reason": message, "number": 1}
+        branch.wait = {"kind": "request", "ticket": ticket, "at": at}
     else:
         error = run_error("AWAITING_HUMAN", f"A person was needed: {message}")
         run.finish(Finish("failed" if ends == "fail" else "cancelled", error=error))

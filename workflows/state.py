@@ -8,8 +8,8 @@ parallel step (`up` is the one it stands in). Each has a stack of frames:
 - retry: `attempt`, 1-based; `unpassed`, the last task of this attempt that did not pass;
 - parallel: `left`, the branches that have not ended.
 
-`at` is the path of a step or list in the definition's steps. What a branch waits for is its `wait`: a child run or a request, known by its
-ticket; `since` orders the waits for people, and is null for a child run that waits for nobody.
+`at` is the path of a step or list in the definition's steps. What a branch waits for is its `wait`: a child run or a request, known
+by its ticket. Whether that child run waits for a person itself is not known here (runs/services.py: follow()).
 
 `visits` counts how often each step was come to, `verdicts` holds the last word of each assert: for those who look on.
 """
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from workflows.effects import CancelTasks, CloseRequests, Effect, Finish, Write
+from workflows.effects import CancelTasks, Effect, Finish, Write
 from workflows.happenings import Started
 from workflows.templates import Scope
 
@@ -53,7 +53,7 @@ def begun(started: Started) -> State:
             "task_defaults": started.task_defaults,
         },
         "inputs": started.inputs, "bindings": {}, "iteration": 0, "attempt": 1, "iterations_used": 0,
-        "last_ticket": 0, "last_branch": 0, "last_wait": 0, "slice": 0, "cut": False, "visits": {}, "verdicts": {},
+        "last_ticket": 0, "last_branch": 0, "slice": 0, "cut": False, "visits": {}, "verdicts": {},
         "branches": [{"id": 0, "up": None, "frames": [list_frame([])], "wait": None}],
     }  # fmt: skip
 
@@ -84,7 +84,7 @@ class Progress:
         return bool(self.kept["ended"])
 
     def count(self, name: str) -> int:
-        """The next number of `last_ticket`, `last_branch`, `last_wait`, `slice` or `iterations_used`."""
+        """The next number of `last_ticket`, `last_branch`, `slice` or `iterations_used`."""
         self.kept[name] += 1
         return int(self.kept[name])
 
@@ -144,7 +144,9 @@ class Progress:
     def drop_branches(self, up: int) -> None:
         """Stop what stands in this branch's parallel step, at any depth, and cancel its child runs."""
         dropped = [b for b in self.branches.values() if self._is_within(b, up)]
-        self._give_up(dropped)
+        tickets = tuple(b.wait["ticket"] for b in dropped if b.wait)  # nobody is asked below parallel
+        if tickets:
+            self.effects.append(CancelTasks(tickets))
         for each in dropped:
             del self.branches[each.id]
 
@@ -154,20 +156,13 @@ class Progress:
             above = self.branches[above].up
         return above == up
 
-    def _give_up(self, branches: list[Branch]) -> None:
-        for kind, effect in (("task", CancelTasks), ("request", CloseRequests)):
-            tickets = tuple(b.wait["ticket"] for b in branches if b.wait and b.wait["kind"] == kind)
-            if tickets:
-                self.effects.append(effect(tickets))
-
     # --- effects
 
     def write(self, name: Any, **data: Any) -> None:
         self.effects.append(Write(name, data))
 
     def finish(self, finish: Finish) -> None:
-        """The end: what is still open is cancelled first, and nothing comes after."""
-        self._give_up(list(self.branches.values()))
+        """The end: nothing comes after."""
         self.branches.clear()
         self.kept |= {"ended": True, "cut": False}
         self.effects.append(finish)

@@ -9,9 +9,9 @@ from typing import Any
 
 from tests.workflows.documents import whole
 from workflows.documents import check_document
-from workflows.effects import CancelTasks, CloseRequests, Effect, Finish, GoOn, OpenRequest, StartTask, Write
+from workflows.effects import CancelTasks, Effect, Finish, GoOn, OpenRequest, StartTask, Write
 from workflows.happenings import Happening, RequestDecided, Resumed, Started, TaskEnded
-from workflows.interpreter import advance, awaiting, outstanding
+from workflows.interpreter import advance
 from workflows.state import State
 
 AT = "2026-03-26T14:35:01.000Z"
@@ -52,7 +52,8 @@ class Play:
         self.told.append(happening)
         for effect in effects:
             self._apply(effect)
-        assert sorted(outstanding(self.state)) == sorted([*self.tasks, *self.requests])
+        waits = [branch["wait"]["ticket"] for branch in self.state.get("branches", ()) if branch["wait"]]
+        assert sorted(waits) == sorted([*self.tasks, *self.requests])
         return effects
 
     def _apply(self, effect: Effect) -> None:
@@ -66,11 +67,10 @@ class Play:
             case CancelTasks():
                 for ticket in effect.tickets:
                     del self.tasks[ticket]
-            case CloseRequests():
-                for ticket in effect.tickets:
-                    del self.requests[ticket]
             case Finish():
                 self.finish = effect
+                self.tasks.clear()
+                self.requests.clear()
 
     def end(self, step_id: str | None = None, passed: bool = True, **facts: Any) -> list[Effect]:
         """End the oldest child run (of that step)."""
@@ -113,8 +113,9 @@ class Play:
         return [e.data["text"] for e in self.effects if isinstance(e, Write) and e.name == "text"]
 
     @property
-    def awaiting(self) -> tuple[str, str] | None:
-        return awaiting(self.definition, self.state)
+    def asked(self) -> list[tuple[str, str]]:
+        """(step, message) of what people are asked now."""
+        return [(e.step_id, e.message) for e in self.requests.values()]
 
     @property
     def ending(self) -> Finish:

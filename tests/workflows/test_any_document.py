@@ -17,7 +17,7 @@ from workflows.documents import Form, check_document, read_document
 from workflows.effects import Finish, GoOn
 from workflows.estimate import estimate
 from workflows.fields import MOST_VIOLATIONS
-from workflows.happenings import Resumed, Started, TaskEnded, TaskGoesOn, TaskWaits
+from workflows.happenings import Resumed, Started, TaskEnded
 from workflows.inputs import read_inputs, schema_problem
 from workflows.interpreter import advance, iterations_used
 
@@ -142,9 +142,6 @@ def one_happening(play: Play, choose: Callable[[int], int]) -> None:
     ticket = pending[choose(len(pending))]
     if ticket in play.requests:
         play.decide(("approve", "reject")[choose(2)])
-    elif choose(4) == 0:
-        play.tell(TaskWaits(ticket, 1, "Why?"))
-        play.tell(TaskGoesOn(ticket, 1))
     else:
         play.end(play.tasks[ticket].step_id, passed=bool(choose(3)), result="Done {{inputs.a}}")
 

@@ -1,13 +1,13 @@
-"""Waiting for people: human_approval steps and child runs that ask (contract/workflows.md 6)."""
+"""Waiting for people at human_approval steps (contract/workflows.md 6)."""
 
 from typing import Any
 
 import pytest
 
-from tests.workflows.documents import FALSE, approval, check, eq, loop, parallel, retry, task
+from tests.workflows.documents import FALSE, approval, check, loop, retry, task
 from tests.workflows.play import ANA, AT, Play
-from workflows.effects import CloseRequests, Finish, OpenRequest, Write
-from workflows.happenings import Cancelled, DeadlineReached, RequestDecided, RequestExpired, TaskGoesOn, TaskWaits
+from workflows.effects import Finish, OpenRequest, Write
+from workflows.happenings import RequestDecided
 
 SCHEMA = {"type": "object", "properties": {"iban": {"type": "string"}}, "required": ["iban"]}
 
@@ -55,16 +55,7 @@ def test_a_human_approval_opens_a_request(
 
 
 def test_T_141_the_reason_of_an_approval_is_its_instruction() -> None:
-    assert Play([approval(instruction="Look at it")]).awaiting == ("gate", "Look at it")
-
-
-def test_T_154_while_waiting_step_and_reason_are_known_and_afterwards_not() -> None:
-    play = Play([approval("gate", message="Pay {{inputs.n}}?"), task()], inputs={"n": 3})
-    assert play.awaiting == ("gate", "Pay 3?")
-    play.decide()
-    assert play.awaiting is None
-    play.end()
-    assert play.awaiting is None
+    assert Play([approval(instruction="Look at it")]).asked == [("gate", "Look at it")]
 
 
 def test_an_approval_binds_the_decision_and_the_run_goes_on() -> None:
@@ -106,7 +97,7 @@ def test_a_rejection_is_caught_by_retry_which_asks_again() -> None:
     play = Play([retry("r", [approval(message="Try {{vars.attempt}}?"), task(text="go {{gate.approved}}")], 3)])
     play.decide("reject", note="No")
     assert play.texts == ["Attempt 1 of 3 of 'r' failed: human_approval 'gate' rejected: No"]
-    assert play.awaiting == ("gate", "Try 2?")
+    assert play.asked == [("gate", "Try 2?")]
     play.decide()
     assert play.ran == ["go true"]
     play.end()
@@ -123,21 +114,9 @@ def test_after_the_last_attempt_the_rejection_ends_the_run() -> None:
 def test_an_approval_in_a_loop_waits_in_every_iteration() -> None:
     play = Play([loop("l", [approval(message="{{vars.iteration}}?")], count=3)])
     for n in (1, 2, 3):
-        assert play.awaiting == ("gate", f"{n}?")
+        assert play.asked == [("gate", f"{n}?")]
         play.decide()
     assert play.ending == Finish("succeeded")
-
-
-@pytest.mark.parametrize(("on_timeout", "status"), [("cancel", "cancelled"), ("fail", "failed")])
-@pytest.mark.parametrize("around", [lambda steps: steps, lambda steps: [retry("r", steps, 3)]], ids=["bare", "retry"])
-def test_T_158_an_expired_request_ends_the_run_also_inside_retry(around: Any, on_timeout: Any, status: str) -> None:
-    play = Play(around([approval(), task()]))
-    del play.requests[1]
-    play.tell(RequestExpired(1, on_timeout))
-    assert (play.ending.status, play.error[:2]) == (status, ("SIGNAL_TIMEOUT", "signal_timeout"))
-    assert not play.ending.fatal
-    assert play.texts == []
-    assert play.awaiting is None
 
 
 @pytest.mark.parametrize(("ends", "status"), [("fail", "failed"), ("cancel", "cancelled")])
@@ -148,16 +127,7 @@ def test_T_163_on_awaiting_human_ends_the_run_at_a_human_approval(around: Any, e
     assert play.ending.status == status
     assert play.error == ("AWAITING_HUMAN", "awaiting_human", "A person was needed: Pay?")
     assert len(play.effects) == 2
-    assert play.awaiting is None
-
-
-@pytest.mark.parametrize("happening", [Cancelled(), DeadlineReached()])
-def test_what_is_open_is_closed_when_the_run_ends(happening: Any) -> None:
-    play = Play([approval()])
-    play.tell(happening)
-    assert play.effects[1] == CloseRequests((1,))
-    assert play.tell(RequestDecided(1, "approve")) == []
-    assert play.tell(RequestExpired(1, "cancel")) == []
+    assert play.asked == []
 
 
 def test_a_decision_counts_once_and_only_for_its_own_request() -> None:
@@ -165,59 +135,7 @@ def test_a_decision_counts_once_and_only_for_its_own_request() -> None:
     assert play.tell(RequestDecided(2, "approve")) == []
     play.decide()
     assert play.tell(RequestDecided(1, "reject")) == []
-    assert play.awaiting == ("b", "Human approval required")
-
-
-# --- child runs that ask
-
-
-def test_T_156_while_a_child_waits_its_step_and_reason_are_those_of_the_parent() -> None:
-    play = Play([task("ask", "x"), task("after", "y")])
-    assert play.awaiting is None
-    play.tell(TaskWaits(1, 1, "Which inbox?"))
-    assert play.awaiting == ("ask", "Which inbox?")
-    play.tell(TaskGoesOn(1, 1))
-    assert play.awaiting is None
-    play.tell(TaskWaits(1, 2, "Really?"))
-    assert play.awaiting == ("ask", "Really?")
-    play.end()
-    assert play.awaiting is None
-    assert play.ran == ["x", "y"]
-
-
-def test_what_a_child_told_earlier_does_not_come_back() -> None:
-    play = Play([task()])
-    play.tell(TaskWaits(1, 1, "One?"))
-    play.tell(TaskGoesOn(1, 1))
-    play.tell(TaskWaits(1, 1, "One?"))
-    assert play.awaiting is None
-    play.tell(TaskWaits(1, 2, "Two?"))
-    play.tell(TaskGoesOn(1, 1))
-    assert play.awaiting == ("go", "Two?")
-    play.tell(TaskWaits(9, 1, "Who?"))
-    assert play.awaiting == ("go", "Two?")
-
-
-def test_of_several_waits_the_oldest_is_shown() -> None:
-    play = Play([parallel("p", [task("a")], [task("b")], [task("c")])])
-    play.tell(TaskWaits(2, 1, "B?"))
-    play.tell(TaskWaits(1, 1, "A?"))
-    assert play.awaiting == ("b", "B?")
-    play.end("c")
-    play.tell(TaskGoesOn(2, 1))
-    assert play.awaiting == ("a", "A?")
-    play.tell(TaskWaits(2, 2, "B again?"))
-    assert play.awaiting == ("a", "A?")
-    play.end("a")
-    assert play.awaiting == ("b", "B again?")
-
-
-def test_a_child_that_waits_is_cancelled_with_its_parallel() -> None:
-    play = Play([parallel("p", [task("a")], [task("b"), check("c", eq("{{b.passed}}", 1))])])
-    play.tell(TaskWaits(1, 1, "A?"))
-    play.end("b")
-    assert play.awaiting is None
-    assert play.error[2] == "assert 'c' failed"
+    assert play.asked == [("b", "Human approval required")]
 
 
 def test_an_approval_follows_a_retry_of_tasks_that_failed() -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.workflows.documents import FALSE, branch, check, eq, fail, loop, retry, succeed, task
 from tests.workflows.play import Play
 from workflows.effects import Finish, GoOn, StartTask, Write
-from workflows.happenings import Broken, Cancelled, DeadlineReached, Resumed, Started, TaskEnded
+from workflows.happenings import Broken, Resumed, Started, TaskEnded
 from workflows.interpreter import advance, iterations_used
 
 ITERATION = "{{vars.iteration}}"
@@ -222,24 +222,10 @@ def test_T_149_a_fail_step_inside_retry_ends_the_run_at_once() -> None:
 # --- the run as a whole
 
 
-@pytest.mark.parametrize(
-    ("happening", "finish"),
-    [
-        (Cancelled(), Finish("cancelled")),
-        (DeadlineReached(), Finish("timed_out", error={"code": "DEADLINE_EXCEEDED", "reason_code": "deadline_exceeded",
-                                                       "message": "The run used up its deadline.", "details": None}, fatal=True)),
-        (Broken(WALLET), Finish("failed", error=WALLET, fatal=True)),
-    ],
-    ids=lambda value: type(value).__name__,
-)  # fmt: skip
-@pytest.mark.parametrize("begin", [True, False])
-def test_cancel_deadline_and_breakdown_end_the_run_and_its_child_runs(
-    happening: Any, finish: Finish, begin: bool
-) -> None:
-    play = Play([retry("r", [task()], 3)], begin=begin)
-    play.tell(happening)
-    assert play.ending == finish
-    assert play.tasks == {}
+def test_a_breakdown_ends_the_run_also_inside_retry() -> None:
+    play = Play([retry("r", [task()], 3)])
+    play.tell(Broken(WALLET))
+    assert play.ending == Finish("failed", error=WALLET, fatal=True)
     assert play.tell(Started({})) == []
     assert play.tell(TaskEnded(1, "run_1", "cancelled", False)) == []
 
@@ -273,8 +259,6 @@ def test_a_long_loop_is_cut_into_slices() -> None:
         assert effects[-1] == GoOn(n + 1)
         assert play.tell_once(Resumed(n)) == []
     assert len(str(play.state)) < size + 50
-    play.tell(Cancelled())
-    assert play.tell_once(Resumed(20)) == []
     assert iterations_used(play.state) < 100_000
 
 

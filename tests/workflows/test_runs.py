@@ -127,16 +127,19 @@ def test_T_163_on_awaiting_human_fail_ends_the_run_at_an_approval_step(test_key:
 
 
 @pytest.mark.parametrize("inside_retry", [False, True])
-def test_T_158_an_approval_that_nobody_answers_cancels_the_run(test_key: Api, inside_retry: bool) -> None:
-    step: dict[str, Any] = approval("ok", timeout_seconds=60)
+@pytest.mark.parametrize(("on_timeout", "status"), [({}, "cancelled"), ({"on_timeout": "fail"}, "failed")])
+def test_T_158_an_approval_that_nobody_answers_ends_the_run(
+    test_key: Api, inside_retry: bool, on_timeout: dict[str, str], status: str
+) -> None:
+    step: dict[str, Any] = approval("ok", timeout_seconds=60, **on_timeout)
     steps = [{"id": "again", "type": "retry", "max_attempts": 3, "body": [step]}] if inside_retry else [step]
     run = ran(test_key, steps)
     shift(run["id"], 61)
     run_clock.expiries()
     work()
     ended = show(test_key, run["id"])
-    assert (ended["status"], ended["error"]["code"]) == ("cancelled", "SIGNAL_TIMEOUT")
-    assert Approval.objects.filter(run_id=run["id"]).count() == 1
+    assert (ended["status"], ended["error"]["code"]) == (status, "SIGNAL_TIMEOUT")
+    assert [a.status for a in Approval.objects.filter(run_id=run["id"])] == ["expired"]
 
 
 def test_an_expiry_that_rejects_can_be_caught_by_retry(test_key: Api) -> None:
