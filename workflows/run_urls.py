@@ -15,5 +15,4 @@ register_converter(WorkflowRunId, "workflow_run")
 urlpatterns = [
     path("runs/<workflow_run:run_id>", run_views.workflow_run, name="workflow-run"),
     path("runs/<workflow_run:run_id>/again", run_views.again, name="workflow-rerun"),
-    path("workflows/<str:workflow_id>/run", run_views.start, name="workflow-start"),
 ]

@@ -103,7 +103,7 @@ def start(request: PageRequest, workflow_id: str) -> HttpResponseBase:
     numbers = list(versions_of(workflow).order_by("-version").values_list("version", flat=True)[:VERSIONS])
     initial = (_values_of(like) if like else {}) | {"version": version.version}
     form = StartForm(request.actor, version.definition, version.inputs_schema, numbers, _sent(request), initial=initial)
-    context = {"workflow": workflow, "version": version, "like": like}
+    context = {"workflow": workflow, "name": version.name, "version": version, "like": like}
     return _started(request, form, context, lambda given: starting.start_saved(
         request.actor, workflow, given, request.request_id, rerun_of=like.id if like else None
     ))  # fmt: skip
@@ -121,7 +121,7 @@ def again(request: PageRequest, run_id: str) -> HttpResponseBase:
     form = StartForm(
         request.actor, execution.definition, execution.inputs_schema, [], _sent(request), initial=_values_of(run)
     )
-    return _started(request, form, {"like": run}, lambda given: starting.start_document(
+    return _started(request, form, {"name": run.title, "like": run}, lambda given: starting.start_document(
         request.actor, document | given, request.request_id, rerun_of=run.id
     ))  # fmt: skip
 

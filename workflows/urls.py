@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from workflows import edit_views, views
+from workflows import edit_views, run_views, views
 
 urlpatterns = [
     path("workflows", views.workflows, name="workflows"),
     path("workflows/new", edit_views.new_workflow, name="workflow-new"),
     path("workflows/check", edit_views.check, name="workflow-check"),
     path("workflows/<str:workflow_id>", views.workflow, name="workflow"),
+    path("workflows/<str:workflow_id>/run", run_views.start, name="workflow-start"),
     path("workflows/<str:workflow_id>/edit", edit_views.edit_workflow, name="workflow-edit"),
     path("workflows/<str:workflow_id>/status", views.set_status, name="workflow-status"),
     path("workflows/<str:workflow_id>/versions/<int:number>", views.version, name="workflow-version"),

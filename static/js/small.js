@@ -39,6 +39,16 @@ function showFirstStep() {
   document.querySelectorAll(".sketch").forEach((box) => { box.scrollLeft = (box.scrollWidth - box.clientWidth) / 2; });
 }
 
+// A form that is on its way is not sent twice: the second click of a double click starts nothing.
+const ON_ITS_WAY = 3000; // ms
+function sendOnce(event) {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post" || form.hasAttribute("hx-post")) return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "1";
+  setTimeout(() => { delete form.dataset.sent; }, ON_ITS_WAY);
+}
+
 export function startSmall() {
   showWhatNeedsScript();
   showOwnTab();
@@ -47,6 +57,7 @@ export function startSmall() {
   document.addEventListener("click", (e) => { const b = e.target.closest("[data-copy]"); if (b) copy(b); });
   document.addEventListener("change", (e) => e.target.closest("[data-autosubmit]")?.requestSubmit());
   document.addEventListener("input", settle);
+  document.addEventListener("submit", sendOnce);
   document.addEventListener("toggle", (e) => {
     if (e.target.matches?.("[data-reject][open]")) e.target.querySelector("textarea").focus();
   }, true);

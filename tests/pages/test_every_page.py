@@ -20,6 +20,7 @@ from tests.pages.conftest import request_of, text
 from tests.pages.reading import read
 from tests.people.conftest import group
 from workflows.library import examples
+from workflows.running import begin as begin_flow
 
 pytestmark = pytest.mark.django_db
 # owner, admin, approver, operator, viewer, the owner of another team, nobody signed in, a key, an agent
@@ -103,6 +104,11 @@ GET  /runs/{run}                          200 200 200 200 200 404 302 302 302
 GET  /runs/{run}?step=1&phase=before      200 200 200 200 200 404 302 302 302
 GET  /runs/{run}/cancel                   200 200 403 200 403 404 302 302 302
 POST /runs/{run}/cancel                   302 302 403 302 403 404 302 302 302
+GET  /runs/wfr_{flow}                     200 200 200 200 200 404 302 302 302
+GET  /runs/wfr_{flow}?open={approval}     200 200 200 200 200 404 302 302 302
+GET  /runs/wfr_{flow}/again               200 200 403 200 403 404 302 302 302
+POST /runs/wfr_{flow}/again               302 302 403 302 403 404 302 302 302
+GET  /runs/wfr_{flow}/cancel              200 200 403 200 403 404 302 302 302
 GET  /runs/{run}/screenshots/0.png        200 200 200 200 200 404 302 302 302
 GET  /runs/{run}/screenshots/999.png      404 404 404 404 404 404 302 302 302
 GET  /sign-in                             302 302 302 302 302 302 200 200 200
@@ -138,6 +144,9 @@ GET  /workflows/{workflow}/edit           200 200 403 200 403 404 302 302 302
 GET  /workflows/{workflow}/edit?from=1    200 200 403 200 403 404 302 302 302
 POST /workflows/{workflow}/edit           422 422 403 422 403 404 302 302 302
 POST /workflows/{workflow}/status         302 302 403 302 403 404 302 302 302 status=archived
+GET  /workflows/{workflow}/run            200 200 403 200 403 404 302 302 302
+GET  /workflows/{workflow}/run?version=9  404 404 403 404 403 404 302 302 302
+POST /workflows/{workflow}/run            422 422 403 422 403 404 302 302 302
 GET  /workflows/{workflow}/versions/1     200 200 200 200 200 404 302 302 302
 GET  /workflows/{workflow}/versions/9     404 404 404 404 404 404 302 302 302
 """
@@ -152,8 +161,11 @@ def places(cast: Cast, begin_live: Callable[..., Run], machine: Machine) -> dict
     hook = live.post("/webhooks", {"url": "https://93.184.216.34/x", "events": ["run.failed"]}).json()["id"]
     policy = live.post("/permissions", {"tool": "mail.send", "effect": "ask"}).json()["id"]
     invited = invite(cast.actor(), "erik@outside.test", ["viewer"], [], "http://x")
+    asks = {"name": "asks", "steps": [{"id": "ok", "type": "human_approval"}]}
+    flow = live.post("/workflows/runs", asks).json()["id"]
+    begin_flow(flow)
     return {
-        "run": waiting.id, "ended": ended.id, "approval": request_of(waiting).id, "machine": machine.id,
+        "flow": flow.removeprefix("wfr_"), "run": waiting.id, "ended": ended.id, "approval": request_of(waiting).id, "machine": machine.id,
         "workflow": live.post("/workflows", examples()["test-and-report"]).json()["id"],
         "key": ApiKey.objects.get().id, "person": cast.people["bob"].id, "group": group(cast, "Finance").id,
         "webhook": hook, "delivery": live.post(f"/webhooks/{hook}/test").json()["id"], "token": invited.token,
