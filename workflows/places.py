@@ -3,11 +3,12 @@
 Lines and columns count from 1, columns in characters. A path is as in a violation: ("steps", 2, "condition", "op").
 """
 
+import functools
 import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from accounts.json_values import DEEPEST, Loc, deeper_than
@@ -34,8 +35,16 @@ class Text:
     value: Any = None
     problem: str = ""
     at: Place = START
-    keys: dict[Loc, Place] = field(default_factory=dict)
-    values: dict[Loc, Place] = field(default_factory=dict)
+    source: str = ""
+
+    @functools.cached_property
+    def _places(self) -> "_Places":
+        """Looked for only when something is wrong: a text of very many values takes a second."""
+        return _Places(self.source)
+
+    @property
+    def values(self) -> dict[Loc, Place]:
+        return self._places.values
 
     def place(self, path: Loc) -> Place:
         """Of the value; of what would hold it, when there is none, named by its key if it has one."""
@@ -44,7 +53,7 @@ class Text:
         for length in range(len(path) - 1, -1, -1):
             holder = path[:length]
             if holder in self.values:
-                return self.keys.get(holder) or self.values[holder]
+                return self._places.keys.get(holder) or self.values[holder]
         return START
 
 
@@ -63,7 +72,7 @@ def read(text: str) -> Text:
         return Text(problem=f"Nested deeper than {DEEPEST} levels.")
     if deeper_than(value, DEEPEST):
         return Text(problem=f"Nested deeper than {DEEPEST} levels.")
-    return Text(value, keys=(found := _Places(text)).keys, values=found.values)
+    return Text(value, source=text)
 
 
 def _refuse(name: str) -> None:
