@@ -23,7 +23,7 @@ class WorkflowForm(forms.Form):
     slug = forms.CharField(
         required=False,
         widget=forms.TextInput(attrs={"maxlength": 63, "spellcheck": "false", "autocapitalize": "off"}),
-        help_text="Its name for programs: a-z, 0-9, _ and -. Stays as it is. Empty: made of the name.",
+        help_text="Its name for programs, which stays. Empty: made of the name.",
     )
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2, "maxlength": 2000}))
     budget = forms.DecimalField(

@@ -142,6 +142,7 @@ function toStep(event) {
 function start() {
   form = document.querySelector("[data-workflow-form]");
   if (!form || !window.htmx) return;
+  dirty = form.hasAttribute("data-unsaved");
   form.querySelectorAll("textarea[data-code]").forEach(enhance);
   form.addEventListener("input", (event) => { if (event.target.name) { dirty = true; check(); } });
   form.addEventListener("submit", () => { dirty = false; });
