@@ -1,5 +1,7 @@
 """Actions that take their time: nobody else waits for them, and who has the machine meanwhile has it alone."""
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
@@ -20,43 +22,46 @@ from tests.runs.driving import simulated, until
 from tests.takeover.control import code, take
 
 pytestmark = pytest.mark.django_db(transaction=True)
-LONG = {"command": "wait", "params": {"ms": 1200}}
-Beside = Callable[..., "Future[Any]"]
+LONG = {"command": "wait", "params": {"ms": 1}}  # and as long as the test holds it
 
 
-@pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The commands that machines have begun with."""
-    commands: list[str] = []
-    real = SimulatedSession.act
+class Beside:
+    """beside(api, path, body, **headers): a call in a thread of its own that has begun to act, and waits to be let go."""
 
-    async def act(self: SimulatedSession, action: Action) -> ActResult:
-        commands.append(action.name)
-        return await real(self, action)
+    def __init__(self) -> None:
+        self.pool, self.begun, self.let_go = ThreadPoolExecutor(4), list[str](), threading.Event()
 
-    monkeypatch.setattr(SimulatedSession, "act", act)
-    return commands
+    def __call__(self, api: Api, path: str, body: Any, **headers: str) -> "Future[Any]":
+        before = len(self.begun)
+        future = self.pool.submit(self._call, api, path, body, headers)
+        until(lambda: future.done() or len(self.begun) > before)
+        return future
 
+    def answer(self, future: "Future[Any]") -> Any:
+        assert not future.done()
+        self.let_go.set()
+        return future.result()
 
-@pytest.fixture
-def beside(begun: list[str]) -> Iterator[Beside]:
-    """beside(api, path, body, **headers): a call in a thread of its own that has begun to act."""
-    pool = ThreadPoolExecutor(4)
-
-    def call(api: Api, path: str, body: Any, headers: dict[str, str]) -> Any:
+    def _call(self, api: Api, path: str, body: Any, headers: dict[str, str]) -> Any:
         try:
             return Api(api.key, Client()).post(path, body, **headers)
         finally:
             connections.close_all()
 
-    def begin(api: Api, path: str, body: Any, **headers: str) -> "Future[Any]":
-        before = len(begun)
-        future = pool.submit(call, api, path, body, headers)
-        until(lambda: future.done() or len(begun) > before)
-        return future
 
-    yield begin
-    pool.shutdown()
+@pytest.fixture
+def beside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Beside]:
+    calls, real = Beside(), SimulatedSession.act
+
+    async def act(self: SimulatedSession, action: Action) -> ActResult:
+        calls.begun.append(action.name)
+        await asyncio.to_thread(calls.let_go.wait, 10)
+        return await real(self, action)
+
+    monkeypatch.setattr(SimulatedSession, "act", act)
+    yield calls
+    calls.let_go.set()
+    calls.pool.shutdown()
 
 
 @pytest.fixture
@@ -71,8 +76,7 @@ def test_a_long_action_with_a_key_does_not_cost_its_actor_the_lease(live: Api, m
     assert live.post(f"/machines/{machine}/takeover/heartbeat", {"lease_id": lease["id"]}).status_code == 200
     TakeoverLease.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     assert lapses() == 1
-    assert not acting.done()
-    assert acting.result().status_code == 200
+    assert beside.answer(acting).status_code == 200
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency_Key": "long"}])
@@ -87,15 +91,15 @@ def test_a_long_action_holds_no_connection_to_the_database(
     before = connected()
     acting = beside(live, f"/machines/{machine}/actions", LONG, **headers)
     until(lambda: connected() == before)
-    assert not acting.done()
-    assert acting.result().status_code == 200
+    assert beside.answer(acting).status_code == 200
 
 
 def test_the_same_call_meanwhile_gets_the_answer_of_the_first(live: Api, machine: str, beside: Beside) -> None:
-    path = f"/machines/{machine}/actions"
-    first = beside(live, path, LONG, Idempotency_Key="k")
+    path, slow = f"/machines/{machine}/actions", {"command": "wait", "params": {"ms": 1000}}
+    beside.let_go.set()  # the one who waits cannot let go, too
+    first = beside(live, path, slow, Idempotency_Key="k")
     assert live.get("/idempotency/k").json()["status"] == "processing"
-    again = live.post(path, LONG, Idempotency_Key="k")
+    again = live.post(path, slow, Idempotency_Key="k")
     assert (again.status_code, again["Idempotency-Replayed"]) == (200, "true")
     assert again.content == first.result().content
     assert AuditEntry.objects.filter(verb="machine.action").count() == 1
@@ -108,7 +112,7 @@ def test_the_same_call_waits_no_longer_than_it_may(live: Api, machine: str, besi
     path = f"/machines/{machine}/actions"
     first = beside(live, path, LONG, Idempotency_Key="k")
     assert code(live.post(path, LONG, Idempotency_Key="k")) == (409, "IDEMPOTENCY_IN_FLIGHT")
-    assert first.result().status_code == 200
+    assert beside.answer(first).status_code == 200
 
 
 def test_a_refused_action_binds_no_key(live: Api, cast: Cast, machine: str) -> None:
@@ -142,18 +146,17 @@ def _taken_by_a_person(cast: Cast, machine: str) -> None:
 def test_a_batch_ends_when_somebody_else_gets_the_machine(
     live: Api, cast: Cast, machine: str, beside: Beside, meanwhile: Callable[[Cast, str], None]
 ) -> None:
-    steps = [{"command": "wait", "params": {"ms": 1000}}, {"command": "click", "params": {"x": 1, "y": 1}}]
+    steps = [LONG, {"command": "click", "params": {"x": 1, "y": 1}}]
     batch = beside(live, f"/machines/{machine}/actions/batch", {"steps": steps})
     meanwhile(cast, machine)
-    assert not batch.done()
-    done = batch.result().json()
+    done = beside.answer(batch).json()
     assert [r["command"] for r in done["results"]] == ["wait"]
     assert (done["completed_count"], done["aborted"]) == (1, True)
 
 
 def test_a_batch_ends_with_the_lease_it_was_done_under(live: Api, machine: str, beside: Beside) -> None:
     lease = take(live, machine)
-    steps = [{"command": "wait", "params": {"ms": 1000}}, {"command": "click", "params": {"x": 1, "y": 1}}]
+    steps = [LONG, {"command": "click", "params": {"x": 1, "y": 1}}]
     batch = beside(live, f"/machines/{machine}/actions/batch", {"steps": steps})
     live.post(f"/machines/{machine}/takeover/release", {"lease_id": lease["id"]})
-    assert batch.result().json()["aborted"] is True
+    assert beside.answer(batch).json()["aborted"] is True
