@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from accounts.errors import Invalid
 from accounts.json_schema import problem
-from tests.workflows.documents import TRUE, loop, task, whole
+from tests.workflows.documents import is_valid, loop, numbered, task
 from tests.workflows.play import Play
 from workflows.documents import Form, check_document, read_document
 from workflows.effects import Finish, GoOn
@@ -101,29 +101,7 @@ def around(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return count | until | either | again | at_once
 
 
-def numbered(steps: list[Any]) -> list[Any]:
-    """Copies of the steps with ids of their own; people and ends below parallel become asserts."""
-    made = iter(range(1000))
-
-    def copy(step: dict[str, Any], below: bool) -> dict[str, Any]:
-        if below and step["type"] in ("human_approval", "succeed", "fail"):
-            step = {"type": "assert", "condition": TRUE}
-        new = step | {"id": f"t{next(made)}"}
-        for key in ("then", "else", "body"):
-            if key in new:
-                new[key] = [copy(each, below) for each in new[key]]
-        if "branches" in new:
-            new["branches"] = [[copy(each, True) for each in branch] for branch in new["branches"]]
-        return new
-
-    return [copy(step, False) for step in steps]
-
-
 documents = st.lists(st.recursive(leaves | ends, around, max_leaves=12), min_size=1, max_size=4).map(numbered)
-
-
-def is_valid(steps: list[Any]) -> bool:
-    return not check_document(whole(steps), "create").violations
 
 
 def played(steps: list[Any], choose: Callable[[int], int]) -> Play:
