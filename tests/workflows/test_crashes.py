@@ -8,7 +8,6 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.test import override_settings
 from django.utils import timezone
 from django_q.models import OrmQ
@@ -18,7 +17,7 @@ from hypothesis import strategies as st
 from runs import leases
 from runs.models import Run
 from tests.cast import Api
-from tests.runs.driving import Inline, Once, kinds, show
+from tests.runs.driving import Inline, Once, go, kinds, show
 from tests.workflows.documents import FALSE, TRUE, eq, is_valid, numbered
 from tests.workflows.engine import begin, tasks_of
 from workflows import clock, control, running
@@ -132,7 +131,7 @@ def played(api: Api, steps: list[Any], deliver: Callable[[OrmQ], None]) -> dict[
             deliver(row)
         elif claimed := leases.claim(Inline.name, 1):
             ((run_id, epoch),) = claimed
-            async_to_sync(Once(Inline(), run_id, epoch).go)()
+            go(Once(Inline(), run_id, epoch))
             leases.let_go(run_id, Inline.name, epoch)
         else:
             return what_became_of(api, run)
