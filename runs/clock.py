@@ -43,6 +43,7 @@ def stops() -> int:
         status="cancelled", stop_confirmed_at__isnull=True, cancel_requested_at__isnull=False
     )
     dead = open_stops.filter(lease_until__lt=Now()) | open_stops.filter(lease_until__isnull=True)
+    dead = dead.exclude(Exists(open_stops.filter(parent_id=OuterRef("id"))))  # its tasks first
     return services.confirm_stop(list(dead.values_list("id", flat=True)[:BATCH]))
 
 

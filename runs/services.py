@@ -223,10 +223,14 @@ def cancel_run(actor: Actor, run_id: str, reason: str | None = None) -> Run:
 
 
 def _stop(run: Run) -> dict[str, Any]:
-    """The fields of a cancelled run: its stop is confirmed when no worker drives it, else by its worker."""
+    """The fields of a cancelled run: its stop is confirmed when no worker drives it or a task of it, else by the clock."""
     now = timezone.now()
-    driven = run.lease_owner is not None and run.lease_until is not None and run.lease_until > now
+    driven = _is_driven(run, now) or any(_is_driven(task, now) for task in unfinished_tasks(run))
     return {"cancel_requested_at": now, "stop_confirmed_at": None if driven else now}
+
+
+def _is_driven(run: Run, now: datetime) -> bool:
+    return run.lease_owner is not None and run.lease_until is not None and run.lease_until > now
 
 
 def confirm_stop(run_ids: list[str]) -> int:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -20,6 +21,7 @@ from runs.forms import rerun_values
 from runs.models import Run
 from workflows import starting
 from workflows.access import get_version, get_workflow, versions_of
+from workflows.estimate import estimate
 from workflows.graph import draw
 from workflows.models import Execution, Workflow
 from workflows.start_forms import StartForm
@@ -133,7 +135,9 @@ def _started(request: PageRequest, form: StartForm, context: dict[str, Any], beg
         except Refusal as refusal:
             form.refuse_by(refusal)
     status = 422 if form.errors else 200
-    return render(request, "workflows/start.html", {"section": "workflows", "form": form} | context, status=status)
+    worst = estimate(form.definition, {}, settings.PRICE_STEP_CENTS, settings.MAX_STEPS_CEILING)
+    context |= {"section": "workflows", "form": form, "estimate": worst}
+    return render(request, "workflows/start.html", context, status=status)
 
 
 def _sent(request: PageRequest) -> Any:

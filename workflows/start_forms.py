@@ -34,6 +34,7 @@ class StartForm(RunForm):
     ) -> None:  # fmt: skip
         super().__init__(actor, data, **kwargs)
         del self.fields["task"]
+        self.definition = definition
         self.schema = as_json_schema(schema) if schema else None
         self.inputs = input_fields(self.schema, data, kwargs.get("initial", {}).get("inputs"))
         self.fields["version"].choices = [(n, f"Version {n}") for n in versions]  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from django_q.models import OrmQ
 from approvals.models import Approval
 from billing import access
 from runs import clock as run_clock
-from runs import services
+from runs import leases, services
 from runs.models import Run
 from tests.cast import Api, Cast
 from tests.runs.driving import data_of, drive_all, kinds, request_of, shift, show, simulated, status_of
@@ -403,3 +403,15 @@ def test_what_was_lost_with_a_worker_is_done_by_the_clock(test_key: Api, monkeyp
     ended = show(test_key, run["id"])
     assert (ended["status"], ended["cost_cents"], ended["iterations_used"]) == ("succeeded", 10, 2000)
     assert not Ticket.objects.filter(open=True).exists()
+
+
+def test_a_stop_is_confirmed_when_the_worker_of_the_task_has_let_go(test_key: Api) -> None:
+    run = begin(test_key, [task("a")])
+    deliver()
+    ((child, epoch),) = leases.claim("somewhere", 1)
+    assert test_key.post(f"/runs/{run['id']}/cancel").json()["stop_confirmed_at"] is None
+    run_clock.stops()
+    assert show(test_key, run["id"])["stop_confirmed_at"] is None
+    leases.let_go(child, "somewhere", epoch)
+    run_clock.stops()
+    assert show(test_key, run["id"])["stop_confirmed_at"] is not None
