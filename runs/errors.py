@@ -49,6 +49,8 @@ RUN_ERRORS = {
     "MACHINE_UNAVAILABLE": "The machine of the run is gone.",
     "WORKER_LOST": "Three workers in a row were lost without completing a step.",
     "AGENT_ERROR": "The agent broke off with an error.",
+    "STEP_FAILED": "A step of the workflow failed.",
+    "WORKFLOW_FAILED": "The workflow came to a step that fails it.",
 }
 
 
