@@ -1,22 +1,34 @@
 """The log of a run: rows appended in the transaction of the change they report, and the bells that wake their readers."""
 
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
+from django.db import connection
 from django.utils import timezone
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json, Jsonb
 
 from accounts.messages import publish
 from accounts.statements import prepared
 from runs.models import Run
 
 Event = tuple[str, dict[str, Any]]
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 OF_THE_QUEUE = frozenset({"awaiting_human", "resumed", "approval", "takeover"})  # what the queue's pages show
 # The rows, and the bells that the commit rings: who reads this run's log, and who shows this team's pages.
-_APPEND = """
-WITH e AS (INSERT INTO runs_runevent (run_id, seq, type, data, created_at)
+_EVENTS = """
+e AS (INSERT INTO runs_runevent (run_id, seq, type, data, created_at)
   SELECT %(run)s::text, %(first)s::bigint + t.ord - 1, t.event->>0, t.event->1, %(now)s::timestamptz
   FROM jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS t(event, ord))
 SELECT pg_notify('run_events', %(log)s), pg_notify('team_events', %(team)s)
+"""
+_APPEND = f"WITH {_EVENTS}"
+# The new row as one value: a parameter for each of its columns would be bound anew with every run.
+_BEGIN = f"""
+WITH r AS (INSERT INTO runs_run SELECT * FROM json_populate_record(NULL::runs_run, %(row)s::json)),
+{_EVENTS.rstrip()}, pg_notify('run_wake', %(run)s)
 """
 
 
@@ -28,10 +40,20 @@ def record(run: Run, *events: Event, save: tuple[str, ...] = ()) -> None:
 
 
 def begin(run: Run, *events: Event) -> None:
-    """Insert the run with its first events."""
+    """Insert the run with its first events and wake the workers, in one statement."""
     first = _number(run, events)
-    run.save(force_insert=True)
-    _append(run, first, events)
+    row = {field.column: field.pre_save(run, add=True) for field in Run._meta.concrete_fields}
+    _append(run, first, events, _BEGIN, {"row": Json(row, dumps=_dumps)})
+    run._state.adding, run._state.db = False, connection.alias
+
+
+def _dumps(row: dict[str, Any]) -> str:
+    return json.dumps(row, default=_as_text)
+
+
+def _as_text(value: Any) -> str:
+    """As PostgreSQL reads it: a time or bytes."""
+    return str(value.isoformat()) if isinstance(value, datetime) else f"\\x{bytes(value).hex()}"
 
 
 def _number(run: Run, events: tuple[Event, ...]) -> int:
@@ -41,11 +63,13 @@ def _number(run: Run, events: tuple[Event, ...]) -> int:
     return first
 
 
-def _append(run: Run, first: int, events: tuple[Event, ...]) -> None:
+def _append(
+    run: Run, first: int, events: tuple[Event, ...], statement: str = _APPEND, more: Mapping[str, Any] = NOTHING
+) -> None:
     log, team = f"{run.id}:{run.next_seq - 1}", f"{run.team_id}:{'test' if run.test else 'live'}"
     team += "/queue" if any(kind in OF_THE_QUEUE for kind, _ in events) else ""
     rows = {"run": run.id, "first": first, "events": Jsonb([list(e) for e in events]), "now": timezone.now()}
-    prepared(_APPEND, rows | {"log": log, "team": team})
+    prepared(statement, {**rows, "log": log, "team": team, **more})
     for kind, data in events:
         publish(f"run.{kind}" if kind != "status" else f"run.{data['status']}", run.id)
 

@@ -15,8 +15,8 @@ from accounts.errors import Invalid
 from accounts.ids import new_id
 from accounts.json_values import Detail
 from accounts.limits import spend
-from accounts.models import Team
 from accounts.sealing import seal
+from accounts.statements import prepared
 from accounts.webhooks import targets
 from accounts.webhooks.signing import new_secret
 from billing.services import run_gate, step_price
@@ -25,7 +25,7 @@ from machines.errors import MachineNotFound
 from machines.models import Machine
 from runs.agents.registry import PROFILES
 from runs.errors import TooManyRuns
-from runs.events import begin, wake_workers
+from runs.events import begin
 from runs.models import Run
 from runs.schemas import RunCreate, Terms
 
@@ -35,6 +35,10 @@ INHERITED = (
     "on_awaiting_human", "awaiting_human_timeout_seconds", "on_timeout", "on_budget", "human_in_the_loop",
     "permission_mode", "end_user", "priority", "deadline_clock", "created_by", "owner_id", "request_id",
 )  # fmt: skip
+_TEAM = "SELECT max_active_runs FROM accounts_team WHERE id = %(team)s FOR NO KEY UPDATE"
+_ACTIVE = """
+SELECT count(*) FROM runs_run WHERE team_id = %(team)s AND test = %(test)s AND parent_id IS NULL AND finished_at IS NULL
+"""
 
 
 def create_run(actor: Actor, body: RunCreate, request_id: str) -> Run:
@@ -49,7 +53,7 @@ def create_run(actor: Actor, body: RunCreate, request_id: str) -> Run:
     run = _new_run(actor, body, request_id, agent, machine)
     run.task, run.input = body.goal, body.input
     run.owns_machine, run.machine_id = machine is None, run.machine_id or f"mch_of_{run.id}"
-    _admit(actor, run, _set_off)
+    _admit(actor, run, _drive)
     return run
 
 
@@ -92,7 +96,7 @@ def create_task(parent: Run, step_id: str, task: str, options: Mapping[str, Any]
     run.machine_kind = machine.kind if machine else "simulated"
     run.owns_machine, run.machine_id = machine is None, run.machine_id or f"mch_of_{run.id}"
     begin(run, ("status", {"status": "queued"}))
-    _set_off(run)
+    _drive(run)
     return run
 
 
@@ -115,14 +119,12 @@ def _new_run(actor: Actor, terms: Terms, request_id: str, agent: str, machine: M
 def _admit(actor: Actor, run: Run, also: Callable[[Run], None]) -> None:
     spend(actor, "runs", settings.RATE_LIMIT_RUNS_PER_MINUTE)
     with transaction.atomic():
-        team = Team.objects.select_for_update(no_key=True).get(id=actor.team_id)
-        _check_room(actor, team)
+        _check_room(actor)
         begin(run, ("status", {"status": "queued"}))
         also(run)
 
 
-def _set_off(run: Run) -> None:
-    wake_workers(run.id)
+def _drive(run: Run) -> None:
     async_task("runs.tasks.drive", run.id)
 
 
@@ -196,8 +198,7 @@ def named_machine(actor: Actor, machine_id: str | None) -> Machine | None:
     Test runs may name one that does not exist, and have no default.
     """
     if actor.test:
-        named = machines_of(actor).filter(id=machine_id) if machine_id else Machine.objects.none()
-        return named.exclude(status="terminated").first()
+        return machines_of(actor).filter(id=machine_id).exclude(status="terminated").first() if machine_id else None
     machine_id = machine_id or get_team(actor).default_machine_id
     if machine_id is None:
         return None
@@ -207,7 +208,11 @@ def named_machine(actor: Actor, machine_id: str | None) -> Machine | None:
     return machine
 
 
-def _check_room(actor: Actor, team: Team) -> None:
-    active = Run.objects.filter(team=team, test=actor.test, parent__isnull=True, finished_at__isnull=True).count()
-    if active >= team.max_active_runs:
-        raise TooManyRuns(limit=team.max_active_runs, retry_after=5)
+def _check_room(actor: Actor) -> None:
+    """Hold the team's row, so that runs made at once are counted one after the other. Raises TooManyRuns."""
+    team = prepared(_TEAM, {"team": actor.team_id})
+    active = prepared(_ACTIVE, {"team": actor.team_id, "test": actor.test})
+    assert team is not None
+    assert active is not None
+    if active[0] >= team[0]:
+        raise TooManyRuns(limit=team[0], retry_after=5)

@@ -9,10 +9,11 @@ from accounts.models import WebhookDelivery, WebhookEvent
 from accounts.sealing import unseal
 from approvals.models import Approval
 from runs import clock, services
-from runs.models import Run, RunEvent
+from runs.models import RunEvent
 from tests.cast import Api, Cast
 from tests.runs.driving import begin, drive_all, ended, log, request_of, shift, show, status_of, waiting
 from tests.webhooks.receivers import Receiver, closed_port, deliver_all, deliver_due, verify, verify_standard
+from tests.workflows import engine as workflow
 
 pytestmark = pytest.mark.django_db
 
@@ -207,19 +208,17 @@ def test_a_change_that_is_rolled_back_sends_nothing(cast: Cast, test_key: Api, r
     assert receiver.events == ["run.awaiting_human"]
 
 
-def test_child_runs_send_none(cast: Cast, test_key: Api, receiver: Receiver) -> None:
-    parent = Run.objects.get(id=begin(test_key, webhook_url=receiver.url)["id"])
-    test_key.post(
-        "/webhooks", {"url": receiver.url, "events": ["run.awaiting_human", "run.awaiting_input", "run.succeeded"]}
-    )
-    child = begin(test_key, "x [pause]")
-    Run.objects.filter(id=child["id"]).update(
-        parent_id=parent.id, webhook_url=parent.webhook_url, webhook_secret=parent.webhook_secret
-    )
-    drive_all()
+def test_child_runs_send_none_but_that_they_ask(test_key: Api, receiver: Receiver) -> None:
+    events = ["run.awaiting_human", "run.awaiting_input", "run.succeeded", "workflow_run.resumed"]
+    test_key.post("/webhooks", {"url": receiver.url, "events": events})
+    run = workflow.ran(test_key, [workflow.task("a", "x [pause]")], webhook_url=receiver.url)
+    (child,) = workflow.tasks_of(test_key, run)
     go_on(test_key, child)
+    workflow.work()
     deliver_all()
     assert receiver.about(child["id"]) == ["run.awaiting_input"]
+    expected = ["workflow_run.awaiting_human", "workflow_run.resumed", "workflow_run.succeeded"]
+    assert sorted(receiver.about(run["id"])) == expected
 
 
 def test_the_deliveries_of_a_run_are_the_teams(test_key: Api, live: Api, strangers: Cast, receiver: Receiver) -> None:
