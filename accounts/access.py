@@ -1,7 +1,7 @@
 """Who is calling, and what of their team they may see."""
 
 import hashlib
-from typing import Any
+from typing import Any, Literal
 
 from django.core import signing
 from django.db.models import F, QuerySet
@@ -99,6 +99,19 @@ def locked_team(actor: Actor, scope: str) -> Actor:
 
 def get_team(actor: Actor) -> Team:
     return Team.objects.get(id=actor.team_id)
+
+
+Setting = Literal[
+    "budget_cents_month", "forbid_self_approval", "hot_window_seconds", "plan_max_revisions", "remember_days",
+    "undo_window_seconds",
+]  # fmt: skip
+
+
+def team_setting(team_id: str, name: Setting) -> Any:
+    """One setting of a team that is there, as runs and requests ask it again and again."""
+    row = prepared(f"SELECT {name} FROM accounts_team WHERE id = %(team)s", {"team": team_id})
+    assert row is not None
+    return row[0]
 
 
 def get_key(actor: Actor, key_id: str) -> ApiKey:

@@ -8,6 +8,7 @@ from django.db.models.functions import Coalesce
 
 from accounts.actor import Actor
 from accounts.models import Group
+from accounts.statements import fetch
 from accounts.times import rfc3339
 from approvals.errors import ApprovalNotFound
 from approvals.models import NEVER, Approval, Decision
@@ -27,9 +28,17 @@ def by_due(rows: QuerySet[Approval]) -> QuerySet[Approval]:
 
 def get_approval(actor: Actor, approval_id: str) -> Approval:
     """Raises ApprovalNotFound, also for another team's or world's."""
-    row = approvals_of(actor).filter(id=approval_id).first()
+    mine = {"id": approval_id, "team": actor.team_id, "test": actor.test}
+    row = fetch(Approval, "id = %(id)s AND team_id = %(team)s AND test = %(test)s", mine)
     if row is None:
         raise ApprovalNotFound
+    return row
+
+
+def locked_approval(approval_id: str) -> Approval:
+    """A request that is there, locked after its root run and its run."""
+    row = fetch(Approval, "id = %(id)s FOR UPDATE", {"id": approval_id})
+    assert row is not None
     return row
 
 

@@ -1,8 +1,8 @@
 """Who may decide a request (contract/approvals.md section 6)."""
 
+from accounts.access import team_setting
 from accounts.actor import Actor
 from accounts.errors import InsufficientScope, NotEligible, SelfApprovalForbidden
-from accounts.models import Team
 from accounts.times import rfc3339
 from approvals.errors import ApprovalClaimed
 from approvals.models import Approval
@@ -40,7 +40,7 @@ def require_unclaimed(actor: Actor, approval: Approval) -> None:
 
 
 def _self_approval_forbidden(actor: Actor, approval: Approval) -> bool:
-    rule = Team.objects.values_list("forbid_self_approval", flat=True).get(id=actor.team_id)
+    rule = team_setting(actor.team_id, "forbid_self_approval")
     return rule == "always" or (rule == "four_eyes" and approval.four_eyes)
 
 

@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 
 from django.utils import timezone
 
+from accounts.access import team_setting
 from accounts.actor import Actor
 from accounts.errors import Invalid, NotEligible
-from accounts.models import Team
 from accounts.sealing import keyed_hash, seal
 from accounts.times import rfc3339
 from approvals import answers as reading
@@ -186,7 +186,7 @@ def _undo_window(actor: Actor, approval: Approval) -> timedelta:
     """How long a decision of a person can be undone before it takes effect."""
     if actor.kind == "system":
         return timedelta(0)
-    return timedelta(seconds=Team.objects.values_list("undo_window_seconds", flat=True).get(id=approval.team_id))
+    return timedelta(seconds=team_setting(approval.team_id, "undo_window_seconds"))
 
 
 def _remember(actor: Actor, approval: Approval, decision: Decision, remember: bool | str) -> None:
@@ -195,7 +195,7 @@ def _remember(actor: Actor, approval: Approval, decision: Decision, remember: bo
     if not wanted or decision.remembered or approval.action is None:
         return
     only_this_run = remember == "run"
-    days = Team.objects.values_list("remember_days", flat=True).get(id=approval.team_id)
+    days = team_setting(approval.team_id, "remember_days")
     policy, _ = policies.create(
         actor, tool=approval.action["name"], effect="allow", host=approval.action.get("host"),
         end_user=approval.context.get("end_user"), run_id=approval.run_id if only_this_run else None,

@@ -13,10 +13,11 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
+from accounts.access import team_setting
 from accounts.actor import Actor
 from accounts.errors import BudgetExceeded, InsufficientCredits, Invalid
 from accounts.ids import new_id
-from accounts.models import ApiKey, Team
+from accounts.models import ApiKey
 from accounts.services import audit
 from accounts.statements import prepared
 from billing import access
@@ -96,7 +97,7 @@ def _check_budgets(
     key = ApiKey.objects.filter(id=key_id).only("budget_cents_month").first() if key_id else None
     if key is not None and key.budget_cents_month:
         limits.append(("key", key.budget_cents_month, {"key_id": key.id}))
-    team_budget = Team.objects.values_list("budget_cents_month", flat=True).get(id=team_id)
+    team_budget = team_setting(team_id, "budget_cents_month")
     if team_budget:
         limits.append(("team", team_budget, {}))
     for scope, limit, only in limits:

@@ -8,8 +8,8 @@ from typing import Any
 
 from django.utils import timezone
 
+from accounts.access import team_setting
 from accounts.actor import system
-from accounts.models import Team
 from accounts.times import rfc3339
 from approvals import services as approvals
 from approvals.mail import outbox
@@ -89,7 +89,7 @@ def open_for_act(
 def open_for_plan(run: Run, text: str, url: str | None) -> Approval:
     """The plan, or its next revision. The caller holds the run's lock."""
     revision = (run.plan["revision"] + 1) if run.plan else 1
-    most = Team.objects.values_list("plan_max_revisions", flat=True).get(id=run.team_id)
+    most = team_setting(run.team_id, "plan_max_revisions")
     run.plan = {"text": text, "revision": revision, "approved": False}
     run.save(update_fields=["plan"])
     plan = {"text": text, "revision": revision, "max_revisions": most}

@@ -9,6 +9,7 @@ from accounts.actor import system
 from accounts.models import Team
 from accounts.times import rfc3339
 from approvals import services as approvals
+from approvals.access import locked_approval
 from approvals.models import Approval, Decision
 from approvals.policies import Ruling
 from machines import pictures
@@ -52,7 +53,7 @@ def screen_changed(approval_id: str, now: bytes, host: str | None, limit: float)
 
 def ask_again(run: Run, voided: Voided, act: Act, call_id: str, ruling: Ruling, text: str, url: str | None) -> None:
     """The approval is used up; a new request with both pictures takes its place."""
-    old = Approval.objects.select_for_update().get(id=voided.approval_id)
+    old = locked_approval(voided.approval_id)
     why = f"{_WORDS[voided.reason]} {ruling.why}".strip()
     opened = asking.open_for_act(run, act, call_id, replace(ruling, why=why), text, url, previous=old)
     _void(run, old, voided.reason, opened)
@@ -60,7 +61,7 @@ def ask_again(run: Run, voided: Voided, act: Act, call_id: str, ruling: Ruling, 
 
 def start_again(run: Run, approval_id: str, problem: str) -> bool:
     """The machine is gone before the approved action began: ask again. False when that was done often enough."""
-    old = Approval.objects.select_for_update().get(id=approval_id)
+    old = locked_approval(approval_id)
     before = Approval.objects.filter(run_id=run.id, step_index=old.step_index, void_reason=NOT_STARTED).count()
     if before >= MOST_STARTS or old.action is None:
         Decision.objects.filter(approval=old, counts=True).update(outcome="not_executed", error=problem)

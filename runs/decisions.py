@@ -20,7 +20,7 @@ from accounts.sealing import seal, unseal
 from accounts.times import rfc3339
 from approvals import effects
 from approvals import services as approvals
-from approvals.access import approvals_of, get_approval, pending_of_root
+from approvals.access import approvals_of, get_approval, locked_approval, pending_of_root
 from approvals.errors import ApprovalNotFound
 from approvals.mail import outbox
 from approvals.models import Approval, Decision
@@ -80,15 +80,16 @@ def decide_for_run(
 
 def _the_open_one(run: Run, terminal: type[Refusal], kinds: frozenset[str]) -> str:
     """The id of the one open request. Raises AmbiguousTarget, NotAwaitingHuman or `terminal`."""
-    pending = [a for a in pending_of_root(run.root_id) if run.parent_id is None or a.run_id == run.id]
-    oldest = next((a.id for a in pending if a.kind in kinds), None)
+    rows = pending_of_root(run.root_id).values_list("id", "run_id", "kind")
+    pending = [(found, kind) for found, of, kind in rows if run.parent_id is None or of == run.id]
+    oldest = next((found for found, kind in pending if kind in kinds), None)
     if oldest is not None:
         return oldest
     if len(pending) > 1:
-        raise AmbiguousTarget(open=[a.id for a in pending])
+        raise AmbiguousTarget(open=[found for found, _ in pending])
     if not pending:
         raise _nothing_open(run, terminal)
-    return pending[0].id
+    return pending[0][0]
 
 
 def _nothing_open(run: Run, terminal: type[Refusal]) -> Refusal:
@@ -108,7 +109,7 @@ def _attempt(
     try:
         with transaction.atomic():
             run = lock_run(run_id, root_id)
-            approval = Approval.objects.select_for_update().get(id=find(run))
+            approval = locked_approval(find(run))
             made = checked_edit(approval, answer if isinstance(answer, Answer) else answer(approval))
             tried.append((approval, made))
             target = run if run.id == approval.run_id else lock_run(approval.run_id)
@@ -277,7 +278,7 @@ def undo(actor: Actor, approval_id: str) -> Approval:
     seen = get_approval(actor, approval_id)
     with transaction.atomic():
         run = lock_run(seen.run_id)
-        approval = Approval.objects.select_for_update().get(id=seen.id)
+        approval = locked_approval(seen.id)
         effects.undo(actor, approval)
         run.resume_at = None
         record(run, approval_event(approval, "undone", actor), save=("resume_at",))
@@ -293,7 +294,7 @@ def make_effective(approval_id: str) -> bool:
         return False
     with transaction.atomic():
         run = lock_run(seen.run_id)
-        approval = Approval.objects.select_for_update().get(id=approval_id)
+        approval = locked_approval(approval_id)
         if not approval.effect_pending or approval.effective_at is None or approval.effective_at > timezone.now():
             return False
         _take_late_effect(run, approval)
@@ -358,7 +359,7 @@ def expire(approval_id: str) -> bool:
         return False
     with transaction.atomic():
         run = lock_run(seen.run_id)
-        approval = Approval.objects.select_for_update().get(id=approval_id)
+        approval = locked_approval(approval_id)
         now = timezone.now()
         if approval.status != "pending" or approval.expires_at is None or approval.expires_at > now:
             return False

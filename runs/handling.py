@@ -8,7 +8,7 @@ from django.db import transaction
 from accounts.actor import Actor, system
 from accounts.times import rfc3339
 from approvals import handling
-from approvals.access import get_approval, held_by
+from approvals.access import get_approval, held_by, locked_approval
 from approvals.mail import outbox
 from approvals.models import Approval
 from approvals.services import raise_closed
@@ -28,7 +28,7 @@ def _change(
     seen = get_approval(actor, approval_id)
     with transaction.atomic():
         run = lock_run(seen.run_id)
-        approval = Approval.objects.select_for_update().get(id=seen.id)
+        approval = locked_approval(seen.id)
         if open_only and not approval.is_open:
             raise_closed(approval)
         handling.keep_claim_alive(actor, approval)

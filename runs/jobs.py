@@ -7,13 +7,14 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.models import Team
+from accounts.access import team_setting
 from accounts.sealing import seal, unseal
 from approvals.access import lifted_cents
 from approvals.policies import Ruling
 from billing.errors import BudgetReached
 from billing.services import release_holds
 from runs import asking, binding, services, standing
+from runs.access import run_of
 from runs.agents.base import Act, Ask, Finish, Message, Verdict
 from runs.errors import run_error
 from runs.events import Event, record
@@ -48,7 +49,7 @@ class Job:
 
 def load(run_id: str, epoch: int) -> Job:
     """The run as the lease's holder finds it: a queued run is started, an interrupted step is closed. Raises LeaseLost."""
-    run = Run.objects.get(id=run_id)
+    run = run_of(run_id)
     if run.status == "queued" and not services.start(run_id, epoch):
         raise LeaseLost
     with transaction.atomic():
@@ -109,7 +110,7 @@ def _read_inbox(job: Job) -> None:
 
 def reload(job: Job) -> Job | None:
     """The job after a wait; None while the run still waits. Raises LeaseLost when it ended or was taken over."""
-    run = Run.objects.get(id=job.run.id)
+    run = run_of(job.run.id)
     if run.lease_epoch != job.epoch or run.is_terminal:
         raise LeaseLost
     if run.status == "awaiting_human":
@@ -210,7 +211,7 @@ def ask_for_money(job: Job, reached: BudgetReached) -> None:
         if run.parent_id is None:
             asking.open_for_budget(run, reached)
         else:
-            asking.wait_for_budget(run, Run.objects.get(id=run.parent_id), reached)
+            asking.wait_for_budget(run, run_of(run.parent_id), reached)
         job.run = run
 
 
@@ -244,7 +245,7 @@ def note(job: Job, text: str) -> None:
 
 def hot_window(team_id: str) -> float:
     """How long a worker stays attached to a run that waits, in seconds."""
-    return float(Team.objects.values_list("hot_window_seconds", flat=True).get(id=team_id))
+    return float(team_setting(team_id, "hot_window_seconds"))
 
 
 def park(run_id: str, epoch: int) -> bool:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.actor import Actor, system
 from accounts.errors import InvalidState
 from accounts.messages import publish
+from accounts.statements import fetch, prepared
 from accounts.times import rfc3339
 from approvals import effects
 from approvals.models import Approval
@@ -18,7 +19,7 @@ from approvals.services import close_pending
 from billing.services import release_holds
 from machines.services import release, reserve
 from runs import webhook_bodies
-from runs.access import oldest_wait, totals
+from runs.access import oldest_wait, run_of, totals
 from runs.errors import run_error
 from runs.events import Event, record, wake_workers
 from runs.models import ACTIVE, MOVES, Run, Step
@@ -43,7 +44,7 @@ def move(
     waited = run.status == "awaiting_human"
     _write(run, to, before, after, fields)
     if run.parent_id and (waited or to == "awaiting_human"):
-        follow(Run.objects.get(id=run.parent_id), run.step_id, *(() if quietly else (*before, *after)))
+        follow(run_of(run.parent_id), run.step_id, *(() if quietly else (*before, *after)))
 
 
 def _write(run: Run, to: str, before: tuple[Event, ...], after: tuple[Event, ...], fields: dict[str, Any]) -> None:
@@ -61,7 +62,7 @@ def _write(run: Run, to: str, before: tuple[Event, ...], after: tuple[Event, ...
 def start(run_id: str, epoch: int) -> bool:
     """queued -> running: a worker that leased the run takes its machine. False when the machine is taken or the run gone on."""
     with transaction.atomic():
-        run = Run.objects.select_for_update().get(id=run_id)
+        run = _locked(run_id)
         if run.status != "queued" or run.lease_epoch != epoch:
             return False
         if not run.owns_machine and not reserve(run.machine_id or "", run.id):
@@ -171,7 +172,7 @@ def finish(
     _end(run, status, before, done, result=result, error=error, **fields)
     if run.parent_id:
         if waited:
-            follow(Run.objects.get(id=run.parent_id), run.step_id, *before)
+            follow(run_of(run.parent_id), run.step_id, *before)
         publish("task.ended", run.id)
 
 
@@ -243,9 +244,19 @@ def confirm_stop(run_ids: list[str]) -> int:
 
 def lock_run(run_id: str, root_id: str | None = None) -> Run:
     """The run, locked after its root (the order of locks everywhere). The caller is inside atomic()."""
-    root_id = root_id or Run.objects.values_list("root_id", flat=True).get(id=run_id)
-    rows = {r.id: r for r in Run.objects.select_for_update().filter(id=root_id)}
-    return rows.get(run_id) or Run.objects.select_for_update().get(id=run_id)
+    if root_id is None:
+        known = prepared("SELECT root_id FROM runs_run WHERE id = %(id)s", {"id": run_id})
+        if known is None:
+            raise Run.DoesNotExist
+        root_id = known[0]
+    root = _locked(root_id)
+    return root if root.id == run_id else _locked(run_id)
+
+
+def _locked(run_id: str) -> Run:
+    found = fetch(Run, "id = %(id)s FOR UPDATE", {"id": run_id})
+    assert found is not None
+    return found
 
 
 def time_out(run_id: str) -> bool:

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.actor import Actor, system
+from accounts.statements import prepared
 from accounts.timers import each_due
 from approvals.access import pending_of_root
 from approvals.models import Approval
@@ -25,6 +26,11 @@ from runs.errors import ResumeConflict
 from runs.models import Run
 from runs.services import lock_run
 
+# Does a person control the machine of the run, or of another one below the same root?
+_CONTROLLED = """
+SELECT 1 FROM runs_run r JOIN runs_run t ON t.root_id = r.root_id
+WHERE r.id = %(run)s AND t.controlled_by IS NOT NULL AND t.finished_at IS NULL LIMIT 1
+"""
 TRIES = 5  # to find the machine with the run it had a moment before
 
 
@@ -103,8 +109,7 @@ def resume(
 
     Raises as decisions.decide_for_run(), and MachineInTakeover while somebody else controls the machine.
     """
-    tree = Run.objects.filter(root_id__in=Run.objects.filter(id=run_id).values("root_id"))
-    if tree.filter(controlled_by__isnull=False, finished_at__isnull=True).exists():
+    if prepared(_CONTROLLED, {"run": run_id}):
         with transaction.atomic():
             if _ends_the_wait(actor, lock_run(run_id), approval_id, answer):
                 return get_run(actor, run_id)
