@@ -26,6 +26,7 @@ State = dict[str, Any]
 Frame = dict[str, Any]
 Definition = dict[str, Any]
 Path = list[str | int]
+COUNTED = {"loop": "iteration", "retry": "attempt"}  # what a frame of this kind counts
 
 
 @dataclass
@@ -67,6 +68,7 @@ class Progress:
         self.options: dict[str, Any] = state["options"]
         self.kept = dict(state)
         self.bindings = dict(state["bindings"])
+        self._scope = self.bindings | {"inputs": self._inputs()}
         self.kept |= {name: dict(state[name]) for name in ("visits", "verdicts")}
         self.branches = {
             each["id"]: Branch(
@@ -101,18 +103,22 @@ class Progress:
     # --- what templates see
 
     def scope(self, branch: Branch) -> Scope:
+        """Holds until the next call, which changes it: copying it for each step would cost more than the step."""
+        self._scope["vars"] = self._vars(branch)
+        return self._scope
+
+    def _inputs(self) -> dict[str, Any]:
         inputs, task = self.kept["inputs"], self.options["task"]
-        if task is not None and "task" not in inputs:
-            inputs = inputs | {"task": task}
-        return self.bindings | {"inputs": inputs, "vars": self._vars(branch)}
+        return inputs if task is None or "task" in inputs else inputs | {"task": task}
 
     def _vars(self, branch: Branch) -> dict[str, int]:
         """Of the innermost loop and retry around; outside of them the last ones."""
-        found = {"iteration": self.kept["iteration"], "attempt": self.kept["attempt"]}
-        frames = list(self.frames_around(branch))
-        for kind, name in (("loop", "iteration"), ("retry", "attempt")):
-            found[name] = next((f[name] for f in frames if f["kind"] == kind), found[name])
-        return found
+        found: dict[str, int] = {}
+        for frame in self.frames_around(branch):
+            name = COUNTED.get(frame["kind"])
+            if name is not None and name not in found:
+                found[name] = frame[name]
+        return {"iteration": self.kept["iteration"], "attempt": self.kept["attempt"]} | found
 
     def frames_around(self, branch: Branch) -> Iterator[Frame]:
         """The frames a step stands in, innermost first, beyond its own branch too."""
@@ -122,9 +128,9 @@ class Progress:
             here = None if here.up is None else self.branches[here.up]
 
     def bind(self, step: dict[str, Any], value: dict[str, Any]) -> None:
-        self.bindings[step["id"]] = value
-        if step.get("save_as") is not None:
-            self.bindings[step["save_as"]] = value
+        for name in (step["id"], step.get("save_as")):
+            if name is not None:
+                self.bindings[name] = self._scope[name] = value
 
     # --- branches
 

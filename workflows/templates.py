@@ -3,15 +3,16 @@
 What a template yields is data: it is never looked at for templates again.
 """
 
+import functools
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from workflows.values import TooMuchWork, Work, as_text
 
-Scope = Mapping[str, Any]  # the roots: inputs, vars, step ids, save_as
+Scope = dict[str, Any]  # the roots: inputs, vars, step ids, save_as
 PATH = r"[^\W][\w.-]*"
 _TEMPLATE = re.compile(r"\{\{[ \t]*(" + PATH + r")[ \t]*\}\}")
+SHORT = 200  # characters of a text that is worth remembering
 _INDEX = re.compile(r"[0-9]{1,9}")
 
 
@@ -21,11 +22,30 @@ def path_of(text: str) -> str | None:
     return alone[1] if alone else None
 
 
+def _parts_of(text: str) -> tuple[str, ...] | None:
+    """The parts of the path, when the text is one template and nothing else."""
+    return _parts_of_short(text) if len(text) <= SHORT else _split(path_of(text))
+
+
+@functools.lru_cache(maxsize=4096)
+def _parts_of_short(text: str) -> tuple[str, ...] | None:
+    """Remembered, since a loop comes to the same texts again and again."""
+    return _split(path_of(text))
+
+
+def _split(path: str | None) -> tuple[str, ...] | None:
+    return None if path is None else tuple(path.split("."))
+
+
 def lookup(path: str, scope: Scope) -> Any:
     """The value at a dotted path; None where there is nothing."""
+    return _find(tuple(path.split(".")), scope)
+
+
+def _find(parts: tuple[str, ...], scope: Scope) -> Any:
     value: Any = scope
-    for part in path.split("."):
-        if isinstance(value, Mapping):
+    for part in parts:
+        if isinstance(value, dict):
             value = value.get(part)
         elif isinstance(value, list) and _INDEX.fullmatch(part) and int(part) < len(value):
             value = value[int(part)]
@@ -46,10 +66,10 @@ def expand(value: Any, scope: Scope, work: Work) -> Any:
 
 def _expand_text(text: str, scope: Scope, work: Work) -> Any:
     """A text that is one template keeps the type of its value."""
-    alone = path_of(text)
-    if alone is not None:
-        work.add(alone.count("."))
-        return lookup(alone, scope)
+    parts = _parts_of(text)
+    if parts is not None:
+        work.add(len(parts) - 1)
+        return _find(parts, scope)
     filled = fill(text, scope, work.left + 1)
     work.add(len(filled))
     return filled
