@@ -24,6 +24,7 @@ FIGURES = {
     "P4": "p04_crowd",
     "P6": "p06_live",
     "P7": "p07_web",
+    "P9": "p09_workflows",
     "P10": "p10_browser",
     "P12": "p12_memory",
     "P13": "p13_queue",

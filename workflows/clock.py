@@ -24,7 +24,7 @@ def begin_late() -> int:
 def go_on_late() -> int:
     """Control flow that was cut and not taken up again."""
     rows = Execution.objects.filter(cut=True, changed_at__lt=timezone.now() - LATE)
-    return each_due(running.go_on_from_here, list(rows.values_list("run_id", flat=True)[:BATCH]))
+    return each_due(running.go_on, list(rows.values_list("run_id", flat=True)[:BATCH]))
 
 
 def tell_late() -> int:

@@ -11,7 +11,7 @@ from workflows.state import Branch, Frame, Path, Progress, list_frame
 from workflows.steps import Step
 from workflows.values import MAX_WORK, TooMuchWork, Work
 
-SLICE = 1000  # steps of control flow in one go
+SLICE = 2000  # steps of control flow in one go
 WHILE_ITERATIONS = 100  # of a while without max_iterations
 
 

@@ -55,7 +55,7 @@ class Write:
 
 @dataclass(frozen=True)
 class GoOn:
-    """Control flow was cut after some time: call again with Resumed(slice), soon."""
+    """Control flow was cut after some time, as the state says (`cut`): call again with Resumed(slice), soon."""
 
     slice: int
 

@@ -1,5 +1,6 @@
 """Running workflows: each happening is one transaction. Lock, advance, do what follows, keep the new state."""
 
+import time
 from collections.abc import Callable
 
 from django.db import transaction
@@ -15,44 +16,62 @@ from runs.access import totals
 from runs.errors import run_error
 from runs.events import Event, record
 from runs.models import Run
-from workflows.effects import CancelTasks, Effect, Finish, GoOn, OpenRequest, StartTask, Write
+from workflows.effects import CancelTasks, Effect, Finish, OpenRequest, StartTask, Write
 from workflows.happenings import Broken, Happening, RequestDecided, Resumed, Started, TaskEnded
 from workflows.interpreter import advance, iterations_used
 from workflows.models import Execution, Ticket
 
 
-def begin(run_id: str) -> bool:
-    """A worker takes the run up. False when that was done before, or the run has ended."""
-    return _happen(run_id, lambda run: Started(
+def begin(run_id: str, turn: float = 0.0) -> bool:
+    """A worker takes the run up. False when that was done before, or the run has ended.
+
+    `turn`, here and below: so many seconds this caller has for the control flow that follows; what is left is queued.
+    """
+    return _go_through(_happen(run_id, _started), turn)
+
+
+def go_on(run_id: str, turn: float = 0.0) -> bool:
+    """The next slice of control flow. False when there is none."""
+    return _go_through(_happen(run_id, _resumed), turn)
+
+
+def task_ended(task_id: str, turn: float = 0.0) -> bool:
+    """A child run has ended. False when the workflow run knows, or no longer wants to."""
+    return _go_through(_ticket_done(task_id, _task_ended), turn)
+
+
+def request_decided(approval_id: str, turn: float = 0.0) -> bool:
+    """A request of a human_approval step was decided, and that took effect. False as for tasks."""
+    return _go_through(_ticket_done(approval_id, _request_decided), turn)
+
+
+def _go_through(execution: Execution | None, turn: float) -> bool:
+    """Slice after slice, each its own transaction: between them others get at the run, and nothing is lost with the worker."""
+    end = time.monotonic() + turn
+    happened = execution is not None
+    while execution is not None and execution.cut:
+        if time.monotonic() >= end:
+            async_task("workflows.tasks.go_on", execution.run_id)
+            break
+        execution = _happen(execution.run_id, _resumed)
+    return happened
+
+
+def _started(execution: Execution) -> Started:
+    run = execution.run
+    return Started(
         run.inputs or {}, task=run.task, max_iterations=run.max_iterations, on_awaiting_human=run.on_awaiting_human,  # type: ignore[arg-type]
         on_timeout=run.on_timeout, awaiting_human_timeout_seconds=run.awaiting_human_timeout_seconds,
-    ))  # fmt: skip
+    )  # fmt: skip
 
 
-def go_on(run_id: str, number: int) -> bool:
-    """The next slice of control flow."""
-    return _happen(run_id, lambda run: Resumed(number))
+def _resumed(execution: Execution) -> Resumed:
+    return Resumed(execution.state.get("slice", 0))
 
 
-def go_on_from_here(run_id: str) -> bool:
-    """The slice that comes next, whichever that is."""
-    state = Execution.objects.values_list("state", flat=True).get(run_id=run_id)
-    return go_on(run_id, state.get("slice", 0))
-
-
-def task_ended(task_id: str) -> bool:
-    """A child run has ended. False when the workflow run knows, or no longer wants to."""
-    return _ticket_done(task_id, _task_ended)
-
-
-def request_decided(approval_id: str) -> bool:
-    """A request of a human_approval step was decided, and that took effect."""
-    return _ticket_done(approval_id, _request_decided)
-
-
-def _ticket_done(ref: str, told: Callable[[Ticket], Happening]) -> bool:
+def _ticket_done(ref: str, told: Callable[[Ticket], Happening]) -> Execution | None:
     ticket = Ticket.objects.filter(ref=ref, open=True).first()
-    return ticket is not None and _happen(ticket.execution_id, lambda run: told(ticket), ticket)
+    return None if ticket is None else _happen(ticket.execution_id, lambda _: told(ticket), ticket)
 
 
 def _task_ended(ticket: Ticket) -> TaskEnded:
@@ -72,25 +91,27 @@ def _request_decided(ticket: Ticket) -> RequestDecided:
     )
 
 
-def _happen(run_id: str, told: Callable[[Run], Happening], ticket: Ticket | None = None) -> bool:
+def _happen(run_id: str, told: Callable[[Execution], Happening], ticket: Ticket | None = None) -> Execution | None:
+    """Where the run stands after what happened; None when nothing changed."""
     with transaction.atomic():
-        run = services.lock_run(run_id)
+        run = services.lock_run(run_id, run_id)
         if run.is_terminal:
-            return False
+            return None
         execution = Execution.objects.get(run_id=run_id)
+        execution.run = run
         if ticket is not None and not Ticket.objects.filter(id=ticket.id, open=True).update(open=False):
-            return False
-        happening = told(run)
+            return None
+        happening = told(execution)
         state, effects = advance(execution.definition, execution.state, happening)
         if state == execution.state:
-            return False
+            return None
         if run.status == "queued":
             services.move(run, "running", started_at=timezone.now())
         execution.state, execution.cut, execution.changed_at = state, bool(state["cut"]), timezone.now()
         execution.save(update_fields=["state", "cut", "changed_at"])
         run.iterations_used = iterations_used(state)
         _Doing(run, execution, happening).all(effects)
-        return True
+        return execution
 
 
 class _Doing:
@@ -124,8 +145,6 @@ class _Doing:
             case CancelTasks():
                 self._write_down()
                 services.cancel_tasks(self.run, self._refs(effect.tickets))
-            case GoOn():
-                async_task("workflows.tasks.go_on", self.run.id, effect.slice)
             case Finish():
                 self._finish(effect)
 

@@ -108,7 +108,8 @@ class Progress:
         return self._scope
 
     def _inputs(self) -> dict[str, Any]:
-        inputs, task = self.kept["inputs"], self.options["task"]
+        inputs: dict[str, Any] = self.kept["inputs"]
+        task = self.options["task"]
         return inputs if task is None or "task" in inputs else inputs | {"task": task}
 
     def _vars(self, branch: Branch) -> dict[str, int]:

@@ -34,19 +34,19 @@ def measure(bench: Bench) -> list[Row]:
     with here.workers(2) as cluster, web as address:
         clock = here.manage("clock")
         parents = [cluster, clock]
-        until(partial(_clock_ticks, here.url))
+        until(partial(clock_ticks, here.url))
         wait_for_people(bench, bench.of(50, 5))  # the pools of threads are full from here on
         alone = started(decisions(bench, address, samples, parked=True))
-        before = _costs(bench, parents)
+        before = costs(bench, parents)
         held = wait_for_people(bench, bench.of(*WAITING))
-        after = _costs(bench, parents)
+        after = costs(bench, parents)
         beside = started(decisions(bench, address, samples, parked=True))
         many = copy_waiting(here.url, held, bench.of(*MANY))
         among = started(decisions(bench, address, samples, parked=True))
-    return [_held(held, before, after), _p1(alone, beside, held), _p2(alone, among, many)]
+    return [held_row("P5", "waiting runs held", held, before, after), _p1(alone, beside, held), _p2(alone, among, many)]
 
 
-def _held(held: int, before: tuple[int, int, float], after: tuple[int, int, float]) -> Row:
+def held_row(figure: str, what: str, held: int, before: tuple[int, int, float], after: tuple[int, int, float]) -> Row:
     said = [
         f"{now - then:+d} {what}"
         for what, then, now in zip(("processes", "threads"), before[:2], after[:2], strict=True)
@@ -54,8 +54,8 @@ def _held(held: int, before: tuple[int, int, float], after: tuple[int, int, floa
     idle = f"{after[2]:.0f} transactions/s (with none: {before[2]:.0f})"
     costless = after[0] <= before[0] and after[1] <= before[1] + POOLS and after[2] <= before[2] * 1.25 + 5
     return Row(
-        "P5",
-        "waiting runs held",
+        figure,
+        what,
         f"{held} runs, {', '.join(said)}",
         idle,
         None,
@@ -112,7 +112,7 @@ def wait_for_people(bench: Bench, count: int) -> int:
     return held.count()
 
 
-def _clock_ticks(url: str) -> bool:
+def clock_ticks(url: str) -> bool:
     with psycopg.connect(url) as link:
         return (
             link.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = %s", [LOCK]).fetchone()
@@ -120,7 +120,7 @@ def _clock_ticks(url: str) -> bool:
         )
 
 
-def _costs(bench: Bench, parents: list[subprocess.Popen[bytes]]) -> tuple[int, int, float]:
+def costs(bench: Bench, parents: list[subprocess.Popen[bytes]]) -> tuple[int, int, float]:
     """(processes, threads, transactions per second) of workers and clock while nothing happens."""
     seconds = bench.of(*IDLE_SECONDS)
     until(lambda: not OrmQ.objects.exists(), 120, 0.2)  # each new run left a task that only rings

@@ -20,7 +20,7 @@ from tests.cast import Api
 from tests.runs.driving import Inline, Once, go, kinds, show
 from tests.workflows.documents import FALSE, TRUE, eq, is_valid, numbered
 from tests.workflows.engine import begin, tasks_of
-from workflows import clock, control, running
+from workflows import clock, control, running, tasks
 from workflows.effects import Effect
 from workflows.models import Execution, Ticket
 
@@ -142,8 +142,8 @@ def what_became_of(api: Api, run: dict[str, Any]) -> dict[str, Any]:
     shown = show(api, run["id"])
     assert shown["finished_at"], shown
     facts = {key: shown[key] for key in ("status", "output", "error", "cost_cents", "iterations_used")}
-    tasks = [(task["task"], task["status"], task["cost_cents"]) for task in tasks_of(api, run)]
-    return facts | {"tasks": tasks, "log": kinds(run["id"])}
+    children = [(task["task"], task["status"], task["cost_cents"]) for task in tasks_of(api, run)]
+    return facts | {"tasks": children, "log": kinds(run["id"])}
 
 
 @settings(
@@ -153,6 +153,6 @@ def what_became_of(api: Api, run: dict[str, Any]) -> dict[str, Any]:
 def test_a_run_ends_the_same_whatever_is_lost_doubled_or_killed(test_key: Api, steps: list[Any], seed: int) -> None:
     chance = Random(seed)
     limits = override_settings(RATE_LIMIT_PER_MINUTE=10**6, RATE_LIMIT_RUNS_PER_MINUTE=10**6)
-    with limits, patch.object(control, "SLICE", 5):  # so that short runs are cut, too
+    with limits, patch.object(control, "SLICE", 5), patch.object(tasks, "TURN", 0.0):  # so that short runs are cut, too
         expected = played(test_key, steps, call)
         assert played(test_key, steps, lambda row: deliver_badly(row, chance)) == expected

@@ -1,5 +1,6 @@
 """How a document runs: tasks, asserts, ends, and the run as a whole (contract/workflows.md 5 and 6)."""
 
+import json
 from typing import Any
 
 import pytest
@@ -260,6 +261,17 @@ def test_a_long_loop_is_cut_into_slices() -> None:
         assert play.tell_once(Resumed(n)) == []
     assert len(str(play.state)) < size + 50
     assert iterations_used(play.state) < 100_000
+
+
+def test_the_state_of_a_long_loop_stays_small() -> None:
+    play = Play([loop("l", [task(), check("c")], count=300)])
+    sizes = []
+    while play.finish is None:
+        sizes.append(len(json.dumps(play.state).encode()))
+        play.end(result="Filed.", steps=3, cost_cents=15)
+    assert len(sizes) == 300
+    assert max(sizes) < 1000  # bytes
+    assert max(sizes[10:]) - sizes[10] < 20  # numbers get longer
 
 
 def test_a_heavy_loop_is_cut_sooner() -> None:
