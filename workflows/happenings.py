@@ -1,6 +1,7 @@
 """What can happen to a workflow run: the third argument of `interpreter.advance`.
 
-A cancel, a deadline and silence are not among them: they end the run as they end any other (runs/services.py).
+A cancel, a deadline, silence and a machine that is not there are not among them: they end the run as they end any other
+(runs/services.py).
 
 A ticket is the number that an effect gave to a child run or a request. A happening whose ticket is not waited for any more, or
 that was delivered before, changes nothing.
@@ -66,11 +67,4 @@ class RequestDecided:
     values: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True)
-class Broken:
-    """The run fails with an error that is not of its document, such as MACHINE_UNAVAILABLE."""
-
-    error: dict[str, Any]
-
-
-Happening = Started | Resumed | TaskEnded | RequestDecided | Broken
+Happening = Started | Resumed | TaskEnded | RequestDecided

@@ -8,8 +8,8 @@ no fault with.
 
 from workflows import leaves
 from workflows.control import fail_step, go
-from workflows.effects import Effect, Finish
-from workflows.happenings import Broken, Happening, RequestDecided, Resumed, Started, TaskEnded
+from workflows.effects import Effect
+from workflows.happenings import Happening, RequestDecided, Resumed, Started, TaskEnded
 from workflows.leaves import StepFailed
 from workflows.state import Branch, Definition, Progress, State, begun
 
@@ -30,15 +30,13 @@ def _apply(run: Progress, happening: Happening) -> bool:
     match happening:
         case Started():
             go(run)
+            return True
         case Resumed():
             return _go_on(run, happening)
         case TaskEnded():
             return _end_task(run, run.waiting(happening.ticket, "task"), happening)
         case RequestDecided():
             return _take_decision(run, run.waiting(happening.ticket, "request"), happening)
-        case Broken():
-            run.finish(Finish("failed", error=happening.error, fatal=True))
-    return True
 
 
 def _go_on(run: Progress, resumed: Resumed) -> bool:

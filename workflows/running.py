@@ -17,7 +17,7 @@ from runs.errors import run_error
 from runs.events import Event, record
 from runs.models import Run
 from workflows.effects import CancelTasks, Effect, Finish, OpenRequest, StartTask, Write
-from workflows.happenings import Broken, Happening, RequestDecided, Resumed, Started, TaskEnded
+from workflows.happenings import Happening, RequestDecided, Resumed, Started, TaskEnded
 from workflows.interpreter import advance, iterations_used
 from workflows.models import Execution, Ticket
 
@@ -143,8 +143,7 @@ class _Doing:
             case OpenRequest():
                 self._ask(effect)
             case CancelTasks():
-                self._write_down()
-                services.cancel_tasks(self.run, self._refs(effect.tickets))
+                self._give_up(effect)
             case Finish():
                 self._finish(effect)
 
@@ -176,8 +175,11 @@ class _Doing:
             execution=self.execution, number=number, kind=kind, step_id=step_id, ref=ref, branch=branch
         )
 
-    def _refs(self, numbers: tuple[int, ...]) -> list[str]:
-        return list(self.execution.tickets.filter(number__in=numbers).values_list("ref", flat=True))
+    def _give_up(self, effect: CancelTasks) -> None:
+        self._write_down()
+        tickets = self.execution.tickets.filter(number__in=effect.tickets)
+        services.cancel_tasks(self.run, list(tickets.values_list("ref", flat=True)))
+        tickets.update(open=False)
 
     def _finish(self, effect: Finish) -> None:
         told = {"output": effect.output, "message": effect.message}
@@ -189,12 +191,10 @@ class _Doing:
         self.events = []
 
     def _break(self, code: str) -> None:
-        """What a task needs is not there: the run ends, and so does its state."""
-        state, effects = advance(self.execution.definition, self.execution.state, Broken(run_error(code)))
-        self.execution.state, self.execution.cut = state, False
-        self.execution.save(update_fields=["state", "cut"])
-        for effect in effects:
-            self._do(effect)
+        """What a task needs is not there: that ends the run, whatever its document does next."""
+        self.execution.cut = False
+        self.execution.save(update_fields=["cut"])
+        self._finish(Finish("failed", error=run_error(code), fatal=True))
 
     def _write_down(self) -> None:
         record(self.run, *self.events, save=("iterations_used", "steps_completed", "cost_cents"))

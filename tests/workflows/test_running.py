@@ -8,7 +8,7 @@ import pytest
 from tests.workflows.documents import FALSE, branch, check, eq, fail, loop, retry, succeed, task
 from tests.workflows.play import Play
 from workflows.effects import Finish, GoOn, StartTask, Write
-from workflows.happenings import Broken, Resumed, Started, TaskEnded
+from workflows.happenings import Resumed, Started, TaskEnded
 from workflows.interpreter import advance, iterations_used
 
 ITERATION = "{{vars.iteration}}"
@@ -221,14 +221,6 @@ def test_T_149_a_fail_step_inside_retry_ends_the_run_at_once() -> None:
 
 
 # --- the run as a whole
-
-
-def test_a_breakdown_ends_the_run_also_inside_retry() -> None:
-    play = Play([retry("r", [task()], 3)])
-    play.tell(Broken(WALLET))
-    assert play.ending == Finish("failed", error=WALLET, fatal=True)
-    assert play.tell(Started({})) == []
-    assert play.tell(TaskEnded(1, "run_1", "cancelled", False)) == []
 
 
 def test_T_157_cancelling_the_child_alone_lets_the_workflow_go_on() -> None:
