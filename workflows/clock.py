@@ -23,7 +23,7 @@ def begin_late() -> int:
 
 def go_on_late() -> int:
     """Control flow that was cut and not taken up again."""
-    rows = Execution.objects.filter(cut=True, changed_at__lt=timezone.now() - LATE)
+    rows = Execution.objects.filter(cut=True, changed_at__lt=timezone.now() - LATE, run__finished_at__isnull=True)
     return each_due(running.go_on, list(rows.values_list("run_id", flat=True)[:BATCH]))
 
 
@@ -38,3 +38,10 @@ def tell_late() -> int:
     tasks = waiting.filter(Exists(ended), kind="task").values_list("ref", flat=True)[:BATCH]
     requests = waiting.filter(Exists(decided), kind="request").values_list("ref", flat=True)[:BATCH]
     return each_due(running.task_ended, list(tasks)) + each_due(running.request_decided, list(requests))
+
+
+def forget_ended() -> int:
+    """Runs that were ended in the middle wait for nothing: those that do are found quickly as long as they are few."""
+    runs = Run.objects.filter(kind="workflow", finished_at__isnull=False).values("id")
+    tickets = Ticket.objects.filter(open=True, execution__in=runs).update(open=False)
+    return tickets + Execution.objects.filter(cut=True, run__in=runs).update(cut=False)

@@ -67,3 +67,36 @@ def test_tasks_that_were_given_up_are_waited_for_no_more(test_key: Api) -> None:
     given_up, waits = tasks_of(test_key, run)
     assert (given_up["status"], waits["status"]) == ("cancelled", "awaiting_human")
     assert set(Ticket.objects.filter(open=True).values_list("ref", flat=True)) == {waits["id"]}
+
+
+# --- the clock
+
+
+def test_runs_that_ended_in_the_middle_keep_no_other_from_the_clock(
+    test_key: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "BATCH", 1)
+    monkeypatch.setattr("workflows.control.SLICE", 5)
+    monkeypatch.setattr("workflows.tasks.TURN", 0.0)
+    loop = {"id": "l", "type": "loop", "count": 20, "body": []}
+    ended, alive = (begin(test_key, [loop]) for _ in range(2))
+    deliver()
+    test_key.post(f"/runs/{ended['id']}/cancel")
+    assert Execution.objects.filter(cut=True).count() == 2
+    Execution.objects.update(changed_at=LATER)
+    before = Execution.objects.get(run_id=alive["id"]).state
+    assert clock.go_on_late() == 1
+    assert Execution.objects.get(run_id=alive["id"]).state != before
+
+
+def test_the_clock_forgets_what_ended_runs_waited_for(test_key: Api) -> None:
+    run, other = (ran(test_key, [task("asks", "x [pause]"), approval("ok")]) for _ in range(2))
+    test_key.post(f"/runs/{run['id']}/cancel")
+    Execution.objects.filter(run_id=run["id"]).update(cut=True)
+    assert clock.forget_ended() == 2
+    assert clock.forget_ended() == 0
+    assert set(Ticket.objects.filter(open=True).values_list("execution_id", flat=True)) == {other["id"]}
+    assert not Execution.objects.filter(cut=True).exists()
+    assert status_of(other["id"]) == "awaiting_human"
+    assert data_of(run["id"], "done") != []
+    assert Run.objects.get(id=run["id"]).status == "cancelled"

@@ -41,6 +41,7 @@ CHORES: tuple[tuple[float, Callable[[], object]], ...] = (
     (5, clock.vanished),
     (5, lifecycle.reap),
     (60, metering.charge_all),
+    (60, workflows.forget_ended),
     (60, limits.sweep),
     (60, idempotency.sweep),
     (600, clock.workers),
