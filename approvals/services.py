@@ -364,10 +364,11 @@ def record_loss(actor: Actor, approval: Approval, answer: Answer, via: str, code
     )  # fmt: skip
 
 
-def close_pending(run_ids: list[str], to: str, via: str, actor: Actor) -> list[Approval]:
+def close_pending(run_ids: list[str], to: str, via: str, actor: Actor, **which: Any) -> list[Approval]:
     """Cancel or expire whatever is open on these runs, with a decision by the system or who cancelled."""
     now = timezone.now()
-    rows = list(Approval.objects.select_for_update().filter(run_id__in=run_ids, status="pending").order_by("id"))
+    pending = Approval.objects.filter(run_id__in=run_ids, status="pending", **which)
+    rows = list(pending.select_for_update().order_by("id"))
     for row in rows:
         close(row, to, via, actor, now)
     return rows

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.actor import Actor
@@ -17,6 +17,8 @@ from machines.models import Machine, TakeoverLease
 from runs.errors import RunNotFound
 from runs.models import Run
 from runs.schemas import run_object
+
+UNSETTLED = Q(status="pending") | Q(effect_pending=True)  # requests whose decision has not taken effect
 
 
 def runs_of(actor: Actor) -> QuerySet[Run]:
@@ -60,15 +62,22 @@ class Wait:
 
 
 def oldest_wait(run: Run) -> Wait | None:
-    """The oldest wait for a person in a workflow run: of one of its tasks, or of a request of its own."""
+    """The oldest wait for a person in a workflow run: of one of its tasks, or of a request of its own. A budget is
+    waited for by tasks."""
     tasks = Run.objects.filter(parent=run, status="awaiting_human")
-    own = Approval.objects.filter(run_id=run.id).filter(Q(status="pending") | Q(effect_pending=True))
+    own = Approval.objects.filter(UNSETTLED, run_id=run.id).exclude(kind="budget")
     waits = [
         *tasks.values_list("awaiting_human_since", "awaiting_human_reason", "step_id"),
         *own.values_list("created_at", "message", "step_id"),
     ]
     _, reason, step_id = min(waits, key=operator.itemgetter(0), default=(None, None, None))
     return Wait(reason, step_id) if reason else None
+
+
+def wanting_money(run: Run) -> QuerySet[Run]:
+    """The tasks of a workflow run that wait for a budget to be lifted: they wait, and nobody is asked anything on their own."""
+    own = Approval.objects.filter(UNSETTLED, run_id=OuterRef("id"))
+    return Run.objects.filter(~Exists(own), parent=run, status="awaiting_human")
 
 
 def totals(run: Run) -> dict[str, int]:

@@ -20,6 +20,7 @@ from billing.errors import BudgetReached
 from machines.actions import READ_ONLY, action_hash
 from machines.models import Machine
 from runs import webhook_bodies
+from runs.access import UNSETTLED
 from runs.agents.base import Act, Ask
 from runs.errors import run_error
 from runs.events import Event
@@ -130,8 +131,7 @@ def open_for_budget(run: Run, reached: BudgetReached) -> Approval:
 
 def wait_for_budget(task: Run, root: Run, reached: BudgetReached) -> None:
     """A task has reached a limit: its workflow run asks, once for all its tasks. The caller holds the locks of both."""
-    pending = Approval.objects.filter(run_id=root.id, kind="budget", status="pending")
-    known = pending.filter(budget__scope=reached.scope).first()
+    known = Approval.objects.filter(UNSETTLED, run_id=root.id, kind="budget", budget__scope=reached.scope).first()
     approval = known or _request(root, step_id=task.step_id, **_budget_facts(root, reached))
     if root.on_awaiting_human != "pause":
         _end_instead(root, approval)

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django_q.tasks import async_task
 
@@ -27,6 +26,7 @@ from approvals.models import Approval, Decision
 from approvals.services import Answer, Settled
 from machines.actions import ActionError, Screen, action_hash, canonical
 from runs import standing, webhook_bodies
+from runs.access import UNSETTLED, wanting_money
 from runs.errors import AmbiguousTarget, NotAwaitingHuman, ResumeConflict, run_error
 from runs.events import Event, record, wake_workers
 from runs.models import Run
@@ -174,10 +174,7 @@ def take_effect(run: Run, approval: Approval, settled: Settled) -> None:
     """What a decision does to its run; the caller holds the locks of both."""
     decision = settled.decision
     assert decision is not None
-    resumed = {
-        "approved": decision.verdict in ("approve", "answer", "submit"), "verdict": decision.verdict, "note": decision.note,
-        "approval_id": approval.id, "decided_by": decision.actor, "effect": decision.effect,
-    }  # fmt: skip
+    resumed = _resumed(approval, decision)
     if run.is_terminal:
         return
     if run.controlled_by and approval.kind != "takeover":
@@ -213,6 +210,13 @@ def take_effect(run: Run, approval: Approval, settled: Settled) -> None:
     async_task("runs.tasks.drive", run.id)
 
 
+def _resumed(approval: Approval, decision: Decision) -> dict[str, Any]:
+    return {
+        "approved": decision.verdict in ("approve", "answer", "submit"), "verdict": decision.verdict, "note": decision.note,
+        "approval_id": approval.id, "decided_by": decision.actor, "effect": decision.effect,
+    }  # fmt: skip
+
+
 def _answer_step(run: Run, approval: Approval, _settled: Settled, resumed: dict[str, Any]) -> None:
     """A step of the workflow was waiting: the workflow goes on with the decision."""
     move(run, "running", before=(("resumed", resumed),), **end_wait(run, timezone.now()), awaiting_step_id=None)
@@ -225,18 +229,20 @@ def _lift_for_tasks(run: Run, approval: Approval, settled: Settled, resumed: dic
     for name, value in _lift_budget(run, approval, settled).items():
         setattr(run, name, value)
     run.save(update_fields=["budget_cents"])
-    own = Approval.objects.filter(Q(status="pending") | Q(effect_pending=True), run_id=OuterRef("id"))
-    waiting = Run.objects.filter(~Exists(own), parent=run, status="awaiting_human", controlled_by__isnull=True)
-    told = (("resumed", resumed),)
-    tasks = list(waiting.select_for_update().order_by("id"))
-    if not tasks:  # they were cancelled meanwhile
-        follow(run, None, *told)
+    tasks = list(wanting_money(run).filter(controlled_by__isnull=True).select_for_update().order_by("id"))
+    if not tasks:  # they ended meanwhile, or people control their machines
+        follow(run, None, ("resumed", resumed))
     for number, task in enumerate(tasks):  # the first one tells the workflow run
-        move(task, "running", before=told, quietly=number > 0, **end_wait(task, timezone.now()))
-        wake_workers(task.id)
-        async_task("runs.tasks.drive", task.id)
+        _spend(task, resumed, quietly=number > 0)
     run.refresh_from_db()
     webhook_bodies.resumed(run, approval)
+
+
+def _spend(task: Run, resumed: dict[str, Any], *, quietly: bool) -> None:
+    """The task goes on with the money that it waited for."""
+    move(task, "running", before=(("resumed", resumed),), quietly=quietly, **end_wait(task, timezone.now()))
+    wake_workers(task.id)
+    async_task("runs.tasks.drive", task.id)
 
 
 def _fail(run: Run, approval: Approval, decision: Decision, resumed: dict[str, Any]) -> None:
@@ -325,6 +331,18 @@ def after_takeover(run: Run) -> None:
     waiting = Approval.objects.select_for_update().filter(run_id=run.id, effect_pending=True, effective_at__isnull=True)
     for approval in waiting:
         _take_late_effect(run, approval)
+    _spend_late(run)
+
+
+def _spend_late(run: Run) -> None:
+    """A task whose budget was lifted while a person controlled its machine."""
+    if run.parent_id is None or not wanting_money(Run(id=run.parent_id)).filter(id=run.id).exists():
+        return
+    budgets = Approval.objects.filter(run_id=run.parent_id, kind="budget")
+    lifted = budgets.filter(status="approved").order_by("-effective_at").first()
+    if lifted is not None and not budgets.filter(UNSETTLED).exists():
+        decision = Decision.objects.get(approval=lifted, counts=True)
+        _spend(run, _resumed(lifted, decision), quietly=True)
 
 
 def _hand_over(actor: Actor, run: Run, approval: Approval, answer: Answer) -> None:

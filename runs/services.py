@@ -19,7 +19,7 @@ from approvals.services import close_pending
 from billing.services import release_holds
 from machines.services import release, reserve
 from runs import webhook_bodies
-from runs.access import oldest_wait, run_of, totals
+from runs.access import oldest_wait, run_of, totals, wanting_money
 from runs.errors import run_error
 from runs.events import Event, record, wake_workers
 from runs.models import ACTIVE, MOVES, Run, Step
@@ -134,6 +134,7 @@ def unfinished_tasks(parent: Run) -> QuerySet[Run]:
 def cancel_tasks(parent: Run, run_ids: Collection[str]) -> None:
     """A workflow run that goes on no longer wants these child runs; what they have done stays billed."""
     _cancel_tasks(parent, unfinished_tasks(parent).filter(id__in=run_ids))
+    _close_unwanted(parent)
     follow(parent, None)
 
 
@@ -143,6 +144,16 @@ def _cancel_tasks(parent: Run, tasks: QuerySet[Run]) -> None:
         closed = close_requests(task, system(task.team_id, task.test))
         done = {"status": "cancelled", "result": None, "error": None}
         _end(task, "cancelled", closed, done, **_stop(task))
+
+
+def _close_unwanted(parent: Run) -> None:
+    """Nobody is asked for money any more when the last task that wanted it has ended."""
+    if parent.is_terminal or wanting_money(parent).exists():
+        return
+    actor = system(parent.team_id, parent.test)
+    closed = close_pending([parent.id], "cancelled", "cancel", actor, kind="budget")
+    if closed:
+        record(parent, *(closed_event(row, actor) for row in closed))
 
 
 # --- the end
@@ -172,13 +183,15 @@ def finish(
     _end(run, status, before, done, result=result, error=error, **fields)
     if run.parent_id:
         if waited:
-            follow(run_of(run.parent_id), run.step_id, *before)
+            parent = run_of(run.parent_id)
+            _close_unwanted(parent)
+            follow(parent, run.step_id, *before)
         publish("task.ended", run.id)
 
 
 def _end(run: Run, status: str, before: tuple[Event, ...], done: dict[str, Any], **fields: Any) -> None:
     now = timezone.now()
-    if run.status == "awaiting_human":
+    if run.status == "awaiting_human" or run.kind == "workflow":
         effects.drop(run.id)
     waited = int(run.waited_seconds(now) * 1000)
     Step.objects.filter(run=run, status="acting").update(status="dropped", finished_at=now, inbox_secrets=None)
