@@ -11,11 +11,11 @@ from approvals.services import Answer
 from runs.decisions import decide
 from runs.events import wake_workers
 from runs.models import ACTIVE, Run
-from runs.services import lock_run
+from runs.services import lock_run, unfinished_tasks
 
 
 def switch(actor: Actor, run_id: str, mode: str) -> list[str]:
-    """The ids of the tool requests that the switch to autonomous approved.
+    """The ids of the tool requests that the switch to autonomous approved. The mode of a workflow run is that of its tasks.
 
     Requests asked by a policy or the risk floor, and those that the actor may not decide, stay open. Switching to plan makes the
     agent propose a plan before its next action. Raises Invalid, InvalidState.
@@ -26,13 +26,20 @@ def switch(actor: Actor, run_id: str, mode: str) -> list[str]:
             raise Invalid((("body", "permission_mode"), "Needs human_in_the_loop true.", "value_error"))
         if run.is_terminal:
             raise InvalidState(current_state=run.status, allowed_from=list(ACTIVE))
-        if mode == "plan" and run.permission_mode != "plan":
-            run.plan = None
-        run.permission_mode = mode
-        run.save(update_fields=["permission_mode", "plan"])
+        reached = [run, *unfinished_tasks(run).select_for_update().order_by("id")]
+        for each in reached:
+            _set(each, mode)
         resolved = [a.id for a in _lifted(run) if _approve(actor, a)] if mode == "autonomous" else []
-        wake_workers(run.id)
+        for each in reached:
+            wake_workers(each.id)
         return resolved
+
+
+def _set(run: Run, mode: str) -> None:
+    if mode == "plan" and run.permission_mode != "plan":
+        run.plan = None
+    run.permission_mode = mode
+    run.save(update_fields=["permission_mode", "plan"])
 
 
 def _lifted(run: Run) -> QuerySet[Approval]:
