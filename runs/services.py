@@ -1,6 +1,6 @@
 """Changes of a run's state. Each is one transaction: lock, test, write, record, queue."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -131,19 +131,32 @@ def unfinished_tasks(parent: Run) -> QuerySet[Run]:
     return Run.objects.filter(parent=parent, finished_at__isnull=True)
 
 
-def cancel_tasks(parent: Run, run_ids: Collection[str]) -> None:
-    """A workflow run that goes on no longer wants these child runs; what they have done stays billed."""
-    _cancel_tasks(parent, unfinished_tasks(parent).filter(id__in=run_ids))
+def cancel_tasks(parent: Run, run_ids: Collection[str]) -> list[Run]:
+    """A workflow run that goes on no longer wants these child runs; what they have done stays billed.
+
+    The caller hands what this returns to give_back_money(), when it locks no more rows.
+    """
+    cancelled = _cancel_tasks(unfinished_tasks(parent).filter(id__in=run_ids))
     _close_unwanted(parent)
     follow(parent, None)
+    return cancelled
 
 
-def _cancel_tasks(parent: Run, tasks: QuerySet[Run]) -> None:
+def _cancel_tasks(tasks: QuerySet[Run]) -> list[Run]:
     """Their parent is not told: it ends, or wants it so."""
-    for task in tasks.select_for_update().order_by("id"):
+    rows = list(tasks.select_for_update().order_by("id"))
+    for task in rows:
         closed = close_requests(task, system(task.team_id, task.test))
         done = {"status": "cancelled", "result": None, "error": None}
         _end(task, "cancelled", closed, done, **_stop(task))
+    return rows
+
+
+def give_back_money(ended: Iterable[Run]) -> None:
+    """What these runs held. The wallet is locked last, as everywhere: after all runs, requests and machines."""
+    for run in ended:
+        if not run.test and run.kind == "agent":
+            release_holds(run.id)
 
 
 def _close_unwanted(parent: Run) -> None:
@@ -168,8 +181,9 @@ def finish(
 
     `told`: what `done` says beside status, result and error. The caller holds the run's lock, and that of its root.
     """
+    ended = [run]
     if run.kind == "workflow":
-        _cancel_tasks(run, unfinished_tasks(run))
+        ended += _cancel_tasks(unfinished_tasks(run))
         before = (*before, *close_requests(run, system(run.team_id, run.test)))
         fields |= totals(run) | {"awaiting_step_id": None}
     waited = run.status == "awaiting_human"
@@ -187,6 +201,7 @@ def finish(
             _close_unwanted(parent)
             follow(parent, run.step_id, *before)
         publish("task.ended", run.id)
+    give_back_money(ended)
 
 
 def _end(run: Run, status: str, before: tuple[Event, ...], done: dict[str, Any], **fields: Any) -> None:
@@ -202,8 +217,6 @@ def _end(run: Run, status: str, before: tuple[Event, ...], done: dict[str, Any],
     _write(run, status, before, (("done", done),), over | fields)
     if not run.owns_machine:
         release(run.machine_id or "", run.id)
-    if not run.test and run.kind == "agent":  # the wallet is locked last, as everywhere
-        release_holds(run.id)
     webhook_bodies.ended(run)
     wake_workers(run.id)
 

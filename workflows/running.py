@@ -122,6 +122,7 @@ class _Doing:
         self.execution = execution
         self.ended = happening if isinstance(happening, TaskEnded) else None
         self.events: list[Event] = []
+        self.cancelled: list[Run] = []
 
     def all(self, effects: list[Effect]) -> None:
         try:
@@ -131,6 +132,7 @@ class _Doing:
             self._break("MACHINE_UNAVAILABLE")
         if not self.run.is_terminal:
             self._write_down()
+        services.give_back_money(self.cancelled)
 
     def _do(self, effect: Effect) -> None:
         match effect:
@@ -178,7 +180,7 @@ class _Doing:
     def _give_up(self, effect: CancelTasks) -> None:
         self._write_down()
         tickets = self.execution.tickets.filter(number__in=effect.tickets)
-        services.cancel_tasks(self.run, list(tickets.values_list("ref", flat=True)))
+        self.cancelled += services.cancel_tasks(self.run, list(tickets.values_list("ref", flat=True)))
         tickets.update(open=False)
 
     def _finish(self, effect: Finish) -> None:
