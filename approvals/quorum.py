@@ -7,7 +7,6 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.errors import GroupInUse
 from accounts.json_values import Detail, Loc
 from accounts.models import Group
 from approvals.models import Approval, Policy, Vote
@@ -44,8 +43,8 @@ def wrong_needs(known: Mapping[str, Group], quorum: Sequence[Need], at: Loc) -> 
     return wrong
 
 
-def group_gate(team_id: str, words: Sequence[str]) -> None:
-    """May a group lose these words, its name or with its deletion its id too? Raises GroupInUse (settings.GROUP_GATE)."""
+def users_of_group(team_id: str, words: Sequence[str]) -> list[str]:
+    """Policies and requests that name a group by one of these words: its name, its id (settings.GROUP_USERS)."""
     named = Q(pk__in=[])
     for word in words:
         named |= Q(quorum__contains=[{"group": word}])
@@ -53,15 +52,18 @@ def group_gate(team_id: str, words: Sequence[str]) -> None:
     policies = Policy.objects.filter(named, fresh, team_id=team_id, revoked_at__isnull=True)
     waiting = Q(status="pending") | Q(effect_pending=True)  # what is not in effect may be undone, and waits again
     requests = Approval.objects.filter(named | Q(assignee__in=words), waiting, team_id=team_id)
-    users = [*_counted("policy", "policies", policies), *_counted("open request", "open requests", requests)]
-    if users:
-        raise GroupInUse(users=" and ".join(users))
+    return [*_counted("policy", "policies", policies), *_counted("open request", "open requests", requests)]
 
 
 def _counted(one: str, many: str, rows: QuerySet[Any]) -> list[str]:
-    """`2 policies of the live world`."""
-    found = rows.order_by().values_list("test").annotate(n=Count("pk"))
-    return [f"{n} {one if n == 1 else many} of the {'test' if test else 'live'} world" for test, n in sorted(found)]
+    return in_words(one, many, dict(rows.order_by().values_list("test").annotate(n=Count("pk"))))
+
+
+def in_words(one: str, many: str, counts: Mapping[bool, int]) -> list[str]:
+    """`2 policies of the live world`; `counts` by whether the world is the test world."""
+    return [
+        f"{n} {one if n == 1 else many} of the {'test' if test else 'live'} world" for test, n in sorted(counts.items())
+    ]
 
 
 def needs(approval: Approval) -> list[Need]:

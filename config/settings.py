@@ -118,7 +118,8 @@ EVENT_SUBSCRIBERS: dict[str, list[str]] = {
 }
 MACHINE_GATE = "billing.services.machine_gate"  # asked before a machine is made: callable(actor), raises a Refusal
 MACHINE_TILL = "billing.services.charge_machine"  # takes what machine time costs (machines/metering.py)
-GROUP_GATE = "approvals.quorum.group_gate"  # asked before a group is renamed or deleted: callable(team_id, words)
+# Asked before a group is renamed or deleted, callable(team_id, words): who names it so, in words.
+GROUP_USERS = ("approvals.quorum.users_of_group", "workflows.lookups.users_of_group")
 RUN_LOOP_CAPACITY = env.int("RUN_LOOP_CAPACITY", default=600)  # runs that one worker process drives at once
 RUN_LOOP_THREADS = env.int("RUN_LOOP_THREADS", default=4)  # database connections of one worker process
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=8.0)  # a worker that is silent for so long loses its runs

@@ -1,17 +1,23 @@
 """What a document names and only the team knows: agents, groups, people. Takes nonsense, of which documents.py tells."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import Any
+
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.functions import Cast
 
 from accounts.actor import Actor
 from accounts.json_values import Detail, Loc
 from accounts.models import Group
 from approvals.handling import assignee_problem
-from approvals.quorum import groups_named, wrong_needs
+from approvals.quorum import groups_named, in_words, wrong_needs
 from runs.starting import terms_violations
 from workflows import steps as rules
+from workflows.models import Execution, Workflow
 from workflows.steps import Step
 
 
@@ -61,3 +67,32 @@ def _wrong_approvers(groups: Mapping[str, Group], step: Step, at: Loc) -> list[D
     needs = _needs(step)
     wrong = wrong_needs(groups, [need for _, need in needs], ())
     return [((*at, needs[int(loc[0])][0], *loc[1:]), message, kind) for loc, message, kind in wrong]
+
+
+# --- the other way round
+
+
+def users_of_group(team_id: str, words: Sequence[str]) -> list[str]:
+    """Active workflows and unfinished runs whose steps name a group by one of these words (settings.GROUP_USERS)."""
+    workflows = Workflow.objects.filter(team_id=team_id, status="active")
+    runs = Execution.objects.filter(run__team_id=team_id, run__finished_at__isnull=True)
+    return [
+        *in_words("workflow", "workflows", _naming(workflows, "test", words)),
+        *in_words("unfinished workflow run", "unfinished workflow runs", _naming(runs, "run__test", words)),
+    ]
+
+
+def _naming(rows: QuerySet[Any], world: str, words: Sequence[str]) -> Counter[bool]:
+    """How many documents of each world name one of the words; the database looks for its letters first."""
+    written = Q(pk__in=[])
+    for word in words:
+        written |= Q(text__contains=json.dumps(word))
+    found = rows.annotate(text=Cast("definition", TextField())).filter(written).values_list(world, "definition")
+    return Counter(test for test, definition in found if _names(definition["steps"], words))
+
+
+def _names(steps: list[Step], words: Sequence[str]) -> bool:
+    named = (step for _, step in _named_steps(steps) if step["type"] == "human_approval")
+    return any(
+        step.get("assignee") in words or any(need["group"] in words for _, need in _needs(step)) for step in named
+    )

@@ -8,7 +8,7 @@ from django.utils.module_loading import import_string
 
 from accounts.access import locked_team
 from accounts.actor import Actor
-from accounts.errors import Invalid
+from accounts.errors import GroupInUse, Invalid
 from accounts.groups.access import get_group, groups_of, leads_to, next_of
 from accounts.members.access import get_member
 from accounts.models import Group
@@ -106,9 +106,10 @@ def _following(actor: Actor, next_group_id: str | None, group: Group | None) -> 
 
 
 def _ask_gate(actor: Actor, words: Sequence[str]) -> None:
-    """Ask settings.GROUP_GATE, a dotted path to `callable(team_id, words)`, whether something names the group so.
+    """Ask settings.GROUP_USERS whether something names the group so. Raises GroupInUse.
 
-    Policies and requests belong to an app further up. Raises GroupInUse.
+    Policies, requests and workflows belong to apps further up.
     """
-    if settings.GROUP_GATE:
-        import_string(settings.GROUP_GATE)(actor.team_id, words)
+    users = [each for name in settings.GROUP_USERS for each in import_string(name)(actor.team_id, words)]
+    if users:
+        raise GroupInUse(users=" and ".join(users))

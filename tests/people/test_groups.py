@@ -165,3 +165,23 @@ def test_changes_are_told_with_what_was_before(visit: Visit, cast: Cast) -> None
             "after": {"name": "Treasury", "next_group": "Security"},
         }
     ]
+
+
+@pytest.mark.parametrize("named_by", ["approvers", "id", "assignee"])
+def test_a_group_that_a_workflow_or_its_run_names_stays(visit: Visit, cast: Cast, live: Api, named_by: str) -> None:
+    row = group(cast, "Finance", "ana")
+    names = {"assignee": row.id} if named_by == "assignee" else {}
+    need = {"group": row.id if named_by == "id" else "Finance", "count": 1}
+    step = {"id": "ok", "type": "human_approval"} | (names or {"approvers": [need]})
+    inner = {"id": "i", "type": "if", "condition": {"op": "truthy", "value": "Finance"}, "then": [step]}
+    body = {"name": "Invoices", "slug": "invoices", "definition": {"steps": [inner]}}
+    workflow = live.post("/workflows", body).json()
+    in_use(visit, row, "1 workflow of the live world", renames=named_by != "approvers")
+    run = live.post(f"/workflows/{workflow['id']}/runs", {}).json()
+    live.delete(f"/workflows/{workflow['id']}")
+    if named_by == "approvers":
+        in_use(visit, row, "1 unfinished workflow run of the live world", renames=False)
+    else:
+        assert visit("olga").post(f"/groups/{row.id}/delete").status_code == 409
+    live.post(f"/runs/{run['id']}/cancel")
+    free(visit, row)
