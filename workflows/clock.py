@@ -11,7 +11,7 @@ from runs.models import Run
 from workflows import running
 from workflows.models import Execution, Ticket
 
-BATCH = 200
+BATCH = 25  # each does its work here, and the other timers wait for it
 LATE = timedelta(seconds=3)  # after which what should have been done long ago is done here
 
 
