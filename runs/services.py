@@ -186,6 +186,7 @@ def finish(
         ended += _cancel_tasks(unfinished_tasks(run))
         before = (*before, *close_requests(run, system(run.team_id, run.test)))
         fields |= totals(run) | {"awaiting_step_id": None}
+        told = {"output": None, "message": None} | (told or {})
     waited = run.status == "awaiting_human"
     if fatal and error:
         before = (*before, ("error", error | {"fatal": True}))
