@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import IntegerField, QuerySet, Sum
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from accounts.actor import Actor, system
@@ -22,7 +24,7 @@ from runs import webhook_bodies
 from runs.access import oldest_wait, run_of, totals, wanting_money
 from runs.errors import run_error
 from runs.events import Event, record, wake_workers
-from runs.models import ACTIVE, MOVES, Run, Step
+from runs.models import ACTIVE, MOVES, Run, RunEvent, Step
 
 OF_PARENTS = frozenset({"awaiting_human", "resumed"})  # events of a task that stand in its workflow run's log
 
@@ -169,6 +171,19 @@ def _close_unwanted(parent: Run) -> None:
         record(parent, *(closed_event(row, actor) for row in closed))
 
 
+def billed(total: int, cents: int) -> Event:
+    """What the tasks of a workflow run cost so far, and what those that ended cost."""
+    return "billing", {"spent_cents": total, "cost_cents": total, "credits_charged": cents}
+
+
+def _not_billed(run: Run, total: int, before: tuple[Event, ...]) -> tuple[Event, ...]:
+    """Tasks that end with their workflow run, or ended unnoticed, are billed in its log too; `before` is not written yet."""
+    rows = RunEvent.objects.filter(run=run, type="billing")
+    told = rows.aggregate(cents=Sum(Cast(KT("data__credits_charged"), IntegerField())))["cents"] or 0
+    rest = total - told - sum(data["credits_charged"] for kind, data in before if kind == "billing")
+    return (billed(total, rest),) if rest > 0 else ()
+
+
 # --- the end
 
 
@@ -184,8 +199,10 @@ def finish(
     ended = [run]
     if run.kind == "workflow":
         ended += _cancel_tasks(unfinished_tasks(run))
+        sums = totals(run)
+        before = (*before, *_not_billed(run, sums["cost_cents"], before))
         before = (*before, *close_requests(run, system(run.team_id, run.test)))
-        fields |= totals(run) | {"awaiting_step_id": None}
+        fields |= sums | {"awaiting_step_id": None}
         told = {"output": None, "message": None} | (told or {})
     waited = run.status == "awaiting_human"
     if fatal and error:

@@ -155,7 +155,7 @@ class _Doing:
         sums = totals(self.run)
         self.run.steps_completed, cents = sums["steps_completed"], sums["cost_cents"]
         self.run.cost_cents = cents
-        return "billing", {"spent_cents": cents, "cost_cents": cents, "credits_charged": self.ended.cost_cents}
+        return services.billed(cents, self.ended.cost_cents)
 
     def _start(self, effect: StartTask) -> None:
         if effect.options.get("machine_id", "") is None and not self.run.test:
@@ -180,8 +180,11 @@ class _Doing:
     def _give_up(self, effect: CancelTasks) -> None:
         self._write_down()
         tickets = self.execution.tickets.filter(number__in=effect.tickets)
-        self.cancelled += services.cancel_tasks(self.run, list(tickets.values_list("ref", flat=True)))
+        given_up = services.cancel_tasks(self.run, list(tickets.values_list("ref", flat=True)))
         tickets.update(open=False)
+        self.cancelled += given_up
+        total = totals(self.run)["cost_cents"]  # what they have done stays billed
+        self.events += [services.billed(total, task.cost_cents) for task in given_up if task.cost_cents]
 
     def _finish(self, effect: Finish) -> None:
         told = {"output": effect.output, "message": effect.message}

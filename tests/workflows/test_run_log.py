@@ -6,8 +6,8 @@ import pytest
 
 from runs import clock as run_clock
 from tests.cast import Api
-from tests.runs.driving import data_of, drive_all, kinds, log, shift, show, status_of
-from tests.workflows.engine import approval, begin, check, ran, task, tasks_of, work
+from tests.runs.driving import data_of, drive_all, kinds, log, shift, show, simulated, status_of
+from tests.workflows.engine import approval, begin, check, deliver, ran, task, tasks_of, work
 
 DONE = {"status", "output", "error", "message", "result"}
 PAUSED = task("waits", "x [steps:2] [pause]")
@@ -130,6 +130,55 @@ def test_a_guard_is_an_error_before_the_end_and_a_failed_step_is_none(test_key: 
     assert error["details"] == {"guard": "max_iterations", "scope": "run", "limit": 2, "used": 3}
     failed = ran(test_key, [check("c", 1, 2)])
     assert kinds(failed["id"]) == ["queued", "running", "step", "failed", "done"]
+
+
+# --- what it costs
+
+
+@pytest.mark.parametrize("world", ["live", "test"])
+def test_the_last_billing_event_is_the_cost_of_the_run_also_with_tasks_that_were_cancelled(
+    request: pytest.FixtureRequest, world: str
+) -> None:
+    api: Api = request.getfixturevalue("live" if world == "live" else "test_key")
+    where = {"machine_id": simulated(api)} if world == "live" else {}
+    steps = [task("a", agent="scripted"), PAUSED | {"agent": "scripted"}]
+    run = ran(api, steps, **where)
+    assert (run["cost_cents"], run["steps_completed"], last_billed(run["id"])) == (10, 2, 5)
+    api.post(f"/runs/{run['id']}/cancel")
+    ended = show(api, run["id"])
+    assert (ended["cost_cents"], ended["credits_charged"], ended["steps_completed"]) == (10, 10, 2)
+    assert data_of(run["id"], "billing")[-1] == {"spent_cents": 10, "cost_cents": 10, "credits_charged": 5}
+    assert kinds(run["id"])[-2:] == ["cancelled", "done"]
+
+
+def test_a_branch_that_is_given_up_is_billed_in_the_log(test_key: Api) -> None:
+    failing = [task("quick", "y [steps:1]"), check("no", "{{vars.attempt}}", 2)]
+    inner = {"id": "p", "type": "parallel", "branches": [[PAUSED], failing]}
+    run = ran(test_key, [{"id": "again", "type": "retry", "max_attempts": 2, "body": [inner]}])
+    assert run["status"] == "awaiting_human"
+    assert sum(e["credits_charged"] for e in data_of(run["id"], "billing")) == 15  # quick twice, the one given up
+    test_key.post(f"/runs/{run['id']}/resume", {"approved": True})
+    work()
+    ended = show(test_key, run["id"])
+    assert (ended["status"], ended["cost_cents"], last_billed(run["id"])) == ("succeeded", 25, 25)
+    assert sum(e["credits_charged"] for e in data_of(run["id"], "billing")) == 25
+
+
+def test_a_task_whose_end_the_run_never_heard_of_is_billed_in_the_log(test_key: Api) -> None:
+    run = begin(test_key, [task()])
+    deliver()
+    drive_all()
+    test_key.post(f"/runs/{run['id']}/cancel")
+    work()
+    assert kinds(run["id"]) == ["queued", "running", "billing", "cancelled", "done"]
+    assert (last_billed(run["id"]), show(test_key, run["id"])["cost_cents"]) == (5, 5)
+
+
+def test_a_task_that_did_nothing_yet_is_not_billed_in_the_log(test_key: Api) -> None:
+    run = begin(test_key, [task()])
+    deliver()
+    test_key.post(f"/runs/{run['id']}/cancel")
+    assert kinds(run["id"]) == ["queued", "running", "cancelled", "done"]
 
 
 # --- the enveloped stream
