@@ -43,16 +43,20 @@ def created(run: Run) -> HttpResponse:
 @router.get("/runs", summary="Top-level runs, newest first")
 @door("runs:read")
 def list_runs(request: ApiRequest) -> HttpResponse:
+    return listed(request)
+
+
+def listed(request: ApiRequest, **only: str) -> HttpResponse:
+    """Top-level runs, newest first, or the child runs of one, oldest first. Raises RunNotFound, and as _filtered()."""
     parent = request.GET.get("parent_id")
+    rows, order = runs_of(request.actor), ("-created_at", "-id")
     if parent:
-        rows = Run.objects.filter(parent=get_run(request.actor, parent))
-        order: tuple[str, ...] = ("created_at", "id")
-    else:
-        rows, order = runs_of(request.actor), ("-created_at", "-id")
-    return answer(page(filtered(rows, request), request.GET, show, request_id=request.request_id, order=order))
+        rows, order = Run.objects.filter(parent=get_run(request.actor, parent)), ("created_at", "id")
+    rows = _filtered(rows.filter(**only), request)
+    return answer(page(rows, request.GET, show, request_id=request.request_id, order=order))
 
 
-def filtered(rows: QuerySet[Run], request: ApiRequest) -> QuerySet[Run]:
+def _filtered(rows: QuerySet[Run], request: ApiRequest) -> QuerySet[Run]:
     """The filters of GET /v1/runs. Raises InvalidStatusFilter, InvalidFilter."""
     query = request.GET
     words = query.get("status") or query.get("state")

@@ -5,10 +5,8 @@ from ninja import Router
 
 from accounts.bodies import read_json
 from accounts.doors import ApiRequest, door, takes
-from accounts.idempotency import answer, once
-from accounts.paging import page
-from runs.access import runs_of, show
-from runs.api import created, filtered
+from accounts.idempotency import once
+from runs.api import created, listed
 from workflows import starting
 from workflows.access import get_workflow
 from workflows.schemas import DocumentStart
@@ -27,8 +25,7 @@ def start_document(request: ApiRequest) -> HttpResponse:
 @router.get("/workflows/runs", summary="Workflow runs, newest first")
 @door("workflows:read")
 def list_runs(request: ApiRequest) -> HttpResponse:
-    rows = filtered(runs_of(request.actor).filter(kind="workflow"), request)
-    return answer(page(rows, request.GET, show, request_id=request.request_id))
+    return listed(request, kind="workflow")
 
 
 @router.post("/workflows/{workflow:workflow_id}/runs", summary="Start a workflow", **takes(VersionStart))
