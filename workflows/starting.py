@@ -32,6 +32,7 @@ class _Program:
     inputs_schema: dict[str, Any] | None
     workflow_id: str | None = None
     version: int | None = None
+    archived: bool = False
 
 
 def start_saved(
@@ -42,11 +43,12 @@ def start_saved(
     Raises InvalidState for an archived workflow, NotFound for a version that is not there, and as runs.starting.create_run().
     """
     terms, wrong = read_terms(VersionStart, given)
-    if workflow.status == "archived":
-        raise InvalidState(current_state="archived", allowed_from=["active"])
     number = terms.version if isinstance(terms, VersionStart) and terms.version else workflow.version
     version = access.get_version(workflow, number)
-    program = _Program(version.name, version.definition, version.inputs_schema, workflow.id, version.version)
+    archived = workflow.status == "archived"
+    program = _Program(
+        version.name, version.definition, version.inputs_schema, workflow.id, version.version, archived
+    )  # fmt: skip
     return _start(actor, program, given, terms, wrong, request_id, rerun_of)
 
 
@@ -71,6 +73,8 @@ def _start(
     wrong = together(wrong, _unfit(actor, program, given))
     if wrong or terms is None:
         raise Invalid(*wrong)
+    if program.archived:
+        raise InvalidState(current_state="archived", allowed_from=["active"])
     values = inputs.read_inputs(program.inputs_schema, terms.inputs, terms.task)
     limits = {name: value for name, value in run_defaults(program.definition).items() if name not in _named(given)}
     terms = terms.model_copy(update=limits)

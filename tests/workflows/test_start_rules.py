@@ -54,6 +54,16 @@ def test_a_machine_that_is_not_there_is_404_at_a_live_start(live: Api, start: An
     assert not Run.objects.exists()
 
 
+def test_a_malformed_start_of_an_archived_workflow_is_422(test_key: Api) -> None:
+    schema = {"file": {"type": "string", "required": True}}
+    workflow = saved(test_key, [approval()], inputs_schema=schema)
+    test_key.delete(f"/workflows/{workflow['id']}")
+    path = f"/workflows/{workflow['id']}/runs"
+    for body in ({"priority": 10}, {"nonsense": 1}, {"inputs": {}}):
+        assert refused(test_key, path, body)[0] == 422
+    assert refused(test_key, path, {"inputs": {"file": "a"}})[0] == 409
+
+
 def test_an_archived_workflow_that_is_posted_again_starts_runs(test_key: Api) -> None:
     workflow = saved(test_key, [approval()])
     test_key.delete(f"/workflows/{workflow['id']}")
