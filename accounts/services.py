@@ -129,6 +129,15 @@ def create_user(team: Team, email: str, password: str | None, roles: list[str], 
         return user
 
 
+def set_password_of(actor: Actor, user: User, password: str) -> None:
+    """For somebody who cannot sign in any more. Ends every session of the person."""
+    with transaction.atomic():
+        user = User.objects.select_for_update(no_key=True).get(id=user.id)
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        audit(actor, "member.password_set", user.id)
+
+
 def change_own_name(actor: Actor, name: str) -> None:
     """In every team; what was written down before keeps the old name. A second call changes nothing."""
     with transaction.atomic():

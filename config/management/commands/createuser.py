@@ -7,8 +7,9 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.validators import validate_email
 
-from accounts.models import Role, Team
-from accounts.services import create_user
+from accounts.actor import system
+from accounts.models import Role, Team, User
+from accounts.services import create_user, set_password_of
 
 
 class Command(BaseCommand):
@@ -22,6 +23,9 @@ class Command(BaseCommand):
             "--role", action="append", choices=Role.values, required=True, help="may be given several times"
         )
         parser.add_argument("--name", default="")
+        parser.add_argument(
+            "--reset-password", action="store_true", help="give a person who exists this password; their sessions end"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         team = Team.objects.filter(slug=options["team"]).first()
@@ -32,5 +36,10 @@ class Command(BaseCommand):
             validate_password(options["password"])
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
+        known = User.objects.filter(email__iexact=options["email"]).exists()
         user = create_user(team, options["email"], options["password"], options["role"], options["name"])
+        if known and options["reset_password"]:
+            set_password_of(system(team.id, test=False), user, options["password"])
+        elif known and not user.check_password(options["password"]):
+            self.stderr.write(f"{user.email} exists and keeps the old password. --reset-password sets the new one.")
         self.stdout.write(user.id)
