@@ -1,4 +1,5 @@
 // Starts the behaviours. Each finds its elements by data attributes; pages work without any of them.
+import { startDrawing } from "./drawing.js";
 import { startHelp } from "./help.js";
 import { startKeys } from "./keys.js";
 import { startLive } from "./live.js";
@@ -10,4 +11,4 @@ import { startTheme } from "./theme.js";
 import { startTimes } from "./times.js";
 
 startMorph();
-for (const start of [startTimes, startTheme, startSmall, startSteps, startQueue, startKeys, startHelp, startLive]) start();
+for (const start of [startTimes, startTheme, startSmall, startSteps, startDrawing, startQueue, startKeys, startHelp, startLive]) start();

@@ -34,11 +34,6 @@ function showOwnTab() {
   if (own && tabs.scrollWidth > tabs.clientWidth) tabs.scrollLeft = own.offsetLeft - (tabs.clientWidth - own.offsetWidth) / 2;
 }
 
-// A drawing that is wider than its box begins in its middle, where the first step stands.
-function showFirstStep() {
-  document.querySelectorAll(".sketch").forEach((box) => { box.scrollLeft = (box.scrollWidth - box.clientWidth) / 2; });
-}
-
 // A form that is on its way is not sent twice: the second click of a double click starts nothing.
 const ON_ITS_WAY = 3000; // ms
 function sendOnce(event) {
@@ -52,7 +47,6 @@ function sendOnce(event) {
 export function startSmall() {
   showWhatNeedsScript();
   showOwnTab();
-  showFirstStep();
   document.body.addEventListener("htmx:afterSettle", showWhatNeedsScript);
   document.addEventListener("click", (e) => { const b = e.target.closest("[data-copy]"); if (b) copy(b); });
   document.addEventListener("change", (e) => e.target.closest("[data-autosubmit]")?.requestSubmit());
