@@ -1,9 +1,9 @@
 """The log of a run: rows appended in the transaction of the change they report, and the bells that wake their readers."""
 
+import functools
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 
 from django.db import connection
@@ -15,7 +15,7 @@ from accounts.statements import prepared
 from runs.models import Run
 
 Event = tuple[str, dict[str, Any]]
-NOTHING: Mapping[str, Any] = MappingProxyType({})
+_FIELDS = {field.name: field for field in Run._meta.concrete_fields}
 OF_THE_QUEUE = frozenset({"awaiting_human", "resumed", "approval", "takeover"})  # what the queue's pages show
 # The rows, and the bells that the commit rings: who reads this run's log, and who shows this team's pages.
 _EVENTS = """
@@ -24,7 +24,6 @@ e AS (INSERT INTO runs_runevent (run_id, seq, type, data, created_at)
   FROM jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS t(event, ord))
 SELECT pg_notify('run_events', %(log)s), pg_notify('team_events', %(team)s)
 """
-_APPEND = f"WITH {_EVENTS}"
 # The new row as one value: a parameter for each of its columns would be bound anew with every run.
 _BEGIN = f"""
 WITH r AS (INSERT INTO runs_run SELECT * FROM json_populate_record(NULL::runs_run, %(row)s::json)),
@@ -33,10 +32,19 @@ WITH r AS (INSERT INTO runs_run SELECT * FROM json_populate_record(NULL::runs_ru
 
 
 def record(run: Run, *events: Event, save: tuple[str, ...] = ()) -> None:
-    """Append events and save the named fields of the run in one update. The caller holds the lock of the run's row."""
+    """Append events and save the named fields of the run in one statement. The caller holds the lock of the run's row."""
     first = _number(run, events)
-    run.save(update_fields=["next_seq", *save])
-    _append(run, first, events)
+    names = tuple(dict.fromkeys(("next_seq", *save)))
+    fields = (_FIELDS[name] for name in names)
+    values = {f"s_{f.column}": f.get_db_prep_save(getattr(run, f.attname), connection) for f in fields}
+    _append(run, first, events, _update(names), values)
+
+
+@functools.cache
+def _update(names: tuple[str, ...]) -> str:
+    columns = [str(_FIELDS[name].column) for name in names]
+    changes = ", ".join(f"{column} = %(s_{column})s" for column in columns)
+    return f"WITH u AS (UPDATE runs_run SET {changes} WHERE id = %(run)s), {_EVENTS}"
 
 
 def begin(run: Run, *events: Event) -> None:
@@ -63,9 +71,7 @@ def _number(run: Run, events: tuple[Event, ...]) -> int:
     return first
 
 
-def _append(
-    run: Run, first: int, events: tuple[Event, ...], statement: str = _APPEND, more: Mapping[str, Any] = NOTHING
-) -> None:
+def _append(run: Run, first: int, events: tuple[Event, ...], statement: str, more: Mapping[str, Any]) -> None:
     log, team = f"{run.id}:{run.next_seq - 1}", f"{run.team_id}:{'test' if run.test else 'live'}"
     team += "/queue" if any(kind in OF_THE_QUEUE for kind, _ in events) else ""
     rows = {"run": run.id, "first": first, "events": Jsonb([list(e) for e in events]), "now": timezone.now()}

@@ -251,7 +251,7 @@ def hot_window(team_id: str) -> float:
 def park(run_id: str, epoch: int) -> bool:
     """The hot window is over: the worker lets go of a run that still waits. False when it goes on."""
     with transaction.atomic():
-        run = Run.objects.select_for_update().get(id=run_id)
+        run = services.lock_row(run_id)
         if run.lease_epoch != epoch or run.status != "awaiting_human":
             return False
         run.parked_at = timezone.now()

@@ -11,8 +11,8 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from accounts.statements import prepared
 from runs.models import Run, Worker
-from runs.services import confirm_stop
 
 # Runs that can go on: running without a live lease; queued with a machine that is free (best priority first, then age).
 _CLAIM = """
@@ -31,6 +31,11 @@ WITH free AS (
 UPDATE runs_run SET lease_owner = %(owner)s, lease_until = now() + make_interval(secs => %(seconds)s), lease_epoch = lease_epoch + 1,
   parked_at = NULL, takeovers = takeovers + CASE WHEN status = 'running' AND lease_owner <> %(owner)s THEN 1 ELSE 0 END
 WHERE id IN (SELECT id FROM free UNION ALL SELECT id FROM queued LIMIT %(n)s) RETURNING id, lease_epoch
+"""
+_LET_GO = """
+UPDATE runs_run SET lease_owner = NULL, lease_until = NULL, stop_confirmed_at = CASE
+  WHEN status = 'cancelled' AND cancel_requested_at IS NOT NULL THEN coalesce(stop_confirmed_at, %(now)s) ELSE stop_confirmed_at END
+WHERE id = %(run)s AND lease_owner = %(owner)s AND lease_epoch = %(epoch)s
 """
 
 
@@ -60,8 +65,7 @@ def renew(owner: str, run_ids: list[str]) -> list[str]:
 
 def let_go(run_id: str, owner: str, epoch: int) -> None:
     """This worker no longer touches the run: its lease is free, and a cancelled run's stop is confirmed."""
-    Run.objects.filter(id=run_id, lease_owner=owner, lease_epoch=epoch).update(lease_owner=None, lease_until=None)
-    confirm_stop([run_id])
+    prepared(_LET_GO, {"run": run_id, "owner": owner, "epoch": epoch, "now": timezone.now()})
 
 
 def broke_off(run_id: str, epoch: int) -> None:

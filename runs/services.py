@@ -64,7 +64,7 @@ def _write(run: Run, to: str, before: tuple[Event, ...], after: tuple[Event, ...
 def start(run_id: str, epoch: int) -> bool:
     """queued -> running: a worker that leased the run takes its machine. False when the machine is taken or the run gone on."""
     with transaction.atomic():
-        run = _locked(run_id)
+        run = lock_row(run_id)
         if run.status != "queued" or run.lease_epoch != epoch:
             return False
         if not run.owns_machine and not reserve(run.machine_id or "", run.id):
@@ -293,11 +293,12 @@ def lock_run(run_id: str, root_id: str | None = None) -> Run:
         if known is None:
             raise Run.DoesNotExist
         root_id = known[0]
-    root = _locked(root_id)
-    return root if root.id == run_id else _locked(run_id)
+    root = lock_row(root_id)
+    return root if root.id == run_id else lock_row(run_id)
 
 
-def _locked(run_id: str) -> Run:
+def lock_row(run_id: str) -> Run:
+    """The run alone, locked: nothing that concerns its root may be done with it."""
     found = fetch(Run, "id = %(id)s FOR UPDATE", {"id": run_id})
     assert found is not None
     return found
