@@ -95,7 +95,8 @@ def _the_open_one(run: Run, terminal: type[Refusal], kinds: frozenset[str]) -> s
 def _nothing_open(run: Run, terminal: type[Refusal]) -> Refusal:
     facts: dict[str, Any] = {"current_state": run.status, "allowed_from": ["awaiting_human"]}
     if run.is_terminal and terminal is ResumeConflict:
-        last = Decision.objects.filter(approval__run_id=run.id, counts=True).order_by("-at").first()
+        asked = {"approval__run_id" if run.parent_id else "approval__root_run_id": run.id}
+        last = Decision.objects.filter(**asked, counts=True).order_by("-at").first()
         return ResumeConflict(**facts, last_decision=last.id if last else None)
     return NotAwaitingHuman(**facts)
 
