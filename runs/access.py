@@ -2,11 +2,11 @@
 
 import operator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.actor import Actor
@@ -49,6 +49,7 @@ def show(run: Run, webhook_secret: str | None = None) -> dict[str, Any]:
     if run.kind == "workflow":
         run.steps_completed, run.cost_cents = totals(run).values()
     pending = _open(run)
+    run.resume_at = resume_at(run, pending)
     waits = waiting_on(run, pending)
     return run_object(run, open_approvals=pending, waiting_on=waits, webhook_secret=webhook_secret)
 
@@ -94,6 +95,16 @@ def _open(run: Run) -> list[str]:
     return [approval_id for approval_id, of in rows if run.parent_id is None or of == run.id]
 
 
+def resume_at(run: Run, pending: list[str]) -> datetime | None:
+    """When what was decided takes effect; of a workflow run that asks nobody any more, what its tasks were told."""
+    if run.kind == "agent" or run.status != "awaiting_human" or pending or run.resume_at is not None:
+        return run.resume_at
+    last: datetime | None = Run.objects.filter(parent=run, finished_at__isnull=True).aggregate(at=Max("resume_at"))[
+        "at"
+    ]
+    return last
+
+
 def _reason(code: str, message: str, ref: str | None = None) -> dict[str, Any]:
     return {"code": code, "message": message, "ref": ref}
 
@@ -104,9 +115,9 @@ def waiting_on(run: Run, pending: list[str] | None = None) -> dict[str, Any] | N
         since = run.awaiting_human_since
         if run.controlled_by and (controlled := _controlled(id=run.controlled_by)):
             return controlled
-        if run.resume_at is not None:
-            return _reason("undo_window", f"Decided; takes effect at {run.resume_at:%H:%M:%S}")
         ids = pending if pending is not None else [a.id for a in pending_of_root(run.root_id)]
+        if (at := resume_at(run, ids)) is not None:
+            return _reason("undo_window", f"Decided; takes effect at {at:%H:%M:%S}")
         return _reason("human", f"Waiting for a person since {since:%H:%M}", ids[0] if ids else None)
     if run.status == "queued":
         return _why_queued(run) if run.kind == "agent" else _why_undriven()

@@ -6,9 +6,10 @@ import pytest
 
 from accounts.models import Group, Team
 from approvals.models import Approval
+from runs import clock as run_clock
 from tests.cast import Api, Cast
 from tests.runs.driving import begin as begin_agent
-from tests.runs.driving import data_of, request_of, show, simulated, status_of, worker_is_there
+from tests.runs.driving import data_of, kinds, request_of, show, simulated, status_of, worker_is_there
 from tests.workflows.engine import approval, begin, deliver, ran, task, tasks_of, work
 
 Body = dict[str, Any]
@@ -263,6 +264,33 @@ def test_a_request_of_another_run_is_not_found(test_key: Api) -> None:
     body = {"approved": True, "approval_id": two["open_approvals"][0]}
     answer = test_key.post(f"/runs/{one['id']}/resume", body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "APPROVAL_NOT_FOUND")
+
+
+# --- the undo window
+
+
+@pytest.mark.parametrize("steps", [[approval("ok")], [PAUSED]], ids=["own", "of a task"])
+def test_a_decision_may_be_undone_before_it_takes_effect(test_key: Api, cast: Cast, steps: list[Body]) -> None:
+    worker_is_there()
+    Team.objects.filter(id=cast.team.id).update(undo_window_seconds=30)
+    run = ran(test_key, steps)
+    (asked,) = run["open_approvals"]
+    answer = test_key.post(f"/runs/{run['id']}/resume", {"approved": True}).json()
+    assert (answer["status"], answer["open_approvals"]) == ("awaiting_human", [])
+    assert answer["waiting_on"]["code"] == "undo_window"
+    assert answer["resume_at"] is not None
+    assert answer["awaiting_human_reason"] == run["awaiting_human_reason"]
+    work()
+    assert test_key.post(f"/approvals/{asked}/undo").status_code == 200
+    again = show(test_key, run["id"])
+    assert (again["open_approvals"], again["waiting_on"]["code"], again["resume_at"]) == ([asked], "human", None)
+    test_key.post(f"/runs/{run['id']}/resume", {"approved": True})
+    Approval.objects.update(effective_at=run_clock.timezone.now())
+    run_clock.effects()
+    assert show(test_key, run["id"])["resume_at"] is None
+    work()
+    assert status_of(run["id"]) == "succeeded"
+    assert kinds(run["id"]).count("resumed") == 1
 
 
 # --- why it waits
