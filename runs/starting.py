@@ -89,6 +89,8 @@ def create_task(parent: Run, step_id: str, task: str, options: Mapping[str, Any]
         step_id=step_id, task=task,
     )  # fmt: skip
     run.max_steps = min(run.max_steps, settings.MAX_STEPS_CEILING)
+    if run.human_in_the_loop is False and run.on_awaiting_human == "pause":
+        run.on_awaiting_human = "fail"  # a step may ask to wait, but this run never does
     rows = Machine.objects.filter(team_id=run.team_id, test=run.test, id=run.machine_id)
     machine = rows.exclude(status__in=("terminated", "terminating")).first()
     if machine is None and not run.test:

@@ -112,3 +112,10 @@ def test_without_people_a_human_approval_fails_the_run(test_key: Api) -> None:
     assert (child["human_in_the_loop"], child["status"]) == (False, "succeeded")  # it has no means of asking
     (asked,) = Approval.objects.all()
     assert (asked.status, asked.decisions.get().via) == ("cancelled", "on_awaiting_human")
+
+
+def test_without_people_a_task_does_not_wait_either_whatever_its_step_says(test_key: Api) -> None:
+    test_key.post("/permissions", {"tool": "click", "effect": "ask"})
+    steps = [task("a", "x [steps:1]", on_awaiting_human="pause")]
+    run = ran(test_key, steps, {"code": "{{a.error.code}}"}, human_in_the_loop=False)
+    assert (run["status"], run["output"]) == ("succeeded", {"code": "AWAITING_HUMAN"})
