@@ -11,6 +11,7 @@ from tests.cast import Api, Cast
 from tests.runs.driving import begin as begin_agent
 from tests.runs.driving import data_of, kinds, request_of, show, simulated, status_of, worker_is_there
 from tests.workflows.engine import approval, begin, deliver, ran, task, tasks_of, work
+from tests.workflows.test_starting import saved, started
 
 Body = dict[str, Any]
 JSON = "application/json"
@@ -293,6 +294,24 @@ def test_a_decision_may_be_undone_before_it_takes_effect(test_key: Api, cast: Ca
     assert kinds(run["id"]).count("resumed") == 1
 
 
+@pytest.mark.parametrize("steps", [[approval("ok")], [PAUSED]], ids=["own", "of a task"])
+def test_a_cancel_before_it_takes_effect_leaves_a_decision_without_any(
+    test_key: Api, cast: Cast, steps: list[Body]
+) -> None:
+    Team.objects.filter(id=cast.team.id).update(undo_window_seconds=30)
+    run = ran(test_key, steps)
+    (asked,) = run["open_approvals"]
+    test_key.post(f"/runs/{run['id']}/resume", {"approved": True})
+    test_key.post(f"/runs/{run['id']}/cancel")
+    Approval.objects.update(effective_at=run_clock.timezone.now())
+    run_clock.effects()
+    work()
+    assert status_of(run["id"]) == "cancelled"
+    decision = test_key.get(f"/approvals/{asked}").json()["decision"]
+    assert (decision["verdict"], decision["receipt"]["outcome"]) == ("approve", "not_executed")
+    assert kinds(run["id"])[-1] == "done"
+
+
 # --- why it waits
 
 
@@ -321,3 +340,23 @@ def test_what_its_tasks_ask_is_listed_with_the_run(test_key: Api) -> None:
         assert [a["id"] for a in test_key.get(f"/runs/{target['id']}/permissions").json()] == [asked]
     shown = test_key.get(f"/approvals/{asked}").json()
     assert (shown["run_id"], shown["root_run_id"]) == (child["id"], run["id"])
+
+
+def test_what_is_asked_names_the_workflow(test_key: Api) -> None:
+    workflow = saved(test_key, [PAUSED, approval("ok")])
+    run = started(test_key, workflow)
+    for _ in range(2):
+        work()
+        assert request_of(test_key, run)["workflow_id"] == workflow["id"]
+        test_key.post(f"/runs/{run['id']}/resume", {"approved": True})
+
+
+def test_reading_and_cancelling_need_a_scope_of_workflows_or_of_runs(test_key: Api, cast: Cast) -> None:
+    run = ran(test_key, [approval("ok")])
+    for scope, status in (("workflows:read", 200), ("runs:read", 200), ("machines:read", 403)):
+        api = cast.api(test=True, scopes=frozenset({scope}))
+        for rest in ("", "/events?format=json", "/events/stream?format=json", "/screenshots", "/deliveries"):
+            assert api.get(f"/workflows/runs/{run['id']}{rest}").status_code == status, (scope, rest)
+    for scope, status in (("workflows:read", 403), ("workflows:write", 200), ("runs:write", 409)):
+        api = cast.api(test=True, scopes=frozenset({scope}))
+        assert api.post(f"/workflows/runs/{run['id']}/cancel").status_code == status

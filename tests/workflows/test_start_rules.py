@@ -285,6 +285,19 @@ def test_a_refused_document_is_told_with_the_wrong_terms(test_key: Api) -> None:
     assert (status, found) == (422, {("steps", 1, "id"), ("priority",), ("on_budget",)})
 
 
+@pytest.mark.parametrize("inputs", [[], "x", 1])
+def test_inputs_that_are_no_object_are_refused(test_key: Api, start: Any, inputs: Any) -> None:
+    path, body = start(test_key, [approval("ok")], inputs=inputs)
+    status, error = refused(test_key, path, body)
+    assert (status, [d["loc"] for d in error["details"]]) == (422, [["body", "inputs"]])
+
+
+def test_a_document_that_is_too_large_is_not_started(test_key: Api) -> None:
+    steps = [{"id": "yes", "type": "succeed", "output": {"a": "x" * 256 * 1024}}]
+    status, error = refused(test_key, "/workflows/runs", {"steps": steps})
+    assert (status, error["code"], error["max_bytes"]) == (413, "PAYLOAD_TOO_LARGE", 256 * 1024)
+
+
 # --- lists
 
 

@@ -80,3 +80,22 @@ def test_T_157_cancelling_the_run_cancels_the_tasks_of_all_branches(test_key: Ap
     work()
     assert len(tasks_of(test_key, run)) == (16 if taken_up else 0)
     assert status_of(run["id"]) == "cancelled"
+
+
+@pytest.mark.parametrize("clock", ["active", "wall"])
+@pytest.mark.parametrize("step", [approval("ok"), task("waits", "x [pause]")], ids=["own", "of a task"])
+def test_the_deadline_stands_still_while_people_are_waited_for_unless_it_counts_all_time(
+    test_key: Api, step: Step, clock: str
+) -> None:
+    run = ran(test_key, [step], deadline_seconds=60, deadline_clock=clock)
+    assert (run["status"], run["deadline_at"] is None) == ("awaiting_human", clock == "active")
+    shift(run["id"], 61)
+    run_clock.deadlines()
+    if clock == "wall":
+        assert show(test_key, run["id"])["error"]["code"] == "DEADLINE_EXCEEDED"
+        return
+    answer = test_key.post(f"/runs/{run['id']}/resume", {"approved": True}).json()
+    assert (answer["status"], answer["deadline_at"] is None) == ("running", False)
+    assert answer["active_seconds"] < 60
+    work()
+    assert status_of(run["id"]) == "succeeded"
