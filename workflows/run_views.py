@@ -25,7 +25,7 @@ from workflows.estimate import estimate
 from workflows.graph import draw
 from workflows.models import Execution, Workflow
 from workflows.start_forms import StartForm
-from workflows.tree import marks_of, rows_of
+from workflows.tree import Row, ended_at, marks_of, rows_of
 
 VERSIONS = 50  # that the start form offers
 
@@ -36,6 +36,7 @@ def workflow_run(request: PageRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
     execution = Execution.objects.get(run=run)
     rows, now = rows_of(run, execution), timezone.now()
+    _say_why_tasks_wait(rows)
     spent = totals(run)
     asked = list(pending_of_root(run.id)) if request.actor.may("approvals:read") else []
     chosen = next((a for a in asked if a.id == request.GET.get("open")), asked[0] if asked else None)
@@ -45,12 +46,19 @@ def workflow_run(request: PageRequest, run_id: str) -> HttpResponse:
         "steps_done": spent["steps_completed"], "spent": spent["cost_cents"], "asked": asked, "last_seq": run.next_seq - 1,
         "card": card(request.actor, chosen, request.path) if chosen else None, "decided": _receipt(request),
         "workflow": _workflow(request, run), "before": run.rerun_of, "after": _reruns(request, run),
-        "may_write": request.actor.may("workflows:write"), "may_read_money": request.actor.may("usage"),
+        "may_write": request.actor.may("workflows:write"), "has_tasks": any(row.tasks for row in rows),
+        "ended_at": ended_at(rows, run), "iterations": min(run.iterations_used, run.max_iterations or run.iterations_used),
         "inputs": _as_text(run.inputs), "output": _as_text(run.output), "live_title": _title(run),
         "works_now": run.status in ("queued", "running"), "waits_now": run.status == "awaiting_human",
         "api_call": _as_api_call(run, f"{request.scheme}://{request.get_host()}"),
     }  # fmt: skip
     return show(request, "workflows/run.html", context)
+
+
+def _say_why_tasks_wait(rows: list[Row]) -> None:
+    """`waits` of each task that does not move, for example because its machine is busy."""
+    for task in (task for row in rows for task in row.tasks if task.status in ("queued", "running")):
+        task.waits = waiting_on(task)  # type: ignore[attr-defined]
 
 
 def _title(run: Run) -> str:

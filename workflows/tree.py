@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
+
+from django.db.models import Count, F, Window
+from django.db.models.functions import RowNumber
 
 from approvals.models import Approval
 from runs.models import Run
 from workflows.graph import Mark
-from workflows.models import Execution, Ticket
+from workflows.models import Execution
 from workflows.steps import Step, walk
 from workflows.words import TYPES, says
 
 SHOWN = 5  # of the times that a step was come to, the last
+SHOWN_OF_ALL = 200  # and of all steps together; one of each at least
 _OF_TASK: dict[str, Mark] = {
     "queued": "running", "running": "running", "awaiting_human": "waiting", "succeeded": "done", "failed": "failed",
     "cancelled": "failed", "timed_out": "failed",
@@ -53,12 +58,17 @@ def rows_of(run: Run, execution: Execution) -> list[Row]:
     for row in rows:
         row.mark = _mark(row, verdicts, run)
         row.value = state.get("bindings", {}).get(row.step["id"])
-    _mark_holders(rows)
+    _mark_holders(rows, run)
     return rows
 
 
 def marks_of(rows: list[Row]) -> dict[str, Mark]:
     return {row.step["id"]: row.mark for row in rows if row.mark is not None}
+
+
+def ended_at(rows: list[Row], run: Run) -> Row | None:
+    """The innermost step that a run which did not succeed ended in."""
+    return next((row for row in reversed(rows) if _ended(row, run)), None)
 
 
 def _lane(at: tuple[str | int, ...]) -> str:
@@ -70,17 +80,23 @@ def _lane(at: tuple[str | int, ...]) -> str:
 
 
 def _add_tickets(rows: list[Row], execution: Execution) -> None:
-    by_step: dict[str, list[Ticket]] = {}
-    for ticket in execution.tickets.order_by("number"):
+    """However often the steps were come to, only the tickets that are shown are read."""
+    most = max(1, min(SHOWN, SHOWN_OF_ALL // len(rows)))
+    ranked = execution.tickets.annotate(
+        nth=Window(RowNumber(), partition_by="step_id", order_by=F("number").desc()),
+        of=Window(Count("number"), partition_by="step_id"),
+    )
+    by_step: dict[str, list[Any]] = {}
+    for ticket in ranked.filter(nth__lte=most).order_by("number"):
         by_step.setdefault(ticket.step_id, []).append(ticket)
-    shown = [ticket for tickets in by_step.values() for ticket in tickets[-SHOWN:]]
+    shown = [ticket for tickets in by_step.values() for ticket in tickets]
     tasks = Run.objects.in_bulk([ticket.ref for ticket in shown if ticket.kind == "task"])
     requests = Approval.objects.in_bulk([ticket.ref for ticket in shown if ticket.kind == "request"])
     for row in rows:
         tickets = by_step.get(row.step["id"], [])
-        row.hidden = max(0, len(tickets) - SHOWN)
-        row.tasks = [tasks[t.ref] for t in tickets[-SHOWN:] if t.ref in tasks]
-        row.requests = [requests[t.ref] for t in tickets[-SHOWN:] if t.ref in requests]
+        row.hidden = tickets[0].of - len(tickets) if tickets else 0
+        row.tasks = [tasks[t.ref] for t in tickets if t.ref in tasks]
+        row.requests = [requests[t.ref] for t in tickets if t.ref in requests]
 
 
 def _mark(row: Row, verdicts: Mapping[str, bool], run: Run) -> Mark | None:
@@ -94,12 +110,28 @@ def _mark(row: Row, verdicts: Mapping[str, bool], run: Run) -> Mark | None:
     return "failed" if failed else "done"
 
 
-def _mark_holders(rows: list[Row]) -> None:
-    """A step that holds others is at work, or waits, while one of them is or does."""
+def _mark_holders(rows: list[Row], run: Run) -> None:
+    """A step that holds others is at work, or waits, while one of them is or does; it failed when one of them ended the run."""
     for number, row in enumerate(rows):
-        inner: set[Mark | None] = set()
-        for below in rows[number + 1 :]:
-            if below.depth <= row.depth:
-                break
-            inner.add(below.mark)
-        row.mark = next((mark for mark in _STRONGEST if mark in inner), row.mark)
+        inner = _inside(rows, number)
+        marks = {below.mark for below in inner}
+        ended = any(_ended(below, run) for below in inner) or _ended_by_iterations(row, rows, run)
+        row.mark = next((mark for mark in _STRONGEST if mark in marks), "failed" if ended else row.mark)
+
+
+def _inside(rows: list[Row], number: int) -> list[Row]:
+    depth = rows[number].depth
+    return list(takewhile(lambda below: below.depth > depth, rows[number + 1 :]))
+
+
+def _ended(row: Row, run: Run) -> bool:
+    """Did the run end in this step? A task that failed ends it only by a limit that holds for the whole run."""
+    if row.mark != "failed" or not run.is_terminal or run.status == "succeeded":
+        return False
+    return row.step["type"] != "task" or (run.error or {}).get("code") not in ("STEP_FAILED", "WORKFLOW_FAILED")
+
+
+def _ended_by_iterations(row: Row, rows: list[Row], run: Run) -> bool:
+    """Which loop it was is not written down; it is in the last step of the top list that was come to."""
+    last = next((each for each in reversed(rows) if each.depth == 0 and each.visits), None)
+    return row is last and (run.error or {}).get("reason_code") == "max_iterations"

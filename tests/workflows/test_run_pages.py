@@ -1,16 +1,20 @@
 """Starting, watching and repeating workflow runs by page."""
 
+import re
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from machines.models import Machine
 from runs.models import Run
 from tests.cast import Api, Cast
 from tests.pages.conftest import text
 from tests.runs.driving import simulated, status_of
-from tests.workflows.engine import approval, begin, check, ran, task, work
+from tests.workflows.engine import approval, begin, check, deliver, ran, task, work
 from tests.workflows.test_starting import saved
-from workflows.models import Execution
+from workflows.models import Execution, Ticket
 from workflows.tree import marks_of, rows_of
 
 SCHEMA = {
@@ -135,12 +139,65 @@ def test_the_marks_say_where_the_run_is(test_key: Api) -> None:
 
 def test_a_task_at_work_and_a_failed_check_are_marked(test_key: Api) -> None:
     run = begin(test_key, [{"id": "again", "type": "retry", "max_attempts": 2, "body": [task("a"), check("b", 1, 2)]}])
-    from tests.workflows.engine import deliver
-
     deliver()
     assert _marks(run) == {"again": "running", "a": "running"}
     work()
     assert _marks(run)["b"] == "failed"
+
+
+def test_a_step_that_holds_others_failed_with_the_one_that_ended_the_run(test_key: Api) -> None:
+    again = {"id": "again", "type": "retry", "max_attempts": 2, "body": [task("a", "x [fail]"), check("b", 1, 2)]}
+    assert _marks(ran(test_key, [again])) == {"again": "failed", "a": "failed", "b": "failed"}
+    quiet = {"id": "quiet", "type": "loop", "count": 1, "body": [task("a", "x [fail]")]}
+    assert _marks(ran(test_key, [quiet, check("b", 1, 1)])) == {"quiet": "done", "a": "failed", "b": "done"}
+
+
+def test_a_loop_that_used_up_the_iterations_is_where_the_run_failed(cast: Cast, live: Api) -> None:
+    loop = {"id": "l", "type": "loop", "count": 9, "body": [check("c", 1, 1)]}
+    run = ran(live, [check("b", 1, 1), loop], max_iterations=3)
+    assert _marks(run) == {"b": "done", "l": "failed", "c": "done"}
+    page = text(cast.browser("alice").get(f"/runs/{run['id']}"))
+    assert "Run it again with more iterations" in page
+    assert re.search(r"<dt>Iterations</dt><dd class=.num.>3<", page)
+
+
+# --- what to do next
+
+
+@pytest.mark.parametrize(
+    ("steps", "start", "advice"),
+    [
+        ([check("c", 1, 2)], {}, 'It ended at <a class="mono" href="#step-c">c</a>. Look at what came of the steps before'),
+        ([{"id": "no", "type": "fail"}], {}, 'It ended at <a class="mono" href="#step-no">no</a>.'),
+        ([approval("ok")], {"on_awaiting_human": "fail"}, "Run it again and let it wait."),
+        ([task("a", "x [steps:3]")], {"budget_cents": 5}, "Run it again with a larger budget"),
+        ([task("a", machine_id="mch_none")], {}, "Look at the machines"),
+    ],
+)  # fmt: skip
+def test_a_run_that_failed_says_what_to_do_next(
+    cast: Cast, live: Api, steps: list[dict[str, Any]], start: dict[str, Any], advice: str
+) -> None:
+    run = ran(live, steps, agent="scripted", machine_id=simulated(live), **start)
+    assert run["status"] == "failed", run
+    assert advice in text(cast.browser("alice").get(f"/runs/{run['id']}"))
+
+
+def test_after_a_no_the_page_says_how_to_go_on(cast: Cast, live: Api) -> None:
+    run = ran(live, [approval("ok")])
+    live.post(f"/runs/{run['id']}/resume", {"approved": False})
+    work()
+    assert "Change what they did not like" in text(cast.browser("alice").get(f"/runs/{run['id']}"))
+
+
+def test_a_task_says_why_it_does_not_move(cast: Cast, live: Api) -> None:
+    machine = simulated(live)
+    Machine.objects.filter(id=machine).update(status="stopped")
+    run = begin(live, [task("a", agent="scripted")], machine_id=machine)
+    deliver()
+    assert "The machine is stopped" in text(cast.browser("alice").get(f"/runs/{run['id']}"))
+
+
+# --- long runs
 
 
 def test_only_the_last_passes_of_a_loop_are_shown(test_key: Api) -> None:
@@ -148,6 +205,48 @@ def test_only_the_last_passes_of_a_loop_are_shown(test_key: Api) -> None:
     found = Run.objects.get(id=run["id"])
     row = next(r for r in rows_of(found, Execution.objects.get(run=found)) if r.step["id"] == "a")
     assert (row.visits, len(row.tasks), row.hidden) == (7, 5, 2)
+
+
+def test_the_page_asks_no_more_of_the_database_however_long_the_run_is(cast: Cast, test_key: Api) -> None:
+    steps = [
+        {"id": "l", "type": "loop", "count": 6, "body": [task("a", "x [steps:0]"), check("c", 1, 1)]},
+        approval("ok"),
+    ]
+    run = ran(test_key, steps)
+    ana = cast.browser("ana")
+    ana.post("/switch", {"mode": "test"})
+    with CaptureQueriesContext(connection) as before:
+        text(ana.get(f"/runs/{run['id']}"))
+    _add_tasks(run["id"], "a", 500)
+    with CaptureQueriesContext(connection) as after:
+        page = text(ana.get(f"/runs/{run['id']}"))
+    assert len(after) == len(before) < 30
+    assert "501 earlier ones not shown" in page
+    assert page.count('class="flow-pass"') == 5 + 1
+
+
+def _add_tasks(run_id: str, step_id: str, number: int) -> None:
+    """More child runs of a step, each like the first."""
+    tasks = [Run.objects.filter(parent_id=run_id)[0] for _ in range(number)]
+    for n, each in enumerate(tasks):
+        each.id, each._state.adding = f"run_{n:022d}", True
+    Run.objects.bulk_create(tasks)
+    execution = Execution.objects.get(run_id=run_id)
+    execution.tickets.bulk_create(
+        Ticket(execution=execution, number=1000 + n, kind="task", step_id=step_id, ref=each.id, open=False)
+        for n, each in enumerate(tasks)
+    )
+
+
+def test_a_document_of_many_steps_shows_less_of_each(test_key: Api) -> None:
+    steps = [task(f"t{n}", "x [steps:0]") for n in range(80)]
+    run = ran(test_key, [{"id": "l", "type": "loop", "count": 3, "body": steps[:2]}])
+    found, execution = Run.objects.get(id=run["id"]), Execution.objects.get(run_id=run["id"])
+    execution.definition = {"steps": steps}
+    assert [len(row.tasks) for row in rows_of(found, execution)[:2]] == [2, 2]
+
+
+# --- lists
 
 
 @pytest.mark.parametrize("path", ["/runs", "/"])
