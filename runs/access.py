@@ -26,6 +26,11 @@ def runs_of(actor: Actor) -> QuerySet[Run]:
     return Run.objects.filter(team_id=actor.team_id, test=actor.test, parent__isnull=True)
 
 
+def tasks_of(actor: Actor, run_id: str) -> QuerySet[Run]:
+    """The child runs of a workflow run. Raises RunNotFound."""
+    return Run.objects.filter(parent=get_run(actor, run_id))
+
+
 def get_run(actor: Actor, run_id: str) -> Run:
     """Raises RunNotFound, also for another team's or world's run."""
     mine = {"id": run_id, "team": actor.team_id, "test": actor.test}

@@ -17,7 +17,7 @@ from accounts.webhooks.access import deliveries_of_run
 from accounts.webhooks.schemas import delivery_object
 from machines import pictures
 from runs import services, starting
-from runs.access import get_run, runs_of, show
+from runs.access import get_run, runs_of, show, tasks_of
 from runs.models import Run, RunStatus, Screenshot
 from runs.schemas import CancelBody, RunCreate
 
@@ -51,7 +51,7 @@ def listed(request: ApiRequest, **only: str) -> HttpResponse:
     parent = request.GET.get("parent_id")
     rows, order = runs_of(request.actor), ("-created_at", "-id")
     if parent:
-        rows, order = Run.objects.filter(parent=get_run(request.actor, parent)), ("created_at", "id")
+        rows, order = tasks_of(request.actor, parent), ("created_at", "id")
     rows = _filtered(rows.filter(**only), request)
     return answer(page(rows, request.GET, show, request_id=request.request_id, order=order))
 

@@ -23,7 +23,7 @@ from approvals.views import card_page
 from machines import pictures
 from machines.access import machines_of
 from runs import services, starting
-from runs.access import get_run, runs_of, waiting_on
+from runs.access import get_run, runs_of, tasks_of, waiting_on
 from runs.decisions import decide, undo
 from runs.forms import RunForm, as_api_call, initial_from, rerun_values
 from runs.models import Run, RunStatus, Screenshot, Step
@@ -41,7 +41,10 @@ ENDS = {"active": ("queued", "running", "awaiting_human"), "ended": ("succeeded"
 @require_GET
 @signed_in("runs:read")
 def runs(request: PageRequest) -> HttpResponse:
-    found = _filtered(runs_of(request.actor), request.GET.get("status", ""), request.GET.get("q", "").strip())
+    """All of them, or the tasks of one workflow run."""
+    named = request.GET.get("parent_id")
+    every = tasks_of(request.actor, named) if named else runs_of(request.actor)
+    found = _filtered(every, request.GET.get("status", ""), request.GET.get("q", "").strip())
     part = page(
         found, {**request.GET.dict(), "limit": str(PAGE)}, lambda run: {"run": run}, request_id=request.request_id
     )
@@ -49,7 +52,7 @@ def runs(request: PageRequest) -> HttpResponse:
     context = {
         "section": "runs", "rows": part["data"], "next_cursor": part["next_cursor"],
         "status": request.GET.get("status", ""), "q": request.GET.get("q", ""),
-        "any": bool(part["data"]) or runs_of(request.actor).exists(),
+        "any": bool(part["data"]) or every.exists(), "parent": get_run(request.actor, named) if named else None,
         "may_start": request.actor.may("runs:write"), "live_title": "Runs",
     }  # fmt: skip
     return show(request, "runs/list.html", context)

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils.html import strip_tags
 
 from machines.models import Machine
 from runs.models import Run
-from tests.cast import Api, Cast
+from tests.cast import Api, Cast, make_cast
+from tests.mail.post import carry, later, link_in
 from tests.pages.conftest import text
 from tests.runs.driving import simulated, status_of
 from tests.workflows.engine import approval, begin, check, deliver, ran, task, work
@@ -246,10 +248,72 @@ def test_a_document_of_many_steps_shows_less_of_each(test_key: Api) -> None:
     assert [len(row.tasks) for row in rows_of(found, execution)[:2]] == [2, 2]
 
 
-# --- lists
+# --- all tasks of a run
+
+
+def test_all_tasks_of_a_run_stand_on_a_page_of_their_own(cast: Cast, live: Api) -> None:
+    run = ran(live, [task("a", "First one [steps:0]", agent="scripted"), task("b", "Second one [fail]", agent="scripted")],
+              name="Both", machine_id=simulated(live))  # fmt: skip
+    bob = cast.browser("bob")
+    address = f"/runs?parent_id={run['id']}"
+    assert address in text(bob.get(f"/runs/{run['id']}"))
+    page = text(bob.get(address))
+    assert "Tasks of Both" in page
+    assert page.index("Second one") < page.index("First one")
+    assert "First one" not in text(bob.get(f"{address}&status=failed"))
+    assert "No tasks yet" in text(bob.get(f"/runs?parent_id={ran(live, [check('c', 1, 1)])['id']}"))
+    assert bob.get("/runs?parent_id=wfr_none").status_code == 404
+
+
+def test_another_teams_tasks_are_not_found(cast: Cast, live: Api) -> None:
+    run = ran(live, [check("c", 1, 1)])
+    assert make_cast("strangers").browser("bob").get(f"/runs?parent_id={run['id']}").status_code == 404
+
+
+# --- lists, mails
 
 
 @pytest.mark.parametrize("path", ["/runs", "/"])
 def test_lists_call_a_workflow_run_by_its_name(cast: Cast, live: Api, path: str) -> None:
     ran(live, [approval("ok")], name="Month’s end")
-    assert "Month’s end" in text(cast.browser("ana").get(path))
+    page = text(cast.browser("ana").get(path))
+    assert "Month’s end" in page
+    assert '<span class="mono">ok</span>' in page
+
+
+def test_the_queue_says_that_a_task_of_a_workflow_asks(cast: Cast, test_key: Api) -> None:
+    ran(test_key, [task("odd", "x [pause]")], name="Month’s end")
+    ana = cast.browser("ana")
+    ana.post("/switch", {"mode": "test"})
+    assert 'Task <span class="mono">odd</span> of a workflow: x [pause]' in text(ana.get("/"))
+
+
+def _words(letter: Any) -> list[str]:
+    """The text and the page of a letter, each on one line."""
+    return [" ".join(strip_tags(each.replace("<", " <")).split()) for each in (letter.body, letter.alternatives[0][0])]
+
+
+def test_mails_speak_of_workflows_and_their_steps(cast: Cast, test_key: Api) -> None:
+    ran(test_key, [approval("sign_off", message="Publish?")], name="Month’s end")
+    for words in _words(carry()[0]):
+        assert "Workflow Month’s end Started by" in words
+        assert "Step sign_off Waiting" in words
+        assert "agent" not in words.lower()
+    ran(test_key, [task("odd", "x [pause]")], name="Month’s end")
+    later()
+    for words in _words(carry()[0]):
+        assert "Workflow its task odd Started by" in words
+    ran(test_key, [approval("sign_off")], name="Month’s end")
+    ran(test_key, [task("odd", "x [pause]")])
+    later()
+    for words in _words(carry()[0]):
+        assert "Workflow: Month’s end, step sign_off" in words
+        assert "Task odd of a workflow: x [pause]" in words
+
+
+def test_the_mailed_page_names_the_step_and_does_not_speak_of_agents(cast: Cast, test_key: Api) -> None:
+    ran(test_key, [approval("sign_off", message="Publish?")], name="Month’s end")
+    letter = next(each for each in carry() if each.to == ["ana@acme.test"])
+    page = text(cast.browser("ana").get(link_in(letter)))
+    assert '<dt>Step</dt><dd><span class="mono">sign_off</span></dd>' in page
+    assert "The agent" not in page
