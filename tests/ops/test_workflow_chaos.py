@@ -188,8 +188,8 @@ def events_of(api: Caller, run_id: str) -> list[dict[str, Any]]:
         after = page["next_after"]
 
 
-def check_log(api: Caller, run: dict[str, Any]) -> Counter[str]:
-    """Nothing is missing or double in it; returns how often each type is there."""
+def check_log(api: Caller, run: dict[str, Any]) -> list[dict[str, Any]]:
+    """Nothing is missing or double in it; returns what it tells."""
     data = events_of(api, run["id"])
     assert [e["seq"] for e in data] == list(range(1, len(data) + 1)), "an event is missing or double"
     kinds = Counter(e["type"] for e in data)
@@ -197,7 +197,7 @@ def check_log(api: Caller, run: dict[str, Any]) -> Counter[str]:
     if run["status"] != "cancelled":
         assert kinds["resumed"] == kinds["awaiting_human"]
         assert kinds["tool_call"] == kinds["tool_result"]
-    return kinds
+    return data
 
 
 def check_run(api: Caller, run_id: str, story: Story) -> None:
@@ -205,9 +205,12 @@ def check_run(api: Caller, run_id: str, story: Story) -> None:
     assert (run["status"], run["output"]) == (story.status, story.output), run
     assert (run["error"] or {}).get("code") == story.error, run
     tasks = api.get(f"/runs?parent_id={run_id}&limit=200")["data"]
-    kinds = check_log(api, run)
+    log = check_log(api, run)
     told = sum(each["status"] != "cancelled" for each in tasks)
-    assert (kinds["step"], kinds["billing"]) == (told + story.others, told)
+    assert sum(e["type"] == "step" for e in log) == told + story.others
+    bills = [e["data"] for e in log if e["type"] == "billing"]
+    assert len(bills) == sum(each["status"] != "cancelled" or each["cost_cents"] > 0 for each in tasks)
+    assert sum(bill["credits_charged"] for bill in bills) == bills[-1]["cost_cents"] == run["cost_cents"]
     for each in tasks:
         check_log(api, each)
         check_bill(api, each)
