@@ -5,10 +5,11 @@ import { startKeys } from "./keys.js";
 import { startLive } from "./live.js";
 import { startMorph } from "./morph.js";
 import { startQueue } from "./queue.js";
+import { startSheet } from "./sheet.js";
 import { startSmall } from "./small.js";
 import { startSteps } from "./steps.js";
 import { startTheme } from "./theme.js";
 import { startTimes } from "./times.js";
 
 startMorph();
-for (const start of [startTimes, startTheme, startSmall, startSteps, startDrawing, startQueue, startKeys, startHelp, startLive]) start();
+for (const start of [startTimes, startTheme, startSmall, startSheet, startSteps, startDrawing, startQueue, startKeys, startHelp, startLive]) start();

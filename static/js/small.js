@@ -27,13 +27,6 @@ function showWhatNeedsScript() {
   document.querySelectorAll("[data-nojs]").forEach((e) => { e.hidden = true; });
 }
 
-// On a phone the tabs may be more than fit: the one of this page comes into sight.
-function showOwnTab() {
-  const tabs = document.querySelector(".nav");
-  const own = tabs?.querySelector("[aria-current]");
-  if (own && tabs.scrollWidth > tabs.clientWidth) tabs.scrollLeft = own.offsetLeft - (tabs.clientWidth - own.offsetWidth) / 2;
-}
-
 // A form that is on its way is not sent twice: the second click of a double click starts nothing.
 const ON_ITS_WAY = 3000; // ms
 function sendOnce(event) {
@@ -46,7 +39,6 @@ function sendOnce(event) {
 
 export function startSmall() {
   showWhatNeedsScript();
-  showOwnTab();
   document.body.addEventListener("htmx:afterSettle", showWhatNeedsScript);
   document.addEventListener("click", (e) => { const b = e.target.closest("[data-copy]"); if (b) copy(b); });
   document.addEventListener("change", (e) => e.target.closest("[data-autosubmit]")?.requestSubmit());

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import Open, Site, sign_in
 
@@ -194,6 +194,62 @@ def test_the_run_and_the_card_fit_a_phone(site: Site, look: Open) -> None:
     expect(page.get_by_role("button", name="Approve")).to_be_visible()
     page.get_by_role("link", name="Queue").first.tap()
     expect(page.locator(".queue-row").first).to_be_visible()
+
+
+def _more(page: Page) -> tuple[Locator, Locator]:
+    """What opens the sheet, and the links in it that are to be seen."""
+    return page.locator(".nav summary"), page.locator(".nav-sheet a:visible")
+
+
+@pytest.mark.parametrize("script", [True, False])
+@pytest.mark.parametrize("width", [320, 375])
+def test_on_a_phone_there_are_five_tabs_and_the_rest_under_more(look: Open, script: bool, width: int) -> None:
+    page = look("owner", "/runs", **PHONE | {"viewport": {"width": width, "height": 640}}, java_script_enabled=script)
+    more, links = _more(page)
+    tabs = page.locator(".nav > a")
+    assert tabs.all_inner_texts() == ["Queue", "Runs", "Workflows", "Machines", "Ledger"]
+    boxes = [each.bounding_box() or {} for each in (*tabs.all(), more)]
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+    assert more.evaluate(
+        "tab => [...tab.closest('nav').children].every((e) => e.scrollWidth <= e.clientWidth)"
+    )  # no word is cut
+    expect(links).to_have_count(0)
+    more.tap()
+    assert links.all_inner_texts() == ["Keys", "Webhooks", "Policies", "Audit", "Members", "API docs"]
+    assert all((each.bounding_box() or {})["height"] >= 44 for each in links.all())
+    expect(links.last).to_be_in_viewport(ratio=1)
+    page.touchscreen.tap(20, 20)  # beside it
+    expect(links).to_have_count(0)
+    more.tap()
+    links.filter(has_text="Audit").tap()
+    expect(page).to_have_url(re.compile("/audit$"))
+    expect(links).to_have_count(0)
+    expect(more).to_have_attribute("aria-current", "true")
+    assert _overflow(page) == 0
+
+
+def test_the_sheet_of_a_phone_by_keyboard(look: Open) -> None:
+    page = look("bob", "/runs", **PHONE)
+    more, links = _more(page)
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Ledger").focus()
+    page.keyboard.press("Tab")
+    expect(more).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Webhooks")).to_be_focused()  # a viewer finds no keys
+    page.keyboard.press("Escape")
+    expect(links).to_have_count(0)
+    expect(more).to_be_focused()
+    page.keyboard.press("Space")
+    for _ in range(6):
+        page.keyboard.press("Tab")
+    expect(links).to_have_count(0)  # whoever goes on behind it sees where they are
+
+
+def test_on_a_large_screen_every_entry_stands_in_the_side(look: Open) -> None:
+    page = look("owner", "/audit")
+    expect(page.get_by_role("navigation", name="Main").get_by_role("link")).to_have_count(11)
+    expect(page.get_by_text("More", exact=True)).to_be_hidden()
 
 
 def _overflow(page: Page) -> int:

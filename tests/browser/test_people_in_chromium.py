@@ -85,6 +85,6 @@ def test_changing_roles_and_groups_by_keyboard(site: Site, look: Open) -> None:
 def test_on_a_phone_nothing_is_wider_than_the_screen(site: Site, look: Open, path: str) -> None:
     page = look("owner", path, **PHONE)
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    names = page.locator(".nav a").all()
+    names = page.locator(".nav > a, .nav summary").all()
     boxes = [box for each in names if (box := each.bounding_box())]
     assert all(a["x"] + a["width"] <= b["x"] + 1 for a, b in pairwise(boxes))  # no name on another
