@@ -16,6 +16,11 @@ _TYPES = {
 }
 
 
+def _words(fact: Any) -> Any:
+    """A list as people read it."""
+    return ", ".join(map(str, fact)) if isinstance(fact, (list, tuple)) else fact
+
+
 class Refusal(Exception):
     """The request was refused."""
 
@@ -26,7 +31,9 @@ class Refusal(Exception):
 
     def __init__(self, message: str | None = None, *, reason_code: str | None = None, **facts: Any) -> None:
         self.facts = facts
-        self.message = message or (self.__doc__ or "").strip().format(**facts)
+        self.message = message or (self.__doc__ or "").strip().format(
+            **{name: _words(fact) for name, fact in facts.items()}
+        )
         self.reason = reason_code or self.reason_code or self.code.lower()
         super().__init__(self.message)
 
@@ -184,7 +191,7 @@ class MethodNotAllowed(Refusal):
 
 
 class InvalidState(Refusal):
-    """It is {current_state}; this needs one of {allowed_from}."""
+    """It is {current_state}; it would have to be {allowed_from}."""
 
     code, status = "INVALID_STATE", 409
 

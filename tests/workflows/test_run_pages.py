@@ -56,8 +56,12 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_lost(cast: Cast, l
 def test_an_archived_workflow_says_so_and_starts_nothing(cast: Cast, live: Api) -> None:
     workflow = saved(live, [check("c", 1, 1)])
     live.delete(f"/workflows/{workflow['id']}")
-    assert "archived" in text(cast.browser("alice").get(f"/workflows/{workflow['id']}/run"))
-    assert _start(cast, workflow).status_code == 422
+    page = text(cast.browser("alice").get(f"/workflows/{workflow['id']}/run"))
+    assert "This workflow is archived" in page
+    assert "Reactivate" in page
+    answer = _start(cast, workflow)
+    assert answer.status_code == 422
+    assert "It is archived; it would have to be active." in text(answer)
     assert not Run.objects.exists()
 
 
