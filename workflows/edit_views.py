@@ -36,6 +36,8 @@ def new_workflow(request: PageRequest) -> HttpResponseBase:
     draft = _sent(form, new=True)
     found = _looked_at(request, draft)
     if "check" in request.POST or found["problems"]:
+        if "check" not in request.POST and not draft.body.get("name"):
+            form.refuse("name", "Field required.")  # said together with what is wrong in the text
         return _page(request, form, found)
     if values := _accepted(request, form, draft, new=True):
         made = services.save_workflow(request.actor, values)

@@ -96,6 +96,14 @@ def test_nothing_that_is_wrong_is_saved(visit: Visit, fields: dict[str, Any], sa
     assert not Workflow.objects.exists()
 
 
+def test_a_missing_name_is_said_together_with_what_is_wrong_in_the_text(visit: Visit) -> None:
+    answer = visit("alice").post("/workflows/new", {"name": "", "definition": '{"steps": 7}'})
+    page = text(answer)
+    assert answer.status_code == 422
+    assert "Field required." in page
+    assert 'class="problem is-error"' in page
+
+
 def test_a_slug_that_is_taken_is_said_and_changes_nothing(visit: Visit, made: Callable[..., Workflow]) -> None:
     row = made()
     answer = visit("alice").post("/workflows/new", sent(slug="invoices"))
