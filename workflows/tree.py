@@ -44,6 +44,11 @@ class Row:
         return TYPES[self.step["type"]]
 
     @property
+    def earlier(self) -> list[Run]:
+        """The tasks before the last one, which the page folds."""
+        return self.tasks[:-1]
+
+    @property
     def text(self) -> str:
         return says(self.step)
 
