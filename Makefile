@@ -7,7 +7,9 @@ SUITABLE := import sys; sys.exit(sys.version_info < (3, 11))
 # How long a Python takes for the same work, in microseconds: those built without profile-guided optimisation take half as long again.
 SPEED := import time, timeit as t; work = "json.dumps({str(i): isinstance(i, int) for i in range(999)})"; \
 	print(int(1e6 * min(t.repeat(work, "import json", time.process_time, 5, 30))))
-PYTEST_WORKERS ?= 2
+# One more than two cores: while a test waits for a real process, the others work. Each Chromium is busy itself.
+PYTEST_WORKERS ?= 3
+BROWSERS ?= 2
 SHARED = -n $(PYTEST_WORKERS) --dist worksteal
 
 # One line per long step: $(call step,what is done,command). Its output is shown only when it fails.
@@ -36,7 +38,7 @@ dev: venv
 # Playwright occupies the event loop of its process, so the pages are tested in a run of their own.
 test: dev
 	$(BIN)/python -m pytest $(SHARED) -m "not slow" --ignore=tests/browser
-	$(BIN)/python -m pytest $(SHARED) -m "not slow" tests/browser
+	$(BIN)/python -m pytest -n $(BROWSERS) --dist worksteal -m "not slow" tests/browser
 
 test-fast: dev
 	$(BIN)/python -m pytest $(SHARED) -m "not slow and not browser" --ignore=tests/browser
@@ -45,7 +47,7 @@ test-slow: dev
 	$(BIN)/python -m pytest -m slow --ignore=tests/browser
 
 test-races: dev
-	RACE_ROUNDS=50 $(BIN)/python -m pytest $(SHARED) tests/runs/test_races.py tests/takeover/test_races.py
+	RACE_ROUNDS=50 $(BIN)/python -m pytest $(SHARED) tests/runs/test_races.py tests/takeover/test_races.py tests/workflows/test_run_races.py
 
 lint: dev
 	$(BIN)/ruff check .
