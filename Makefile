@@ -47,7 +47,7 @@ test-slow: dev
 	$(BIN)/python -m pytest -m slow --ignore=tests/browser
 
 test-races: dev
-	RACE_ROUNDS=50 $(BIN)/python -m pytest $(SHARED) tests/runs/test_races.py tests/takeover/test_races.py tests/workflows/test_run_races.py
+	RACE_ROUNDS=50 $(BIN)/python -m pytest $(SHARED) tests/runs/test_races.py tests/takeover/test_races.py
 
 lint: dev
 	$(BIN)/ruff check .

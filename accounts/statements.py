@@ -1,13 +1,16 @@
 """The few hot statements: bound and prepared by the server, planned once for each connection."""
 
 import functools
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 import psycopg
 from django.db import connection
 from django.db.models import Model
 from psycopg.rows import TupleRow
+from psycopg.types.json import Json
 
 M = TypeVar("M", bound=Model)
 
@@ -34,6 +37,52 @@ def fetch(model: type[M], where: str, values: Mapping[str, Any]) -> M | None:
     for n, read in _readers(model):
         found[n] = read(found[n], None, connection)
     return model.from_db(connection.alias, names, found)
+
+
+def insert(row: M) -> M:
+    """Insert a new row whose key is already set, as save(force_insert=True) would."""
+    table = row._meta.db_table
+    prepared(
+        f"INSERT INTO {table} SELECT * FROM json_populate_record(NULL::{table}, %(row)s::json)", {"row": as_json(row)}
+    )
+    inserted(row)
+    return row
+
+
+def as_json(row: Model) -> Json:
+    """A new row as one value, for json_populate_record: a parameter for each of many columns would be bound anew each time."""
+    return Json({f.column: f.pre_save(row, add=True) for f in row._meta.concrete_fields}, dumps=_dumps)
+
+
+def inserted(row: Model) -> None:
+    """Tell Django that the row is there."""
+    row._state.adding, row._state.db = False, connection.alias
+
+
+def _dumps(columns: dict[str, Any]) -> str:
+    return json.dumps(columns, default=_as_text)
+
+
+def _as_text(value: Any) -> str:
+    """As PostgreSQL reads it: a time or bytes."""
+    return str(value.isoformat()) if isinstance(value, datetime) else f"\\x{bytes(value).hex()}"
+
+
+def save(row: Model, names: Iterable[str]) -> None:
+    """Write these fields of a row that is there and locked, as save(update_fields=names) would."""
+    changed = tuple(names)
+    by_name = {field.name: field for field in row._meta.concrete_fields}
+    values = {f"s_{n}": by_name[n].get_db_prep_save(getattr(row, by_name[n].attname), connection) for n in changed}
+    prepared(_update(type(row), changed), values | {"pk": row.pk})
+
+
+@functools.cache
+def _update(model: type[Model], names: tuple[str, ...]) -> str:
+    by_name = {field.name: field for field in model._meta.concrete_fields}
+    changes = ", ".join(f"{by_name[name].column} = %(s_{name})s" for name in names)
+    pk = model._meta.pk
+    assert pk is not None
+    return f"UPDATE {model._meta.db_table} SET {changes} WHERE {pk.column} = %(pk)s"
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from accounts.access import team_setting
 from accounts.actor import Actor
 from accounts.errors import Invalid, NotEligible
 from accounts.sealing import keyed_hash, seal
+from accounts.statements import insert, save
 from accounts.times import rfc3339
 from approvals import answers as reading
 from approvals import policies, quorum
@@ -88,7 +89,7 @@ def move(approval: Approval, to: str, now: datetime, **fields: Any) -> None:
     approval.version += 1
     for name, value in fields.items():
         setattr(approval, name, value)
-    approval.save(update_fields=["status", "resolved_at", "version", *fields])
+    save(approval, ("status", "resolved_at", "version", *fields))
 
 
 def open_request(**fields: Any) -> Approval:
@@ -98,13 +99,9 @@ def open_request(**fields: Any) -> Approval:
     expires_at = now + timedelta(seconds=seconds) if seconds else None
     fields["questions"] = reading.tidy_questions(fields.get("questions") or [])
     fields.setdefault("on_reject", ON_REJECT[fields["kind"]])
-    return Approval.objects.create(
-        **fields,
-        seq=Approval.objects.filter(run_id=fields["run_id"]).count() + 1,
-        created_at=now,
-        expires_at=expires_at,
-        remind_at=reminders.first_at(now, expires_at),
-    )
+    number = Approval.objects.filter(run_id=fields["run_id"]).count() + 1
+    due = reminders.first_at(now, expires_at)
+    return insert(Approval(**fields, seq=number, created_at=now, expires_at=expires_at, remind_at=due))
 
 
 def settle(actor: Actor, approval: Approval, answer: Answer, via: str, *, entitled: bool = False) -> Settled:
@@ -137,12 +134,13 @@ def settle(actor: Actor, approval: Approval, answer: Answer, via: str, *, entitl
         approval, STATUS_OF[answer.verdict], now, effective_at=now + later, undo_until=now + later if later else None,
         effect_pending=bool(later), edited_action=edited, claimed_by=None, claim_expires_at=None,
     )  # fmt: skip
-    decision = Decision.objects.create(
+    decision = Decision(
         **_of(approval), verdict=answer.verdict, effect=_effect(approval, answer), actor=actor.ref(), via=via,
         note=answer.note or None, answers=redacted.get("answers"), values=redacted.get("values"), payload_hash=fingerprint,
         action_before=approval.action, action_after=approval.action_now, at=now,
         sealed=seal([payload, redacted]) if later else None,
     )  # fmt: skip
+    insert(decision)
     _remember(actor, approval, decision, answer.remember)
     return Settled(decision, True, payload, redacted)
 

@@ -1,17 +1,15 @@
 """The log of a run: rows appended in the transaction of the change they report, and the bells that wake their readers."""
 
 import functools
-import json
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from django.db import connection
 from django.utils import timezone
-from psycopg.types.json import Json, Jsonb
+from psycopg.types.json import Jsonb
 
 from accounts.messages import publish
-from accounts.statements import prepared
+from accounts.statements import as_json, inserted, prepared
 from runs.models import Run
 
 Event = tuple[str, dict[str, Any]]
@@ -24,7 +22,6 @@ e AS (INSERT INTO runs_runevent (run_id, seq, type, data, created_at)
   FROM jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS t(event, ord))
 SELECT pg_notify('run_events', %(log)s), pg_notify('team_events', %(team)s)
 """
-# The new row as one value: a parameter for each of its columns would be bound anew with every run.
 _BEGIN = f"""
 WITH r AS (INSERT INTO runs_run SELECT * FROM json_populate_record(NULL::runs_run, %(row)s::json)),
 {_EVENTS.rstrip()}, pg_notify('run_wake', %(run)s)
@@ -50,18 +47,8 @@ def _update(names: tuple[str, ...]) -> str:
 def begin(run: Run, *events: Event) -> None:
     """Insert the run with its first events and wake the workers, in one statement."""
     first = _number(run, events)
-    row = {field.column: field.pre_save(run, add=True) for field in Run._meta.concrete_fields}
-    _append(run, first, events, _BEGIN, {"row": Json(row, dumps=_dumps)})
-    run._state.adding, run._state.db = False, connection.alias
-
-
-def _dumps(row: dict[str, Any]) -> str:
-    return json.dumps(row, default=_as_text)
-
-
-def _as_text(value: Any) -> str:
-    """As PostgreSQL reads it: a time or bytes."""
-    return str(value.isoformat()) if isinstance(value, datetime) else f"\\x{bytes(value).hex()}"
+    _append(run, first, events, _BEGIN, {"row": as_json(run)})
+    inserted(run)
 
 
 def _number(run: Run, events: tuple[Event, ...]) -> int:
