@@ -98,6 +98,9 @@ def silent(answer: bytes | None = None) -> Iterator[str]:
                     if answer is not None:
                         caller.recv(65_536)
                         caller.sendall(answer)
+                        caller.shutdown(socket.SHUT_WR)
+                        while caller.recv(65_536):  # closing over what was not read would reset the connection
+                            pass
                         caller.close()
             except OSError:
                 return
