@@ -75,7 +75,8 @@ def test_workflows_run_on_the_machines_of_a_fresh_installation(
     installation = start()
     wait_for_ready(installation)
     caller = Caller(installation)
-    machines = {m["kind"]: m["id"] for m in caller.call("GET", "/machines")["data"]}
+    assert wait_until(lambda: set(_machines(caller, "status")) == {"running"}, 60, 0.1), _machines(caller, "status")
+    machines = dict(zip(_machines(caller, "kind"), _machines(caller, "id"), strict=True))
     _a_person_approves_in_the_browser(caller, machines["terminal"], chromium)
     _the_examples_succeed(caller, machines, shop)
     balance = caller.call("GET", "/billing/balance")
@@ -83,6 +84,10 @@ def test_workflows_run_on_the_machines_of_a_fresh_installation(
     assert balance["held_cents"] == 0
     assert installation.stop() == 0
     assert installation.processes() == []
+
+
+def _machines(caller: Caller, key: str) -> list[str]:
+    return [machine[key] for machine in caller.call("GET", "/machines")["data"]]
 
 
 def _a_person_approves_in_the_browser(caller: Caller, machine: str, chromium: Browser) -> None:
