@@ -50,7 +50,7 @@ def test_control_taken_while_a_run_works_stops_it_within_one_action(team: Cast, 
     person = Api(api.key, Client())
     for round_ in range(ROUNDS):
         machine = simulated(api)
-        run = begin(api, f"x [steps:15] round {round_}", machine_id=machine, agent="scripted")["id"]
+        run = begin(api, f"x [steps:25] round {round_}", machine_id=machine, agent="scripted")["id"]
 
         def meddle(run: str = run, machine: str = machine, round_: int = round_) -> None:
             until(lambda: Step.objects.filter(run_id=run, status="completed").count() > 2)
