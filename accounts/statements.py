@@ -71,18 +71,30 @@ def _as_text(value: Any) -> str:
 def save(row: Model, names: Iterable[str]) -> None:
     """Write these fields of a row that is there and locked, as save(update_fields=names) would."""
     changed = tuple(names)
-    by_name = {field.name: field for field in row._meta.concrete_fields}
-    values = {f"s_{n}": by_name[n].get_db_prep_save(getattr(row, by_name[n].attname), connection) for n in changed}
-    prepared(_update(type(row), changed), values | {"pk": row.pk})
+    prepared(_update(type(row), changed), {**values_of(row, changed), "pk": row.pk})
+
+
+def values_of(row: Model, names: Iterable[str]) -> dict[str, Any]:
+    """The parameters of `changes`."""
+    fields = _by_name(type(row))
+    return {f"s_{n}": fields[n].get_db_prep_save(getattr(row, fields[n].attname), connection) for n in names}
+
+
+def changes(model: type[Model], names: Iterable[str]) -> str:
+    """What stands after SET in an UPDATE of these fields."""
+    return ", ".join(f"{_by_name(model)[name].column} = %(s_{name})s" for name in names)
+
+
+@functools.cache
+def _by_name(model: type[Model]) -> dict[str, Any]:
+    return {field.name: field for field in model._meta.concrete_fields}
 
 
 @functools.cache
 def _update(model: type[Model], names: tuple[str, ...]) -> str:
-    by_name = {field.name: field for field in model._meta.concrete_fields}
-    changes = ", ".join(f"{by_name[name].column} = %(s_{name})s" for name in names)
     pk = model._meta.pk
     assert pk is not None
-    return f"UPDATE {model._meta.db_table} SET {changes} WHERE {pk.column} = %(pk)s"
+    return f"UPDATE {model._meta.db_table} SET {changes(model, names)} WHERE {pk.column} = %(pk)s"
 
 
 @functools.cache

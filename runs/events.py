@@ -4,16 +4,14 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import connection
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from accounts.messages import publish
-from accounts.statements import as_json, inserted, prepared
+from accounts.statements import as_json, changes, inserted, prepared, values_of
 from runs.models import Run
 
 Event = tuple[str, dict[str, Any]]
-_FIELDS = {field.name: field for field in Run._meta.concrete_fields}
 OF_THE_QUEUE = frozenset({"awaiting_human", "resumed", "approval", "takeover"})  # what the queue's pages show
 # The rows, and the bells that the commit rings: who reads this run's log, and who shows this team's pages.
 _EVENTS = """
@@ -32,16 +30,12 @@ def record(run: Run, *events: Event, save: tuple[str, ...] = ()) -> None:
     """Append events and save the named fields of the run in one statement. The caller holds the lock of the run's row."""
     first = _number(run, events)
     names = tuple(dict.fromkeys(("next_seq", *save)))
-    fields = (_FIELDS[name] for name in names)
-    values = {f"s_{f.column}": f.get_db_prep_save(getattr(run, f.attname), connection) for f in fields}
-    _append(run, first, events, _update(names), values)
+    _append(run, first, events, _update(names), values_of(run, names))
 
 
 @functools.cache
 def _update(names: tuple[str, ...]) -> str:
-    columns = [str(_FIELDS[name].column) for name in names]
-    changes = ", ".join(f"{column} = %(s_{column})s" for column in columns)
-    return f"WITH u AS (UPDATE runs_run SET {changes} WHERE id = %(run)s), {_EVENTS}"
+    return f"WITH u AS (UPDATE runs_run SET {changes(Run, names)} WHERE id = %(run)s), {_EVENTS}"
 
 
 def begin(run: Run, *events: Event) -> None:

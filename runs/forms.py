@@ -169,9 +169,14 @@ def as_api_call(run: Run, origin: str) -> str:
             body[name] = value
     if body.get("on_awaiting_human") == "pause":
         del body["on_awaiting_human"]
+    return as_curl(origin, "/v1/runs", body)
+
+
+def as_curl(origin: str, path: str, body: dict[str, Any]) -> str:
+    """The command of a shell that sends this body."""
     quoted = json.dumps(body, ensure_ascii=False, indent=2).replace("'", "'\\''")
     return (
-        f'curl -X POST {origin}/v1/runs \\\n  -H "X-API-Key: $COUNTERSIGN_KEY" \\\n'
+        f'curl -X POST {origin}{path} \\\n  -H "X-API-Key: $COUNTERSIGN_KEY" \\\n'
         "  -H 'Content-Type: application/json' \\\n"
         f"  -d '{quoted}'"
     )

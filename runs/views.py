@@ -93,8 +93,8 @@ def run(request: PageRequest, run_id: str) -> HttpResponse:
         "card": card(request.actor, waiting, request.path) if waiting and request.actor.may("approvals:read") else None,
         "api_call": as_api_call(found, f"{request.scheme}://{request.get_host()}"), "last_seq": found.next_seq - 1,
         "may_write": request.actor.may("runs:write"), "may_read_money": request.actor.may("usage"),
-        "live_title": _title(found),
-        "decided": _receipt(request), "waits_now": found.status == "awaiting_human",
+        "live_title": page_title(found),
+        "decided": receipt(request), "waits_now": found.status == "awaiting_human",
         "works_now": found.status in ("queued", "running"),
     }  # fmt: skip
     return show(request, "runs/run.html", context)
@@ -107,11 +107,11 @@ def _since(requests: list[Approval], steps: list[Step], found: Run) -> list[Appr
     return [a for a in requests if a.created_at >= steps[-1].started_at]
 
 
-def _title(found: Run) -> str:
+def page_title(found: Run) -> str:
     return f"{found.get_status_display()} · {plain(found.title[:60])}"
 
 
-def _receipt(request: PageRequest) -> dict[str, Any] | None:
+def receipt(request: PageRequest) -> dict[str, Any] | None:
     decided = request.GET.get("decided")
     found = approvals_of(request.actor).filter(id=decided).exclude(status="pending").first() if decided else None
     return card(request.actor, found, request.path) if found else None

@@ -12,13 +12,13 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.errors import Refusal
 from accounts.pages import PageRequest, show, signed_in
-from approvals.access import approvals_of, pending_of_root
+from approvals.access import pending_of_root
 from approvals.cards import card
-from approvals.models import Approval
 from runs.access import get_run, runs_of, totals, waiting_on
 from runs.errors import RunNotFound
-from runs.forms import rerun_values
+from runs.forms import as_curl, rerun_values
 from runs.models import Run
+from runs.views import page_title, receipt
 from workflows import starting
 from workflows.access import get_version, get_workflow, versions_of
 from workflows.estimate import estimate
@@ -44,11 +44,11 @@ def workflow_run(request: PageRequest, run_id: str) -> HttpResponse:
         "section": "runs", "run": run, "rows": rows, "drawing": draw(execution.definition, marks_of(rows)),
         "waits": waiting_on(run), "worked": run.active_seconds(now), "waited": run.waited_seconds(run.finished_at or now),
         "steps_done": spent["steps_completed"], "spent": spent["cost_cents"], "asked": asked, "last_seq": run.next_seq - 1,
-        "card": card(request.actor, chosen, request.path) if chosen else None, "decided": _receipt(request),
+        "card": card(request.actor, chosen, request.path) if chosen else None, "decided": receipt(request),
         "workflow": _workflow(request, run), "before": run.rerun_of, "after": _reruns(request, run),
         "may_write": request.actor.may("workflows:write"), "has_tasks": any(row.tasks for row in rows),
         "ended_at": ended_at(rows, run), "iterations": min(run.iterations_used, run.max_iterations or run.iterations_used),
-        "inputs": _as_text(run.inputs), "output": _as_text(run.output), "live_title": _title(run),
+        "inputs": _as_text(run.inputs), "output": _as_text(run.output), "live_title": page_title(run),
         "works_now": run.status in ("queued", "running"), "waits_now": run.status == "awaiting_human",
         "api_call": _as_api_call(run, f"{request.scheme}://{request.get_host()}"),
     }  # fmt: skip
@@ -61,10 +61,6 @@ def _say_why_tasks_wait(rows: list[Row]) -> None:
         task.waits = waiting_on(task)  # type: ignore[attr-defined]
 
 
-def _title(run: Run) -> str:
-    return f"{run.get_status_display()} · {run.title[:60]}"
-
-
 def _workflow(request: PageRequest, run: Run) -> Workflow | None:
     if run.workflow_id is None or not request.actor.may("workflows:read"):
         return None
@@ -75,14 +71,6 @@ def _reruns(request: PageRequest, run: Run) -> list[Run]:
     return list(runs_of(request.actor).filter(rerun_of=run.id).order_by("-created_at")[:10])
 
 
-def _receipt(request: PageRequest) -> dict[str, Any] | None:
-    decided = request.GET.get("decided")
-    found: Approval | None = None
-    if decided:
-        found = approvals_of(request.actor).filter(id=decided).exclude(status="pending").first()
-    return card(request.actor, found, request.path) if found else None
-
-
 def _as_text(value: Any) -> str:
     return "" if value in (None, {}) else json.dumps(value, ensure_ascii=False, indent=2)
 
@@ -91,12 +79,7 @@ def _as_api_call(run: Run, origin: str) -> str:
     body: dict[str, Any] = {"inputs": run.inputs} if run.inputs else {}
     body |= {"version": run.workflow_version} if run.workflow_version else {}
     body |= {"machine_id": run.machine_id} if run.machine_id else {}
-    path = f"/v1/workflows/{run.workflow_id}/runs"
-    quoted = json.dumps(body, ensure_ascii=False, indent=2).replace("'", "'\\''")
-    return (
-        f'curl -X POST {origin}{path} \\\n  -H "X-API-Key: $COUNTERSIGN_KEY" \\\n'
-        f"  -H 'Content-Type: application/json' \\\n  -d '{quoted}'"
-    )
+    return as_curl(origin, f"/v1/workflows/{run.workflow_id}/runs", body)
 
 
 # --- starting
