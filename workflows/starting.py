@@ -70,12 +70,12 @@ def _start(
     actor: Actor, program: _Program, given: dict[str, Any], terms: StartBody | None, wrong: list[Detail],
     request_id: str, rerun_of: str | None,
 ) -> Run:  # fmt: skip
-    wrong = together(wrong, _unfit(actor, program, given))
+    values, wrong_inputs = _read_inputs(program, given)
+    wrong = together(wrong, [*_unfit(actor, program, given), *wrong_inputs])
     if wrong or terms is None:
         raise Invalid(*wrong)
     if program.archived:
         raise InvalidState(current_state="archived", allowed_from=["active"])
-    values = inputs.read_inputs(program.inputs_schema, terms.inputs, terms.task)
     limits = {name: value for name, value in run_defaults(program.definition).items() if name not in _named(given)}
     terms = terms.model_copy(update=limits)
     price = cheapest_step(program.definition, terms.model_dump(), settings.PRICE_STEP_CENTS)
@@ -95,16 +95,21 @@ def _named(given: Mapping[str, Any]) -> set[str]:
     return {name for name, value in given.items() if value is not None}
 
 
+def _read_inputs(program: _Program, given: dict[str, Any]) -> tuple[dict[str, Any], list[Detail]]:
+    """The inputs with their defaults, or what is wrong with them."""
+    task = given.get("task")
+    try:
+        found = inputs.read_inputs(program.inputs_schema, given.get("inputs"), task if isinstance(task, str) else None)
+    except Invalid as error:
+        return {}, [(tuple(d["loc"]), d["msg"], d["type"]) for d in error.facts["details"]]
+    return found, []
+
+
 def _unfit(actor: Actor, program: _Program, given: dict[str, Any]) -> list[Detail]:
-    """What is wrong beyond the form of each field: inputs, people, machines."""
+    """What is wrong beyond the form of each field: people, agents, machines."""
     wrong = terms_violations(actor, given)
     if (place := unstorable_at(given)) is not None:
         wrong.append((("body", *place), "Text must not contain the NUL character.", "value_error"))
-    try:
-        task = given.get("task")
-        inputs.read_inputs(program.inputs_schema, given.get("inputs"), task if isinstance(task, str) else None)
-    except Invalid as error:
-        wrong += [(tuple(d["loc"]), d["msg"], d["type"]) for d in error.facts["details"]]
     unnamed = not actor.test and given.get("machine_id") is None and _lacks_machine(program.definition)
     if unnamed and named_machine(actor, None) is None:
         words = "A task names no machine: name one here; the team has no default machine."
