@@ -1,6 +1,7 @@
 """Who is calling, and what of their team they may see."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from django.core import signing
@@ -46,31 +47,45 @@ def actor_of_key(key: str) -> Actor:
     return Actor(team_id, test, "api_key", key_id, name, frozenset(scopes), owner_id=owner_id)
 
 
+# The person as a member of that team, else of the one they joined first.
+_MEMBER = """
+SELECT m.team_id, m.roles, u.name, u.email FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id
+WHERE u.id = %(user)s AND u.is_active ORDER BY m.team_id = %(team)s DESC, m.created_at, m.id LIMIT 1
+"""
+
+
 def actor_of_session(request: HttpRequest, mode: str | None = None) -> Actor | None:
     """The signed-in person in the team they look at; `mode` (live or test) overrides the world they chose."""
     user = request.user
-    if not user.is_authenticated or not user.is_active:
+    if not user.is_authenticated:
         return None
-    memberships = list(Membership.objects.filter(user_id=user.pk).select_related("team").order_by("created_at", "id"))
-    if not memberships:
-        return None
-    chosen = next((m for m in memberships if m.team_id == request.session.get("team")), memberships[0])
     test = (mode or request.session.get("mode", "live")) == "test"
-    return actor_of_membership(chosen, test)
+    return _member(user.pk, request.session.get("team", ""), test)
+
+
+def member(user_id: str, team_id: str, test: bool) -> Actor | None:
+    """An active person as a member of this team."""
+    actor = _member(user_id, team_id, test)
+    return actor if actor is not None and actor.team_id == team_id else None
 
 
 def actor_in_team(request: HttpRequest, team_id: str, test: bool) -> Actor | None:
     """The signed-in person as a member of this team, whatever team and world they look at elsewhere."""
-    rows = Membership.objects.filter(user_id=request.user.pk, user__is_active=True, team_id=team_id)
-    member = rows.select_related("user").first()
-    return actor_of_membership(member, test) if member is not None else None
+    return member(request.user.pk, team_id, test) if request.user.is_authenticated else None
+
+
+def _member(user_id: str, team_id: str, test: bool) -> Actor | None:
+    row = prepared(_MEMBER, {"user": user_id, "team": team_id})
+    return None if row is None else _person(row[0], test, user_id, row[2] or row[3], row[1])
+
+
+def _person(team_id: str, test: bool, user_id: str, name: str, roles: Iterable[str]) -> Actor:
+    return Actor(team_id, test, "user", user_id, name, scopes_of_roles(roles), frozenset(roles), owner_id=user_id)
 
 
 def actor_of_membership(membership: Membership, test: bool) -> Actor:
     user = membership.user
-    scopes = scopes_of_roles(membership.roles)
-    roles = frozenset(membership.roles)
-    return Actor(membership.team_id, test, "user", user.id, user.name or user.email, scopes, roles, owner_id=user.id)
+    return _person(membership.team_id, test, user.id, user.name or user.email, membership.roles)
 
 
 def require(actor: Actor, *scopes: str) -> None:
@@ -88,11 +103,10 @@ def locked_team(actor: Actor, scope: str) -> Actor:
     if actor.kind == "api_key" and not ApiKey.objects.filter(id=actor.id, revoked_at__isnull=True).exists():
         raise InvalidApiKey
     if actor.kind == "user":
-        rows = Membership.objects.filter(team_id=actor.team_id, user_id=actor.id)
-        membership = rows.select_related("user").first()
-        if membership is None:
+        now = member(actor.id, actor.team_id, actor.test)
+        if now is None:
             raise InsufficientScope(required_scope=scope, current_scopes=[])
-        actor = actor_of_membership(membership, actor.test)
+        actor = now
     require(actor, scope)
     return actor
 

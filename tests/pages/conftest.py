@@ -43,10 +43,7 @@ def visit(cast: Cast, strangers: Cast) -> Visit:
     """visit("ana") is Ana in the test world; visit("ana", "live") in the live one. Charlie belongs to another team."""
 
     def enter(name: str, world: str = "test") -> Visitor:
-        client = strangers.browser("alice") if name == "charlie" else cast.browser(name)
-        session = client.session
-        session["mode"] = world
-        session.save()
+        client = strangers.browser("alice", mode=world) if name == "charlie" else cast.browser(name, mode=world)
         return Visitor(client, name)
 
     return enter
