@@ -3,6 +3,7 @@
 With DATABASE_URL given that server is used and none is started. Fixtures about people and runs live in tests/cast.py.
 """
 
+import fcntl
 import functools
 import gc
 import importlib.util
@@ -13,12 +14,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import pytest_django
+from django.conf import settings
 from django.db import connection, transaction
 from django.test import TransactionTestCase
 
 from config.postgres import Postgres
 
 SERVER = pytest.StashKey[Postgres]()
+TEMPLATE = "countersign_migrated"
 KEPT = {"django_content_type", "auth_permission"}  # what migrations leave
 
 pytest_plugins = ["tests.cast"] if importlib.util.find_spec("tests.cast") else []
@@ -44,6 +48,30 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, django_db_blocker: pytest_django.DjangoDbBlocker
+) -> None:
+    """On a server of our own only the first worker migrates a database; each then copies that one."""
+    if "COUNTERSIGN_TEST_SERVER" not in os.environ or "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    with django_db_blocker.unblock(), Path(os.environ["DATA_DIR"], "migrated").open("a+", encoding="utf-8") as done:
+        fcntl.flock(done, fcntl.LOCK_EX)
+        if not os.fstat(done.fileno()).st_size:
+            _migrate_template()
+            done.write("yes")
+    connection.settings_dict["TEST"]["TEMPLATE"] = TEMPLATE
+
+
+def _migrate_template() -> None:
+    names = connection.settings_dict["NAME"], connection.settings_dict["TEST"]["NAME"]
+    connection.settings_dict["TEST"]["NAME"] = TEMPLATE
+    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    connection.close()
+    settings.DATABASES[connection.alias]["NAME"], connection.settings_dict["TEST"]["NAME"] = names
+    connection.settings_dict["NAME"] = names[0]
 
 
 @pytest.fixture(scope="session", autouse=True)
