@@ -23,7 +23,7 @@ define install
 	@cmp -s $(1) $(VENV)/$(1) || $(MAKE) --no-print-directory _install LOCK=$(1)
 endef
 
-.PHONY: run test test-fast test-slow test-races lint fmt openapi bench lock vendor-editor venv dev _venv _install
+.PHONY: run test test-fast test-slow test-deep lint fmt openapi bench lock vendor-editor venv dev _venv _install
 
 run: venv
 	@exec $(BIN)/python manage.py up --with-parent
@@ -46,8 +46,9 @@ test-fast: dev
 test-slow: dev
 	$(BIN)/python -m pytest -m slow --ignore=tests/browser
 
-test-races: dev
-	RACE_ROUNDS=50 $(BIN)/python -m pytest $(SHARED) tests/runs/test_races.py tests/takeover/test_races.py
+# Fifty rounds for each race and ten times the examples for each property (tests/chance.py).
+test-deep: dev
+	RACE_ROUNDS=50 EXAMPLES=400 $(BIN)/python -m pytest $(SHARED) -m "not slow" $$(grep -rl --include="*.py" -e "^from tests.chance import" -e "[(]chance.ROUNDS" tests)
 
 lint: dev
 	$(BIN)/ruff check .

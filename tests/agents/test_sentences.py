@@ -5,10 +5,11 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runs.agents.playbook import parse
+from tests.chance import TRIED
 
 CLICK: dict[str, Any] = {"button": "left", "count": 1}
 SENTENCES: list[tuple[str, str, dict[str, Any]]] = [
@@ -300,7 +301,7 @@ def test_separators_inside_quotes_commands_and_addresses_do_not_cut() -> None:
     assert actions("check that the file a.b.txt exists. stop") == ["check_that", "stop"]
 
 
-@settings(max_examples=300, deadline=None)
+@TRIED
 @given(st.text(max_size=400) | st.lists(st.sampled_from([s for s, _, _ in SENTENCES]), max_size=8).map(", ".join))
 def test_any_text_gives_a_plan_that_tells_where_each_sentence_stands(task: str) -> None:
     plan = parse(task)
@@ -309,7 +310,7 @@ def test_any_text_gives_a_plan_that_tells_where_each_sentence_stands(task: str) 
         assert task[instruction.column - 1 :].startswith(instruction.text) or not instruction.action
 
 
-@settings(max_examples=100, deadline=None)
+@TRIED
 @given(
     st.lists(
         st.sampled_from([*string.punctuation, *"“”‘’„«»\n\t 1aé", " and ", " then ", "click ", "ask "]), max_size=300

@@ -12,12 +12,12 @@ from accounts.invitations import services as invitations
 from accounts.invitations.access import open_invitations
 from accounts.members import services
 from accounts.models import ApiKey, Group, Invitation, Membership, User
+from tests import chance
 from tests.cast import Cast, make_cast
-from tests.runs import test_races
 from tests.runs.test_races import Together
 
 pytestmark = pytest.mark.django_db(transaction=True)
-ROUNDS = min(test_races.ROUNDS, 10)  # one person may not send more mails in a minute
+ROUNDS = min(chance.ROUNDS, 10)  # one person may not send more mails in a minute
 
 
 @pytest.fixture

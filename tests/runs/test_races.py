@@ -1,6 +1,5 @@
 """Decisions at the same moment, on real connections: exactly one wins, and the others are told the truth."""
 
-import os
 import threading
 import time
 from collections import Counter
@@ -19,11 +18,11 @@ from approvals.models import Approval, Decision
 from runs import clock, services
 from runs.models import Run
 from tests.cast import Api, Cast, make_cast
+from tests.chance import ROUNDS
 from tests.runs.driving import begin, data_of, drive_all, shift, someone_waits_for_a_lock, until
 from tests.runs.invariants import check_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
-ROUNDS = int(os.environ.get("RACE_ROUNDS", "4"))  # make test-races takes fifty
 
 
 class Together:

@@ -11,9 +11,9 @@ from approvals.models import Approval
 from machines.models import TakeoverLease
 from runs.models import Run, Step
 from tests.cast import Api, Cast, make_cast
+from tests.chance import ROUNDS as MANY
 from tests.runs.driving import begin, data_of, log, simulated, status_of, until, work_until
 from tests.runs.invariants import check_run
-from tests.runs.test_races import ROUNDS as MANY
 from tests.runs.test_races import Together
 from tests.takeover.control import lapse, release, take
 

@@ -6,11 +6,12 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.errors import Invalid
 from accounts.json_schema import problem
+from tests.chance import TRIED
 from tests.workflows.documents import is_valid, loop, numbered, task
 from tests.workflows.play import Play
 from workflows.documents import Form, check_document, read_document
@@ -43,7 +44,6 @@ nonsense = st.recursive(
     max_leaves=40,
 )
 SEEDS = st.integers(0, 2**32)  # of what happens next
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 # --- documents
@@ -124,7 +124,7 @@ def one_happening(play: Play, choose: Callable[[int], int]) -> None:
         play.end(play.tasks[ticket].step_id, passed=bool(choose(3)), result="Done {{inputs.a}}")
 
 
-@QUICK
+@TRIED
 @given(documents.filter(is_valid), SEEDS)
 def test_any_document_ends_within_its_guards_or_waits_for_somebody(steps: list[Any], seed: int) -> None:
     play = played(steps, Random(seed).randrange)
@@ -134,7 +134,7 @@ def test_any_document_ends_within_its_guards_or_waits_for_somebody(steps: list[A
     assert play.state["branches"] == []
 
 
-@QUICK
+@TRIED
 @given(documents.filter(is_valid), SEEDS)
 def test_the_same_happenings_give_the_same_state(steps: list[Any], seed: int) -> None:
     play = played(steps, Random(seed).randrange)
@@ -146,7 +146,7 @@ def test_the_same_happenings_give_the_same_state(steps: list[Any], seed: int) ->
     assert (state, effects) == (play.state, play.effects)
 
 
-@QUICK
+@TRIED
 @given(documents.filter(is_valid), SEEDS)
 def test_happenings_that_come_again_much_later_change_nothing(steps: list[Any], seed: int) -> None:
     play = Play(steps, inputs={"a": 1}, max_iterations=GUARD)
@@ -158,7 +158,7 @@ def test_happenings_that_come_again_much_later_change_nothing(steps: list[Any], 
         assert advance(play.definition, play.state, happening) == (play.state, [])
 
 
-@QUICK
+@TRIED
 @given(documents.filter(is_valid))
 def test_no_run_costs_more_than_the_estimate(steps: list[Any]) -> None:
     play = Play(steps)
@@ -199,7 +199,7 @@ def survives(body: Any, form: Form) -> None:
         assert estimate(found.values["definition"], {}, PRICES, 1000)["step_count"]
 
 
-@QUICK
+@TRIED
 @given(nonsense, st.sampled_from(["create", "put", "start", "validate"]))
 def test_nonsense_is_refused_by_violations_alone(body: Any, form: Form) -> None:
     survives(body, form)
@@ -209,13 +209,13 @@ def test_nonsense_is_refused_by_violations_alone(body: Any, form: Form) -> None:
         read_document(body, form)
 
 
-@QUICK
+@TRIED
 @given(st.lists(st.dictionaries(st.sampled_from(WORDS), nonsense, max_size=6), max_size=5))
 def test_nonsense_in_steps_is_refused_by_violations_alone(steps: list[Any]) -> None:
     survives({"steps": steps}, "start")
 
 
-@QUICK
+@TRIED
 @given(
     st.sampled_from(["task", "assert", "if", "loop", "parallel", "human_approval", "retry", "succeed", "fail"]),
     st.data(),
@@ -231,7 +231,7 @@ def test_nonsense_in_the_fields_of_a_step_is_refused_by_violations_alone(kind: s
     )
 
 
-@QUICK
+@TRIED
 @given(nonsense, nonsense)
 def test_nonsense_as_a_schema_is_refused_and_nonsense_as_inputs_too(schema: Any, inputs: Any) -> None:
     problem(schema)

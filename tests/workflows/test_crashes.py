@@ -11,12 +11,13 @@ import pytest
 from django.test import override_settings
 from django.utils import timezone
 from django_q.models import OrmQ
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runs import leases
 from runs.models import Run
 from tests.cast import Api
+from tests.chance import SOME_TRIED
 from tests.runs.driving import Inline, Once, go, kinds, show
 from tests.workflows.documents import FALSE, TRUE, eq, is_valid, numbered
 from tests.workflows.engine import begin, tasks_of
@@ -149,9 +150,7 @@ def what_became_of(api: Api, run: dict[str, Any]) -> dict[str, Any]:
     return facts | {"tasks": children, "log": kinds(run["id"])}
 
 
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@SOME_TRIED
 @given(documents.filter(is_valid), st.integers(0, 2**32))
 def test_a_run_ends_the_same_whatever_is_lost_doubled_or_killed(test_key: Api, steps: list[Any], seed: int) -> None:
     chance = Random(seed)

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from tests.chance import TRIED
 from tests.workflows.documents import TRUE, approval, branch, loop, task
-from tests.workflows.test_any_document import QUICK, documents
+from tests.workflows.test_any_document import documents
 from workflows.diff import Row, rows, summary
 
 
@@ -55,7 +56,7 @@ def text_of(found: list[Row], *kinds: str) -> str:
     return "\n".join(row.text for row in unfolded(found) if row.kind in kinds)
 
 
-@QUICK
+@TRIED
 @given(documents, documents)
 def test_the_rows_hold_both_versions_whole_and_in_order(old: list[Any], new: list[Any]) -> None:
     found = rows(version(*old), version(*new))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from tests.chance import TRIED
 from tests.workflows.documents import (
     TRUE,
     approval,
@@ -20,7 +21,7 @@ from tests.workflows.documents import (
     succeed,
     task,
 )
-from tests.workflows.test_any_document import QUICK, documents, is_valid
+from tests.workflows.test_any_document import documents, is_valid
 from workflows.graph import Drawing, Marks, Node, draw, listed
 from workflows.steps import walk
 
@@ -60,7 +61,7 @@ def holds(steps: list[Any]) -> None:
         assert all(x == x2 or y == y2 for (x, y), (x2, y2) in zip(edge.points, edge.points[1:], strict=False))
 
 
-@QUICK
+@TRIED
 @given(documents.filter(is_valid))
 def test_every_step_of_any_document_is_drawn_once_and_on_its_own_place(steps: list[Any]) -> None:
     holds(steps)

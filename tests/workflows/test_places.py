@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.workflows.test_any_document import QUICK
+from tests.chance import TRIED
 from workflows.places import START, Place, Text, read
 
 TEXT = """{
@@ -109,7 +109,7 @@ def from_place(text: str, place: Place) -> str:
     return text.split("\n")[place.line - 1][place.column - 1 :]
 
 
-@QUICK
+@TRIED
 @given(json_values, st.sampled_from([None, 2]), st.booleans())
 def test_every_value_of_any_text_begins_where_it_is_said(value: Any, indent: int | None, ascii_only: bool) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)

@@ -15,6 +15,7 @@ from billing.models import Wallet
 from runs import leases
 from runs.models import Run, Step
 from tests.cast import Api, Cast, make_cast
+from tests.chance import ROUNDS
 from tests.runs.driving import (
     Inline,
     Once,
@@ -28,7 +29,7 @@ from tests.runs.driving import (
     until,
 )
 from tests.runs.invariants import check_run
-from tests.runs.test_races import ROUNDS, Together
+from tests.runs.test_races import Together
 from tests.workflows.engine import begin, check, deliver, task, tasks_of, work
 from workflows import running
 

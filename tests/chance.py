@@ -1,0 +1,14 @@
+"""How much the tests that play with chance try: enough to find a coarse fault at once; `make test-deep` gives them their time."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+ROUNDS = int(os.environ.get("RACE_ROUNDS", "4"))  # of a race
+EXAMPLES = int(os.environ.get("EXAMPLES", "40"))  # for a property
+TRIED = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME_TRIED = settings(  # where one example is a whole run
+    TRIED,
+    max_examples=EXAMPLES // 8,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
