@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.actor import Actor, scopes_of_roles
 from accounts.errors import AgentForbidden, InsufficientScope, InvalidApiKey, KeyNotFound
 from accounts.models import ApiKey, Membership, Team
-from accounts.statements import prepared
+from accounts.statements import fetch, fetch_all, prepared
 
 AGENT_PREFIX = "cs_agent_"
 
@@ -112,7 +112,21 @@ def locked_team(actor: Actor, scope: str) -> Actor:
 
 
 def get_team(actor: Actor) -> Team:
-    return Team.objects.get(id=actor.team_id)
+    team = fetch(Team, "id = %(team)s", {"team": actor.team_id})
+    assert team is not None
+    return team
+
+
+def teams_of(actor: Actor) -> list[Team]:
+    """The teams of a signed-in person, in the order in which they joined."""
+    return fetch_all(Team, _JOINED, {"user": actor.id})
+
+
+# Every page offers them.
+_JOINED = """
+id IN (SELECT team_id FROM accounts_membership WHERE user_id = %(user)s)
+ORDER BY (SELECT (m.created_at, m.id) FROM accounts_membership m WHERE m.user_id = %(user)s AND m.team_id = accounts_team.id)
+"""
 
 
 Setting = Literal[

@@ -1,5 +1,6 @@
 """The actor: who calls, for which team, in which world, with which rights. A value, made once per request."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ ROLE_SCOPES: dict[str, frozenset[str]] = {
 }
 
 
-def scopes_of_roles(roles: list[str]) -> frozenset[str]:
+def scopes_of_roles(roles: Iterable[str]) -> frozenset[str]:
     return frozenset().union(*(ROLE_SCOPES.get(r, frozenset()) for r in roles))
 
 

@@ -29,14 +29,23 @@ def fetch(model: type[M], where: str, values: Mapping[str, Any]) -> M | None:
 
     For the rows that every request and step reads: composing such a query costs more than running it.
     """
-    names, select = _columns(model)
-    row = prepared(f"{select} WHERE {where}", values)
-    if row is None:
-        return None
+    row = prepared(f"{_select(model)} WHERE {where}", values)
+    return None if row is None else _read(model, row)
+
+
+def fetch_all(model: type[M], where: str, values: Mapping[str, Any]) -> list[M]:
+    """All rows that fit, as a query set would make them; `where` may end in ORDER BY."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(f"{_select(model)} WHERE {where}", values, prepare=True)
+        return [_read(model, row) for row in cursor]
+
+
+def _read(model: type[M], row: TupleRow) -> M:
     found = list(row)
     for n, read in _readers(model):
         found[n] = read(found[n], None, connection)
-    return model.from_db(connection.alias, names, found)
+    return model.from_db(connection.alias, _names(model), found)
 
 
 def insert(row: M) -> M:
@@ -98,10 +107,14 @@ def _update(model: type[Model], names: tuple[str, ...]) -> str:
 
 
 @functools.cache
-def _columns(model: type[Model]) -> tuple[list[str], str]:
-    fields = model._meta.concrete_fields
-    columns = ", ".join(str(field.column) for field in fields)
-    return [field.attname for field in fields], f"SELECT {columns} FROM {model._meta.db_table}"
+def _names(model: type[Model]) -> list[str]:
+    return [field.attname for field in model._meta.concrete_fields]
+
+
+@functools.cache
+def _select(model: type[Model]) -> str:
+    columns = ", ".join(str(field.column) for field in model._meta.concrete_fields)
+    return f"SELECT {columns} FROM {model._meta.db_table}"
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import limits, services
-from accounts.access import get_key, get_team, keys_of
+from accounts.access import get_key, get_team, keys_of, teams_of
 from accounts.actor import Actor
 from accounts.errors import Refusal
 from accounts.forms import KeyForm, OwnNameForm, PasswordForm, SignInForm
@@ -33,12 +33,8 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     roles = Role.highest_first(actor.roles)
     return frame | {
         "frame_actor": actor, "frame_roles": roles, "frame_team": lambda: get_team(actor),
-        "frame_memberships": lambda: _teams(actor),
+        "frame_teams": lambda: teams_of(actor),
     }  # fmt: skip
-
-
-def _teams(actor: Actor) -> list[Membership]:
-    return list(Membership.objects.filter(user_id=actor.id).select_related("team").order_by("created_at", "id"))
 
 
 class SignIn(LoginView):
@@ -156,7 +152,7 @@ def _profile(
     user = User.objects.get(id=request.actor.id)
     teams = [
         (each.team, Role.highest_first(each.roles), user.groups.filter(team_id=each.team_id).order_by("name"))
-        for each in _teams(request.actor)
+        for each in user.memberships.select_related("team").order_by("created_at", "id")
     ]
     context = {
         "section": "profile", "person": user, "teams": teams,

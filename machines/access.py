@@ -6,6 +6,7 @@ from django.db.models import Prefetch, QuerySet
 
 from accounts.actor import Actor
 from accounts.errors import InvalidFilter, InvalidStatusFilter
+from accounts.statements import fetch
 from machines.errors import MachineNotFound
 from machines.models import Machine, MachineStatus, TakeoverLease
 from machines.schemas import BILLED
@@ -27,7 +28,8 @@ def costing(actor: Actor) -> QuerySet[Machine]:
 
 def get_machine(actor: Actor, machine_id: str) -> Machine:
     """Raises MachineNotFound, also for a machine of another team or world."""
-    row = machines_of(actor).filter(id=machine_id).first() if "\0" not in machine_id else None
+    mine = {"id": machine_id.replace("\0", "\ufffd"), "team": actor.team_id, "test": actor.test}
+    row = fetch(Machine, "id = %(id)s AND team_id = %(team)s AND test = %(test)s", mine)
     if row is None:
         raise MachineNotFound
     return row

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.access import team_setting
 from accounts.sealing import seal, unseal
+from accounts.statements import fetch
 from approvals.access import lifted_cents
 from approvals.policies import Ruling
 from billing.errors import BudgetReached
@@ -69,7 +70,7 @@ def load(run_id: str, epoch: int) -> Job:
 
 def _close_interrupted(run: Run) -> bool:
     """An intent without an outcome: its worker died. It is never repeated blindly; the agent decides anew."""
-    step = Step.objects.filter(run=run, status="acting").first()
+    step = fetch(Step, "run_id = %(run)s AND status = 'acting'", {"run": run.id})
     if step is None:
         return False
     run.inbox = [*map(binding.used_up, step.inbox), *run.inbox]

@@ -21,7 +21,7 @@ from accounts.services import issue_key
 from accounts.statements import prepared
 from billing.services import topup
 
-MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
+BY_PASSWORD = "accounts.passwords.ByPassword"
 PASSWORD = "a long enough password"  # for tests that sign in; the others need no hashing
 ROLES = {"alice": ["operator"], "ana": ["approver"], "bob": ["viewer"], "adam": ["admin"], "olga": ["owner"]}
 
@@ -77,7 +77,7 @@ class Cast:
         user, client = self.people[name], Client()
         store = SessionStore()
         store.update(
-            {SESSION_KEY: user.id, BACKEND_SESSION_KEY: MODEL_BACKEND, HASH_SESSION_KEY: user.get_session_auth_hash()}
+            {SESSION_KEY: user.id, BACKEND_SESSION_KEY: BY_PASSWORD, HASH_SESSION_KEY: user.get_session_auth_hash()}
         )
         store.update(session)
         store.create()

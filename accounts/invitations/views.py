@@ -20,7 +20,7 @@ from accounts.links import address, origin
 from accounts.models import Invitation, Membership, Role, User
 from accounts.pages import PageRequest, problems, signed_in
 
-BY_PASSWORD = "django.contrib.auth.backends.ModelBackend"  # noqa: S105  the name of a class
+BY_PASSWORD = "accounts.passwords.ByPassword"  # noqa: S105  the name of a class
 
 
 @require_http_methods(["GET", "POST"])

@@ -1,5 +1,6 @@
 """How values look on pages: money, durations, times, icons, and text that somebody else wrote."""
 
+import functools
 import json
 import unicodedata
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ _KEPT = {ord("\n"): None, ord("\t"): None}
 
 
 @register.simple_tag
+@functools.cache
 def icon(name: str) -> SafeString:
     """A shape from static/icons.svg; the word beside it carries the meaning."""
     return format_html('<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', static("icons.svg"), name)

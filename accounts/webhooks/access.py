@@ -26,12 +26,12 @@ def get_endpoint(actor: Actor, webhook_id: str, *, lock: bool = False) -> Webhoo
     return row
 
 
-def listening(team_id: str, test: bool, kind: str) -> QuerySet[WebhookEndpoint]:
+def listening(team_id: str, test: bool, kind: str) -> list[WebhookEndpoint]:
     """The endpoints that hear of events of this kind."""
     if prepared(_ANY, {"team": team_id, "test": test}) is None:
-        return WebhookEndpoint.objects.none()
+        return []
     rows = WebhookEndpoint.objects.filter(team_id=team_id, test=test, deleted_at__isnull=True, active=True)
-    return rows.filter(events__contains=[kind]).order_by("created_at", "id")
+    return list(rows.filter(events__contains=[kind]).order_by("created_at", "id"))
 
 
 def deliveries_to(endpoint: WebhookEndpoint) -> QuerySet[WebhookDelivery]:

@@ -74,7 +74,7 @@ def emit(
     run_id: str | None = None, own: Own | None = None,
 ) -> None:  # fmt: skip
     """Write the message for whoever listens, in the caller's transaction. `facts` is called only if somebody does."""
-    listeners = list(listening(team_id, test, kind))
+    listeners = listening(team_id, test, kind)
     if not listeners and own is None:
         return
     event = new_event(kind, team_id, test, facts(), run_id=run_id)

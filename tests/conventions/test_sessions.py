@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.cast import Api, Cast
+from tests.cast import BY_PASSWORD, Api, Cast
 from tests.conventions.conftest import refused
 
 pytestmark = pytest.mark.django_db
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 def strict(cast: Cast, name: str) -> tuple[Client, str]:
     """A browser that is held to CSRF, and its token."""
     client = Client(enforce_csrf_checks=True)
-    client.force_login(cast.people[name], backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(cast.people[name], backend=BY_PASSWORD)
     token = "t" * 32
     client.cookies["csrftoken"] = token
     return client, token

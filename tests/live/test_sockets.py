@@ -16,6 +16,7 @@ from django.test import Client
 from accounts.models import Membership, Team, User
 from config.asgi import application
 from runs.hub import Hub
+from tests.cast import BY_PASSWORD
 from tests.live import logs
 
 write = sync_to_async(logs.write)
@@ -28,7 +29,7 @@ def sign_in(team: Team, mode: str = "test") -> str:
     bob = User.objects.create_user(f"bob@{team.slug}.test", "correct horse", "Bob")
     Membership.objects.create(user=bob, team=team, roles=["viewer"])
     client = Client()
-    client.force_login(bob, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(bob, backend=BY_PASSWORD)
     session = client.session
     session["mode"] = mode
     session.save()

@@ -16,7 +16,7 @@ from approvals.services import Answer
 from runs.decisions import decide
 from runs.handling import claim
 from runs.models import Run
-from tests.cast import Api, Cast
+from tests.cast import BY_PASSWORD, Api, Cast
 from tests.mail.conftest import Ask
 from tests.pages.conftest import Visit, Visitor, text
 from tests.pages.reading import read
@@ -37,7 +37,7 @@ def test_other_methods_are_refused(visit: Visit, ask: Ask, cast: Cast) -> None:
 def test_a_form_from_elsewhere_is_refused(ask: Ask, cast: Cast) -> None:
     request = ask()
     client = Client(enforce_csrf_checks=True)
-    client.force_login(cast.people["ana"], backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(cast.people["ana"], backend=BY_PASSWORD)
     assert client.post(path_of(request, cast), {"verdict": "approve"}).status_code == 403
     assert not Decision.objects.exists()
 

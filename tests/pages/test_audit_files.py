@@ -19,7 +19,7 @@ from accounts.models import AuditEntry
 from runs.audit.access import PART
 from runs.audit.entries import Entry
 from runs.models import Run
-from tests.cast import Api, Cast, make_cast
+from tests.cast import BY_PASSWORD, Api, Cast, make_cast
 from tests.pages.conftest import Visit, Visitor, request_of
 
 pytestmark = pytest.mark.django_db
@@ -132,7 +132,7 @@ async def test_a_server_that_can_wait_makes_each_part_when_the_last_is_sent() ->
     cast = await sync_to_async(make_cast)("acme")
     await sync_to_async(many)(cast, 1100)
     client = AsyncClient()
-    await client.aforce_login(cast.people["bob"], backend="django.contrib.auth.backends.ModelBackend")
+    await client.aforce_login(cast.people["bob"], backend=BY_PASSWORD)
     await client.post("/switch", {"mode": "test"})
     answer: Any = await client.get("/audit/export.json")
     parts = [part async for part in answer.streaming_content]

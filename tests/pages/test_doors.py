@@ -8,7 +8,7 @@ import pytest
 
 from machines.models import Machine
 from runs.models import Run
-from tests.cast import Cast
+from tests.cast import BY_PASSWORD, Cast
 from tests.pages.conftest import Visit, request_of, text
 from tests.pages.reading import read
 
@@ -54,7 +54,7 @@ def test_a_person_without_a_team_is_told_so(cast: Cast, client: Any) -> None:
     from accounts.models import User
 
     nobody = User.objects.create_user("nobody@acme.test", None)
-    client.force_login(nobody, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(nobody, backend=BY_PASSWORD)
     answer = client.get("/")
     assert answer.status_code == 403
     assert "You belong to no team" in text(answer)
