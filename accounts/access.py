@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.actor import Actor, scopes_of_roles
 from accounts.errors import AgentForbidden, InsufficientScope, InvalidApiKey, KeyNotFound
 from accounts.models import ApiKey, Membership, Team
-from accounts.statements import fetch, fetch_all, prepared
+from accounts.statements import fetch, fetch_all, prepared, prepared_all
 
 AGENT_PREFIX = "cs_agent_"
 
@@ -43,7 +43,7 @@ def actor_of_key(key: str) -> Actor:
         raise InvalidApiKey
     key_id, team_id, test, name, scopes, owner_id, last_used_at = row
     if last_used_at is None or (now - last_used_at).total_seconds() > 60:
-        ApiKey.objects.filter(id=key_id).update(last_used_at=now)
+        prepared("UPDATE accounts_apikey SET last_used_at = %(now)s WHERE id = %(id)s", {"id": key_id, "now": now})
     return Actor(team_id, test, "api_key", key_id, name, frozenset(scopes), owner_id=owner_id)
 
 
@@ -77,6 +77,18 @@ def actor_in_team(request: HttpRequest, team_id: str, test: bool) -> Actor | Non
 def _member(user_id: str, team_id: str, test: bool) -> Actor | None:
     row = prepared(_MEMBER, {"user": user_id, "team": team_id})
     return None if row is None else _person(row[0], test, user_id, row[2] or row[3], row[1])
+
+
+def people_with(team_id: str, roles: list[str], test: bool) -> list[Actor]:
+    """The active people of the team who have any of these roles, by name."""
+    rows = prepared_all(_PEOPLE, {"team": team_id, "roles": roles})
+    return [_person(team_id, test, user_id, name or email, own) for user_id, name, email, own in rows]
+
+
+_PEOPLE = """
+SELECT u.id, u.name, u.email, m.roles FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id
+WHERE m.team_id = %(team)s AND u.is_active AND m.roles && %(roles)s::varchar[] ORDER BY u.name, m.id
+"""
 
 
 def _person(team_id: str, test: bool, user_id: str, name: str, roles: Iterable[str]) -> Actor:

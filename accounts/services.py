@@ -14,6 +14,7 @@ from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT, Actor
 from accounts.errors import EmptyUpdate, Invalid, ScopeEscalation
 from accounts.json_values import Detail
 from accounts.models import ApiKey, AuditEntry, Membership, Role, Team, User
+from accounts.statements import insert
 
 MAX_ACTIVE_KEYS = 20
 OF_BOTH_WORLDS = ("team.", "member.", "group.", "invitation.", "profile.")  # people and settings have no world
@@ -78,11 +79,11 @@ def issue_key(
 ) -> NewKey:
     """Make the key without asking whether the actor may: create_key() and the command line do."""
     key = f"cs_{'test' if actor.test else 'live'}_{secrets.token_urlsafe(32)}"
-    row = ApiKey.objects.create(
+    row = ApiKey(
         team_id=actor.team_id, test=actor.test, name=name, hash=hash_key(key), prefix=key[:16], scopes=sorted(scopes),
         owner_id=actor.owner_id, created_by=actor.ref(), budget_cents_month=budget_cents_month, expires_at=expires_at,
     )  # fmt: skip
-    return NewKey(row, key)
+    return NewKey(insert(row), key)
 
 
 def revoke_key(actor: Actor, key_id: str) -> ApiKey:

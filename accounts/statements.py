@@ -24,6 +24,13 @@ def prepared(statement: str, values: Mapping[str, Any]) -> TupleRow | None:
         return cursor.fetchone() if cursor.description else None
 
 
+def prepared_all(statement: str, values: Mapping[str, Any]) -> list[TupleRow]:
+    """As prepared(), for all rows of a statement that gives some."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        return cursor.execute(statement, values, prepare=True).fetchall()
+
+
 def fetch(model: type[M], where: str, values: Mapping[str, Any]) -> M | None:
     """The first row of the model's table that fits, as objects.get() would make it; `where` may end in FOR UPDATE.
 
@@ -35,10 +42,7 @@ def fetch(model: type[M], where: str, values: Mapping[str, Any]) -> M | None:
 
 def fetch_all(model: type[M], where: str, values: Mapping[str, Any]) -> list[M]:
     """All rows that fit, as a query set would make them; `where` may end in ORDER BY."""
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(f"{_select(model)} WHERE {where}", values, prepare=True)
-        return [_read(model, row) for row in cursor]
+    return [_read(model, row) for row in prepared_all(f"{_select(model)} WHERE {where}", values)]
 
 
 def _read(model: type[M], row: TupleRow) -> M:

@@ -8,7 +8,7 @@ from django.db.models.functions import Coalesce
 
 from accounts.actor import Actor
 from accounts.models import Group
-from accounts.statements import fetch
+from accounts.statements import fetch, prepared_all
 from accounts.times import rfc3339
 from approvals.errors import ApprovalNotFound
 from approvals.models import NEVER, Approval, Decision
@@ -60,9 +60,17 @@ def pending_of_root(root_run_id: str) -> QuerySet[Approval]:
     return Approval.objects.filter(root_run_id=root_run_id, status="pending").order_by("created_at", "id")
 
 
+def open_below(root_run_id: str) -> list[tuple[str, str]]:
+    """Of each request of pending_of_root: its id and its run's."""
+    return [(approval_id, run_id) for approval_id, run_id in prepared_all(_OPEN, {"root": root_run_id})]
+
+
+_OPEN = "SELECT id, run_id FROM approvals_approval WHERE root_run_id = %(root)s AND status = 'pending' ORDER BY created_at, id"
+
+
 def decision_of(approval: Approval) -> Decision | None:
     """The decision that counts, if there is one."""
-    return Decision.objects.filter(approval_id=approval.id, counts=True).first()
+    return fetch(Decision, "approval_id = %(id)s AND counts", {"id": approval.id})
 
 
 def lifted_cents(run_id: str) -> dict[str, int]:

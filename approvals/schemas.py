@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from accounts.bodies import Body
+from accounts.statements import fetch_all
 from accounts.times import rfc3339
 from approvals.eligibility import eligible
-from approvals.models import Approval, Decision
+from approvals.models import Approval, Comment, Decision
 from approvals.quorum import needs
 
 VERDICTS: dict[str, tuple[str, ...]] = {
@@ -68,7 +69,10 @@ def _votes(row: Approval) -> list[dict[str, Any]]:
 
 
 def _comments(row: Approval) -> list[dict[str, Any]]:
-    return [{"actor": c.actor, "text": c.text, "at": rfc3339(c.at)} for c in row.comments.order_by("at")]
+    return [
+        {"actor": c.actor, "text": c.text, "at": rfc3339(c.at)}
+        for c in fetch_all(Comment, "approval_id = %(id)s ORDER BY at", {"id": row.id})
+    ]
 
 
 def approval_object(row: Approval, decision: Decision | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from accounts.access import team_setting
 from accounts.actor import Actor
 from accounts.errors import Invalid, NotEligible
 from accounts.sealing import keyed_hash, seal
-from accounts.statements import insert, save
+from accounts.statements import insert, prepared, save
 from accounts.times import rfc3339
 from approvals import answers as reading
 from approvals import policies, quorum
@@ -99,9 +99,10 @@ def open_request(**fields: Any) -> Approval:
     expires_at = now + timedelta(seconds=seconds) if seconds else None
     fields["questions"] = reading.tidy_questions(fields.get("questions") or [])
     fields.setdefault("on_reject", ON_REJECT[fields["kind"]])
-    number = Approval.objects.filter(run_id=fields["run_id"]).count() + 1
+    before = prepared("SELECT count(*) FROM approvals_approval WHERE run_id = %(run)s", {"run": fields["run_id"]})
+    assert before is not None
     due = reminders.first_at(now, expires_at)
-    return insert(Approval(**fields, seq=number, created_at=now, expires_at=expires_at, remind_at=due))
+    return insert(Approval(**fields, seq=before[0] + 1, created_at=now, expires_at=expires_at, remind_at=due))
 
 
 def settle(actor: Actor, approval: Approval, answer: Answer, via: str, *, entitled: bool = False) -> Settled:

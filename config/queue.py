@@ -23,6 +23,7 @@ from django_q.models import OrmQ
 from django_q.signals import post_spawn
 from psycopg import sql
 
+from accounts.statements import prepared
 from config.processes import die_with_parent
 
 CHANNEL = "django_q"
@@ -32,10 +33,10 @@ MOST_BYTES = 256 * 1024  # of one packet: more than a socket takes
 TASK_BYTES = 2048  # that a task of ours, which carries ids only, costs in a socket
 TABLE = sql.Identifier(OrmQ._meta.db_table)
 
-ENQUEUE = sql.SQL(
-    "WITH task AS (INSERT INTO {} (key, payload, lock) VALUES (%s, %s, now()) RETURNING id) "
-    "SELECT id, pg_notify(%s, '') FROM task"
-).format(TABLE)
+ENQUEUE = """
+WITH task AS (INSERT INTO django_q_ormq (key, payload, lock) VALUES (%(key)s, %(task)s, now()) RETURNING id)
+SELECT id, pg_notify(%(channel)s, '') FROM task
+"""
 CLAIM = sql.SQL(
     "UPDATE {0} SET lock = now() + make_interval(secs => %s) WHERE id IN "
     "(SELECT id FROM {0} WHERE key = %s AND lock <= now() ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) "
@@ -55,9 +56,9 @@ class DoorbellBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
 
     def enqueue(self, task: str) -> int:
         """Queue within the caller's transaction: the row and the ring are there with its commit, or never."""
-        with connections[Conf.ORM].cursor() as cursor:
-            cursor.execute(ENQUEUE, [self.list_key or Conf.CLUSTER_NAME, task, CHANNEL])
-            return int(cursor.fetchone()[0])
+        queued = prepared(ENQUEUE, {"key": self.list_key or Conf.CLUSTER_NAME, "task": task, "channel": CHANNEL})
+        assert queued is not None
+        return int(queued[0])
 
     def dequeue(self) -> list[tuple[int, str]]:
         try:

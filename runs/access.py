@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Sum
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.statements import fetch, prepared
-from approvals.access import pending_of_root
+from approvals.access import open_below, pending_of_root
 from approvals.models import Approval
 from machines.models import Machine, TakeoverLease
 from runs.errors import RunNotFound
@@ -88,16 +88,21 @@ def wanting_money(run: Run) -> QuerySet[Run]:
 
 def totals(run: Run) -> dict[str, int]:
     """What the tasks of a workflow run have done and cost so far."""
-    sums = Run.objects.filter(parent=run).aggregate(steps=Sum("steps_completed"), cents=Sum("cost_cents"))
-    return {"steps_completed": sums["steps"] or 0, "cost_cents": sums["cents"] or 0}
+    sums = prepared(_TOTALS, {"run": run.id})
+    assert sums is not None
+    return {"steps_completed": sums[0], "cost_cents": sums[1]}
+
+
+_TOTALS = """
+SELECT coalesce(sum(steps_completed), 0)::int, coalesce(sum(cost_cents), 0)::int FROM runs_run WHERE parent_id = %(run)s
+"""
 
 
 def _open(run: Run) -> list[str]:
     """The ids of what people are asked; only a run with other runs below it moves on while something is open."""
     if run.kind == "agent" and run.status != "awaiting_human":
         return []
-    rows = pending_of_root(run.root_id).values_list("id", "run_id")
-    return [approval_id for approval_id, of in rows if run.parent_id is None or of == run.id]
+    return [approval_id for approval_id, of in open_below(run.root_id) if run.parent_id is None or of == run.id]
 
 
 def resume_at(run: Run, pending: list[str]) -> datetime | None:

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.access import team_setting
 from accounts.actor import system
+from accounts.statements import fetch
 from accounts.times import rfc3339
 from approvals import services as approvals
 from approvals.mail import outbox
@@ -191,7 +192,7 @@ def _open(run: Run, *, by_mail: bool = True, **fields: Any) -> Approval:
 
 
 def _request(run: Run, *, evidence: dict[str, Any] | None = None, **fields: Any) -> Approval:
-    picture = Screenshot.objects.filter(run=run).order_by("-index").first()
+    picture = fetch(Screenshot, 'run_id = %(run)s ORDER BY "index" DESC LIMIT 1', {"run": run.id})
     index = picture.index if picture else None
     usual = {"on_timeout": run.on_timeout, "timeout_seconds": run.awaiting_human_timeout_seconds}
     return approvals.open_request(

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.access import team_setting
 from accounts.sealing import seal, unseal
-from accounts.statements import fetch
+from accounts.statements import fetch, save
 from approvals.access import lifted_cents
 from approvals.policies import Ruling
 from billing.errors import BudgetReached
@@ -257,5 +257,5 @@ def park(run_id: str, epoch: int) -> bool:
             return False
         run.parked_at = timezone.now()
         run.lease_owner = run.lease_until = None
-        run.save(update_fields=["parked_at", "lease_owner", "lease_until"])
+        save(run, ("parked_at", "lease_owner", "lease_until"))
         return True

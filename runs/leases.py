@@ -6,12 +6,11 @@ Leases are measured by the database's clock alone: the clocks of workers may dif
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from accounts.statements import prepared
+from accounts.statements import prepared, prepared_all
 from runs.models import Run, Worker
 
 # Runs that can go on: running without a live lease; queued with a machine that is free (best priority first, then age).
@@ -28,8 +27,9 @@ WITH free AS (
       AND NOT EXISTS (SELECT 1 FROM machines_takeoverlease t WHERE t.machine_id = m.id AND t.ended_at IS NULL)))
   ORDER BY r.priority DESC, r.created_at LIMIT %(n)s FOR UPDATE OF r SKIP LOCKED
 )
-UPDATE runs_run SET lease_owner = %(owner)s, lease_until = now() + make_interval(secs => %(seconds)s), lease_epoch = lease_epoch + 1,
-  parked_at = NULL, takeovers = takeovers + CASE WHEN status = 'running' AND lease_owner <> %(owner)s THEN 1 ELSE 0 END
+UPDATE runs_run SET lease_owner = %(owner)s::text, lease_until = now() + make_interval(secs => %(seconds)s),
+  lease_epoch = lease_epoch + 1, parked_at = NULL,
+  takeovers = takeovers + CASE WHEN status = 'running' AND lease_owner <> %(owner)s::text THEN 1 ELSE 0 END
 WHERE id IN (SELECT id FROM free UNION ALL SELECT id FROM queued LIMIT %(n)s) RETURNING id, lease_epoch
 """
 _LET_GO = """
@@ -41,9 +41,8 @@ WHERE id = %(run)s AND lease_owner = %(owner)s AND lease_epoch = %(epoch)s
 
 def claim(owner: str, limit: int) -> list[tuple[str, int]]:
     """Lease up to `limit` runnable runs; returns (run id, epoch)."""
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"owner": owner, "n": limit, "seconds": settings.LEASE_SECONDS})
-        return [(str(run_id), int(epoch)) for run_id, epoch in cursor.fetchall()]
+    rows = prepared_all(_CLAIM, {"owner": owner, "n": limit, "seconds": settings.LEASE_SECONDS})
+    return [(run_id, epoch) for run_id, epoch in rows]
 
 
 def renew(owner: str, run_ids: list[str]) -> list[str]:

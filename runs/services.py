@@ -24,7 +24,7 @@ from runs import webhook_bodies
 from runs.access import oldest_wait, run_of, totals, wanting_money
 from runs.errors import run_error
 from runs.events import Event, record, wake_workers
-from runs.models import ACTIVE, MOVES, Run, RunEvent, Step
+from runs.models import ACTIVE, MOVES, Run, RunEvent
 
 OF_PARENTS = frozenset({"awaiting_human", "resumed"})  # events of a task that stand in its workflow run's log
 
@@ -222,12 +222,17 @@ def finish(
     give_back_money(ended)
 
 
+_DROP_STEP = """
+UPDATE runs_step SET status = 'dropped', finished_at = %(now)s, inbox_secrets = NULL WHERE run_id = %(run)s AND status = 'acting'
+"""
+
+
 def _end(run: Run, status: str, before: tuple[Event, ...], done: dict[str, Any], **fields: Any) -> None:
     now = timezone.now()
     if run.status == "awaiting_human" or run.kind == "workflow":
         effects.drop(run.id)
     waited = int(run.waited_seconds(now) * 1000)
-    Step.objects.filter(run=run, status="acting").update(status="dropped", finished_at=now, inbox_secrets=None)
+    prepared(_DROP_STEP, {"run": run.id, "now": now})
     over = {
         "finished_at": now, "waited_ms": waited, "awaiting_human_reason": None, "parked_at": None, "resume_at": None,
         "deadline_at": None, "inbox": [], "inbox_secrets": None,

@@ -79,7 +79,7 @@ def _without_secrets(text: str) -> str:
 
 def _deciders(user: User, approval: Approval) -> str:
     """Who may decide, the reader first: `you, Olga, Pia and 3 more`."""
-    others = [m.user.name or m.user.email for m in who.deciders(approval) if m.user_id != user.id]
+    others = [each.name for each in who.deciders(approval) if each.id != user.id]
     if not others:
         return "only you"
     more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""

@@ -14,10 +14,12 @@ from django.db.models import F, Max, Min, Q, QuerySet
 from django.utils import timezone
 from django_q.tasks import async_task
 
+from accounts.access import member
 from accounts.actor import Actor
 from accounts.ids import new_id
 from accounts.mailing import Outcome
-from accounts.models import Group, Membership, Team, User
+from accounts.models import Group, Team, User
+from accounts.statements import prepared
 from approvals.mail import who
 from approvals.models import Approval, MailSwitches, Notice, NoticeStatus
 
@@ -60,17 +62,20 @@ def assigned(actor: Actor, approval: Approval) -> None:
 
 def tell(approval: Approval, people: Iterable[str], occasion: str, words: str) -> None:
     """Write one notice for each person and queue the letters, in the caller's transaction. Never twice for an occasion."""
-    now = timezone.now()
-    rows = [
-        Notice(
-            approval=approval, user_id=user_id, occasion=occasion, words=words[:200], created_at=now, next_attempt_at=now,
-            queued_until=now + QUEUED,
-        )
-        for user_id in people
-    ]  # fmt: skip
-    if rows:
-        Notice.objects.bulk_create(rows, ignore_conflicts=True)
+    now, to = timezone.now(), list(people)
+    if to:
+        prepared(_NOTICE, {
+            "approval": approval.id, "people": to, "occasion": occasion, "words": words[:200], "now": now, "until": now + QUEUED,
+        })  # fmt: skip
         async_task("approvals.tasks.carry_mail")
+
+
+_NOTICE = """
+INSERT INTO approvals_notice
+  (approval_id, user_id, occasion, words, status, attempts, created_at, next_attempt_at, queued_until)
+SELECT %(approval)s, person, %(occasion)s, %(words)s, 'pending', 0, %(now)s, %(now)s, %(until)s
+FROM unnest(%(people)s::text[]) person ON CONFLICT DO NOTHING
+"""
 
 
 # --- attempts
@@ -128,26 +133,26 @@ def _put_off(user: User, now: datetime) -> bool:
 
 def _worth_sending(user: User, rows: list[Notice], now: datetime) -> list[Notice]:
     """Lets go of what has been decided since, is none of the person's business any more, or was tried often enough."""
-    members = {m.team_id: m for m in who.deciding().filter(user=user)}
     chosen = {each.team_id: each for each in MailSwitches.objects.filter(user=user)}
     kept = []
     for row in rows:
         team_id = row.approval.team_id
         if row.attempts >= MOST_ATTEMPTS:
             _finish(_of([row]), NoticeStatus.FAILED, now, "The worker stopped while it was being sent.")
-        elif (why := _why_not(row, members.get(team_id), chosen.get(team_id), now)) is not None:
+        elif (why := _why_not(row, chosen.get(team_id), now)) is not None:
             _finish(_of([row]), NoticeStatus.DROPPED, now, why)
         else:
             kept.append(row)
     return kept
 
 
-def _why_not(row: Notice, member: Membership | None, chosen: MailSwitches | None, now: datetime) -> str | None:
+def _why_not(row: Notice, chosen: MailSwitches | None, now: datetime) -> str | None:
     """Why it is not sent any more."""
     approval = row.approval
     if approval.status != "pending" or approval.is_late(now):
         return "The request was closed before."
-    if member is None or not who.able(approval, [member]):
+    actor = member(row.user_id, approval.team_id, approval.test)
+    if actor is None or not who.able(approval, [actor]):
         return "The person may not decide it any more."
     return None if who.wants(chosen, row.occasion.startswith(REMINDER)) else "Such mails were switched off."
 

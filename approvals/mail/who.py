@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 
-from django.db.models import QuerySet
-
-from accounts.access import actor_of_membership
-from accounts.actor import ROLE_SCOPES
+from accounts.access import people_with
+from accounts.actor import ROLE_SCOPES, Actor
 from accounts.errors import Refusal
-from accounts.models import Group, Membership
+from accounts.models import Group
+from accounts.statements import fetch_all
 from approvals import quorum
 from approvals.eligibility import require_decider
 from approvals.forms import VERDICT_OF
@@ -16,25 +15,19 @@ from approvals.models import Approval, MailSwitches
 DECIDING = sorted(role for role, scopes in ROLE_SCOPES.items() if "approvals:decide" in scopes)
 
 
-def deciding() -> QuerySet[Membership]:
-    """Memberships of active people whose roles let them decide."""
-    return Membership.objects.filter(user__is_active=True, roles__overlap=DECIDING).select_related("user")
-
-
-def deciders(approval: Approval) -> list[Membership]:
+def deciders(approval: Approval) -> list[Actor]:
     """The people who may decide the pending request now, and not only by rejecting it."""
-    return able(approval, deciding().filter(team_id=approval.team_id).order_by("user__name", "id"))
+    return able(approval, people_with(approval.team_id, DECIDING, approval.test))
 
 
-def able(approval: Approval, members: Iterable[Membership]) -> list[Membership]:
-    """Those of these deciding members of the request's team who may decide this one."""
-    found = [m for m in members if _may_decide(m, approval)]
-    voters = quorum.may_vote(approval, [m.user_id for m in found])
-    return [m for m in found if m.user_id in voters]
+def able(approval: Approval, people: Iterable[Actor]) -> list[Actor]:
+    """Those of these people of the request's team who may decide this one."""
+    found = [each for each in people if _may_decide(each, approval)]
+    voters = quorum.may_vote(approval, [each.id for each in found])
+    return [each for each in found if each.id in voters]
 
 
-def _may_decide(member: Membership, approval: Approval) -> bool:
-    actor = actor_of_membership(member, approval.test)
+def _may_decide(actor: Actor, approval: Approval) -> bool:
     try:
         require_decider(actor, approval, VERDICT_OF.get(approval.kind, "approve"))
     except Refusal:
@@ -48,7 +41,7 @@ def to_tell(approval: Approval, *, reminder: bool = False) -> list[str]:
     When the request is meant for people who may not decide it any more, all the others hear of it.
     """
     found = deciders(approval)
-    return _willing(approval, _meant(approval, found) or [m.user_id for m in found], reminder)
+    return _willing(approval, _meant(approval, found) or [each.id for each in found], reminder)
 
 
 def assignees(approval: Approval) -> list[str]:
@@ -56,15 +49,15 @@ def assignees(approval: Approval) -> list[str]:
     return _willing(approval, _meant(approval, deciders(approval)), reminder=False)
 
 
-def _meant(approval: Approval, members: list[Membership]) -> list[str]:
+def _meant(approval: Approval, people: list[Actor]) -> list[str]:
     assigned = _assigned(approval)
-    return [m.user_id for m in members if m.user_id in assigned]
+    return [each.id for each in people if each.id in assigned]
 
 
 def next_to_tell(approval: Approval, group: Group) -> list[str]:
     """The members of a further group who may decide; the request is meant for them from now on."""
     members = set(group.users.values_list("id", flat=True))
-    found = [m.user_id for m in deciders(approval) if m.user_id in members]
+    found = [each.id for each in deciders(approval) if each.id in members]
     return _willing(approval, found, reminder=False, mine=True)
 
 
@@ -88,7 +81,8 @@ def _assigned(approval: Approval) -> set[str]:
 
 def _willing(approval: Approval, people: list[str], reminder: bool, *, mine: bool = False) -> list[str]:
     """Those who did not switch such mails off."""
-    rows = MailSwitches.objects.filter(team_id=approval.team_id, user_id__in=people)
+    theirs = {"team": approval.team_id, "people": people}
+    rows = fetch_all(MailSwitches, "team_id = %(team)s AND user_id = ANY(%(people)s::text[])", theirs)
     chosen = {each.user_id: each for each in rows}
     picky = [user_id for user_id, each in chosen.items() if each.only_mine]
     meant = (_assigned(approval) | _of_groups(approval)) if picky and not mine else set(people)
