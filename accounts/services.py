@@ -8,13 +8,14 @@ from typing import Any
 from django.core import signing
 from django.db import transaction
 from django.utils import timezone
+from psycopg.types.json import Jsonb
 
 from accounts.access import AGENT_PREFIX, get_key, get_team, hash_key, keys_in_force, locked_team
 from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT, Actor
 from accounts.errors import EmptyUpdate, Invalid, ScopeEscalation
 from accounts.json_values import Detail
-from accounts.models import ApiKey, AuditEntry, Membership, Role, Team, User
-from accounts.statements import insert
+from accounts.models import ApiKey, Membership, Role, Team, User
+from accounts.statements import insert, prepared
 
 MAX_ACTIVE_KEYS = 20
 OF_BOTH_WORLDS = ("team.", "member.", "group.", "invitation.", "profile.")  # people and settings have no world
@@ -31,9 +32,14 @@ class NewKey:
 def audit(actor: Actor, verb: str, subject: str, **data: Any) -> None:
     """One row for the audit page, in the transaction of the change; of the actor's world, or of both (OF_BOTH_WORLDS)."""
     test = None if verb.startswith(OF_BOTH_WORLDS) else actor.test
-    AuditEntry.objects.create(
-        team_id=actor.team_id, test=test, actor=actor.ref(), verb=verb, subject=subject, data=data
-    )
+    entry = {"team": actor.team_id, "test": test, "verb": verb, "subject": subject, "now": timezone.now()}
+    prepared(_AUDIT, entry | {"actor": Jsonb(actor.ref()), "data": Jsonb(data)})
+
+
+_AUDIT = """
+INSERT INTO accounts_auditentry (team_id, test, actor, verb, subject, data, at)
+VALUES (%(team)s, %(test)s, %(actor)s, %(verb)s, %(subject)s, %(data)s, %(now)s)
+"""
 
 
 def expand_scopes(scopes: list[str], *also_wrong: Detail) -> frozenset[str]:

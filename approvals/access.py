@@ -8,7 +8,7 @@ from django.db.models.functions import Coalesce
 
 from accounts.actor import Actor
 from accounts.models import Group
-from accounts.statements import fetch, prepared_all
+from accounts.statements import fetch, prepared, prepared_all
 from accounts.times import rfc3339
 from approvals.errors import ApprovalNotFound
 from approvals.models import NEVER, Approval, Decision
@@ -24,6 +24,15 @@ def approvals_of(actor: Actor) -> QuerySet[Approval]:
 def by_due(rows: QuerySet[Approval]) -> QuerySet[Approval]:
     """The rows with `due_at`, to be ordered by DUE."""
     return rows.annotate(due_at=Coalesce("expires_at", Value(NEVER), output_field=DateTimeField()))
+
+
+def open_count(actor: Actor) -> int:
+    """Open requests of the actor's team and world."""
+    row = prepared(_COUNT, {"team": actor.team_id, "test": actor.test})
+    return 0 if row is None else int(row[0])
+
+
+_COUNT = "SELECT count(*) FROM approvals_approval WHERE team_id = %(team)s AND test = %(test)s AND status = 'pending'"
 
 
 def get_approval(actor: Actor, approval_id: str) -> Approval:
@@ -60,12 +69,12 @@ def pending_of_root(root_run_id: str) -> QuerySet[Approval]:
     return Approval.objects.filter(root_run_id=root_run_id, status="pending").order_by("created_at", "id")
 
 
-def open_below(root_run_id: str) -> list[tuple[str, str]]:
-    """Of each request of pending_of_root: its id and its run's."""
-    return [(approval_id, run_id) for approval_id, run_id in prepared_all(_OPEN, {"root": root_run_id})]
+def open_below(root_run_id: str) -> list[tuple[str, str, str]]:
+    """Of each request of pending_of_root: its id, its run's and its kind."""
+    return [(found, run_id, kind) for found, run_id, kind in prepared_all(_OPEN, {"root": root_run_id})]
 
 
-_OPEN = "SELECT id, run_id FROM approvals_approval WHERE root_run_id = %(root)s AND status = 'pending' ORDER BY created_at, id"
+_OPEN = "SELECT id, run_id, kind FROM approvals_approval WHERE root_run_id = %(root)s AND status = 'pending' ORDER BY created_at, id"
 
 
 def decision_of(approval: Approval) -> Decision | None:

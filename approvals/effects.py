@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor, system
 from accounts.errors import NotEligible
+from accounts.statements import fetch_all
 from approvals import policies
 from approvals.errors import UndoNotPossible
 from approvals.mail import reminders
@@ -49,7 +50,7 @@ def undo(actor: Actor, approval: Approval) -> Decision:
 
 def drop(run_id: str) -> None:
     """The run ends before its decisions took effect: they have none, and nothing stays remembered."""
-    for approval in Approval.objects.select_for_update().filter(run_id=run_id, effect_pending=True):
+    for approval in fetch_all(Approval, "run_id = %(run)s AND effect_pending FOR UPDATE", {"run": run_id}):
         approval.effect_pending, approval.effective_at = False, None
         approval.save(update_fields=["effect_pending", "effective_at"])
         decision = Decision.objects.get(approval=approval, counts=True)

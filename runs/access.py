@@ -102,7 +102,7 @@ def _open(run: Run) -> list[str]:
     """The ids of what people are asked; only a run with other runs below it moves on while something is open."""
     if run.kind == "agent" and run.status != "awaiting_human":
         return []
-    return [approval_id for approval_id, of in open_below(run.root_id) if run.parent_id is None or of == run.id]
+    return [approval_id for approval_id, of, _ in open_below(run.root_id) if run.parent_id is None or of == run.id]
 
 
 def resume_at(run: Run, pending: list[str]) -> datetime | None:

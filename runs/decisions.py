@@ -19,7 +19,7 @@ from accounts.sealing import seal, unseal
 from accounts.times import rfc3339
 from approvals import effects
 from approvals import services as approvals
-from approvals.access import approvals_of, get_approval, locked_approval, pending_of_root
+from approvals.access import approvals_of, get_approval, locked_approval, open_below
 from approvals.errors import ApprovalNotFound
 from approvals.mail import outbox
 from approvals.models import Approval, Decision
@@ -80,7 +80,7 @@ def decide_for_run(
 
 def _the_open_one(run: Run, terminal: type[Refusal], kinds: frozenset[str]) -> str:
     """The id of the one open request. Raises AmbiguousTarget, NotAwaitingHuman or `terminal`."""
-    rows = pending_of_root(run.root_id).values_list("id", "run_id", "kind")
+    rows = open_below(run.root_id)
     pending = [(found, kind) for found, of, kind in rows if run.parent_id is None or of == run.id]
     oldest = next((found for found, kind in pending if kind in kinds), None)
     if oldest is not None:

@@ -4,21 +4,25 @@ import functools
 import json
 import pickle
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.http import HttpResponse
 from django.test import Client
+from django.utils import timezone
+from django.utils.crypto import get_random_string
 
 from accounts.access import actor_of_membership, member
 from accounts.actor import LIVE_DEFAULT, SCOPES, Actor
 from accounts.models import Membership, Team, User
 from accounts.services import issue_key
-from accounts.statements import prepared
+from accounts.sessions import SessionStore
+from accounts.statements import insert, prepared
 from billing.services import topup
 
 BY_PASSWORD = "accounts.passwords.ByPassword"
@@ -74,14 +78,12 @@ class Cast:
 
     def browser(self, name: str, **session: Any) -> Client:
         """A Django test client signed in as this person, with no more than the row that signing in leaves."""
-        user, client = self.people[name], Client()
-        store = SessionStore()
-        store.update(
-            {SESSION_KEY: user.id, BACKEND_SESSION_KEY: BY_PASSWORD, HASH_SESSION_KEY: user.get_session_auth_hash()}
-        )
-        store.update(session)
-        store.create()
-        client.cookies[settings.SESSION_COOKIE_NAME] = str(store.session_key)
+        user, client, key = self.people[name], Client(), get_random_string(32)
+        proof = user.get_session_auth_hash()
+        said = {SESSION_KEY: user.id, BACKEND_SESSION_KEY: BY_PASSWORD, HASH_SESSION_KEY: proof} | session
+        until = timezone.now() + timedelta(days=1)
+        insert(Session(session_key=key, session_data=SessionStore().encode(said), expire_date=until))
+        client.cookies[settings.SESSION_COOKIE_NAME] = key
         return client
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import template
 
-from approvals.access import approvals_of
+from approvals.access import open_count
 
 register = template.Library()
 
@@ -15,4 +15,4 @@ def pending_count(context: dict[str, Any]) -> int:
     actor = context.get("frame_actor")
     if actor is None or not actor.may("approvals:read"):
         return 0
-    return approvals_of(actor).filter(status="pending").count()
+    return open_count(actor)

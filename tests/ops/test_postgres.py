@@ -33,9 +33,29 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def server(place: Path) -> Iterator[Postgres]:
+    """One that has not been started before."""
     server = Postgres(place, fast=True)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    """The folder of a server that was started once, and stopped."""
+    folder = Path(tempfile.mkdtemp(prefix="countersign-pg-"))
+    folder.chmod(0o711)
+    server = Postgres(folder, fast=True)
+    server.start()
+    server.stop()
+    yield server.home
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def old_server(server: Postgres, place: Path, made: Path) -> Postgres:
+    """One that was started before; to copy it takes a tenth of making it."""
+    subprocess.run(["cp", "-a", made, place / made.name], check=True)
+    return server
 
 
 def execute(server: Postgres, statement: str) -> list[tuple[object, ...]]:
@@ -44,15 +64,15 @@ def execute(server: Postgres, statement: str) -> list[tuple[object, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
-def test_data_outlives_kill_9(server: Postgres) -> None:
-    server.fast = False
-    server.start()
-    execute(server, "CREATE TABLE kept AS SELECT 7 AS number")
-    assert server.process is not None
-    server.process.kill()
-    server.process.wait()
-    server.start()
-    assert execute(server, "SELECT number FROM kept") == [(7,)]
+def test_data_outlives_kill_9(old_server: Postgres) -> None:
+    old_server.fast = False
+    old_server.start()
+    execute(old_server, "CREATE TABLE kept AS SELECT 7 AS number")
+    assert old_server.process is not None
+    old_server.process.kill()
+    old_server.process.wait()
+    old_server.start()
+    assert execute(old_server, "SELECT number FROM kept") == [(7,)]
 
 
 def test_it_listens_on_no_port_and_its_folder_is_closed(server: Postgres) -> None:
@@ -62,22 +82,22 @@ def test_it_listens_on_no_port_and_its_folder_is_closed(server: Postgres) -> Non
 
 
 @as_root
-def test_another_user_cannot_connect_even_through_the_socket(server: Postgres) -> None:
-    server.start()
+def test_another_user_cannot_connect_even_through_the_socket(old_server: Postgres) -> None:
+    old_server.start()
     pid = os.fork()
     if pid == 0:  # the very user that the server runs as: it may open the socket, yet has no role
         os.setuid(pwd.getpwnam("nobody").pw_uid)
         try:
-            psycopg.connect(server.url("postgres"))
+            psycopg.connect(old_server.url("postgres"))
         except psycopg.OperationalError as error:
             os._exit(7 if "Peer authentication failed" in str(error) else 1)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
 
 
-def test_a_server_left_by_a_killed_supervisor_is_ended_first(server: Postgres, place: Path) -> None:
-    server.start()
-    left = server.process
+def test_a_server_left_by_a_killed_supervisor_is_ended_first(old_server: Postgres, place: Path) -> None:
+    old_server.start()
+    left = old_server.process
     assert left is not None
     other = Postgres(place, fast=True)
     other.start()
@@ -87,13 +107,13 @@ def test_a_server_left_by_a_killed_supervisor_is_ended_first(server: Postgres, p
     other.stop()
 
 
-def test_a_stale_pid_file_is_no_obstacle(server: Postgres) -> None:
-    server.start()
-    server.stop()
-    (server.home / "postmaster.pid").write_text(f"{os.getpid()}\n{server.home}\n")
-    assert server_of(server.home) is None
-    server.start()
-    assert server.running()
+def test_a_stale_pid_file_is_no_obstacle(old_server: Postgres) -> None:
+    old_server.start()
+    old_server.stop()
+    (old_server.home / "postmaster.pid").write_text(f"{os.getpid()}\n{old_server.home}\n")
+    assert server_of(old_server.home) is None
+    old_server.start()
+    assert old_server.running()
 
 
 def test_an_interrupted_first_start_is_begun_anew(server: Postgres, place: Path) -> None:
@@ -142,13 +162,13 @@ def test_programs_below_a_closed_folder_are_copied(place: Path, monkeypatch: pyt
     server.stop()
 
 
-def test_a_server_that_cannot_start_says_why(server: Postgres) -> None:
-    server.start()
-    server.stop()
-    with (server.home / "postgresql.conf").open("a") as file:
+def test_a_server_that_cannot_start_says_why(old_server: Postgres) -> None:
+    old_server.start()
+    old_server.stop()
+    with (old_server.home / "postgresql.conf").open("a") as file:
         file.write("\nshared_preload_libraries = 'nothing_of_the_kind'\n")
     with pytest.raises(PostgresError, match="nothing_of_the_kind"):
-        server.start()
+        old_server.start()
 
 
 START_AND_DIE = """

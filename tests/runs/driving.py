@@ -1,6 +1,9 @@
 """Driving runs inside a test: the product's own drive loop, started and stopped by the test."""
 
 import asyncio
+import atexit
+import contextvars
+import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +55,15 @@ class Once(Drive):
 
 def go(drive: Drive) -> bool:
     """Drive a run until it ends, waits or parks."""
-    return asyncio.run(drive.go())
+    return _loop().run(drive.go(), context=contextvars.copy_context())
+
+
+@functools.cache
+def _loop() -> asyncio.Runner:
+    """One for all tests of the process."""
+    runner = asyncio.Runner()
+    atexit.register(runner.close)
+    return runner
 
 
 def drive_all(rounds: int = 20) -> None:
