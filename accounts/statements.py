@@ -2,12 +2,13 @@
 
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
 import psycopg
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import Model
 from psycopg.rows import TupleRow
 from psycopg.types.json import Json
@@ -18,17 +19,24 @@ M = TypeVar("M", bound=Model)
 def prepared(statement: str, values: Mapping[str, Any]) -> TupleRow | None:
     """Execute in Django's connection and transaction, prepared; returns the first row. Parameters need casts where
     PostgreSQL cannot infer their type (a select list)."""
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+    with _cursor() as cursor:
         cursor.execute(statement, values, prepare=True)
-        return cursor.fetchone() if cursor.description else None
+        return cursor.fetchone() if cursor.pgresult is not None and cursor.pgresult.nfields else None
 
 
 def prepared_all(statement: str, values: Mapping[str, Any]) -> list[TupleRow]:
     """As prepared(), for all rows of a statement that gives some."""
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+    with _cursor() as cursor:
         return cursor.execute(statement, values, prepare=True).fetchall()
+
+
+@contextmanager
+def _cursor() -> Iterator[psycopg.Cursor[TupleRow]]:
+    """`django.db.connection` looks for the connection at each use; here it is asked for once."""
+    db = connections[DEFAULT_DB_ALIAS]
+    db.ensure_connection()
+    with db.wrap_database_errors, psycopg.Cursor(db.connection) as cursor:
+        yield cursor
 
 
 def fetch(model: type[M], where: str, values: Mapping[str, Any]) -> M | None:
@@ -49,7 +57,7 @@ def _read(model: type[M], row: TupleRow) -> M:
     found = list(row)
     for n, read in _readers(model):
         found[n] = read(found[n], None, connection)
-    return model.from_db(connection.alias, _names(model), found)
+    return model.from_db(DEFAULT_DB_ALIAS, _names(model), found)
 
 
 def insert(row: M) -> M:
@@ -69,7 +77,7 @@ def as_json(row: Model) -> Json:
 
 def inserted(row: Model) -> None:
     """Tell Django that the row is there."""
-    row._state.adding, row._state.db = False, connection.alias
+    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
 def _dumps(columns: dict[str, Any]) -> str:
