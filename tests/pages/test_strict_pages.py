@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from runs.models import Run
-from tests.cast import Cast
+from tests.cast import Api, Cast
 from tests.pages.conftest import Visit, request_of, text
 from tests.pages.reading import read
 
@@ -76,3 +76,8 @@ def test_a_form_without_its_token_says_what_to_do(cast: Cast) -> None:
     answer = strict.post("/sign-in", {"username": "x", "password": "y"})
     assert answer.status_code == 403
     assert "The form is too old" in text(answer)
+
+
+def test_data_loads_nothing_and_stands_in_no_frame(live: Api) -> None:
+    for path in ("/runs", "/nothing"):
+        assert live.get(path)["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
