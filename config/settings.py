@@ -87,9 +87,11 @@ DATABASE_NOTE = DATA_DIR / "database-url"
 DATABASE_URL = env.str("DATABASE_URL", default="") or (DATABASE_NOTE.read_text() if DATABASE_NOTE.exists() else "")
 DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url_config(DATABASE_URL or "postgresql://app@/countersign")}
 DATABASES["default"] |= {"ENGINE": "django.db.backends.postgresql", "CONN_HEALTH_CHECKS": True, "CONN_MAX_AGE": None}
+# Django turns preparing off unless it is told a number; only accounts/statements.py asks for it, and at once.
+DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = 5
 if PROCESS == "web":  # each request has a thread of its own; the pool keeps its connection for the next
     DATABASES["default"] |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": False}
-    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 2, "max_size": 24, "timeout": 20}
+    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 2, "max_size": 24, "timeout": 20}
 
 # --- background work
 WORKERS = env.int("WORKERS", default=2)
