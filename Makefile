@@ -46,7 +46,7 @@ test-fast: dev
 test-slow: dev
 	$(BIN)/python -m pytest -m slow --ignore=tests/browser
 
-# Fifty rounds for each race and ten times the examples for each property (tests/chance.py).
+# Fifty rounds for each race and many times the examples for each property (tests/chance.py).
 test-deep: dev
 	RACE_ROUNDS=50 EXAMPLES=400 $(BIN)/python -m pytest $(SHARED) -m "not slow" $$(grep -rl --include="*.py" -e "^from tests.chance import" -e "[(]chance.ROUNDS" tests)
 

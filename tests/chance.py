@@ -5,7 +5,7 @@ import os
 from hypothesis import HealthCheck, settings
 
 ROUNDS = int(os.environ.get("RACE_ROUNDS", "4"))  # of a race
-EXAMPLES = int(os.environ.get("EXAMPLES", "40"))  # for a property
+EXAMPLES = int(os.environ.get("EXAMPLES", "24"))  # for a property
 TRIED = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SOME_TRIED = settings(  # where one example is a whole run
     TRIED,

@@ -5,6 +5,7 @@ from typing import Any
 
 from django_q.models import OrmQ
 
+from accounts.statements import fetch_all, prepared
 from tests.cast import Api
 from tests.runs.driving import drive_all, show
 
@@ -13,11 +14,11 @@ Step = dict[str, Any]
 
 def deliver() -> int:
     """Do what is queued for workflows; returns how many messages there were."""
-    mine = [row for row in OrmQ.objects.order_by("id") if row.func().startswith("workflows.")]
+    mine = [row for row in fetch_all(OrmQ, "TRUE ORDER BY id", {}) if row.func().startswith("workflows.")]
     for row in mine:
         module, name = row.func().rsplit(".", 1)
         getattr(import_module(module), name)(*row.task["args"])
-        row.delete()
+        prepared("DELETE FROM django_q_ormq WHERE id = %(id)s", {"id": row.id})
     return len(mine)
 
 

@@ -1,6 +1,7 @@
 """Starting, watching and repeating workflow runs by page."""
 
 import re
+from copy import copy
 from typing import Any
 
 import pytest
@@ -234,7 +235,8 @@ def test_the_page_asks_no_more_of_the_database_however_long_the_run_is(cast: Cas
 
 def _add_tasks(run_id: str, step_id: str, number: int) -> None:
     """More child runs of a step, each like the first."""
-    tasks = [Run.objects.filter(parent_id=run_id)[0] for _ in range(number)]
+    first = Run.objects.filter(parent_id=run_id)[0]
+    tasks = [copy(first) for _ in range(number)]
     for n, each in enumerate(tasks):
         each.id, each._state.adding = f"run_{n:022d}", True
     Run.objects.bulk_create(tasks)
