@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor, scopes_of_roles
 from accounts.errors import AgentForbidden, InsufficientScope, InvalidApiKey, KeyNotFound
-from accounts.models import ApiKey, Membership, Team
+from accounts.models import ApiKey, Team
 from accounts.statements import fetch, fetch_all, prepared, prepared_all
 
 AGENT_PREFIX = "cs_agent_"
@@ -93,11 +93,6 @@ WHERE m.team_id = %(team)s AND u.is_active AND m.roles && %(roles)s::varchar[] O
 
 def _person(team_id: str, test: bool, user_id: str, name: str, roles: Iterable[str]) -> Actor:
     return Actor(team_id, test, "user", user_id, name, scopes_of_roles(roles), frozenset(roles), owner_id=user_id)
-
-
-def actor_of_membership(membership: Membership, test: bool) -> Actor:
-    user = membership.user
-    return _person(membership.team_id, test, user.id, user.name or user.email, membership.roles)
 
 
 def require(actor: Actor, *scopes: str) -> None:

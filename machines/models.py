@@ -89,7 +89,7 @@ class Machine(models.Model):
 
     @property
     def lease(self) -> "TakeoverLease | None":
-        """The takeover that lives; loaded with the machine by machines.access."""
+        """The takeover that lives; loaded before where machines.access gives many."""
         loaded = getattr(self, "open_takeovers", None)
         found = self.takeovers.filter(ended_at__isnull=True) if loaded is None else loaded
         return next((lease for lease in found if lease.lives), None)

@@ -116,7 +116,7 @@ def cents_per_hour(machine: Machine) -> int:
 
 
 def machine_object(machine: Machine) -> dict[str, Any]:
-    """The machine as the API shows it. `machine.team` should be loaded (access does)."""
+    """The machine as the API shows it. Of many machines, `team` and takeovers should be loaded before (machines_of does)."""
     lease = machine.lease
     return {
         "id": machine.id, "object": "machine", "display_name": machine.display_name, "kind": machine.kind,

@@ -17,7 +17,7 @@ from django.test import Client
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 
-from accounts.access import actor_of_membership, member
+from accounts.access import member
 from accounts.actor import LIVE_DEFAULT, SCOPES, Actor
 from accounts.models import Membership, Team, User
 from accounts.services import issue_key
@@ -25,7 +25,7 @@ from accounts.sessions import SessionStore
 from accounts.statements import insert, prepared
 from billing.services import topup
 
-BY_PASSWORD = "accounts.passwords.ByPassword"
+BY_PASSWORD = settings.AUTHENTICATION_BACKENDS[-1]
 PASSWORD = "a long enough password"  # for tests that sign in; the others need no hashing
 ROLES = {"alice": ["operator"], "ana": ["approver"], "bob": ["viewer"], "adam": ["admin"], "olga": ["owner"]}
 
@@ -110,11 +110,11 @@ def _make_cast(slug: str, cents: int) -> Cast:
     team = Team.objects.create(slug=slug, name=slug.title())
     people = {n: User(email=f"{n}@{slug}.test", name=n.title(), password="!") for n in ROLES}
     User.objects.bulk_create(people.values())
-    members = {n: Membership(user=people[n], team=team, roles=roles) for n, roles in ROLES.items()}
-    Membership.objects.bulk_create(members.values())
+    Membership.objects.bulk_create(Membership(user=people[n], team=team, roles=roles) for n, roles in ROLES.items())
+    cast = Cast(team, people)
     if cents:
-        topup(actor_of_membership(members["olga"], test=False), cents, f"start of {slug}")
-    return Cast(team, people)
+        topup(cast.actor(), cents, f"start of {slug}")
+    return cast
 
 
 # Where a cast stands, and what of each table is its own.

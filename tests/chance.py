@@ -9,6 +9,6 @@ EXAMPLES = int(os.environ.get("EXAMPLES", "24"))  # for a property
 TRIED = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SOME_TRIED = settings(  # where one example is a whole run
     TRIED,
-    max_examples=EXAMPLES // 8,
+    max_examples=max(1, EXAMPLES // 8),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
