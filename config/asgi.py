@@ -2,22 +2,23 @@
 
 import os
 
+import django
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
-from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-django = get_asgi_application()
+django.setup(set_prefix=False)
 
 from config import web  # noqa: E402  Django's app daphne has chosen Twisted's reactor by now
+from config.handler import Handler  # noqa: E402  it reads the settings
 from config.routing import websocket_urlpatterns  # noqa: E402  models can be imported only now
 
 web.install()
 
 application = ProtocolTypeRouter(
     {
-        "http": django,
+        "http": Handler(),
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
     }
 )

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.db.models import Max, Q
@@ -21,7 +21,6 @@ from accounts import limits
 from accounts.doors import ApiRequest, door
 from accounts.idempotency import answer
 from accounts.paging import read_limit
-from accounts.statements import give_back_connection
 from runs.access import get_run, show
 from runs.envelopes import Enveloper, Form, Plain, Row, read_seq
 from runs.hub import Hub, batches
@@ -186,7 +185,6 @@ class Live:
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         reading = self.reading
-        await sync_to_async(give_back_connection)()  # Django would keep it until the stream ends
         yield b""  # sends the headers
         if reading.resync:
             yield reading.form.block(reading.resync) or b""
