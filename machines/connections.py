@@ -41,12 +41,18 @@ def simulated_machine(width: int = 1280, height: int = 800) -> Connected:
     return Connected(SimulatedSession(spec), 0, spec)
 
 
-async def open_session(machine_id: str) -> Connected:
+async def _aside(function: Callable[[str], T], machine_id: str) -> T:
+    """In a thread that opens a database connection for this and closes it."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, _with_own_connection, function, machine_id)
+
+
+async def open_session(machine_id: str, ask: Callable[..., Awaitable[Facts]] = _aside) -> Connected:
     """Attach to the machine; when its process died, start it again first. Close the session when done.
 
+    `ask(function, machine_id)` reads from the database: a caller who has connections at hand saves opening one.
     Works in any process and event loop. Raises MachineUnavailable when it is not meant to run or will not start.
     """
-    now = await _aside(look_up, machine_id)
+    now = await ask(look_up, machine_id)
     try:
         return await attach(now)
     except MachineGone:
@@ -71,10 +77,6 @@ async def attach_again(now: Facts) -> Connected:
         return await attach(now)
     except MachineGone as error:
         raise MachineUnavailable(f"The machine was started again but does not answer: {error}") from error
-
-
-async def _aside(function: Callable[[str], T], machine_id: str) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_threads, _with_own_connection, function, machine_id)
 
 
 def _with_own_connection(function: Callable[[str], T], machine_id: str) -> T:

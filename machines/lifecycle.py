@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.errors import InvalidState
+from accounts.statements import fetch
 from accounts.timers import each_due
 from machines.drivers.base import Driver, DriverUnavailable, Handle, MachineGone, MachineSpec
 from machines.drivers.registry import driver_for
@@ -64,7 +65,7 @@ def facts(machine: Machine) -> Facts:
 
 def look_up(machine_id: str) -> Facts:
     """Raises MachineUnavailable when there is no such machine."""
-    machine = Machine.objects.filter(id=machine_id).first()
+    machine = fetch(Machine, "id = %(id)s", {"id": machine_id})
     if machine is None:
         raise MachineUnavailable("The machine no longer exists.")
     return facts(machine)

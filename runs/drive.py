@@ -331,8 +331,8 @@ class Drive:
 
     async def _connect(self) -> Connected:
         if self.connected is None:
-            run = self.job.run
-            self.connected = simulated_machine() if run.owns_machine else await open_session(run.machine_id or "")
+            run, db = self.job.run, self.host.db
+            self.connected = simulated_machine() if run.owns_machine else await open_session(run.machine_id or "", db)
         return self.connected
 
     async def _disconnect(self) -> None:

@@ -14,8 +14,6 @@ from django.db import connection, connections
 from django.db.models import F
 from django.utils import timezone
 
-from machines.connections import Connected, attach
-from machines.lifecycle import look_up
 from runs import leases
 from runs.drive import Drive
 from runs.models import Run, RunEvent, Worker
@@ -45,12 +43,6 @@ class Once(Drive):
 
     async def _hot_window(self) -> float:
         return 0.0
-
-    async def _connect(self) -> Connected:
-        """The machine is looked up in the test's own transaction: no other connection would see it."""
-        if self.connected is None and not self.job.run.owns_machine:
-            self.connected = await attach(await self.host.db(look_up, self.job.run.machine_id))
-        return await super()._connect()
 
 
 def go(drive: Drive) -> bool:
