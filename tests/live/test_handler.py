@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -90,8 +91,11 @@ async def answer(handler: Handler, page: str, body: bytes = b"") -> tuple[int, b
     return start["status"], b"".join(part.get("body", b"") for part in parts)
 
 
-async def test_a_thread_is_kept_for_the_next_request(handler: Handler) -> None:
-    assert {await answer(handler, "thread") for _ in range(5)} == {(200, b"request_0")}
+async def test_threads_are_kept_for_the_next_request(handler: Handler) -> None:
+    """The thread may still be putting its things away when the next one comes: then there is a second."""
+    served = [await answer(handler, "thread") for _ in range(50)]
+    assert {status for status, _ in served} == {200}
+    assert len({thread for _, thread in served}) < 10
 
 
 async def test_async_views_and_synchronous_streams_work_as_they_do_in_django(handler: Handler) -> None:
@@ -157,6 +161,7 @@ async def test_an_open_stream_leaves_no_connection_in_the_thread_it_came_from(
 ) -> None:
     """As in a web process, where a request gives its connection back: it would lie there until the thread is used again."""
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
+    handler._threads = ThreadPoolExecutor(1)
     asked = opened(handler, "reading")
     await asked.send_input({"type": "http.request"})
     await asked.receive_output(SECONDS)
