@@ -50,7 +50,8 @@ def test_control_taken_while_a_run_works_stops_it_within_one_action(team: Cast, 
     person = Api(api.key, Client())
     for round_ in range(ROUNDS):
         machine = simulated(api)
-        run = begin(api, f"x [steps:25] round {round_}", machine_id=machine, agent="scripted")["id"]
+        task = f"x [steps:1000] round {round_}"  # it never ends by itself while we look
+        run = begin(api, task, machine_id=machine, agent="scripted", max_steps=1000)["id"]
 
         def meddle(run: str = run, machine: str = machine, round_: int = round_) -> None:
             until(lambda: Step.objects.filter(run_id=run, status="completed").count() > 2)
@@ -63,9 +64,11 @@ def test_control_taken_while_a_run_works_stops_it_within_one_action(team: Cast, 
                 release(person, lease, note="there")
             else:
                 lapse(lease)
+            until(lambda: Step.objects.filter(run_id=run).count() > done + 1)
+            assert person.post(f"/runs/{run}/cancel").status_code == 200
 
         def work(run: str = run) -> None:
-            work_until(lambda: status_of(run) == "succeeded", "worker", 60)
+            work_until(lambda: status_of(run) == "cancelled", "worker", 60)
 
         together.run(meddle, work)
         words = [kind for kind, _ in log(run)]
