@@ -138,7 +138,7 @@ ORDER BY (SELECT (m.created_at, m.id) FROM accounts_membership m WHERE m.user_id
 
 Setting = Literal[
     "budget_cents_month", "forbid_self_approval", "hot_window_seconds", "plan_max_revisions", "remember_days",
-    "undo_window_seconds",
+    "risk_floor", "undo_window_seconds",
 ]  # fmt: skip
 
 

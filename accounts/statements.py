@@ -103,7 +103,7 @@ def values_of(row: Model, names: Iterable[str]) -> dict[str, Any]:
 
 def changes(model: type[Model], names: Iterable[str]) -> str:
     """What stands after SET in an UPDATE of these fields."""
-    return ", ".join(f"{_by_name(model)[name].column} = %(s_{name})s" for name in names)
+    return ", ".join(f'"{_by_name(model)[name].column}" = %(s_{name})s' for name in names)
 
 
 @functools.cache
@@ -125,7 +125,7 @@ def _names(model: type[Model]) -> list[str]:
 
 @functools.cache
 def _select(model: type[Model]) -> str:
-    columns = ", ".join(str(field.column) for field in model._meta.concrete_fields)
+    columns = ", ".join(f'"{field.column}"' for field in model._meta.concrete_fields)
     return f"SELECT {columns} FROM {model._meta.db_table}"
 
 

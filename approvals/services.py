@@ -12,7 +12,7 @@ from accounts.access import team_setting
 from accounts.actor import Actor
 from accounts.errors import Invalid, NotEligible
 from accounts.sealing import keyed_hash, seal
-from accounts.statements import insert, prepared, save
+from accounts.statements import fetch_all, insert, prepared, save
 from accounts.times import rfc3339
 from approvals import answers as reading
 from approvals import policies, quorum
@@ -37,6 +37,7 @@ STATUS_OF = {
     "revise": "revised",
 }
 MAX_ADD_CENTS = 10_000_000
+_PENDING = "run_id = %(run)s AND status = 'pending' AND kind LIKE %(kind)s ORDER BY id FOR UPDATE"
 FIELDS_OF: dict[str, frozenset[str]] = {
     "approve": frozenset({"values", "edited_action", "remember", "action_hash"}),
     "reject": frozenset({"action_hash", "remember"}),
@@ -363,11 +364,10 @@ def record_loss(actor: Actor, approval: Approval, answer: Answer, via: str, code
     )  # fmt: skip
 
 
-def close_pending(run_ids: list[str], to: str, via: str, actor: Actor, **which: Any) -> list[Approval]:
-    """Cancel or expire whatever is open on these runs, with a decision by the system or who cancelled."""
+def close_pending(run_id: str, to: str, via: str, actor: Actor, kind: str = "%") -> list[Approval]:
+    """Cancel or expire what is open on the run (of one kind), with a decision by the system or who cancelled."""
     now = timezone.now()
-    pending = Approval.objects.filter(run_id__in=run_ids, status="pending", **which)
-    rows = list(pending.select_for_update().order_by("id"))
+    rows = fetch_all(Approval, _PENDING, {"run": run_id, "kind": kind})
     for row in rows:
         close(row, to, via, actor, now)
     return rows

@@ -9,14 +9,16 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.models import Team
-from billing.models import Transaction, Wallet
+from accounts.statements import prepared
+from billing.models import Transaction
 
 TEST_BALANCE = 10_000
 
 
 def available(team_id: str) -> int:
     """Cents the team may still spend."""
-    return Wallet.objects.filter(team_id=team_id).values_list("available_cents", flat=True).first() or 0
+    row = prepared("SELECT available_cents FROM billing_wallet WHERE team_id = %(team)s", {"team": team_id})
+    return row[0] if row else 0
 
 
 def _sum(rows: QuerySet[Transaction]) -> int:

@@ -17,7 +17,6 @@ from accounts.access import team_setting
 from accounts.actor import Actor
 from accounts.errors import BudgetExceeded, InsufficientCredits, Invalid
 from accounts.ids import new_id
-from accounts.models import ApiKey
 from accounts.services import audit
 from accounts.statements import prepared
 from billing import access
@@ -48,6 +47,8 @@ SELECT %(id)s::text, h.team_id, 'capture', 'held', 'usage', h.amount_cents,
        NULL, h.key_id, h.workflow_id, h.id, h.description, h.created_by, clock_timestamp()
 FROM billing_transaction h WHERE h.id = %(hold)s::text RETURNING id
 """
+
+_KEY_BUDGET = "SELECT budget_cents_month FROM accounts_apikey WHERE id = %(key)s"
 
 
 def step_price(engine: str) -> int:
@@ -94,9 +95,9 @@ def _check_budgets(
     of_workflow = WorkflowBudget.objects.filter(workflow_id=workflow_id).first() if workflow_id else None
     if of_workflow is not None:
         limits.append(("workflow", of_workflow.limit_cents, {"workflow_id": of_workflow.workflow_id}))
-    key = ApiKey.objects.filter(id=key_id).only("budget_cents_month").first() if key_id else None
-    if key is not None and key.budget_cents_month:
-        limits.append(("key", key.budget_cents_month, {"key_id": key.id}))
+    of_key = prepared(_KEY_BUDGET, {"key": key_id}) if key_id else None
+    if key_id and of_key and of_key[0]:
+        limits.append(("key", of_key[0], {"key_id": key_id}))
     team_budget = team_setting(team_id, "budget_cents_month")
     if team_budget:
         limits.append(("team", team_budget, {}))

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.ids import new_id
 from accounts.models import Team
+from accounts.statements import fetch_all
 from machines.drivers.base import MachineSpec
 
 
@@ -90,9 +91,10 @@ class Machine(models.Model):
     @property
     def lease(self) -> "TakeoverLease | None":
         """The takeover that lives; loaded before where machines.access gives many."""
-        loaded = getattr(self, "open_takeovers", None)
-        found = self.takeovers.filter(ended_at__isnull=True) if loaded is None else loaded
-        return next((lease for lease in found if lease.lives), None)
+        loaded: list[TakeoverLease] | None = getattr(self, "open_takeovers", None)
+        if loaded is None:
+            loaded = fetch_all(TakeoverLease, "machine_id = %(id)s AND ended_at IS NULL", {"id": self.id})
+        return next((lease for lease in loaded if lease.lives), None)
 
     @property
     def spec(self) -> MachineSpec:

@@ -18,6 +18,7 @@ from accounts.actor import Actor, system
 from accounts.errors import Invalid, InvalidState
 from accounts.messages import publish
 from accounts.services import audit
+from accounts.statements import fetch, insert, save
 from machines import takeover
 from machines.drivers.base import Action
 from machines.drivers.registry import KINDS as DRIVER_KINDS
@@ -28,6 +29,9 @@ from machines.schemas import MachineCreate, cents_per_hour
 STARTABLE = (MachineStatus.STOPPED, MachineStatus.SUSPENDED)
 ENDED = frozenset({MachineStatus.TERMINATING, MachineStatus.TERMINATED})
 UNSEEN_SECONDS = 300  # the longest time between two looks of the clock that counts
+_FREE = """
+id = %(id)s AND status = 'running' AND (current_run_id IS NULL OR current_run_id = %(run)s) FOR UPDATE
+"""
 WORK = {"creating": "start", "starting": "start", "stopping": "stop", "suspended": "stop", "terminating": "terminate"}
 
 
@@ -46,7 +50,10 @@ def actor_for(machine: Machine) -> Actor:
 
 def locked(machine_id: str) -> Machine:
     """The machine's row, locked until the transaction ends."""
-    return Machine.objects.select_for_update(of=("self",)).select_related("team").get(id=machine_id)
+    found = fetch(Machine, "id = %(id)s FOR UPDATE", {"id": machine_id})
+    if found is None:
+        raise Machine.DoesNotExist
+    return found
 
 
 def move(machine: Machine, to: MachineStatus, actor: Actor | None = None, *, problem: str = "") -> None:
@@ -65,7 +72,7 @@ def move(machine: Machine, to: MachineStatus, actor: Actor | None = None, *, pro
         machine.started_at = now
     if to == MachineStatus.TERMINATED:
         machine.terminated_at = now
-    machine.save(update_fields=["status", "status_at", "problem", "started_at", "terminated_at", "metered_at", "meter"])
+    save(machine, ["status", "status_at", "problem", "started_at", "terminated_at", "metered_at", "meter"])
     reason = {"problem": problem} if problem else {}
     audit(actor or actor_for(machine), f"machine.{to}", machine.id, before=before, **reason)
     if to == MachineStatus.RUNNING:
@@ -107,14 +114,15 @@ def create_machine(actor: Actor, body: MachineCreate, *, gate: Callable[[Actor],
     now = timezone.now()
     with transaction.atomic():
         gate(actor)
-        machine = Machine.objects.create(
+        machine = Machine(
             team_id=actor.team_id, test=actor.test, created_by=actor.ref(), created_at=now, status_at=now,
             auto_destroy_at=_end_of(body.ttl_minutes, now), **body.model_dump(),
         )  # fmt: skip
-        audit(actor, "machine.created", machine.id, display_name=machine.display_name, kind=machine.kind)
         if is_simulated(machine):
             machine.handle, machine.restarts = {"simulated": True}, 1
-            machine.save(update_fields=["handle", "restarts"])
+        insert(machine)
+        audit(actor, "machine.created", machine.id, display_name=machine.display_name, kind=machine.kind)
+        if is_simulated(machine):
             move(machine, MachineStatus.RUNNING, actor)
         else:
             queue_work(machine)
@@ -222,24 +230,25 @@ def reserve(machine_id: str, run_id: str) -> bool:
 
     The leases are read once the machine is locked: taking control locks it too.
     """
-    free = Q(current_run_id__isnull=True) | Q(current_run_id=run_id)
     with transaction.atomic():
-        machine = Machine.objects.select_for_update().filter(free, id=machine_id, status=MachineStatus.RUNNING).first()
+        machine = fetch(Machine, _FREE, {"id": machine_id, "run": run_id})
         if machine is None or takeover.open_lease(machine_id) is not None:
             return False
         machine.current_run_id = run_id
-        machine.save(update_fields=["current_run_id"])
+        save(machine, ["current_run_id"])
         return True
 
 
 def release(machine_id: str, run_id: str) -> None:
     """The run is over: the next one may have the machine, or it ends if its time has passed."""
     with transaction.atomic():
-        machine = Machine.objects.select_for_update().filter(id=machine_id, current_run_id=run_id).first()
+        machine = fetch(
+            Machine, "id = %(id)s AND current_run_id = %(run)s FOR UPDATE", {"id": machine_id, "run": run_id}
+        )
         if machine is None:
             return
         machine.current_run_id = None
-        machine.save(update_fields=["current_run_id"])
+        save(machine, ["current_run_id"])
         if _time_is_up(machine) and machine.status not in ENDED and machine.lease is None:
             _terminate(machine, actor_for(machine))
         elif machine.status == MachineStatus.RUNNING:

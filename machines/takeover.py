@@ -15,7 +15,7 @@ from accounts.errors import InvalidState
 from accounts.messages import publish
 from accounts.models import AuditEntry
 from accounts.services import audit
-from accounts.statements import prepared
+from accounts.statements import fetch, prepared
 from accounts.times import rfc3339
 from machines.errors import MachineBusy, MachineInTakeover
 from machines.models import Machine, MachineStatus, TakeoverLease
@@ -44,7 +44,7 @@ def take(actor: Actor, machine: Machine, run_id: str | None, *, private: bool, n
 
 def open_lease(machine_id: str) -> TakeoverLease | None:
     """The machine's open lease, locked; it may be due to lapse."""
-    return TakeoverLease.objects.select_for_update().filter(machine_id=machine_id, ended_at__isnull=True).first()
+    return fetch(TakeoverLease, "machine_id = %(machine)s AND ended_at IS NULL FOR UPDATE", {"machine": machine_id})
 
 
 def held(actor: Actor, machine_id: str, lease_id: str) -> TakeoverLease:

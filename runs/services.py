@@ -166,7 +166,7 @@ def _close_unwanted(parent: Run) -> None:
     if parent.is_terminal or wanting_money(parent).exists():
         return
     actor = system(parent.team_id, parent.test)
-    closed = close_pending([parent.id], "cancelled", "cancel", actor, kind="budget")
+    closed = close_pending(parent.id, "cancelled", "cancel", actor, kind="budget")
     if closed:
         record(parent, *(closed_event(row, actor) for row in closed))
 
@@ -253,7 +253,7 @@ def fail(
 
 def close_requests(run: Run, actor: Actor) -> tuple[Event, ...]:
     """Cancel what the run has open; returns the events that tell so. The caller holds the run's lock and ends the run."""
-    return tuple(closed_event(row, actor) for row in close_pending([run.id], "cancelled", "cancel", actor))
+    return tuple(closed_event(row, actor) for row in close_pending(run.id, "cancelled", "cancel", actor))
 
 
 def closed_event(row: Approval, actor: Actor) -> Event:

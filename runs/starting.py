@@ -16,7 +16,7 @@ from accounts.ids import new_id
 from accounts.json_values import Detail
 from accounts.limits import spend
 from accounts.sealing import seal
-from accounts.statements import prepared
+from accounts.statements import fetch, prepared
 from accounts.webhooks import targets
 from accounts.webhooks.signing import new_secret
 from billing.services import run_gate, step_price
@@ -36,6 +36,7 @@ INHERITED = (
     "permission_mode", "end_user", "priority", "deadline_clock", "created_by", "owner_id", "request_id",
 )  # fmt: skip
 _TEAM = "SELECT max_active_runs FROM accounts_team WHERE id = %(team)s FOR NO KEY UPDATE"
+_USABLE = "id = %(id)s AND team_id = %(team)s AND test = %(test)s AND status NOT IN ('terminated', 'terminating')"
 _ACTIVE = """
 SELECT count(*) FROM runs_run WHERE team_id = %(team)s AND test = %(test)s AND parent_id IS NULL AND finished_at IS NULL
 """
@@ -91,8 +92,7 @@ def create_task(parent: Run, step_id: str, task: str, options: Mapping[str, Any]
     run.max_steps = min(run.max_steps, settings.MAX_STEPS_CEILING)
     if run.human_in_the_loop is False and run.on_awaiting_human == "pause":
         run.on_awaiting_human = "fail"  # a step may ask to wait, but this run never does
-    rows = Machine.objects.filter(team_id=run.team_id, test=run.test, id=run.machine_id)
-    machine = rows.exclude(status__in=("terminated", "terminating")).first()
+    machine = fetch(Machine, _USABLE, {"id": run.machine_id, "team": run.team_id, "test": run.test})
     if machine is None and not run.test:
         raise MachineNotFound
     run.machine_kind = machine.kind if machine else "simulated"

@@ -7,12 +7,13 @@ from django.db import transaction
 from django.utils import timezone
 from django_q.tasks import async_task
 
+from accounts.statements import fetch, save
 from accounts.times import rfc3339
 from approvals.access import decision_of
 from approvals.models import Approval
 from machines.errors import MachineNotFound
 from runs import asking, services, starting
-from runs.access import totals
+from runs.access import run_of, totals
 from runs.errors import run_error
 from runs.events import Event, record
 from runs.models import Run
@@ -70,12 +71,12 @@ def _resumed(execution: Execution) -> Resumed:
 
 
 def _ticket_done(ref: str, told: Callable[[Ticket], Happening]) -> Execution | None:
-    ticket = Ticket.objects.filter(ref=ref, open=True).first()
+    ticket = fetch(Ticket, "ref = %(ref)s AND open", {"ref": ref})
     return None if ticket is None else _happen(ticket.execution_id, lambda _: told(ticket), ticket)
 
 
 def _task_ended(ticket: Ticket) -> TaskEnded:
-    task = Run.objects.get(id=ticket.ref)
+    task = run_of(ticket.ref)
     result = task.result or {}
     return TaskEnded(
         ticket.number, task.id, task.status, bool(result.get("passed")), result.get("summary"), task.steps_completed,
@@ -97,7 +98,8 @@ def _happen(run_id: str, told: Callable[[Execution], Happening], ticket: Ticket 
         run = services.lock_run(run_id, run_id)
         if run.is_terminal:
             return None
-        execution = Execution.objects.get(run_id=run_id)
+        execution = fetch(Execution, "run_id = %(run)s", {"run": run_id})
+        assert execution is not None  # made with the run
         execution.run = run
         if ticket is not None and not Ticket.objects.filter(id=ticket.id, open=True).update(open=False):
             return None
@@ -108,7 +110,7 @@ def _happen(run_id: str, told: Callable[[Execution], Happening], ticket: Ticket 
         if run.status == "queued":
             services.move(run, "running", started_at=timezone.now())
         execution.state, execution.cut, execution.changed_at = state, bool(state["cut"]), timezone.now()
-        execution.save(update_fields=["state", "cut", "changed_at"])
+        save(execution, ["state", "cut", "changed_at"])
         run.iterations_used = iterations_used(state)
         _Doing(run, execution, happening).all(effects)
         return execution

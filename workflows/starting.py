@@ -10,6 +10,7 @@ from django_q.tasks import async_task
 from accounts.actor import Actor
 from accounts.errors import Invalid, InvalidState
 from accounts.json_values import Detail, unstorable_at
+from accounts.statements import insert
 from runs.models import Run
 from runs.starting import create_workflow_run, named_machine, terms_violations
 from workflows import access, inputs
@@ -81,8 +82,7 @@ def _start(
     price = cheapest_step(program.definition, terms.model_dump(), settings.PRICE_STEP_CENTS)
 
     def also(run: Run) -> None:
-        document = {"definition": program.definition, "inputs_schema": program.inputs_schema}
-        Execution.objects.create(run=run, **document)
+        insert(Execution(run=run, definition=program.definition, inputs_schema=program.inputs_schema))
         async_task("workflows.tasks.begin", run.id)
 
     return create_workflow_run(

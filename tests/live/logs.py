@@ -116,5 +116,5 @@ def new_request(team: Team) -> Approval:
 def close_request(request: Approval) -> None:
     """As a cancel closes it, with the events that tell so."""
     with transaction.atomic():
-        approvals.close_pending([request.run_id], "cancelled", "cancel", actor_of(request.team))
+        approvals.close_pending(request.run_id, "cancelled", "cancel", actor_of(request.team))
         write(Run.objects.get(id=request.run_id), ("approval", {"approval_id": request.id, "change": "cancelled"}))
