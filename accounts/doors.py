@@ -35,6 +35,9 @@ def door(*scopes: str) -> Callable[[Route[P]], Route[P]]:
     return wrap
 
 
+_BOUNDS = {"ge": "minimum", "le": "maximum"}
+
+
 def takes(model: type[BaseModel]) -> dict[str, Any]:
     """Keyword arguments of a ninja route whose body is `model`."""
     schema = model.model_json_schema()
@@ -44,11 +47,17 @@ def takes(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
-    """The schema with its references written out: the document has one place for each body."""
+    """The schema with its references written out: the document has one place for each body.
+
+    Behind a validator of ours pydantic calls bounds ge and le, which JSON Schema does not know.
+    """
     if isinstance(schema, list):
         return [_inline(item, definitions) for item in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
         return _inline(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
-    return {key: _inline(value, definitions) for key, value in schema.items()}
+    return {
+        _BOUNDS.get(key, key) if isinstance(value, int) else key: _inline(value, definitions)
+        for key, value in schema.items()
+    }

@@ -1,6 +1,7 @@
 """The API is a file: docs/openapi.json is the document as it is, and real answers are what it says they are."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,11 @@ from tests.cast import Api
 from tests.runs.driving import drive_all
 
 DOCUMENT = json.loads(document())
+WORDS = frozenset({
+    "additionalProperties", "anyOf", "const", "default", "description", "discriminator", "enum", "format", "items", "maxItems",
+    "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minimum", "oneOf", "pattern", "properties",
+    "propertyNames", "required", "title", "type", "uniqueItems",
+})  # fmt: skip
 STORED = Path(settings.BASE_DIR) / "docs" / "openapi.json"
 
 
@@ -48,6 +54,25 @@ def test_every_operation_says_how_to_call_it() -> None:
             assert ("Idempotency-Key" in names) == (method == "post"), path
             assert ("requestBody" in operation) == (method in {"post", "patch", "put"}), path
             assert len(names) == len(set(names))
+
+
+def schemas_in(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The schema and all that it holds."""
+    yield schema
+    below = [*(schema.get("properties") or {}).values(), schema.get("items"), schema.get("additionalProperties")]
+    for name in ("anyOf", "allOf", "oneOf"):
+        below += schema.get(name) or []
+    for each in below:
+        if isinstance(each, dict):
+            yield from schemas_in(each)
+
+
+def test_bodies_are_in_words_of_JSON_Schema() -> None:
+    for methods in DOCUMENT["paths"].values():
+        for operation in methods.values():
+            content = operation.get("requestBody", {}).get("content", {})
+            for body in content.values():
+                assert {word for schema in schemas_in(body["schema"]) for word in schema} <= WORDS
 
 
 def test_every_reference_leads_somewhere() -> None:
