@@ -14,6 +14,7 @@ let tries = 0;
 let heard = 0;
 let asOf = new Date();
 let offline = false;
+let unsent = false; // a decision was clicked, and no answer came
 let complaint = 0;
 let planned = 0;
 let answered = 0;
@@ -48,14 +49,47 @@ function hold() {
   });
 }
 
+function tell() {
+  const banner = document.getElementById("offline");
+  const now = `Offline: showing the page as of ${clock(asOf)}. Decisions cannot be sent until the connection is back.`;
+  const after = "The connection is back. If the request still waits, your decision did not arrive: decide again.";
+  banner.hidden = !offline && !unsent;
+  banner.querySelector("[data-offline-text]").textContent = offline ? now : unsent ? after : "";
+}
+
 function say(down) {
   if (offline === down) return;
   offline = down;
-  const banner = document.getElementById("offline");
-  banner.hidden = !down;
-  banner.querySelector("[data-offline-text]").textContent = down
-    ? `Offline: showing the page as of ${clock(asOf)}. No decision is sent until the connection is back.` : "";
+  tell();
   hold();
+}
+
+function settled() {
+  if (unsent && !offline && !document.querySelector("[data-decides]")) { unsent = false; tell(); } // nothing waits any more
+  hold();
+}
+
+const decides = (element) => Boolean(element?.closest?.("[data-decide-form]"));
+
+// While offline nothing is sent, and afterwards the page says so.
+function guard(event) {
+  if (!offline || !decides(event.target)) return;
+  unsent = true;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+}
+
+function missed(event) {
+  if (!decides(event.target)) return;
+  unsent = true;
+  say(true);
+}
+
+function arrived(event) {
+  answered = Date.now();
+  if (!event.detail.successful) return;
+  asOf = new Date();
+  if (unsent && decides(event.target)) { unsent = false; tell(); }
 }
 
 function lost() {
@@ -99,15 +133,11 @@ export function startLive() {
   setInterval(() => { if (socket?.readyState === WebSocket.OPEN && Date.now() - heard > SILENCE) socket.close(); }, 5000);
   window.addEventListener("offline", () => { say(true); socket?.close(); });
   window.addEventListener("online", () => { tries = Math.max(1, tries); connect(); });
-  document.body.addEventListener("htmx:afterRequest", (e) => {
-    answered = Date.now();
-    if (e.detail.successful) asOf = new Date();
-  });
-  document.body.addEventListener("htmx:afterSettle", hold);
-  const guard = (event) => { if (offline && event.target.closest?.("[data-decide-form]")) { event.preventDefault(); event.stopImmediatePropagation(); } };
+  document.body.addEventListener("htmx:afterRequest", arrived);
+  document.body.addEventListener("htmx:afterSettle", settled);
   document.addEventListener("submit", guard, true);
-  document.body.addEventListener("htmx:beforeRequest", (e) => { if (offline && e.target.closest("[data-decide-form]")) e.preventDefault(); });
-  document.body.addEventListener("htmx:sendError", (e) => { if (!e.target.closest("[data-decide-form]")) return; say(true); });
+  document.body.addEventListener("htmx:beforeRequest", guard);
+  document.body.addEventListener("htmx:sendError", missed);
   window.addEventListener("beforeunload", () => { leaving = true; htmx.trigger("#live", "htmx:abort"); });
   window.addEventListener("pageshow", () => { leaving = false; });
   window.addEventListener("pagehide", () => socket?.close());

@@ -175,6 +175,21 @@ def test_offline_it_says_so_holds_decisions_back_and_fills_the_gap(site: Site, l
     assert page.evaluate("window.neverReloaded") is True
 
 
+def test_a_decision_that_was_not_sent_is_not_forgotten(site: Site, look: Open) -> None:
+    run_id, _ = site.waiting("click while the line is cut [pause]")
+    page = look("ana", f"/runs/{run_id}")
+    expect(page.get_by_role("button", name="Approve")).to_be_visible()
+    page.context.set_offline(True)
+    expect(page.locator("#offline")).to_contain_text("Offline")
+    page.get_by_role("button", name="Approve").click(force=True)
+    page.context.set_offline(False)
+    expect(page.locator("#offline")).to_contain_text("your decision did not arrive: decide again", timeout=30_000)
+    assert site.status(run_id) == "awaiting_human"
+    page.get_by_role("button", name="Approve").click()
+    site.reaches(run_id, "succeeded")
+    expect(page.locator("#offline")).to_be_hidden()
+
+
 @pytest.mark.parametrize(
     "path", ["/", "/runs", "/runs/new", "/machines", "/machines/new", "/ledger", "/keys", "/keys/new"]
 )
