@@ -2,6 +2,7 @@
 
 import functools
 from datetime import datetime
+from typing import Any
 
 from django.db import models
 from django.db.models import Q
@@ -173,8 +174,19 @@ class Run(models.Model):
         return self.waited_ms / 1000 + ((now - self.awaiting_human_since).total_seconds() if waiting else 0)  # type: ignore[operator]
 
     def active_seconds(self, now: datetime) -> int:
+        """What the deadline's clock `active` counts: all time, queueing included, but waiting for people."""
         end = self.finished_at or now
         return max(0, int((end - self.created_at).total_seconds() - self.waited_seconds(end)))
+
+    def clocks(self, now: datetime) -> dict[str, Any]:
+        """Seconds worked and waited, in the queue or for people, and which of the two goes on."""
+        end = self.finished_at or now
+        queued = ((self.started_at or end) - self.created_at).total_seconds()
+        waited = queued + self.waited_seconds(end)
+        return {
+            "worked": max(0, int((end - self.created_at).total_seconds() - waited)), "waited": waited,
+            "works": self.status == RunStatus.RUNNING, "waits": not self.is_terminal and self.status != RunStatus.RUNNING,
+        }  # fmt: skip
 
 
 class StepStatus(models.TextChoices):

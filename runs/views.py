@@ -85,17 +85,14 @@ def run(request: PageRequest, run_id: str) -> HttpResponse:
     chosen = moment(found, request.GET.get("step", ""), request.GET.get("phase", ""))
     steps = list(Step.objects.filter(run=found).order_by("-started_at")[: None if request.GET.get("all") else SHOWN])
     rows = rows_of(found, steps, _since(requests, steps, found))
-    now = timezone.now()
     context = {
         "section": "runs", "run": found, "rows": rows, "moment": chosen, "hidden": found.steps_completed - len(steps),
-        "waits": waiting_on(found), "worked": found.active_seconds(now),
-        "waited": found.waited_seconds(found.finished_at or now),
+        "waits": waiting_on(found), "clocks": found.clocks(timezone.now()),
         "card": card(request.actor, waiting, request.path) if waiting and request.actor.may("approvals:read") else None,
         "api_call": as_api_call(found, f"{request.scheme}://{request.get_host()}"), "last_seq": found.next_seq - 1,
         "may_write": request.actor.may("runs:write"), "may_read_money": request.actor.may("usage"),
         "live_title": page_title(found),
-        "decided": receipt(request), "waits_now": found.status == "awaiting_human",
-        "works_now": found.status in ("queued", "running"),
+        "decided": receipt(request),
     }  # fmt: skip
     return show(request, "runs/run.html", context)
 

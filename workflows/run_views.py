@@ -35,21 +35,20 @@ VERSIONS = 50  # that the start form offers
 def workflow_run(request: PageRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
     execution = Execution.objects.get(run=run)
-    rows, now = rows_of(run, execution), timezone.now()
+    rows = rows_of(run, execution)
     _say_why_tasks_wait(rows)
     spent = totals(run)
     asked = list(pending_of_root(run.id)) if request.actor.may("approvals:read") else []
     chosen = next((a for a in asked if a.id == request.GET.get("open")), asked[0] if asked else None)
     context = {
         "section": "runs", "run": run, "rows": rows, "drawing": draw(execution.definition, marks_of(rows)),
-        "waits": waiting_on(run), "worked": run.active_seconds(now), "waited": run.waited_seconds(run.finished_at or now),
+        "waits": waiting_on(run), "clocks": run.clocks(timezone.now()), "waits_now": run.status == "awaiting_human",
         "steps_done": spent["steps_completed"], "spent": spent["cost_cents"], "asked": asked, "last_seq": run.next_seq - 1,
         "card": card(request.actor, chosen, request.path) if chosen else None, "decided": receipt(request),
         "workflow": _workflow(request, run), "before": run.rerun_of, "after": _reruns(request, run),
         "may_write": request.actor.may("workflows:write"), "has_tasks": any(row.tasks for row in rows),
         "ended_at": ended_at(rows, run), "iterations": min(run.iterations_used, run.max_iterations or run.iterations_used),
         "inputs": _as_text(run.inputs), "output": _as_text(run.output), "live_title": page_title(run),
-        "works_now": run.status in ("queued", "running"), "waits_now": run.status == "awaiting_human",
         "api_call": _as_api_call(run, f"{request.scheme}://{request.get_host()}"),
     }  # fmt: skip
     return show(request, "workflows/run.html", context)
