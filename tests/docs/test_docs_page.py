@@ -17,6 +17,8 @@ def test_the_page_has_no_inline_script_or_style_and_no_foreign_file() -> None:
         for attributes, content in re.findall(r"<script([^>]*)>(.*?)</script>", page, re.DOTALL):
             assert "src=" in attributes or 'type="application/json"' in attributes, content
         assert not re.search(r"<style| style=| on\w+=", page)
-        for address in re.findall(r'(?:src|href)="([^"]+)"', page):
+        addresses = set(re.findall(r'(?:src|href)="([^"]+)"', page))
+        assert "/" in addresses  # the way back
+        for address in addresses - {"/"}:
             assert address.startswith(settings.STATIC_URL), address
             assert finders.find(address.removeprefix(settings.STATIC_URL)), address
