@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from csp.middleware import CSPMiddleware
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from ninja.utils import check_csrf
 
@@ -46,6 +47,8 @@ class RequestIdMiddleware:
         response = self.get_response(request)
         if _is_api(request):
             response = _enveloped(response, request)
+        elif response.status_code == 405:
+            response = _no_page(response, request)
         response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
         return response
 
@@ -77,6 +80,30 @@ def _enveloped(response: HttpResponseBase, request: HttpRequest) -> HttpResponse
     made = refusal_response(REFUSALS.get(response.status_code, BadRequest)(), request)
     if "Allow" in response:
         made["Allow"] = response["Allow"]
+    return made
+
+
+class HeadMiddleware:
+    """HEAD is GET without the body (RFC 9110 section 9.3.2), which the server leaves out. No stream begins for it."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.method != "HEAD":
+            return self.get_response(request)
+        request.method = "GET"
+        response = self.get_response(request)
+        request.method = "HEAD"
+        if isinstance(response, StreamingHttpResponse):
+            response.streaming_content = []
+        return response
+
+
+def _no_page(response: HttpResponseBase, request: HttpRequest) -> HttpResponseBase:
+    """Words for who opens the address of a form, for example by going back to one that was refused."""
+    made = render(request, "405.html", status=405)
+    made["Allow"] = response["Allow"]
     return made
 
 

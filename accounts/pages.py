@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, cast
+from urllib.parse import urlsplit, urlunsplit
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -58,11 +59,19 @@ def _to_sign_in(request: HttpRequest) -> HttpResponse:
     """htmx follows a redirect inside the page, so it is told to leave it."""
     if request.user.is_authenticated:
         return render(request, "accounts/no_team.html", status=403)
-    back = request.get_full_path() if request.method == "GET" else "/"
-    answer = redirect_to_login(back)
+    answer = redirect_to_login(request.get_full_path() if request.method == "GET" else _page_of_form(request))
     if getattr(request, "htmx", False):
         return HttpResponse(status=204, headers={"HX-Redirect": answer["Location"]})
     return answer
+
+
+def _page_of_form(request: HttpRequest) -> str:
+    """The page of ours on which the form stood, else the first one: what was posted is not kept."""
+    page = request.headers.get("Referer", "")
+    if not url_has_allowed_host_and_scheme(page, allowed_hosts={request.get_host()}):
+        return "/"
+    parts = urlsplit(page)
+    return urlunsplit(("", "", parts.path or "/", parts.query, ""))
 
 
 TITLES = {403: "You may not do that", 404: "Nothing here", 402: "Not enough money"}

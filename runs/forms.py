@@ -59,7 +59,7 @@ class RunForm(forms.Form):
     deadline_clock = forms.ChoiceField(
         label="The deadline counts",
         required=False,
-        choices=(("active", "working time only"), ("wall", "all time, waits included")),
+        choices=(("active", "all time but waiting for people"), ("wall", "all time")),
     )
     cua_version = forms.ChoiceField(
         label="Engine", required=False, initial="v3",
@@ -105,7 +105,7 @@ class RunForm(forms.Form):
         usable = machines_of(actor).exclude(status__in=("terminated", "terminating")).order_by("created_at")
         named = [(m.id, f"{m.display_name} ({m.kind}, {m.get_status_display().lower()})") for m in usable]
         self.fields["machine_id"].choices = [("", _unnamed(actor, usable)), *named]  # type: ignore[attr-defined]
-        usual = "Usual: scripted" if actor.test else "Usual"
+        usual = "Usual: scripted, which clicks three times whatever the task says" if actor.test else "Usual"
         self.fields["agent"].choices = [("", usual), *((p, p) for p in PROFILES)]  # type: ignore[attr-defined]
 
     def more_is_wrong(self) -> bool:

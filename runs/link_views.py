@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import actor_in_team
 from accounts.errors import Refusal
@@ -58,7 +58,7 @@ def _dead(request: HttpRequest, title: str, status: int) -> HttpResponse:
     return render(request, "approvals/link_dead.html", {"title": title}, status=status)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_http_methods(["GET", "POST"])
 @by_link
 def page(request: PageRequest, found: Approval, token: str) -> HttpResponseBase:
     if request.method != "POST":
@@ -95,7 +95,7 @@ def _show(request: PageRequest, found: Approval, token: str, refusal: Refusal | 
     return render(request, "approvals/minimal.html", context, status=refusal.status if refusal else 200)
 
 
-@require_safe
+@require_GET
 @by_link
 def picture(request: PageRequest, found: Approval, token: str) -> HttpResponseBase:
     """The picture of this request; the session may be looking at another team."""

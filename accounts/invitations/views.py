@@ -66,7 +66,7 @@ def revoke(request: PageRequest, invitation_id: str) -> HttpResponse:
 
 
 @never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_http_methods(["GET", "POST"])
 def join(request: HttpRequest, token: str) -> HttpResponseBase:
     """GET says who invites to what and changes nothing; POST joins."""
     try:

@@ -1,13 +1,18 @@
 """Doors beyond the table of test_every_page.py: worlds, links, people without a team, caches, and the way to the sign-in."""
 
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from django.utils import timezone
 
 from machines.models import Machine
 from runs.models import Run
+from runs.schemas import RunCreate
+from runs.starting import create_run
 from tests.cast import BY_PASSWORD, Cast
 from tests.pages.conftest import Visit, request_of, text
 from tests.pages.reading import read
@@ -64,3 +69,33 @@ def test_pictures_are_kept_in_no_cache(visit: Visit, places: dict[str, str]) -> 
     answer = visit("bob", "live").get(f"/runs/{places['run']}/screenshots/0.png")
     assert answer["Content-Type"] == "image/png"
     assert "no-store" in answer["Cache-Control"]
+
+
+def test_who_was_signed_out_before_sending_comes_back_to_the_page_of_the_form(client: Any, db: None) -> None:
+    page = "http://testserver/runs/run_x?step=2"
+    for sent_from, back in (
+        (page, "/runs/run_x?step=2"), ("", "/"), ("http://evil.test/runs", "/"), ("//evil.test/", "/"), ("javascript:x", "/"),
+    ):  # fmt: skip
+        answer = client.post("/approvals/apr_x/decide", {"verdict": "approve"}, headers={"Referer": sent_from})
+        assert answer["Location"] == f"/sign-in?next={quote(back)}", sent_from
+
+
+def test_the_address_of_a_form_is_no_page_and_says_so(visit: Visit) -> None:
+    answer = visit("olga", "live").get("/ledger/top-up")
+    assert (answer.status_code, answer["Allow"]) == (405, "POST")
+    assert "only takes what a form sends" in text(answer)
+
+
+def test_HEAD_is_a_page_without_its_body(visit: Visit, places: dict[str, str]) -> None:
+    olga = visit("olga", "live")
+    for path in ("/", f"/runs/{places['run']}", "/audit/export.csv", "/runs/run_none", "/v1/health"):
+        whole, head = olga.get(path), olga.client.head(path)
+        assert (head.status_code, b"".join(head)) == (whole.status_code, b""), path
+        assert head["Content-Type"] == whole["Content-Type"]
+
+
+def test_the_time_in_the_queue_is_waiting(visit: Visit, cast: Cast) -> None:
+    run = create_run(cast.actor("olga", test=True), RunCreate(task="x"), "req_test")
+    Run.objects.filter(id=run.id).update(created_at=timezone.now() - timedelta(minutes=10))
+    shown = text(visit("olga").get(f"/runs/{run.id}"))
+    assert re.search(r"Worked</dt><dd[^>]*>0 s<.*Waited</dt><dd[^>]*><time[^>]*>10 min", shown, re.DOTALL)
