@@ -151,6 +151,12 @@ class Approval(models.Model):
         return self.message if self.of_step else self.agent_message or ""
 
     @property
+    def outcome(self) -> str:
+        """Its status in words, as pages say it."""
+        handed_back = self.kind == Kind.TAKEOVER and self.status == "approved"
+        return "Handed back" if handed_back else self.get_status_display()
+
+    @property
     def run_title(self) -> str:
         """What pages call the run: the workflow's name or the agent's task."""
         return self.context.get("name") or self.context.get("task") or self.run_id
