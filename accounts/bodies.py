@@ -106,7 +106,9 @@ def read(
     """
     value = read_json(request)
     if (problem := unstorable_at(value)) is not None:
-        raise Invalid((("body", *problem), "Text must not contain the NUL character or half a surrogate pair.", "value_error"))
+        raise Invalid(
+            (("body", *problem), "Text must not contain the NUL character or half a surrogate pair.", "value_error")
+        )
     try:
         return model.model_validate(value)
     except ValidationError as error:

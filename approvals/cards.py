@@ -55,6 +55,7 @@ def card(
     return {
         "approval": approval, "action": approval.action_now, "decision": decision, "is_open": is_open, "back": back, "actor": actor,
         "verdict": VERDICT_OF.get(approval.kind, "approve"), "approve_word": APPROVE_WORDS[approval.kind],
+        "take_control": approval.kind == "takeover" and actor.may("actions:exec"),
         "reject_word": REJECT_WORDS.get(approval.kind, "Reject"),
         "reject_effect": REJECT_EFFECTS.get(approval.on_reject, ""),
         "timeout_effect": TIMEOUT_EFFECTS.get(approval.on_timeout, ""), "presets": PRESETS,

@@ -16,7 +16,8 @@ BILLED = _POWERED | _IDLE
 Short = Annotated[str, Field(max_length=64)]
 Long = Annotated[str, Field(max_length=256)]
 Ttl = Annotated[Int, Field(ge=5, le=10_080)]
-Note = Annotated[str, Field(max_length=2000)]
+MAX_NOTE = 2000  # characters
+Note = Annotated[str, Field(max_length=MAX_NOTE)]
 Timeout = Annotated[Int, Field(ge=1000, le=120_000)]
 
 

@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from runs import handling_views, link_views, together_views, views
+from runs import control_views, handling_views, link_views, together_views, views
 
 urlpatterns = [
     path("runs", views.runs, name="runs"),
     path("runs/new", views.new_run, name="run-new"),
     path("runs/sample", views.sample_run, name="run-sample"),
     path("runs/<str:run_id>", views.run, name="run"),
+    path("runs/<str:run_id>/screen", control_views.screen_of_run, name="run-screen"),
     path("runs/<str:run_id>/cancel", views.cancel, name="run-cancel"),
     path("runs/<str:run_id>/screenshots/<int:index>.png", views.picture, name="run-picture"),
     path("approvals/<str:approval_id>/decide", views.decide_request, name="decide"),
@@ -18,6 +19,11 @@ urlpatterns = [
     path("approvals/<str:approval_id>/assign", handling_views.assign, name="assign"),
     path("approvals/<str:approval_id>/extend", handling_views.extend, name="extend"),
     path("approvals/<str:approval_id>/comment", handling_views.comment, name="comment"),
+    path("machines/<str:machine_id>/screen", control_views.screen, name="machine-screen"),
+    path("machines/<str:machine_id>/screen.png", control_views.screen_now, name="machine-screen-now"),
+    path("machines/<str:machine_id>/control", control_views.take_control, name="machine-control"),
+    path("machines/<str:machine_id>/control/act", control_views.act_by_hand, name="machine-act"),
+    path("machines/<str:machine_id>/control/give-back", control_views.give_back, name="machine-give-back"),
     path("together", together_views.page, name="together"),
     path("d/<str:token>", link_views.page, name="decide-link"),
     path("d/<str:token>/picture.png", link_views.picture, name="link-picture"),

@@ -1,6 +1,8 @@
 """The pages as people use them: by mouse, by keyboard, on a phone, without JavaScript, and with the line cut."""
 
 import re
+from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -317,3 +319,37 @@ def test_a_new_key_is_shown_once_and_copied(site: Site, look: Open) -> None:
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == key
     assert site.call("GET", "/runs", key=key)["object"] == "list"
+
+
+def test_a_person_points_and_types_on_the_screen_of_a_machine(site: Site, look: Open) -> None:
+    machine = site.call("POST", "/machines", {"display_name": "by hand", "kind": "simulated"})["id"]
+    page = look("ana", f"/machines/{machine}/screen")
+    page.get_by_role("button", name="Take control").click()
+    picture = page.get_by_role("button", name="The screen now")
+    expect(picture).to_be_visible()
+    note = page.get_by_label("What did you change?")
+    note.fill("half a word")
+    wide = picture.evaluate("e => e.clientWidth")
+    assert wide < 1280  # shown smaller than it is
+    with page.expect_response(lambda r: r.url.endswith("/control/act")):
+        picture.click(position={"x": wide / 2, "y": wide * 0.25})
+    with page.expect_response(lambda r: r.url.endswith("/control/act")):
+        page.get_by_label("Type", exact=True).fill("hello")
+        page.get_by_role("button", name="Type and press Enter").click()
+    expect(page.get_by_label("Type", exact=True)).to_have_value("")
+    first = picture.get_attribute("src")
+    expect(picture).not_to_have_attribute("src", first or "", timeout=10_000)  # it is looked at again and again
+    expect(note).to_have_value("half a word")
+    said = [entry for entry in audit(page) if entry["action"] == "machine.action"]
+    commands = [action for entry in reversed(said) for action in entry["facts"]["actions"]]
+    assert [a["command"] for a in commands] == ["click", "type_text", "key_press"]
+    assert abs(commands[0]["params"]["x"] - 640) <= 2
+    assert abs(commands[0]["params"]["y"] - 320) <= 2
+    page.get_by_role("button", name="Give control back").click()
+    expect(page.get_by_text("You gave control back.")).to_be_visible()
+    site.call("POST", f"/machines/{machine}/terminate")
+
+
+def audit(page: Page) -> list[dict[str, Any]]:
+    """The newest entries, as the page of the audit gives them."""
+    return list(page.request.get(urljoin(page.url, "/audit/export.json")).json()["entries"])

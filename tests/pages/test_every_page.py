@@ -68,8 +68,13 @@ POST /ledger/top-up                       302 302 403 403 403 302 302 302 302 am
 GET  /machines                            200 200 200 200 200 200 302 302 302
 GET  /machines/new                        200 200 403 200 403 200 302 302 302
 POST /machines/new                        302 302 403 302 403 302 302 302 302 display_name=m&kind=simulated
+POST /machines/{machine}/control          302 302 302 302 403 404 302 302 302
+POST /machines/{machine}/control/act      302 302 302 302 403 404 302 302 302 text=x
+POST /machines/{machine}/control/give-back 302 302 302 302 403 404 302 302 302
 POST /machines/{machine}/look             302 302 302 302 302 404 302 302 302
 GET  /machines/{machine}/picture.png      404 404 404 404 404 404 302 302 302
+GET  /machines/{machine}/screen           200 200 200 200 200 404 302 302 302
+GET  /machines/{machine}/screen.png       200 200 200 200 200 404 302 302 302
 POST /machines/{machine}/start            302 302 403 302 403 404 302 302 302
 POST /machines/{machine}/stop             302 302 403 302 403 404 302 302 302
 GET  /machines/{machine}/terminate        200 200 403 200 403 404 302 302 302
@@ -109,6 +114,7 @@ GET  /runs/wfr_{flow}?open={approval}     200 200 200 200 200 404 302 302 302
 GET  /runs/wfr_{flow}/again               200 200 403 200 403 404 302 302 302
 POST /runs/wfr_{flow}/again               302 302 403 302 403 404 302 302 302
 GET  /runs/wfr_{flow}/cancel              200 200 403 200 403 404 302 302 302
+GET  /runs/{run}/screen                   302 302 302 302 302 404 302 302 302
 GET  /runs/{run}/screenshots/0.png        200 200 200 200 200 404 302 302 302
 GET  /runs/{run}/screenshots/999.png      404 404 404 404 404 404 302 302 302
 GET  /sign-in                             302 302 302 302 302 302 200 200 200
