@@ -1,8 +1,10 @@
 """How the web process answers a request: in one visit to a thread that is kept for the next one. See adr/0008."""
 
 import asyncio
+from asyncio import CancelledError
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import IO, Any
 
 from asgiref.sync import sync_to_async
@@ -42,11 +44,25 @@ class Handler(ASGIHandler):
         except RequestAborted:
             return
         with body:
-            response = await self._visit(self._answer)(scope, body)
-            if isinstance(response, StreamingHttpResponse):
-                await self._stream(response, receive, send)
-            else:
+            response, wanted = await self._answered(scope, body)
+            if not isinstance(response, StreamingHttpResponse):
                 await self.send_response(response, send)
+            elif wanted:
+                with suppress(CancelledError):  # daphne would let the other applications wait no longer
+                    await self._stream(response, receive, send)
+            else:
+                await self._visit(response.close)()
+
+    async def _answered(self, scope: Scope, body: IO[bytes]) -> tuple[HttpResponseBase, bool]:
+        """The answer, and whether the server still wants it: when it ends, or has given the caller up, it cancels us.
+
+        What was begun is finished: its thread cannot be cancelled, and the caller may still be there.
+        """
+        visit = asyncio.ensure_future(self._visit(self._answer)(scope, body))
+        try:
+            return await asyncio.shield(visit), True
+        except CancelledError:
+            return await visit, False
 
     def _visit(self, call: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         return sync_to_async(call, thread_sensitive=False, executor=self._threads)
@@ -56,7 +72,11 @@ class Handler(ASGIHandler):
         set_script_prefix(get_script_prefix(scope))
         request_started.send(sender=self.__class__, scope=scope)
         request, refused = self.create_request(scope, body)
-        response = self.get_response(request) if request is not None else refused
+        try:
+            response = self.get_response(request) if request is not None else refused
+        except BaseException:  # what Django makes no answer of, such as CancelledError
+            close_old_connections()
+            raise
         assert response is not None  # there is one or the other
         response._handler_class = self.__class__  # type: ignore[attr-defined]
         if not isinstance(response, StreamingHttpResponse):

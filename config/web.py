@@ -1,4 +1,4 @@
-"""How daphne reads a request, before Django hears of it."""
+"""How daphne reads a request, before Django hears of it, and what it does with an answer that breaks."""
 
 import functools
 
@@ -18,6 +18,16 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]  # daphne has no 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802  the name is Twisted's
         super().handleContentChunk(data[: MOST_BYTES - self.kept])
         self.kept = min(MOST_BYTES, self.kept + len(data))
+
+    def handle_exception(self, exception: BaseException) -> None:
+        """An answer that broke while it was sent ends in a torn connection, so that nobody takes it for whole.
+
+        daphne would send headers again, fail in that, and never look after its requests any more.
+        """
+        if not self._response_started:
+            super().handle_exception(exception)
+        elif self.channel is not None:
+            self.channel.forceAbortClient()
 
 
 def install() -> None:

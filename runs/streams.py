@@ -1,15 +1,16 @@
 """GET /v1/runs/{id}/events and /events/stream: the log as server-sent events, and page by page for who does not stream.
 
-A stream holds a seat, a subscription at the hub and an idle thread; never a database connection.
+A stream holds a seat and a subscription at the hub; no thread, and never a database connection.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from asgiref.sync import async_to_sync
+from asgiref.sync import SyncToAsync
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.db.models import Max, Q
@@ -31,6 +32,7 @@ router = Router(tags=["Events"])
 KEEPALIVE = b": keepalive\n\n"
 KEEPALIVE_SECONDS = 14.0
 LIFE_SECONDS = 30 * 60
+LOOP_SECONDS = 1.0  # how often a thread that waits for the event loop looks whether it still goes round
 PAGE = 200  # rows of one read
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
@@ -164,7 +166,19 @@ def _page(request: ApiRequest, reading: Reading, limit: int) -> HttpResponse:
 def _content(request: ApiRequest, reading: Reading) -> "Live | Iterator[bytes]":
     if not isinstance(request, ASGIRequest):  # a server that cannot wait: the client comes again with its cursor
         return (block for row in _stored(reading) if (block := reading.form.block(row)))
-    return Live(reading, async_to_sync(_take_seat)(request.actor.caller))
+    return Live(reading, _seat(request.actor.caller))
+
+
+def _seat(caller: str) -> Seat:
+    """Taken in the event loop, for which this thread waits. Where that has stopped, the process ends: so does the wait."""
+    loop = SyncToAsync.threadlocal.main_event_loop
+    taking = asyncio.run_coroutine_threadsafe(_take_seat(caller), loop)
+    while True:
+        try:
+            return taking.result(LOOP_SECONDS)
+        except TimeoutError:
+            if taking.done() or not loop.is_running():
+                raise
 
 
 async def _take_seat(caller: str) -> Seat:

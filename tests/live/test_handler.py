@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
-from django.core.signals import request_finished
+from django.core.signals import request_finished, request_started
 from django.db import connection, connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
@@ -29,7 +29,7 @@ class Endless:
         await asyncio.Event().wait()
 
     def close(self) -> None:
-        closed.append("endless")
+        closed.append(threading.current_thread().name)
 
 
 async def broken() -> AsyncIterator[bytes]:
@@ -41,6 +41,11 @@ def slow(_: HttpRequest) -> HttpResponse:
     entered.set()
     assert may_go_on.wait(SECONDS)
     return HttpResponse("done")
+
+
+def slow_stream(request: HttpRequest) -> StreamingHttpResponse:
+    slow(request)
+    return StreamingHttpResponse(Endless())
 
 
 def reading(_: HttpRequest) -> StreamingHttpResponse:
@@ -57,6 +62,7 @@ urlpatterns = [
     path("slow", slow),
     path("stream", lambda _: StreamingHttpResponse(Endless())),
     path("reading", reading),
+    path("slow-stream", slow_stream),
     path("broken", lambda _: StreamingHttpResponse(broken())),
     path("parts", lambda _: StreamingHttpResponse(iter([b"one ", b"two"]))),
     path("awaited", awaited),
@@ -87,8 +93,14 @@ async def answer(handler: Handler, page: str, body: bytes = b"") -> tuple[int, b
     parts = [await asked.receive_output(SECONDS)]
     while parts[-1].get("more_body"):
         parts.append(await asked.receive_output(SECONDS))
-    await asked.wait(SECONDS)
+    await ended(asked)
     return start["status"], b"".join(part.get("body", b"") for part in parts)
+
+
+async def ended(asked: Any) -> None:
+    """The application came to its end by itself: wait() of asgiref would cancel it without a word."""
+    async with asyncio.timeout(SECONDS):
+        await asyncio.shield(asked.future)
 
 
 async def test_threads_are_kept_for_the_next_request(handler: Handler) -> None:
@@ -105,18 +117,23 @@ async def test_async_views_and_synchronous_streams_work_as_they_do_in_django(han
 
 
 async def test_each_request_begins_and_ends_once(handler: Handler) -> None:
-    ended: list[object] = []
+    heard: list[tuple[str, object]] = []
 
-    def note(sender: object, **_: object) -> None:
-        ended.append(sender)
+    def begins(sender: object, **_: object) -> None:
+        heard.append(("begins", sender))
 
-    request_finished.connect(note)
+    def ends(sender: object, **_: object) -> None:
+        heard.append(("ends", sender))
+
+    request_started.connect(begins)
+    request_finished.connect(ends)
     try:
         for page in ("thread", "parts", "nowhere"):
             await answer(handler, page)
     finally:
-        request_finished.disconnect(note)
-    assert ended == [Handler] * 3
+        request_started.disconnect(begins)
+        request_finished.disconnect(ends)
+    assert heard == [("begins", Handler), ("ends", Handler)] * 3
 
 
 async def test_who_leaves_before_the_answer_does_not_stop_what_was_begun(handler: Handler) -> None:
@@ -126,14 +143,14 @@ async def test_who_leaves_before_the_answer_does_not_stop_what_was_begun(handler
     await asked.send_input({"type": "http.disconnect"})
     may_go_on.set()
     assert (await asked.receive_output(SECONDS))["status"] == 200
-    await asked.wait(SECONDS)
+    await ended(asked)
 
 
 async def test_who_leaves_before_the_request_is_whole_is_forgotten(handler: Handler) -> None:
     asked = opened(handler, "thread")
     await asked.send_input({"type": "http.request", "body": b"x", "more_body": True})
     await asked.send_input({"type": "http.disconnect"})
-    await asked.wait(SECONDS)
+    await ended(asked)
     assert asked.output_queue.empty()
 
 
@@ -144,15 +161,36 @@ async def test_a_stream_ends_with_its_caller_and_is_closed(handler: Handler) -> 
     assert (await asked.receive_output(SECONDS))["body"] == b"first"
     assert closed == []
     await asked.send_input({"type": "http.disconnect"})
-    await asked.wait(SECONDS)
-    assert closed == ["endless"]
+    await ended(asked)
+    assert [name.partition("_")[0] for name in closed] == ["request"]  # it may need the database
 
 
 async def test_a_stream_that_breaks_says_so_to_the_server(handler: Handler) -> None:
     asked = opened(handler, "broken")
     await asked.send_input({"type": "http.request"})
     with pytest.raises(LookupError, match="no second part"):
-        await asked.wait(SECONDS)
+        await ended(asked)
+
+
+async def test_a_call_that_the_server_cancels_is_finished_and_answered(handler: Handler) -> None:
+    """As when the process is told to end: the caller is still there."""
+    asked = opened(handler, "slow")
+    await asked.send_input({"type": "http.request"})
+    assert await asyncio.to_thread(entered.wait, SECONDS)
+    asked.future.cancel()
+    may_go_on.set()
+    assert (await asked.receive_output(SECONDS))["status"] == 200
+    await ended(asked)
+
+
+async def test_a_stream_that_the_server_cancels_before_it_begins_is_closed(handler: Handler) -> None:
+    asked = opened(handler, "slow-stream")
+    await asked.send_input({"type": "http.request"})
+    assert await asyncio.to_thread(entered.wait, SECONDS)
+    asked.future.cancel()
+    may_go_on.set()
+    await ended(asked)
+    assert (len(closed), asked.output_queue.empty()) == (1, True)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -167,5 +205,5 @@ async def test_an_open_stream_leaves_no_connection_in_the_thread_it_came_from(
     await asked.receive_output(SECONDS)
     held = await asyncio.get_running_loop().run_in_executor(handler._threads, lambda: connection.connection)
     await asked.send_input({"type": "http.disconnect"})
-    await asked.wait(SECONDS)
+    await ended(asked)
     assert held is None

@@ -9,20 +9,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
-from accounts.models import Team
+from accounts.models import AuditEntry, Team
 from config.processes import command_of, wait_until
 from runs.models import Run
 from tests.cast import Cast
 from tests.live import logs
-from tests.runs.driving import waiting
+from tests.runs.driving import simulated, waiting
 
 ROOT = Path(__file__).resolve().parents[2]
 Web = Callable[[], str]
@@ -100,12 +103,16 @@ def test_T_116_a_stream_opens_at_once_waits_and_ends(web: Web, client: httpx.Cli
     assert time.monotonic() - start < 30
 
 
+def process_behind(address: str) -> int:
+    port = address.rsplit(":", 1)[1]
+    words = {"-p", port, "config.asgi:application"}
+    (pid,) = [int(p.name) for p in Path("/proc").glob("[0-9]*") if words <= set(command_of(int(p.name)))]
+    return pid
+
+
 def most_memory(address: str) -> int:
     """What the process behind the address has used at most, in bytes."""
-    port = int(address.rsplit(":", 1)[1])
-    words = ("-p", str(port), "config.asgi:application")
-    (pid,) = [int(p.name) for p in Path("/proc").glob("[0-9]*") if set(words) <= set(command_of(int(p.name)))]
-    peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process_behind(address)}/status").read_text())
     assert peak
     return int(peak[1]) * 1024
 
@@ -227,3 +234,65 @@ def drop_everybody() -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+
+
+@pytest.mark.slow
+def test_a_process_that_is_told_to_end_answers_what_it_has_in_hand(web: Web, cast: Cast) -> None:
+    """The machine does it in any case; without the answer the caller would not know."""
+    api, address = cast.api(test=True), web()
+    machine = simulated(api)
+    body = {"command": "wait", "parameters": {"ms": 1500}}
+    with httpx.Client(headers={"X-API-Key": api.key}, timeout=10) as client, ThreadPoolExecutor(3) as threads:
+        calls = [threads.submit(client.post, f"{address}/v1/machines/{machine}/actions", json=body) for _ in range(3)]
+        assert wait_until(lambda: AuditEntry.objects.filter(verb="machine.action").count() == 3, 10)
+        os.kill(process_behind(address), signal.SIGTERM)
+        assert [(call.result().status_code, call.result().json()["success"]) for call in calls] == [(200, True)] * 3
+    assert wait_until(lambda: not answers(address), 10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pause", [0.0, 0.01, 0.03])
+def test_streams_that_open_while_the_process_ends_do_not_keep_it(web: Web, team: Team, key: str, pause: float) -> None:
+    address = web()
+    run, place = logs.new_run(team, logs.status("queued")), urlsplit(address)
+    words = f"GET /v1/runs/{run.id}/events HTTP/1.1\r\nHost: {place.netloc}\r\nX-API-Key: {key}\r\n\r\n".encode()
+    with ExitStack() as links:
+        for _ in range(10):
+            link = links.enter_context(socket.create_connection((str(place.hostname), place.port or 0)))
+            link.sendall(words)
+        threading.Event().wait(pause)  # how far they get is chance; whatever it is, the process ends
+        pid = process_behind(address)
+        os.kill(pid, signal.SIGTERM)
+        assert wait_until(lambda: not command_of(pid) or gone(pid), 10)
+
+
+def gone(pid: int) -> bool:
+    """It has ended, and only waits for its parent to hear of it."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    return True
+
+
+@pytest.mark.slow
+def test_a_download_that_breaks_is_torn_and_costs_the_process_nothing(web: Web, cast: Cast) -> None:
+    """Its statement waits for a lock when its connection is lost: the head of the file has been sent by then."""
+    address, browser = web(), cast.browser("olga", mode="test")
+    names = {name: morsel.value for name, morsel in browser.cookies.items()}
+    with httpx.Client(cookies=names, timeout=5) as client, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE accounts_auditentry IN ACCESS EXCLUSIVE MODE")
+        with client.stream("GET", f"{address}/audit/export.csv") as response:
+            assert response.status_code == 200
+            parts = response.iter_raw()
+            assert next(parts).startswith(b"at,")
+            assert wait_until(lambda: end_who_waits(cursor), 5)
+            with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+                next(parts)
+    assert answers(address)
+
+
+def end_who_waits(cursor: Any) -> bool:
+    cursor.execute(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return bool(cursor.fetchone()[0])
