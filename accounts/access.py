@@ -9,6 +9,7 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from accounts import limits
 from accounts.actor import Actor, scopes_of_roles
 from accounts.errors import AgentForbidden, InsufficientScope, InvalidApiKey, KeyNotFound
 from accounts.models import ApiKey, Team
@@ -16,12 +17,15 @@ from accounts.statements import fetch, fetch_all, prepared, prepared_all
 
 AGENT_PREFIX = "cs_agent_"
 
-# The living key with this hash; every call of the API asks for it.
-_KEY = """
-SELECT k.id, k.team_id, k.test, k.name, k.scopes, k.owner_id, k.last_used_at
-FROM accounts_apikey k LEFT JOIN accounts_user u ON u.id = k.owner_id
-WHERE k.hash = %(hash)s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > %(now)s)
-  AND (k.owner_id IS NULL OR u.is_active)
+# The living key with this hash, and its calls of this minute with this one: every call of the API asks for both.
+_KEY = f"""
+WITH k AS (
+  SELECT k.id, k.team_id, k.test, k.name, k.scopes, k.owner_id, k.last_used_at
+  FROM accounts_apikey k LEFT JOIN accounts_user u ON u.id = k.owner_id
+  WHERE k.hash = %(hash)s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > %(now)s)
+    AND (k.owner_id IS NULL OR u.is_active)
+), c AS ({limits.counting("SELECT id, 'requests', %(minute)s::bigint, 1 FROM k")})
+SELECT k.*, c.count FROM k, c
 """
 
 
@@ -29,8 +33,11 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def actor_of_key(key: str) -> Actor:
-    """The actor behind a live or test key. Raises InvalidApiKey, or AgentForbidden for the credential of an agent."""
+def actor_of_key(key: str, minute: int) -> tuple[Actor, int]:
+    """The actor behind a live or test key, and how many calls of this minute it has made, this one included.
+
+    Raises InvalidApiKey, or AgentForbidden for the credential of an agent.
+    """
     if key.startswith(AGENT_PREFIX):
         try:
             signing.loads(key.removeprefix(AGENT_PREFIX), salt="agent")
@@ -38,13 +45,13 @@ def actor_of_key(key: str) -> Actor:
             raise InvalidApiKey from None
         raise AgentForbidden
     now = timezone.now()
-    row = prepared(_KEY, {"hash": hash_key(key), "now": now})
+    row = prepared(_KEY, {"hash": hash_key(key), "now": now, "minute": minute})
     if row is None:
         raise InvalidApiKey
-    key_id, team_id, test, name, scopes, owner_id, last_used_at = row
+    key_id, team_id, test, name, scopes, owner_id, last_used_at, used = row
     if last_used_at is None or (now - last_used_at).total_seconds() > 60:
         prepared("UPDATE accounts_apikey SET last_used_at = %(now)s WHERE id = %(id)s", {"id": key_id, "now": now})
-    return Actor(team_id, test, "api_key", key_id, name, frozenset(scopes), owner_id=owner_id)
+    return Actor(team_id, test, "api_key", key_id, name, frozenset(scopes), owner_id=owner_id), used
 
 
 # The person as a member of that team, else of the one they joined first.

@@ -14,11 +14,19 @@ MIB = 1024 * 1024
 BODY_BYTES = MIB
 INFERENCE_BODY_BYTES = 24 * MIB
 
-# The table is unlogged, so this commit waits for no disk.
-_COUNT = """
-INSERT INTO accounts_ratewindow (caller, bucket, minute, count) VALUES (%(caller)s, %(bucket)s, %(minute)s, 1)
-ON CONFLICT (caller, bucket, minute) DO UPDATE SET count = accounts_ratewindow.count + 1 RETURNING count
-"""
+
+def counting(rows: str) -> str:
+    """The statement that counts once more for each of these rows: caller, bucket, minute, 1.
+
+    The table is unlogged, so its commit waits for no disk.
+    """
+    return (
+        f"INSERT INTO accounts_ratewindow (caller, bucket, minute, count) {rows} ON CONFLICT (caller, bucket, minute) "
+        "DO UPDATE SET count = accounts_ratewindow.count + 1 RETURNING count"
+    )
+
+
+_COUNT = counting("VALUES (%(caller)s, %(bucket)s, %(minute)s, 1)")
 
 
 @dataclass(frozen=True)
@@ -33,17 +41,24 @@ def _count(caller: str, bucket: str, minute: int) -> int:
     return int(row[0])
 
 
-def count_request(actor: Actor) -> Rate:
-    """Count one request of the caller; the answer carries the headers, and a refusal past the limit."""
-    limit = settings.RATE_LIMIT_PER_MINUTE
-    minute, second = divmod(int(time.time()), 60)
-    used = _count(actor.caller, "requests", minute)
+def this_minute() -> int:
+    return int(time.time()) // 60
+
+
+def count_request(actor: Actor, minute: int) -> int:
+    """Count one request of the caller; how many of this minute there are with it."""
+    return _count(actor.caller, "requests", minute)
+
+
+def rate(used: int, minute: int) -> Rate:
+    """What the answer says after so many requests of the minute, and the refusal past the limit."""
+    limit, second = settings.RATE_LIMIT_PER_MINUTE, int(time.time()) - minute * 60
     headers = {
         "X-RateLimit-Limit": str(limit),
         "X-RateLimit-Remaining": str(max(0, limit - used)),
         "X-RateLimit-Reset": str((minute + 1) * 60),
     }
-    return Rate(headers, RateLimited(retry_after=60 - second) if used > limit else None)
+    return Rate(headers, RateLimited(retry_after=max(1, 60 - second)) if used > limit else None)
 
 
 def spend(actor: Actor, bucket: str, limit: int) -> None:

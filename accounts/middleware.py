@@ -129,12 +129,13 @@ class ApiMiddleware:
         request.path_info = request.path = request.path_info.rstrip("/")
         if request.path_info in OPEN_PATHS:
             return self.get_response(request)
+        minute = limits.this_minute()
         try:
-            actor, by_key = authenticate(request)
+            actor, by_key, used = authenticate(request, minute)
         except Refusal as unknown:
             return refusal_response(unknown, request)
         request.actor = actor  # type: ignore[attr-defined]
-        rate = limits.count_request(actor)
+        rate = limits.rate(used, minute)
         refusal = rate.refusal or _too_large(request)
         response = refusal_response(refusal, request) if refusal else self.get_response(request)
         response = _enveloped(response, request)
@@ -148,8 +149,10 @@ class ApiMiddleware:
         return response
 
 
-def authenticate(request: HttpRequest) -> tuple[Actor, bool]:
-    """The caller and whether a key (not a session) opened the call. Raises InvalidApiKey, AgentForbidden, CsrfFailed.
+def authenticate(request: HttpRequest, minute: int) -> tuple[Actor, bool, int]:
+    """The caller, whether a key (not a session) opened the call, and the caller's calls of this minute, this one included.
+
+    Raises InvalidApiKey, AgentForbidden, CsrfFailed.
 
     Who sends a key, even an empty one, is never answered as the person of the cookie.
     """
@@ -157,7 +160,8 @@ def authenticate(request: HttpRequest) -> tuple[Actor, bool]:
     bearer = scheme.lower() == "bearer"
     key = request.headers.get("X-API-Key", "").strip() or (token.strip() if bearer else "")
     if key:
-        return actor_of_key(key), True
+        holder, used = actor_of_key(key, minute)
+        return holder, True, used
     mode = request.headers.get("X-Team-Mode", "live").lower()
     actor = actor_of_session(request, "test" if mode == "test" else "live")
     if actor is None or bearer or "X-API-Key" in request.headers:
@@ -166,7 +170,7 @@ def authenticate(request: HttpRequest) -> tuple[Actor, bool]:
         _ = request.body  # read before the CSRF check looks into it as a form
     if check_csrf(request) is not None:
         raise CsrfFailed
-    return actor, False
+    return actor, False, limits.count_request(actor, minute)
 
 
 def _too_large(request: HttpRequest) -> PayloadTooLarge | None:

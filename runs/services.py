@@ -291,14 +291,14 @@ def confirm_stop(run_ids: list[str]) -> int:
     return rows.update(stop_confirmed_at=timezone.now())
 
 
+_ROOT = "id = (SELECT root_id FROM runs_run WHERE id = %(id)s) FOR UPDATE"  # which never changes
+
+
 def lock_run(run_id: str, root_id: str | None = None) -> Run:
     """The run, locked after its root (the order of locks everywhere). The caller is inside atomic()."""
-    if root_id is None:
-        known = prepared("SELECT root_id FROM runs_run WHERE id = %(id)s", {"id": run_id})
-        if known is None:
-            raise Run.DoesNotExist
-        root_id = known[0]
-    root = lock_row(root_id)
+    root = lock_row(root_id) if root_id else fetch(Run, _ROOT, {"id": run_id})
+    if root is None:
+        raise Run.DoesNotExist
     return root if root.id == run_id else lock_row(run_id)
 
 

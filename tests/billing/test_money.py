@@ -56,7 +56,7 @@ def test_T_164_four_cents_start_nothing(db: None) -> None:
 
 
 def make_actor(api: Api) -> Any:
-    from accounts.access import actor_of_key
+    from tests.cast import actor_of_key
 
     return actor_of_key(api.key)
 

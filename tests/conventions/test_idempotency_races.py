@@ -13,10 +13,9 @@ from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
-from accounts.access import actor_of_key
 from accounts.models import IdempotencyRecord
 from runs.models import Run
-from tests.cast import Api
+from tests.cast import Api, actor_of_key
 from tests.conventions.conftest import refused
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -30,7 +30,7 @@ def spend(api: Api, bucket: str, count: int) -> None:
 
 
 def limits_caller(api: Api) -> str:
-    from accounts.access import actor_of_key
+    from tests.cast import actor_of_key
 
     return actor_of_key(api.key).caller
 

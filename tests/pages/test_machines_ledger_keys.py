@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 from django.utils import timezone
 
-from accounts.access import actor_of_key
 from accounts.errors import InvalidApiKey
 from accounts.models import ApiKey
 from billing.access import available
@@ -14,7 +13,7 @@ from machines.models import Machine
 from machines.services import reserve
 from runs.models import Run
 from runs.takeover import take
-from tests.cast import Cast
+from tests.cast import Cast, actor_of_key
 from tests.pages.conftest import Visit, text
 
 pytestmark = pytest.mark.django_db

@@ -5,14 +5,13 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
-from accounts.access import actor_of_key
 from accounts.errors import InvalidApiKey
 from accounts.models import ApiKey, Group, Membership, User
 from accounts.services import create_user, issue_key
 from approvals.models import Approval
 from runs import handling
 from runs.models import Run, RunEvent
-from tests.cast import Cast
+from tests.cast import Cast, actor_of_key
 from tests.pages.conftest import Visit, request_of, text
 from tests.pages.reading import read
 from tests.people.conftest import Work, group, invite, roles_of, the_invitation, told
