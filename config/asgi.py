@@ -1,5 +1,7 @@
 """The web process: HTTP through Django, websockets through channels, and only from our own pages."""
 
+import gc
+import importlib
 import os
 
 import django
@@ -22,3 +24,6 @@ application = ProtocolTypeRouter(
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
     }
 )
+importlib.import_module("config.urls")  # now, not with the first request
+gc.collect()
+gc.freeze()  # what was imported stays: looking through it for garbage again and again stops every stream for 0.1 s
