@@ -27,7 +27,7 @@ from workflows.api import router as workflows_router
 from workflows.run_api import router as workflow_runs_router
 
 log = logging.getLogger(__name__)
-METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"]
+METHODS = ["GET", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"]
 
 api = Api(
     title="Countersign",

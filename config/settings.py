@@ -90,7 +90,7 @@ DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url_config(DATABASE_UR
 DATABASES["default"] |= {"ENGINE": "django.db.backends.postgresql", "CONN_HEALTH_CHECKS": True, "CONN_MAX_AGE": None}
 # Django turns preparing off unless it is told a number; only accounts/statements.py asks for it, and at once.
 DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = 5
-if PROCESS == "web":  # each request has a thread of its own; the pool keeps its connection for the next
+if PROCESS == "web":  # many threads, few connections: a request gives its own back to the pool
     DATABASES["default"] |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": False}
     DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 2, "max_size": 24, "timeout": 20}
 

@@ -41,7 +41,7 @@ def screen(request: PageRequest, machine_id: str) -> HttpResponse:
         with suppress(Refusal), transaction.atomic():  # it has lapsed this moment: the next look says so
             takeover.heartbeat(request.actor, machine.id, lease.id)
     context = {
-        "section": "machines", "machine": machine, "lease": lease, "mine": mine, "live_title": machine.display_name,
+        "section": "machines", "machine": machine, "lease": lease, "live_title": machine.display_name,
         "whose": "mine" if mine else "other" if lease else "agent" if machine.current_run_id else "nobody",
         "hidden": lease is not None and lease.private and not mine, "runs": machine.status == "running",
         "may_act": request.actor.may("actions:exec"), "keys": KEYS, "clicks": CLICKS, "now": timezone.now(),

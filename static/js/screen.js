@@ -10,9 +10,7 @@ let looked = 0;
 function look() {
   const live = document.querySelector("[data-screen]");
   if (!live || document.querySelector(".htmx-request")) return;
-  const often = !document.hidden || live.dataset.screen === "nobody";
-  if (document.hidden && live.dataset.screen !== "mine") return; // nobody looks
-  if (!often && Date.now() - looked < HIDDEN) return;
+  if (document.hidden && (live.dataset.screen !== "mine" || Date.now() - looked < HIDDEN)) return;
   looked = Date.now();
   htmx.trigger(document.body, "look");
 }

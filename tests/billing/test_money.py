@@ -11,7 +11,7 @@ from accounts.errors import Invalid
 from billing import services
 from billing.models import Transaction, Wallet
 from runs.models import Run
-from tests.cast import Api, Cast, make_cast
+from tests.cast import Api, Cast, actor_of_key, make_cast
 from tests.runs.driving import begin, data_of, ended, kinds, show, simulated, waiting, work_until
 from tests.runs.invariants import check_run
 
@@ -56,8 +56,6 @@ def test_T_164_four_cents_start_nothing(db: None) -> None:
 
 
 def make_actor(api: Api) -> Any:
-    from tests.cast import actor_of_key
-
     return actor_of_key(api.key)
 
 

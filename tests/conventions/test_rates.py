@@ -6,7 +6,7 @@ import pytest
 
 from accounts import limits
 from accounts.models import RateWindow
-from tests.cast import Api, Cast
+from tests.cast import Api, Cast, actor_of_key
 from tests.conventions.conftest import refused
 
 pytestmark = pytest.mark.django_db
@@ -30,8 +30,6 @@ def spend(api: Api, bucket: str, count: int) -> None:
 
 
 def limits_caller(api: Api) -> str:
-    from tests.cast import actor_of_key
-
     return actor_of_key(api.key).caller
 
 

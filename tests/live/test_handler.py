@@ -97,6 +97,14 @@ async def answer(handler: Handler, page: str, body: bytes = b"") -> tuple[int, b
     return start["status"], b"".join(part.get("body", b"") for part in parts)
 
 
+async def in_hand(handler: Handler, page: str) -> Any:
+    """A request whose view has begun and waits for us."""
+    asked = opened(handler, page)
+    await asked.send_input({"type": "http.request"})
+    assert await asyncio.to_thread(entered.wait, SECONDS)
+    return asked
+
+
 async def ended(asked: Any) -> None:
     """The application came to its end by itself: wait() of asgiref would cancel it without a word."""
     async with asyncio.timeout(SECONDS):
@@ -137,9 +145,7 @@ async def test_each_request_begins_and_ends_once(handler: Handler) -> None:
 
 
 async def test_who_leaves_before_the_answer_does_not_stop_what_was_begun(handler: Handler) -> None:
-    asked = opened(handler, "slow")
-    await asked.send_input({"type": "http.request"})
-    assert await asyncio.to_thread(entered.wait, SECONDS)
+    asked = await in_hand(handler, "slow")
     await asked.send_input({"type": "http.disconnect"})
     may_go_on.set()
     assert (await asked.receive_output(SECONDS))["status"] == 200
@@ -174,9 +180,7 @@ async def test_a_stream_that_breaks_says_so_to_the_server(handler: Handler) -> N
 
 async def test_a_call_that_the_server_cancels_is_finished_and_answered(handler: Handler) -> None:
     """As when the process is told to end: the caller is still there."""
-    asked = opened(handler, "slow")
-    await asked.send_input({"type": "http.request"})
-    assert await asyncio.to_thread(entered.wait, SECONDS)
+    asked = await in_hand(handler, "slow")
     asked.future.cancel()
     may_go_on.set()
     assert (await asked.receive_output(SECONDS))["status"] == 200
@@ -184,9 +188,7 @@ async def test_a_call_that_the_server_cancels_is_finished_and_answered(handler: 
 
 
 async def test_a_stream_that_the_server_cancels_before_it_begins_is_closed(handler: Handler) -> None:
-    asked = opened(handler, "slow-stream")
-    await asked.send_input({"type": "http.request"})
-    assert await asyncio.to_thread(entered.wait, SECONDS)
+    asked = await in_hand(handler, "slow-stream")
     asked.future.cancel()
     may_go_on.set()
     await ended(asked)
