@@ -98,6 +98,11 @@ def go(request: HttpRequest, fallback: str, *args: Any) -> HttpResponseRedirect:
     return HttpResponseRedirect(reverse(fallback, args=args))
 
 
+def whole_number(text: str, digits: int) -> int | None:
+    """The number that a form or an address holds in at most so many ASCII digits; None for anything else."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= digits else None
+
+
 def problems(refusal: Refusal) -> list[tuple[str, str]]:
     """(field, sentence) of each violation; the refusal's own message when it names none."""
     details = refusal.facts.get("details") or []

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.errors import Invalid, Refusal
-from accounts.pages import PageRequest, problems, show, signed_in
+from accounts.pages import PageRequest, problems, show, signed_in, whole_number
 from machines import direct, takeover
 from machines.access import get_machine
 from machines.models import Machine
@@ -146,16 +146,11 @@ def _is_click(sent: QueryDict) -> bool:
 
 def _point(sent: QueryDict, machine: Machine) -> dict[str, int]:
     """Where on the machine's screen: the browser counts in the picture as wide as it is `shown`."""
-    scale = machine.screen_width / (_number(sent.get("shown", "")) or machine.screen_width)
-    x, y = (_number(sent.get(f"p{n}") or sent.get(f"at.{n}", "")) for n in "xy")
+    scale = machine.screen_width / (whole_number(sent.get("shown", ""), 5) or machine.screen_width)
+    x, y = (whole_number(sent.get(f"p{n}") or sent.get(f"at.{n}", ""), 5) or 0 for n in "xy")
     return {"x": min(round(x * scale), machine.screen_width - 1), "y": min(round(y * scale), machine.screen_height - 1)}
-
-
-def _number(given: str) -> int:
-    return int(given) if given.isascii() and given.isdecimal() and len(given) < 6 else 0
 
 
 def _age(sent: QueryDict) -> float:
     """Seconds since the page with the picture was made, by our own clock."""
-    seen = sent.get("seen", "")
-    return timezone.now().timestamp() - (int(seen) if seen.isascii() and seen.isdecimal() and len(seen) < 12 else 0)
+    return timezone.now().timestamp() - (whole_number(sent.get("seen", ""), 11) or 0)

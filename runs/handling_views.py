@@ -7,7 +7,7 @@ from django.http import HttpResponseBase
 from django.views.decorators.http import require_POST
 
 from accounts.errors import Refusal
-from accounts.pages import PageRequest, go, problems, signed_in
+from accounts.pages import PageRequest, go, problems, signed_in, whole_number
 from approvals.access import get_approval
 from runs import handling
 
@@ -47,8 +47,7 @@ def assign(request: PageRequest, approval_id: str) -> HttpResponseBase:
 @require_POST
 @signed_in("approvals:decide")
 def extend(request: PageRequest, approval_id: str) -> HttpResponseBase:
-    text = request.POST.get("seconds", "")
-    seconds = int(text) if text.isascii() and text.isdecimal() and len(text) < 8 else 0
+    seconds = whole_number(request.POST.get("seconds", ""), 7) or 0
     if not 1 <= seconds <= handling.LONGEST_EXTENSION:
         messages.error(request, "Choose by how much the time is extended.")
         return go(request, "approval", approval_id)

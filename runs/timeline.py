@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from accounts.pages import whole_number
 from accounts.templatetags.show import plain
 from approvals.cards import mark
 from approvals.models import Approval, Decision
@@ -117,11 +118,8 @@ class Moment:
 
 def moment(run: Run, wanted: str, phase: str) -> Moment:
     """The picture of the wanted step, else the newest one, with the ring where the step's action landed."""
-    chosen = (
-        int(wanted)
-        if wanted.isascii() and wanted.isdecimal() and len(wanted) < 10 and 0 < int(wanted) <= run.steps_completed + 1
-        else None
-    )
+    number = whole_number(wanted, 9) or 0
+    chosen = number if 0 < number <= run.steps_completed + 1 else None
     steps = Step.objects.filter(run=run).order_by("-index", "-started_at")
     step = (steps.filter(index=chosen) if chosen else steps).first()
     shots = Screenshot.objects.filter(run=run).order_by("-index")
