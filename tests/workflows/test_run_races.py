@@ -90,7 +90,8 @@ class Halting(Inline):
 def test_cancelling_the_run_while_a_worker_writes_an_outcome(team: Cast, together: Together, nth: int) -> None:
     live = team.api()
     for _ in range(ROUNDS):
-        run = begin(live, [task("a", "x [steps:9]", agent="scripted")], machine_id=simulated(live))
+        endless = task("a", "x [steps:1000]", agent="scripted", max_steps=1000)  # it never ends before it is cancelled
+        run = begin(live, [endless], machine_id=simulated(live))
         deliver()
         ((child_id, epoch),) = leases.claim(Inline.name, 1)
         worker = Halting(nth)
