@@ -145,7 +145,7 @@ ORDER BY (SELECT (m.created_at, m.id) FROM accounts_membership m WHERE m.user_id
 
 Setting = Literal[
     "budget_cents_month", "forbid_self_approval", "hot_window_seconds", "plan_max_revisions", "remember_days",
-    "risk_floor", "undo_window_seconds",
+    "undo_window_seconds",
 ]  # fmt: skip
 
 
@@ -154,6 +154,15 @@ def team_setting(team_id: str, name: Setting) -> Any:
     row = prepared(f"SELECT {name} FROM accounts_team WHERE id = %(team)s", {"team": team_id})
     assert row is not None
     return row[0]
+
+
+_FLOOR = "SELECT risk_floor FROM accounts_team WHERE id = %(team)s AND %(mode)s = ANY (risk_floor_modes)"
+
+
+def risk_floor(team_id: str, mode: str) -> frozenset[str]:
+    """The risks that the team asks for in runs of this permission mode."""
+    row = prepared(_FLOOR, {"team": team_id, "mode": mode})
+    return frozenset(row[0]) if row else frozenset()
 
 
 def get_key(actor: Actor, key_id: str) -> ApiKey:

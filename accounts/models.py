@@ -36,6 +36,10 @@ class Team(models.Model):
     risk_floor = ArrayField(
         models.CharField(max_length=16), default=functools.partial(list, ("spend", "access", "destroy"))
     )
+    # In which permission modes the floor asks: autonomous, approval, plan.
+    risk_floor_modes = ArrayField(
+        models.CharField(max_length=16), default=functools.partial(list, ("approval", "plan"))
+    )
     remember_days = models.PositiveSmallIntegerField(null=True, default=30)
     claim_minutes = models.PositiveSmallIntegerField(default=10)
     hot_window_seconds = models.PositiveSmallIntegerField(default=75)

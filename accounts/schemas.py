@@ -11,15 +11,16 @@ from accounts.times import rfc3339
 
 SETTINGS = (
     "default_machine_id", "default_agent", "forbid_self_approval", "undo_window_seconds", "screen_check",
-    "screen_check_threshold", "risk_floor", "remember_days", "claim_minutes", "hot_window_seconds",
+    "screen_check_threshold", "risk_floor", "risk_floor_modes", "remember_days", "claim_minutes", "hot_window_seconds",
     "plan_max_revisions",
     "max_active_runs", "budget_cents_month", "event_retention_days",
 )  # fmt: skip
 Risk = Literal["read", "write", "spend", "access", "destroy"]
+Mode = Literal["autonomous", "approval", "plan"]
 
 
-def _each_once(risks: list[str]) -> list[str]:
-    return list(dict.fromkeys(risks))
+def _each_once(words: list[str]) -> list[str]:
+    return list(dict.fromkeys(words))
 
 
 class KeyCreate(Body):
@@ -37,6 +38,7 @@ class TeamPatch(Body):
     screen_check: bool | None = None
     screen_check_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     risk_floor: Annotated[list[Risk], AfterValidator(_each_once)] | None = None
+    risk_floor_modes: Annotated[list[Mode], AfterValidator(_each_once)] | None = None
     remember_days: Annotated[Int, Field(ge=1, le=3650)] | None = None
     claim_minutes: Annotated[Int, Field(ge=1, le=120)] | None = None
     hot_window_seconds: Annotated[Int, Field(ge=0, le=600)] | None = None

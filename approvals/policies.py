@@ -46,7 +46,7 @@ class Proposal:
     host: str | None
     risk: str
     read_only: bool
-    risk_floor: frozenset[str]
+    risk_floor: frozenset[str]  # the risks that the team asks for in this mode
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,7 @@ def rule(matching: Sequence[Policy], proposal: Proposal) -> Ruling:
         return Ruling("deny", f"A policy denies {proposal.tool}.", denies[0].id)
     if proposal.read_only and not asks:
         return Ruling("allow")
-    floor = proposal.mode != "autonomous" and proposal.risk in proposal.risk_floor
-    if asks or floor:
+    if asks or proposal.risk in proposal.risk_floor:
         return _ask_by_rule(asks, proposal)
     allowed = _allow(matching, proposal)
     if allowed is not None:

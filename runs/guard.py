@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from accounts.access import team_setting
+from accounts.access import risk_floor
 from approvals.policies import Proposal, Ruling, judge
 from machines.actions import READ_ONLY
 from runs.agents.base import Act
@@ -14,12 +14,13 @@ def rule(run: Run, act: Act) -> Ruling:
     """Judge one proposed action of a run; reads its mode and the team's policies as they are now."""
     if run.human_in_the_loop:  # only then can the mode change under way
         run.permission_mode, run.plan = Run.objects.values_list("permission_mode", "plan").get(id=run.id)
-    floor = team_setting(run.team_id, "risk_floor") if run.permission_mode != "autonomous" else ()
+    read_only = act.action.name in READ_ONLY
+    floor = frozenset() if read_only else risk_floor(run.team_id, run.permission_mode)
     ruling = judge(
         Proposal(
             team_id=run.team_id, test=run.test, run_id=run.id, end_user=run.end_user, mode=run.permission_mode,
             plan_approved=plan_approved(run), tool=act.action.name, host=act.host, risk=risk_of(act),
-            read_only=act.action.name in READ_ONLY, risk_floor=frozenset(floor),
+            read_only=read_only, risk_floor=floor,
         )
     )  # fmt: skip
     if ruling.verdict == "ask" and too_large(act):  # nobody could be shown it whole, so nobody is asked

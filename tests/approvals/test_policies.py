@@ -50,7 +50,8 @@ READ: dict[str, Any] = {"tool": "scroll", "risk": "read", "read_only": True}
         ({"mode": "plan", "plan_approved": True}, (ASK, ALLOW), "ask", "pol_ask"),
         ({"risk": "spend"}, (ALLOW,), "ask", None),
         ({"risk": "destroy", "mode": "plan", "plan_approved": True}, (ALLOW,), "ask", None),
-        ({"risk": "spend", "mode": "autonomous"}, (), "allow", None),
+        ({"risk": "spend", "mode": "autonomous"}, (), "ask", None),
+        ({"risk": "spend", "mode": "autonomous", "risk_floor": frozenset()}, (), "allow", None),
         # 4. and 5. allows
         ({}, (ALLOW,), "allow", "pol_allow"),
         ({"end_user": "A"}, (ALLOW,), "ask", None),
