@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from django.utils import timezone
 
-from machines.drivers.base import Action, ActResult, Element, Frame, MachineState, Session, TerminalResult
+from machines.drivers.base import Action, ActResult, Element, Frame, MachineState, Session, Target, TerminalResult
 from machines.takeover import private_since
 from runs.steps import LeaseLost
 
@@ -32,6 +32,9 @@ class Shielded:
 
     async def elements(self) -> list[Element]:
         return await self._kept(self._session.elements())
+
+    async def target(self, action: Action) -> Target | None:
+        return await self._kept(self._session.target(action))
 
     async def text(self) -> str:
         return await self._kept(self._session.text())

@@ -45,16 +45,25 @@ class Frame:
 
 @dataclass(frozen=True)
 class Action:
-    """One action in canonical form (machines/actions.py). Coordinates are pixels of the screen."""
+    """One action in canonical form (machines/actions.py). Coordinates are pixels of the screen.
+
+    `ref` says which element is meant (Element.ref), for who looked at the elements: the action is done to that one or not
+    at all. It is no parameter: it is neither shown nor hashed, and holds only as long as the page does.
+    """
 
     name: str
     params: dict[str, Any] = field(default_factory=dict)
     timeout_ms: int = 30_000
+    ref: str | None = None
 
 
 @dataclass(frozen=True)
 class ActResult:
-    """What the machine said of one action. `error` is plain words; `data` is JSON (exit_code, output, url, …)."""
+    """What the machine said of one action. `error` is plain words; `data` is JSON (exit_code, output, url, …).
+
+    A pointed action of a browser has `hit` in its data: {"role", "name", "tag"} of what received it. `stale` is true when
+    the element of its ref is not there any more.
+    """
 
     success: bool
     error: str | None = None
@@ -72,7 +81,10 @@ async def waited(action: Action) -> ActResult:
 
 @dataclass(frozen=True)
 class Element:
-    """Something on the screen that has a name: a control, a heading, a run of terminal text. Pixels."""
+    """Something on the screen that has a name: a control, a heading, a run of terminal text. Pixels.
+
+    `ref` names it for actions: "<frame id>/<backend node id>" in a browser, None where a kind has no such names.
+    """
 
     role: str
     name: str
@@ -83,10 +95,25 @@ class Element:
     value: str | None = None
     disabled: bool = False
     checked: bool | None = None
+    ref: str | None = None
 
     @property
     def center(self) -> tuple[int, int]:
         return self.x + self.width // 2, self.y + self.height // 2
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an action would reach, in the machine's own words: untrusted like all of them.
+
+    `kind`: the field's type or autocomplete token ("password", "cc-number", "submit"). `form`: what its form is for, as the
+    form says it: the words of its submit button, else its name.
+    """
+
+    role: str
+    name: str
+    kind: str = ""
+    form: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,6 +156,10 @@ class Session(Protocol):
         ...
 
     async def elements(self) -> list[Element]: ...
+
+    async def target(self, action: Action) -> Target | None:
+        """What lies under the action's point, or is its ref; None for nothing and where the kind cannot tell."""
+        ...
 
     async def text(self) -> str:
         """Everything readable on the screen or page, as plain text."""

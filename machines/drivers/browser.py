@@ -28,6 +28,7 @@ from machines.drivers.base import (
     MachineGone,
     MachineSpec,
     MachineState,
+    Target,
     TerminalResult,
 )
 from machines.drivers.cdp import Cdp, CdpError
@@ -145,6 +146,9 @@ class BrowserSession:
             return found
         dialog = await self._look()
         return dialogs.elements(dialog, self.spec.width, self.spec.height) if dialog else []
+
+    async def target(self, action: Action) -> Target | None:
+        return None
 
     async def text(self) -> str:
         try:

@@ -13,6 +13,7 @@ from machines.drivers.base import (
     Handle,
     MachineSpec,
     MachineState,
+    Target,
     TerminalResult,
     waited,
 )
@@ -44,6 +45,9 @@ class SimulatedSession:
 
     async def elements(self) -> list[Element]:
         return []
+
+    async def target(self, action: Action) -> Target | None:
+        return None
 
     async def text(self) -> str:
         return ""

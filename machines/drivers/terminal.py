@@ -23,6 +23,7 @@ from machines.drivers.base import (
     MachineGone,
     MachineSpec,
     MachineState,
+    Target,
     TerminalResult,
     waited,
 )
@@ -94,6 +95,9 @@ class TerminalSession:
             png = screen.draw(self._grid(view), (self.spec.width, self.spec.height), view.cursor)
             self._last = view, Frame(png, self.spec.width, self.spec.height)
         return self._last[1]
+
+    async def target(self, action: Action) -> Target | None:
+        return None
 
     async def text(self) -> str:
         return "\n".join(screen.plain(row) for row in self._grid(await self.view())).rstrip("\n")

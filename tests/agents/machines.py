@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from machines.drivers.base import Action, ActResult, Element, Frame, MachineState, TerminalResult
+from machines.drivers.base import Action, ActResult, Element, Frame, MachineState, Target, TerminalResult
 from runs.agents.base import Act, Agent, Ask, Context, Decision, Finish, Message
 from runs.agents.playbook import PlaybookAgent
 from runs.agents.playbook.scene import Patience
@@ -21,6 +21,7 @@ class FakeSession:
     files: dict[str, bytes] = field(default_factory=dict)
     now: MachineState = field(default_factory=MachineState)
     react: Callable[["FakeSession", Action], ActResult | None] = lambda session, action: None
+    under: Callable[[Action], Target | None] = lambda action: None
     done: list[Action] = field(default_factory=list)
     looks: int = 0
 
@@ -34,6 +35,9 @@ class FakeSession:
     async def elements(self) -> list[Element]:
         self.looks += 1
         return self.shown
+
+    async def target(self, action: Action) -> Target | None:
+        return self.under(action)
 
     async def text(self) -> str:
         return self.page
