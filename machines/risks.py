@@ -1,0 +1,241 @@
+"""How an action's risk rises by what it would do: what is pressed, which field is filled, which command is run.
+
+The lists are data, risks.toml; docs/risks.md tells how they are matched. Names come from pages and commands from agents:
+both may hide what they do, so this raises a risk and never lowers one.
+"""
+
+import re
+import shlex
+import tomllib
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from machines.drivers.base import Action, Target
+
+ORDER = ("write", "access", "spend", "destroy")  # of two findings the later one counts
+COMMAND = "command"  # the role of a line at a shell's prompt
+_FIELDS = frozenset({"textbox", "searchbox", "spinbutton", "combobox", "slider"})
+_PRESSED_BY_ENTER = frozenset({"button", "link", "menuitem", "tab", "summary", "switch", "option"})
+_FILLS = frozenset({"fill", "type_text", "select_option"})
+_ANYWHERE = ("ja", "zh")
+_SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh", "eval", "ssh", "su", "watch", "env", "xargs", "parallel"})
+# Programs that start the program named after them, whatever stands between.
+_STARTERS = frozenset({
+    "sudo", "doas", "env", "xargs", "nohup", "time", "exec", "command", "builtin", "nice", "ionice", "timeout", "stdbuf",
+    "setsid", "watch", "parallel", "busybox", "ssh", "su", "find", "then", "do", "else", "elif", "if", "while", "until", "!",
+})  # fmt: skip
+_PUNCTUATION = ";|&(){}<>`\n"
+_ENDS_PIPELINE = re.compile(r"[;\n]|&&|\|\||(?<![|>&])&(?![&>])")
+_SUBSTITUTION = re.compile(r"\$\(([^()]*(?:\([^()]*\)[^()]*)*)\)|`([^`]*)`")
+_LONGEST = 16_384  # characters of a line that are read; a longer one is looked at from both ends
+_DEEPEST = 4  # command lines within command lines
+
+
+@dataclass(frozen=True)
+class Raised:
+    """`risk`: spend, access or destroy. `says`: why, as words for a title, for example "spends money"."""
+
+    risk: str
+    says: str
+
+
+@dataclass(frozen=True)
+class _Words:
+    raised: Raised
+    whole: re.Pattern[str]
+
+
+@dataclass(frozen=True)
+class _Field:
+    raised: Raised
+    kinds: frozenset[str]
+    names: re.Pattern[str]
+
+
+@dataclass(frozen=True)
+class _Program:
+    raised: Raised
+    names: tuple[str, ...]
+    arguments: re.Pattern[str] | None
+    pipeline: re.Pattern[str] | None
+
+
+@dataclass(frozen=True)
+class _Lists:
+    pressed: list[_Words] = field(default_factory=list)
+    fields: list[_Field] = field(default_factory=list)
+    programs: list[_Program] = field(default_factory=list)
+    harmless: re.Pattern[str] = re.compile(r"(?!)")
+
+
+@lru_cache(maxsize=1)
+def _lists() -> _Lists:
+    data = tomllib.loads(Path(__file__).with_name("risks.toml").read_text())
+    return _Lists(
+        [_Words(_raised(entry), _pattern(entry)) for entry in data["pressed"]],
+        [_Field(_raised(entry), frozenset(entry["kinds"]), _any_of(entry["names"])) for entry in data["field"]],
+        [_program(entry) for entry in data["command"]],
+        _pattern(data["harmless"]),
+    )
+
+
+def _raised(entry: dict[str, Any]) -> Raised:
+    return Raised(entry["risk"], entry["says"])
+
+
+def _pattern(entry: dict[str, Any]) -> re.Pattern[str]:
+    lists = {language: words for language, words in entry.items() if isinstance(words, list)}
+    anywhere = [re.escape(_plain(word)) for language in _ANYWHERE for word in lists.pop(language, [])]
+    whole = _any_of([word for words in lists.values() for word in words]).pattern
+    return re.compile("|".join([whole, *anywhere]))
+
+
+def _any_of(words: Iterable[str]) -> re.Pattern[str]:
+    longest_first = sorted({_plain(word) for word in words}, key=len, reverse=True)
+    each = "|".join(re.escape(word).replace(r"\*", r"\w*").replace(r"\ ", r"\s+") for word in longest_first)
+    return re.compile(rf"(?<!\w)(?:{each})(?!\w)")
+
+
+def _program(entry: dict[str, Any]) -> _Program:
+    arguments, pipeline = entry.get("arguments"), entry.get("pipeline")
+    return _Program(
+        _raised(entry), tuple(entry["program"]), re.compile(arguments) if arguments else None,
+        re.compile(pipeline, re.DOTALL) if pipeline else None,
+    )  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    """Text as it is compared: one form of each letter, no case, no invisible marks."""
+    shown = "".join(char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf")
+    return unicodedata.normalize("NFC", shown.casefold())
+
+
+def raised_by(action: Action, target: Target | None) -> Raised | None:
+    """What raises the action's risk; None when nothing known does. `target`: what it would reach (Session.target)."""
+    findings = list(_findings(action, target))
+    return max(findings, key=lambda one: ORDER.index(one.risk), default=None)
+
+
+def _findings(action: Action, target: Target | None) -> Iterator[Raised]:
+    name, params = action.name, action.params
+    if name == "run_line":
+        yield from of_command(str(params.get("command", "")))
+    if target is None:
+        return
+    if target.role == COMMAND:
+        line = target.name + (str(params.get("text", "")) if name == "type_text" else "")
+        yield from of_command(line) if _sends(action) else ()
+        return
+    if name == "click" or (_sends(action) and target.role in _PRESSED_BY_ENTER):
+        yield from _of_pressed(target)
+    elif _sends(action):
+        yield from of_label(target.form)
+    if name in _FILLS:
+        yield from of_field(target)
+
+
+def _sends(action: Action) -> bool:
+    """Whether the action presses Enter or the space bar: what a form, a button and a shell take as go."""
+    params = action.params
+    if action.name == "type_text":
+        return str(params.get("text", "")).endswith(("\n", "\r"))
+    keys = [params.get("key"), *params.get("keys", ())] if action.name in ("key_press", "key_combo") else []
+    return not {"enter", "return", "space", " ", "kpenter"}.isdisjoint(map(str, keys))
+
+
+def _of_pressed(target: Target) -> Iterator[Raised]:
+    if target.role in _FIELDS:
+        return
+    yield from of_label(target.name)
+    if target.kind in ("submit", "image") or target.role == "dialog":
+        yield from of_label(target.form)
+
+
+def of_label(label: str) -> list[Raised]:
+    """What pressing something of this name does, by the words in it."""
+    lists = _lists()
+    text = lists.harmless.sub(" ", _plain(label))
+    return [words.raised for words in lists.pressed if words.whole.search(text)]
+
+
+def of_field(target: Target) -> list[Raised]:
+    """What filling in this field gives away, by its kind and its label."""
+    name = _plain(target.name)
+    return [
+        one.raised for one in _lists().fields if not one.kinds.isdisjoint(target.kind.split()) or one.names.search(name)
+    ]
+
+
+# --- command lines
+
+
+def of_command(line: str, depth: int = 0) -> list[Raised]:
+    """What a shell would do with this line, by the programs that it starts, also inside of quotes and substitutions."""
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST // 2]}\n{line[-_LONGEST // 2 :]}"
+    words = _words(line)
+    findings: list[Raised] = []
+    for start, end in _commands(words):
+        findings += _of_words(words, start, end, depth)
+    if depth < _DEEPEST:
+        for word in words:
+            for inner in _SUBSTITUTION.finditer(word):
+                findings += of_command(inner[1] or inner[2] or "", depth + 1)
+    return findings
+
+
+def _words(line: str) -> list[str]:
+    """The line's words without their quotes, as the shell reads them, and the signs between commands."""
+    reader = shlex.shlex(line.replace("\\\n", ""), posix=True, punctuation_chars=_PUNCTUATION)
+    reader.whitespace, reader.commenters, reader.whitespace_split = " \t\r", "", True
+    try:
+        return list(reader)
+    except ValueError:  # an open quote: the shell would ask for more, and what stands here is read without quotes
+        return re.findall(
+            rf"[{re.escape(_PUNCTUATION)}]+|[^\s{re.escape(_PUNCTUATION)}]+", re.sub(r"[\"'\\]", "", line)
+        )
+
+
+def _commands(words: list[str]) -> Iterator[tuple[int, int]]:
+    """Where each simple command begins and ends among the words."""
+    start = 0
+    for at, word in enumerate([*words, ";"]):
+        if word and set(word) <= set(_PUNCTUATION):
+            if at > start and set(word) != {">"} and set(word) != {"<"}:
+                yield start, at
+            if set(word) != {">"} and set(word) != {"<"}:
+                start = at + 1
+
+
+def _of_words(words: list[str], start: int, end: int, depth: int) -> Iterator[Raised]:
+    command = words[start:end]
+    while command and re.fullmatch(r"\w+=.*", command[0], re.DOTALL):
+        command, start = command[1:], start + 1
+    if not command:
+        return
+    first = command[0].rsplit("/", 1)[-1]
+    places = range(len(command)) if first in _STARTERS else range(1)
+    for at in places:
+        yield from _of_program(command[at].rsplit("/", 1)[-1], command[at + 1 :], words[start + at + 1 :])
+    if depth < _DEEPEST and (first in _SHELLS or not _SHELLS.isdisjoint(word.rsplit("/", 1)[-1] for word in command)):
+        for word in command[1:]:
+            if " " in word or "\n" in word:
+                yield from of_command(word, depth + 1)
+
+
+def _of_program(name: str, arguments: list[str], following: list[str]) -> Iterator[Raised]:
+    rest = " " + " ".join(arguments)
+    for program in _lists().programs:
+        if not any(fnmatchcase(name, pattern) for pattern in program.names):
+            continue
+        if program.pipeline is not None:
+            text = _ENDS_PIPELINE.split(" " + " ".join(following), maxsplit=1)[0]
+            if program.pipeline.search(text):
+                yield program.raised
+        elif program.arguments is None or program.arguments.search(rest):
+            yield program.raised
