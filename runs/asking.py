@@ -1,9 +1,8 @@
 """Opening requests to people: the request, the run's wait and their events are one transaction.
 
-Titles are composed here from the action registry; words of the agent appear only in `agent_message`.
+Titles are the server's (runs/acts.py); words of the agent appear only in `agent_message`.
 """
 
-import json
 from typing import Any
 
 from django.utils import timezone
@@ -18,56 +17,21 @@ from approvals.models import Approval
 from approvals.policies import Ruling
 from approvals.schemas import REASONS, input_kind
 from billing.errors import BudgetReached
-from machines.actions import READ_ONLY, action_hash
+from machines.actions import action_hash
 from machines.models import Machine
 from runs import webhook_bodies
 from runs.access import UNSETTLED
+from runs.acts import action_object, action_title, raised_beyond_write
 from runs.agents.base import Act, Ask
 from runs.errors import run_error
 from runs.events import Event
 from runs.models import Run, Screenshot
 from runs.services import finish, move
 
-MAX_ACTION_BYTES = 64 * 1024
-
 _TITLES = {
     "approval": "The agent asks for approval", "question": "The agent asks a question", "input": "The agent asks for data",
     "takeover": "The agent asks a person to take over",
 }  # fmt: skip
-_VERBS = {
-    "click": "Click at {x}, {y}", "type_text": "Type {length} characters", "key_press": "Press {key}",
-    "key_combo": "Press {keys}", "scroll": "Scroll {direction}", "drag": "Drag to {to_x}, {to_y}", "move": "Move to {x}, {y}",
-    "wait": "Wait", "screenshot": "Take a picture", "open_url": "Open {url}", "fill": "Fill a field with {length} characters",
-    "select_option": "Select an option",
-}  # fmt: skip
-_RISKS = {"spend": "spends money", "access": "changes access", "destroy": "destroys data"}
-
-
-def action_title(name: str, params: dict[str, Any], host: str | None, risk: str) -> str:
-    """One plain sentence of an action, for example "Click at 612, 448 on shop.test (spends money)"."""
-    keys = "+".join(params.get("keys", ()))
-    facts = params | {"length": len(params.get("text", "")), "keys": keys, "url": params.get("url", "")[:200]}
-    sentence = _VERBS.get(name, name).format_map(facts)
-    return sentence + (f" on {host}" if host else "") + (f" ({_RISKS[risk]})" if risk in _RISKS else "")
-
-
-def action_object(run: Run, act: Act, call_id: str) -> dict[str, Any]:
-    """The action of a tool request: complete, never shortened."""
-    read_only = act.action.name in READ_ONLY
-    return {
-        "name": act.action.name, "params": act.action.params, "host": act.host, "risk": risk_of(act), "read_only": read_only,
-        "call_id": call_id, "machine_id": run.machine_id,
-    }  # fmt: skip
-
-
-def risk_of(act: Act) -> str:
-    if act.action.name in READ_ONLY:
-        return "read"
-    return act.risk if act.risk in _RISKS else "write"
-
-
-def too_large(act: Act) -> bool:
-    return len(json.dumps(act.action.params, ensure_ascii=False).encode()) > MAX_ACTION_BYTES
 
 
 def open_for_act(
@@ -75,7 +39,8 @@ def open_for_act(
 ) -> Approval:
     """A tool request before the step it stands before; `previous` is the one it replaces. The caller holds the run's lock."""
     action = action_object(run, act, call_id)
-    title = action_title(act.action.name, act.action.params, act.host, action["risk"])
+    raised = None if action["read_only"] else raised_beyond_write(act)
+    title = action_title(act.action.name, act.action.params, act.host, raised, act.target)
     digest = action_hash(run.machine_id or "", act.action.name, act.action.params)
     evidence = {"url": url}
     if previous is not None:

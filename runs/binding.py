@@ -2,6 +2,7 @@
 (contract/approvals.md section 10). Callers hold the run's lock.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +14,8 @@ from approvals.access import locked_approval
 from approvals.models import Approval, Decision
 from approvals.policies import Ruling
 from machines import pictures
-from machines.drivers.base import Action
-from runs import asking
+from machines.drivers.base import Action, Target
+from runs import acts, asking
 from runs.agents.base import Act
 from runs.events import record
 from runs.models import Run
@@ -34,6 +35,17 @@ class Voided:
 
     approval_id: str
     reason: str
+
+
+def same_target(shown: dict[str, str] | None, now: Target | None) -> bool:
+    """Whether the action still reaches what the approver was shown. Counts and clocks in a name may go on."""
+    if shown is None:
+        return True
+    return now is not None and shown["role"] == now.role and _steady(shown["name"]) == _steady(now.name)
+
+
+def _steady(name: str) -> str:
+    return " ".join(re.sub(r"\d", "", name).split())
 
 
 def screen_limit(team_id: str) -> float | None:
@@ -67,7 +79,8 @@ def start_again(run: Run, approval_id: str, problem: str) -> bool:
         Decision.objects.filter(approval=old, counts=True).update(outcome="not_executed", error=problem)
         return False
     wanted = old.action
-    act = Act(Action(wanted["name"], wanted["params"]), wanted["risk"], wanted["host"])
+    target = acts.target_of(wanted.get("target"))
+    act = Act(Action(wanted["name"], wanted["params"]), wanted["risk"], wanted["host"], target)
     why = f"{_WORDS[NOT_STARTED]} {problem}"
     ruling = Ruling("ask", why, None, old.can_remember, old.quorum, old.four_eyes, old.by_rule)
     url = old.evidence.get("url")

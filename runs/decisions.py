@@ -201,6 +201,7 @@ def take_effect(run: Run, approval: Approval, settled: Settled) -> None:
         "approval_id": approval.id,
     }
     message |= {"action_hash": approval.action_hash} if approval.action_hash else {}
+    message |= {"target": approval.action.get("target")} if approval.action else {}
     readable = [*(unseal(run.inbox_secrets) if run.inbox_secrets else []), settled.payload]
     move(
         run, "running", before=(("resumed", resumed),), **end_wait(run, now), inbox=[*run.inbox, message],

@@ -19,12 +19,13 @@ from approvals.policies import Ruling
 from billing.errors import BudgetReached, WalletEmpty
 from billing.services import step_price
 from machines import pictures
-from machines.actions import action_hash
+from machines.actions import READ_ONLY, action_hash
 from machines.addresses import web_host
 from machines.connections import Connected, open_session, simulated_machine
 from machines.drivers.base import Action, ActResult, Frame, MachineGone, Session
 from machines.errors import MachineUnavailable
 from runs import binding, guard, jobs, leases
+from runs.acts import risk_of, target_object
 from runs.agents.base import Act, Agent, Ask, Context, Decision, Finish
 from runs.agents.registry import agent_for
 from runs.events import Event
@@ -62,7 +63,8 @@ class Call:
         action = self.act.action
         return "tool_call", {
             "step": step, "call_id": self.id, "action_type": action.name, "tool": action.name, "params": action.params,
-            "host": self.act.host, "edited": self.edited, "policy_id": self.policy_id,
+            "host": self.act.host, "edited": self.edited, "policy_id": self.policy_id, "risk": risk_of(self.act),
+            "target": target_object(self.act.target),
         }  # fmt: skip
 
 
@@ -212,8 +214,8 @@ class Drive:
     async def _act(self, act: Act, decision: Decision, texts: tuple[Event, ...], before: Frame) -> None:
         approved, denied = self.job.approved, self.job.denied
         edited = approved["payload"].get("edited_action") if approved else None
-        wanted = await self._at_host(act)
-        act = await self._at_host(_edited(act, edited)) if edited else wanted
+        wanted = await self._placed(act)
+        act = await self._placed(_edited(act, edited)) if edited else wanted
         ruling = await self.host.db(guard.rule, self.job.run, act)
         if guard.needs_plan(self.job.run, act) and denied is None and ruling.verdict != "deny":
             await self._propose_plan(before)
@@ -248,8 +250,14 @@ class Drive:
         self.job.url = (await self._retry(lambda c: self._eyes(c).state())).url if browser else None
         return await self._picture(before, "before", self.job.run.next_screenshot)
 
+    async def _placed(self, act: Act) -> Act:
+        """The action with what it would reach and the host it acts on: the machine says so, whatever the agent says."""
+        if act.action.name in READ_ONLY or self.job.run.machine_kind == "simulated":
+            return await self._at_host(act)
+        target = await self._retry(lambda c: self._eyes(c).target(act.action))
+        return await self._at_host(replace(act, target=target))
+
     async def _at_host(self, act: Act) -> Act:
-        """The action with the host it acts on: a browser says where it is, whatever the agent says."""
         if self.job.run.machine_kind != "browser":
             return act
         if act.action.name == "open_url":
@@ -268,7 +276,7 @@ class Drive:
         edited = approved["payload"].get("edited_action")
         proposed = action_hash(run.machine_id or "", act.action.name, act.action.params)
         same = act.action.name == edited["name"] if edited else proposed == approved.get("action_hash", proposed)
-        if not same:
+        if not same or not (edited or binding.same_target(approved.get("target"), act.target)):
             return binding.Voided(approval_id, "action_changed")
         limit = await self.host.db(binding.screen_limit, run.team_id)
         if limit is None:
@@ -281,9 +289,8 @@ class Drive:
         job, run = self.job, self.job.run
         index = run.steps_completed + 1
         picture = await self._picture(before, "before", run.next_screenshot)
-        action = call.act.action
         intent = Intent(
-            run.id, self.epoch, index, call.id, {"name": action.name, "params": action.params}, call.act.host,
+            run.id, self.epoch, index, call.id, _kept(call.act), call.act.host,
             "\n".join(e[1]["text"] for e in texts), (*texts, picture.event(index), call.event(index)), (picture,),
             picture.index + 1, timezone.now(), inbox=job.inbox, inbox_secrets=run.inbox_secrets if job.inbox else None,
             approval_id=call.approval_id, hold=_hold(job, index), policy_id=call.policy_id,
@@ -386,8 +393,14 @@ class Drive:
 
 
 def _edited(act: Act, edited: dict[str, Any]) -> Act:
-    """The action as a person changed it."""
-    return replace(act, action=replace(act.action, name=edited["name"], params=edited["params"]))
+    """The action as a person changed it: it is done where that person said, not to the element that the agent meant."""
+    return replace(act, action=replace(act.action, name=edited["name"], params=edited["params"], ref=None))
+
+
+def _kept(act: Act) -> dict[str, Any]:
+    """The action as its step keeps it."""
+    kept: dict[str, Any] = {"name": act.action.name, "params": act.action.params}
+    return kept | ({"target": target_object(act.target)} if act.target else {})
 
 
 def _result(kept: dict[str, Any] | None) -> ActResult | None:

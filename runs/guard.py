@@ -5,8 +5,8 @@ from dataclasses import replace
 from accounts.access import risk_floor
 from approvals.policies import Proposal, Ruling, judge
 from machines.actions import READ_ONLY
+from runs.acts import risk_of, too_large
 from runs.agents.base import Act
-from runs.asking import risk_of, too_large
 from runs.models import Run
 
 

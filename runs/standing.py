@@ -15,6 +15,7 @@ from approvals.models import Approval
 from machines import takeover
 from machines.models import TakeoverLease
 from runs import asking
+from runs.acts import action_title
 from runs.events import Event, record
 from runs.models import Run, Step
 
@@ -115,5 +116,5 @@ def _words(lease: TakeoverLease, step: dict[str, Any]) -> str:
     command, params = step["command"], step["params"]
     typed = params.get("text")  # "(7 characters)": the audit has no more
     told = f"{_TYPED.get(command, command)} {typed.strip('()')}" if typed else None
-    title = told or asking.action_title(command, params, None, "write")
+    title = told or action_title(command, params, None, None)
     return f"{lease.holder['name']}, by hand: {title}"

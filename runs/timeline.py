@@ -10,6 +10,8 @@ from accounts.pages import whole_number
 from accounts.templatetags.show import plain
 from approvals.cards import mark
 from approvals.models import Approval, Decision
+from machines.risks import COMMAND
+from runs.acts import it, target_of
 from runs.models import Run, Screenshot, Step
 
 SHOWN = 200  # newest rows; the rest on demand
@@ -19,6 +21,10 @@ _DONE = {
     "drag": "Dragged to {to_x}, {to_y}", "move": "Moved to {x}, {y}",
     "wait": "Waited {seconds} s", "screenshot": "Took a picture", "open_url": "Opened {url}",
     "fill": "Filled in “{text}”", "select_option": "Chose “{option}”", "run_command": "Ran {command}",
+}  # fmt: skip
+_DONE_AT = {
+    "click": "Clicked {it}", "type_text": "Typed “{text}” into {it}", "fill": "Filled “{text}” into {it}",
+    "select_option": "Chose “{option}” in {it}",
 }  # fmt: skip
 _CLICKS = {
     ("left", 2): "Double-clicked",
@@ -66,8 +72,12 @@ def action_words(action: dict[str, Any]) -> str:
     name, params = str(action.get("name")), dict(action.get("params") or {})
     params |= {k: v.replace("\n", "⏎") for k, v in params.items() if isinstance(v, str)}
     facts = params | {"keys": "+".join(params.get("keys") or ()), "seconds": params.get("ms", 0) / 1000}
+    target = target_of(action.get("target"))
+    named = _DONE_AT.get(name) if target and target.role != COMMAND else None
     try:
-        words = _DONE.get(name, name.replace("_", " ").capitalize()).format_map(facts)
+        words = (named or _DONE.get(name, name.replace("_", " ").capitalize())).format_map(
+            facts | {"it": target and it(target)}
+        )
     except (KeyError, ValueError):
         return name
     click = _CLICKS.get((params.get("button", "left"), params.get("count", 1)))

@@ -8,18 +8,22 @@ them.
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from machines.drivers.base import Action, ActResult, Session
+from machines.drivers.base import Action, ActResult, Session, Target
 
 Memory = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Act:
-    """Do this action: one step. `risk` may raise the action's risk (spend, access, destroy), never lower it."""
+    """Do this action: one step. `risk` may raise the action's risk (spend, access, destroy), never lower it.
+
+    `host` and `target` are the machine's word, whatever the agent says: the drive loop sets them.
+    """
 
     action: Action
     risk: str | None = None
     host: str | None = None
+    target: Target | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 
 from approvals.models import Approval
 from machines.drivers.base import Action
-from runs import asking, guard
+from runs import acts, guard
 from runs.agents.base import Act
 from runs.models import Run, Step
 from tests.cast import Api
@@ -130,7 +130,7 @@ def test_read_only_actions_run_unasked(test_key: Api, mode: str) -> None:
 
 
 def test_an_agent_may_raise_a_risk_but_not_lower_it() -> None:
-    assert asking.risk_of(Act(Action("click", {}))) == "write"
-    assert asking.risk_of(Act(Action("click", {}), risk="read")) == "write"
-    assert asking.risk_of(Act(Action("click", {}), risk="destroy")) == "destroy"
-    assert asking.risk_of(Act(Action("scroll", {}), risk="destroy")) == "read"
+    assert acts.risk_of(Act(Action("click", {}))) == "write"
+    assert acts.risk_of(Act(Action("click", {}), risk="read")) == "write"
+    assert acts.risk_of(Act(Action("click", {}), risk="destroy")) == "destroy"
+    assert acts.risk_of(Act(Action("scroll", {}), risk="destroy")) == "read"

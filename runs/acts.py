@@ -1,0 +1,89 @@
+"""What the server says of an action: its object on a request, its title, its risk.
+
+Composed from the action registry and from what the machine says lies under the action; never from the agent's words.
+"""
+
+import json
+from typing import Any
+
+from machines.actions import READ_ONLY
+from machines.drivers.base import Target
+from machines.risks import COMMAND, ORDER, Raised, raised_by
+from runs.agents.base import Act
+from runs.models import Run
+
+MAX_ACTION_BYTES = 64 * 1024
+_LONGEST_NAME = 120  # characters of a name in a title; a longer one ends in …
+
+_VERBS = {
+    "click": "Click at {x}, {y}", "type_text": "Type {length} characters", "key_press": "Press {key}",
+    "key_combo": "Press {keys}", "scroll": "Scroll {direction}", "drag": "Drag to {to_x}, {to_y}", "move": "Move to {x}, {y}",
+    "wait": "Wait", "screenshot": "Take a picture", "open_url": "Open {url}", "fill": "Fill a field with {length} characters",
+    "select_option": "Select an option",
+}  # fmt: skip
+_VERBS_AT = {
+    "click": "Click {it}", "type_text": "Type {length} characters into {it}", "key_press": "Press {key} in {it}",
+    "key_combo": "Press {keys} in {it}", "fill": "Fill {it} with {length} characters", "select_option": "Select an option in {it}",
+}  # fmt: skip
+_CLICKS = {
+    ("left", 2): "Double-click", ("left", 3): "Triple-click", ("right", 1): "Right-click", ("middle", 1): "Middle-click",
+}  # fmt: skip
+_DECLARED = {"spend": "spends money", "access": "changes access", "destroy": "destroys data"}
+
+
+def action_title(
+    name: str, params: dict[str, Any], host: str | None, risk: Raised | None, target: Target | None = None
+) -> str:
+    """One plain sentence of an action, for example `Click button "Pay now" on shop.test (spends money)`."""
+    keys = "+".join(params.get("keys", ()))
+    facts = params | {"length": len(params.get("text", "")), "keys": keys, "url": params.get("url", "")[:200]}
+    named = target is not None and target.role != COMMAND and name in _VERBS_AT
+    verb = _VERBS_AT[name] if named else _VERBS.get(name, name)
+    sentence = verb.format_map(facts | {"it": it(target) if target else ""})
+    if name == "click":
+        clicks = _CLICKS.get((params.get("button", "left"), params.get("count", 1)), "Click")
+        sentence = sentence.replace("Click", clicks, 1)
+    return sentence + (f" on {host}" if host else "") + (f" ({risk.says})" if risk else "")
+
+
+def it(target: Target) -> str:
+    """The element in words: `button "Pay now"`."""
+    name = " ".join(target.name.split())
+    short = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+    return f'{target.role} "{short}"' if short else f"a {target.role} without a name"
+
+
+def action_object(run: Run, act: Act, call_id: str) -> dict[str, Any]:
+    """The action of a tool request: complete, never shortened."""
+    read_only = act.action.name in READ_ONLY
+    return {
+        "name": act.action.name, "params": act.action.params, "host": act.host, "risk": risk_of(act), "read_only": read_only,
+        "call_id": call_id, "machine_id": run.machine_id, "target": target_object(act.target),
+    }  # fmt: skip
+
+
+def target_object(target: Target | None) -> dict[str, str] | None:
+    """What the action would reach, as requests and events tell it."""
+    return {"role": target.role, "name": target.name, "kind": target.kind, "form": target.form} if target else None
+
+
+def target_of(kept: dict[str, str] | None) -> Target | None:
+    return Target(**kept) if kept else None
+
+
+def risk_of(act: Act) -> str:
+    """read, write, access, spend or destroy: what the server sees, raised by what the agent declares, never lowered."""
+    if act.action.name in READ_ONLY:
+        return "read"
+    raised = raised_beyond_write(act)
+    return raised.risk if raised else "write"
+
+
+def raised_beyond_write(act: Act) -> Raised | None:
+    declared = Raised(act.risk, _DECLARED[act.risk]) if act.risk in _DECLARED else None
+    both = [raised for raised in (raised_by(act.action, act.target), declared) if raised]
+    return max(both, key=lambda raised: ORDER.index(raised.risk), default=None)
+
+
+def too_large(act: Act) -> bool:
+    return len(json.dumps(act.action.params, ensure_ascii=False).encode()) > MAX_ACTION_BYTES
