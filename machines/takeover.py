@@ -157,7 +157,7 @@ def not_current(lease_id: str) -> InvalidState:
 
 
 def actions_of(lease: TakeoverLease) -> list[dict[str, Any]]:
-    """What the holder did by hand, oldest first, as the audit has it: {command, params}, typed text as its length."""
+    """What the holder did by hand, oldest first, as the audit has it: {command, params, at}, typed text as its length."""
     since = AuditEntry.objects.filter(team_id=lease.machine.team_id, at__gte=lease.taken_at)
     rows = since.filter(verb="machine.action", subject=lease.machine_id, data__lease_id=lease.id)
-    return [step for data in rows.order_by("id").values_list("data", flat=True) for step in data["actions"]]
+    return [step | {"at": at} for at, data in rows.order_by("id").values_list("at", "data") for step in data["actions"]]

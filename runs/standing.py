@@ -106,15 +106,15 @@ def _by_hand(lease: TakeoverLease) -> list[Event]:
     if lease.private:
         return []
     done = takeover.actions_of(lease)
-    told = [_words(lease, step) for step in done[:MOST_ACTIONS]]
+    told = [f"{lease.holder['name']}, by hand: {hand_words(step)}" for step in done[:MOST_ACTIONS]]
     more = f"{lease.holder['name']} did {len(done) - MOST_ACTIONS} more actions by hand."
     lines = [*told, more] if len(done) > MOST_ACTIONS else told
     return [("text", {"text": line, "by": lease.holder, "cost_cents": 0}) for line in lines]
 
 
-def _words(lease: TakeoverLease, step: dict[str, Any]) -> str:
+def hand_words(step: dict[str, Any]) -> str:
+    """One action by hand as a sentence; of typed text only how long it was."""
     command, params = step["command"], step["params"]
     typed = params.get("text")  # "(7 characters)": the audit has no more
     told = f"{_TYPED.get(command, command)} {typed.strip('()')}" if typed else None
-    title = told or action_title(command, params, None, None)
-    return f"{lease.holder['name']}, by hand: {title}"
+    return told or action_title(command, params, None, None)

@@ -4,15 +4,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Sum
 from django.utils import timezone
 
 from accounts.pages import whole_number
 from accounts.templatetags.show import plain
 from approvals.cards import mark
 from approvals.models import Approval, Decision
+from machines.models import TakeoverLease
 from machines.risks import COMMAND
+from machines.takeover import actions_of
 from runs.acts import it, target_of
 from runs.models import Run, Screenshot, Step
+from runs.standing import MOST_ACTIONS, hand_words
 
 SHOWN = 200  # newest rows; the rest on demand
 _DONE = {
@@ -64,7 +68,22 @@ class BandRow:
         return self.approval.created_at
 
 
-Row = StepRow | BandRow
+@dataclass(frozen=True)
+class HandsRow:
+    """What a person did by hand while in control, as it happens: nothing of a private takeover but who and how long."""
+
+    lease: TakeoverLease
+    actions: list[dict[str, Any]]  # words, at
+    more: int  # actions before those
+    seconds: float
+    kind: str = "hands"
+
+    @property
+    def at(self) -> datetime:
+        return self.lease.taken_at
+
+
+Row = StepRow | BandRow | HandsRow
 
 
 def action_words(action: dict[str, Any]) -> str:
@@ -110,7 +129,14 @@ def rows_of(run: Run, steps: list[Step], approvals: list[Approval]) -> list[Row]
         BandRow(a, decisions.get(a.id), ((a.resolved_at or run.finished_at or now) - a.created_at).total_seconds())
         for a in approvals
     ]
+    rows += [_hands(lease, now) for lease in TakeoverLease.objects.filter(run_id=run.id).select_related("machine")]
     return sorted(rows, key=lambda row: row.at)
+
+
+def _hands(lease: TakeoverLease, now: datetime) -> HandsRow:
+    done = [] if lease.private else actions_of(lease)
+    shown = [{"words": hand_words(step), "at": step["at"]} for step in done[-MOST_ACTIONS:]]
+    return HandsRow(lease, shown, len(done) - len(shown), ((lease.ended_at or now) - lease.taken_at).total_seconds())
 
 
 @dataclass(frozen=True)
@@ -124,6 +150,7 @@ class Moment:
     phases: list[str]
     previous: int | None
     following: int | None
+    spent: int  # cents, up to and with this step
 
 
 def moment(run: Run, wanted: str, phase: str) -> Moment:
@@ -142,6 +169,7 @@ def moment(run: Run, wanted: str, phase: str) -> Moment:
         shot=_shot(run, shown, step) if shown else None,
         previous=here - 1 if here > 1 else None,
         following=here + 1 if chosen and here < run.steps_completed else None,
+        spent=steps.filter(index__lte=here).aggregate(cents=Sum("cost_cents"))["cents"] or 0,
     )  # fmt: skip
 
 

@@ -22,13 +22,14 @@ from approvals.models import Approval
 from approvals.views import card_page
 from machines import pictures
 from machines.access import machines_of
+from machines.models import Machine, TakeoverLease
 from runs import services, starting
 from runs.access import get_run, runs_of, tasks_of, waiting_on
 from runs.decisions import decide, undo
 from runs.forms import RunForm, as_api_call, initial_from, rerun_values
 from runs.models import Run, RunStatus, Screenshot, Step
 from runs.schemas import RunCreate
-from runs.timeline import SHOWN, moment, rows_of
+from runs.timeline import SHOWN, Moment, moment, rows_of
 
 SAMPLE_TASK = (
     "Create a file named approval.txt, ask for approval to finish, "
@@ -87,6 +88,7 @@ def run(request: PageRequest, run_id: str) -> HttpResponse:
     rows = rows_of(found, steps, _since(requests, steps, found))
     context = {
         "section": "runs", "run": found, "rows": rows, "moment": chosen, "hidden": found.steps_completed - len(steps),
+        "watched": _watched(request, found, chosen), "hands": _in_other_hands(found),
         "waits": waiting_on(found), "clocks": found.clocks(timezone.now()),
         "card": card(request.actor, waiting, request.path) if waiting and request.actor.may("approvals:read") else None,
         "api_call": as_api_call(found, f"{request.scheme}://{request.get_host()}"), "last_seq": found.next_seq - 1,
@@ -96,6 +98,20 @@ def run(request: PageRequest, run_id: str) -> HttpResponse:
         "decided": receipt(request),
     }  # fmt: skip
     return show(request, "runs/run.html", context)
+
+
+def _watched(request: PageRequest, found: Run, chosen: Moment) -> Machine | None:
+    """The machine whose screen the page shows as it is now: that of a run at work, unless it is not to be seen."""
+    if chosen.chosen or found.status != "running" or found.owns_machine or not request.actor.may("machines:read"):
+        return None
+    machine = machines_of(request.actor).filter(id=found.machine_id, status="running").first()
+    lease = machine.lease if machine else None
+    return None if lease is not None and lease.private else machine
+
+
+def _in_other_hands(found: Run) -> bool:
+    """Whether a person controls the machine now: what they do is told as it happens."""
+    return TakeoverLease.objects.filter(run_id=found.id, ended_at__isnull=True).exists()
 
 
 def _since(requests: list[Approval], steps: list[Step], found: Run) -> list[Approval]:

@@ -6,6 +6,7 @@ import { startLive } from "./live.js";
 import { startMorph } from "./morph.js";
 import { startQueue } from "./queue.js";
 import { startScreen } from "./screen.js";
+import { startScrub } from "./scrub.js";
 import { startSheet } from "./sheet.js";
 import { startSmall } from "./small.js";
 import { startSteps } from "./steps.js";
@@ -13,4 +14,4 @@ import { startTheme } from "./theme.js";
 import { startTimes } from "./times.js";
 
 startMorph();
-for (const start of [startTimes, startTheme, startSmall, startSheet, startScreen, startSteps, startDrawing, startQueue, startKeys, startHelp, startLive]) start();
+for (const start of [startTimes, startTheme, startSmall, startSheet, startScreen, startScrub, startSteps, startDrawing, startQueue, startKeys, startHelp, startLive]) start();
