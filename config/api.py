@@ -33,7 +33,7 @@ api = Api(
     title="Countersign",
     version=VERSION,
     description="Runs of computer-use agents, the requests they put to people, machines and the ledger.",
-    docs_url="/docs",
+    docs_url=None,  # config/docs_page.py
     openapi_url="/openapi.json",
     urls_namespace="v1",
 )

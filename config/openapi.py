@@ -12,6 +12,7 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
 from config.answers import ANSWERS, FILTERS, LISTS, SCHEMAS, STATUSES
+from config.examples import example
 
 Json = dict[str, Any]
 OPEN = frozenset({"/v1/health"})
@@ -71,6 +72,9 @@ def _complete(operation: Json, method: str, path: str, scopes: tuple[str, ...]) 
     if scopes:
         words = " or ".join(f"`{scope}`" for scope in scopes)
         operation["description"] = f"Needs the scope {words}."
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if body is not None:
+        body["example"] = example(method, path)
     if path in OPEN:
         operation["security"] = []
     if method == "POST":

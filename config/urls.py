@@ -4,8 +4,10 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from config import status
 from config.api import api
+from config.docs_page import docs
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("v1/docs", docs, name="api-docs"),
     path("v1/", api.urls),
     path("healthz", status.healthz),
     path("readyz", status.readyz),
