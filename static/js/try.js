@@ -107,4 +107,10 @@ for (const form of document.querySelectorAll("[data-try]")) {
 }
 document.querySelectorAll("[data-js][hidden]").forEach((e) => { e.hidden = false; });
 document.querySelectorAll("[data-nojs]").forEach((e) => { e.hidden = true; });
-if (location.hash) { const at = document.querySelector(location.hash); if (at?.matches("details")) at.open = true; }
+
+function openNamed() {
+  const named = location.hash && document.getElementById(location.hash.slice(1));
+  if (named?.matches("details")) named.open = true;
+}
+openNamed();
+window.addEventListener("hashchange", openNamed);
