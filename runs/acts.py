@@ -58,13 +58,15 @@ def action_object(run: Run, act: Act, call_id: str) -> dict[str, Any]:
     read_only = act.action.name in READ_ONLY
     return {
         "name": act.action.name, "params": act.action.params, "host": act.host, "risk": risk_of(act), "read_only": read_only,
-        "call_id": call_id, "machine_id": run.machine_id, "target": target_object(act.target),
+        "call_id": call_id, "machine_id": run.machine_id, **told_target(act.target),
     }  # fmt: skip
 
 
-def target_object(target: Target | None) -> dict[str, str] | None:
-    """What the action would reach, as requests and events tell it."""
-    return {"role": target.role, "name": target.name, "kind": target.kind, "form": target.form} if target else None
+def told_target(target: Target | None) -> dict[str, dict[str, str]]:
+    """What the action would reach, as requests, steps and events tell it where the machine can say: {"target": {…}}."""
+    if target is None:
+        return {}
+    return {"target": {"role": target.role, "name": target.name, "kind": target.kind, "form": target.form}}
 
 
 def target_of(kept: dict[str, str] | None) -> Target | None:

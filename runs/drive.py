@@ -25,7 +25,7 @@ from machines.connections import Connected, open_session, simulated_machine
 from machines.drivers.base import Action, ActResult, Frame, MachineGone, Session
 from machines.errors import MachineUnavailable
 from runs import binding, guard, jobs, leases
-from runs.acts import risk_of, target_object
+from runs.acts import risk_of, told_target
 from runs.agents.base import Act, Agent, Ask, Context, Decision, Finish
 from runs.agents.registry import agent_for
 from runs.events import Event
@@ -64,7 +64,7 @@ class Call:
         return "tool_call", {
             "step": step, "call_id": self.id, "action_type": action.name, "tool": action.name, "params": action.params,
             "host": self.act.host, "edited": self.edited, "policy_id": self.policy_id, "risk": risk_of(self.act),
-            "target": target_object(self.act.target),
+            **told_target(self.act.target),
         }  # fmt: skip
 
 
@@ -399,8 +399,7 @@ def _edited(act: Act, edited: dict[str, Any]) -> Act:
 
 def _kept(act: Act) -> dict[str, Any]:
     """The action as its step keeps it."""
-    kept: dict[str, Any] = {"name": act.action.name, "params": act.action.params}
-    return kept | ({"target": target_object(act.target)} if act.target else {})
+    return {"name": act.action.name, "params": act.action.params, **told_target(act.target)}
 
 
 def _result(kept: dict[str, Any] | None) -> ActResult | None:
