@@ -44,10 +44,6 @@ class Places:
         return self.run / "guest.sock"
 
     @property
-    def tmux(self) -> Path:
-        return self.run / "tmux.sock"
-
-    @property
     def devtools(self) -> Path:
         return self.run / "cdp.sock"
 
