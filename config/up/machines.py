@@ -62,5 +62,9 @@ def _kill_strays(data_dir: Path) -> bool:
 
 def _of_machine(command: list[str], data_dir: Path) -> bool:
     ours = f"{data_dir}/machines/"
-    keepers = {"bwrap", "tmux", "machines.drivers.host"}
-    return any(ours in word for word in command) and not keepers.isdisjoint({Path(command[0]).name, *command[1:3]})
+    keepers = {
+        "--die-with-parent",
+        "tmux",
+        "machines.drivers.host",
+    }  # the first is bubblewrap's, whatever its file is called
+    return any(ours in word for word in command) and not keepers.isdisjoint({Path(command[0]).name, *command[1:4]})

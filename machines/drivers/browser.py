@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from machines.addresses import web_host
-from machines.drivers import dialogs, guestlink, keys, page, process
+from machines.drivers import dialogs, guestlink, isolation, keys, page, process
 from machines.drivers.base import (
     Action,
     ActResult,
@@ -31,11 +31,11 @@ from machines.drivers.base import (
     Target,
     TerminalResult,
 )
+from machines.drivers.bubblewrap import HOME
 from machines.drivers.cdp import Cdp, CdpError
 from machines.drivers.dialogs import Dialog
 from machines.drivers.elements import page_elements
 from machines.drivers.places import Places, left_places, prepare, recorded_places
-from machines.drivers.sandbox import HOME, guest_command, sandbox_problem, sandboxed
 
 T = TypeVar("T")
 
@@ -299,23 +299,23 @@ class BrowserDriver:
 
     def missing(self) -> list[str]:
         lacks = [] if browser_binary() else [_NO_BROWSER]
-        problem = sandbox_problem()
-        return lacks + ([problem] if problem and os.environ.get("MACHINE_ALLOW_UNSANDBOXED") != "1" else [])
+        problem = isolation.problem(self.kind)
+        return lacks + ([problem] if problem else [])
 
     async def start(self, spec: MachineSpec, handle: Handle | None) -> Handle:
         binary = browser_binary()
         if binary is None:
             raise DriverUnavailable(_NO_BROWSER)
-        isolated = await asyncio.to_thread(sandboxed)
+        isolated_by = await asyncio.to_thread(isolation.choose, self.kind)
         if handle and await self.alive(spec, handle):
             return handle
         await process.end_tree(process.recorded(handle))
         places = prepare(spec)
         await process.end_tree(_unrecorded(places))
         allowed = os.environ.get("MACHINE_ALLOWED_HOSTS", "")
-        born = await _launch(places, _host_spec(spec, places, binary, isolated, allowed))
+        born = await _launch(places, _host_spec(spec, places, binary, isolated_by, allowed))
         await guestlink.ask(places.keeper, "settled", LOAD_TIMEOUT + 5, seconds=LOAD_TIMEOUT)
-        return {**born, "run": str(places.run), "sandboxed": isolated, "allowed": allowed}
+        return {**born, "run": str(places.run), "isolation": isolated_by, "allowed": allowed}
 
     async def attach(self, spec: MachineSpec, handle: Handle) -> BrowserSession:
         if not process.is_alive(process.recorded(handle)):
@@ -372,17 +372,18 @@ def _last_url(places: Places) -> str | None:
     return None
 
 
-def _host_spec(spec: MachineSpec, places: Places, binary: str, isolated: bool, allowed: str) -> dict[str, Any]:
-    home = HOME if isolated else str(places.home)
+def _host_spec(spec: MachineSpec, places: Places, binary: str, isolated_by: str, allowed: str) -> dict[str, Any]:
+    boxed = isolated_by == "bubblewrap"
+    home = HOME if boxed else str(places.home)
     profile = f"{home}/.config/browser"
     command = [binary, *_FLAGS, f"--user-data-dir={profile}", f"--window-size={spec.width},{spec.height}"]
-    command += ["--no-sandbox"] if not isolated and os.geteuid() == 0 else []
+    command += ["--no-sandbox"] if not boxed and os.geteuid() == 0 else []
     config = {
         "kind": "browser",
         "limits": {"CORE": 0, "FSIZE": 4 << 30},
         "command": command,
         "profile": profile,
-        "egress": "/run/egress.sock" if isolated else str(places.egress),
+        "egress": "/run/egress.sock" if boxed else str(places.egress),
     }
     extra = ["--ro-bind", str(places.egress), "/run/egress.sock"]
     folder = str(Path(binary).resolve().parent)
@@ -396,7 +397,7 @@ def _host_spec(spec: MachineSpec, places: Places, binary: str, isolated: bool, a
         "last_url": str(places.last_url),
         "url": _last_url(places),
         "downloads": f"{home}/Downloads",
-        "command": guest_command(places, config, isolated, extra),
+        "command": isolation.guest_command(places, config, isolated_by, extra),
     }
 
 

@@ -4,13 +4,12 @@ The holder (screens/) runs outside the sandbox and outlives whoever started it.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from machines.drivers import guestlink, keys, process, screen
+from machines.drivers import guestlink, isolation, keys, process, screen
 from machines.drivers.base import (
     Action,
     ActResult,
@@ -25,8 +24,8 @@ from machines.drivers.base import (
     TerminalResult,
     waited,
 )
+from machines.drivers.bubblewrap import interpreter
 from machines.drivers.places import Places, left_places, prepare, recorded_places
-from machines.drivers.sandbox import guest_command, interpreter, sandbox_problem, sandboxed
 from machines.drivers.screens.base import Holder, Look, Screen
 from machines.drivers.screens.tmux import TmuxHolder
 
@@ -191,29 +190,26 @@ class TerminalDriver:
     holder: Holder = TmuxHolder()
 
     def missing(self) -> list[str]:
-        lack, problem = self.holder.missing(), sandbox_problem()
-        return ([lack] if lack else []) + (
-            [problem] if problem and os.environ.get("MACHINE_ALLOW_UNSANDBOXED") != "1" else []
-        )
+        return [lack for lack in (self.holder.missing(), isolation.problem(self.kind)) if lack]
 
     async def start(self, spec: MachineSpec, handle: Handle | None) -> Handle:
         lack = self.holder.missing()
         if lack:
             raise DriverUnavailable(lack)
-        isolated = await asyncio.to_thread(sandboxed)
+        isolated_by = await asyncio.to_thread(isolation.choose, self.kind)
         if handle and await self.alive(spec, handle):
             return handle
         await process.end_tree(process.recorded(handle))
         places = prepare(spec)
         await process.end_tree(await self.holder.find(places.run))  # one that nobody recorded: its starter was killed
         places.guest.unlink(missing_ok=True)
-        holder = await self.holder.start(places.run, _command(spec, places, isolated), *_size(spec))
+        holder = await self.holder.start(places.run, _command(spec, places, isolated_by), *_size(spec))
         try:
             await _first_prompt(self._session(spec, places))
         except BaseException:
             await process.end_tree(holder)
             raise
-        return {"pid": holder.pid, "starttime": holder.starttime, "run": str(places.run), "sandboxed": isolated}
+        return {"pid": holder.pid, "starttime": holder.starttime, "run": str(places.run), "isolation": isolated_by}
 
     def _session(self, spec: MachineSpec, places: Places) -> TerminalSession:
         return TerminalSession(spec, places, self.holder.attach(places.run, *_size(spec)))
@@ -251,11 +247,11 @@ def _size(spec: MachineSpec) -> tuple[int, int]:
     return spec.width // screen.CELL_WIDTH, spec.height // screen.CELL_HEIGHT
 
 
-def _command(spec: MachineSpec, places: Places, isolated: bool) -> list[str]:
+def _command(spec: MachineSpec, places: Places, isolated_by: str) -> list[str]:
     """What runs on the screen: the guest, in its sandbox, with its listening socket."""
     gigabyte = 1 << 30
     limits = {"CORE": 0, "DATA": spec.memory_gb * gigabyte, "FSIZE": 4 * gigabyte, "NPROC": 1024}
     config = {"kind": "terminal", "limits": limits}
-    command = guest_command(places, config, isolated, ["--disable-userns"])
+    command = isolation.guest_command(places, config, isolated_by, [isolation.NO_NESTING])
     launcher = [interpreter()[0], "-I", "-S", str(Path(__file__).with_name("launch.py")), str(places.guest), "--"]
     return [*launcher, *command]

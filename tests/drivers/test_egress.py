@@ -110,7 +110,7 @@ async def test_a_browser_machine_reads_its_own_files_only(browser: Machine, tmp_
 
 @pytest.mark.browser
 def test_the_browser_is_sandboxed_within_the_sandbox(browser_machine: Machine) -> None:
-    assert browser_machine.handle["sandboxed"] is True
+    assert browser_machine.handle["isolation"] == "bubblewrap"
     commands = {}
     for one in browser_machine.processes():
         commands[one.pid] = Path(f"/proc/{one.pid}/cmdline").read_bytes().decode()

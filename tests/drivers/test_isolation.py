@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from machines.drivers import sandbox
+from machines.drivers import isolation
 from machines.drivers.base import DriverUnavailable
 from machines.drivers.registry import driver_for
 from tests.drivers.conftest import Machine, spec_of
@@ -97,7 +97,8 @@ async def test_two_machines_do_not_see_each_other(terminal: Machine, tmp_path: P
 async def test_without_a_sandbox_nothing_starts_unless_it_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "sandbox_problem", lambda: "bubblewrap is not installed.")
+    monkeypatch.setattr(isolation, "_candidates", lambda named, search: iter(()))
+    monkeypatch.setenv("MACHINE_BWRAP", "nowhere: asked anew")
     monkeypatch.delenv("MACHINE_ALLOW_UNSANDBOXED", raising=False)
     machine = Machine(spec_of("terminal", tmp_path / "machine"))
     with pytest.raises(DriverUnavailable, match="bubblewrap"):
@@ -105,7 +106,7 @@ async def test_without_a_sandbox_nothing_starts_unless_it_is_asked_for(
     monkeypatch.setenv("MACHINE_ALLOW_UNSANDBOXED", "1")
     await machine.start()
     try:
-        assert machine.handle["sandboxed"] is False
+        assert machine.handle["isolation"] == "none"
         assert (await machine.do("type_text", text="echo plain > plain.txt\n")).data["exit_code"] == 0
         assert await machine.session.read_file("plain.txt") == b"plain\n"
         assert await machine.session.read_file("/etc/hostname") is None

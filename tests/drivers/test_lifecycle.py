@@ -140,7 +140,7 @@ async def test_a_reused_pid_is_not_taken_for_the_machine(tmp_path: Path) -> None
     machine = Machine(spec_of("terminal", tmp_path / "machine"))
     me = process.identify(os.getpid())
     assert me is not None
-    machine.handle = {"pid": me.pid, "starttime": me.starttime - 1, "run": str(tmp_path), "sandboxed": True}
+    machine.handle = {"pid": me.pid, "starttime": me.starttime - 1, "run": str(tmp_path)}
     assert not await machine.alive()
     await machine.stop()
     assert process.is_alive(me)

