@@ -9,6 +9,7 @@ from django.db import connections
 
 from config.processes import command_of, wait_until
 from config.up.terminal import say
+from machines.drivers.fence import MODULE as FENCE
 
 STOP_SECONDS = 2.5
 
@@ -53,8 +54,8 @@ def _kill_strays(data_dir: Path) -> bool:
         int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _of_machine(command_of(int(entry.name)), data_dir)
     ]
     for pid in strays:
-        try:
-            os.kill(pid, signal.SIGKILL)
+        try:  # a fence takes what is inside with it, if it is let
+            os.kill(pid, signal.SIGTERM if FENCE in command_of(pid) else signal.SIGKILL)
         except ProcessLookupError:
             continue
     return bool(strays)
@@ -62,9 +63,6 @@ def _kill_strays(data_dir: Path) -> bool:
 
 def _of_machine(command: list[str], data_dir: Path) -> bool:
     ours = f"{data_dir}/machines/"
-    keepers = {
-        "--die-with-parent",
-        "tmux",
-        "machines.drivers.host",
-    }  # the first is bubblewrap's, whatever its file is called
-    return any(ours in word for word in command) and not keepers.isdisjoint({Path(command[0]).name, *command[1:4]})
+    # The first is bubblewrap's, whatever its file is called.
+    keepers = {"--die-with-parent", "tmux", "machines.drivers.host", FENCE}
+    return any(ours in word for word in command) and not keepers.isdisjoint({Path(command[0]).name, *command[1:7]})

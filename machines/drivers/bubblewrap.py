@@ -17,11 +17,11 @@ HOME = "/home/agent"
 GUEST = Path(__file__).with_name("guest.py")
 GUEST_INSIDE = "/run/guest.py"
 # /etc/ssl/private and the like stay out: to the kernel, a sandbox started by root reads as root.
-_ETC_FROM_HOST = (
+ETC_FROM_HOST = (
     "alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl/certs", "ssl/openssl.cnf", "ca-certificates.conf",
     "terminfo", "fonts", "localtime", "mime.types", "bash.bashrc",
 )  # fmt: skip
-_TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+TOP_LEVEL = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _SCRATCH_BYTES = 1 << 30  # of each folder that lives in memory
 
 
@@ -83,7 +83,7 @@ def _switches_of_the_kernel() -> list[str]:
 def _top_level() -> list[str]:
     """/bin, /lib and so on as the host has them: links into /usr, or folders of their own."""
     options: list[str] = []
-    for name in _TOP:
+    for name in TOP_LEVEL:
         path = f"/{name}"
         if os.path.islink(path):
             options += ["--symlink", os.readlink(path), path]
@@ -96,6 +96,6 @@ def _etc(places: Places) -> list[str]:
     options: list[str] = []
     for file in sorted(places.etc.iterdir()):
         options += ["--ro-bind", str(file), f"/etc/{file.name}"]
-    for name in _ETC_FROM_HOST:
+    for name in ETC_FROM_HOST:
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     return options

@@ -15,12 +15,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from machines.drivers import bubblewrap
+from machines.drivers import bubblewrap, fence
 from machines.drivers.base import DriverUnavailable, MachineSpec
 from machines.drivers.bubblewrap import GUEST, GUEST_INSIDE, HOME, environment, interpreter
+from machines.drivers.fence import landlock
 from machines.drivers.places import Places, prepare
 
 PROBE_SECONDS = 10
+FENCED_KINDS = frozenset({"terminal"})
 NO_NESTING = "--disable-userns"  # terminals need no namespaces of their own; browsers make some for their sandbox
 FIX = (
     "Install bubblewrap (apt-get install bubblewrap) and allow unprivileged user namespaces; in Docker, run the "
@@ -117,16 +119,32 @@ def problem(kind: str) -> str | None:
 
 def choose(kind: str) -> str:
     """How a machine of this kind is isolated when it starts now; raises DriverUnavailable, with the fix, when it may not."""
-    if bubblewrap_here():
+    wanted = os.environ.get("MACHINE_ISOLATION") or None
+    if wanted in (None, "bubblewrap") and bubblewrap_here():
         return "bubblewrap"
+    if wanted in (None, "fence") and kind in FENCED_KINDS and fence.problem() is None:
+        return "fence"
     if os.environ.get("MACHINE_ALLOW_UNSANDBOXED") == "1":
         return "none"
-    raise DriverUnavailable(_bubblewrap_problem())
+    raise DriverUnavailable(_lack(kind, wanted))
+
+
+def _lack(kind: str, wanted: str | None) -> str:
+    if wanted not in (None, "bubblewrap", "fence"):
+        return f"MACHINE_ISOLATION is {wanted!r}, neither bubblewrap nor fence, and MACHINE_ALLOW_UNSANDBOXED is not 1."
+    if wanted == "fence":
+        return fence.problem() or f"The fence is for terminals; machines of kind {kind} need bubblewrap."
+    lacks = [_bubblewrap_problem()]
+    if wanted is None and kind in FENCED_KINDS:
+        lacks.append(fence.problem() or "")
+    return " ".join(lacks).strip()
 
 
 def describe(kind: str) -> str:
     """What isolates machines of this kind, in a few words for start-up and doctor; raises DriverUnavailable."""
     isolation = choose(kind)
+    if isolation == "fence":
+        return f"fence, Landlock {landlock.abi()}"
     return str(bubblewrap_here()) if isolation == "bubblewrap" else "no isolation"
 
 
@@ -142,8 +160,9 @@ def guest_command(places: Places, config: Mapping[str, Any], isolation: str, ext
             raise DriverUnavailable(_bubblewrap_problem())
         inside = {**config, "home": HOME, "scratch": "/run", "contained": False}
         return [*bubblewrap.command_line(bwrap.path, places, extra), *python, GUEST_INSIDE, json.dumps(inside)]
-    scratch = places.folder / "scratch"
-    scratch.mkdir(mode=0o700, exist_ok=True)
-    inside = {**config, "home": str(places.home), "scratch": str(scratch), "contained": True}
+    inside = {**config, "home": str(places.home), "scratch": str(places.scratch), "contained": True}
+    if isolation == "fence":
+        return [*fence.command_line(places), *python, str(GUEST), json.dumps(inside)]
+    places.scratch.mkdir(mode=0o700, exist_ok=True)
     settings = [f"{name}={value}" for name, value in environment(str(places.home)).items()]
     return ["env", "-i", *settings, *python, str(GUEST), json.dumps(inside)]

@@ -36,6 +36,11 @@ class Places:
         return self.folder / "etc"
 
     @property
+    def scratch(self) -> Path:
+        """What a sandbox holds in memory, where there is none."""
+        return self.folder / "scratch"
+
+    @property
     def last_url(self) -> Path:
         return self.folder / "last_url"
 

@@ -4,12 +4,13 @@ The holder (screens/) runs outside the sandbox and outlives whoever started it.
 """
 
 import asyncio
+import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from machines.drivers import guestlink, isolation, keys, process, screen
+from machines.drivers import fence, guestlink, isolation, keys, process, screen
 from machines.drivers.base import (
     Action,
     ActResult,
@@ -31,15 +32,19 @@ from machines.drivers.screens.tmux import TmuxHolder
 
 START_TIMEOUT = 15.0  # seconds
 SETTLE_TIMEOUT = 1.0
+FENCE_TIMEOUT = 5.0
+# Of one machine, or where it shares its user with others, of all that the user runs.
+_MOST_PROCESSES = {"bubblewrap": 1024, "fence": 4096, "none": 4096}
 _BUTTONS = {"left": 0, "middle": 1, "right": 2}
 _WHEEL = {"up": 64, "down": 65, "left": 66, "right": 67}
 
 
 class TerminalSession:
-    def __init__(self, spec: MachineSpec, places: Places, screen_: Screen) -> None:
+    def __init__(self, spec: MachineSpec, places: Places, screen_: Screen, own_ports: bool = True) -> None:
         self.spec = spec
         self.places = places
         self.screen = screen_
+        self.own_ports = own_ports  # what listens in its network is in the machine
         self._last: tuple[Look, Frame] | None = None
 
     async def screenshot(self) -> Frame:
@@ -69,7 +74,7 @@ class TerminalSession:
         return MachineState(
             idle=bool(answer.get("idle")),
             exit_code=code if isinstance(code, int) else None,
-            ports=guestlink.ports(answer),
+            ports=guestlink.ports(answer) if self.own_ports else (),
         )
 
     async def read_file(self, path: str, limit: int = 1_048_576) -> bytes | None:
@@ -199,25 +204,26 @@ class TerminalDriver:
         isolated_by = await asyncio.to_thread(isolation.choose, self.kind)
         if handle and await self.alive(spec, handle):
             return handle
-        await process.end_tree(process.recorded(handle))
+        await _end(process.recorded(handle))
         places = prepare(spec)
-        await process.end_tree(await self.holder.find(places.run))  # one that nobody recorded: its starter was killed
+        await _end(await self.holder.find(places.run))  # one that nobody recorded: its starter was killed
         places.guest.unlink(missing_ok=True)
         holder = await self.holder.start(places.run, _command(spec, places, isolated_by), *_size(spec))
         try:
-            await _first_prompt(self._session(spec, places))
+            await _first_prompt(self._session(spec, places, isolated_by))
         except BaseException:
-            await process.end_tree(holder)
+            await _end(holder)
             raise
         return {"pid": holder.pid, "starttime": holder.starttime, "run": str(places.run), "isolation": isolated_by}
 
-    def _session(self, spec: MachineSpec, places: Places) -> TerminalSession:
-        return TerminalSession(spec, places, self.holder.attach(places.run, *_size(spec)))
+    def _session(self, spec: MachineSpec, places: Places, isolated_by: str) -> TerminalSession:
+        screen_ = self.holder.attach(places.run, *_size(spec))
+        return TerminalSession(spec, places, screen_, own_ports=isolated_by != "fence")
 
     async def attach(self, spec: MachineSpec, handle: Handle) -> TerminalSession:
         if not process.is_alive(process.recorded(handle)):
             raise MachineGone("The terminal is not running.")
-        return self._session(spec, recorded_places(spec, handle))
+        return self._session(spec, recorded_places(spec, handle), str(handle.get("isolation")))
 
     async def alive(self, spec: MachineSpec, handle: Handle) -> bool:
         try:
@@ -227,9 +233,18 @@ class TerminalDriver:
         return True
 
     async def stop(self, spec: MachineSpec, handle: Handle) -> None:
-        await process.end_tree(process.recorded(handle))
+        await _end(process.recorded(handle))
         places = left_places(spec)
-        await process.end_tree(await self.holder.find(places.run) if places else None)
+        await _end(await self.holder.find(places.run) if places else None)
+
+
+async def _end(holder: process.Identity | None) -> None:
+    """End the holder of a screen and all that runs behind it."""
+    around = fence.around(process.tree(holder))
+    pidfd = process.send(around, signal.SIGTERM) if around else None
+    if pidfd is not None:
+        await process.ended(pidfd, FENCE_TIMEOUT)
+    await process.end_tree(holder)
 
 
 async def _first_prompt(session: TerminalSession) -> None:
@@ -250,7 +265,12 @@ def _size(spec: MachineSpec) -> tuple[int, int]:
 def _command(spec: MachineSpec, places: Places, isolated_by: str) -> list[str]:
     """What runs on the screen: the guest, in its sandbox, with its listening socket."""
     gigabyte = 1 << 30
-    limits = {"CORE": 0, "DATA": spec.memory_gb * gigabyte, "FSIZE": 4 * gigabyte, "NPROC": 1024}
+    limits = {
+        "CORE": 0,
+        "DATA": spec.memory_gb * gigabyte,
+        "FSIZE": 4 * gigabyte,
+        "NPROC": _MOST_PROCESSES[isolated_by],
+    }
     config = {"kind": "terminal", "limits": limits}
     command = isolation.guest_command(places, config, isolated_by, [isolation.NO_NESTING])
     launcher = [interpreter()[0], "-I", "-S", str(Path(__file__).with_name("launch.py")), str(places.guest), "--"]

@@ -99,6 +99,7 @@ async def test_without_a_sandbox_nothing_starts_unless_it_is_asked_for(
 ) -> None:
     monkeypatch.setattr(isolation, "_candidates", lambda named, search: iter(()))
     monkeypatch.setenv("MACHINE_BWRAP", "nowhere: asked anew")
+    monkeypatch.setenv("MACHINE_ISOLATION", "bubblewrap")
     monkeypatch.delenv("MACHINE_ALLOW_UNSANDBOXED", raising=False)
     machine = Machine(spec_of("terminal", tmp_path / "machine"))
     with pytest.raises(DriverUnavailable, match="bubblewrap"):
