@@ -40,6 +40,13 @@ def block(seq: int, event: str, value: Any) -> bytes:
     return f"id: {seq}\nevent: {event}\ndata: {one_line(value)}\n\n".encode()
 
 
+def envelope_block(item: dict[str, Any]) -> bytes:
+    """`id:` comes last: @microsoft/fetch-event-source takes it for seen as soon as it has read that line, and what a cut
+    left unread of the block would never come again.
+    """
+    return f"event: run_event\ndata: {one_line(item)}\nid: {item['seq']}\n\n".encode()
+
+
 @dataclass(frozen=True)
 class Row:
     """One event of a run's log. Shared by all streams that follow the run, so its block is made once."""
@@ -103,7 +110,7 @@ class Enveloper:
 
     def block(self, row: Row) -> bytes | None:
         item = self.item(row)
-        return None if item is None else block(row.seq, "run_event", item)
+        return None if item is None else envelope_block(item)
 
     def _fold(self, row: Row) -> None:
         if row.type == "status":

@@ -91,6 +91,8 @@ def _answer(request: ApiRequest, run_id: str, *, enveloped: bool) -> HttpRespons
         return _page(request, _reading(run, cursor(request), enveloped=enveloped), read_limit(request.GET, default=100))
     limits.spend(request.actor, f"sse:{run.id}", settings.STREAM_CONNECTS_PER_MINUTE)
     reading = _reading(run, cursor(request), enveloped=enveloped)
+    if reading.over and _has_seen(request) >= run.next_seq - 1:
+        return _no_more()
     content = _content(request, reading)
     return StreamingHttpResponse(content, content_type="text/event-stream; charset=utf-8", headers=HEADERS)
 
@@ -103,7 +105,19 @@ def _wants_page(request: HttpRequest) -> bool:
 
 def cursor(request: HttpRequest) -> int:
     """The larger of Last-Event-ID and `after`; what is not a number counts as 0."""
-    return max(map(read_seq, (request.headers.get("Last-Event-ID", ""), request.GET.get("after", ""))))
+    return max(_has_seen(request), read_seq(request.GET.get("after", "")))
+
+
+def _has_seen(request: HttpRequest) -> int:
+    """What a client that comes again says that it had, by the header that browsers send by themselves."""
+    return read_seq(request.headers.get("Last-Event-ID", ""))
+
+
+def _no_more() -> HttpResponse:
+    """An EventSource that is answered so stays closed; after an empty stream it would come again for ever."""
+    response = HttpResponse(status=204, headers={"Cache-Control": HEADERS["Cache-Control"]})
+    del response["Content-Type"]
+    return response
 
 
 def _reading(run: Run, after: int, *, enveloped: bool) -> Reading:

@@ -18,14 +18,18 @@ class Block:
     raw: bytes
 
 
+PLAIN, ENVELOPED = (b"id", b"event", b"data"), (b"event", b"data", b"id")  # the lines of a block, in order
+
+
 def block_of(raw: bytes) -> Block:
-    """Exactly id, event, data, in that order, each one line."""
-    names, values = zip(*(line.split(b": ", 1) for line in raw.split(b"\n")), strict=True)
-    assert names == (b"id", b"event", b"data")
+    """Exactly id, event, data, each one line, in the order of the plain stream or of envelopes."""
+    lines = dict(line.split(b": ", 1) for line in raw.split(b"\n"))
+    assert tuple(lines) == (ENVELOPED if lines[b"event"] == b"run_event" else PLAIN)
+    assert raw.count(b"\n") == 2
     assert not set("\r\x85\u2028\u2029") & set(raw.decode())
-    data = json.loads(values[2])
-    assert json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() == values[2]
-    return Block(int(values[0]), values[1].decode(), data, raw)
+    data = json.loads(lines[b"data"])
+    assert json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() == lines[b"data"]
+    return Block(int(lines[b"id"]), lines[b"event"].decode(), data, raw)
 
 
 async def parts(chunks: AsyncIterator[bytes]) -> AsyncIterator[Block | str]:

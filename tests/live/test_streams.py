@@ -53,6 +53,46 @@ async def test_T_115_a_cursor_at_the_end_of_a_finished_run_closes_at_once(stream
             assert [chunk async for chunk in response.streaming_content if chunk] == []
 
 
+@pytest.mark.parametrize("path", ["events", "events/stream"])
+async def test_T_175_a_finished_run_has_no_more_for_who_comes_again(streams: Streams, team: Team, path: str) -> None:
+    run, end = await new_run(team, *logs.WHOLE), len(logs.WHOLE)
+    codes = {
+        ("", str(end)): 204, ("", str(end + 7)): 204, ("", "9" * 40): 204, ("?after=0", str(end)): 204,
+        (f"?after={end + 7}", str(end)): 204, (f"?after={end}", ""): 200, (f"?after={end}", "0"): 200,
+        (f"?after={end}", str(end - 1)): 200, ("", str(end - 1)): 200, ("", f"-{end}"): 200, ("", f"{end}.0"): 200,
+        ("?format=json", str(end)): 200,
+    }  # fmt: skip
+    for (query, header), code in codes.items():
+        address = f"{run.id}/{path}{query}"
+        head = await streams.client.head(
+            f"/v1/runs/{address}", headers={"X-API-Key": streams.key, "Last-Event-ID": header}
+        )
+        answer = await streams.open(address, **{"Last-Event-ID": header})
+        assert (answer.status_code, head.status_code) == (code, code), (query, header)
+        if code == 204:
+            assert answer.content == head.content == b""
+            assert "Content-Type" not in answer
+            assert answer["Cache-Control"] == "no-cache, no-transform"
+        answer.close()
+
+
+async def test_T_175_a_log_that_was_forgotten_ends_for_who_saw_its_end(streams: Streams, team: Team) -> None:
+    run = await new_run(team, *logs.WHOLE)
+    await RunEvent.objects.filter(run_id=run.id).adelete()
+    [again] = await streams.all(f"{run.id}/events", **{"Last-Event-ID": "3"})
+    assert (await streams.open(f"{run.id}/events", **{"Last-Event-ID": str(again.id)})).status_code == 204
+
+
+async def test_a_run_that_goes_on_waits_for_who_saw_all_of_it(
+    streams: Streams, team: Team, fast_keepalive: None
+) -> None:
+    run = await new_run(team, logs.status("queued"), logs.status("running"), *logs.opening())
+    for path in ("events", "events/stream"):
+        stream = await streams.live(f"{run.id}/{path}", **{"Last-Event-ID": "4"})
+        assert await first(stream, str) == ": keepalive"
+        await leave(stream)
+
+
 async def test_T_116_a_waiting_stream_keeps_alive_and_goes_on(
     streams: Streams, team: Team, fast_keepalive: None
 ) -> None:
