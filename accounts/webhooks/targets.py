@@ -46,12 +46,15 @@ def check(url: str) -> Target:
     parsed = _parse(url)
     host = host_of(parsed)
     target = Target(parsed, tuple(_resolve(host, parsed.port)))
-    if _listed(host, target.addresses) or _loopback(host):
+    own = _is_own(host)
+    if _listed(host, target.addresses) or (own and settings.WEBHOOK_ALLOW_LOOPBACK):
         return target
+    if own:
+        raise TargetRefused("Must lead to a public address: WEBHOOK_ALLOW_LOOPBACK allows webhooks to this computer.")
     if parsed.scheme != "https":
         raise TargetRefused("Must be an https URL.")
     if host == "localhost" or host.endswith(_PRIVATE_ENDINGS) or not all(is_public(a) for a in target.addresses):
-        raise TargetRefused("Must lead to a public address.")
+        raise TargetRefused("Must lead to a public address, or to one that WEBHOOK_ALLOWED_HOSTS names.")
     return target
 
 
@@ -90,16 +93,14 @@ def _within(address: Address, network: str) -> bool:
         return False
 
 
-def _loopback(host: str) -> bool:
-    """WEBHOOK_ALLOW_LOOPBACK opens localhost and loopback addresses written out, not names that lead there."""
+def _is_own(host: str) -> bool:
+    """What WEBHOOK_ALLOW_LOOPBACK opens: localhost and loopback addresses written out, not names that lead there."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        own = host == "localhost"
-    else:
-        carries = isinstance(address, IPv6Address) and (address.ipv4_mapped is not None or address.scope_id is not None)
-        own = address.is_loopback and not carries
-    return own and bool(settings.WEBHOOK_ALLOW_LOOPBACK)
+        return host == "localhost"
+    carries = isinstance(address, IPv6Address) and (address.ipv4_mapped is not None or address.scope_id is not None)
+    return address.is_loopback and not carries
 
 
 def is_public(address: Address) -> bool:

@@ -1,6 +1,7 @@
 """`manage.py up` as a person meets it: real processes, a data folder of its own, signals."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
@@ -60,7 +62,7 @@ class Installation:
         return (self.data_dir / "database-url").read_text()
 
 
-Start = Callable[[], Installation]
+Start = Callable[..., Installation]
 
 
 def said_beside(data_dir: Path) -> Path:
@@ -77,9 +79,10 @@ def start() -> Iterator[Start]:
     data_dir, port = place / "data", free_port()
     started: list[Installation] = []
 
-    def begin() -> Installation:
+    def begin(**more: str) -> Installation:
         environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
         environment |= {"DATA_DIR": str(data_dir), "PORT": str(port), "DJANGO_SETTINGS_MODULE": "config.settings"}
+        environment |= more
         with said_beside(data_dir).open("wb") as said:
             command = [sys.executable, str(ROOT / "manage.py"), "up"]
             process = subprocess.Popen(command, env=environment, stdout=said, stderr=said, start_new_session=True)
@@ -132,6 +135,26 @@ def test_it_stops_leaving_nothing_and_starts_again_with_its_data(start: Start) -
     assert f"Login, keys   {second.data_dir}/first-run.txt" in second.said
     assert second.stop(signal.SIGTERM) == 0
     assert second.processes() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("more", "status"), [({}, 200), ({"HOST": "0.0.0.0"}, 422), ({"WEBHOOK_ALLOW_LOOPBACK": "0"}, 422)]
+)
+def test_webhooks_reach_this_computer_while_nobody_else_reaches_it(
+    start: Start, more: dict[str, str], status: int
+) -> None:
+    one = start(**more)
+    wait_for_ready(one)
+    key = re.search(r"cs_test_\S+", (one.data_dir / "first-run.txt").read_text())
+    assert key
+    body = {"task": "x", "webhook_url": "http://127.0.0.1:9/hook"}
+    answer = httpx.post(f"http://127.0.0.1:{one.port}/v1/runs", json=body, headers={"X-API-Key": key[0]})
+    assert answer.status_code == status
+    if status == 422:
+        [detail] = answer.json()["error"]["details"]
+        assert detail["loc"] == ["body", "webhook_url"]
+        assert "WEBHOOK_ALLOW_LOOPBACK" in detail["msg"]
 
 
 @pytest.mark.slow
