@@ -105,7 +105,8 @@ class Membership(models.Model):
 
 
 class Group(models.Model):
-    """A named set of people, used for quorum and assignment. `next_group` is told when this one lets the time run out."""
+    """A named set of people, used for quorum and assignment. `next_group` is told when this one lets the time run
+    out, and then votes in its place."""
 
     id = models.CharField(primary_key=True, max_length=40, default=_id("grp"))
     team = models.ForeignKey(Team, models.CASCADE, related_name="groups")

@@ -101,6 +101,7 @@ class Approval(models.Model):
     )  # asked by a policy or the risk floor: a change of mode does not lift it
     reminders = models.PositiveSmallIntegerField(default=0)  # 1 after half of the time, 2 after nine tenths
     remind_at = models.DateTimeField(null=True)  # the next one; approvals.mail.reminders keeps it
+    went_on = models.BooleanField(default=False)  # to the next groups of those it waits for: they vote in their place
     version = models.PositiveIntegerField(default=1)
 
     class Meta:

@@ -81,19 +81,23 @@ def lacking(approval: Approval) -> list[str]:
 
 
 def seat_of(actor: Actor, approval: Approval) -> str | None:
-    """The first group in list order that still lacks votes and contains the actor; None when there is none.
+    """The first group in list order that still lacks votes and for which the actor may vote; None when there is none.
 
     API keys belong to no group: they count only for anyone.
     """
     open_groups = lacking(approval)
     known = groups_named(approval.team_id, open_groups)
+    own = set(Group.objects.filter(users=actor.id).values_list("id", flat=True)) if actor.kind == "user" else set()
     for name in open_groups:
-        if name == ANYONE:
-            return name
-        member = actor.kind == "user" and name in known and known[name].users.filter(id=actor.id).exists()
-        if member:
+        if name == ANYONE or (name in known and own & set(voting_for(approval, known[name]))):
             return name
     return None
+
+
+def voting_for(approval: Approval, group: Group) -> list[str]:
+    """Ids of the groups whose members vote for this one: itself and, once the request went on to it, the next one."""
+    following = group.next_group_id if approval.went_on else None
+    return [group.id] if following is None else [group.id, following]
 
 
 def voter_id(actor: Actor) -> str:
@@ -119,6 +123,6 @@ def may_vote(approval: Approval, people: Collection[str]) -> set[str]:
     groups = lacking(approval)
     if ANYONE in groups:
         return set(people) - voted
-    named = [group.id for group in groups_named(approval.team_id, groups).values()]
+    named = [each for group in groups_named(approval.team_id, groups).values() for each in voting_for(approval, group)]
     members = Group.users.through.objects.filter(group_id__in=named, user_id__in=people)
     return set(members.values_list("user_id", flat=True)) - voted

@@ -106,10 +106,13 @@ def open_request(**fields: Any) -> Approval:
     return insert(Approval(**fields, seq=before[0] + 1, created_at=now, expires_at=expires_at, remind_at=due))
 
 
-def settle(actor: Actor, approval: Approval, answer: Answer, via: str, *, entitled: bool = False) -> Settled:
+def settle(
+    actor: Actor, approval: Approval, answer: Answer, via: str, *, entitled: bool = False, hands_back: bool = False
+) -> Settled:
     """Decide the locked request, or find that it was decided so before. Raises a Refusal and changes nothing otherwise.
 
-    `entitled`: the actor gives back the control that it took itself, which needs no right to decide.
+    `hands_back`: the actor gives back control that it holds: somebody else's claim is no reason to keep it.
+    `entitled`: it took that control itself, which needs no right to decide.
     """
     answer = _sent_back(approval, answer)
     _check_fields(approval, answer)
@@ -120,7 +123,7 @@ def settle(actor: Actor, approval: Approval, answer: Answer, via: str, *, entitl
         require_decider(actor, approval, answer.verdict)
     if approval.status != "pending" or (via != "timeout" and approval.is_late(now)):
         return _again(actor, approval, answer, fingerprint)
-    if not entitled:
+    if not (entitled or hands_back):
         require_unclaimed(actor, approval)
     if answer.action_hash is not None and answer.action_hash != approval.action_hash:
         raise ActionChanged(action_hash=approval.action_hash)

@@ -116,8 +116,8 @@ def _attempt(
             target = run if run.id == approval.run_id else lock_run(approval.run_id)
             if target.status == "cancelled":
                 made = replace(made, remember=False)
-            _hand_over(actor, target, approval, made)
-            settled = approvals.settle(actor, approval, made, via)
+            hands_back = _hand_over(actor, target, approval, made)
+            settled = approvals.settle(actor, approval, made, via, hands_back=hands_back)
             if settled.decision is None and settled.fresh:
                 record(target, approval_event(approval, "vote", actor, note=made.note))
             elif settled.fresh:
@@ -324,8 +324,9 @@ def _take_late_effect(run: Run, approval: Approval) -> None:
 def settle_locked(
     actor: Actor, run: Run, approval: Approval, answer: Answer, via: str, *, entitled: bool = False
 ) -> None:
-    """Decide a request whose locks the caller holds, as giving control back does."""
-    _follow_up(actor, run, approval, approvals.settle(actor, approval, answer, via, entitled=entitled))
+    """Decide a request whose locks the caller holds, by giving control back."""
+    settled = approvals.settle(actor, approval, answer, via, entitled=entitled, hands_back=True)
+    _follow_up(actor, run, approval, settled)
 
 
 def after_takeover(run: Run) -> None:
@@ -347,12 +348,14 @@ def _spend_late(run: Run) -> None:
         _spend(run, _resumed(lifted, decision), quietly=True)
 
 
-def _hand_over(actor: Actor, run: Run, approval: Approval, answer: Answer) -> None:
-    """Who approves a takeover request gives the machine back. Raises MachineInTakeover for anyone but its holder."""
-    if approval.kind == "takeover" and approval.status == "pending" and answer.verdict == "approve":
-        lease = standing.require_controller(actor, run)
-        if lease is not None:
-            standing.lift(run, lease, "released", answer.note)
+def _hand_over(actor: Actor, run: Run, approval: Approval, answer: Answer) -> bool:
+    """Who approves a takeover request gives the machine back: True. Raises MachineInTakeover for anyone but its holder."""
+    if approval.kind != "takeover" or approval.status != "pending" or answer.verdict != "approve":
+        return False
+    lease = standing.require_controller(actor, run)
+    if lease is not None:
+        standing.lift(run, lease, "released", answer.note)
+    return lease is not None
 
 
 def _put_off(run: Run, approval: Approval, settled: Settled) -> None:

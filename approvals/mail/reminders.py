@@ -63,6 +63,8 @@ def _tell(approval: Approval) -> None:
     outbox.tell(approval, told, f"{outbox.REMINDER} {approval.reminders} {span}", WORDS[approval.reminders - 1])
     if approval.reminders < len(SHARES):
         return
+    approval.went_on = True  # from here on the next groups may vote, and hear of it in words of their own
+    approval.save(update_fields=["went_on"])
     for group in who.asked_groups(approval):
         if group.next_group is not None:
             further = [each for each in who.next_to_tell(approval, group.next_group) if each not in told]

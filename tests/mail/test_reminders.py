@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connections
 
+from accounts.errors import NotEligible
 from accounts.models import Team
 from approvals.mail import outbox, reminders
 from approvals.models import Approval, MailSwitches, Notice
@@ -13,7 +14,7 @@ from approvals.services import Answer
 from runs import clock
 from runs.decisions import decide, undo
 from runs.handling import assign, extend
-from tests.cast import Api, Cast, make_cast
+from tests.cast import Api, Cast, actor_of_key, make_cast
 from tests.mail.conftest import Ask, group, join
 from tests.mail.post import carry, later, to, told
 from tests.runs.driving import begin, drive_all, shift
@@ -221,7 +222,65 @@ def test_the_next_group_of_a_quorum(cast: Cast, test_key: Api, ask: Ask) -> None
     decide(cast.actor("olga", test=True), request, Answer("approve"))  # security has answered
     passes(request, 55)
     assert told(request, "reminder") == ["ana"]
-    assert told(request, "next") == []  # nobody of security may decide it any more
+    assert told(request, "next") == ["pia"]  # she may vote in place of finance; Olga has voted
+
+
+def test_T_183_the_next_group_votes_in_place_of_the_one_it_came_from(cast: Cast, test_key: Api, ask: Ask) -> None:
+    for name in ("pia", "paul", "nina"):
+        join(cast, name, "approver")
+    far = group(cast, "far", "nina")
+    security = group(cast, "security", "pia", after=far)
+    group(cast, "finance", "ana", after=security)
+    group(cast, "owners", "olga")
+    quorum = [{"group": "finance", "count": 1}, {"group": "owners", "count": 1}]
+    test_key.post("/permissions", {"tool": "click", "effect": "ask", "quorum": quorum})
+    request = ask("x [steps:1]", awaiting_human_timeout_seconds=HOUR)
+    pia, approve = cast.actor("pia", test=True), Answer("approve")
+    passes(request, 31)
+    with pytest.raises(NotEligible):
+        decide(pia, request, approve)  # half of the time is over: it is still theirs
+    passes(request, 24)
+    for name in ("paul", "nina"):  # of no group, of the one after the next
+        with pytest.raises(NotEligible):
+            decide(cast.actor(name, test=True), request, approve)
+    assert decide(pia, request, approve).decision is None
+    votes = test_key.get(f"/approvals/{request.id}").json()
+    assert [(need["group"], need["approved"]) for need in votes["quorum"]] == [("finance", 1), ("owners", 0)]
+    with pytest.raises(NotEligible):
+        decide(cast.actor("ana", test=True), request, approve)  # her place is taken
+    assert decide(cast.actor("olga", test=True), request, approve).approval.status == "approved"
+
+
+def test_T_183_what_went_on_stays_with_the_next_group_when_its_time_is_moved(
+    cast: Cast, test_key: Api, ask: Ask
+) -> None:
+    join(cast, "pia", "approver")
+    group(cast, "finance", "ana", after=group(cast, "security", "pia"))
+    quorum = [{"group": "finance", "count": 1}]
+    test_key.post("/permissions", {"tool": "click", "effect": "ask", "quorum": quorum})
+    request = ask("x [steps:1]", awaiting_human_timeout_seconds=HOUR)
+    passes(request, 55)
+    extend(cast.actor("olga", test=True), request.id, HOUR)
+    assert decide(cast.actor("pia", test=True), request, Answer("approve")).approval.status == "approved"
+
+
+@pytest.mark.parametrize("minutes", [0, 55])
+@pytest.mark.parametrize("verdict", ["approve", "reject"])
+def test_T_183_rejecting_is_open_to_who_is_in_no_lacking_group(
+    cast: Cast, test_key: Api, ask: Ask, minutes: int, verdict: str
+) -> None:
+    paul = join(cast, "paul", "approver")
+    group(cast, "finance", "ana", after=group(cast, "security", "olga"))
+    test_key.post("/permissions", {"tool": "click", "effect": "ask", "quorum": [{"group": "finance", "count": 1}]})
+    for caller in (cast.actor("paul", test=True), actor_of_key(cast.api(test=True, owner="paul").key)):
+        assert caller.owner_id == paul.id
+        request = ask("x [steps:1]", awaiting_human_timeout_seconds=HOUR)
+        passes(request, minutes)
+        if verdict == "approve":
+            with pytest.raises(NotEligible):
+                decide(caller, request, Answer("approve"))
+        else:
+            assert decide(caller, request, Answer("reject")).approval.status == "rejected"
 
 
 def test_the_next_group_follows_its_switches(request_: Approval, cast: Cast) -> None:

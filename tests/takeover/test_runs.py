@@ -337,6 +337,61 @@ def test_the_undo_window_and_the_lease_both_hold_back(cast: Cast, live: Api, oth
     check_run(run["id"])
 
 
+HAND_BACK: dict[str, Any] = {
+    "release": lambda api, run, asked, lease: api.post(
+        f"/machines/{lease['machine_id']}/takeover/release", {"lease_id": lease["id"]}
+    ),
+    "resume": lambda api, run, asked, lease: api.post(f"/runs/{run}/resume"),
+    "resume by name": lambda api, run, asked, lease: api.post(f"/runs/{run}/resume", {"approval_id": asked}),
+    "signal": lambda api, run, asked, lease: api.post(f"/runs/{run}/signal", {"action": "approve"}),
+    "approve": lambda api, run, asked, lease: api.post(
+        f"/runs/{run}/approve", {"request_id": asked, "decision": "allow"}
+    ),
+    "decide": lambda api, run, asked, lease: api.post(f"/approvals/{asked}/decide", {"verdict": "approve"}),
+}
+
+
+@pytest.mark.parametrize("way", HAND_BACK)
+@pytest.mark.parametrize("asked_by", ["agent", "taking control"])
+def test_T_183_the_holder_hands_back_what_somebody_else_claimed(
+    live: Api, other: Api, machine: str, way: str, asked_by: str
+) -> None:
+    if asked_by == "agent":
+        run_id = waiting(live, "x [takeover]", machine_id=machine, agent="scripted")["id"]
+        lease = take(live, machine)
+    else:
+        lease = taken_while(live, machine, "write_intent")
+        run_id = lease["run_id"]
+    [asked] = show(live, run_id)["open_approvals"]
+    assert other.post(f"/approvals/{asked}/claim").status_code == 200
+    assert code(HAND_BACK[way](other, run_id, asked, lease)) == (409, "MACHINE_IN_TAKEOVER")
+    answer = HAND_BACK[way](live, run_id, asked, lease)
+    assert answer.status_code == 200, answer.content
+    assert status_of(run_id) == "running"
+    assert TakeoverLease.objects.get().end == "released"
+    assert (Decision.objects.get(counts=True).approval_id, Approval.objects.get().claimed_by) == (asked, None)
+    check_run(run_id)
+
+
+@pytest.mark.parametrize("way", [way for way in HAND_BACK if way != "release"])
+def test_T_183_a_claim_still_binds_who_holds_no_lease(live: Api, other: Api, machine: str, way: str) -> None:
+    run = waiting(live, "x [takeover]", machine_id=machine, agent="scripted")
+    [asked] = run["open_approvals"]
+    other.post(f"/approvals/{asked}/claim")
+    assert code(HAND_BACK[way](live, run["id"], asked, {})) == (409, "APPROVAL_CLAIMED")
+
+
+def test_T_183_the_holder_decides_no_other_request_that_somebody_claimed(live: Api, other: Api, machine: str) -> None:
+    run = waiting(live, "x [pause]", machine_id=machine, agent="scripted")
+    [asked] = run["open_approvals"]
+    lease = take(live, machine)
+    other.post(f"/approvals/{asked}/claim")
+    for way in ("resume", "decide"):
+        assert code(HAND_BACK[way](live, run["id"], asked, lease)) == (409, "APPROVAL_CLAIMED")
+    assert TakeoverLease.objects.get().ended_at is None
+    assert release(live, lease)["status"] == "awaiting_human"
+
+
 # --- silence
 
 
