@@ -78,6 +78,8 @@ TITLES = {403: "You may not do that", 404: "Nothing here", 402: "Not enough mone
 
 
 def refusal_page(request: HttpRequest, refusal: Refusal) -> HttpResponse:
+    if refusal.afterwards is not None:
+        refusal.afterwards()
     title = TITLES.get(refusal.status, "That did not work")
     return render(request, "refused.html", {"title": title, "refusal": refusal}, status=refusal.status)
 

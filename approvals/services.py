@@ -218,8 +218,9 @@ def _effect(approval: Approval, answer: Answer) -> str:
 def _again(actor: Actor, approval: Approval, answer: Answer, fingerprint: str) -> Settled:
     """Classify a decision on a request that is no longer open."""
     decision = Decision.objects.filter(approval=approval, counts=True).first()
-    decided = approval.status in STATUS_OF.values() and decision is not None
-    if not decided or decision is None or decision.payload_hash != fingerprint or decision.verdict != answer.verdict:
+    if approval.status not in STATUS_OF.values() or decision is None or decision.via == "timeout":
+        raise_closed(approval)
+    if decision.payload_hash != fingerprint or decision.verdict != answer.verdict:
         raise_closed(approval)
     if answer.note and not decision.note:
         decision.note = answer.note
@@ -238,6 +239,8 @@ def raise_closed(approval: Approval) -> NoReturn:
     if approval.status == "void":
         raise ApprovalVoid(**at, replaced_by=approval.replaced_by)
     decision = Decision.objects.get(approval=approval, counts=True)
+    if decision.via == "timeout":  # the clock came by first; whoever decides after it is no less late
+        raise ApprovalExpired(**at)
     raise AlreadyDecided(
         approval_id=approval.id, verdict=decision.verdict, decided_by=decision.actor, decided_at=rfc3339(decision.at)
     )

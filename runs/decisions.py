@@ -3,7 +3,8 @@
 Locks, always in this order: root run, run, request. The loser of a race is classified after the winner's commit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from accounts.times import rfc3339
 from approvals import effects
 from approvals import services as approvals
 from approvals.access import approvals_of, get_approval, locked_approval, open_below
-from approvals.errors import ApprovalNotFound
+from approvals.errors import ApprovalExpired, ApprovalNotFound
 from approvals.mail import outbox
 from approvals.models import Approval, Decision
 from approvals.services import Answer, Settled
@@ -101,6 +102,20 @@ def _nothing_open(run: Run, terminal: type[Refusal]) -> Refusal:
     return NotAwaitingHuman(**facts)
 
 
+@contextmanager
+def settling_expiry() -> Iterator[None]:
+    """Who comes after expires_at is refused, and does what the clock would do. The refusal undoes the caller's transaction, with
+    an idempotency key's record: so the expiry is settled after that, by whoever answers, in a transaction of its own.
+    """
+    try:
+        yield
+    except ApprovalExpired as refusal:
+        late, then = refusal.facts["approval_id"], refusal.afterwards or (lambda: None)
+        refusal.afterwards = lambda: (expire(late), then())
+        raise
+
+
+@settling_expiry()
 def _attempt(
     actor: Actor, run_id: str, root_id: str | None, find: Callable[[Run], str],
     answer: Answer | Callable[[Approval], Answer], via: str,

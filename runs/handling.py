@@ -12,7 +12,7 @@ from approvals.access import get_approval, held_by, locked_approval
 from approvals.mail import outbox
 from approvals.models import Approval
 from approvals.services import raise_closed
-from runs.decisions import approval_event
+from runs.decisions import approval_event, settling_expiry
 from runs.events import record
 from runs.models import Run
 from runs.services import lock_run
@@ -26,7 +26,7 @@ def _change(
     """Lock run and request, refuse a request that is closed, do the work, record it. No event when nothing changed, and
     none in the log of a run that has ended."""
     seen = get_approval(actor, approval_id)
-    with transaction.atomic():
+    with settling_expiry(), transaction.atomic():
         run = lock_run(seen.run_id)
         approval = locked_approval(seen.id)
         if open_only and not approval.is_open:

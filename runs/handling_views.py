@@ -18,6 +18,8 @@ def _do(request: PageRequest, approval_id: str, work: Callable[[], object]) -> H
     try:
         work()
     except Refusal as refusal:
+        if refusal.afterwards is not None:
+            refusal.afterwards()
         for _, message in problems(refusal):
             messages.error(request, message)
     return go(request, "approval", approval_id)

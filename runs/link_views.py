@@ -5,6 +5,7 @@ Whose team and which world it is about the link says, not the session.
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from django.contrib.auth.views import redirect_to_login
@@ -20,10 +21,10 @@ from accounts.errors import Refusal
 from accounts.pages import PageRequest
 from approvals.access import get_approval
 from approvals.cards import answer_sent, card
-from approvals.mail.links import request_of
+from approvals.mail.links import named_by, request_of
 from approvals.models import Approval
 from runs.access import get_run
-from runs.decisions import decide, undo
+from runs.decisions import decide, expire, undo
 from runs.views import png
 
 View = Callable[[PageRequest, Approval, str], HttpResponseBase]
@@ -37,6 +38,9 @@ def by_link(view: View) -> Callable[[HttpRequest, str], HttpResponseBase]:
         try:
             found = request_of(token)
         except signing.SignatureExpired:
+            if request.method == "POST":
+                with suppress(signing.BadSignature):  # the link itself may be too old
+                    expire(named_by(token).id)
             return _dead(request, "This link has expired", 410)
         except signing.BadSignature:
             return _dead(request, "This link is not valid", 404)

@@ -6,6 +6,7 @@ from django.db.models import QuerySet
 from accounts.actor import Actor
 from accounts.errors import Invalid, InvalidState, Refusal
 from approvals.access import pending_of_root
+from approvals.errors import ApprovalExpired
 from approvals.models import Approval
 from approvals.services import Answer
 from runs.decisions import decide
@@ -52,6 +53,8 @@ def _approve(actor: Actor, request: Approval) -> bool:
     try:
         with transaction.atomic():
             decide(actor, request, Answer("approve"), via="mode_change")
-    except Refusal:
+    except Refusal as refusal:
+        if isinstance(refusal, ApprovalExpired) and refusal.afterwards is not None:
+            refusal.afterwards()  # here, since the switch itself is not refused
         return False
     return True

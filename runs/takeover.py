@@ -86,7 +86,7 @@ def release(
     Raises MachineNotFound, InvalidState, MachineInTakeover, and as decisions.decide().
     """
     machine = get_machine(actor, machine_id)
-    with transaction.atomic():
+    with decisions.settling_expiry(), transaction.atomic():
         run_id = TakeoverLease.objects.filter(id=lease_id, machine=machine).values_list("run_id", flat=True).first()
         run = lock_run(run_id) if run_id else None
         lease = takeover.held(actor, machine.id, lease_id)

@@ -21,7 +21,7 @@ from runs.decisions import decide
 @signed_in("approvals:decide")
 def page(request: PageRequest) -> HttpResponseBase:
     ids = request.POST.getlist("id") if request.method == "POST" else request.GET.getlist("id")
-    rows = together.chosen(request.actor, ids)
+    rows = together.chosen(request.actor, ids, late=request.method == "POST")  # deciding settles their expiry
     if not rows:
         gone = "none of the chosen requests is open any more" if ids else "choose some in the queue first"
         messages.warning(request, f"Nothing to decide: {gone}.")

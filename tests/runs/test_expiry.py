@@ -112,19 +112,22 @@ def test_silence_never_approves_an_action(test_key: Api) -> None:
         assert not Decision.objects.filter(verdict="approve").exists()
 
 
-def test_T_111_late_is_late_whether_or_not_the_sweeper_came(test_key: Api) -> None:
-    run = waiting(test_key, awaiting_human_timeout_seconds=2)
-    approval = run["open_approvals"][0]
+@pytest.mark.parametrize("on_timeout", ["cancel", "fail", "reject", "default_answer"])
+@pytest.mark.parametrize("swept", [True, False])
+def test_T_111_late_is_late_whether_or_not_the_sweeper_came(test_key: Api, swept: bool, on_timeout: str) -> None:
+    run = waiting(test_key, "x [question:rec]", awaiting_human_timeout_seconds=2, on_timeout=on_timeout)
+    [asked] = run["open_approvals"]
     shift(run["id"], 3)
-    for call in (
-        lambda: test_key.post(f"/approvals/{approval}/decide", {"verdict": "approve"}),
-        lambda: test_key.post(f"/runs/{run['id']}/resume"),
-        lambda: test_key.post(f"/runs/{run['id']}/resume", {"approval_id": approval}),
-    ):
-        assert call().json()["error"]["code"] == "APPROVAL_EXPIRED"
-    assert status_of(run["id"]) == "awaiting_human"
-    clock.expiries()
-    assert status_of(run["id"]) == "cancelled"
+    if swept:
+        clock.expiries()
+    default = {"verdict": "answer", "answers": {"q1": "Support"}}
+    for _ in range(2):
+        for body in ({"verdict": "reject", "note": "No answer in time."}, default, {"verdict": "reject"}):
+            answer = test_key.post(f"/approvals/{asked}/decide", body)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (409, "APPROVAL_EXPIRED")
+        answer = test_key.post(f"/runs/{run['id']}/resume", {"approval_id": asked})
+        assert answer.json()["error"]["code"] == "APPROVAL_EXPIRED"
+    assert Decision.objects.get(counts=True).via == "timeout"
 
 
 def test_T_111_a_decision_in_time_stands(test_key: Api) -> None:
