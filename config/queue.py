@@ -27,7 +27,9 @@ from accounts.statements import prepared
 from config.processes import die_with_parent
 
 CHANNEL = "django_q"
-LONGEST_WAIT = 0.5  # seconds; then tasks whose retry time has come are seen, and so is the wish to stop
+LONGEST_WAIT = 0.5  # seconds; then the wish to stop is seen
+LOOK_SECONDS = 5.0  # so often the table is looked at although nothing rang
+RETRY_SLACK = 0.1  # seconds: the retry time has passed when it is looked at, or another process has the task in hand
 DRAIN_SECONDS = 4.0
 MOST_BYTES = 256 * 1024  # of one packet: more than a socket takes
 TASK_BYTES = 2048  # that a task of ours, which carries ids only, costs in a socket
@@ -42,17 +44,20 @@ CLAIM = sql.SQL(
     "(SELECT id FROM {0} WHERE key = %s AND lock <= now() ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) "
     "RETURNING id, payload"
 ).format(TABLE)
+NEXT_RETRY = sql.SQL("SELECT extract(epoch FROM min(lock) - now())::float8 FROM {0} WHERE key = %s").format(TABLE)
 
 
 class DoorbellBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     """The ORM broker without its polling: who queues rings after the commit, who fetches sleeps in LISTEN.
 
     Brokers are inherited by forked processes, so each process that fetches opens one connection of its own, on which it
-    both claims and listens. When the database goes away, fetching waits for its return.
+    both claims and listens. When the database goes away, fetching waits for its return. The table is looked at when something
+    rang, when the retry time of a task has come, and every LOOK_SECONDS.
     """
 
     _doorbell: psycopg.Connection[tuple[int, str]] | None = None
     _pid = 0
+    _look_at = 0.0
 
     def enqueue(self, task: str) -> int:
         """Queue within the caller's transaction: the row and the ring are there with its commit, or never."""
@@ -63,10 +68,10 @@ class DoorbellBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     def dequeue(self) -> list[tuple[int, str]]:
         try:
             doorbell = self._listening()
-            tasks = self._claim(doorbell)
-            if not tasks and list(doorbell.notifies(timeout=LONGEST_WAIT, stop_after=1)):
-                tasks = self._claim(doorbell)
-            return tasks
+            if time.monotonic() >= self._look_at and (tasks := self._claim(doorbell)):
+                return tasks
+            wait = max(0.0, min(LONGEST_WAIT, self._look_at - time.monotonic()))
+            return self._claim(doorbell) if list(doorbell.notifies(timeout=wait, stop_after=1)) else []
         except psycopg.OperationalError as error:
             logger.warning("The queue waits for the database: %s", error)
             if self._doorbell is not None:
@@ -83,10 +88,18 @@ class DoorbellBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             self._doorbell = psycopg.connect(**known, autocommit=True)
             self._doorbell.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
             self._pid = os.getpid()
+            self._look_at = 0.0
         return self._doorbell
 
     def _claim(self, doorbell: psycopg.Connection[tuple[int, str]]) -> list[tuple[int, str]]:
-        return doorbell.execute(CLAIM, [Conf.RETRY, self.list_key, Conf.BULK]).fetchall()
+        """Tasks, and where there are none when to look again."""
+        tasks = doorbell.execute(CLAIM, [Conf.RETRY, self.list_key, Conf.BULK]).fetchall()
+        self._look_at = 0.0
+        if not tasks:
+            row = doorbell.execute(NEXT_RETRY, [self.list_key]).fetchone()
+            retry = float(row[0]) if row is not None and row[0] is not None else LOOK_SECONDS
+            self._look_at = time.monotonic() + min(LOOK_SECONDS, max(0.0, retry) + RETRY_SLACK)
+        return tasks
 
 
 class ProcessLock:

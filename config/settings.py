@@ -125,6 +125,7 @@ MACHINE_TILL = "billing.services.charge_machine"  # takes what machine time cost
 GROUP_USERS = ("approvals.quorum.users_of_group", "workflows.lookups.users_of_group")
 RUN_LOOP_CAPACITY = env.int("RUN_LOOP_CAPACITY", default=600)  # runs that one worker process drives at once
 RUN_LOOP_THREADS = env.int("RUN_LOOP_THREADS", default=4)  # database connections of one worker process
+CLOCK_LOOK_SECONDS = env.float("CLOCK_LOOK_SECONDS", default=2.5)  # so often the clock asks what is due, rung or not
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=8.0)  # a worker that is silent for so long loses its runs
 STUCK_SECONDS = 60
 

@@ -34,6 +34,11 @@ GLANCE_SECONDS = 1.0  # the clock has other things to do
 QUIT_SECONDS = 3.0
 STARTS = 3  # failed ones in a row are an error
 STUCK_SECONDS = 60.0
+# When retry_stuck() has something to do next (config/clock.py).
+NEXT_STUCK = """
+SELECT min(status_at) + interval '60 s' FROM machines_machine
+WHERE status IN ('creating', 'starting', 'stopping', 'terminating')
+"""
 COMING_UP = frozenset({MachineStatus.CREATING, MachineStatus.STARTING})
 GOING_DOWN = frozenset({MachineStatus.STOPPING, MachineStatus.TERMINATING})
 T = TypeVar("T")
@@ -212,12 +217,13 @@ def _went_down(machine_id: str) -> None:
 def reconcile(stuck_after: float = STUCK_SECONDS) -> int:
     """Queue the work of machines whose process died or whose last change got stuck; how many there were.
 
-    The clock calls it every few seconds. Any number of callers at once queue a machine's start once.
+    The clock calls both parts every few seconds. Any number of callers at once queue a machine's start once.
     """
-    return _retry_stuck(stuck_after) + _revive_dead()
+    return retry_stuck(stuck_after) + revive_dead()
 
 
-def _revive_dead() -> int:
+def revive_dead() -> int:
+    """Queue the start of machines whose process died; how many there were."""
     rows = [m for m in Machine.objects.filter(status=MachineStatus.RUNNING, test=False) if not is_simulated(m)]
     dead = asyncio.run(_dead([facts(machine) for machine in rows])) if rows else []
     return sum(_revive(machine_id) for machine_id in dead)
@@ -247,7 +253,8 @@ def _revive(machine_id: str) -> bool:
     return False
 
 
-def _retry_stuck(after: float) -> int:
+def retry_stuck(after: float = STUCK_SECONDS) -> int:
+    """Queue the work of machines whose last change got stuck; how many there were."""
     now = timezone.now()
     stuck = Machine.objects.filter(status__in=[*COMING_UP, *GOING_DOWN], status_at__lte=now - timedelta(seconds=after))
     retried = 0

@@ -23,6 +23,11 @@ from machines.models import Machine, MachineStatus, TakeoverLease
 HEARTBEAT = timedelta(seconds=30)
 IDLE = timedelta(minutes=10)
 NO_INPUT = frozenset({"screenshot", "wait", "done", "fail"})  # commands that do not keep a lease from idling
+# When due() has something to tell next (config/clock.py).
+NEXT_LAPSE = """
+SELECT min(CASE WHEN m.status IN ('terminating', 'terminated') THEN now() ELSE least(l.expires_at, l.idle_expires_at) END)
+FROM machines_takeoverlease l JOIN machines_machine m ON m.id = l.machine_id WHERE l.ended_at IS NULL
+"""
 _GONE = (MachineStatus.TERMINATING, MachineStatus.TERMINATED)
 # A private takeover from the run's machine that lived at some moment since then.
 _PRIVATE_SINCE = (

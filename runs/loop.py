@@ -6,6 +6,7 @@ the transaction that made a run runnable, by the queued task, and by a sweep tha
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import socket
@@ -160,11 +161,12 @@ class RunLoop:
             self.claim_bell.set()
 
     async def _renew_forever(self) -> None:
-        while True:
-            with contextlib.suppress(Exception):
-                lost = await self.db(leases.renew, self.name, list(self.driving))
-                for run_id in lost:
-                    self._drop(run_id)
+        for beat in itertools.count():
+            if self.driving or beat % 2 == 0:  # without a run there is only the heartbeat, which may be twice as slow
+                with contextlib.suppress(Exception):
+                    lost = await self.db(leases.renew, self.name, list(self.driving))
+                    for run_id in lost:
+                        self._drop(run_id)
             await asyncio.sleep(settings.LEASE_SECONDS / 4)
 
     def _drop(self, run_id: str) -> None:

@@ -134,6 +134,11 @@ class Run(models.Model):
             models.Index(fields=("lease_until",), name="running_runs", condition=Q(status="running")),
             models.Index(fields=("lease_owner",), name="leased_runs", condition=Q(lease_owner__isnull=False)),
             models.Index(fields=("deadline_at",), name="run_deadlines", condition=Q(deadline_at__isnull=False)),
+            models.Index(
+                fields=("lease_until",),
+                name="stops_to_confirm",
+                condition=Q(status="cancelled", stop_confirmed_at__isnull=True, cancel_requested_at__isnull=False),
+            ),
             models.Index(fields=("machine_id",), name="runs_of_a_machine", condition=Q(finished_at__isnull=True)),
             models.Index(fields=("root_id",), name="runs_of_a_root"),
             models.Index(

@@ -32,6 +32,10 @@ QUEUED = timedelta(seconds=60)  # a queued task that was not begun by then is qu
 LEASE = timedelta(seconds=30)  # an attempt takes 10 s at most
 BATCH = 200
 GONE = 410
+# When queue_due() has something to do next (config/clock.py).
+NEXT_ATTEMPT = (
+    "SELECT min(greatest(next_attempt_at, queued_until)) FROM accounts_webhookdelivery WHERE status = 'pending'"
+)
 
 
 @dataclass(frozen=True)

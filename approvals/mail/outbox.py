@@ -29,6 +29,8 @@ MOST_ATTEMPTS = len(PAUSES) + 1
 QUEUED = timedelta(seconds=60)  # a queued task that was not begun by then is queued again
 LEASE = timedelta(seconds=300)  # an attempt takes less
 BATCH = 200
+# When queue_due() has something to do next (config/clock.py).
+NEXT_ATTEMPT = "SELECT min(greatest(next_attempt_at, queued_until)) FROM approvals_notice WHERE status = 'pending'"
 REMINDER = "reminder"  # occasions that begin so follow the switch of reminders
 
 

@@ -17,7 +17,7 @@ from benchmarks.installation import until
 from benchmarks.memory import threads, tree
 from benchmarks.scene import start_run
 from benchmarks.table import Mark, Row, ms, spread
-from config.management.commands.clock import LOCK
+from config.clock import LOCK
 from runs.models import Run
 
 WAITING, MANY = (1000, 10), (10_000, 20)  # all, tiny

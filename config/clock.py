@@ -1,0 +1,159 @@
+"""The clock: timers that sleep until something is due (docs/adr/0009).
+
+One statement asks the tables when each chore is due next; the clock sleeps until the first of these moments. What becomes due sooner
+than that rings: the tables' triggers `ring_clock` notify CHANNEL. The tables are asked again every CLOCK_LOOK_SECONDS all the same, so a
+ring that is lost makes nothing later than that. Any number of clocks may run: one ticks, the others stand by for its lock.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
+
+from accounts import idempotency, limits
+from accounts.statements import prepared
+from accounts.webhooks import outbox
+from approvals.mail import outbox as mail
+from approvals.mail import reminders
+from machines import lifecycle, metering
+from machines import takeover as control
+from runs import clock, takeover
+from workflows import clock as workflows
+
+log = logging.getLogger(__name__)
+LOCK = 4_270_100  # the advisory lock of the one clock that ticks
+CHANNEL = "clock"
+TICK = 0.25  # seconds between two looks at the tables while there is much to do
+STANDBY = 0.5  # seconds between two attempts to get the lock
+HEARS = 0.25  # seconds after which a clock that sleeps notices that it is to end
+SLACK = 0.01  # seconds: what is due at a moment is looked for right after it
+AT_LEAST = 60.0  # seconds after which a chore is done although nothing is due
+
+
+@dataclass(frozen=True)
+class Chore:
+    work: Callable[[], object]
+    every: float  # seconds between two times at least
+    due: str = ""  # selects when there is something to do next, null for never; "": whenever `every` is over
+
+
+CHORES = (
+    Chore(clock.expiries, 0.25, clock.NEXT_EXPIRY),
+    Chore(clock.deadlines, 0.25, clock.NEXT_DEADLINE),
+    Chore(clock.effects, 0.25, clock.NEXT_EFFECT),
+    Chore(outbox.queue_due, 0.25, outbox.NEXT_ATTEMPT),
+    Chore(reminders.remind_due, 1, reminders.NEXT_REMINDER),
+    Chore(mail.queue_due, 1, mail.NEXT_ATTEMPT),
+    Chore(clock.stops, 1, clock.NEXT_STOP),
+    Chore(takeover.lapses, 1, control.NEXT_LAPSE),
+    Chore(workflows.begin_late, 1, workflows.NEXT_LATE_BEGIN),
+    Chore(workflows.go_on_late, 1, workflows.NEXT_LATE_CUT),
+    Chore(workflows.tell_late, 1, workflows.NEXT_LATE_TELL),
+    Chore(lifecycle.retry_stuck, 2, lifecycle.NEXT_STUCK),
+    Chore(lifecycle.revive_dead, 2),
+    Chore(clock.vanished, 5),
+    Chore(lifecycle.reap, 5),
+    Chore(metering.charge_all, 60),
+    Chore(workflows.forget_ended, 60),
+    Chore(limits.sweep, 60),
+    Chore(idempotency.sweep, 60),
+    Chore(clock.workers, 600),
+    Chore(clock.retention, 600),
+    Chore(outbox.sweep, 600),
+    Chore(mail.sweep, 600),
+)
+SLEEPING = tuple(chore for chore in CHORES if chore.due)
+_DUE = "SELECT " + ", ".join(f"extract(epoch FROM ({chore.due}) - now())::float8" for chore in SLEEPING)  # noqa: S608  our own words
+
+
+def due_in() -> list[float | None]:
+    """In how many seconds each of SLEEPING has something to do; None: nothing is to come."""
+    row = prepared(_DUE, {})
+    assert row is not None
+    return list(row)
+
+
+class Clock:
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._session: object = None  # the connection that holds the lock, and listens
+        self._asked = self._ask_at = 0.0  # when the tables were asked last, and are to be asked next
+        self._due: dict[Chore, float] = {}
+        self._done: dict[Chore, float] = {}
+
+    def run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                if self._holds_lock():
+                    self._sleep(self._tick())
+                else:
+                    self._stop.wait(STANDBY)
+            except (OperationalError, InterfaceError):
+                close_old_connections()
+                self._stop.wait(TICK)
+
+    def _holds_lock(self) -> bool:
+        """True for the one clock that ticks: the lock is the session's and falls with it. Listens from then on."""
+        if self._session is not None and connection.connection is self._session:
+            return True
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
+            if not cursor.fetchone()[0]:
+                return False
+            cursor.execute(f"LISTEN {CHANNEL}")
+        self._session, self._ask_at = connection.connection, 0.0
+        return True
+
+    def _tick(self) -> float:
+        """Do what is due. Returns until when there is nothing to do, as time.monotonic() counts."""
+        now = time.monotonic()
+        if now >= self._ask_at:
+            self._ask(now)
+        for chore in CHORES:
+            if self._wake_at(chore) <= now:
+                self._done[chore] = now
+                if chore.due:
+                    self._ask_at = self._asked + TICK  # for what is left of it, and what came of it
+                _do(chore)
+        return min(self._ask_at, *map(self._wake_at, CHORES))
+
+    def _ask(self, now: float) -> None:
+        self._asked, self._ask_at = now, now + settings.CLOCK_LOOK_SECONDS
+        try:
+            seconds = due_in()
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("the clock cannot tell what is due")
+            seconds = [0.0] * len(SLEEPING)  # then everything is looked for
+        for chore, left in zip(SLEEPING, seconds, strict=True):
+            self._due[chore] = now + AT_LEAST if left is None else now + left + SLACK
+
+    def _wake_at(self, chore: Chore) -> float:
+        done = self._done.get(chore)
+        if done is None:
+            return 0.0
+        return max(done + chore.every, min(self._due[chore], done + AT_LEAST) if chore.due else 0.0)
+
+    def _sleep(self, until: float) -> None:
+        """Until then, until something rings or the process is to end."""
+        assert connection.connection is not None
+        while not self._stop.is_set() and (left := until - time.monotonic()) > 0:
+            with connection.wrap_database_errors:
+                if list(connection.connection.notifies(timeout=min(left, HEARS), stop_after=1)):
+                    list(connection.connection.notifies(timeout=0))
+                    self._ask_at = self._asked + TICK
+                    return
+
+
+def _do(chore: Chore) -> None:
+    try:
+        chore.work()
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("the clock's %s failed", chore.work.__name__)
