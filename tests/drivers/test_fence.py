@@ -112,11 +112,12 @@ async def test_no_file_outside_the_home_is_read_or_changed(fenced: Machine, tmp_
 
 async def test_what_the_server_keeps_beside_the_home_is_closed(fenced: Machine) -> None:
     folder = fenced.spec.folder
-    for path in (folder, folder / "run", folder / "etc", folder / "etc" / "passwd"):
+    sockets = Path(fenced.handle["run"])  # elsewhere when the folder's name is too long for a socket
+    for path in (folder, sockets, folder / "etc", folder / "etc" / "passwd"):
         assert (await run(fenced, f"cat {path} || ls {path}/"))[0] != 0, path
     assert (await run(fenced, f"mv {folder}/scratch {folder}/gone"))[0] != 0
-    assert (await run(fenced, f"rmdir {folder}/etc; rm -r {folder}/run"))[0] != 0
-    assert (folder / "run").is_dir()
+    assert (await run(fenced, f"rmdir {folder}/etc; rm -r {sockets}"))[0] != 0
+    assert sockets.is_dir()
 
 
 async def test_modes_times_and_owners_outside_stay_as_they_are(fenced: Machine, tmp_path: Path) -> None:
