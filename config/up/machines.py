@@ -64,5 +64,5 @@ def _kill_strays(data_dir: Path) -> bool:
 def _of_machine(command: list[str], data_dir: Path) -> bool:
     ours = f"{data_dir}/machines/"
     # The first is bubblewrap's, whatever its file is called.
-    keepers = {"--die-with-parent", "tmux", "machines.drivers.host", FENCE}
+    keepers = {"--die-with-parent", "tmux", "machines.drivers.host", "machines.drivers.screens.keeper", FENCE}
     return any(ours in word for word in command) and not keepers.isdisjoint({Path(command[0]).name, *command[1:7]})

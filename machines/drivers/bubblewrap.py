@@ -3,12 +3,13 @@
 Inside there is /usr (read only), a four-file /etc, an empty /tmp and /run, the machine's home, and a network of its own
 with nothing but loopback. Nothing else of the host: not the server, not the database, not another machine.
 """
-# ruff: noqa: PTH112, PTH114, PTH115, PTH120, PTH208
+# ruff: noqa: PTH110, PTH112, PTH114, PTH115, PTH120, PTH208
 
 import os
 import stat
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from machines.drivers.places import Places
@@ -63,8 +64,17 @@ def environment(home: str) -> dict[str, str]:
         "SHELL": "/bin/bash",
         "PATH": ":".join(path),
         "LANG": "C.UTF-8",
-        "TERM": "tmux-256color",
+        "TERM": _terminal_type(),
     }
+
+
+@lru_cache(maxsize=1)
+def _terminal_type() -> str:
+    """What programs are told of the screen: the nearest to what it can do that this computer describes."""
+    folders = ("/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo")
+    types = ("tmux-256color", "screen-256color", "xterm-256color")
+    described = (name for name in types if any(os.path.exists(f"{folder}/{name[0]}/{name}") for folder in folders))
+    return next(described, "xterm")
 
 
 def _switches_of_the_kernel() -> list[str]:

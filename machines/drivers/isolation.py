@@ -21,7 +21,7 @@ from machines.drivers.bubblewrap import GUEST, GUEST_INSIDE, HOME, environment, 
 from machines.drivers.fence import landlock
 from machines.drivers.places import Places, prepare
 
-PROBE_SECONDS = 10
+PROBE_SECONDS = 30  # a busy computer is slow, not without
 FENCED_KINDS = frozenset({"terminal"})
 NO_NESTING = "--disable-userns"  # terminals need no namespaces of their own; browsers make some for their sandbox
 FIX = (
@@ -165,4 +165,4 @@ def guest_command(places: Places, config: Mapping[str, Any], isolation: str, ext
         return [*fence.command_line(places), *python, str(GUEST), json.dumps(inside)]
     places.scratch.mkdir(mode=0o700, exist_ok=True)
     settings = [f"{name}={value}" for name, value in environment(str(places.home)).items()]
-    return ["env", "-i", *settings, *python, str(GUEST), json.dumps(inside)]
+    return ["/usr/bin/env", "-i", *settings, *python, str(GUEST), json.dumps(inside)]

@@ -2,13 +2,14 @@
 
 import io
 import re
-import unicodedata
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
+
+from machines.drivers.columns import is_wide, takes_no_column
 
 CELL_WIDTH, CELL_HEIGHT = 10, 20  # pixels
 FONT_SIZE = 16
@@ -25,6 +26,8 @@ _ANSI: tuple[Color, ...] = (
     (130, 200, 255), (224, 155, 245), (116, 214, 226), (255, 255, 255),
 )  # fmt: skip
 _TOKEN = re.compile(r"\x1b\[([0-9;:]*)m|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|[\x00-\x1f\x7f]|(.)", re.DOTALL)
+# What letters mean between SO and SI: the line drawing set of the VT100.
+_LINES = dict(zip("`afgijklmnopqrstuvwxyz{|}~", "◆▒°±␤┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·", strict=True))
 _FONT_FOLDERS = ("/usr/share/fonts/truetype/dejavu", "/usr/share/fonts/dejavu-sans-mono-fonts", "/usr/share/fonts/TTF")
 
 
@@ -116,12 +119,15 @@ def _extended(rest: list[int]) -> Color | None:
 def parse(text: str, columns: int, rows: int) -> list[list[Cell]]:
     """The cells of each row; rows end where their text does. tmux carries the style over line ends."""
     style = Style()
+    lines = False
     grid: list[list[Cell]] = []
     for line in text.split("\n")[:rows]:
         row: list[Cell] = []
         for token in _TOKEN.finditer(line):
             if token.group(2) is not None:
-                _append(row, token.group(2), style)
+                _append(row, _LINES.get(token.group(2), token.group(2)) if lines else token.group(2), style)
+            elif token.group() in "\x0e\x0f":
+                lines = token.group() == "\x0e"
             elif token.group(1) is not None:
                 style = restyle(style, [int(code or 0) for code in re.split("[;:]", token.group(1))])
         grid.append(row[:columns])
@@ -131,10 +137,10 @@ def parse(text: str, columns: int, rows: int) -> list[list[Cell]]:
 def _append(row: list[Cell], char: str, style: Style) -> None:
     if char.isascii():
         row.append(style.cell(char, 1))
-    elif unicodedata.combining(char) or char in "\u200b\u200d\ufe0f":
+    elif takes_no_column(char):
         if row:
             row[-1] = row[-1]._replace(char=row[-1].char + char)
-    elif unicodedata.east_asian_width(char) in "WF":
+    elif is_wide(char):
         row += [style.cell(char, 2), style.cell("", 0)]
     else:
         row.append(style.cell(char, 1))

@@ -27,8 +27,8 @@ from machines.drivers.base import (
 )
 from machines.drivers.bubblewrap import interpreter
 from machines.drivers.places import Places, left_places, prepare, recorded_places
-from machines.drivers.screens.base import Holder, Look, Screen
-from machines.drivers.screens.tmux import TmuxHolder
+from machines.drivers.screens import holders
+from machines.drivers.screens.base import Look, Screen
 
 START_TIMEOUT = 15.0  # seconds
 SETTLE_TIMEOUT = 1.0
@@ -192,13 +192,13 @@ class TerminalSession:
 
 class TerminalDriver:
     kind = "terminal"
-    holder: Holder = TmuxHolder()
 
     def missing(self) -> list[str]:
-        return [lack for lack in (self.holder.missing(), isolation.problem(self.kind)) if lack]
+        return [lack for lack in (holders.chosen().missing(), isolation.problem(self.kind)) if lack]
 
     async def start(self, spec: MachineSpec, handle: Handle | None) -> Handle:
-        lack = self.holder.missing()
+        screens = holders.chosen()
+        lack = screens.missing()
         if lack:
             raise DriverUnavailable(lack)
         isolated_by = await asyncio.to_thread(isolation.choose, self.kind)
@@ -206,24 +206,27 @@ class TerminalDriver:
             return handle
         await _end(process.recorded(handle))
         places = prepare(spec)
-        await _end(await self.holder.find(places.run))  # one that nobody recorded: its starter was killed
+        await _end_unrecorded(places)
         places.guest.unlink(missing_ok=True)
-        holder = await self.holder.start(places.run, _command(spec, places, isolated_by), *_size(spec))
+        holder = await screens.start(places.run, _command(spec, places, isolated_by), *_size(spec))
+        born = {
+            "pid": holder.pid,
+            "starttime": holder.starttime,
+            "run": str(places.run),
+            "isolation": isolated_by,
+            "screen": screens.name,
+        }
         try:
-            await _first_prompt(self._session(spec, places, isolated_by))
+            await _first_prompt(_session(spec, places, born))
         except BaseException:
             await _end(holder)
             raise
-        return {"pid": holder.pid, "starttime": holder.starttime, "run": str(places.run), "isolation": isolated_by}
-
-    def _session(self, spec: MachineSpec, places: Places, isolated_by: str) -> TerminalSession:
-        screen_ = self.holder.attach(places.run, *_size(spec))
-        return TerminalSession(spec, places, screen_, own_ports=isolated_by != "fence")
+        return born
 
     async def attach(self, spec: MachineSpec, handle: Handle) -> TerminalSession:
         if not process.is_alive(process.recorded(handle)):
             raise MachineGone("The terminal is not running.")
-        return self._session(spec, recorded_places(spec, handle), str(handle.get("isolation")))
+        return _session(spec, recorded_places(spec, handle), handle)
 
     async def alive(self, spec: MachineSpec, handle: Handle) -> bool:
         try:
@@ -235,7 +238,19 @@ class TerminalDriver:
     async def stop(self, spec: MachineSpec, handle: Handle) -> None:
         await _end(process.recorded(handle))
         places = left_places(spec)
-        await _end(await self.holder.find(places.run) if places else None)
+        if places:
+            await _end_unrecorded(places)
+
+
+def _session(spec: MachineSpec, places: Places, handle: Handle) -> TerminalSession:
+    screen_ = holders.holder_of(handle.get("screen")).attach(places.run, *_size(spec))
+    return TerminalSession(spec, places, screen_, own_ports=handle.get("isolation") != "fence")
+
+
+async def _end_unrecorded(places: Places) -> None:
+    """End what nobody recorded, because its starter was killed."""
+    for screens in holders.HOLDERS.values():
+        await _end(await screens.find(places.run))
 
 
 async def _end(holder: process.Identity | None) -> None:

@@ -63,8 +63,15 @@ class Machine:
         return [root, *process.descendants(root)]
 
 
+@pytest.fixture(params=["tmux", "keeper"])
+def screens(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What holds the screens of terminals: each test is tried with both."""
+    monkeypatch.setenv("MACHINE_SCREEN", request.param)
+    return str(request.param)
+
+
 @pytest.fixture
-async def terminal(tmp_path: Path) -> AsyncIterator[Machine]:
+async def terminal(screens: str, tmp_path: Path) -> AsyncIterator[Machine]:
     machine = Machine(spec_of("terminal", tmp_path / "machine"))
     await machine.start()
     yield machine

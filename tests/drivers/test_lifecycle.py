@@ -32,10 +32,16 @@ async def main():
 
 asyncio.run(main())
 """
-KINDS = ["terminal", pytest.param("browser", marks=pytest.mark.browser)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.fixture(params=["terminal-tmux", "terminal-keeper", pytest.param("browser", marks=pytest.mark.browser)])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each kind of machine, and terminals with each holder of their screen."""
+    kind, _, screens = str(request.param).partition("-")
+    monkeypatch.setenv("MACHINE_SCREEN", screens)
+    return kind
+
+
 async def test_a_machine_survives_the_sudden_end_of_the_process_that_started_it(kind: str, tmp_path: Path) -> None:
     machine = Machine(spec_of(kind, tmp_path / "machine"))
     command = [sys.executable, "-c", STARTER, kind, str(machine.spec.folder)]
@@ -54,7 +60,6 @@ async def test_a_machine_survives_the_sudden_end_of_the_process_that_started_it(
         await machine.stop()
 
 
-@pytest.mark.parametrize("kind", KINDS)
 async def test_stop_leaves_no_process(kind: str, tmp_path: Path) -> None:
     machine = Machine(spec_of(kind, tmp_path / "machine"))
     await machine.start()
@@ -68,7 +73,6 @@ async def test_stop_leaves_no_process(kind: str, tmp_path: Path) -> None:
     await machine.driver.stop(machine.spec, machine.handle)
 
 
-@pytest.mark.parametrize("kind", KINDS)
 async def test_a_killed_machine_is_gone_and_says_so(kind: str, tmp_path: Path) -> None:
     machine = Machine(spec_of(kind, tmp_path / "machine"))
     await machine.start()
@@ -95,7 +99,6 @@ async def test_a_killed_machine_is_gone_and_says_so(kind: str, tmp_path: Path) -
         await machine.stop()
 
 
-@pytest.mark.parametrize("kind", KINDS)
 async def test_a_machine_whose_handle_was_lost_is_replaced(kind: str, tmp_path: Path) -> None:
     machine = Machine(spec_of(kind, tmp_path / "machine"))
     await machine.start()
@@ -110,7 +113,6 @@ async def test_a_machine_whose_handle_was_lost_is_replaced(kind: str, tmp_path: 
         await machine.stop()
 
 
-@pytest.mark.parametrize("kind", KINDS)
 async def test_a_machine_whose_handle_was_lost_is_stopped(kind: str, tmp_path: Path) -> None:
     machine = Machine(spec_of(kind, tmp_path / "machine"))
     await machine.driver.stop(machine.spec, {})  # never begun

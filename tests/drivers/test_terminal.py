@@ -107,7 +107,7 @@ async def test_listening_ports_are_seen(terminal: Machine) -> None:
     assert (await terminal.session.state()).ports == (8080,)
 
 
-async def test_the_picture_has_exactly_the_asked_size(tmp_path: Path) -> None:
+async def test_the_picture_has_exactly_the_asked_size(screens: str, tmp_path: Path) -> None:
     machine = Machine(spec_of("terminal", tmp_path / "machine", 1003, 611))
     await machine.start()
     try:
@@ -151,7 +151,7 @@ async def test_the_shell_comes_back_when_it_exits(terminal: Machine) -> None:
     assert await terminal.session.read_file("back.txt") == b"again\n"
 
 
-async def test_a_folder_too_deep_for_a_socket_gets_a_short_one(tmp_path: Path) -> None:
+async def test_a_folder_too_deep_for_a_socket_gets_a_short_one(screens: str, tmp_path: Path) -> None:
     machine = Machine(spec_of("terminal", tmp_path / ("deep" * 20) / ("deeper" * 20) / "machine"))
     await machine.start()
     try:

@@ -21,7 +21,7 @@ from machines.drivers.places import Places
 
 LOWEST_ABI = 4  # the first that knows TCP: Linux 6.7
 MODULE = "machines.drivers.fence.run"
-PROBE_SECONDS = 10
+PROBE_SECONDS = 30  # a busy computer is slow, not without
 _PACKAGE_ROOT = Path(__file__).parents[3]
 _ETC = (
     *ETC_FROM_HOST, "passwd", "group", "nsswitch.conf", "hosts", "services", "protocols", "inputrc", "vim", "nanorc",
@@ -54,7 +54,7 @@ def _command_line(home: Path, scratch: Path) -> list[str]:
     }
     # No site packages: nothing of them is needed, and the start takes half the time.
     settings = [f"PYTHONPATH={_PACKAGE_ROOT}", "LANG=C.UTF-8"]
-    return ["env", "-i", *settings, python, "-P", "-s", "-S", "-m", MODULE, json.dumps(spec), "--"]
+    return ["/usr/bin/env", "-i", *settings, python, "-P", "-s", "-S", "-m", MODULE, json.dumps(spec), "--"]
 
 
 @lru_cache(maxsize=1)

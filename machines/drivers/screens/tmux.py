@@ -9,16 +9,12 @@ from pathlib import Path
 from machines.drivers import process, screen
 from machines.drivers.base import MachineGone
 from machines.drivers.screens.base import Look
+from machines.drivers.screens.keycodes import CURSOR, key_bytes
 
 _PANE = "machine"
+MOST_COLUMNS = 1 << 20  # of a line that was wrapped
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/", "SHELL": "/bin/sh"}
 _FACTS = "#{pane_dead} #{cursor_flag} #{cursor_x} #{cursor_y} #{mouse_any_flag} #{mouse_sgr_flag} #{mouse_all_flag}"
-_KEYS = {
-    "enter": "Enter", "tab": "Tab", "escape": "Escape", "backspace": "BSpace", "delete": "DC", "insert": "IC",
-    "up": "Up", "down": "Down", "left": "Left", "right": "Right", "home": "Home", "end": "End",
-    "pageup": "PPage", "pagedown": "NPage", " ": "Space", ";": "\\;",
-    **{f"f{number}": f"F{number}" for number in range(1, 13)},
-}  # fmt: skip
 _OPTIONS = {
     "status": "off", "remain-on-exit": "on", "prefix": "None", "prefix2": "None", "escape-time": "0",
     "history-limit": "20000", "default-terminal": "tmux-256color", "set-clipboard": "off", "mouse": "off",
@@ -27,8 +23,11 @@ _OPTIONS = {
 
 async def tmux(socket: Path, *arguments: str, stdin: bytes | None = None) -> str:
     """Run one tmux command; raises MachineGone when the server refuses or is not there."""
+    program = shutil.which("tmux")
+    if program is None:
+        raise MachineGone("The terminal is gone: tmux is not installed any more.")
     process_ = await asyncio.create_subprocess_exec(
-        "tmux", "-u", "-S", str(socket), "-f", "/dev/null", *arguments, cwd="/", env=_ENVIRONMENT,
+        program, "-u", "-S", str(socket), "-f", "/dev/null", *arguments, cwd="/", env=_ENVIRONMENT,
         stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
@@ -61,8 +60,8 @@ class TmuxScreen:
         return Look(text, cursor, bool(mouse and sgr), bool(moves and sgr), paint)
 
     async def text(self) -> str:
-        text, _ = await self._capture("-J")
-        return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n")
+        text, _ = await self._capture("-e", "-J")  # with escapes: without, line drawing reads as letters
+        return "\n".join(screen.plain(row) for row in screen.parse(text, MOST_COLUMNS, self.rows)).rstrip("\n")
 
     async def type(self, text: str) -> None:
         if text:
@@ -70,9 +69,12 @@ class TmuxScreen:
             await tmux(self.socket, *paste, stdin=text.encode(errors="replace"))
 
     async def press(self, key: str, modifiers: Sequence[str] = ()) -> None:
-        name = "".join({"ctrl": "C-", "alt": "M-", "shift": "S-"}[modifier] for modifier in modifiers)
-        name += _KEYS.get(key, key)
-        await tmux(self.socket, "send-keys", "-t", _PANE, "BTab" if name == "S-Tab" else name)
+        application = False
+        if key in CURSOR:
+            flag = await tmux(self.socket, "display-message", "-p", "-t", _PANE, "#{keypad_cursor_flag}")
+            application = flag.strip() == "1"
+        # send-keys types the name of a combination that it does not know, letter by letter.
+        await self.type(key_bytes(key, modifiers, application=application))
 
     async def resize(self, columns: int, rows: int) -> None:
         self.columns, self.rows = columns, rows
@@ -97,9 +99,11 @@ class TmuxHolder:
         return server
 
     async def find(self, run: Path) -> process.Identity | None:
+        if not self.socket(run).exists():
+            return None
         try:
             return process.identify(int(await tmux(self.socket(run), "display-message", "-p", "#{pid}")))
-        except (MachineGone, FileNotFoundError, ValueError):
+        except (MachineGone, ValueError):
             return None
 
     def attach(self, run: Path, columns: int, rows: int) -> TmuxScreen:
