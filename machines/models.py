@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.ids import new_id
 from accounts.models import Team
 from accounts.statements import fetch_all
+from machines.drivers import isolation
 from machines.drivers.base import MachineSpec
 
 
@@ -95,6 +96,11 @@ class Machine(models.Model):
         if loaded is None:
             loaded = fetch_all(TakeoverLease, "machine_id = %(id)s AND ended_at IS NULL", {"id": self.id})
         return next((lease for lease in loaded if lease.lives), None)
+
+    @property
+    def isolation(self) -> str:
+        """bubblewrap, fence or none: of its process, or of the one that a start would make now."""
+        return isolation.of_machine("simulated" if self.test else self.kind, self.handle)
 
     @property
     def spec(self) -> MachineSpec:

@@ -12,6 +12,7 @@ from accounts.errors import Refusal
 from accounts.pages import PageRequest, problems, show, signed_in
 from machines import direct, pictures, services
 from machines.access import get_machine, machines_of
+from machines.drivers.isolation import sentence
 from machines.drivers.registry import driver_for
 from machines.forms import MachineForm
 from machines.models import Machine
@@ -40,6 +41,7 @@ def _card(machine: Machine, lacks: dict[str, list[str]], default: str | None) ->
     may_start = machine.status in services.STARTABLE
     return {
         "machine": machine, "rate": cents_per_hour(machine), "lacks": lacks[services.driver_kind(machine)],
+        "isolation": "" if services.is_simulated(machine) else machine.isolation, "protection": sentence(machine.isolation),
         "is_default": machine.id == default, "may_start": may_start, "going": machine.status in GOING,
         "may_stop": machine.status == "running" and not machine.current_run_id,
         "may_end": machine.status not in services.ENDED,

@@ -15,8 +15,10 @@ from accounts.errors import Invalid, Refusal
 from accounts.pages import PageRequest, problems, show, signed_in, whole_number
 from machines import direct, takeover
 from machines.access import get_machine
+from machines.drivers.isolation import sentence
 from machines.models import Machine
 from machines.schemas import MAX_NOTE, ActionBody
+from machines.services import is_simulated
 from runs.access import get_run
 from runs.takeover import release, take
 
@@ -44,6 +46,7 @@ def screen(request: PageRequest, machine_id: str) -> HttpResponse:
         "section": "machines", "machine": machine, "lease": lease, "live_title": machine.display_name,
         "whose": "mine" if mine else "other" if lease else "agent" if machine.current_run_id else "nobody",
         "hidden": lease is not None and lease.private and not mine, "runs": machine.status == "running",
+        "isolation": "" if is_simulated(machine) else machine.isolation, "protection": sentence(machine.isolation),
         "may_act": request.actor.may("actions:exec"), "keys": KEYS, "clicks": CLICKS, "now": timezone.now(),
     }  # fmt: skip
     return show(request, "machines/screen.html", context)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from machines.drivers import bubblewrap, fence
-from machines.drivers.base import DriverUnavailable, MachineSpec
+from machines.drivers.base import DriverUnavailable, Handle, MachineSpec
 from machines.drivers.bubblewrap import GUEST, GUEST_INSIDE, HOME, environment, interpreter
 from machines.drivers.fence import landlock
 from machines.drivers.places import Places, prepare
@@ -29,6 +29,14 @@ FIX = (
     "container with a seccomp profile that permits them. "
     "MACHINE_ALLOW_UNSANDBOXED=1 starts machines without any isolation."
 )
+_SENTENCES = {
+    "bubblewrap": "A sandbox keeps the files, network and processes of this computer from it.",
+    "fence": (
+        "This computer refuses sandboxes. A fence leaves it no files but its own and no network at all, not even within "
+        "the machine; it still sees which other processes run and what they were started with."
+    ),
+    "none": "Nothing keeps it from what the server itself may do on this computer.",
+}
 _APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 _APPARMOR_FIX = "AppArmor keeps user namespaces from programs without a profile here: load one for bwrap. "
 
@@ -146,6 +154,27 @@ def describe(kind: str) -> str:
     if isolation == "fence":
         return f"fence, Landlock {landlock.abi()}"
     return str(bubblewrap_here()) if isolation == "bubblewrap" else "no isolation"
+
+
+def of_machine(kind: str, handle: Handle) -> str:
+    """bubblewrap, fence or none: what the machine's process was started with; before the first start what it would get."""
+    if kind == "simulated":
+        return "none"
+    if "isolation" in handle:
+        return str(handle["isolation"])
+    if "sandboxed" in handle:  # started before there was a fence
+        return "bubblewrap" if handle["sandboxed"] else "none"
+    try:
+        return choose(kind)
+    except DriverUnavailable:
+        return "none"
+
+
+def sentence(isolation: str) -> str:
+    """What it keeps from a machine and what it does not, for a person."""
+    if isolation == "fence" and not fence.scopes_signals():
+        return f"{_SENTENCES['fence']} It could also end processes of the user that the server runs as."
+    return _SENTENCES.get(isolation, "")
 
 
 def guest_command(places: Places, config: Mapping[str, Any], isolation: str, extra: Sequence[str] = ()) -> list[str]:

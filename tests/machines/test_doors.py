@@ -11,7 +11,7 @@ from machines.models import Machine
 from tests.machines.conftest import Caller, queued
 
 KEYS = {
-    "id", "object", "display_name", "kind", "os", "status", "is_default", "cpu_cores", "memory_gb", "screen_width",
+    "id", "object", "display_name", "kind", "os", "isolation", "status", "is_default", "cpu_cores", "memory_gb", "screen_width",
     "screen_height", "is_test", "current_run_id", "takeover", "ttl_minutes", "auto_destroy_at", "cents_per_hour",
     "metadata", "created_at", "started_at", "terminated_at",
 }  # fmt: skip

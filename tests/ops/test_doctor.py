@@ -28,7 +28,8 @@ def test_everything_is_looked_at() -> None:
 
 
 def test_a_missing_program_is_named_with_its_fix_and_is_not_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda *_: None)
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    monkeypatch.setenv("MACHINE_SCREEN", "tmux")
     call_command("doctor", stdout=StringIO())
     found = diagnosis()
     assert found["Terminal"] == ("missing", "tmux is not installed: apt-get install tmux.")

@@ -44,6 +44,27 @@ def test_a_machine_that_does_not_work_says_why(visit: Visit, machine: Machine) -
     assert "apt-get install tmux" in page
 
 
+@pytest.mark.parametrize(
+    ("isolation", "badge", "words"),
+    [
+        ("bubblewrap", "Sandbox", "A sandbox keeps"),
+        ("fence", "Fence", "no network at all"),
+        ("none", "Not isolated", "Nothing keeps"),
+    ],
+)
+def test_pages_say_what_isolates_a_machine(
+    visit: Visit, machine: Machine, isolation: str, badge: str, words: str
+) -> None:
+    simulated = text(visit("bob", "live").get("/machines"))
+    assert "Simulated</span>" in simulated
+    assert words not in simulated
+    Machine.objects.filter(id=machine.id).update(kind="terminal", status="stopped", handle={"isolation": isolation})
+    for path in ("/machines", f"/machines/{machine.id}/screen"):
+        page = text(visit("bob", "live").get(path))
+        assert f"{badge}</span>" in page, path
+        assert words in page or (path != "/machines" and isolation == "bubblewrap"), path
+
+
 def test_the_last_picture_and_the_run_that_drives_it(
     visit: Visit, machine: Machine, begin_live: Callable[..., Run]
 ) -> None:

@@ -104,7 +104,7 @@ def machine(kind: str) -> Callable[[], str]:
         lacks = [sentence for sentence in driver_for(kind).missing() if sentence != isolation.problem("terminal")]
         if lacks:
             raise Lack(" ".join(lacks))
-        return f"machines of kind {kind} can start"
+        return f"machines of kind {kind} can start ({isolation.describe(kind)})"
 
     return look
 
