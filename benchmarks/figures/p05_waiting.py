@@ -1,5 +1,7 @@
 """P5: a thousand runs that wait for people are rows: no process, no thread, no polling; and P1 beside them.
 
+Idle: transactions per second of web, two workers and clock while nothing happens, with none and with a thousand waiting.
+
 P2, as it costs little here: the same with ten thousand.
 """
 
@@ -22,7 +24,8 @@ from runs.models import Run
 
 WAITING, MANY = (1000, 10), (10_000, 20)  # all, tiny
 NAMES = frozenset({"id", "root_id", "run_id", "root_run_id"})
-IDLE_SECONDS = (6.0, 1.0)
+IDLE_SECONDS = (20.0, 1.0)
+IDLE_FIRST, IDLE_GOAL = 5.0, 3.5  # transactions per second
 SETTLE_SECONDS = (12.0, 1.0)  # PostgreSQL counts what an idle connection did up to 10 s later
 POOLS = 16  # threads by which the pools of the workers may still grow, however many runs there are
 
@@ -35,15 +38,37 @@ def measure(bench: Bench) -> list[Row]:
         clock = here.manage("clock")
         parents = [cluster, clock]
         until(partial(clock_ticks, here.url))
+        quiet = costs(bench, parents)[2]
         wait_for_people(bench, bench.of(50, 5))  # the pools of threads are full from here on
         alone = started(decisions(bench, address, samples, parked=True))
         before = costs(bench, parents)
         held = wait_for_people(bench, bench.of(*WAITING))
         after = costs(bench, parents)
         beside = started(decisions(bench, address, samples, parked=True))
+        timed = _idle_with_timeouts(bench, parents)
         many = copy_waiting(here.url, held, bench.of(*MANY))
         among = started(decisions(bench, address, samples, parked=True))
-    return [held_row("P5", "waiting runs held", held, before, after), _p1(alone, beside, held), _p2(alone, among, many)]
+    idle = idle_row({"nothing": quiet, f"{held} waiting": after[2], f"{held} waiting, with timeouts": timed})
+    held_ = held_row("P5", "waiting runs held", held, before, after)
+    return [held_, idle, _p1(alone, beside, held), _p2(alone, among, many)]
+
+
+def _idle_with_timeouts(bench: Bench, parents: list[subprocess.Popen[bytes]]) -> float:
+    """The same while each of the requests expires some time within the next hours, after its reminders."""
+    with psycopg.connect(bench.here.url) as link:
+        link.execute(
+            "UPDATE approvals_approval SET expires_at = now() + make_interval(hours => 2, mins => (random() * 600)::int),"
+            " remind_at = now() + make_interval(hours => 1, mins => (random() * 60)::int) WHERE status = 'pending' AND test"
+        )
+    return costs(bench, parents)[2]
+
+
+def idle_row(rates: dict[str, float]) -> Row:
+    """Transactions per second while nothing happens, by what waits meanwhile; the most of them counts."""
+    said = ", ".join(f"{rate:.1f} with {what}" for what, rate in rates.items())
+    mark = Mark(max(rates.values()), IDLE_FIRST, IDLE_GOAL)
+    marks_ = f"< {IDLE_FIRST:.0f}", f"< {IDLE_GOAL:.0f}"
+    return Row("P5", "idle transactions per second", said, "", None, *marks_, (mark,), {"xacts": rates})
 
 
 def held_row(figure: str, what: str, held: int, before: tuple[int, int, float], after: tuple[int, int, float]) -> Row:

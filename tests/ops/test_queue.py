@@ -7,16 +7,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
+from config import queue
 from config.processes import command_of, wait_until
-from config.queue import ProcessLock
+from config.queue import DoorbellBroker, ProcessLock
 
+SECOND = timedelta(seconds=1)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -102,6 +107,39 @@ def test_the_queue_survives_the_loss_of_its_connections(cluster: subprocess.Pope
         )
     async_task("tests.ops.tasks.mark", str(tmp_path / "after"), "after")
     assert wait_until((tmp_path / "after").exists, 5)
+
+
+@pytest.mark.parametrize("seconds", [0, 2])
+def test_what_nobody_rings_for_is_done(cluster: subprocess.Popen[bytes], tmp_path: Path, seconds: int) -> None:
+    """A task whose ring was lost, and one whose worker died: its time to be tried again has come."""
+    with transaction.atomic():
+        async_task("tests.ops.tasks.mark", str(tmp_path / "after"), "after")
+        queued = OrmQ.objects.latest("id")
+        queued.delete()  # what this rings for is gone
+    OrmQ.objects.create(key="countersign", payload=queued.payload, lock=timezone.now() + seconds * SECOND)
+    assert wait_until((tmp_path / "after").exists, 20)
+
+
+def test_a_quiet_queue_is_looked_at_when_a_retry_is_due_and_now_and_then(database_url: str) -> None:
+    broker, looks = DoorbellBroker(), []
+    claim = broker._claim
+
+    def counted(doorbell: Any) -> list[tuple[int, str]]:
+        looks.append(time.monotonic())
+        return claim(doorbell)
+
+    broker._claim = counted  # type: ignore[method-assign]
+    assert [broker.dequeue() for _ in range(3)] == [[], [], []]
+    assert len(looks) == 1
+    assert looks[0] < broker._look_at - queue.LOOK_SECONDS + 1
+    OrmQ.objects.create(key="countersign", payload="a task in the hands of a worker", lock=timezone.now() + 3 * SECOND)
+    broker._look_at = 0.0
+    assert broker.dequeue() == []
+    assert broker._look_at < looks[-1] + 3 + 2 * queue.RETRY_SLACK  # not only after LOOK_SECONDS
+    assert wait_until(lambda: bool(broker.dequeue()), 20)
+    assert len(looks) == 3
+    assert broker._doorbell is not None
+    broker._doorbell.close()
 
 
 def test_a_lock_is_free_when_its_holder_was_killed() -> None:
