@@ -33,6 +33,14 @@ IDEMPOTENCY_KEY: Json = {
     "description": "Repeating the call with its key within 24 hours answers the same and does nothing again.",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_:-]{1,128}$"},
 }
+STREAM = "text/event-stream"
+LAST_EVENT_ID: Json = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "description": "The last event that was read; the stream goes on after it, or after `after` if that is larger.",
+    "schema": {"type": "string"},
+}
 LIMIT: Json = {
     "name": "limit",
     "in": "query",
@@ -86,6 +94,11 @@ def _complete(operation: Json, method: str, path: str, scopes: tuple[str, ...]) 
         STATUSES.get((method, path), "200"): {"description": "OK", **({"content": content} if content else {})},
         "default": {"description": "Refused", "content": _json({"$ref": "#/components/schemas/Error"})},
     }
+    if content and STREAM in content:
+        operation["parameters"].append(LAST_EVENT_ID)
+        operation["responses"]["204"] = {
+            "description": "The run has ended, and Last-Event-ID is its last event or beyond"
+        }
 
 
 def _query(path: str) -> list[Json]:
