@@ -72,6 +72,7 @@ def prepare(spec: MachineSpec) -> Places:
     places = Places(folder, _runtime_folder(folder))
     for path in (places.home, places.etc):
         path.mkdir(mode=0o700, exist_ok=True)
+        path.chmod(0o700)  # the machine may have closed its home to itself
     for name, content in _ETC.items():
         (places.etc / name).write_text(content, encoding="utf-8")
     return places

@@ -327,7 +327,10 @@ async def test_all_of_it_ends_with_its_holder_or_its_fence(fenced: Machine, kill
 
 
 async def test_a_restarted_machine_keeps_its_home_and_nothing_else(fenced: Machine) -> None:
-    await fenced.do("type_text", text="echo kept > kept; echo lost > $TMPDIR/lost; ln -s / $TMPDIR/root\n")
+    close = (
+        "mkdir $TMPDIR/closed; touch $TMPDIR/closed/x; chmod 0 $TMPDIR/closed; chmod 500 $TMPDIR $TMPDIR/..; chmod 0 ~"
+    )
+    await fenced.do("type_text", text=f"echo kept > kept; echo lost > $TMPDIR/lost; ln -s / $TMPDIR/root; {close}\n")
     await fenced.stop()
     await fenced.start()
     assert await run(fenced, "cat kept; ls $TMPDIR") == (0, "kept\n")

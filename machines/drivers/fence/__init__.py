@@ -4,9 +4,13 @@ Inside, a program reads and writes the machine's home, reads /usr and little els
 only its like. It still sees that other processes run and what they were started with, and that a file exists whose path it
 knows; before kernel 6.12 it may signal this user's other processes. A fence is for terminals only.
 """
+# ruff: noqa: PTH101
 
+import contextlib
 import json
+import os
 import platform
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -33,9 +37,24 @@ _WRITABLE = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty")
 
 def command_line(places: Places) -> list[str]:
     """The fence of one machine, up to and with `--`; the program inside follows. Empties the machine's scratch folder."""
-    shutil.rmtree(places.scratch, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        places.scratch.rename(places.folder / f"scratch-{secrets.token_hex(8)}")
     (places.scratch / "tmp").mkdir(mode=0o700, parents=True)
+    for left in places.folder.glob("scratch-*"):
+        _remove(left)
     return _command_line(places.home, places.scratch)
+
+
+def _remove(folder: Path) -> None:
+    """Remove what a machine left, as far as it lets us: it may have closed folders or made a million of them."""
+    folders = [str(folder)]
+    with contextlib.suppress(OSError, RecursionError):
+        while folders:
+            at = folders.pop()
+            os.chmod(at, 0o700)
+            with os.scandir(at) as entries:
+                folders += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _command_line(home: Path, scratch: Path) -> list[str]:
