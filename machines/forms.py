@@ -7,8 +7,8 @@ from django import forms
 from machines.schemas import MachineCreate
 
 KINDS = (
-    ("terminal", "Terminal: a shell in a sandbox"),
-    ("browser", "Browser: Chromium in a sandbox"),
+    ("terminal", "Terminal: a shell"),
+    ("browser", "Browser: Chromium"),
     ("simulated", "Simulated: a drawn screen, for trying things out"),
 )
 

@@ -113,7 +113,7 @@ def _bubblewrap_problem() -> str:
         restricted = _APPARMOR.read_text(encoding="ascii").strip() == "1"
     except OSError:
         restricted = False
-    return f"bubblewrap does not work here: {reasons}. {_APPARMOR_FIX if restricted else ''}{FIX}"
+    return f"bubblewrap does not work here: {reasons.rstrip('.')}. {_APPARMOR_FIX if restricted else ''}{FIX}"
 
 
 def problem(kind: str) -> str | None:
@@ -142,7 +142,8 @@ def _lack(kind: str, wanted: str | None) -> str:
         return f"MACHINE_ISOLATION is {wanted!r}, neither bubblewrap nor fence, and MACHINE_ALLOW_UNSANDBOXED is not 1."
     if wanted == "fence":
         return fence.problem() or f"The fence is for terminals; machines of kind {kind} need bubblewrap."
-    lacks = [_bubblewrap_problem()]
+    fenced = kind not in FENCED_KINDS and fence.problem() is None  # others start, and say so
+    lacks = [f"No machine of kind {kind} can start. {_bubblewrap_problem()}" if fenced else _bubblewrap_problem()]
     if wanted is None and kind in FENCED_KINDS:
         lacks.append(fence.problem() or "")
     return " ".join(lacks).strip()
