@@ -30,11 +30,8 @@ FIX = (
     "MACHINE_ALLOW_UNSANDBOXED=1 starts machines without any isolation."
 )
 _SENTENCES = {
-    "bubblewrap": "A sandbox keeps the files, network and processes of this computer from it.",
-    "fence": (
-        "This computer refuses sandboxes. A fence leaves it no files but its own and no network at all, not even within "
-        "the machine; it still sees which other processes run and what they were started with."
-    ),
+    "bubblewrap": "A sandbox keeps it from the files, network and processes of this computer.",
+    "fence": "Not a sandbox: a fence leaves it no files but its own and no network, but it sees which other processes run.",
     "none": "Nothing keeps it from what the server itself may do on this computer.",
 }
 _APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
