@@ -15,6 +15,7 @@ from machines.addresses import web_host
 
 READ_ONLY = frozenset({"screenshot", "wait", "move", "scroll"})
 BROWSER_ONLY = frozenset({"open_url", "fill", "select_option"})
+TERMINAL_ONLY = frozenset({"run_line"})
 ENDS = frozenset({"done", "fail"})
 
 Params = dict[str, Any]
@@ -180,6 +181,15 @@ def _wait(r: _Reader) -> Params:
     return {"ms": round(seconds * 1000)}
 
 
+def _run_line(r: _Reader) -> Params:
+    command = r.text("command", 65_536)
+    if "\0" in command:
+        r.wrong.append(Violation("command", "Must not contain a NUL character."))
+    elif not command.strip():
+        r.wrong.append(Violation("command", "Must not be blank."))
+    return {"command": command}
+
+
 def _open_url(r: _Reader) -> Params:
     url = r.text("url", 2048)
     if not url.lower().startswith(("http://", "https://")):
@@ -205,7 +215,11 @@ _READERS: dict[str, Callable[[_Reader], Params]] = {
     "open_url": _open_url,
     "fill": lambda r: {"x": r.x(), "y": r.y(), "text": r.text("text", 65_536)},
     "select_option": lambda r: {"x": r.x(), "y": r.y(), "option": r.text("option", 1000)},
+    # Terminal machines only: docs/adr/0009-lines-at-a-prompt.md.
+    "run_line": _run_line,
 }
+# Where else than on its own kind of machine an action of one kind means something.
+_KINDS = dict.fromkeys(BROWSER_ONLY, ("browser",)) | dict.fromkeys(TERMINAL_ONLY, ("terminal", "simulated"))
 _ALIASES: dict[str, tuple[str, Params]] = {
     "double_click": ("click", {"count": 2}),
     "right_click": ("click", {"button": "right"}),
@@ -224,7 +238,7 @@ def canonical(
     Raises ActionError.
     """
     command, implied = _ALIASES.get(name, (name, {}))
-    if command not in _READERS or (command in BROWSER_ONLY and kind not in (None, "browser")):
+    if command not in _READERS or kind not in (None, *_KINDS.get(command, (kind,))):
         raise ActionError([Violation("", f"Unknown command '{name[:64]}'. Known: {', '.join(COMMANDS)}.")])
     reader = _Reader({**(params or {})}, screen)
     for key, value in implied.items():

@@ -5,7 +5,17 @@ from typing import Any, TypeVar
 
 from django.utils import timezone
 
-from machines.drivers.base import Action, ActResult, Element, Frame, MachineState, Session, Target, TerminalResult
+from machines.drivers.base import (
+    Action,
+    ActResult,
+    Element,
+    Frame,
+    MachineState,
+    Prompt,
+    Session,
+    Target,
+    TerminalResult,
+)
 from machines.takeover import private_since
 from runs.steps import LeaseLost
 
@@ -35,6 +45,9 @@ class Shielded:
 
     async def target(self, action: Action) -> Target | None:
         return await self._kept(self._session.target(action))
+
+    async def prompt(self) -> Prompt | None:
+        return await self._kept(self._session.prompt())
 
     async def text(self) -> str:
         return await self._kept(self._session.text())

@@ -36,11 +36,22 @@ class MachineSpec:
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of the screen: PNG bytes, size in pixels."""
+    """One picture of the screen: PNG bytes, size in pixels; `text` is what a terminal showed in it, as lines."""
 
     png: bytes
     width: int
     height: int
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What stands at a terminal's prompt. `at`: prompt; continuation (the rest of a command is awaited); program (the shell
+    does not read); unknown (the line cannot be read now). `line` is the text typed there so far, without Enter.
+    """
+
+    at: str
+    line: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,12 +60,16 @@ class Action:
 
     `ref` says which element is meant (Element.ref), for who looked at the elements: the action is done to that one or not
     at all. It is no parameter: it is neither shown nor hashed, and holds only as long as the page does.
+
+    `prompt` is what stood at the terminal's prompt when people approved the action: with anything else there it is not
+    done. No parameter either.
     """
 
     name: str
     params: dict[str, Any] = field(default_factory=dict)
     timeout_ms: int = 30_000
     ref: str | None = None
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,11 @@ class ActResult:
 
     A pointed action of a browser has `hit` in its data: {"role", "name", "tag"} of what received it. `stale` is true when
     the element of its ref is not there any more.
+
+    A line that a terminal's shell was given has `finished` and `exit_code` (None: still running, or nobody knows), `output`
+    (text, at most 4 KiB, `[...]` where it was cut), and where they apply `cleared` (what stood on the line and was replaced),
+    `line` (the whole line that ran, when it was more than what was typed), `waits` (who waits for input, in words), `busy`
+    (the shell did not read, nothing was typed) and `changed` (something else than Action.prompt stood there).
     """
 
     success: bool
@@ -120,7 +140,8 @@ class Target:
 class MachineState:
     """Facts about the machine now; fields that its kind does not have keep their default.
 
-    `idle`: the terminal's shell waits at its prompt. `exit_code`: of the last finished command. `ports`: TCP ports that
+    `idle`: the terminal's shell waits at its prompt. `waits`: who waits for somebody to type instead, in words, when that has
+    been so for a second. `exit_code`: of the last finished command. `ports`: TCP ports that
     something inside the machine listens on. `dialog`: text of an open JavaScript dialog. `host`: whose page it is, where
     the address does not say so.
     """
@@ -130,6 +151,7 @@ class MachineState:
     title: str = ""
     dialog: str | None = None
     idle: bool = True
+    waits: str | None = None
     exit_code: int | None = None
     ports: tuple[int, ...] = ()
 
@@ -159,6 +181,10 @@ class Session(Protocol):
 
     async def target(self, action: Action) -> Target | None:
         """What lies under the action's point, or is its ref; None for nothing and where the kind cannot tell."""
+        ...
+
+    async def prompt(self) -> Prompt | None:
+        """What stands at a terminal's prompt now; None for kinds without one."""
         ...
 
     async def text(self) -> str:

@@ -150,6 +150,9 @@ class BrowserSession:
     async def target(self, action: Action) -> Target | None:
         return None
 
+    async def prompt(self) -> None:
+        return None
+
     async def text(self) -> str:
         try:
             found = await self._read(lambda: page.text(self._send))

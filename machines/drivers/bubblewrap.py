@@ -15,8 +15,8 @@ from pathlib import Path
 from machines.drivers.places import Places
 
 HOME = "/home/agent"
-GUEST = Path(__file__).with_name("guest.py")
-GUEST_INSIDE = "/run/guest.py"
+GUEST = Path(__file__).with_name("guest")
+GUEST_INSIDE = "/run/guest"
 # /etc/ssl/private and the like stay out: to the kernel, a sandbox started by root reads as root.
 ETC_FROM_HOST = (
     "alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl/certs", "ssl/openssl.cnf", "ca-certificates.conf",

@@ -1,4 +1,4 @@
-"""The host's side of guest.py: one question, one answer, each a line of JSON. Answers are untrusted."""
+"""The host's side of guest/: one question, one answer, each a line of JSON. Answers are untrusted."""
 
 import asyncio
 import base64

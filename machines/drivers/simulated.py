@@ -49,6 +49,9 @@ class SimulatedSession:
     async def target(self, action: Action) -> Target | None:
         return None
 
+    async def prompt(self) -> None:
+        return None
+
     async def text(self) -> str:
         return ""
 

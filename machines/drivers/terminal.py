@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from machines.drivers import fence, guestlink, isolation, keys, process, screen
+from machines.drivers import commands, fence, guestlink, isolation, keys, process, screen
 from machines.drivers.base import (
     Action,
     ActResult,
@@ -21,6 +21,7 @@ from machines.drivers.base import (
     MachineGone,
     MachineSpec,
     MachineState,
+    Prompt,
     Target,
     TerminalResult,
     waited,
@@ -35,6 +36,7 @@ SETTLE_TIMEOUT = 1.0
 FENCE_TIMEOUT = 5.0
 # Of one machine, or where it shares its user with others, of all that the user runs.
 _MOST_PROCESSES = {"bubblewrap": 1024, "fence": 4096, "none": 4096}
+_LINE_BYTES = 1 << 19  # of an answer that has a whole line in it, escaped
 _BUTTONS = {"left": 0, "middle": 1, "right": 2}
 _WHEEL = {"up": 64, "down": 65, "left": 66, "right": 67}
 
@@ -51,14 +53,17 @@ class TerminalSession:
         look = await self.screen.look()
         if self._last is None or self._last[0] != look:
             png = screen.draw(look.grid, (self.spec.width, self.spec.height), look.cursor)
-            self._last = look, Frame(png, self.spec.width, self.spec.height)
+            self._last = look, Frame(png, self.spec.width, self.spec.height, await self.text())
         return self._last[1]
 
     async def target(self, action: Action) -> Target | None:
         return None
 
+    async def prompt(self) -> Prompt:
+        return commands.prompt(await guestlink.ask(self.places.guest, "prompt", size=_LINE_BYTES))
+
     async def text(self) -> str:
-        return "\n".join(screen.plain(row) for row in (await self.screen.look()).grid).rstrip("\n")
+        return await self.screen.text()
 
     async def elements(self) -> list[Element]:
         width, height = screen.CELL_WIDTH, screen.CELL_HEIGHT
@@ -73,6 +78,7 @@ class TerminalSession:
         code = answer.get("exit_code")
         return MachineState(
             idle=bool(answer.get("idle")),
+            waits=commands.waits(answer),
             exit_code=code if isinstance(code, int) else None,
             ports=guestlink.ports(answer) if self.own_ports else (),
         )
@@ -89,6 +95,7 @@ class TerminalSession:
     async def act(self, action: Action) -> ActResult:
         doers: dict[str, Callable[[Action], Awaitable[ActResult]]] = {
             "type_text": self._type_text,
+            "run_line": self._run_line,
             "key_press": self._key_press,
             "key_combo": self._key_combo,
             "click": self._click,
@@ -100,6 +107,8 @@ class TerminalSession:
         }
         if action.name not in doers:
             return ActResult(False, f"A terminal machine does not know the command {action.name}.")
+        if action.name != "run_line" and (changed := await self._changed(action)):
+            return changed
         return await doers[action.name](action)
 
     async def _nothing(self, action: Action) -> ActResult:
@@ -110,19 +119,40 @@ class TerminalSession:
         await self.screen.look()
         return await waited(action)
 
+    async def _run_line(self, action: Action) -> ActResult:
+        """Put the command at the prompt instead of what stands there, and wait for its end."""
+        seconds, shown = action.timeout_ms / 1000, action.prompt
+        # What else than a line stood there is left before the command is placed, so only a line can have changed.
+        expected = shown.line if shown and shown.at == "prompt" else None
+        answer = await guestlink.ask(
+            self.places.guest, "run_line", seconds + 10, _LINE_BYTES, command=str(action.params["command"]),
+            expected=expected, seconds=seconds,
+        )  # fmt: skip
+        result = commands.of_line(answer)
+        await self._settled()
+        return result
+
     async def _type_text(self, action: Action) -> ActResult:
-        """Type; when that sends a command to the idle shell, wait until the command has ended."""
+        """Type at the cursor; when that sends a command to the idle shell, wait until the command has ended."""
         text = str(action.params["text"]).replace("\r\n", "\n")
-        before = await guestlink.ask(self.places.guest, "state")
-        await self.screen.type(text.replace("\n", "\r"))
-        if not (text.endswith("\n") and before.get("idle")):
+        state = await guestlink.ask(self.places.guest, "state")
+        if not (text.endswith("\n") and state.get("idle")):
+            await self.screen.type(text.replace("\n", "\r"))
             return await self._settled()
+        before = await self.prompt()
+        start = (await guestlink.ask(self.places.guest, "begin")).get("start", 0)
+        await self.screen.type(text.replace("\n", "\r"))
         seconds = action.timeout_ms / 1000
-        after = await guestlink.ask(
-            self.places.guest, "await_prompt", seconds + 10, after=before.get("prompts", 0), seconds=seconds
+        answer = await guestlink.ask(
+            self.places.guest, "ended", seconds + 10, _LINE_BYTES, start=start, seconds=seconds
         )
-        finished = bool(after.get("finished"))
-        return await self._settled({"exit_code": after.get("exit_code") if finished else None, "finished": finished})
+        return await self._settled(commands.of_typed(answer, before.line))
+
+    async def _changed(self, action: Action) -> ActResult | None:
+        """Something else stands at the prompt than what people approved this action on."""
+        if action.prompt is None or action.prompt == await self.prompt():
+            return None
+        return commands.of_line({"problem": "changed"})
 
     async def _settled(self, data: dict[str, Any] | None = None) -> ActResult:
         """Wait until all input has been read and two looks at the screen are equal, at most SETTLE_TIMEOUT seconds."""
@@ -267,8 +297,8 @@ async def _first_prompt(session: TerminalSession) -> None:
     while not session.places.guest.exists() and time.monotonic() < end:
         await session.screen.look()  # raises MachineGone when the screen's program has ended
         await asyncio.sleep(0.005)
-    ready = await guestlink.ask(session.places.guest, "await_prompt", START_TIMEOUT + 5, after=0, seconds=START_TIMEOUT)
-    if not ready.get("finished"):
+    ready = await guestlink.ask(session.places.guest, "ended", START_TIMEOUT + 5, start=0, seconds=START_TIMEOUT)
+    if not (ready.get("how") == "refused" or ready.get("ran")):  # a first prompt comes without a command before it
         raise MachineGone("The terminal's shell did not start.")
 
 

@@ -15,7 +15,7 @@ from tests.drivers.conftest import Machine, spec_of
 async def test_a_typed_command_is_awaited_and_its_file_can_be_read(terminal: Machine) -> None:
     result = await terminal.do("type_text", text="echo approved > approval.txt\n")
     assert result.success
-    assert result.data == {"exit_code": 0, "finished": True}
+    assert result.data == {"exit_code": 0, "finished": True, "output": ""}
     assert await terminal.session.read_file("approval.txt") == b"approved\n"
     assert await terminal.session.read_file("approval.txt", limit=3) == b"app"
     assert await terminal.session.read_file("missing.txt") is None
@@ -25,14 +25,14 @@ async def test_a_typed_command_is_awaited_and_its_file_can_be_read(terminal: Mac
 async def test_the_exit_code_of_the_last_command_is_known(terminal: Machine) -> None:
     assert (await terminal.session.state()).exit_code is None
     result = await terminal.do("type_text", text="sleep 0.1\nsleep 0.1; (exit 7)\n")
-    assert result.data == {"exit_code": 7, "finished": True}
+    assert result.data == {"exit_code": 7, "finished": True, "output": ""}
     state = await terminal.session.state()
     assert (state.exit_code, state.idle) == (7, True)
 
 
 async def test_a_command_that_outlasts_its_timeout_is_reported_as_unfinished(terminal: Machine) -> None:
     result = await terminal.do("type_text", timeout_ms=300, text="sleep 60\n")
-    assert result.data == {"exit_code": None, "finished": False}
+    assert result.data == {"exit_code": None, "finished": False, "output": ""}
     assert not (await terminal.session.state()).idle
     await terminal.do("key_combo", keys=["ctrl", "c"])
     async with asyncio.timeout(5):  # a key, other than typing, does not wait for the command
@@ -45,7 +45,8 @@ async def test_half_a_command_does_not_wait_for_the_timeout(terminal: Machine) -
     began = time.monotonic()
     assert (await terminal.do("type_text", text="cat <<END\n")).data["finished"] is False
     assert time.monotonic() - began < 5
-    assert (await terminal.do("type_text", text="x\nEND\n")).data == {"exit_code": 0, "finished": True}
+    ended = (await terminal.do("type_text", text="x\nEND\n")).data
+    assert (ended["exit_code"], ended["finished"], ended["output"]) == (0, True, "x")
 
 
 async def test_keys_edit_the_line_and_enter_sends_it(terminal: Machine) -> None:
@@ -147,7 +148,7 @@ async def test_commands_beside_the_shell(terminal: Machine) -> None:
 
 async def test_the_shell_comes_back_when_it_exits(terminal: Machine) -> None:
     await terminal.do("type_text", timeout_ms=5000, text="exit 3\n")
-    assert (await terminal.do("type_text", text="echo again > back.txt\n")).data == {"exit_code": 0, "finished": True}
+    assert (await terminal.do("type_text", text="echo again > back.txt\n")).data["exit_code"] == 0
     assert await terminal.session.read_file("back.txt") == b"again\n"
 
 

@@ -1,6 +1,6 @@
-"""The first program of every machine, inside its sandbox. One file, standard library only.
+"""The first program of every machine, inside its sandbox: this folder, with nothing but the standard library.
 
-    guest.py CONFIG FD [FD]
+    python -I -S guest CONFIG FD [FD]
 
 CONFIG is JSON: `kind` terminal or browser, `home`, `scratch` (a private folder), `contained` (true when there is no
 sandbox: files outside home are then refused), `limits`, and for browsers `command`, `profile` and `egress`.
@@ -14,7 +14,6 @@ Everything here runs as the machine's user, who may change or end it: whoever as
 import asyncio
 import base64
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -22,12 +21,15 @@ import resource
 import signal
 import socket
 import stat
-import struct
 import sys
-import termios
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from machines.drivers.guest.shell import QUIET, Shell
+else:
+    from shell import QUIET, Shell
 
 Question = dict[str, Any]
 Answer = dict[str, Any]
@@ -113,7 +115,7 @@ async def run_command(question: Question, files: Files) -> Answer:
     process = await asyncio.create_subprocess_exec(
         "/bin/bash", "-c", question["command"],
         stdin=asyncio.subprocess.DEVNULL, stdout=capture.sink, stderr=capture.sink,
-        cwd=folder, start_new_session=True,
+        cwd=folder, start_new_session=True, env={**os.environ, **QUIET},
     )  # fmt: skip
     os.close(capture.sink)
     exit_code: int | None = None
@@ -126,95 +128,6 @@ async def run_command(question: Question, files: Files) -> Answer:
     capture.finish()
     output, truncated = capture.text(limit)
     return {"output": output, "exit_code": exit_code, "truncated": truncated}
-
-
-class Shell:
-    """The visible bash on this process's terminal. Each prompt appends the last exit code as a line to a file."""
-
-    def __init__(self, home: str, scratch: str) -> None:
-        self.home = home
-        self.prompts = os.path.join(scratch, "prompts")
-        self.startup = os.path.join(scratch, "bashrc")
-        self.pid = 0
-        open(self.prompts, "w", encoding="ascii").close()
-        with open(self.startup, "w", encoding="utf-8") as file:
-            file.write(
-                f'PROMPT_COMMAND=\'printf "%s\\n" "$?" >>{self.prompts}\'\n'
-                "PS1='agent@machine:\\w\\$ '\nunset HISTFILE\nshopt -s checkwinsize\n"
-                "alias ls='ls --color=auto' grep='grep --color=auto'\n"
-                "bind 'set enable-bracketed-paste off' 2>/dev/null\n"
-            )
-
-    def _take_terminal(self) -> None:
-        """In the child before bash: an own process group in the foreground of the terminal."""
-        os.setpgid(0, 0)
-        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-        os.tcsetpgrp(0, os.getpid())
-        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
-
-    async def keep(self) -> None:
-        """Start bash, and again whenever it exits."""
-        while True:
-            born = time.monotonic()
-            process = await asyncio.create_subprocess_exec(
-                "/bin/bash", "--rcfile", self.startup, "-i", cwd=self.home, preexec_fn=self._take_terminal
-            )
-            self.pid = process.pid
-            await process.wait()
-            if time.monotonic() - born < 1:  # a bash that cannot live must not spin
-                await asyncio.sleep(0.3)
-
-    def _pending(self) -> int:
-        """Bytes typed into the terminal that nothing has read yet."""
-        try:
-            return int(struct.unpack("i", fcntl.ioctl(0, termios.FIONREAD, b"\0\0\0\0"))[0])
-        except OSError:
-            return 0
-
-    def idle(self) -> bool:
-        """Bash sleeps in its line editor: in the foreground, terminal in raw mode, nothing left to read."""
-        try:
-            with open(f"/proc/{self.pid}/stat", encoding="utf-8", errors="replace") as file:
-                fields = file.read().rsplit(")", 1)[1].split()
-            raw = not termios.tcgetattr(0)[3] & termios.ICANON
-            return raw and fields[0] == "S" and fields[2] == fields[5] and self._pending() == 0
-        except (OSError, termios.error):
-            return False
-
-    def exit_codes(self) -> list[str]:
-        with contextlib.suppress(OSError), open(self.prompts, encoding="ascii", errors="replace") as file:
-            return file.read().split()
-        return []
-
-    def state(self) -> Answer:
-        codes = self.exit_codes()
-        last = int(codes[-1]) if codes and codes[-1].isdigit() else None
-        return {
-            "idle": self.idle(),
-            "pending": self._pending(),
-            "prompts": len(codes),
-            "exit_code": last if len(codes) > 1 else None,
-        }
-
-    async def await_prompt(self, after: int, timeout: float) -> Answer:
-        """Wait until there are more than `after` prompts and bash is idle.
-
-        Gives up at the timeout, and early when bash idles without a new prompt: it asks for the rest of a command.
-        """
-        end = time.monotonic() + timeout
-        unfinished_since: float | None = None
-        while time.monotonic() < end:
-            state = self.state()
-            if state["idle"] and state["prompts"] > after:
-                return {**state, "finished": True}
-            if not state["idle"]:
-                unfinished_since = None
-            elif unfinished_since is None:
-                unfinished_since = time.monotonic()
-            elif time.monotonic() - unfinished_since > 0.5:
-                break
-            await asyncio.sleep(0.01)
-        return {**self.state(), "finished": False}
 
 
 class Browser:
@@ -316,7 +229,10 @@ class Guest:
             "state": self.state,
             "read_file": self.read_file,
             "exec": lambda question: run_command(question, self.files),
-            "await_prompt": self.await_prompt,
+            "prompt": self.prompt,
+            "run_line": self.run_line,
+            "begin": self.begin,
+            "ended": self.ended,
             "ready": self.ready,
         }
 
@@ -329,10 +245,19 @@ class Guest:
         content = self.files.read(str(question["path"]), int(question["limit"]))
         return {"content": None if content is None else base64.b64encode(content).decode()}
 
-    async def await_prompt(self, question: Question) -> Answer:
+    async def prompt(self, question: Question) -> Answer:
+        return await self.shell.line() if self.shell else {}
+
+    async def run_line(self, question: Question) -> Answer:
         if self.shell is None:
-            return {"finished": False}
-        return await self.shell.await_prompt(int(question["after"]), float(question["seconds"]))
+            return {}
+        return await self.shell.run_line(question["command"], question.get("expected"), float(question["seconds"]))
+
+    async def begin(self, question: Question) -> Answer:
+        return {"start": self.shell.begin()} if self.shell else {}
+
+    async def ended(self, question: Question) -> Answer:
+        return await self.shell.ended(int(question["start"]), float(question["seconds"])) if self.shell else {}
 
     async def ready(self, question: Question) -> Answer:
         return await self.browser.ready(float(question["seconds"])) if self.browser else {}
