@@ -15,7 +15,7 @@ from approvals.access import open_below, pending_of_root
 from approvals.models import Approval
 from machines.models import Machine, TakeoverLease
 from runs.errors import RunNotFound
-from runs.models import Run
+from runs.models import Run, Screenshot
 from runs.schemas import run_object
 
 UNSETTLED = Q(status="pending") | Q(effect_pending=True)  # requests whose decision has not taken effect
@@ -45,6 +45,15 @@ def run_of(run_id: str) -> Run:
     found = fetch(Run, "id = %(id)s", {"id": run_id})
     assert found is not None
     return found
+
+
+def screen_text(run_id: str, index: int | None) -> str | None:
+    """What a terminal showed in the run's picture of that index, as lines, wrapped rows joined; None for other screens.
+
+    For a request: its evidence's screenshot_index. Who calls this has fetched the run or the request for its actor.
+    """
+    picture = Screenshot.objects.only("text").filter(run_id=run_id, index=index).first() if index is not None else None
+    return picture.text if picture else None
 
 
 def show(run: Run, webhook_secret: str | None = None) -> dict[str, Any]:

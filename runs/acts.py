@@ -14,12 +14,13 @@ from runs.models import Run
 
 MAX_ACTION_BYTES = 64 * 1024
 _LONGEST_NAME = 120  # characters of a name in a title; a longer one ends in …
+_LONGEST_COMMAND = 200  # characters of a command in a title
 
 _VERBS = {
     "click": "Click at {x}, {y}", "type_text": "Type {length} characters", "key_press": "Press {key}",
     "key_combo": "Press {keys}", "scroll": "Scroll {direction}", "drag": "Drag to {to_x}, {to_y}", "move": "Move to {x}, {y}",
     "wait": "Wait", "screenshot": "Take a picture", "open_url": "Open {url}", "fill": "Fill a field with {length} characters",
-    "select_option": "Select an option",
+    "select_option": "Select an option", "run_line": "Run {command}",
 }  # fmt: skip
 _VERBS_AT = {
     "click": "Click {it}", "type_text": "Type {length} characters into {it}", "key_press": "Press {key} in {it}",
@@ -37,6 +38,7 @@ def action_title(
     """One plain sentence of an action, for example `Click button "Pay now" on shop.test (spends money)`."""
     keys = "+".join(params.get("keys", ()))
     facts = params | {"length": len(params.get("text", "")), "keys": keys, "url": params.get("url", "")[:200]}
+    facts["command"] = _one_line(params.get("command", ""), _LONGEST_COMMAND)
     named = target is not None and target.role != COMMAND and name in _VERBS_AT
     verb = _VERBS_AT[name] if named else _VERBS.get(name, name)
     sentence = verb.format_map(facts | {"it": it(target) if target else ""})
@@ -48,9 +50,13 @@ def action_title(
 
 def it(target: Target) -> str:
     """The element in words: `button "Pay now"`."""
-    name = " ".join(target.name.split())
-    short = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+    short = _one_line(target.name, _LONGEST_NAME)
     return f'{target.role} "{short}"' if short else f"a {target.role} without a name"
+
+
+def _one_line(text: str, longest: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def action_object(run: Run, act: Act, call_id: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from approvals.policies import Ruling
 from approvals.schemas import REASONS, input_kind
 from billing.errors import BudgetReached
 from machines.actions import action_hash
+from machines.drivers.base import Prompt
 from machines.models import Machine
 from runs import webhook_bodies
 from runs.access import UNSETTLED
@@ -35,14 +36,19 @@ _TITLES = {
 
 
 def open_for_act(
-    run: Run, act: Act, call_id: str, ruling: Ruling, text: str, url: str | None, previous: Approval | None = None
-) -> Approval:
-    """A tool request before the step it stands before; `previous` is the one it replaces. The caller holds the run's lock."""
+    run: Run, act: Act, call_id: str, ruling: Ruling, text: str, url: str | None,
+    previous: Approval | None = None, prompt: Prompt | None = None,
+) -> Approval:  # fmt: skip
+    """A tool request before the step it stands before; `previous` is the one it replaces, `prompt` what stands at the
+    terminal's prompt. The caller holds the run's lock.
+    """
     action = action_object(run, act, call_id)
     raised = None if action["read_only"] else raised_beyond_write(act)
     title = action_title(act.action.name, act.action.params, act.host, raised, act.target)
     digest = action_hash(run.machine_id or "", act.action.name, act.action.params)
-    evidence = {"url": url}
+    evidence: dict[str, Any] = {"url": url}
+    if prompt is not None:
+        evidence |= {"prompt_at": prompt.at, "prompt_line": prompt.line}
     if previous is not None:
         evidence["previous_screenshot_index"] = previous.evidence.get("screenshot_index")
     return _open(

@@ -14,7 +14,7 @@ from approvals.access import locked_approval
 from approvals.models import Approval, Decision
 from approvals.policies import Ruling
 from machines import pictures
-from machines.drivers.base import Action, Target
+from machines.drivers.base import Action, Prompt, Target
 from runs import acts, asking
 from runs.agents.base import Act
 from runs.events import record
@@ -31,10 +31,11 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Voided:
-    """An approval that no longer fits what would happen, and why: action_changed or screen_changed."""
+    """An approval that no longer fits what would happen, and why: action_changed or screen_changed; `words` say it."""
 
     approval_id: str
     reason: str
+    words: str = ""
 
 
 def same_target(shown: dict[str, str] | None, now: Target | None) -> bool:
@@ -63,11 +64,38 @@ def screen_changed(approval_id: str, now: bytes, host: str | None, limit: float)
     return seen is not None and pictures.changed_share(pictures.read(seen), now) > limit
 
 
-def ask_again(run: Run, voided: Voided, act: Act, call_id: str, ruling: Ruling, text: str, url: str | None) -> None:
+# Whatever is typed at a terminal may become part of what stands there, and Enter runs the whole of it.
+AT_PROMPT = frozenset({"run_line", "type_text", "key_press", "key_combo"})
+_EMPTY = Prompt("prompt", "")
+
+
+def goes_to_prompt(run: Run, act: Act) -> bool:
+    return run.machine_kind == "terminal" and act.action.name in AT_PROMPT
+
+
+def prompt_shown(approval_id: str) -> Prompt:
+    """What stood at the terminal's prompt when people were asked; of a request that does not tell, nothing."""
+    evidence = Approval.objects.values_list("evidence", flat=True).get(id=approval_id)
+    return Prompt(evidence["prompt_at"], evidence["prompt_line"]) if evidence.get("prompt_at") else _EMPTY
+
+
+def prompt_changed(approval_id: str, act: Act, shown: Prompt, now: Prompt) -> Voided | None:
+    """Something else stands there than what was shown. A line of its own may find the program ended that had the
+    terminal: it never becomes part of anything."""
+    freed = act.action.name == "run_line" and shown.at == "program" and now == _EMPTY
+    if now == shown or freed:
+        return None
+    words = "Something else stands at the terminal's prompt than when the action was approved."
+    return Voided(approval_id, "action_changed", words)
+
+
+def ask_again(
+    run: Run, voided: Voided, act: Act, call_id: str, ruling: Ruling, text: str, url: str | None, prompt: Prompt | None
+) -> None:
     """The approval is used up; a new request with both pictures takes its place."""
     old = locked_approval(voided.approval_id)
-    why = f"{_WORDS[voided.reason]} {ruling.why}".strip()
-    opened = asking.open_for_act(run, act, call_id, replace(ruling, why=why), text, url, previous=old)
+    why = f"{voided.words or _WORDS[voided.reason]} {ruling.why}".strip()
+    opened = asking.open_for_act(run, act, call_id, replace(ruling, why=why), text, url, previous=old, prompt=prompt)
     _void(run, old, voided.reason, opened)
 
 

@@ -22,17 +22,17 @@ from machines import pictures
 from machines.actions import READ_ONLY, action_hash
 from machines.addresses import web_host
 from machines.connections import Connected, open_session, simulated_machine
-from machines.drivers.base import Action, ActResult, Frame, MachineGone, Session
+from machines.drivers.base import Action, ActResult, Frame, MachineGone, Prompt, Session
 from machines.errors import MachineUnavailable
-from runs import binding, guard, jobs, leases
+from machines.takeover import private_since
+from runs import binding, guard, jobs, leases, step_money
 from runs.acts import risk_of, told_target
 from runs.agents.base import Act, Agent, Ask, Context, Decision, Finish
 from runs.agents.registry import agent_for
 from runs.events import Event
 from runs.jobs import Job
-from runs.models import Run
 from runs.shield import Shielded
-from runs.steps import Intent, LeaseLost, Outcome, Picture, write_intent, write_outcome
+from runs.steps import Intent, LeaseLost, Outcome, Picture, write_intent, write_outcome, written
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -108,7 +108,7 @@ class Drive:
         try:
             await self._move()
         except BudgetReached as reached:
-            await self.host.db(_budget_reached, self.job, reached)
+            await self.host.db(step_money.budget_reached, self.job, reached)
         except LeaseLost:
             await self._stand_aside()
         except WalletEmpty:
@@ -220,11 +220,14 @@ class Drive:
         if guard.needs_plan(self.job.run, act) and denied is None and ruling.verdict != "deny":
             await self._propose_plan(before)
             return
-        voided = await self._no_longer_fits(wanted, approved) if approved and ruling.verdict != "deny" else None
+        voided = None
+        if approved and ruling.verdict != "deny":
+            act, voided = await self._at_shown_prompt(act, approved["approval_id"])
+            voided = voided or await self._no_longer_fits(wanted, approved)
         if voided or (ruling.verdict == "ask" and approved is None and denied is None):
             await self._ask_before(wanted, ruling, decision.text, self.frame or before, voided)
             return
-        _check_budget(self.job.run)
+        step_money.check_budget(self.job.run)
         message = approved or denied or {}
         policy_id = None if message else ruling.policy_id
         call = Call(act, new_id("call"), message.get("approval_id"), bool(edited), policy_id)
@@ -241,6 +244,8 @@ class Drive:
     async def _ask_before(
         self, act: Act, ruling: Ruling, text: str, before: Frame, voided: binding.Voided | None
     ) -> None:
+        run = self.job.run
+        self.job.prompt = await self._prompt() if binding.goes_to_prompt(run, act) else None
         picture = await self._evidence(before)
         await self.host.db(jobs.ask_before, self.job, act, new_id("call"), ruling, text, picture, voided)
 
@@ -285,6 +290,22 @@ class Drive:
         changed = await self.host.db(binding.screen_changed, approval_id, self.frame.png, act.host, limit)
         return binding.Voided(approval_id, "screen_changed") if changed else None
 
+    async def _prompt(self) -> Prompt | None:
+        return await self._retry(lambda c: self._eyes(c).prompt())
+
+    async def _at_shown_prompt(self, act: Act, approval_id: str) -> tuple[Act, binding.Voided | None]:
+        """The approved action, bound to what stands at a terminal's prompt until it is done; or why it is void."""
+        if not binding.goes_to_prompt(self.job.run, act):
+            return act, None
+        shown = await self.host.db(binding.prompt_shown, approval_id)
+        now = await self._prompt()
+        if now is None:
+            return act, None
+        voided = binding.prompt_changed(approval_id, act, shown, now)
+        if voided:
+            self.frame = await self._observe()
+        return replace(act, action=replace(act.action, prompt=now)), voided
+
     async def _intend(self, call: Call, texts: tuple[Event, ...], before: Frame) -> str | None:
         job, run = self.job, self.job.run
         index = run.steps_completed + 1
@@ -293,7 +314,7 @@ class Drive:
             run.id, self.epoch, index, call.id, _kept(call.act), call.act.host,
             "\n".join(e[1]["text"] for e in texts), (*texts, picture.event(index), call.event(index)), (picture,),
             picture.index + 1, timezone.now(), inbox=job.inbox, inbox_secrets=run.inbox_secrets if job.inbox else None,
-            approval_id=call.approval_id, hold=_hold(job, index), policy_id=call.policy_id,
+            approval_id=call.approval_id, hold=step_money.hold(job, index), policy_id=call.policy_id,
             root_id=run.root_id if run.parent_id else None, price=step_price(run.cua_version),
         )  # fmt: skip
         hold_id = await self.host.db(write_intent, intent)
@@ -304,12 +325,16 @@ class Drive:
 
     async def _do(self, action: Action) -> ActResult:
         """Act on the machine; a machine that dies under the action is a failed action, and is restarted for the next."""
-        connected = await self._connect()
+        connected, start = await self._connect(), timezone.now()
         try:
-            return await connected.session.act(action)
+            result = await connected.session.act(action)
         except MachineGone as gone:
             await self._disconnect()
             return ActResult(False, f"The machine did not answer: {gone}")
+        terminal = self.job.run.machine_kind == "terminal"
+        if terminal and await self.host.db(private_since, self.job.run.id, start):
+            return _hidden(result)  # somebody may have taken control privately and given it back meanwhile
+        return result
 
     async def _write_outcome(
         self, call: Call, decision: Decision, result: ActResult, hold_id: str | None, skipped: bool
@@ -321,7 +346,7 @@ class Drive:
         last = {"success": result.success, "error": result.error, "data": result.data}
         events: tuple[Event, ...] = (
             ("tool_result", {"step": index, "call_id": call.id, "success": result.success, "skipped": skipped,
-                             "error": result.error, "approval_id": call.approval_id}),
+                             "error": result.error, "approval_id": call.approval_id, **written(result.data)}),
             *((picture.event(index),) if picture else ()),
             ("step", {"steps_completed": index}),
             ("billing", {"credits_charged": cost, "cost_cents": cost}),
@@ -362,7 +387,7 @@ class Drive:
         try:
             after = await self._observe()
         except LeaseLost:
-            return None, None, ActResult(result.success, None if result.success else "Hidden by a private takeover.")
+            return None, None, _hidden(result)
         return after, await self._picture(after, "after", self.job.run.next_screenshot), result
 
     async def _retry(self, look: Callable[[Connected], Awaitable[T]]) -> T:
@@ -402,6 +427,11 @@ def _kept(act: Act) -> dict[str, Any]:
     return {"name": act.action.name, "params": act.action.params, **told_target(act.target)}
 
 
+def _hidden(result: ActResult) -> ActResult:
+    """What is known of an action during which a private takeover lived: whether it worked."""
+    return ActResult(result.success, None if result.success else "Hidden by a private takeover.")
+
+
 def _result(kept: dict[str, Any] | None) -> ActResult | None:
     return ActResult(kept["success"], kept["error"], kept["data"]) if kept else None
 
@@ -413,29 +443,3 @@ def _texts(decision: Decision) -> tuple[Event, ...]:
     if decision.text:
         said.append(("text", {"text": decision.text}))
     return tuple(said)
-
-
-def _hold(job: Job, index: int) -> dict[str, Any] | None:
-    """Arguments of the hold of one step; test runs bill nothing."""
-    run = job.run
-    if run.test:
-        return None
-    key = run.created_by["id"] if run.created_by["type"] == "api_key" else None
-    return {
-        "team_id": run.team_id, "run_id": run.id, "step_index": index, "cents": step_price(run.cua_version), "key_id": key,
-        "created_by": run.created_by, "workflow_id": run.workflow_id, "lifted": job.lifted,
-    }  # fmt: skip
-
-
-def _check_budget(run: Run) -> None:
-    """That of the run itself; that of the workflow run above is checked with the intent, where its tasks cannot race."""
-    if run.budget_cents and run.cost_cents + step_price(run.cua_version) > run.budget_cents:
-        raise BudgetReached("run", run.budget_cents, run.cost_cents)
-
-
-def _budget_reached(job: Job, reached: BudgetReached) -> None:
-    if job.run.on_budget == "ask":
-        jobs.ask_for_money(job, reached)
-        return
-    jobs.break_off(job, "GUARD_EXCEEDED", str(reached), reason_code="budget_cents", details=reached.details)
-    job.run.status = "failed"

@@ -14,6 +14,7 @@ from approvals.access import lifted_cents
 from approvals.policies import Ruling
 from billing.errors import BudgetReached
 from billing.services import release_holds
+from machines.drivers.base import Prompt
 from runs import asking, binding, services, standing
 from runs.access import run_of
 from runs.agents.base import Act, Ask, Finish, Message, Verdict
@@ -41,6 +42,7 @@ class Job:
         default_factory=dict
     )  # cents that people added to limits, by scope, for this run only
     url: str | None = None  # where the browser was when somebody was asked
+    prompt: Prompt | None = None  # what stood at the terminal's prompt then
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -174,9 +176,9 @@ def ask_before(
         run = _locked(job)
         _show_picture(run, job, picture)
         if voided:
-            binding.ask_again(run, voided, act, call_id, ruling, text, job.url)
+            binding.ask_again(run, voided, act, call_id, ruling, text, job.url, job.prompt)
         else:
-            asking.open_for_act(run, act, call_id, ruling, text, job.url)
+            asking.open_for_act(run, act, call_id, ruling, text, job.url, prompt=job.prompt)
         job.run = run
 
 

@@ -214,6 +214,8 @@ class Step(models.Model):
     skipped = models.BooleanField(default=False)
     success = models.BooleanField(null=True)
     error = models.TextField(null=True)
+    output = models.TextField(null=True)  # what a terminal's command wrote: at most 4 KiB, [...] where it was cut
+    exit_code = models.PositiveSmallIntegerField(null=True)
     cost_cents = models.PositiveIntegerField(default=0)
     inbox = models.JSONField(default=list)  # messages this step consumed: given back when it is interrupted
     inbox_secrets = models.BinaryField(null=True)
@@ -259,6 +261,7 @@ class Screenshot(models.Model):
     sha256 = models.CharField(max_length=64)
     width = models.PositiveSmallIntegerField()
     height = models.PositiveSmallIntegerField()
+    text = models.TextField(null=True)  # of a terminal: what it showed, as lines
     taken_at = models.DateTimeField()
 
     class Meta:

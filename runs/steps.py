@@ -25,9 +25,9 @@ _TAIL = """
 e AS (INSERT INTO runs_runevent (run_id, seq, type, data, created_at)
   SELECT r.id, r.next_seq - %(n)s::int + t.ord - 1, t.event->>0, t.event->1, %(now)s::timestamptz
   FROM r, jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS t(event, ord)),
-p AS (INSERT INTO runs_screenshot (run_id, index, step, phase, sha256, width, height, taken_at)
+p AS (INSERT INTO runs_screenshot (run_id, index, step, phase, sha256, width, height, text, taken_at)
   SELECT r.id, (s->>'index')::int, %(index)s::int, s->>'phase', s->>'sha256', (s->>'width')::int, (s->>'height')::int,
-         %(now)s::timestamptz
+         s->>'text', %(now)s::timestamptz
   FROM r, jsonb_array_elements(%(pictures)s::jsonb) AS s)
 SELECT r.next_seq, pg_notify('run_events', r.id || ':' || (r.next_seq - 1)),
        pg_notify('team_events', r.team_id || ':' || CASE WHEN r.test THEN 'test' ELSE 'live' END) FROM r
@@ -49,6 +49,7 @@ _OUTCOME = (
     """
 WITH l AS (SELECT id FROM runs_run WHERE id = %(run)s AND lease_epoch = %(epoch)s AND status = 'running' FOR UPDATE),
 s AS (UPDATE runs_step SET status = 'completed', success = %(success)s, error = %(error)s, skipped = %(skipped)s,
+    output = %(output)s::text, exit_code = %(exit_code)s::smallint,
     cost_cents = %(cents)s::int, inbox = '[]', inbox_secrets = NULL, finished_at = %(now)s
   FROM l WHERE run_id = l.id AND call_id = %(call_id)s AND status = 'acting' RETURNING run_id),
 r AS (UPDATE runs_run SET next_seq = next_seq + %(n)s::int, next_screenshot = %(next_screenshot)s::int, steps_completed = %(index)s::int,
@@ -77,7 +78,7 @@ class Picture:
     def row(self) -> dict[str, Any]:
         return {
             "index": self.index, "phase": self.phase, "sha256": self.sha256,
-            "width": self.frame.width, "height": self.frame.height,
+            "width": self.frame.width, "height": self.frame.height, "text": self.frame.text,
         }  # fmt: skip
 
     def event(self, step: int) -> Event:
@@ -129,6 +130,15 @@ class Outcome:
     at: datetime
     hold_id: str | None = None
     approval_id: str | None = None
+
+    @property
+    def written(self) -> dict[str, Any]:
+        return written(self.last.get("data") or {})
+
+
+def written(data: dict[str, Any]) -> dict[str, Any]:
+    """What a step keeps of a terminal's command, and its event tells: `output` and `exit_code`, where there are any."""
+    return {name: data[name] for name in ("output", "exit_code") if data.get(name) is not None}
 
 
 class LeaseLost(Exception):
@@ -194,6 +204,7 @@ def write_outcome(outcome: Outcome) -> None:
     values = _tail(outcome) | {
         "success": outcome.success, "error": outcome.error, "skipped": outcome.skipped, "cents": outcome.cents,
         "memory": Jsonb(outcome.memory), "last": Jsonb(outcome.last),
+        "output": outcome.written.get("output"), "exit_code": outcome.written.get("exit_code"),
     }  # fmt: skip
     with _together(outcome.hold_id, outcome.approval_id):
         if prepared(_OUTCOME, values) is None:

@@ -44,7 +44,7 @@ def _text(answer: dict[str, Any], name: str) -> str:
 
 def _code(answer: dict[str, Any]) -> int | None:
     code = answer.get("exit_code")
-    return code if isinstance(code, int) else None
+    return code if isinstance(code, int) and 0 <= code <= 255 else None
 
 
 def facts(answer: dict[str, Any]) -> dict[str, Any]:

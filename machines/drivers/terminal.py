@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from machines.drivers import commands, fence, guestlink, isolation, keys, process, screen
+from machines.drivers import commands, fence, guestlink, isolation, keys, process, screen, storable
 from machines.drivers.base import (
     Action,
     ActResult,
@@ -53,7 +53,7 @@ class TerminalSession:
         look = await self.screen.look()
         if self._last is None or self._last[0] != look:
             png = screen.draw(look.grid, (self.spec.width, self.spec.height), look.cursor)
-            self._last = look, Frame(png, self.spec.width, self.spec.height, await self.text())
+            self._last = look, Frame(png, self.spec.width, self.spec.height, storable.clean(await self.text()))
         return self._last[1]
 
     async def target(self, action: Action) -> Target | None:

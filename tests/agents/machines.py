@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from machines.drivers.base import Action, ActResult, Element, Frame, MachineState, Target, TerminalResult
+from machines.drivers.base import Action, ActResult, Element, Frame, MachineState, Prompt, Target, TerminalResult
 from runs.agents.base import Act, Agent, Ask, Context, Decision, Finish, Message
 from runs.agents.playbook import PlaybookAgent
 from runs.agents.playbook.scene import Patience
@@ -38,6 +38,9 @@ class FakeSession:
 
     async def target(self, action: Action) -> Target | None:
         return self.under(action)
+
+    async def prompt(self) -> Prompt | None:
+        return None
 
     async def text(self) -> str:
         return self.page

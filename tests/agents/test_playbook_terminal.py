@@ -18,15 +18,15 @@ class Terminal(Player):
         super().__init__(task, FakeSession(react=self.react), machine_kind="terminal", **changes)
 
     def react(self, session: FakeSession, action: Action) -> ActResult:
-        if action.name != "type_text" or not action.params["text"].endswith("\n"):
+        if action.name != "run_line":
             return ActResult(True)
         code = self.codes.pop(0) if self.codes else 0
         session.now = replace(session.now, idle=code is not None, exit_code=code)
-        return ActResult(True, data={"exit_code": code, "finished": code is not None})
+        return ActResult(not code, data={"exit_code": code, "finished": code is not None})
 
     @property
     def typed(self) -> list[str]:
-        return [params["text"] for name, params in self.actions if name == "type_text"]
+        return [params["command"] for name, params in self.actions if name == "run_line"]
 
 
 async def test_the_first_seed_task() -> None:
@@ -37,11 +37,11 @@ async def test_the_first_seed_task() -> None:
     ask = await player.play()
     assert isinstance(ask, Ask)
     assert (ask.kind, ask.message) == ("approval", "Approval is needed to finish.")
-    assert player.typed == ["touch -- approval.txt\n"]
+    assert player.typed == ["touch -- approval.txt"]
     player.session.files["approval.txt"] = b""
     end = await player.play(Message("approval", "approve", {"note": "fine"}, {"note": "fine"}))
     assert end == Finish(True, "Done: 3 instructions.")
-    assert [name for name, _ in player.actions] == ["type_text", "screenshot"]
+    assert [name for name, _ in player.actions] == ["run_line", "screenshot"]
     assert player.said[2].startswith('Received: {"note":"fine"}\n')
 
 
@@ -49,7 +49,7 @@ async def test_the_second_seed_task() -> None:
     player = Terminal("Start the web server and wait for it to listen on port 8080")
     decision = await player.next()
     assert isinstance(decision.move, Act)
-    assert "python3 -m http.server 8080" in decision.move.action.params["text"]
+    assert "python3 -m http.server 8080" in decision.move.action.params["command"]
     player.session.react = lambda session, action: setattr(session, "now", MachineState(ports=(8080,)))
     assert await player.play() == Finish(True, "Done: 2 instructions.")
 
@@ -64,12 +64,12 @@ async def test_a_server_that_listens_already_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("task", "typed"),
     [
-        ("run `echo 'a'; ls`", "echo 'a'; ls\n"),
-        ("create a file named 'a b'", "touch -- 'a b'\n"),
-        ("create a file named ~/x.txt", "touch -- ~/x.txt\n"),
-        ("create a file named -f", "touch -- ./-f\n"),
-        ('create a file named a with the text "it\'s"', "printf %s 'it'\"'\"'s' > a\n"),
-        ('create a file named a with the text "x\ty\nz\\"', "printf %b 'x\\ty\\nz\\\\' > a\n"),
+        ("run `echo 'a'; ls`", "echo 'a'; ls"),
+        ("create a file named 'a b'", "touch -- 'a b'"),
+        ("create a file named ~/x.txt", "touch -- ~/x.txt"),
+        ("create a file named -f", "touch -- ./-f"),
+        ('create a file named a with the text "it\'s"', "printf %s 'it'\"'\"'s' > a"),
+        ('create a file named a with the text "x\ty\nz\\"', "printf %b 'x\\ty\\nz\\\\' > a"),
         ("stop the web server", "http.server"),
         ("run the test suite", "./run-tests"),
     ],
@@ -78,8 +78,8 @@ async def test_sentences_become_one_line_at_the_prompt(task: str, typed: str) ->
     player = Terminal(task)
     assert await player.play() == Finish(True, "Done: 1 instruction.")
     (line,) = player.typed
-    assert line == typed or (typed in line and not typed.endswith("\n"))
-    assert line.count("\n") == 1
+    assert typed in line
+    assert "\n" not in line
     assert "!" not in line.replace("$!", "")
 
 
@@ -132,7 +132,64 @@ async def test_a_running_program_can_be_watched_and_answered() -> None:
 
     player.session.react = react
     assert await player.play() == Finish(True, "Done: 5 instructions.")
-    assert [name for name, _ in player.actions] == ["type_text", "wait", "type_text", "key_press", "type_text"]
+    assert [name for name, _ in player.actions] == ["run_line", "wait", "type_text", "key_press", "run_line"]
+
+
+async def test_a_command_that_waits_for_input_is_asked_about_at_once() -> None:
+    player = Terminal("run `git log` and run `git status`")
+
+    def react(session: FakeSession, action: Action) -> ActResult:
+        if action.name == "key_press":
+            session.now = MachineState(idle=True, exit_code=0)
+            return ActResult(True)
+        if action.params["command"] == "git log":
+            session.now = MachineState(idle=False, waits="less waits for keys")
+            return ActResult(True, data={"exit_code": None, "finished": False, "waits": "less waits for keys"})
+        return player.react(session, action)
+
+    player.session.react = react
+    ask = await player.play()
+    assert isinstance(ask, Ask)
+    assert "less waits for keys: run `git log`" in ask.message
+    assert isinstance(await player.play(answered("Look again")), Ask)
+    by_hand = await player.play(answered("Type it by hand"))
+    assert isinstance(by_hand, Ask)
+    assert by_hand.kind == "takeover"
+    assert isinstance(await player.play(Message("takeover", "approve", {}, {})), Ask)  # nobody typed anything
+    assert await player.play(answered("press q", custom=True)) == Finish(True, "Done: 3 instructions.")
+    assert player.typed == ["git log", "git status"]
+
+
+async def test_a_run_that_may_not_ask_fails_with_what_the_command_waits_for() -> None:
+    player = Terminal("run `git log`", may_ask=False)
+    player.session.react = lambda session, action: ActResult(
+        True, data={"exit_code": None, "finished": False, "waits": "less waits for keys"}
+    )
+    end = await player.play()
+    assert isinstance(end, Finish)
+    assert (end.passed, "less waits for keys: run `git log`" in end.summary) == (False, True)
+
+
+async def test_a_command_that_asks_something_late_is_not_waited_for_in_vain() -> None:
+    player = Terminal("run `install`", None)
+    first = await player.next()
+    player.context = replace(
+        player.context, memory=first.memory, step_index=2, last=ActResult(True, data={"finished": False})
+    )
+    player.session.now = MachineState(idle=False, waits="apt waits for a line of input")
+    ask = await player.play()
+    assert isinstance(ask, Ask)
+    assert "apt waits for a line of input" in ask.message
+
+
+async def test_a_line_that_was_not_run_is_asked_about() -> None:
+    player = Terminal("run `ls`")
+    player.session.react = lambda session, action: ActResult(
+        False, "Something else stands at the prompt.", {"changed": True}
+    )
+    ask = await player.play()
+    assert isinstance(ask, Ask)
+    assert "Something else stands at the prompt." in ask.message
 
 
 async def test_a_busy_terminal_is_not_typed_into_and_a_person_says_what_to_do() -> None:
@@ -153,7 +210,7 @@ async def test_a_busy_terminal_is_not_typed_into_and_a_person_says_what_to_do() 
     player.session.react = react
     end = await player.play(answered("press Ctrl+C, then run `ls`", custom=True))
     assert end == Finish(True, "Done: 2 instructions.")
-    assert [name for name, _ in player.actions] == ["key_combo", "type_text"]
+    assert [name for name, _ in player.actions] == ["key_combo", "run_line"]
 
 
 async def test_a_run_that_may_not_ask_fails_at_a_busy_terminal() -> None:
@@ -196,7 +253,7 @@ async def test_it_is_repeated_when_a_person_says_so() -> None:
     player = Terminal("run `pay`")
     await player.play(interrupted=True)
     assert await player.play(again()) == Finish(True, "Done: 1 instruction.")
-    assert player.typed == ["pay\n"]
+    assert player.typed == ["pay"]
 
 
 async def test_an_answer_that_is_delivered_again_after_a_second_crash_proves_nothing() -> None:
@@ -212,7 +269,7 @@ async def test_an_interrupted_run_that_may_not_ask_fails() -> None:
     assert end == Finish(False, "The outcome of this is unknown: run `pay`. Run it again?")
 
 
-@pytest.mark.parametrize(("content", "expected"), [(b"hi", "screenshot"), (b"other", "type_text"), (None, "type_text")])
+@pytest.mark.parametrize(("content", "expected"), [(b"hi", "screenshot"), (b"other", "run_line"), (None, "run_line")])
 async def test_an_interrupted_file_is_looked_for(content: bytes | None, expected: str) -> None:
     player = Terminal('create a file named a with the text "hi"')
     if content is not None:

@@ -127,12 +127,29 @@ class _Turn:
         message = people.reply_to(asked["kind"], self.context.messages) if asked else None
         if asked is None or message is None:
             return None
-        if asked["why"] not in ("", "takeover"):
+        if asked["why"] == "waits":
+            return self._told_what_to_type(people.answer_of(message, asked["labels"]))
+        if asked["why"] == "by hand" and message.verdict != "reject":
+            return None  # the command is looked at again
+        if asked["why"] not in ("", "takeover", "by hand"):
             return self._resolved(people.answer_of(message, asked["labels"]))
         if message.verdict == "reject" and asked["kind"] != "question":
             return fail(str(message.redacted.get("reason") or "Rejected by a person."))
         progress.answers.append({"at": progress.at, "answer": message.redacted})
         progress.next()
+        return None
+
+    def _told_what_to_type(self, answer: people.Answer) -> Reply | None:
+        """Words of a person's own are instructions that come first: the command still has the terminal."""
+        instruction = self._current()
+        if answer.custom:
+            following = f"\n{instruction.text}" if instruction else ""
+            self.progress.edits.append((self.progress.at, answer.custom + following))
+            self.progress.here = {}
+        elif answer.chosen == people.BY_HAND:
+            return Reply(people.takeover("type what the command waits for, or end it"), "", done=False, why="by hand")
+        elif answer.chosen != people.LOOK_AGAIN:
+            return fail("Stopped by a person while a command waited for input.")
         return None
 
     def _resolved(self, answer: people.Answer) -> Reply | None:
@@ -161,7 +178,7 @@ class _Turn:
     async def _settled(self) -> Reply | None:
         """Judge the last action: it may have failed or be a command that still runs."""
         progress, last = self.progress, self.context.last
-        if progress.acted and last and not last.success:
+        if progress.acted and last and not last.success and not terminal_steps.ended_badly(last):
             progress.undo()
             return self._failed(last.error or "no reason given")
         progress.acted = None
@@ -190,7 +207,18 @@ class _Turn:
         if last is None and self.context.interrupted:
             return None  # the shell's exit code may be that of the interrupted command
         problem = await terminal_steps.ended(command, last, self.session, self.patience)
+        if isinstance(problem, terminal_steps.Waiting):
+            progress.command = {**command, "running": True}
+            return self._waits(problem)
         return fail(problem) if problem else None
+
+    def _waits(self, what: str) -> Reply:
+        """A command waits for somebody to type. Nobody else will: ask, or fail at once."""
+        message = f"A command waits for input, and nobody types it. {what}. To type it, write for example: press q"
+        if not self.context.may_ask:
+            return fail(f"A command waits for input, and nobody types it. {what}")
+        labels = [people.LOOK_AGAIN, people.BY_HAND, people.STOP]
+        return Reply(people.trouble("waits", message, labels), message, done=False, why="waits")
 
     # The current instruction
 

@@ -8,6 +8,7 @@ from runs.agents.base import Ask, Message
 
 SKIP, TAKE_OVER, STOP = "Skip", "Take over", "Stop"
 RETRY, AGAIN = "Retry", "Run again"
+LOOK_AGAIN, BY_HAND = "Look again", "Type it by hand"
 
 _MEANINGS = {
     SKIP: "Leave this instruction out and go on with the next one.",
@@ -15,6 +16,8 @@ _MEANINGS = {
     STOP: "End the run here.",
     RETRY: "Look again and try once more.",
     AGAIN: "Carry the instruction out once more.",
+    LOOK_AGAIN: "It has been seen to, or will go on by itself.",
+    BY_HAND: "Take control, type what it waits for, then hand back; the run goes on with the command's end.",
 }
 _QUESTION_LIMIT = 2000  # characters
 

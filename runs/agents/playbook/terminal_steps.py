@@ -1,7 +1,8 @@
-"""The sentences of a terminal: everything is typed at its visible prompt."""
+"""The sentences of a terminal: each is a command that is put at its visible prompt."""
 
 import asyncio
 import time
+from typing import Any
 
 from machines.drivers.base import Action, ActResult, Session
 from runs.agents.base import Act
@@ -46,30 +47,58 @@ async def stop_server(scene: Scene) -> Reply:
 async def _command(scene: Scene, line: str, text: str) -> Reply:
     waits = scene.patience.target if scene.context.may_ask else scene.patience.command
     if not await _idle(scene.session, scene.patience, waits):
-        return _busy(scene)
+        return await _busy(scene)
     limit = PROGRAM_MS if scene.next_action in INTERACTIVE else COMMAND_MS
-    move = Act(Action("type_text", {"text": line + "\n"}, timeout_ms=limit))
+    move = Act(Action("run_line", {"command": line}, timeout_ms=limit))
     return Reply(move, text, lasting={"command": {"name": scene.instruction.text}})
 
 
-def _busy(scene: Scene) -> Reply:
+async def _busy(scene: Scene) -> Reply:
     """A program of an earlier run, or of a person, has the terminal."""
     text = short(scene.instruction.text, 500)
-    message = f"Something else still runs in the terminal, so this has to wait: {text}. To end it, write: press Ctrl+C"
+    waits = (await scene.session.state()).waits
+    who = f" ({waits})" if waits else ""
+    message = (
+        f"Something else still runs in the terminal{who}, so this has to wait: {text}. To end it, write: press Ctrl+C"
+    )
     message += f", then {text}" if len(text) < 200 else ", then the instruction again"
     return stuck(scene, "busy", message, [people.RETRY, people.SKIP, people.TAKE_OVER, people.STOP])
 
 
-async def ended(command: dict[str, str], last: ActResult | None, session: Session, patience: Patience) -> str | None:
-    """Wait for the end of the command that was typed; what went wrong, if anything did."""
+class Waiting(str):
+    """What the command waits for: somebody has to type, so its end would be waited for in vain."""
+
+    __slots__ = ()
+
+
+def ended_badly(result: ActResult) -> bool:
+    """A command ran and failed, which is its outcome; other failures mean that it did not run as it should."""
+    return bool(result.data.get("exit_code"))
+
+
+async def ended(
+    command: dict[str, Any], last: ActResult | None, session: Session, patience: Patience
+) -> str | Waiting | None:
+    """Wait for the end of the command that was run; what went wrong, if anything did, or what it waits for."""
     name = short(command["name"], 200)
     data = last.data if last else {}
     code = data.get("exit_code")
     if last is None or not data.get("finished", True):
-        if not await _idle(session, patience):
-            return f"Not finished after {patience.command:g} s: {name}"
+        waits = data.get("waits") or await _end_or_wait(session, patience)
+        if waits is not None:
+            return Waiting(f"{waits}: {name}") if waits else f"Not finished after {patience.command:g} s: {name}"
         code = (await session.state()).exit_code
     return f"Ended with exit code {code}: {name}" if code else None
+
+
+async def _end_or_wait(session: Session, patience: Patience) -> str | None:
+    """None when the shell is back at its prompt; else what the program waits for, "" when that is not known in time."""
+    deadline = time.monotonic() + patience.command
+    while not (state := await session.state()).idle:
+        if state.waits or time.monotonic() >= deadline:
+            return state.waits or ""
+        await asyncio.sleep(patience.poll)
+    return None
 
 
 async def at_rest(session: Session, patience: Patience) -> bool:
