@@ -13,11 +13,12 @@ from typing import Any
 
 from django.utils import timezone
 
+from accounts.access import require
 from accounts.actor import Actor
 from accounts.errors import Invalid, InvalidState, Refusal
 from machines import pictures, takeover
 from machines.access import get_machine
-from machines.actions import ENDS, ActionError, Screen, canonical
+from machines.actions import ENDS, TERMINAL_ONLY, ActionError, Screen, canonical
 from machines.connections import in_hand, with_session
 from machines.drivers.base import Action, ActResult, Frame, MachineGone, Session, TerminalResult
 from machines.errors import MachineUnavailable
@@ -110,7 +111,10 @@ def act(
 
 
 def _admit(actor: Actor, machine: Machine, actions: list[Action], lease_id: str | None) -> TakeoverLease | None:
-    """May they be done now? Looks at the machine as it is. Raises as act()."""
+    """May they be done now? Looks at the machine as it is. Raises as act(), and InsufficientScope: a line at a terminal's
+    prompt is a command."""
+    if any(action.name in TERMINAL_ONLY for action in actions):
+        require(actor, "terminal:exec")
     now = get_machine(actor, machine.id)
     require_running(now)
     is_input = any(action.name not in takeover.NO_INPUT for action in actions)

@@ -28,6 +28,7 @@ from machines.schemas import MachineCreate, cents_per_hour
 
 STARTABLE = (MachineStatus.STOPPED, MachineStatus.SUSPENDED)
 ENDED = frozenset({MachineStatus.TERMINATING, MachineStatus.TERMINATED})
+LOGGED_COMMAND = 1000  # characters
 UNSEEN_SECONDS = 300  # the longest time between two looks of the clock that counts
 _FREE = """
 id = %(id)s AND status = 'running' AND (current_run_id IS NULL OR current_run_id = %(run)s) FOR UPDATE
@@ -291,9 +292,12 @@ def log_actions(actor: Actor, machine: Machine, actions: list[Action], lease: Ta
 
 
 def _without_text(params: dict[str, Any]) -> dict[str, Any]:
-    return {k: f"({len(v)} characters)" if k == "text" and isinstance(v, str) else v for k, v in params.items()}
+    """A command as the terminal's own log has it."""
+    text = {"text": f"({len(params['text'])} characters)"} if isinstance(params.get("text"), str) else {}
+    command = {"command": params["command"][:LOGGED_COMMAND]} if "command" in params else {}
+    return params | text | command
 
 
 def log_command(actor: Actor, machine: Machine, command: str, lease: TakeoverLease | None = None) -> None:
     hidden = lease is not None and lease.private
-    audit(actor, "machine.terminal", machine.id, command=None if hidden else command[:1000])
+    audit(actor, "machine.terminal", machine.id, command=None if hidden else command[:LOGGED_COMMAND])

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from machines.drivers.base import Element
+from machines.drivers.wording import plain
 
 EXACT, SAME, PREFIX, WORDS = 100, 95, 80, 70
 SIMILARITY = 0.86
@@ -130,8 +131,8 @@ def _alike(name: str, want: str) -> bool:
 
 
 def normal(text: str) -> str:
-    """Case, spacing and the marks of required fields do not count."""
-    return re.sub(r"\s+", " ", text).strip().strip(":*").strip().casefold()
+    """Case, spacing, marks that nobody sees, how a letter is composed and the marks of required fields do not count."""
+    return re.sub(r"\s+", " ", plain(text)).strip().strip(":*").strip().casefold()
 
 
 def kind(element: Element) -> str:
