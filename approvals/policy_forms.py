@@ -19,7 +19,19 @@ EFFECTS = (
 )
 STATES = (("active", "Active"), ("expired", "Expired"), ("revoked", "Revoked"), ("all", "All"))
 REACHES = (("", "Any"), ("team", "Team-wide"), ("end_user", "One end user"), ("run", "One run"))
-TOOLS = ("click", "type_text", "fill", "key_press", "key_combo", "scroll", "drag", "select_option", "open_url", "*")
+TOOLS = (
+    "click",
+    "type_text",
+    "run_line",
+    "fill",
+    "key_press",
+    "key_combo",
+    "scroll",
+    "drag",
+    "select_option",
+    "open_url",
+    "*",
+)
 _MINUTE = "%Y-%m-%dT%H:%M"
 
 

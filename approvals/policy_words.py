@@ -13,6 +13,7 @@ _NOUNS = {
     "*": "action", "click": "click", "type_text": "typing of text", "fill": "filling of a field", "key_press": "key press",
     "key_combo": "key combination", "scroll": "scrolling", "drag": "drag", "move": "move of the mouse", "wait": "wait",
     "open_url": "opening of an address", "select_option": "choice of an option", "screenshot": "picture of the screen",
+    "run_line": "command at a terminal’s prompt",
 }  # fmt: skip
 
 

@@ -482,3 +482,15 @@ def test_the_log_of_what_people_do_by_hand_has_the_command(terminal: Terminal) -
     entries = list(AuditEntry.objects.filter(verb="machine.action").order_by("id").values_list("data", flat=True))
     assert "secret-word" not in json.dumps(entries)
     assert len(entries[-1]["actions"][0]["params"]["command"]) == 1000
+
+
+# --- on the card
+
+
+def test_the_card_shows_what_stands_at_the_prompt(cast: Cast, terminal: Terminal) -> None:
+    terminal.folder_and_script()
+    terminal.act("type_text", text="rm -r <b>old ")
+    asks = run(terminal, "run `./build`", **ASKING)
+    page = cast.browser("ana").get(f"/approvals/{request_of(terminal.api, asks)['id']}").content.decode()
+    assert "rm -r &lt;b&gt;old" in page
+    assert "only the command above runs" in page
