@@ -1,9 +1,10 @@
-"""Opens listening unix sockets and becomes another program that inherits them.
+"""Opens listening unix sockets, and where asked for a pty, and becomes another program that inherits them.
 
-    launch.py [SOCKET …] -- COMMAND [ARGUMENT …]
+    launch.py [SOCKET …] [--pty] -- COMMAND [ARGUMENT …]
 
-The numbers of the open descriptors are appended to the command. A sandbox that gets its sockets this way needs no
-folder in which it could put a link in a socket's place. Runs outside the sandbox, without the rest of the package.
+The numbers of the open descriptors are appended to the command: the sockets, then the pty's two ends. A sandbox that
+gets its sockets this way needs no folder in which it could put a link in a socket's place. Runs outside the sandbox,
+without the rest of the package.
 """
 # ruff: noqa: PTH104, PTH108
 
@@ -11,6 +12,8 @@ import contextlib
 import os
 import socket
 import sys
+
+PTY = "--pty"
 
 
 def listen(path: str) -> socket.socket:
@@ -31,10 +34,14 @@ def listen(path: str) -> socket.socket:
 
 def main(arguments: list[str]) -> None:
     split = arguments.index("--")
-    servers = [listen(path) for path in arguments[:split]]
-    for server in servers:
-        server.set_inheritable(True)
-    command = arguments[split + 1 :] + [str(server.fileno()) for server in servers]
+    paths = [argument for argument in arguments[:split] if argument != PTY]
+    servers = [listen(path) for path in paths]  # kept: a socket that nobody holds is closed
+    descriptors = [server.fileno() for server in servers]
+    if PTY in arguments[:split]:
+        descriptors += os.openpty()
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, True)
+    command = arguments[split + 1 :] + [str(descriptor) for descriptor in descriptors]
     os.execvp(command[0], command)  # noqa: S606
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from machines.drivers import commands, fence, guestlink, isolation, keys, process, screen, storable
+from machines.drivers import commands, fence, guestlink, isolation, keys, launch, process, screen, storable
 from machines.drivers.base import (
     Action,
     ActResult,
@@ -308,7 +308,7 @@ def _size(spec: MachineSpec) -> tuple[int, int]:
 
 
 def _command(spec: MachineSpec, places: Places, isolated_by: str) -> list[str]:
-    """What runs on the screen: the guest, in its sandbox, with its listening socket."""
+    """What runs on the screen: the guest, in its sandbox, with its listening socket and the shell's pty."""
     gigabyte = 1 << 30
     limits = {
         "CORE": 0,
@@ -318,5 +318,5 @@ def _command(spec: MachineSpec, places: Places, isolated_by: str) -> list[str]:
     }
     config = {"kind": "terminal", "limits": limits}
     command = isolation.guest_command(places, config, isolated_by, [isolation.NO_NESTING])
-    launcher = [interpreter()[0], "-I", "-S", str(Path(__file__).with_name("launch.py")), str(places.guest), "--"]
-    return [*launcher, *command]
+    launcher = [interpreter()[0], "-I", "-S", str(Path(__file__).with_name("launch.py"))]
+    return [*launcher, str(places.guest), launch.PTY, "--", *command]

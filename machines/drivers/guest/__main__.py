@@ -1,11 +1,11 @@
 """The first program of every machine, inside its sandbox: this folder, with nothing but the standard library.
 
-    python -I -S guest CONFIG FD [FD]
+    python -I -S guest CONFIG FD...
 
 CONFIG is JSON: `kind` terminal or browser, `home`, `scratch` (a private folder), `contained` (true when there is no
 sandbox: files outside home are then refused), `limits`, and for browsers `command`, `profile` and `egress`.
-The FDs are listening unix sockets: the first answers questions (a line of JSON each), a browser's second leads to its
-DevTools.
+The first FD is a listening unix socket that answers questions (a line of JSON each). A browser's second is one that leads to
+its DevTools; a terminal has the two ends of the shell's pty, which cannot be opened everywhere inside.
 
 Everything here runs as the machine's user, who may change or end it: whoever asks must not trust the answers.
 """
@@ -219,9 +219,12 @@ async def join(
 class Guest:
     """Answers questions about the machine."""
 
-    def __init__(self, config: Question) -> None:
+    def __init__(self, config: Question, descriptors: list[int]) -> None:
+        self.descriptors = descriptors
         self.files = Files(config["home"], bool(config["contained"]))
-        self.shell = Shell(config["home"], config["scratch"]) if config["kind"] == "terminal" else None
+        self.shell: Shell | None = None
+        if config["kind"] == "terminal":
+            self.shell = Shell(config["home"], config["scratch"], *descriptors[1:3])
         self.browser: Browser | None = None
         if config["kind"] == "browser":
             self.browser = Browser(config["command"], config["egress"], config["profile"])
@@ -272,12 +275,12 @@ class Guest:
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
 
-    async def run(self, descriptors: list[int]) -> None:
-        await asyncio.start_unix_server(self.answer, sock=socket.socket(fileno=descriptors[0]), limit=1 << 20)
+    async def run(self) -> None:
+        await asyncio.start_unix_server(self.answer, sock=socket.socket(fileno=self.descriptors[0]), limit=1 << 20)
         if self.shell:
             await self.shell.keep()
         if self.browser:
-            devtools = socket.socket(fileno=descriptors[1])
+            devtools = socket.socket(fileno=self.descriptors[1])
             await asyncio.start_unix_server(self.browser.to_devtools, sock=devtools)
             await self.browser.run()
             sys.exit(0)
@@ -298,7 +301,7 @@ def main() -> None:
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
     limit_resources(config.get("limits", {}))
-    asyncio.run(Guest(config).run(descriptors))
+    asyncio.run(Guest(config, descriptors).run())
 
 
 if __name__ == "__main__":

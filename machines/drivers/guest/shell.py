@@ -27,7 +27,8 @@ Answer = dict[str, Any]
 POLL = 0.01  # seconds between two looks
 SOON = 0.5  # what bash has to do at once: note that a line was placed, begin a command
 PLACE, LOOK = b"\x1b[99~", b"\x1b[98~"  # the private keys of startup.bash
-LOOKS_APART = 1.0  # who waits for input is asked twice, this far apart
+LOOK_AFTER = 0.2
+LOOKS_APART = 1.0  # who waits for input is believed when two looks this far apart see the same
 QUIET = {  # programs that would wait for somebody who is not there
     "PAGER": "cat", "GIT_PAGER": "cat", "MANPAGER": "cat", "SYSTEMD_PAGER": "cat", "AWS_PAGER": "",
     "GIT_TERMINAL_PROMPT": "0", "DEBIAN_FRONTEND": "noninteractive",
@@ -48,16 +49,17 @@ class Watch:
 
 
 class Shell:
-    def __init__(self, home: str, scratch: str) -> None:
+    def __init__(self, home: str, scratch: str, master: int, slave: int) -> None:
         self.home = home
         self.scratch = scratch
         self.pid = 0
         nonce = secrets.token_hex(8)
         self.marks = Marks(self._file("marks"))
-        self.relay = Relay(nonce)
+        self.relay = Relay(master, slave, nonce)
         self.device = os.fstat(self.relay.slave).st_rdev
         self.exits: list[tuple[int, int]] = []  # where the marks stood when a bash ended, and its exit code
         self.watch = Watch()
+        self._waits: tuple[float, Wait | None] = (0.0, None)
         self.turn = asyncio.Lock()  # one line at a time
         with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "startup.bash"), encoding="utf-8") as file:
             startup = file.read().replace("SCRATCH", scratch).replace("NONCE", nonce)
@@ -108,11 +110,15 @@ class Shell:
             return False
 
     def waits(self) -> Wait | None:
-        try:
-            group, modes = int(self._stat()[5]), self.relay.local_modes()
-        except (OSError, ValueError, IndexError, termios.error):
-            return None
-        return self.watch.look(who_waits(group, self.device, modes), self.relay.written)
+        """Who waits for input; all of /proc is read for that, so not more often than every LOOK_AFTER seconds."""
+        looked, wait = self._waits
+        if time.monotonic() - looked >= LOOK_AFTER:
+            try:
+                wait = who_waits(int(self._stat()[5]), self.device, self.relay.local_modes())
+            except (OSError, ValueError, IndexError, termios.error):
+                wait = None
+            self._waits = time.monotonic(), wait
+        return self.watch.look(wait, self.relay.written)
 
     def state(self) -> Answer:
         marks, idle = self.marks.read(), self.idle()
