@@ -1,6 +1,7 @@
 """A command given to a terminal's shell is what runs, whatever stands at its prompt, or nothing runs and the result says so."""
 
 import asyncio
+import shutil
 import time
 from typing import Any, NamedTuple
 
@@ -8,6 +9,16 @@ import pytest
 
 from machines.drivers.base import Action, ActResult, Prompt
 from tests.drivers.conftest import Machine
+
+PAGER = "less" if shutil.which("less") else "./pager"
+
+
+@pytest.fixture(autouse=True)
+async def _pager(terminal: Machine) -> None:
+    """One of our own, for computers without less: a colon, and a wait for a key."""
+    script = "#!/bin/bash\ncat\nprintf :\nread -rsn1 key </dev/tty\n"
+    (terminal.spec.folder / "home" / "pager").write_text(script)
+    (terminal.spec.folder / "home" / "pager").chmod(0o755)
 
 
 async def run(machine: Machine, command: str, timeout_ms: int = 8_000, prompt: Prompt | None = None) -> ActResult:
@@ -98,7 +109,7 @@ BUSY = {
     "read": ("read x\n", "bash waits for a line"),
     "a menu": ("select q in a b; do echo $q; done\n", "bash waits for a line"),
     "a password": ("read -s -p Password: x\n", "bash waits for a password"),
-    "a pager": ("seq 500 | less\n", "less waits for keys"),
+    "a pager": (f"seq 500 | {PAGER}\n", f"{PAGER.strip('./')} waits for keys"),
     "cat": ("cat\n", "cat waits for a line"),
     "an interpreter": ("python3 -q\n", "python3 waits for keys"),
     "a shell in the shell": ("bash --norc\n", "bash waits for keys"),
@@ -329,8 +340,8 @@ WAITS: dict[str, tuple[str, str | None]] = {
     "input()": ("python3 -c 'input()'", "python3 waits for a line"),
     "getpass": ("python3 -c 'import getpass; getpass.getpass()'", "python3 waits for a password"),
     "rm -i": ("touch a; rm -i a", "rm waits for a line"),
-    "less": ("seq 500 | less", "less waits for keys"),
-    "a paged log": ("GIT_PAGER=less; PAGER=less; seq 500 | $PAGER", "less waits for keys"),
+    "a pager": (f"seq 500 | {PAGER}", f"{PAGER.strip('./')} waits for keys"),
+    "a pager by its variable": (f"PAGER={PAGER}; seq 500 | $PAGER", f"{PAGER.strip('./')} waits for keys"),
     "an interpreter": ("python3 -q", "python3 waits for keys"),
     "a shell in the shell": ("bash --norc", "bash waits for keys"),
     "read with the line editor": ("read -e x", "bash waits for a line"),
