@@ -37,8 +37,20 @@ FENCE_TIMEOUT = 5.0
 # Of one machine, or where it shares its user with others, of all that the user runs.
 _MOST_PROCESSES = {"bubblewrap": 1024, "fence": 4096, "none": 4096}
 _LINE_BYTES = 1 << 19  # of an answer that has a whole line in it, escaped
+_ENTER = frozenset({"enter", "return", "kpenter", "numpadenter", "\n", "\r"})
 _BUTTONS = {"left": 0, "middle": 1, "right": 2}
 _WHEEL = {"up": 64, "down": 65, "left": 66, "right": 67}
+
+
+def _presses_enter(action: Action) -> bool:
+    params = action.params
+    if action.name == "type_text":
+        return bool(set("\r\n") & set(str(params["text"])))
+    pressed = {str(key).lower() for key in (params.get("key"), *params.get("keys", ()))}
+    ctrl = not pressed.isdisjoint(("ctrl", "control")) and not pressed.isdisjoint(
+        "jmo"
+    )  # line feed, return, operate-and-get-next
+    return action.name in ("key_press", "key_combo") and (ctrl or not pressed.isdisjoint(_ENTER))
 
 
 class TerminalSession:
@@ -57,7 +69,11 @@ class TerminalSession:
         return self._last[1]
 
     async def target(self, action: Action) -> Target | None:
-        return None
+        """The line that stands at the prompt, for an action that sends it; machines/risks.py reads it."""
+        if not _presses_enter(action) or not (await guestlink.ask(self.places.guest, "state")).get("idle"):
+            return None
+        prompt = await self.prompt()
+        return Target("command", prompt.line) if prompt.at in ("prompt", "continuation") else None
 
     async def prompt(self) -> Prompt:
         return commands.prompt(await guestlink.ask(self.places.guest, "prompt", size=_LINE_BYTES))

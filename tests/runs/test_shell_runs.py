@@ -275,6 +275,17 @@ def test_an_approval_for_another_kind_of_machine_tells_nothing_of_a_prompt(test_
     assert "prompt_line" not in request_of(test_key, asks)["evidence"]
 
 
+def test_the_risk_of_enter_is_that_of_the_line_that_it_sends(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal.folder_and_script()
+    monkeypatch.setitem(registry._AGENTS, "scripted", Bare(ENTER))
+    terminal.act("type_text", text="rm -r old")
+    asks = waiting(terminal.api, "x", machine_id=terminal.id, agent="scripted", **ASKING)
+    action = request_of(terminal.api, asks)["action"]
+    assert (action["risk"], action["target"]["name"]) == ("destroy", "rm -r old")
+
+
 # --- B18: programs that wait for somebody
 
 
