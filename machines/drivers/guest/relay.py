@@ -63,10 +63,10 @@ class Recording:
                 self.cut = False
             self.begun = self._on = True
             self.ended = self.prompted = False
-        else:
-            self._on = False
-            self.ended = self.ended or kind == b"D"
-            self.prompted = kind == b"A"
+        elif kind == b"D":
+            self.ended, self._on = True, False
+        else:  # the line editor paints its prompt again when a line is placed
+            self.prompted, self._on = True, self._on and not self.begun
 
     def _keep(self, data: bytes) -> None:
         if self._on:
