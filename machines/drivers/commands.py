@@ -13,6 +13,7 @@ _WANTS = {
     "keys": "keys (it is a pager, an editor or a menu)",
 }
 _PLACES = frozenset({"prompt", "continuation", "program", "unknown"})
+_ENDS = frozenset({"ended", "incomplete", "refused", "unseen", "waits", "running"})
 _LONGEST_LINE = 70_000  # characters; an action types at most 65,536
 
 
@@ -81,6 +82,8 @@ def of_line(answer: dict[str, Any]) -> ActResult:
     """The outcome of a command that took the place of what stood on the line."""
     if "problem" in answer:
         return _not_run(answer)
+    if answer.get("how") not in _ENDS:
+        return ActResult(False, "This machine was started by an older version: stop and start it. Nothing was run.")
     data = facts(answer)
     error = _error(str(answer.get("how")), data, ran=bool(answer.get("ran")))
     return ActResult(error is None, error, data)

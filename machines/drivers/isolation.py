@@ -176,7 +176,7 @@ def sentence(isolation: str) -> str:
 
 
 def guest_command(places: Places, config: Mapping[str, Any], isolation: str, extra: Sequence[str] = ()) -> list[str]:
-    """The command that runs guest.py in the machine, isolated as `choose` said.
+    """The command that runs guest/ in the machine, isolated as `choose` said.
 
     The caller appends the numbers of the inherited listening sockets. `extra` are further bwrap options.
     """

@@ -10,13 +10,14 @@ LIMIT = 4096  # bytes of UTF-8
 CUT = "[...]"
 _TOKENS = re.compile(
     r"\x1b\[(?P<args>[0-9;:?<=>!]*)[ -/]*(?P<final>[@-~])"  # CSI
+    r"|\x1b\[[0-9;:?<=>!]*[ -/]*\Z"  # one whose end is missing
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # strings: titles, links, marks, pictures
     r"|\x1b[ -/]*[0-~]?"
     r"|(?P<control>[\x00-\x1f\x7f-\x9f])"
     r"|(?P<text>[^\x00-\x1f\x7f-\x9f]+)"
 )
 _ALTERNATE = frozenset({"?1049", "?1047", "?47"})
-_LONGEST_LINE = 20_000  # characters; a program that never ends its line writes over it
+_FARTHEST = 500  # columns that a cursor is moved to beyond what a line holds: blanks are made of nothing
 
 
 class _Page:
@@ -37,7 +38,7 @@ class _Page:
                 continue
             line += " " * (self.column - len(line))
             line[self.column : self.column + 1] = [char]
-            self.column = min(self.column + 1, _LONGEST_LINE)
+            self.column += 1
 
     def control(self, char: str) -> None:
         if self.hidden:
@@ -59,7 +60,7 @@ class _Page:
         if self.hidden:
             return
         first = args.split(";", maxsplit=1)[0]
-        count = min(int(first), _LONGEST_LINE) if first.isdigit() else 0
+        count = int(first) if first.isascii() and first.isdigit() and len(first) < 6 else 0
         if final == "K":
             self._erase(count)
         elif final == "J" and count in (2, 3):  # cleared: what stood there is gone from the screen, too
@@ -71,7 +72,7 @@ class _Page:
         rows = {"A": -count, "F": -count, "B": count, "E": count}.get(final, 0)
         columns = {"C": count, "D": -count, "G": count - 1 - self.column}.get(final, 0)
         self.row = min(max(0, self.row + rows), len(self.lines) - 1)
-        self.column = min(max(0, self.column + columns), _LONGEST_LINE)
+        self.column = min(max(0, self.column + columns), max(_FARTHEST, len(self.lines[self.row])))
         if final in "EF":
             self.column = 0
 

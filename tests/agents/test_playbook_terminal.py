@@ -7,6 +7,8 @@ import pytest
 
 from machines.drivers.base import Action, ActResult, MachineState
 from runs.agents.base import Act, Ask, Finish, Message
+from runs.agents.playbook import PlaybookAgent
+from runs.agents.playbook.scene import Patience
 from tests.agents.machines import FakeSession, Player, answered
 
 
@@ -211,6 +213,14 @@ async def test_a_busy_terminal_is_not_typed_into_and_a_person_says_what_to_do() 
     end = await player.play(answered("press Ctrl+C, then run `ls`", custom=True))
     assert end == Finish(True, "Done: 2 instructions.")
     assert [name for name, _ in player.actions] == ["key_combo", "run_line"]
+
+
+async def test_a_program_that_waits_for_somebody_is_not_waited_for() -> None:
+    player = Terminal("run `ls`", may_ask=False, agent=PlaybookAgent(Patience(poll=0.001, target=60, command=600)))
+    player.session.now = MachineState(idle=False, waits="cat waits for a line of input")
+    end = await player.play()
+    assert isinstance(end, Finish)
+    assert "cat waits for a line of input" in end.summary
 
 
 async def test_a_run_that_may_not_ask_fails_at_a_busy_terminal() -> None:

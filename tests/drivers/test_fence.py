@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from machines.drivers import fence, isolation, process
-from machines.drivers.base import DriverUnavailable
+from machines.drivers.base import DriverUnavailable, Prompt
 from machines.drivers.fence import landlock
 from tests.drivers.conftest import Machine, spec_of
 
@@ -126,7 +126,9 @@ async def test_modes_times_and_owners_outside_stay_as_they_are(fenced: Machine, 
     file.write_text("host secret")
     file.chmod(0o600)
     before = facts(file), facts(tmp_path)
-    guest = ROOT / "machines" / "drivers" / "guest.py"  # may be read, so its open file may be passed to fchmod
+    guest = (
+        ROOT / "machines" / "drivers" / "guest" / "__main__.py"
+    )  # may be read, so its open file may be passed to fchmod
     program = f"""
 import os
 from contextlib import suppress
@@ -282,11 +284,19 @@ async def test_no_terminal_but_its_own_is_opened(fenced: Machine) -> None:
         os.close(theirs)
 
 
+async def test_a_command_is_put_at_the_prompt_and_who_waits_is_known(fenced: Machine) -> None:
+    await fenced.do("type_text", text="rm -r old ")
+    assert await fenced.session.prompt() == Prompt("prompt", "rm -r old ")
+    result = await fenced.do("run_line", command="echo hi")
+    assert (result.success, result.data["output"], result.data["cleared"]) == (True, "hi", "rm -r old ")
+    assert (await fenced.do("run_line", command="cat")).data["waits"] == "cat waits for a line of input"
+
+
 async def test_shell_python_and_full_screen_programs_work(fenced: Machine) -> None:
     text = (
         "echo hallo > a; cat <(sort <<<$'2\\n1') a; python3 -c 'print(6*7)'; echo ~; whoami; mktemp > m; rm $(cat m)\n"
     )
-    assert (await fenced.do("type_text", text=text)).data == {"exit_code": 0, "finished": True}
+    assert (await fenced.do("type_text", text=text)).data["exit_code"] == 0
     screen = await fenced.session.text()
     assert "1\n2\nhallo\n42\n" in screen
     assert await fenced.session.read_file("a") == b"hallo\n"

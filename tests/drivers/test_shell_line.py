@@ -6,19 +6,23 @@ import time
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from machines.drivers import commands, transcript
 from machines.drivers.base import Action, ActResult, Prompt
 from tests.drivers.conftest import Machine
 
 PAGER = "less" if shutil.which("less") else "./pager"
 
 
-@pytest.fixture(autouse=True)
-async def _pager(terminal: Machine) -> None:
+@pytest.fixture(name="terminal")
+async def _with_a_pager(terminal: Machine) -> Machine:
     """One of our own, for computers without less: a colon, and a wait for a key."""
     script = "#!/bin/bash\ncat\nprintf :\nread -rsn1 key </dev/tty\n"
     (terminal.spec.folder / "home" / "pager").write_text(script)
     (terminal.spec.folder / "home" / "pager").chmod(0o755)
+    return terminal
 
 
 async def run(machine: Machine, command: str, timeout_ms: int = 8_000, prompt: Prompt | None = None) -> ActResult:
@@ -380,3 +384,51 @@ async def test_the_screen_changes_its_size_under_the_shell(terminal: Machine) ->
     async with asyncio.timeout(10):  # the shell hears of it by a signal
         while await output(terminal, "stty size") != "30 100":
             pass
+
+
+def test_a_machine_of_an_older_version_has_run_nothing() -> None:
+    result = commands.of_line({"error": "KeyError('run_line')"})
+    assert (result.success, result.data) == (False, {})
+    assert "stop and start it" in (result.error or "")
+
+
+# --- bytes as text
+
+
+TEXTS = [
+    (b"plain\r\n", "plain"),
+    (b"50%\r100%\x1b[K\r\n", "100%"),
+    (b"downloading\r\x1b[Kdone\r\n", "done"),
+    (b"a\r\nb\x1b[1A\rA\r\n", "A\nb"),
+    (b"before\x1b[2J\x1b[3Jafter", "after"),
+    (b"\x1b]8;;http://a.test\x1b\\link\x1b]8;;\x1b\\", "link"),
+    (b"\x1bP1$r0m\x1b\\x\x1b(B\x1b=", "x"),
+    (b"one\x1b[?1049hfull\r\nscreen\x1b[?1049ltwo", "onetwo"),
+    (b"cafe\xcc\x81\r\n", "cafe\u0301"),
+    (b"\xff\xfe", "\ufffd\ufffd"),
+    (b"a\x1b[9999Cb", "a" + " " * 499 + "b"),
+    (b"a\x1b[" + b"9" * 5000 + b"Cb", "a b"),
+    (b"\x1b[5A\x1b[99Dx", "x"),
+    (b"cut \x1b[3", "cut"),
+]
+
+
+@pytest.mark.parametrize(("data", "text"), TEXTS)
+def test_output_becomes_text(data: bytes, text: str) -> None:
+    assert transcript.plain(data) == text
+
+
+@given(
+    st.binary(max_size=400)
+    | st.lists(st.sampled_from([b"\x1b[", b"A", b"2J", b"K", b"\r", b"\n", b"\b", b"9", b"x"])).map(b"".join)
+)
+def test_any_output_becomes_text_without_control_characters(data: bytes) -> None:
+    text = transcript.plain(data)
+    assert not any((c < " " and c not in "\n\t") or "\x7f" <= c < "\xa0" for c in text)
+
+
+@given(st.text(max_size=9000), st.booleans())
+def test_what_is_shortened_is_marked_and_fits(text: str, cut: bool) -> None:
+    short = transcript.shortened(text, cut=cut)
+    assert len(short.encode(errors="replace")) <= transcript.LIMIT or short == text
+    assert short == text or short.startswith("[...]\n")

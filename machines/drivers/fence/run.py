@@ -44,12 +44,16 @@ def _drop_privileges() -> None:
         raise OSError(ctypes.get_errno(), "no_new_privs")
 
 
-def _terminal() -> list[str]:
-    """The terminal this runs on, by its own name: no other one may be opened."""
-    try:
-        return [os.ttyname(0)]
-    except OSError:
-        return []
+def _terminal(command: list[str]) -> list[str]:
+    """The shell's own terminal by its name, which programs open: no other one may be opened. Its number is among the open
+    descriptors at the end of the command (launch.py).
+    """
+    names = []
+    for word in command[-2:]:
+        if word.isdigit():
+            with contextlib.suppress(OSError):
+                names.append(os.ttyname(int(word)))
+    return [name for name in names if name.startswith("/dev/pts/")]  # not that of the other end, which makes new ones
 
 
 def _inside(spec: dict[str, Any], command: list[str], link: socket.socket) -> None:
@@ -59,7 +63,7 @@ def _inside(spec: dict[str, Any], command: list[str], link: socket.socket) -> No
         signal.signal(number, signal.SIG_DFL)
     os.chdir(spec["own"][0])
     _drop_privileges()
-    landlock.restrict(spec["own"], [*spec["writable"], *_terminal()], spec["readable"])
+    landlock.restrict(spec["own"], [*spec["writable"], *_terminal(command)], spec["readable"])
     listener = filter.install(filter.program())
     socket.send_fds(link, [b"!"], [listener])
     os.close(listener)

@@ -106,10 +106,11 @@ async def at_rest(session: Session, patience: Patience) -> bool:
     return await _idle(session, patience, min(patience.command, COMMAND_MS / 1000))
 
 
-async def _idle(session: Session, patience: Patience, seconds: float | None = None) -> bool:
-    deadline = time.monotonic() + (patience.command if seconds is None else seconds)
-    while not (await session.state()).idle:
-        if time.monotonic() >= deadline:
+async def _idle(session: Session, patience: Patience, seconds: float) -> bool:
+    """Wait for the prompt; not for a program that waits for somebody itself."""
+    deadline = time.monotonic() + seconds
+    while not (state := await session.state()).idle:
+        if state.waits or time.monotonic() >= deadline:
             return False
         await asyncio.sleep(patience.poll)
     return True
