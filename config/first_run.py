@@ -1,21 +1,26 @@
-"""What a fresh installation starts with: one team, its owner, two keys, money, and a machine of each kind that works here."""
+"""What an installation starts with: one team, its owner, two keys, money; and for every team a machine of each kind that works here."""
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from django.conf import settings
 from django.db import transaction
 
-from accounts.actor import SCOPES, Actor
+from accounts.actor import SCOPES, Actor, system
+from accounts.errors import Refusal
 from accounts.models import Membership, Team
 from accounts.services import create_user, issue_key
 from billing.services import topup
 from machines.drivers.registry import driver_for
+from machines.models import Machine
 from machines.schemas import MachineCreate
-from machines.services import create_machine
+from machines.services import ENDED, create_machine
 
 EMAIL = "owner@demo.test"
+Kind = Literal["terminal", "browser"]
+USUAL: tuple[tuple[Kind, str], ...] = (("terminal", "Terminal 1"), ("browser", "Browser 1"))
 
 
 @dataclass(frozen=True)
@@ -52,20 +57,51 @@ def set_up() -> FirstRun | None:
         topup(live, settings.FIRST_GRANT_CENTS, "first-run", kind="grant", description="To start with")
         live_key = issue_key(live, "first live key", frozenset(SCOPES)).key
         test_key = issue_key(test, "first test key", frozenset(SCOPES)).key
-        made = _machines(live)
-        team.default_machine_id = next(iter(made.values()), None)
+        made = _provide_for(team.id, possible())
+    return FirstRun(EMAIL, password, live_key, test_key, {m.display_name: m.id for m in made})
+
+
+def possible() -> list[Kind]:
+    """The usual kinds of machine that this computer can run now."""
+    return [kind for kind, _ in USUAL if not driver_for(kind).missing()]
+
+
+def provide() -> list[Machine]:
+    """At every start, and when something was fetched: make the machines that teams wait for. Returns those made.
+
+    A team waits for a kind that it never had; without a default machine that lives, for every kind that it has none of.
+    What somebody ended on purpose does not come back as long as there is a default. A team without money is left out.
+    """
+    kinds = possible()
+    return [machine for team_id in Team.objects.order_by("id").values_list("id", flat=True)
+            for machine in _provide_for(team_id, kinds)]  # fmt: skip
+
+
+def _provide_for(team_id: str, kinds: Iterable[Kind]) -> list[Machine]:
+    try:
+        with transaction.atomic():
+            return _provide(Team.objects.select_for_update(no_key=True).get(id=team_id), kinds)
+    except Refusal:
+        return []
+
+
+def _provide(team: Team, kinds: Iterable[Kind]) -> list[Machine]:
+    ever = list(Machine.objects.filter(team=team, test=False).order_by("created_at", "id"))
+    living = [machine for machine in ever if machine.status not in ENDED]
+    orphaned = team.default_machine_id not in {machine.id for machine in living}
+    had = {machine.kind for machine in (living if orphaned else ever)}
+    actor = system(team.id, test=False)
+    made = [
+        create_machine(actor, MachineCreate(display_name=name, kind=kind))
+        for kind, name in USUAL
+        if kind in kinds and kind not in had
+    ]
+    if orphaned and (first := _first([*living, *made])):
+        team.default_machine_id = first.id
         team.save(update_fields=["default_machine_id"])
-    return FirstRun(EMAIL, password, live_key, test_key, made)
-
-
-def _machines(actor: Actor) -> dict[str, str]:
-    """A terminal and a browser where this computer can run them."""
-    made = {}
-    wanted: tuple[tuple[Literal["terminal", "browser"], str], ...] = (
-        ("terminal", "Terminal 1"),
-        ("browser", "Browser 1"),
-    )
-    for kind, name in wanted:
-        if not driver_for(kind).missing():
-            made[name] = create_machine(actor, MachineCreate(display_name=name, kind=kind)).id
     return made
+
+
+def _first(machines: list[Machine]) -> Machine | None:
+    """The default of a team that has none: the oldest that is real."""
+    return min(machines, key=lambda machine: (machine.kind == "simulated", machine.created_at), default=None)

@@ -145,6 +145,8 @@ WEBHOOK_ALLOW_LOOPBACK = env.bool("WEBHOOK_ALLOW_LOOPBACK", default=DEBUG)  # ht
 WEBHOOK_ALLOWED_HOSTS = env.list("WEBHOOK_ALLOWED_HOSTS", default=[])  # further hosts and networks, http included
 FIRST_GRANT_CENTS = env.int("FIRST_GRANT_CENTS", default=10_000)  # what the first team's wallet starts with
 MACHINES_DIR = DATA_DIR / "machines"
+TOOLS_DIR = Path(env.str("TOOLS_DIR", default="") or DATA_DIR / "tools").resolve()  # what machines/tools fetches
+MACHINE_FETCH = env.str("MACHINE_FETCH", default="auto")  # never: nothing is fetched
 STORAGES = {
     "default": {
         "BACKEND": "django.core.files.storage.FileSystemStorage",

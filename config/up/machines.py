@@ -5,21 +5,58 @@ import signal
 import threading
 from pathlib import Path
 
+from django.conf import settings
 from django.db import connections
 
 from config.processes import command_of, wait_until
 from config.up.terminal import say
+from machines.drivers import isolation
+from machines.drivers.chromium import browser_program, fetched
 from machines.drivers.fence import MODULE as FENCE
+from machines.tools.catalogue import CHROMIUM, unfit
 
 STOP_SECONDS = 2.5
 
 
-def lacks() -> list[str]:
-    """What keeps machines from working on this computer, said at every start."""
-    from machines.drivers.registry import KINDS, driver_for
+def lines(fetching: bool) -> list[str]:
+    """Which kinds of machine work on this computer, in one line, said at every start; below it what to do for the others."""
+    from machines.drivers.registry import driver_for
 
-    sentences = dict.fromkeys(sentence for kind in KINDS for sentence in driver_for(kind).missing())
-    return [f"Missing       {sentence}" for sentence in sentences]
+    shown, lacks = [], dict[str, None]()
+    for kind in ("terminal", "browser"):
+        missing = driver_for(kind).missing()
+        if not missing:
+            shown.append(f"{kind} ok ({held_by(kind)})")
+        elif kind == "browser" and fetching:
+            shown.append(f"browser fetching {CHROMIUM.megabytes} MB …")
+        else:
+            shown.append(f"{kind} missing")
+            lacks |= dict.fromkeys(missing)
+    return [f"Machines      {' · '.join(shown)}", *(f"Missing       {sentence}" for sentence in lacks)]
+
+
+def held_by(kind: str) -> str:
+    """What machines of a kind that works are made of."""
+    around = isolation.describe(kind)
+    program = browser_program() if kind == "browser" else None
+    if program is None:
+        return around
+    return f"{CHROMIUM.title if program == fetched() else Path(program.path).name}, {around}"
+
+
+def wants_browser() -> bool:
+    """Whether there is a browser to be fetched: none works here, one could, and nobody forbids it."""
+    if settings.MACHINE_FETCH == "never" or os.environ.get("MACHINE_BROWSER") or unfit() or isolation.problem("browser"):
+        return False
+    return browser_program() is None
+
+
+def make_machines() -> None:
+    """The machines that teams wait for and that this computer can run by now."""
+    from config.first_run import provide
+
+    for machine in provide():
+        say(f"{machine.display_name} is being made ({machine.id}).")
 
 
 def start_machines() -> None:

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import os
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -13,14 +14,22 @@ from types import FrameType
 import environ
 from django.core.management import call_command
 from django.db import connections
+from django_q.tasks import async_task
 
 from config.address import local_url, only_here
 from config.postgres import Postgres
+from config.processes import child_start
 from config.up.checks import alone, database_answers, enough_disk, port_free
 from config.up.children import Child, Patience
-from config.up.machines import lacks, start_machines, stop_machines
+from config.up.machines import lines, make_machines, start_machines, stop_machines, wants_browser
 from config.up.terminal import say, step
+from machines.tools.catalogue import CHROMIUM
 
+# What to do next, said at every start. Models can be connected to agents later; the first run needs none.
+NEXT = (
+    "First run     README.md, “First run”: three lines of curl; or sign in and press “Start the sample run”",
+    "Agents        the playbook agent follows plain sentences (docs/playbook.md) and needs no model",
+)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -39,6 +48,7 @@ class Supervisor:
     postgres_patience: Patience = field(default_factory=lambda: Patience("PostgreSQL"))
     children: list[Child] = field(default_factory=list)
     welcome: list[str] = field(default_factory=list)
+    fetching: subprocess.Popen[bytes] | None = None
 
     def run(self, prepare_only: bool = False) -> None:
         """Return when asked to stop; raise CannotStart or PostgresError with one sentence when it cannot go on."""
@@ -48,7 +58,7 @@ class Supervisor:
             enough_disk(self.data_dir)
             hear_signals()
             try:
-                self._prepare()
+                self._prepare(prepare_only)
                 if prepare_only:
                     say("\n".join(self.welcome))
                 else:
@@ -61,7 +71,7 @@ class Supervisor:
             finally:
                 self._end()
 
-    def _prepare(self) -> None:
+    def _prepare(self, prepare_only: bool) -> None:
         keep_private(self.data_dir)
         self._set_database(self._own_database() if not self.given_database else self._given_database())
         with step("Bringing the tables up to date"):
@@ -69,6 +79,8 @@ class Supervisor:
         with step("Looking for a team"):
             self.welcome = first_run(self.data_dir)
             start_machines()
+            if prepare_only:
+                leave_machines_to_workers()
         connections.close_all()
 
     def _own_database(self) -> str:
@@ -102,6 +114,8 @@ class Supervisor:
             if not announced and answers(self.host, self.port):
                 announced = True
                 self._announce(time.monotonic() - began)
+            if self.fetching and self.fetching.poll() is not None:
+                self.fetching = None
             signal.sigtimedwait({signal.SIGCHLD}, 0.5 if announced else 0.05)
 
     def _keep_postgres_alive(self) -> None:
@@ -112,21 +126,38 @@ class Supervisor:
                 self.postgres.start()
 
     def _announce(self, seconds: float) -> None:
+        fetching = wants_browser()
         say(f"Starting web, worker and clock … ok {seconds:.1f} s\n")
         say(f"  Countersign   {local_url(self.host, self.port)}")
-        for line in (*self.welcome, *lacks()):
+        for line in (*self.welcome, *lines(fetching), *NEXT):
             say(f"  {line}")
         say("\n  Ctrl-C stops everything.\n")
+        if fetching:
+            self._fetch()
+
+    def _fetch(self) -> None:
+        """Bring the browser while people already work; what comes of it, it says itself. Not tried again before the next start."""
+        command = [sys.executable, str(BASE_DIR / "manage.py"), "fetch", CHROMIUM.name]
+        self.fetching = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=child_start(),  # noqa: PLW1509  as children
+        )
 
     def _end(self) -> None:
         """At most 10 s: children first, which still need the database and the machines; then those."""
         for signum in STOP_SIGNALS:
             signal.signal(signum, signal.SIG_IGN)
         asked_at = time.monotonic()
+        if self.fetching:
+            self.fetching.terminate()
         for child in self.children:
             child.ask_to_end()
         for child in self.children:
             child.end(asked_at)
+        if self.fetching:
+            end(self.fetching)
         if self.children:
             stop_machines(self.data_dir)
         if self.postgres:
@@ -157,6 +188,7 @@ def first_run(data_dir: Path) -> list[str]:
     path = data_dir / "first-run.txt"
     made = set_up()
     if made is None:
+        make_machines()
         return [f"Login, keys   {path}"] if path.exists() else []
     lines = [
         f"Sign in       {made.email}  {made.password}",
@@ -167,6 +199,19 @@ def first_run(data_dir: Path) -> list[str]:
     path.touch(mode=0o600)
     path.write_text("\n".join(lines) + "\n")
     return [*lines, f"              shown this once, kept in {path}"]
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(2)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(2)
+
+
+def leave_machines_to_workers() -> None:
+    """Where the database is only prepared, machines may not work; where workers run they do."""
+    async_task("config.first_run.provide")
 
 
 def children(host: str, port: int) -> list[Child]:

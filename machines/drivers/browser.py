@@ -9,7 +9,6 @@ import base64
 import contextlib
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -33,6 +32,7 @@ from machines.drivers.base import (
 )
 from machines.drivers.bubblewrap import HOME
 from machines.drivers.cdp import Cdp, CdpError
+from machines.drivers.chromium import Program, browser_program, no_browser
 from machines.drivers.dialogs import Dialog
 from machines.drivers.elements import page_elements
 from machines.drivers.places import Places, left_places, prepare, recorded_places
@@ -47,7 +47,6 @@ LONGEST_WORDS = 4096  # characters of a page's own in a result: they are kept an
 READ_TIMEOUT = 15.0  # after that a page hangs
 SWAP_TIMEOUT = 5.0  # how long one page may take to give way to the next
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
-_BINARIES = ("/usr/lib/chromium/chromium-headless-shell", "chromium-headless-shell", "chromium", "chromium-browser")
 _FLAGS = (
     "--headless", "--remote-debugging-port=0", "--no-first-run", "--no-default-browser-check",
     "--disable-dev-shm-usage",
@@ -300,15 +299,19 @@ class BrowserSession:
 class BrowserDriver:
     kind = "browser"
 
+    def __init__(self, program: Program | None = None) -> None:
+        """`program`: one that is tried out; else the one that browser_program() finds."""
+        self._program = program
+
     def missing(self) -> list[str]:
-        lacks = [] if browser_binary() else [_NO_BROWSER]
+        lacks = [] if self._program or browser_program() else [no_browser()]
         problem = isolation.problem(self.kind)
         return lacks + ([problem] if problem else [])
 
     async def start(self, spec: MachineSpec, handle: Handle | None) -> Handle:
-        binary = browser_binary()
-        if binary is None:
-            raise DriverUnavailable(_NO_BROWSER)
+        program = self._program or await asyncio.to_thread(browser_program)
+        if program is None:
+            raise DriverUnavailable(no_browser())
         isolated_by = await asyncio.to_thread(isolation.choose, self.kind)
         if handle and await self.alive(spec, handle):
             return handle
@@ -316,7 +319,7 @@ class BrowserDriver:
         places = prepare(spec)
         await process.end_tree(_unrecorded(places))
         allowed = os.environ.get("MACHINE_ALLOWED_HOSTS", "")
-        born = await _launch(places, _host_spec(spec, places, binary, isolated_by, allowed))
+        born = await _launch(places, _host_spec(spec, places, program, isolated_by, allowed))
         await guestlink.ask(places.keeper, "settled", LOAD_TIMEOUT + 5, seconds=LOAD_TIMEOUT)
         return {**born, "run": str(places.run), "isolation": isolated_by, "allowed": allowed}
 
@@ -349,12 +352,6 @@ class BrowserDriver:
 
 
 _NOT_REACHED = "The site cannot be reached, or machines may not go there."
-_NO_BROWSER = "There is no Chromium: apt-get install chromium-headless-shell, or set MACHINE_BROWSER to its path."
-
-
-def browser_binary() -> str | None:
-    wanted = os.environ.get("MACHINE_BROWSER")
-    return next(filter(None, map(shutil.which, [wanted] if wanted else _BINARIES)), None)
 
 
 def _unrecorded(places: Places) -> process.Identity | None:
@@ -375,11 +372,11 @@ def _last_url(places: Places) -> str | None:
     return None
 
 
-def _host_spec(spec: MachineSpec, places: Places, binary: str, isolated_by: str, allowed: str) -> dict[str, Any]:
+def _host_spec(spec: MachineSpec, places: Places, program: Program, isolated_by: str, allowed: str) -> dict[str, Any]:
     boxed = isolated_by == "bubblewrap"
     home = HOME if boxed else str(places.home)
     profile = f"{home}/.config/browser"
-    command = [binary, *_FLAGS, f"--user-data-dir={profile}", f"--window-size={spec.width},{spec.height}"]
+    command = [*program.command, *_FLAGS, f"--user-data-dir={profile}", f"--window-size={spec.width},{spec.height}"]
     command += ["--no-sandbox"] if not boxed and os.geteuid() == 0 else []
     config = {
         "kind": "browser",
@@ -389,9 +386,8 @@ def _host_spec(spec: MachineSpec, places: Places, binary: str, isolated_by: str,
         "egress": "/run/egress.sock" if boxed else str(places.egress),
     }
     extra = ["--ro-bind", str(places.egress), "/run/egress.sock"]
-    folder = str(Path(binary).resolve().parent)
-    if not folder.startswith("/usr/"):
-        extra += ["--ro-bind", folder, folder]
+    if program.folder:
+        extra += ["--ro-bind", program.folder, program.folder]
     return {
         "run": str(places.run),
         "width": spec.width,

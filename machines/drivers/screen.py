@@ -28,7 +28,8 @@ _ANSI: tuple[Color, ...] = (
 _TOKEN = re.compile(r"\x1b\[([0-9;:]*)m|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|[\x00-\x1f\x7f]|(.)", re.DOTALL)
 # What letters mean between SO and SI: the line drawing set of the VT100.
 _LINES = dict(zip("`afgijklmnopqrstuvwxyz{|}~", "◆▒°±␤┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·", strict=True))
-_FONT_FOLDERS = ("/usr/share/fonts/truetype/dejavu", "/usr/share/fonts/dejavu-sans-mono-fonts", "/usr/share/fonts/TTF")
+# It comes along: pictures are the same on every computer, with fonts of its own or without.
+FONTS = Path(__file__).with_name("fonts")
 
 
 class Cell(NamedTuple):
@@ -176,10 +177,7 @@ def text_runs(row: list[Cell]) -> list[Run]:
 @lru_cache(maxsize=2)
 def _font(bold: bool) -> Font:
     name = "DejaVuSansMono-Bold.ttf" if bold else "DejaVuSansMono.ttf"
-    for folder in _FONT_FOLDERS:
-        if (Path(folder) / name).is_file():
-            return ImageFont.truetype(str(Path(folder) / name), FONT_SIZE)
-    return ImageFont.load_default(FONT_SIZE - 2)
+    return ImageFont.truetype(str(FONTS / name), FONT_SIZE)
 
 
 @lru_cache(maxsize=8192)
