@@ -1,12 +1,22 @@
 """Why a machine says no."""
 
-from accounts.errors import NotFound, Refusal
+from accounts.errors import Invalid, NotFound, Refusal
 
 
 class MachineNotFound(NotFound):
     """There is no such machine."""
 
     code = "MACHINE_NOT_FOUND"
+
+
+class NoMachine(Invalid):
+    """No machine can be made on this computer yet."""
+
+    reason_code = "no_machine"
+
+    def __init__(self, message: str, field: str = "machine_id") -> None:
+        """`message` says what is missing and the way on; `field` of the body is what it is about."""
+        Refusal.__init__(self, message, details=[{"loc": ["body", field], "msg": message, "type": "missing"}])
 
 
 class MachineBusy(Refusal):

@@ -3,7 +3,7 @@
 Every change locks the row, tests it, writes, records and queues in one transaction. Nothing here talks to a driver.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,7 +22,8 @@ from accounts.statements import fetch, insert, save
 from machines import takeover
 from machines.drivers.base import Action
 from machines.drivers.registry import KINDS as DRIVER_KINDS
-from machines.errors import MachineBusy
+from machines.drivers.registry import driver_for
+from machines.errors import MachineBusy, NoMachine
 from machines.models import MACHINE_MOVES, Machine, MachineStatus, TakeoverLease
 from machines.schemas import MachineCreate, cents_per_hour
 
@@ -109,7 +110,7 @@ def wallet_gate(actor: Actor) -> None:
 def create_machine(actor: Actor, body: MachineCreate, *, gate: Callable[[Actor], None] = wallet_gate) -> Machine:
     """A new machine: simulated ones run at once, others are `creating` until a worker has started them.
 
-    Raises Invalid for a kind that cannot be made here, and what `gate` raises.
+    Raises NoMachine or Invalid for what cannot be made here, and what `gate` raises.
     """
     _check_kind(actor, body)
     now = timezone.now()
@@ -135,12 +136,29 @@ def _check_kind(actor: Actor, body: MachineCreate) -> None:
         raise Invalid((("body", "os"), "Only machines of kind desktop run windows.", "value_error"))
     if actor.test:
         return
-    usable = [kind for kind in DRIVER_KINDS if kind != "simulated" or settings.ALLOW_SCRIPTED_LIVE]
-    if body.kind not in usable:
-        message = f"Machines of kind {body.kind} cannot be made here. Kinds that work: {', '.join(usable)}."
+    if body.kind == "simulated" and not settings.ALLOW_SCRIPTED_LIVE:
+        message = f"Machines of kind simulated cannot be made here. Kinds that work: {', '.join(_real_kinds())}."
         raise Invalid((("body", "kind"), message, "value_error"))
+    if lacks := lacks_of(body.kind):
+        raise NoMachine(no_machine_words(f"No machine of kind {body.kind}", lacks), "kind")
     if body.os == "windows":
         raise Invalid((("body", "os"), "This installation has no windows machines.", "value_error"))
+
+
+def _real_kinds() -> list[str]:
+    return [kind for kind in DRIVER_KINDS if kind != "simulated"]
+
+
+def lacks_of(kind: str) -> list[str]:
+    """What keeps this computer from running machines of a kind, with the fix of each; empty when nothing does."""
+    if kind not in DRIVER_KINDS:
+        return [f"this version has no driver for it (it has {' and '.join(_real_kinds())})."]
+    return driver_for(kind).missing()
+
+
+def no_machine_words(what: str, lacks: Sequence[str]) -> str:
+    """Why no machine can be made, and the way on."""
+    return f"{what} can be made on this computer yet: {' '.join(lacks)} See manage.py doctor, or use the test key."
 
 
 def _end_of(ttl_minutes: int | None, start: datetime) -> datetime | None:

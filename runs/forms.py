@@ -12,6 +12,7 @@ from accounts.actor import Actor
 from machines.access import machines_of
 from machines.models import Machine
 from runs.agents.registry import PROFILES
+from runs.machine_hints import hint
 from runs.models import Run
 from runs.schemas import RunCreate
 
@@ -102,11 +103,19 @@ class RunForm(forms.Form):
 
     def __init__(self, actor: Actor, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.actor = actor
         usable = machines_of(actor).exclude(status__in=("terminated", "terminating")).order_by("created_at")
         named = [(m.id, f"{m.display_name} ({m.kind}, {m.get_status_display().lower()})") for m in usable]
         self.fields["machine_id"].choices = [("", _unnamed(actor, usable)), *named]  # type: ignore[attr-defined]
         usual = "Usual: scripted, which clicks three times whatever the task says" if actor.test else "Usual"
         self.fields["agent"].choices = [("", usual), *((p, p) for p in PROFILES)]  # type: ignore[attr-defined]
+
+    def machine_hint(self) -> str:
+        """Which machine the run would get as the form stands."""
+        task, agent, machine_id = (
+            str(self[name].value() or "").replace("\0", "") for name in ("task", "agent", "machine_id")
+        )
+        return hint(self.actor, task[:16_000], agent, machine_id)
 
     def more_is_wrong(self) -> bool:
         """Is there something to see in the folded part?"""
@@ -143,7 +152,9 @@ def _unnamed(actor: Actor, usable: Iterable[Machine]) -> str:
         return "A simulated machine of its own"
     default_id = get_team(actor).default_machine_id
     default = next((m for m in usable if m.id == default_id), None)
-    return f"The team’s default: {default.display_name}" if default else "Choose one: the team has no default machine"
+    if default is None:
+        return "Choose one: the team has no default machine"
+    return f"As the task needs it. The team’s default: {default.display_name}"
 
 
 def rerun_values(run: Run) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from machines.access import get_machine, machines_of
 from machines.errors import MachineNotFound
 from machines.models import Machine
 from runs.agents.registry import PROFILES
+from runs.choosing import choose, hold_team, no_machine
 from runs.errors import TooManyRuns
 from runs.events import begin
 from runs.models import Run
@@ -43,18 +44,19 @@ SELECT count(*) FROM runs_run WHERE team_id = %(team)s AND test = %(test)s AND p
 
 
 def create_run(actor: Actor, body: RunCreate, request_id: str) -> Run:
-    """A new queued run. Raises Invalid, MachineNotFound, InsufficientCredits, BudgetExceeded, TooManyRuns, RateLimited."""
+    """A new queued run. Raises Invalid, NoMachine, MachineNotFound, InsufficientCredits, BudgetExceeded, TooManyRuns, RateLimited."""
     agent = agent_of(actor, body.agent)
     if wrong := violations(actor, body.model_dump() | {"agent": agent}):
         raise Invalid(*wrong)
-    machine = named_machine(actor, body.machine_id)
+    chosen = body.machine_id is None and not actor.test
+    machine = choose(actor.team_id, agent, body.goal) if chosen else named_machine(actor, body.machine_id)
     if machine is None and not actor.test:
-        raise Invalid((("body", "machine_id"), "Name a machine; the team has no default machine.", "missing"))
+        raise no_machine(actor)
     run_gate(actor, step_price(body.cua_version))
     run = _new_run(actor, body, request_id, agent, machine)
     run.task, run.input = body.goal, body.input
     run.owns_machine, run.machine_id = machine is None, run.machine_id or f"mch_of_{run.id}"
-    _admit(actor, run, _drive)
+    _admit(actor, run, _drive, chosen=chosen)
     return run
 
 
@@ -68,7 +70,7 @@ def create_workflow_run(
     agent = agent_of(actor, terms.agent)
     if wrong := terms_violations(actor, terms.model_dump() | {"agent": agent}):
         raise Invalid(*wrong)
-    machine = named_machine(actor, terms.machine_id)
+    machine = named_machine(actor, terms.machine_id) or _default(actor)
     if price is not None:
         run_gate(actor, price, fields.get("workflow_id"))
     run = _new_run(actor, terms, request_id, agent, machine)
@@ -80,10 +82,10 @@ def create_workflow_run(
     return run
 
 
-def create_task(parent: Run, step_id: str, task: str, options: Mapping[str, Any]) -> Run:
+def create_task(parent: Run, step_id: str, task: str, options: Mapping[str, Any], *, choosing: bool = False) -> Run:
     """A child run of a workflow run whose lock the caller holds. Raises MachineNotFound.
 
-    `options`: what the step says; machine_id None is a template that named none.
+    `options`: what the step says; machine_id None is a template that named none. `choosing`: nobody named a machine for it.
     """
     run = Run(
         **{name: getattr(parent, name) for name in INHERITED} | dict(options), parent=parent, root_id=parent.id,
@@ -92,7 +94,12 @@ def create_task(parent: Run, step_id: str, task: str, options: Mapping[str, Any]
     run.max_steps = min(run.max_steps, settings.MAX_STEPS_CEILING)
     if run.human_in_the_loop is False and run.on_awaiting_human == "pause":
         run.on_awaiting_human = "fail"  # a step may ask to wait, but this run never does
-    machine = fetch(Machine, _USABLE, {"id": run.machine_id, "team": run.team_id, "test": run.test})
+    if choosing and not run.test:
+        hold_team(run.team_id)
+        machine = choose(run.team_id, run.agent, task, parent.id)
+        run.machine_id = machine.id if machine else None
+    else:
+        machine = fetch(Machine, _USABLE, {"id": run.machine_id, "team": run.team_id, "test": run.test})
     if machine is None and not run.test:
         raise MachineNotFound
     run.machine_kind = machine.kind if machine else "simulated"
@@ -118,10 +125,13 @@ def _new_run(actor: Actor, terms: Terms, request_id: str, agent: str, machine: M
     return run
 
 
-def _admit(actor: Actor, run: Run, also: Callable[[Run], None]) -> None:
+def _admit(actor: Actor, run: Run, also: Callable[[Run], None], *, chosen: bool = False) -> None:
+    """`chosen`: its machine is our choice, and chosen again now that nobody else can choose."""
     spend(actor, "runs", settings.RATE_LIMIT_RUNS_PER_MINUTE)
     with transaction.atomic():
         _check_room(actor)
+        if chosen and (machine := choose(run.team_id, run.agent, run.task)):
+            run.machine_id, run.machine_kind = machine.id, machine.kind
         begin(run, ("status", {"status": "queued"}))
         also(run)
 
@@ -194,16 +204,16 @@ def agent_of(actor: Actor, asked: str | None) -> str:
     return "scripted" if actor.test else get_team(actor).default_agent or str(settings.DEFAULT_AGENT)
 
 
-def named_machine(actor: Actor, machine_id: str | None) -> Machine | None:
-    """The machine asked for, else the team's default. Live: raises MachineNotFound for one that is not there.
+def _default(actor: Actor) -> Machine | None:
+    return None if actor.test else choose(actor.team_id, "", None)
 
-    Test runs may name one that does not exist, and have no default.
-    """
-    if actor.test:
-        return machines_of(actor).filter(id=machine_id).exclude(status="terminated").first() if machine_id else None
-    machine_id = machine_id or get_team(actor).default_machine_id
+
+def named_machine(actor: Actor, machine_id: str | None) -> Machine | None:
+    """The machine asked for. Live: raises MachineNotFound for one that is not there; test runs may name such a one."""
     if machine_id is None:
         return None
+    if actor.test:
+        return machines_of(actor).filter(id=machine_id).exclude(status="terminated").first()
     machine = get_machine(actor, machine_id)
     if machine.status in ("terminated", "terminating"):
         raise MachineNotFound

@@ -69,6 +69,7 @@ class Execution(models.Model):
     state = KeptJSONField(default=dict)  # {} until a worker took the run up
     cut = models.BooleanField(default=False)  # control flow goes on in another transaction
     changed_at = models.DateTimeField(default=timezone.now)
+    machine_named = models.BooleanField(default=True)  # by the start; else each task gets one of the kind that it needs
 
     class Meta:
         indexes = (models.Index(fields=("changed_at",), name="cut_executions", condition=Q(cut=True)),)

@@ -162,7 +162,8 @@ class _Doing:
     def _start(self, effect: StartTask) -> None:
         if effect.options.get("machine_id", "") is None and not self.run.test:
             raise MachineNotFound
-        task = starting.create_task(self.run, effect.step_id, effect.task, effect.options)
+        choosing = not self.execution.machine_named and "machine_id" not in effect.options
+        task = starting.create_task(self.run, effect.step_id, effect.task, effect.options, choosing=choosing)
         self._note(effect.ticket, "task", effect.step_id, task.id, effect.branch)
 
     def _ask(self, effect: OpenRequest) -> None:

@@ -8,11 +8,12 @@ from django.conf import settings
 from django_q.tasks import async_task
 
 from accounts.actor import Actor
-from accounts.errors import Invalid, InvalidState
+from accounts.errors import Invalid, InvalidState, Refusal
 from accounts.json_values import Detail, unstorable_at
 from accounts.statements import insert
+from runs.choosing import choose, no_machine
 from runs.models import Run
-from runs.starting import create_workflow_run, named_machine, terms_violations
+from runs.starting import agent_of, create_workflow_run, terms_violations
 from workflows import access, inputs
 from workflows.documents import Definition, run_defaults
 from workflows.estimate import cheapest_step
@@ -72,9 +73,12 @@ def _start(
     request_id: str, rerun_of: str | None,
 ) -> Run:  # fmt: skip
     values, wrong_inputs = _read_inputs(program, given)
-    wrong = together(wrong, [*_unfit(actor, program, given), *wrong_inputs])
+    wrong = together(wrong, [*_unfit(actor, given), *wrong_inputs])
+    unplaced = _unplaced(actor, program, given)
+    if unplaced and (not wrong or not isinstance(unplaced, Invalid)):
+        raise unplaced
     if wrong or terms is None:
-        raise Invalid(*wrong)
+        raise Invalid(*wrong, *(_details(unplaced) if isinstance(unplaced, Invalid) else ()))
     if program.archived:
         raise InvalidState(current_state="archived", allowed_from=["active"])
     limits = {name: value for name, value in run_defaults(program.definition).items() if name not in _named(given)}
@@ -82,7 +86,10 @@ def _start(
     price = cheapest_step(program.definition, terms.model_dump(), settings.PRICE_STEP_CENTS)
 
     def also(run: Run) -> None:
-        insert(Execution(run=run, definition=program.definition, inputs_schema=program.inputs_schema))
+        named = terms.machine_id is not None
+        insert(
+            Execution(run=run, definition=program.definition, inputs_schema=program.inputs_schema, machine_named=named)
+        )
         async_task("workflows.tasks.begin", run.id)
 
     return create_workflow_run(
@@ -101,22 +108,30 @@ def _read_inputs(program: _Program, given: dict[str, Any]) -> tuple[dict[str, An
     try:
         found = inputs.read_inputs(program.inputs_schema, given.get("inputs"), task if isinstance(task, str) else None)
     except Invalid as error:
-        return {}, [(tuple(d["loc"]), d["msg"], d["type"]) for d in error.facts["details"]]
+        return {}, _details(error)
     return found, []
 
 
-def _unfit(actor: Actor, program: _Program, given: dict[str, Any]) -> list[Detail]:
-    """What is wrong beyond the form of each field: people, agents, machines."""
+def _details(refusal: Invalid) -> list[Detail]:
+    return [(tuple(d["loc"]), d["msg"], d["type"]) for d in refusal.facts["details"]]
+
+
+def _unfit(actor: Actor, given: dict[str, Any]) -> list[Detail]:
+    """What is wrong beyond the form of each field: people, agents."""
     wrong = terms_violations(actor, given)
     if (place := unstorable_at(given)) is not None:
         wrong.append((("body", *place), "Text must not contain the NUL character.", "value_error"))
-    unnamed = not actor.test and given.get("machine_id") is None and _lacks_machine(program.definition)
-    if unnamed and named_machine(actor, None) is None:
-        words = "A task names no machine: name one here; the team has no default machine."
-        wrong.append((("body", "machine_id"), words, "missing"))
     return wrong
 
 
-def _lacks_machine(definition: Definition) -> bool:
-    steps = (step for _, step in walk(definition["steps"]))
-    return any(step["type"] == "task" and step.get("machine_id") is None for step in steps)
+def _unplaced(actor: Actor, program: _Program, given: dict[str, Any]) -> Refusal | None:
+    """The refusal of a workflow with a task that no machine is named for, where none can be chosen either."""
+    if actor.test or given.get("machine_id") is not None:
+        return None
+    usual = agent_of(actor, given.get("agent") if isinstance(given.get("agent"), str) else None)
+    for _, step in walk(program.definition["steps"]):
+        if step["type"] != "task" or step.get("machine_id") is not None:
+            continue
+        if choose(actor.team_id, step.get("agent") or usual, step["task"]) is None:
+            return no_machine(actor)
+    return None

@@ -1,7 +1,6 @@
 """Which Chromium browser machines run: the one of MACHINE_BROWSER, else one of this computer that works, else the fetched one."""
 
 import os
-import platform
 import shutil
 import subprocess
 import tempfile
@@ -14,7 +13,7 @@ from machines.drivers import bubblewrap, isolation
 from machines.drivers.base import MachineSpec
 from machines.drivers.places import prepare
 from machines.tools import chromium
-from machines.tools.catalogue import CHROMIUM, unfit
+from machines.tools.catalogue import CHROMIUM, being_fetched, unfit
 
 # The name on the PATH; beside it, where the program itself lies when what is on the PATH is a script that the sandbox lacks files of.
 _NAMES = (
@@ -104,6 +103,8 @@ def no_browser() -> str:
     """Why there is no browser and what to do, as one sentence."""
     if wanted := os.environ.get("MACHINE_BROWSER"):
         return f"MACHINE_BROWSER names {wanted}, which is not there."
+    if being_fetched():
+        return f"{CHROMIUM.title} is being fetched just now; that takes a minute."
     if unfit():
-        return f"{unfit()} Install Chromium, or set MACHINE_BROWSER to its path ({platform.machine()})."
+        return f"{unfit()} Install Chromium, or set MACHINE_BROWSER to its path."
     return "There is no Chromium: manage.py fetch chromium (or make machines, or set MACHINE_BROWSER to its path)."

@@ -1,5 +1,6 @@
 """What can be fetched: each thing at one version, with the hash of what is loaded, its licence and its size."""
 
+import fcntl
 import platform
 from dataclasses import dataclass
 from datetime import date
@@ -49,3 +50,20 @@ def unfit() -> str | None:
         words = " ".join(filter(None, (system, processor, libc or "without glibc")))
         return f"There is no Chromium to fetch for this computer ({words}; x86-64 Linux with glibc is needed)."
     return None
+
+
+def lock_path() -> Path:
+    """Whoever fetches holds this file."""
+    return Path(settings.TOOLS_DIR) / "fetch.lock"
+
+
+def being_fetched() -> bool:
+    """Whether somebody fetches something just now."""
+    try:
+        with lock_path().open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -15,7 +15,7 @@ from pathlib import Path
 from django.conf import settings
 
 from machines.tools import chromium, trial
-from machines.tools.catalogue import Tool, unfit
+from machines.tools.catalogue import Tool, lock_path, unfit
 from machines.tools.npm import NODE_MEGABYTES, FetchError, Npm, fetched_npm, installed_npm
 
 LEAST_DISK = 800_000_000  # bytes: archives and what is unpacked of them lie there at once
@@ -43,29 +43,13 @@ def fetch(tool: Tool, say: Say) -> bool:
     return True
 
 
-def being_fetched() -> bool:
-    """Whether somebody fetches something just now."""
-    try:
-        with _lock_path().open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _lock_path() -> Path:
-    return Path(settings.TOOLS_DIR) / "fetch.lock"
-
-
 @contextmanager
 def _alone() -> Iterator[None]:
     """Hold the folder for us; the kernel lets go when we end, however we end. What a killed fetch left is removed."""
     place = Path(settings.TOOLS_DIR)
     try:
         place.mkdir(parents=True, exist_ok=True)
-        file = _lock_path().open("a")
+        file = lock_path().open("a")
     except OSError as error:
         raise FetchError(f"{place} cannot be written ({error.strerror}): set TOOLS_DIR.") from error
     with file:

@@ -103,6 +103,7 @@ GET  /runs                                200 200 200 200 200 200 302 302 302
 GET  /runs?status=failed&q=x              200 200 200 200 200 200 302 302 302
 GET  /runs/new                            200 200 403 200 403 200 302 302 302
 POST /runs/new                            302 302 403 302 403 422 302 302 302 task=x&machine_id={machine}&agent=scripted
+POST /runs/new/machine                    200 200 403 200 403 200 302 302 302 task=x
 POST /runs/sample                         302 302 403 302 403 302 302 302 302
 GET  /runs/{ended}                        200 200 200 200 200 404 302 302 302
 GET  /runs/{run}                          200 200 200 200 200 404 302 302 302

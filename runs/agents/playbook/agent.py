@@ -226,7 +226,7 @@ class _Turn:
         instruction = self._current()
         if instruction is None or instruction.action in ("stop", "succeed"):
             return self._finished(instruction.params.get("summary") if instruction else None)
-        lacking = _lacking(instruction, self.context.machine_kind)
+        lacking = lacks(instruction, self.context.machine_kind)
         if lacking:
             return fail(f"This needs a {lacking} machine: {short(instruction.text, 500)}")
         scene = self._scene(instruction)
@@ -276,7 +276,7 @@ class _Turn:
         return Decision(reply.move, progress.memory(), "\n".join([*notes, place + reply.text]))
 
 
-def _lacking(instruction: Instruction, kind: str) -> str | None:
+def lacks(instruction: Instruction, kind: str) -> str | None:
     """The kind of machine that the instruction needs and this one is not."""
     action = instruction.action
     condition = instruction.params.get("condition", {}).get("is")

@@ -1,0 +1,47 @@
+"""Which machine a run would get, said before it is started."""
+
+from accounts.actor import Actor
+from accounts.errors import Refusal
+from machines.models import Machine
+from machines.services import lacks_of
+from runs.choosing import choose, kind_of, no_machine
+from runs.starting import agent_of, named_machine
+
+
+def hint(actor: Actor, task: str, agent: str, machine_id: str) -> str:
+    """One or two sentences for the form of a new run; `agent` and `machine_id` are empty where nothing is chosen."""
+    if machine_id:
+        return _named(actor, machine_id)
+    if actor.test:
+        return "It gets a simulated machine of its own."
+    profile = agent_of(actor, agent or None)
+    machine, kind = choose(actor.team_id, profile, task), kind_of(profile, task)
+    if machine is None:
+        return no_machine(actor).message
+    if kind is None:
+        return f"It runs on {machine.display_name}, the team’s default.{_busy(machine)}"
+    if machine.kind in (kind, "simulated"):
+        return f"It runs on {machine.display_name}: the task needs a machine of kind {kind}.{_busy(machine)}"
+    lacks = " ".join(lacks_of(kind)) or "Make one on the page Machines."
+    return (
+        f"The task needs a machine of kind {kind}, and the team has none. {lacks} "
+        f"Started now, it goes to {machine.display_name}, the team’s default, and fails there."
+    )
+
+
+def _named(actor: Actor, machine_id: str) -> str:
+    try:
+        machine = named_machine(actor, machine_id)
+    except Refusal as refusal:
+        return refusal.message
+    return (
+        f"It runs on {machine.display_name}.{_busy(machine)}" if machine else "It gets a simulated machine of its own."
+    )
+
+
+def _busy(machine: Machine) -> str:
+    if machine.current_run_id:
+        return " Another run has it now: this one waits for its turn."
+    if machine.status in ("creating", "starting"):
+        return " It is starting."
+    return "" if machine.status == "running" else f" It is {machine.status}: start it first, or the run waits."
