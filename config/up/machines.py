@@ -46,7 +46,12 @@ def held_by(kind: str) -> str:
 
 def wants_browser() -> bool:
     """Whether there is a browser to be fetched: none works here, one could, and nobody forbids it."""
-    if settings.MACHINE_FETCH == "never" or os.environ.get("MACHINE_BROWSER") or unfit() or isolation.problem("browser"):
+    if (
+        settings.MACHINE_FETCH == "never"
+        or os.environ.get("MACHINE_BROWSER")
+        or unfit()
+        or isolation.problem("browser")
+    ):
         return False
     return browser_program() is None
 

@@ -173,8 +173,10 @@ def test_an_end_asked_for_during_the_start_comes_after_it(
 def test_what_this_computer_lacks_is_told(
     live: Caller, real: None, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(TerminalDriver, "missing", lambda self: ["tmux is not installed: apt-get install tmux."])
     machine_id = live.machine(kind="terminal")["id"]
+    monkeypatch.setattr(TerminalDriver, "missing", lambda self: ["tmux is not installed: apt-get install tmux."])
+    refused = live.post("/machines", {"display_name": "Desk", "kind": "terminal"}).json()["error"]
+    assert (refused["reason_code"], "apt-get install tmux" in refused["message"]) == ("no_machine", True)
     assert work() == ["machines.tasks.start"]
     shown = live.get(f"/machines/{machine_id}").json()
     assert (shown["status"], shown["problem"]) == ("error", "tmux is not installed: apt-get install tmux.")

@@ -157,3 +157,29 @@ def test_the_system_prompt_is_never_shown(visit: Visit, begin: Callable[..., Run
     assert run.system_prompt == "only the agent reads this"
     for person in ("olga", "bob"):
         assert "only the agent reads this" not in text(visit(person).get(f"/runs/{run.id}"))
+
+
+def test_the_form_says_where_the_run_would_go_before_it_is_started(visit: Visit, machine: Machine) -> None:
+    Team.objects.update(default_machine_id=machine.id)
+    alice = visit("alice", "live")
+    assert "It runs on Desk 1, the team’s default." in text(alice.get("/runs/new"))
+    Machine.objects.create(
+        team=machine.team, test=False, kind="browser", display_name="Web <1>", created_by=machine.created_by,
+        status="running", current_run_id="run_other",
+    )  # fmt: skip
+    page = text(alice.post("/runs/new/machine", {"task": "Open https://a.test/"}))
+    assert "It runs on Web &lt;1&gt;: the task needs a machine of kind browser. Another run has it now" in page
+    page = text(alice.post("/runs/new/machine", {"task": "Open https://a.test/", "machine_id": machine.id}))
+    assert "It runs on Desk 1." in page
+    assert "Open https://a.test/</textarea>" in page
+    assert "There is no such machine." in text(alice.post("/runs/new/machine", {"machine_id": "mch_x\0"}))
+    assert "It gets a simulated machine of its own." in text(visit("alice", "test").get("/runs/new"))
+    assert not Run.objects.exists()
+
+
+def test_a_task_for_a_kind_that_the_team_lacks_is_said_to_fail(visit: Visit, machine: Machine) -> None:
+    Machine.objects.update(kind="terminal")
+    Team.objects.update(default_machine_id=machine.id)
+    page = text(visit("alice", "live").post("/runs/new/machine", {"task": "Open https://a.test/"}))
+    assert "The task needs a machine of kind browser, and the team has none." in page
+    assert "it goes to Desk 1, the team’s default, and fails there." in page
