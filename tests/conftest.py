@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,6 +21,7 @@ from django.db import connection, transaction
 from django.test import TransactionTestCase
 
 from config.postgres import Postgres
+from tests.chromium import absence
 
 SERVER = pytest.StashKey[Postgres]()
 TEMPLATE = "countersign_migrated"
@@ -41,6 +43,41 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if SERVER in config.stash:
         config.stash[SERVER].stop()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What needs a Chromium is skipped where there is none and none can be fetched; what needs root is left out without."""
+    if os.geteuid():
+        others = [item for item in items if item.get_closest_marker("root")]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+    browsing = [item for item in items if item.get_closest_marker("browser")]
+    if browsing and not config.option.collectonly and (reason := absence()):
+        for item in browsing:
+            item.add_marker(pytest.mark.skip(reason=f"no Chromium: {reason}"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """What was skipped, by name and counted: a suite that left something out says so in its last lines."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    for report in skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        terminalreporter.write_line(f"SKIPPED {report.nodeid}: {reason.removeprefix('Skipped: ')}")
+    if skipped:
+        terminalreporter.write_line(f"{len(skipped)} skipped, so this was not the whole suite.", yellow=True, bold=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything must be there (.ci/run) a skipped test is a failed suite."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if (
+        os.environ.get("NOTHING_SKIPPED") == "1"
+        and reporter
+        and reporter.stats.get("skipped")
+        and not session.exitstatus
+    ):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_collection_finish() -> None:

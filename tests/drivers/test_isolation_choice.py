@@ -1,6 +1,5 @@
 """Which isolation a computer gives is tried, not looked up: the first bwrap that works with all that machines need."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -103,7 +102,7 @@ async def test_a_machine_lives_in_the_bundled_sandbox(tmp_path: Path, monkeypatc
         await machine.stop()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a plain user")
+@pytest.mark.root  # only root can become a plain user
 def test_a_plain_user_is_asked_for_no_more() -> None:
     script = (
         "from machines.drivers import isolation; print(isolation.describe('terminal'), isolation.choose('browser'))"

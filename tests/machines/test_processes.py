@@ -248,7 +248,6 @@ def test_tasks_may_run_twice(live: Caller, terminal: Machine, work: Work) -> Non
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(bool(driver_for("browser").missing()), reason="no browser on this computer")
 def test_a_killed_browser_is_started_again(live: Caller, real: None, work: Work) -> None:
     path = f"/machines/{live.machine(kind='browser')['id']}"
     work()

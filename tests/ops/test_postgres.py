@@ -19,7 +19,7 @@ from config.postgres_home import PostgresError
 from config.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
+as_root = pytest.mark.root  # only root has to become somebody else
 
 
 @pytest.fixture
