@@ -274,8 +274,25 @@ def reap() -> int:
 
 
 def start_all() -> int:
-    """At start-up: whatever should run and does not is started, and changes cut short by the last end go on."""
-    return reconcile(stuck_after=0)
+    """At start-up: whatever should run and does not is started, and changes cut short by the last end go on.
+
+    Machines in error get one more try: what they lacked may be there by now.
+    """
+    return reconcile(stuck_after=0) + _retry_errors()
+
+
+def _retry_errors() -> int:
+    retried = 0
+    for machine in Machine.objects.filter(status=MachineStatus.ERROR, test=False):
+        if is_simulated(machine) or driver_for(driver_kind(machine)).missing():
+            continue
+        with transaction.atomic(), suppress(InvalidState):
+            row = locked(machine.id)
+            if row.status == MachineStatus.ERROR:
+                move(row, MachineStatus.STARTING)
+                queue_work(row)
+                retried += 1
+    return retried
 
 
 def stop_all_processes() -> int:

@@ -181,6 +181,21 @@ def test_what_this_computer_lacks_is_told(
     shown = live.get(f"/machines/{machine_id}").json()
     assert (shown["status"], shown["problem"]) == ("error", "tmux is not installed: apt-get install tmux.")
     assert shown["cents_per_hour"] == 0
+    assert lifecycle.start_all() == 0
+
+
+def test_a_machine_that_lacked_something_is_tried_again_at_the_next_start(
+    live: Caller, real: None, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine_id = live.machine(kind="terminal")["id"]
+    with monkeypatch.context() as bare:
+        bare.setattr(TerminalDriver, "missing", lambda self: ["tmux is not installed: apt-get install tmux."])
+        work()
+    assert live.get(f"/machines/{machine_id}").json()["status"] == "error"
+    assert lifecycle.start_all() == 1
+    work()
+    shown = live.get(f"/machines/{machine_id}").json()
+    assert (shown["status"], shown["problem"]) == ("running", None)
 
 
 def test_three_failed_starts_are_an_error_and_its_run_is_told(

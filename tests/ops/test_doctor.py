@@ -1,12 +1,19 @@
 """`manage.py doctor` names every lack with its fix, and fails only for what nothing works without."""
 
+import dataclasses
 import shutil
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.utils import timezone
 from pytest_django.fixtures import Settings
+
+from config.management.commands import doctor
+from machines.drivers.chromium import browser_program
+from machines.tools.catalogue import CHROMIUM
 
 pytestmark = pytest.mark.django_db
 
@@ -27,13 +34,30 @@ def test_everything_is_looked_at() -> None:
     assert diagnosis()["Database"][0] == "ok"
 
 
-def test_a_missing_program_is_named_with_its_fix_and_is_not_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_named_with_its_fix_and_is_not_fatal(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    settings.TOOLS_DIR = tmp_path
+    monkeypatch.delenv("MACHINE_BROWSER", raising=False)
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     monkeypatch.setenv("MACHINE_SCREEN", "tmux")
     call_command("doctor", stdout=StringIO())
-    found = diagnosis()
-    assert found["Terminal"] == ("missing", "tmux is not installed: apt-get install tmux.")
-    assert "chromium" in found["Browser"][1]
+    assert diagnosis()["Terminal"] == ("missing", "tmux is not installed: apt-get install tmux.")
+    state, text = diagnosis()["Browser"]
+    assert state == "missing"
+    assert "manage.py fetch chromium" in text
+
+
+@pytest.mark.browser
+def test_an_old_engine_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = browser_program()
+    monkeypatch.setattr(doctor, "fetched", lambda: program)
+    for days, state in ((60, "ok"), (61, "warning")):
+        released = timezone.now().date() - timedelta(days=days)
+        monkeypatch.setattr(doctor, "CHROMIUM", dataclasses.replace(CHROMIUM, released=released))
+        found = diagnosis()["Browser"]
+        assert found[0] == state, found
+    assert "61 days old" in found[1]
 
 
 def test_a_data_folder_that_cannot_be_written_is_fatal(settings: Settings) -> None:

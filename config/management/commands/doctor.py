@@ -14,20 +14,28 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
+from django.utils import timezone
 
 from config.postgres_home import PostgresError, programs, server_owner
 from config.up.checks import enough_disk
 from config.up.terminal import CannotStart
 from machines.drivers import isolation
 from machines.drivers.base import DriverUnavailable
+from machines.drivers.chromium import browser_program, fetched
 from machines.drivers.registry import driver_for
+from machines.tools.catalogue import CHROMIUM
 from runs.agents.registry import PROFILES
 
+MOST_DAYS = 60  # after that a browser engine has known holes
 WITHOUT_MODEL = {"playbook", "scripted"}
 
 
 class Lack(Exception):
     """What is missing, and the fix."""
+
+
+class Aged(Exception):
+    """It works and should be renewed: what, and how."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,8 @@ class Command(BaseCommand):
             except Lack as lack:
                 state, text = "missing", str(lack)
                 well = well and not check.essential
+            except Aged as warning:
+                state, text = "warning", str(warning)
             self.stdout.write(f"{state:<8} {check.name:<10} {text}")
         if not well:
             sys.exit(1)
@@ -99,21 +109,47 @@ def sandbox() -> str:
         raise Lack(str(error)) from error
 
 
-def machine(kind: str) -> Callable[[], str]:
-    def look() -> str:
-        lacks = [sentence for sentence in driver_for(kind).missing() if sentence != isolation.problem("terminal")]
-        if lacks:
-            raise Lack(" ".join(lacks))
-        return f"machines of kind {kind} can start ({isolation.describe(kind)})"
+def terminal() -> str:
+    _require("terminal")
+    return f"machines of kind terminal can start ({isolation.describe('terminal')})"
 
-    return look
+
+def browser() -> str:
+    _require("browser")
+    program = browser_program()
+    assert program
+    if program != fetched():
+        return f"machines of kind browser can start ({program.path}; {isolation.describe('browser')})"
+    if age_of_engine() > MOST_DAYS:
+        raise Aged(
+            f"{CHROMIUM.title} works and is {age_of_engine()} days old: take a newer version of Countersign, which brings a "
+            "newer one, or one of the system (make machines)."
+        )
+    return f"machines of kind browser can start ({CHROMIUM.title}; {isolation.describe('browser')})"
+
+
+def _require(kind: str) -> None:
+    """Raises Lack for what keeps machines of this kind from starting; what isolation lacks is said once, above."""
+    lacks = driver_for(kind).missing()
+    shown = [sentence for sentence in lacks if sentence != isolation.problem("terminal")]
+    if lacks:
+        raise Lack(" ".join(shown) or "machines cannot be isolated, see above.")
+
+
+def age_of_engine() -> int:
+    """Days since the Chromium that can be fetched was released."""
+    return (timezone.now().date() - CHROMIUM.released).days
 
 
 def fonts() -> str:
-    found = next(Path("/usr/share/fonts").rglob("DejaVuSansMono.ttf"), None)
+    """Those of pages; the one of terminals comes along."""
+    if browser_program() == fetched() is not None:
+        return "they come with what was fetched"
+    places = ("/usr/share/fonts", "/usr/local/share/fonts")
+    found = next((path for place in places for path in Path(place).rglob("*.[to]tf")), None)
     if found is None:
-        raise Lack("DejaVu is not installed; pictures of terminals lack signs: apt-get install fonts-dejavu-core.")
-    return str(found)
+        raise Lack("This computer has no fonts, so pages have no letters in browser machines: make machines.")
+    return f"there are fonts for pages ({found.parent})"
 
 
 def models() -> str:
@@ -126,8 +162,8 @@ CHECKS = (
     Check("Disk", disk, essential=True),
     Check("Database", database, essential=True),
     Check("Sandbox", sandbox),
-    Check("Terminal", machine("terminal")),
-    Check("Browser", machine("browser")),
+    Check("Terminal", terminal),
+    Check("Browser", browser),
     Check("Fonts", fonts),
     Check("Models", models),
 )
