@@ -1,5 +1,7 @@
 # make run    everything on this computer (PORT, HOST, DATA_DIR, DATABASE_URL, WORKERS by environment)
-# make test   the suite but the slow marks; make test-fast without the browser; make lint, fmt, openapi, bench, lock, vendor-editor
+# make test   the suite but the slow marks; make test-fast without the browser; make test-bare on a computer that has nothing
+# make machines   what the system's package manager can add to machines; shows its plan and asks (YES=1 does not)
+# make lint, fmt, openapi, bench, lock, vendor-editor
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,10 +25,13 @@ define install
 	@cmp -s $(1) $(VENV)/$(1) || $(MAKE) --no-print-directory _install LOCK=$(1)
 endef
 
-.PHONY: run test test-fast test-slow test-deep lint fmt openapi bench lock vendor-editor venv dev _venv _install
+.PHONY: run machines test test-fast test-slow test-deep test-bare lint fmt openapi bench lock vendor-editor venv dev _venv _install
 
 run: venv
 	@exec $(BIN)/python manage.py up --with-parent
+
+machines: venv
+	@$(BIN)/python manage.py machines install $(if $(YES),--yes)
 
 venv:
 	@$(BIN)/python -c '$(SUITABLE)' 2>/dev/null || $(MAKE) --no-print-directory _venv
@@ -45,6 +50,10 @@ test-fast: dev
 
 test-slow: dev
 	$(BIN)/python -m pytest -m slow --ignore=tests/browser
+
+# The README on a computer without bubblewrap, tmux, Chromium, node and npm: as root, as a plain user, without namespaces, offline.
+test-bare: dev
+	$(BIN)/python -m tests.bare
 
 # Fifty rounds for each race and many times the examples for each property (tests/chance.py).
 test-deep: dev

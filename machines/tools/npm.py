@@ -37,11 +37,17 @@ class Npm:
 
     def pack(self, package: str, folder: Path) -> Path:
         """Load the package's archive into the folder. Nothing of it is run."""
-        words = [self.npm, "pack", package, "--silent", "--ignore-scripts", "--pack-destination", str(folder)]
-        environment = {
-            "npm_config_cache": str(folder / "npm-cache"),
-            "npm_config_update_notifier": "false",
-        } | os.environ
+        words = [
+            self.npm,
+            "pack",
+            package,
+            "--loglevel",
+            "error",
+            "--ignore-scripts",
+            "--pack-destination",
+            str(folder),
+        ]
+        environment = {**_SETTINGS, "npm_config_cache": str(folder / "npm-cache"), **os.environ}
         run([self.node, *words] if self.npm.endswith(".js") else words, folder, environment)
         found = next(folder.glob("*.tgz"), None)
         if found is None:
