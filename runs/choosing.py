@@ -59,14 +59,14 @@ def choose(team_id: str, agent: str, task: str | None, workflow_run: str | None 
     return (fetch(Machine, _BEST, best) if kind else None) or fetch(Machine, _DEFAULT, {"team": team_id})
 
 
-def no_machine(actor: Actor) -> Refusal:
-    """The refusal where choose() found nothing: why, and the way on."""
+def no_machine(actor: Actor, words: str = NAME_ONE) -> Refusal:
+    """The refusal where choose() found nothing: why, and the way on; `words` where a machine could be named or made."""
     machines, default = Machine.objects.filter(team_id=actor.team_id, test=False), get_team(actor).default_machine_id
     if default and not machines.filter(id=default).exists():
         return MachineNotFound()
     if machines.exclude(status__in=("terminating", "terminated")).exists():
-        return NoMachine(NAME_ONE)
+        return NoMachine(words)
     lacks = [lacks_of(kind) for kind in KINDS]
     if all(lacks):
         return NoMachine(no_machine_words("No machine", list(dict.fromkeys(chain(*lacks)))))
-    return NoMachine(f"{NAME_ONE} Make one (page Machines, POST /v1/machines), or use the test key.")
+    return NoMachine(f"{words} Make one (page Machines, POST /v1/machines), or use the test key.")

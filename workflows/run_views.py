@@ -77,7 +77,7 @@ def _as_text(value: Any) -> str:
 def _as_api_call(run: Run, origin: str) -> str:
     body: dict[str, Any] = {"inputs": run.inputs} if run.inputs else {}
     body |= {"version": run.workflow_version} if run.workflow_version else {}
-    body |= {"machine_id": run.machine_id} if run.machine_id else {}
+    body |= {"machine_id": machine} if (machine := _named_machine(run)) else {}
     return as_curl(origin, f"/v1/workflows/{run.workflow_id}/runs", body)
 
 
@@ -142,6 +142,11 @@ def _like(request: PageRequest, workflow: Workflow) -> Run | None:
     return found
 
 
+def _named_machine(run: Run) -> str:
+    """The machine that its start named; empty where each task got one of the kind that it needed."""
+    return (run.machine_id or "") if Execution.objects.filter(run=run, machine_named=True).exists() else ""
+
+
 def _values_of(run: Run) -> dict[str, Any]:
     kept = {name: value for name, value in rerun_values(run).items() if name != "task"}
-    return kept | {"inputs": run.inputs, "max_iterations": run.max_iterations, "machine_id": run.machine_id or ""}
+    return kept | {"inputs": run.inputs, "max_iterations": run.max_iterations, "machine_id": _named_machine(run)}

@@ -133,5 +133,5 @@ def _unplaced(actor: Actor, program: _Program, given: dict[str, Any]) -> Refusal
         if step["type"] != "task" or step.get("machine_id") is not None:
             continue
         if choose(actor.team_id, step.get("agent") or usual, step["task"]) is None:
-            return no_machine(actor)
+            return no_machine(actor, "A task names no machine: name one here; the team has no default machine.")
     return None

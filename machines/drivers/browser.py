@@ -304,9 +304,10 @@ class BrowserDriver:
         self._program = program
 
     def missing(self) -> list[str]:
-        lacks = [] if self._program or browser_program() else [no_browser()]
         problem = isolation.problem(self.kind)
-        return lacks + ([problem] if problem else [])
+        if problem:  # a browser would be of no use
+            return [problem]
+        return [] if self._program or browser_program() else [no_browser()]
 
     async def start(self, spec: MachineSpec, handle: Handle | None) -> Handle:
         program = self._program or await asyncio.to_thread(browser_program)

@@ -1,5 +1,6 @@
 """Tasks of a workflow that nobody named a machine for: each goes to one of the kind that it needs, and back to where it was."""
 
+import re
 from typing import Any
 
 import pytest
@@ -70,3 +71,23 @@ def test_without_any_machine_the_start_is_refused_with_the_way_on(live: Api) -> 
     answer = live.post("/workflows/runs", {"definition": {"steps": PARALLEL}})
     assert (answer.status_code, answer.json()["error"]["reason_code"]) == (422, "no_machine")
     assert not Run.objects.exists()
+
+
+def test_a_run_again_names_no_machine_unless_the_first_did(live: Api, cast: Cast) -> None:
+    browser = row(cast, "browser", "B")
+    row(cast, "terminal", "T", default=True)
+    page = cast.browser("olga", world="live")
+    free, bound = begin(live, PARALLEL), begin(live, PARALLEL, machine_id=browser)
+    deliver_all()
+    for run, machines in ((free, {"B", "T"}), (bound, {"B"})):
+        cancel_run(cast.actor(), run["id"], None)
+        form = page.get(f"/runs/{run['id']}/again").content.decode()
+        sent = dict(re.findall(r'name="(machine_id|inputs)"[^>]*value="([^"]*)"', form))
+        chosen = re.search(
+            r'<option value="([^"]*)" selected', form.split('name="machine_id"')[1].split("</select>")[0]
+        )
+        answer = page.post(f"/runs/{run['id']}/again", sent | {"machine_id": chosen[1] if chosen else ""})
+        assert answer.status_code == 302, answer.content
+        deliver_all()
+        again = Run.objects.get(rerun_of=run["id"])
+        assert set(placed(live, {"id": again.id}).values()) == machines
