@@ -14,6 +14,7 @@ from machines.drivers import isolation
 from machines.drivers.chromium import browser_program, fetched
 from machines.drivers.fence import MODULE as FENCE
 from machines.tools.catalogue import CHROMIUM, unfit
+from machines.tools.npm import extra_megabytes
 
 STOP_SECONDS = 2.5
 
@@ -28,7 +29,7 @@ def lines(fetching: bool) -> list[str]:
         if not missing:
             shown.append(f"{kind} ok ({held_by(kind)})")
         elif kind == "browser" and fetching:
-            shown.append(f"browser fetching {CHROMIUM.megabytes} MB …")
+            shown.append(f"browser fetching {CHROMIUM.megabytes + extra_megabytes()} MB …")
         else:
             shown.append(f"{kind} missing")
             lacks |= dict.fromkeys(missing)

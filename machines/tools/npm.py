@@ -77,6 +77,11 @@ def _end_with_us() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def extra_megabytes() -> int:
+    """What has to be loaded besides a package: npm itself, where it is not installed."""
+    return 0 if shutil.which("node") and shutil.which("npm") else NODE_MEGABYTES
+
+
 def installed_npm() -> Npm | None:
     """npm and node of this computer, where both answer."""
     node, npm = shutil.which("node"), shutil.which("npm")
