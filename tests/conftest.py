@@ -8,6 +8,7 @@ import functools
 import gc
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,12 +46,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[SERVER].stop()
 
 
+def left_out() -> dict[str, str]:
+    """Marks of tests that say nothing about this computer and this user, and why: they are not skipped, they do not apply."""
+    reasons = {
+        "root": "" if os.geteuid() == 0 else "we are not root",
+        "tmux": shutil.which("tmux") or "tmux is not installed",
+    }
+    return {mark: reason for mark, reason in reasons.items() if reason and not reason.startswith("/")}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What needs a Chromium is skipped where there is none and none can be fetched; what needs root is left out without."""
-    if os.geteuid():
-        others = [item for item in items if item.get_closest_marker("root")]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item not in others]
+    """What needs a Chromium is skipped where there is none and none can be fetched; what is about others is left out."""
+    others = {item for item in items if any(item.get_closest_marker(name) for name in left_out())}
+    config.hook.pytest_deselected(items=list(others))
+    items[:] = [item for item in items if item not in others]
     browsing = [item for item in items if item.get_closest_marker("browser")]
     if browsing and not config.option.collectonly and (reason := absence()):
         for item in browsing:
@@ -60,6 +69,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """What was skipped, by name and counted: a suite that left something out says so in its last lines."""
+    for mark, reason in left_out().items():
+        terminalreporter.write_line(f"Left out: tests about {mark}, because {reason}.")
     skipped = terminalreporter.stats.get("skipped", [])
     for report in skipped:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr

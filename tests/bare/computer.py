@@ -12,8 +12,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from tests.bare import refuse
-
 ROOT = Path(__file__).resolve().parents[2]
 HIDDEN = ("bwrap", "tmux", "*chromium*", "*chrome*", "node", "nodejs", "npm", "npx")
 SHOWN = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -89,12 +87,16 @@ class Computer:
     ) -> "subprocess.Popen[bytes]":
         environment = {k: v for k, v in os.environ.items() if k.upper().startswith(HANDED_ON)}
         environment |= OFFLINE if offline else {}
+        if self.user is None and (cache := Path.home() / ".cache/pip").is_dir():
+            environment.setdefault(
+                "PIP_CACHE_DIR", str(cache)
+            )  # ours already: what was loaded once is not loaded again
         environment |= {"PATH": str(self.place / "bin"), "HOME": str(self.home), "LANG": "C.UTF-8", **more}
         as_user: dict[str, Any] = {}
         if self.user:
             as_user = {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
         if not namespaces:
-            command = ["/usr/bin/python3", str(Path(refuse.__file__)), *command]
+            command = ["/usr/bin/python3", str(self.checkout / "tests/without_namespaces.py"), *command]
         with log.open("wb") as said:
             return subprocess.Popen(
                 command, cwd=self.checkout, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said,

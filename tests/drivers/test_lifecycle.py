@@ -34,7 +34,13 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture(params=["terminal-tmux", "terminal-keeper", pytest.param("browser", marks=pytest.mark.browser)])
+@pytest.fixture(
+    params=[
+        pytest.param("terminal-tmux", marks=pytest.mark.tmux),
+        "terminal-keeper",
+        pytest.param("browser", marks=pytest.mark.browser),
+    ]
+)
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each kind of machine, and terminals with each holder of their screen."""
     kind, _, screens = str(request.param).partition("-")

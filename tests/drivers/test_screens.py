@@ -263,6 +263,7 @@ def drawn(look: Look) -> list[list[Any]]:
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
+@pytest.mark.tmux
 async def test_both_show_the_same(both: list[Machine], sample: str) -> None:
     for machine in both:
         (home(machine) / "sample").write_text(SAMPLES[sample])
