@@ -12,6 +12,7 @@ from machines.drivers.base import (
     Frame,
     MachineState,
     Prompt,
+    Reach,
     Session,
     Target,
     TerminalResult,
@@ -42,6 +43,9 @@ class Shielded:
 
     async def elements(self) -> list[Element]:
         return await self._kept(self._session.elements())
+
+    async def reach(self, ref: str) -> Reach | None:
+        return await self._kept(self._session.reach(ref))
 
     async def target(self, action: Action) -> Target | None:
         return await self._kept(self._session.target(action))

@@ -70,6 +70,7 @@ class Action:
     timeout_ms: int = 30_000
     ref: str | None = None
     prompt: Prompt | None = None
+    checked: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,20 @@ class Element:
     @property
     def center(self) -> tuple[int, int]:
         return self.x + self.width // 2, self.y + self.height // 2
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where an element can be pressed now, or why it cannot.
+
+    `problem`: in words, naming what covers it. `hidden`: nobody can see it at all. `scrolled`: the page had to be scrolled
+    to look, so pictures from before show something else.
+    """
+
+    point: tuple[int, int] | None
+    problem: str = ""
+    hidden: bool = False
+    scrolled: bool = False
 
 
 @dataclass(frozen=True)
@@ -178,6 +193,10 @@ class Session(Protocol):
         ...
 
     async def elements(self) -> list[Element]: ...
+
+    async def reach(self, ref: str) -> Reach | None:
+        """Bring an element onto the screen and test where it can be pressed; None for kinds that have no such test."""
+        ...
 
     async def target(self, action: Action) -> Target | None:
         """What lies under the action's point, or is its ref; None for nothing and where the kind cannot tell."""

@@ -27,6 +27,7 @@ from machines.drivers.base import (
     MachineGone,
     MachineSpec,
     MachineState,
+    Reach,
     Target,
     TerminalResult,
 )
@@ -35,7 +36,10 @@ from machines.drivers.cdp import Cdp, CdpError
 from machines.drivers.chromium import Program, browser_program, no_browser
 from machines.drivers.dialogs import Dialog
 from machines.drivers.elements import page_elements
+from machines.drivers.frames import Frames
 from machines.drivers.places import Places, left_places, prepare, recorded_places
+from machines.drivers.pointer import Click, Pointer
+from machines.drivers.visible import painted_text
 
 T = TypeVar("T")
 
@@ -63,6 +67,8 @@ class BrowserSession:
         self.spec = spec
         self.places = places
         self.cdp = cdp
+        self.frames = Frames(cdp)
+        self.pointer = Pointer(self.frames)
         self._target = ""
         self._session = ""
         self._last: Frame | None = None
@@ -77,15 +83,12 @@ class BrowserSession:
         facts = await self._ask("page")
         target = facts.get("target")
         if isinstance(target, str) and target != self._target:
-            answer = await self._command("Target.attachToTarget", {"targetId": target, "flatten": True}, "")
-            self._target, self._session = target, answer["sessionId"]
+            self._session = await self.frames.turn_to(target)
+            self._target = target
         return Dialog.read(facts.get("dialog"))
 
-    async def _command(self, method: str, params: dict[str, Any] | None, session: str) -> dict[str, Any]:
-        return await self.cdp.send(method, params, session, timeout=60)
-
     async def _send(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
-        return await self._command(method, params, self._session)
+        return await self.frames.send(method, params, self._session)
 
     async def _unless_dialog(self, work: Coroutine[Any, Any, T], seconds: float) -> T | None:
         """Do the work, but stop waiting for it when a dialog opens: the page stands still until that is answered."""
@@ -140,21 +143,29 @@ class BrowserSession:
         return self._last
 
     async def elements(self) -> list[Element]:
-        found = await self._read(lambda: page_elements(self._send))
+        found = await self._read(self._page_elements)
         if found is not None:
             return found
         dialog = await self._look()
         return dialogs.elements(dialog, self.spec.width, self.spec.height) if dialog else []
 
+    async def _page_elements(self) -> list[Element]:
+        documents = await self.frames.documents()
+        self.pointer.finder.loaders = {frame: document.loader for frame, document in documents.items()}
+        return await page_elements(self.frames, documents)
+
+    async def reach(self, ref: str) -> Reach | None:
+        return await self._read(lambda: self.pointer.reach(ref))
+
     async def target(self, action: Action) -> Target | None:
-        return None
+        return await self._read(lambda: self.pointer.target(action))
 
     async def prompt(self) -> None:
         return None
 
     async def text(self) -> str:
         try:
-            found = await self._read(lambda: page.text(self._send))
+            found = await self._read(lambda: painted_text(self.frames))
         except page.PageProblem:  # a page may break the very functions that read it; its accessibility tree stays
             return "\n".join(element.name for element in await self.elements())
         dialog = await self._look() if found is None else None
@@ -207,10 +218,12 @@ class BrowserSession:
             dialog = await self._look()
             if dialog and action.name not in ("wait", "screenshot", "move"):
                 return await self._answer(dialog, action)
-            data = await self._unless_dialog(doer(action.params), seconds) or {}
+            click = Click(self.pointer, action) if action.name == "click" else None
+            data = await self._unless_dialog(click.run() if click else doer(action.params), seconds) or {}
             await self._settle(max(0.5, seconds - (time.monotonic() - began)), action.name)
+            data |= await click.outcome(stands=await self._look() is not None) if click else {}
         except (page.PageProblem, CdpError) as problem:
-            return ActResult(False, str(problem)[:LONGEST_WORDS])
+            return ActResult(False, str(problem)[:LONGEST_WORDS], getattr(problem, "data", {}))
         except TimeoutError:
             return ActResult(False, f"The page did not answer within {action.timeout_ms} ms.")
         return await self._outcome(data, opened=action.name == "open_url")
@@ -235,7 +248,7 @@ class BrowserSession:
     def _doers(self) -> dict[str, Callable[[dict[str, Any]], Coroutine[Any, Any, dict[str, Any] | None]]]:
         send = self._send
         return {
-            "click": lambda p: page.click(send, p["x"], p["y"], p.get("button", "left"), p.get("count", 1)),
+            "click": self._nothing,  # see act()
             "move": lambda p: page.move(send, p["x"], p["y"]),
             "drag": lambda p: page.drag(send, p["from_x"], p["from_y"], p["to_x"], p["to_y"]),
             "scroll": lambda p: page.scroll(send, p["x"], p["y"], p["direction"], p["amount"]),

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from machines.drivers import storable
 from machines.drivers.base import MachineGone
 
+T = TypeVar("T")
 Params = dict[str, Any]
 EventHandler = Callable[[str, Params, str], None]  # method, params, session ("" = the browser itself)
 LARGEST_MESSAGE = 64 << 20  # bytes; a picture has at most half of that, and reading it holds up whoever reads
@@ -24,12 +25,20 @@ class CdpError(Exception):
     """The browser refused a command; the message is its own."""
 
 
+async def unless_refused(work: Awaitable[T]) -> T | None:
+    """What comes of it, None when the browser refuses: what it was about may have gone meanwhile."""
+    try:
+        return await work
+    except CdpError:
+        return None
+
+
 class Cdp:
     """Open with `Cdp.open`. When the connection ends, every waiting and later call raises MachineGone."""
 
     def __init__(self, socket: ClientConnection, on_event: EventHandler | None) -> None:
         self._socket = socket
-        self._on_event = on_event
+        self.on_event = on_event
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Params]] = {}
         self._end = "The browser has ended."
@@ -64,8 +73,8 @@ class Cdp:
 
     def _dispatch(self, message: Params) -> None:
         if "id" not in message:
-            if self._on_event:
-                self._on_event(message["method"], message.get("params", {}), message.get("sessionId", ""))
+            if self.on_event:
+                self.on_event(message["method"], message.get("params", {}), message.get("sessionId", ""))
             return
         future = self._waiting.pop(message["id"], None)
         if future is None or future.done():

@@ -1,21 +1,27 @@
-"""What is on a page: the accessibility tree says what things are, the layout snapshot where they are."""
+"""What is on a page: the accessibility tree says what things are, the layout snapshot where they are.
+
+Both are read in every process that shows a part of the page, and carried to the tab's own viewport through the boxes of
+the frames as the browser draws them.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 from machines.drivers.base import Element
 from machines.drivers.cdp import CdpError
-
-Send = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+from machines.drivers.frames import Document, Frames, Hop, Point
 
 MOST = 5000  # elements of one page
 LONGEST = 4096  # characters of a name or value: they are compared with what is looked for
 _FIELDS = frozenset(
     {"textbox", "searchbox", "combobox", "spinbutton", "checkbox", "radio", "slider", "switch", "listbox"}
 )
+_BOXES = frozenset({"checkbox", "radio", "switch"})
 _SKIPPED = frozenset({"none", "generic", "RootWebArea", "InlineTextBox", "LineBreak", "Iframe", "IframePresentational"})
-_ROLES = {
+ROLES = {
     "StaticText": "text",
     "TextField": "textbox",
     "ComboBoxSelect": "combobox",
@@ -32,61 +38,169 @@ class Box(NamedTuple):
     width: float
     height: float
 
+    @property
+    def seems_empty(self) -> bool:
+        """Too small to be seen or pressed: how custom controls hide the real one."""
+        return self.width <= 1 or self.height <= 1
 
-async def page_elements(send: Send) -> list[Element]:
-    """Everything with a name or a value, in the order of the page; boxes are relative to the viewport."""
-    snapshot, tree = await asyncio.gather(
-        send("DOMSnapshot.captureSnapshot", {"computedStyles": [], "includeDOMRects": False}),
-        send("Page.getFrameTree", {}),
+
+@dataclass
+class _Layout:
+    """Where the nodes of one frame's document are, in the tab's viewport, by backend node id.
+
+    `labels`: the box and text of the label of each checkbox and radio button, `switches` those that have one: a page may
+    hide the real box in many ways and draw its own inside the label.
+    """
+
+    boxes: dict[int, Box] = field(default_factory=dict)
+    labels: dict[int, tuple[Box, str]] = field(default_factory=dict)
+    switches: dict[int, tuple[str, bool]] = field(default_factory=dict)  # role, and whether it is checked
+
+
+async def page_elements(frames: Frames, documents: dict[str, Document]) -> list[Element]:
+    """Everything with a name or a value, in the order of the page; boxes are relative to the tab's viewport."""
+    sessions = list(dict.fromkeys(document.session for document in documents.values()))
+    layouts: dict[str, _Layout] = {}
+    trees, *snapshots = await asyncio.gather(
+        asyncio.gather(*(_ax_tree(frames, document) for document in documents.values())),
+        *(_layouts(frames, session, documents) for session in sessions),
     )
-    frames = list(_frame_ids(tree["frameTree"]))
-    trees = await asyncio.gather(*(_ax_tree(send, frame) for frame in frames))
-    boxes = _boxes(snapshot["documents"])
-    found = (element for nodes in trees for element in _elements(nodes, boxes))
-    return [element for element, _ in zip(found, range(MOST), strict=False)]
+    for snapshot in snapshots:
+        layouts |= snapshot
+    listed = (
+        element
+        for (frame, _), nodes in zip(documents.items(), trees, strict=True)
+        for element in _elements(nodes, layouts.get(frame, _Layout()), frame)
+    )
+    return list(islice(listed, MOST))
 
 
-async def _ax_tree(send: Send, frame: str) -> list[dict[str, Any]]:
+async def _ax_tree(frames: Frames, document: Document) -> list[dict[str, Any]]:
     try:
-        nodes: list[dict[str, Any]] = (await send("Accessibility.getFullAXTree", {"frameId": frame}))["nodes"]
-    except CdpError:  # a frame of another site lives in another process
+        answer = await frames.send("Accessibility.getFullAXTree", {"frameId": document.frame}, document.session)
+    except CdpError:  # the frame has gone
         return []
+    nodes: list[dict[str, Any]] = answer["nodes"]
     return nodes
 
 
-def _frame_ids(tree: dict[str, Any]) -> Iterator[str]:
-    yield tree["frame"]["id"]
-    for child in tree.get("childFrames", []):
-        yield from _frame_ids(child)
+# Where things are
 
 
-def _boxes(documents: list[dict[str, Any]]) -> dict[int, Box]:
-    """Boxes by backend node id; a frame's document lies where its <iframe> lies."""
-    boxes: dict[int, Box] = {}
-    origins: dict[int, tuple[float, float]] = {0: (0.0, 0.0)}
-    for index, document in enumerate(documents):
-        left, top = origins.get(index, (0.0, 0.0))
-        left -= document.get("scrollOffsetX", 0)
-        top -= document.get("scrollOffsetY", 0)
-        nodes, layout = document["nodes"], document["layout"]
-        inner = nodes.get("contentDocumentIndex", {"index": [], "value": []})
-        frames = dict(zip(inner["index"], inner["value"], strict=True))
-        for node, bounds in zip(layout["nodeIndex"], layout["bounds"], strict=True):
-            x, y, width, height = bounds
-            boxes.setdefault(nodes["backendNodeId"][node], Box(left + x, top + y, width, height))
-            if node in frames:
-                origins[frames[node]] = (left + x, top + y)
-    return boxes
+async def _layouts(frames: Frames, session: str, documents: dict[str, Document]) -> dict[str, _Layout]:
+    """The layout of each frame that this process shows."""
+    try:
+        snapshot, hops = await asyncio.gather(
+            frames.send("DOMSnapshot.captureSnapshot", {"computedStyles": [], "includeDOMRects": False}, session),
+            frames.hops(session),
+        )
+    except CdpError:
+        if session == frames.root:
+            raise
+        return {}
+    strings = snapshot["strings"]
+    shown = [(strings[one["frameId"]], one) for one in snapshot["documents"]]
+    inner = [documents.get(frame) for frame, _ in shown]
+    stands = await asyncio.gather(*(_stand(frames, document) for document in inner))
+    return {
+        frame: _layout(one, strings, [*([stand] if stand else []), *hops])
+        for (frame, one), document, stand in zip(shown, inner, stands, strict=True)
+        if document is not None and (document.top or stand is not None)
+    }
 
 
-def _elements(nodes: list[dict[str, Any]], boxes: dict[int, Box]) -> Iterator[Element]:
+async def _stand(frames: Frames, document: Document | None) -> Hop | None:
+    """Where a frame stands in its process's viewport; None for the topmost of a process, and for what is not shown."""
+    return None if document is None or document.top else await frames.stand(document)
+
+
+def _layout(document: dict[str, Any], strings: list[str], hops: list[Hop]) -> _Layout:
+    layout = _Layout()
+    left, top = document.get("scrollOffsetX", 0), document.get("scrollOffsetY", 0)
+    nodes, laid = document["nodes"], document["layout"]
+    ids = nodes["backendNodeId"]
+    for node, (x, y, width, height) in zip(laid["nodeIndex"], laid["bounds"], strict=True):
+        layout.boxes.setdefault(ids[node], _outward(Box(x - left, y - top, width, height), hops))
+    for box, label in _labelled_boxes(nodes, strings):
+        checked = box in set(nodes.get("inputChecked", {}).get("index", []))
+        role = "radio" if _attributes(nodes, strings, box).get("type", "").lower() == "radio" else "checkbox"
+        layout.switches[ids[box]] = role, checked
+        if ids[label] in layout.boxes:
+            layout.labels[ids[box]] = layout.boxes[ids[label]], _text(nodes, strings, label)
+    return layout
+
+
+def _outward(box: Box, hops: list[Hop]) -> Box:
+    """A frame's box on the tab: the smallest upright one around it, where frames are turned."""
+    if not hops:
+        return box
+    corners = [Point(box.x + u * box.width, box.y + v * box.height) for u in (0, 1) for v in (0, 1)]
+    for hop in hops:
+        corners = [hop.outward(corner) for corner in corners]
+    left, top = min(c.x for c in corners), min(c.y for c in corners)
+    return Box(left, top, max(c.x for c in corners) - left, max(c.y for c in corners) - top)
+
+
+def _labelled_boxes(nodes: dict[str, Any], strings: list[str]) -> Iterator[tuple[int, int]]:
+    """Checkboxes and radio buttons with the label of each: around it, or by its `for`. All are indexes of nodes."""
+    names = [strings[name] for name in nodes["nodeName"]]
+    labels = [at for at, name in enumerate(names) if name == "LABEL"]
+    if not labels:
+        return
+    by_for = {_attributes(nodes, strings, label).get("for", ""): label for label in reversed(labels)}
+    around = frozenset(labels)
+    for at, name in enumerate(names):
+        if name != "INPUT":
+            continue
+        facts = _attributes(nodes, strings, at)
+        if facts.get("type", "").lower() not in ("checkbox", "radio"):
+            continue
+        label = by_for.get(facts.get("id") or "\0")
+        parent = nodes["parentIndex"][at]
+        while label is None and parent >= 0:
+            label = parent if parent in around else None
+            parent = nodes["parentIndex"][parent]
+        if label is not None:
+            yield at, label
+
+
+def _attributes(nodes: dict[str, Any], strings: list[str], at: int) -> dict[str, str]:
+    pairs = iter(nodes["attributes"][at])
+    return {strings[name].lower(): strings[value] for name, value in zip(pairs, pairs, strict=True)}
+
+
+def _text(nodes: dict[str, Any], strings: list[str], root: int) -> str:
+    """The text inside a node, blanks collapsed. The children of a node come after it."""
+    inside, words = {root}, []
+    for at in range(root + 1, len(nodes["parentIndex"])):
+        if nodes["parentIndex"][at] not in inside:
+            if nodes["parentIndex"][at] < root:
+                break
+            continue
+        inside.add(at)
+        if nodes["nodeType"][at] == 3 and nodes["nodeValue"][at] >= 0:
+            words.append(strings[nodes["nodeValue"][at]])
+    return " ".join("".join(words).split())[:LONGEST]
+
+
+# What things are
+
+
+def _elements(nodes: list[dict[str, Any]], layout: _Layout, frame: str) -> Iterator[Element]:
     shown: dict[str, str] = {}  # the name each node stands under, or its nearest ancestor does
+    listed: set[int] = set()
     for node in _in_order(nodes):
         above = shown.get(node.get("parentId", ""), "")
-        element = None if node.get("ignored") else _element(node, boxes)
+        element = None if node.get("ignored") else _element(node, layout, frame)
         shown[node["nodeId"]] = element.name if element and element.role != "text" and element.name else above
         if element and not (element.role == "text" and element.name.strip() == above.strip()):
+            listed.add(node.get("backendDOMNodeId", -1))
             yield element
+    for number, (role, checked) in layout.switches.items():
+        if number in layout.labels and number not in listed:  # not drawn at all: the tree does not have it
+            box, name = layout.labels[number]
+            if name and not box.seems_empty:
+                yield _placed(role, name, box, f"{frame}/{number}", checked=checked)
 
 
 def _in_order(nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -99,23 +213,29 @@ def _in_order(nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         stack += [by_id[child] for child in reversed(node.get("childIds", [])) if child in by_id]
 
 
-def _element(node: dict[str, Any], boxes: dict[int, Box]) -> Element | None:
+def _element(node: dict[str, Any], layout: _Layout, frame: str) -> Element | None:
     role = str(node.get("role", {}).get("value", ""))
-    role = _ROLES.get(role, role)
+    role = ROLES.get(role, role)
     name = str(node.get("name", {}).get("value") or "")[:LONGEST].strip()
-    box = boxes.get(node.get("backendDOMNodeId", -1))
+    number = node.get("backendDOMNodeId", -1)
+    box = layout.boxes.get(number)
+    if role in _BOXES and number in layout.labels and (box is None or box.seems_empty or box.x + box.width <= 0):
+        box = layout.labels[number][0]
     if role in _SKIPPED or box is None or not (name or role in _FIELDS) or box.width < 1 or box.height < 1:
         return None
     states = {item["name"]: item["value"].get("value") for item in node.get("properties", [])}
     value = node.get("value", {}).get("value")
-    return Element(
-        role=role,
-        name=name,
-        x=round(box.x),
-        y=round(box.y),
-        width=round(box.width),
-        height=round(box.height),
+    return _placed(
+        role,
+        name,
+        box,
+        f"{frame}/{number}",
         value=None if value is None else str(value)[:LONGEST],
         disabled=bool(states.get("disabled")),
         checked=None if "checked" not in states else str(states["checked"]).lower() == "true",
     )
+
+
+def _placed(role: str, name: str, box: Box, ref: str, **states: Any) -> Element:
+    x, y, width, height = round(box.x), round(box.y), round(box.width), round(box.height)
+    return Element(role, name, x, y, width, height, ref=ref, **states)

@@ -92,11 +92,6 @@ _SELECT = """(x, y, wanted) => {
   list.dispatchEvent(new Event('change', { bubbles: true }));
   return { selected: text(option) };
 }"""
-_TEXT = """(() => {
-  const read = (doc) => [doc.body ? doc.body.innerText : '',
-    ...[...doc.querySelectorAll('iframe')].map((frame) => frame.contentDocument ? read(frame.contentDocument) : '')];
-  return read(document).filter(Boolean).join('\\n');
-})()"""
 _PAINTED = "new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); setTimeout(done, 250); })"
 
 
@@ -117,10 +112,6 @@ async def evaluate(send: Channel, expression: str) -> Any:
 async def call(send: Channel, function: str, *arguments: Any) -> Any:
     given = ", ".join(json.dumps(argument) for argument in arguments)
     return await evaluate(send, f"({function.replace('(AT)', f'({_AT})')})({given})")
-
-
-async def text(send: Channel) -> str:
-    return str(await evaluate(send, _TEXT) or "")
 
 
 async def painted(send: Channel) -> None:

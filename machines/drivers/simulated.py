@@ -13,6 +13,7 @@ from machines.drivers.base import (
     Handle,
     MachineSpec,
     MachineState,
+    Reach,
     Target,
     TerminalResult,
     waited,
@@ -45,6 +46,9 @@ class SimulatedSession:
 
     async def elements(self) -> list[Element]:
         return []
+
+    async def reach(self, ref: str) -> Reach | None:
+        return None
 
     async def target(self, action: Action) -> Target | None:
         return None

@@ -22,6 +22,7 @@ from machines.drivers.base import (
     MachineSpec,
     MachineState,
     Prompt,
+    Reach,
     Target,
     TerminalResult,
     waited,
@@ -67,6 +68,9 @@ class TerminalSession:
             png = screen.draw(look.grid, (self.spec.width, self.spec.height), look.cursor)
             self._last = look, Frame(png, self.spec.width, self.spec.height, storable.clean(await self.text()))
         return self._last[1]
+
+    async def reach(self, ref: str) -> Reach | None:
+        return None
 
     async def target(self, action: Action) -> Target | None:
         """The line that stands at the prompt, for an action that sends it; machines/risks.py reads it."""

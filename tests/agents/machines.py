@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from machines.drivers.base import Action, ActResult, Element, Frame, MachineState, Prompt, Target, TerminalResult
+from machines.drivers.base import ActResult, Action, Element, Frame, MachineState, Prompt, Reach, Target, TerminalResult
 from runs.agents.base import Act, Agent, Ask, Context, Decision, Finish, Message
 from runs.agents.playbook import PlaybookAgent
 from runs.agents.playbook.scene import Patience
@@ -22,6 +22,7 @@ class FakeSession:
     now: MachineState = field(default_factory=MachineState)
     react: Callable[["FakeSession", Action], ActResult | None] = lambda session, action: None
     under: Callable[[Action], Target | None] = lambda action: None
+    reached: Callable[[str], Reach | None] = lambda ref: None
     done: list[Action] = field(default_factory=list)
     looks: int = 0
 
@@ -35,6 +36,9 @@ class FakeSession:
     async def elements(self) -> list[Element]:
         self.looks += 1
         return self.shown
+
+    async def reach(self, ref: str) -> Reach | None:
+        return self.reached(ref)
 
     async def target(self, action: Action) -> Target | None:
         return self.under(action)
