@@ -166,6 +166,8 @@ class Drive:
         except Exception as error:  # noqa: BLE001 - whatever an agent does wrong ends its run, not the worker
             await self._agent_failed(error)
             return
+        if decision.scrolled:
+            before = self.frame = await self._observe()
         await self._obey(decision, context, before)
 
     async def _lost_sight(self, gone: MachineGone) -> None:
@@ -419,7 +421,8 @@ class Drive:
 
 def _edited(act: Act, edited: dict[str, Any]) -> Act:
     """The action as a person changed it: it is done where that person said, not to the element that the agent meant."""
-    return replace(act, action=replace(act.action, name=edited["name"], params=edited["params"], ref=None))
+    action = replace(act.action, name=edited["name"], params=edited["params"], ref=None, checked=None)
+    return replace(act, action=action)
 
 
 def _kept(act: Act) -> dict[str, Any]:

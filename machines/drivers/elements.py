@@ -121,6 +121,7 @@ def _layout(document: dict[str, Any], strings: list[str], hops: list[Hop]) -> _L
     ids = nodes["backendNodeId"]
     for node, (x, y, width, height) in zip(laid["nodeIndex"], laid["bounds"], strict=True):
         layout.boxes.setdefault(ids[node], _outward(Box(x - left, y - top, width, height), hops))
+    _wrap(layout.boxes, ids, nodes["parentIndex"])
     for box, label in _labelled_boxes(nodes, strings):
         checked = box in set(nodes.get("inputChecked", {}).get("index", []))
         role = "radio" if _attributes(nodes, strings, box).get("type", "").lower() == "radio" else "checkbox"
@@ -130,6 +131,22 @@ def _layout(document: dict[str, Any], strings: list[str], hops: list[Hop]) -> _L
     return layout
 
 
+def _wrap(boxes: dict[int, Box], ids: list[int], parents: list[int]) -> None:
+    """What has no box of its own (display: contents) is where its children are."""
+    inside: dict[int, list[Box]] = {}
+    for at in range(len(ids) - 1, 0, -1):  # children come after their parents
+        if ids[at] not in boxes and at in inside:
+            boxes[ids[at]] = _around(inside[at])
+        if ids[at] in boxes and parents[at] >= 0 and ids[parents[at]] not in boxes:
+            inside.setdefault(parents[at], []).append(boxes[ids[at]])
+
+
+def _around(boxes: list[Box]) -> Box:
+    left, top = min(b.x for b in boxes), min(b.y for b in boxes)
+    right, bottom = max(b.x + b.width for b in boxes), max(b.y + b.height for b in boxes)
+    return Box(left, top, right - left, bottom - top)
+
+
 def _outward(box: Box, hops: list[Hop]) -> Box:
     """A frame's box on the tab: the smallest upright one around it, where frames are turned."""
     if not hops:
@@ -137,8 +154,7 @@ def _outward(box: Box, hops: list[Hop]) -> Box:
     corners = [Point(box.x + u * box.width, box.y + v * box.height) for u in (0, 1) for v in (0, 1)]
     for hop in hops:
         corners = [hop.outward(corner) for corner in corners]
-    left, top = min(c.x for c in corners), min(c.y for c in corners)
-    return Box(left, top, max(c.x for c in corners) - left, max(c.y for c in corners) - top)
+    return _around([Box(corner.x, corner.y, 0, 0) for corner in corners])
 
 
 def _labelled_boxes(nodes: dict[str, Any], strings: list[str]) -> Iterator[tuple[int, int]]:

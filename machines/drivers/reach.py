@@ -38,7 +38,7 @@ _STATE = (
 }"""
 )
 # Whether all of it is cut away by what is around it.
-_CUT = f"function () {{{WALK}{PAINT} const it = element(this); return !seenBoxes(it, rectsOf(it)).length; }}"
+_CUT = f"function () {{{WALK}{PAINT} const it = element(this); return ![...rectsOf(it)].some((r) => seenBox(it, r)); }}"
 # null when a press that lands on `hit` reaches the target; else what lies there.
 _FITS = (
     """function (hit) {"""

@@ -51,12 +51,16 @@ class Finish:
 
 @dataclass(frozen=True)
 class Decision:
-    """One move of an agent; `memory` replaces the run's memory when the move is complete."""
+    """One move of an agent; `memory` replaces the run's memory when the move is complete.
+
+    `scrolled`: the agent's looking moved the page, so a picture from before shows something else.
+    """
 
     move: Act | Ask | Finish
     memory: Memory
     text: str = ""
     reasoning: str = ""
+    scrolled: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from machines.actions import Screen, canonical
-from machines.drivers.base import Action, ActResult, Element, MachineState
+from machines.drivers.base import Action, ActResult, Element, MachineState, Reach
 from runs.agents.base import Act, Ask, Finish, Message
+from runs.agents.playbook import PlaybookAgent
+from runs.agents.playbook.scene import Patience
 from tests.agents.machines import FakeSession, Player, answered, element
 from tests.agents.test_grounding import TABLE
 
@@ -67,7 +69,7 @@ async def test_a_target_may_come_late() -> None:
         return FORM if session.looks > 3 else []
 
     session.elements = elements  # type: ignore[method-assign]
-    player = Player('click "Sign in"', session)
+    player = Player('click "Sign in"', session, PlaybookAgent(Patience(poll=0.001, target=30)))
     assert await player.play() == Finish(True, "Done: 1 instruction.")
 
 
@@ -104,7 +106,7 @@ async def test_the_answer_decides_how_it_goes_on(value: str, end: str, clicks: l
 
 
 async def test_what_is_similar_to_a_missing_target_is_offered_and_never_taken() -> None:
-    session = FakeSession(shown=[element("button", "Unsubscribe", 100, 900)], react=scrolling)
+    session = FakeSession(shown=[element("button", "Unsubscribe", 100, 900, ref="f/1")], reached=below)
     player = Player('click "Subscribe"', session)
     ask = await player.play()
     assert isinstance(ask, Ask)
@@ -113,7 +115,7 @@ async def test_what_is_similar_to_a_missing_target_is_offered_and_never_taken() 
     assert labels == ["Unsubscribe (button, at 140, 910)", "Retry", "Skip", "Take over", "Stop"]
     assert not player.actions
     assert await player.play(answered(labels[0])) == Finish(True, "Done: 1 instruction.")
-    assert [name for name, _ in player.actions] == ["scroll", "click"]
+    assert [(a.name, a.ref) for a in session.done] == [("click", "f/1")]
 
 
 async def test_a_disabled_target_is_waited_for_and_named() -> None:
@@ -181,43 +183,115 @@ async def test_a_choice_that_is_gone_is_asked_again() -> None:
     assert not player.actions
 
 
-def scrolling(session: FakeSession, action: Action) -> ActResult | None:
-    if action.name == "scroll":
-        step = {"down": -100, "up": 100}[action.params["direction"]] * action.params["amount"]
-        session.shown = [replace(e, y=e.y + step) for e in session.shown]
-    return None
+def below(ref: str) -> Reach:
+    """What has to be scrolled to, whatever it is."""
+    return Reach((140, 360), scrolled=True)
 
 
-async def test_what_is_outside_the_screen_is_scrolled_to_first() -> None:
-    session = FakeSession(shown=[element("link", "Terms", 100, 2400)], react=scrolling)
+async def test_what_is_outside_the_screen_is_brought_onto_it_in_the_same_step() -> None:
+    session = FakeSession(shown=[element("link", "Terms", 100, 2400, ref="f/1")], reached=below)
     player = Player('click "Terms"', session)
-    assert await player.play() == Finish(True, "Done: 1 instruction.")
-    assert [name for name, _ in player.actions] == ["scroll", "click"]
-    assert player.actions[1][1]["y"] == 410
+    decision = await player.next()
+    assert decision.scrolled  # people are shown the screen as it is now
+    assert decision.move == Act(Action("click", {"x": 140, "y": 360, "button": "left", "count": 1}, ref="f/1"))
 
 
 async def test_a_choice_survives_the_scrolling_to_it() -> None:
-    session = FakeSession(shown=[element("link", "Go", 100, 100), element("link", "Go", 100, 2400)], react=scrolling)
+    go = [element("link", "Go", 100, 100, ref="f/1"), element("link", "Go", 100, 2400, ref="f/2")]
+    session = FakeSession(shown=go, reached=below)
     player = Player('click "Go"', session)
     await player.play()
-    await player.play(answered("Go (link, at 140, 2410)", "choice"))
-    assert [name for name, _ in player.actions] == ["scroll", "click"]
-    assert 0 <= player.actions[1][1]["y"] < 720
+    session.shown = [replace(one, y=one.y - 2000) for one in go]
+    await player.play(answered("Go (link, at 140, 360) at 140, 360", "choice"))
+    assert [(a.name, a.ref) for a in session.done] == [("click", "f/2")]
 
 
 async def test_what_scrolling_does_not_reach_is_asked_about() -> None:
-    player = Player('click "Terms"', FakeSession(shown=[element("link", "Terms", 100, -400)]))
-    ask = await player.play()
+    session = FakeSession(
+        shown=[element("link", "Terms", 100, -400, ref="f/1")],
+        reached=lambda ref: Reach(None, "It has no place on the screen.", hidden=True),
+    )
+    ask = await Player('click "Terms"', session).play()
     assert isinstance(ask, Ask)
-    assert "scrolling does not reach it" in ask.message
-    assert {name for name, _ in player.actions} == {"scroll"}
+    assert ask.message == 'I cannot find "Terms" on the screen. It has no place on the screen.'
+    assert not session.done
 
 
-@pytest.mark.parametrize(("y", "expected"), [(2400, "scroll"), (200, "screenshot")])
-async def test_scrolling_to_a_text_is_one_step(y: int, expected: str) -> None:
-    player = Player('scroll to "Terms"', FakeSession(shown=[element("StaticText", "Terms", 100, y)]))
+@pytest.mark.parametrize("y", [2400, 200])
+async def test_scrolling_to_a_text_is_one_step(y: int) -> None:
+    session = FakeSession(shown=[element("StaticText", "Terms", 100, y, ref="f/1")], reached=below)
+    player = Player('scroll to "Terms"', session)
     assert await player.play() == Finish(True, "Done: 1 instruction.")
-    assert [name for name, _ in player.actions] == [expected]
+    assert [name for name, _ in player.actions] == ["screenshot"]
+
+
+COVER = Reach(None, '"Accept all" (button) covers it.')
+OUT = Reach(None, "It has no place on the screen.", hidden=True)
+
+
+def saves(*places: Reach) -> FakeSession:
+    """Buttons of one name; what the hit test says of each."""
+    shown = [element("button", "Save", 100, 100 + 40 * n, ref=f"f/{n}") for n in range(len(places))]
+    return FakeSession(shown=shown, reached=lambda ref: places[int(ref[2:])])
+
+
+async def test_what_covers_a_target_is_named_and_not_pressed() -> None:
+    session = saves(COVER)
+    ask = await Player('click "Save"', session).play()
+    assert isinstance(ask, Ask)
+    assert ask.message == 'button "Save" is there, but it cannot be clicked. "Accept all" (button) covers it.'
+    assert not session.done
+    end = await Player('click "Save"', saves(COVER), may_ask=False).play()
+    assert end == Finish(False, ask.message)
+
+
+@pytest.mark.parametrize(
+    ("task", "places", "pressed"),
+    [
+        ('click "Save"', (OUT, Reach((5, 6)), COVER), "f/1"),  # the only one that can be pressed
+        ('click the first "Save"', (OUT, Reach((5, 6)), Reach((7, 8))), "f/1"),  # nobody sees the one before it
+        ('click the last "Save"', (Reach((5, 6)), Reach((7, 8)), OUT), "f/1"),
+        ('click the second "Save"', (COVER, Reach((5, 6)), Reach((7, 8))), "f/1"),  # what is covered is counted
+        ('click the first "Save"', (COVER, Reach((5, 6))), None),
+        ('click "Save"', (Reach((5, 6)), Reach((7, 8))), None),
+        ('click the third "Save"', (Reach((5, 6)), OUT, Reach((7, 8))), None),
+    ],
+)
+async def test_of_several_only_what_can_be_pressed_counts(
+    task: str, places: tuple[Reach, ...], pressed: str | None
+) -> None:
+    session = saves(*places)
+    end = await Player(task, session).play()
+    assert [action.ref for action in session.done] == ([pressed] if pressed else [])
+    assert isinstance(end, Finish if pressed else Ask)
+
+
+async def test_a_cover_that_goes_away_is_waited_for() -> None:
+    places = [COVER, COVER, Reach((5, 6))]
+    session = FakeSession(
+        shown=[element("button", "Save", ref="f/1")], reached=lambda ref: places.pop(0) if places[1:] else places[0]
+    )
+    player = Player('click "Save"', session, PlaybookAgent(Patience(poll=0.001, target=30)))
+    assert await player.play() == Finish(True, "Done: 1 instruction.")
+
+
+async def test_a_page_that_changed_under_the_action_is_looked_at_again_once() -> None:
+    def react(session: FakeSession, action: Action) -> ActResult:
+        return ActResult(False, "The page has changed.", {"stale": True})
+
+    session = saves(Reach((5, 6)))
+    session.react = react
+    ask = await Player('click "Save"', session).play()
+    assert isinstance(ask, Ask)
+    assert len(session.done) == 2
+    assert "The page has changed." in ask.message
+
+
+async def test_a_box_says_which_state_it_must_have_afterwards() -> None:
+    shown = [replace(one, ref=f"f/{n}") for n, one in enumerate(FORM)]
+    session = FakeSession(shown=shown, reached=lambda ref: Reach((5, 6)))
+    await Player('check "I agree" and uncheck "Newsletter" and check "Newsletter"', session).play()
+    assert [(a.name, a.checked) for a in session.done] == [("click", True), ("click", False), ("screenshot", None)]
 
 
 async def test_waiting_for_a_text_tells_how_long_it_took() -> None:

@@ -10,7 +10,7 @@ from runs.agents.playbook import conditions, other_steps, people, screen_steps, 
 from runs.agents.playbook.grounding import short
 from runs.agents.playbook.plan import UNKNOWN, Instruction, parse
 from runs.agents.playbook.progress import Progress
-from runs.agents.playbook.scene import Patience, Reply, Scene, fail, stuck
+from runs.agents.playbook.scene import Looking, Patience, Reply, Scene, fail, stuck
 
 _STEPS: dict[str, Callable[[Scene], Awaitable[Reply]]] = {
     UNKNOWN: other_steps.unknown,
@@ -84,6 +84,7 @@ class _Turn:
         self.session = session
         self.patience = patience
         self.progress = Progress.of(deepcopy(context.memory))
+        self.looking = Looking()
         # The action decided on now was proposed before and a person said no: it will not be carried out.
         self.denied = any(map(people.denies, context.messages))
 
@@ -116,7 +117,7 @@ class _Turn:
     def _scene(self, instruction: Instruction) -> Scene:
         following = self._current(ahead=1)
         action = following.action if following else None
-        return Scene(instruction, self.context, self.session, self.patience, self.progress.here, action)
+        return Scene(instruction, self.context, self.session, self.patience, self.progress.here, action, self.looking)
 
     # What people said
 
@@ -179,7 +180,11 @@ class _Turn:
         """Judge the last action: it may have failed or be a command that still runs."""
         progress, last = self.progress, self.context.last
         if progress.acted and last and not last.success and not terminal_steps.ended_badly(last):
+            stale = bool(last.data.get("stale")) and "stale" not in progress.acted
             progress.undo()
+            if stale:
+                progress.here = {"stale": True}  # the page was faster than we: look again, once
+                return None
             return self._failed(last.error or "no reason given")
         progress.acted = None
         return await self._command_ended()
@@ -259,9 +264,11 @@ class _Turn:
         total, at = len(progress.instructions(self.context.task)), progress.at
         if isinstance(reply.move, Act) and self.denied:
             progress.skip()
-            return Decision(reply.move, progress.memory(), "\n".join([*notes, reply.text]))
+            return Decision(
+                reply.move, progress.memory(), "\n".join([*notes, reply.text]), scrolled=self.looking.scrolled
+            )
         if isinstance(reply.move, Act):
-            progress.acted = {"at": at, "done": progress.done}
+            progress.acted = {"at": at, "done": progress.done, **({"stale": 1} if "stale" in progress.here else {})}
         if isinstance(reply.move, Ask):
             labels = [option["label"] for question in reply.move.questions for option in question["options"]]
             progress.asked = {"kind": reply.move.kind, "why": reply.why, "labels": labels}
@@ -273,7 +280,9 @@ class _Turn:
         if reply.done:
             progress.next()
         place = f"Instruction {at + 1} of {total}: " if isinstance(reply.move, Act) else ""
-        return Decision(reply.move, progress.memory(), "\n".join([*notes, place + reply.text]))
+        return Decision(
+            reply.move, progress.memory(), "\n".join([*notes, place + reply.text]), scrolled=self.looking.scrolled
+        )
 
 
 def lacks(instruction: Instruction, kind: str) -> str | None:

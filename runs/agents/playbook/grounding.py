@@ -113,7 +113,7 @@ def _likeness(element: Element, label: str) -> int:
     name, want = normal(shown), normal(label)
     if not name or not want:
         return 0
-    if shown.strip() == label.strip():
+    if plain(shown).strip() == plain(label).strip():
         return EXACT
     if name == want:
         return SAME

@@ -18,6 +18,13 @@ class Patience:
     command: float = 600.0  # for a command to end
 
 
+@dataclass
+class Looking:
+    """What looking at the machine did to it."""
+
+    scrolled: bool = False
+
+
 @dataclass(frozen=True)
 class Scene:
     """One instruction on a live machine. `here` is what was remembered for this instruction alone, `next_action` the
@@ -29,6 +36,7 @@ class Scene:
     patience: Patience
     here: Memory
     next_action: str | None = None
+    looking: Looking = field(default_factory=Looking)
 
     @property
     def params(self) -> dict[str, Any]:
