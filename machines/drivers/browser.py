@@ -168,8 +168,12 @@ class BrowserSession:
             found = await self._read(lambda: painted_text(self.frames))
         except page.PageProblem:  # a page may break the very functions that read it; its accessibility tree stays
             return "\n".join(element.name for element in await self.elements())
-        dialog = await self._look() if found is None else None
-        return found or (dialog.message if dialog else "")
+        return "\n".join(self._shown(await self._look())) if found is None else found
+
+    def _shown(self, dialog: Dialog | None) -> list[str]:
+        """What a dialog has to read: its message, what was typed, its buttons."""
+        parts = dialogs.elements(dialog, self.spec.width, self.spec.height)[1:] if dialog else []
+        return [part.name if part.value is None else part.value for part in parts]
 
     async def state(self) -> MachineState:
         facts, guest = await asyncio.gather(self._ask("page"), guestlink.ask(self.places.guest, "state"))

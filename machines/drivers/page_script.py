@@ -181,6 +181,11 @@ PAINT = r"""
     const drawn = image.includes('url(') ? 1 : colors.length ? Math.min(...colors.map(alpha)) : 0;
     return Math.max(alpha(style.backgroundColor), drawn) * shade(n);
   };
+  const thickAt = (n, x, y) => {  // a modal dialog is also what its backdrop covers
+    const k = fits(n, ':modal') ? rectOf(n) : null;
+    const beside = k && (x < k.left || x > k.right || y < k.top || y > k.bottom);
+    return beside ? alpha(getComputedStyle(n, '::backdrop').backgroundColor) * shade(n) : thick(n);
+  };
   let looks = 0;
   const MOST_LOOKS = 6000;
   const uncoveredAt = (n, x, y) => {
@@ -189,10 +194,10 @@ PAINT = r"""
       const stack = under(r, x, y).filter((e) => rootOf(e) === r), at = stack.indexOf(p);
       if (at < 0) {
         if (styleOf(p).pointerEvents !== 'none' && !nearest(p, '[inert]') && !modal) return false;
-        return !stack.some((e) => nearest(e, ':modal') && !nearest(p, ':modal') && thick(e) > 0.85);
+        return !stack.some((e) => nearest(e, ':modal') && !nearest(p, ':modal') && thickAt(e, x, y) > 0.85);
       }
       let through = 1;
-      for (const above of stack.slice(0, at)) through *= 1 - thick(above);
+      for (const above of stack.slice(0, at)) through *= 1 - thickAt(above, x, y);
       if (through < 0.15) return false;
     }
     return true;

@@ -44,6 +44,13 @@ def names(found: list[Element]) -> list[tuple[str, str]]:
         ([element("button", "Next", disabled=True), element("button", "Next", 300)], Target("Next", ordinal=1), []),
         ([element("button", "")], Target(""), []),
         ([element("combobox", "", value="Green")], Target("Green"), "first"),
+        ([element("button", "cafe\u0301")], Target("caf\u00e9"), "first"),
+        ([element("button", "in\u00advoice\u200b")], Target("Invoice"), "first"),
+        (
+            [element("button", "\U0001f469\u200d\U0001f469")],
+            Target("\U0001f469\U0001f469"),
+            [],
+        ),  # one picture is not two
         ([element("push button", "OK")], Target("OK", role="button"), "first"),
     ],
 )

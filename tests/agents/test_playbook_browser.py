@@ -8,7 +8,7 @@ import pytest
 from machines.actions import Screen, canonical
 from machines.drivers.base import Action, ActResult, Element, MachineState, Reach
 from runs.agents.base import Act, Ask, Finish, Message
-from runs.agents.playbook import PlaybookAgent
+from runs.agents.playbook import PlaybookAgent, conditions
 from runs.agents.playbook.scene import Patience
 from tests.agents.machines import FakeSession, Player, answered, element
 from tests.agents.test_grounding import TABLE
@@ -316,8 +316,9 @@ async def test_long_waits_are_several_steps() -> None:
     ("check", "true"),
     [
         ('"Welcome" is visible', True),
-        ('"Sign in" is visible', True),  # the name of a control
-        ('"Red" is visible', True),  # the value of a control
+        ('"Sign in" is visible', False),  # only the name of a control
+        ('"caf\u00e9" is visible', True),  # however it is composed
+        ('"invoice" is visible', True),  # marks that nobody sees
         ('"Goodbye" is visible', False),
         ('"Goodbye" is not visible', True),
         ('"Welcome" is not visible', False),
@@ -338,7 +339,7 @@ async def test_long_waits_are_several_steps() -> None:
 async def test_checks_are_made_on_the_live_machine_and_again_by_the_verifier(check: str, true: bool) -> None:
     session = FakeSession(
         shown=FORM,
-        page="Welcome, Alice",
+        page="Welcome, Alice. Cafe\u0301 in\u00advoice",
         files={"a.txt": b"hello"},
         now=MachineState(url="http://a.test/done", ports=(8080,)),
     )
@@ -358,6 +359,18 @@ async def test_checks_are_made_on_the_live_machine_and_again_by_the_verifier(che
         verdict = await player.agent.verify(player.context, changed, end)
         assert (verdict.passed, verdict.verdict) == (False, "fail")
         assert check in verdict.summary
+
+
+async def test_whether_a_box_is_checked_can_be_asked() -> None:
+    shown = [
+        replace(one, ref=f"f/{n}") for n, one in enumerate([*FORM, replace(FORM[3], y=400), replace(FORM[4], y=440)])
+    ]
+    session = FakeSession(shown=shown, reached=lambda ref: OUT if ref == "f/6" else Reach((5, 6)))
+    assert await conditions.checked(session, "I agree") is False  # the other one of that name is hidden
+    assert await conditions.checked(session, "Newsletter") is None  # two that differ
+    assert await conditions.checked(session, "Email") is None
+    session.shown = session.shown[:5]
+    assert await conditions.checked(session, "newsletter") is True
 
 
 async def test_without_any_check_the_verdict_is_unknown() -> None:

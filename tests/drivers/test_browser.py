@@ -109,7 +109,7 @@ async def test_a_dialog_is_seen_and_answered_even_by_a_later_visitor(browser: Ma
     browser.session = await browser.driver.attach(browser.spec, browser.handle)
     assert (await browser.session.state()).dialog == "Delete it?"
     assert Image.open(io.BytesIO((await browser.session.screenshot()).png)).size == (1280, 720)
-    assert await browser.session.text() == "Delete it?"
+    assert await browser.session.text() == "Delete it?\nOK\nCancel"
     refused = await browser.do("click", x=5, y=5)
     assert refused.error == "A dialog is open and must be answered first: Delete it?"
     await browser.do("click", **await browser.at("OK", "button"))

@@ -4,8 +4,9 @@ import asyncio
 import time
 from typing import Any
 
-from machines.drivers.base import Session
-from runs.agents.playbook.grounding import normal, short
+from machines.drivers.base import Element, Session
+from runs.agents.playbook import grounding
+from runs.agents.playbook.grounding import Target, normal, short
 
 Condition = dict[str, Any]
 
@@ -26,11 +27,21 @@ async def holds(condition: Condition, session: Session) -> bool:
 
 
 async def _shows(text: str, session: Session) -> bool:
-    """In the running text, or as the name or value of something on the screen; case and spacing do not count."""
-    want = normal(text)
-    if want in normal(await session.text()):
-        return True
-    return any(want in normal(e.name) or want in normal(e.value or "") for e in await session.elements())
+    """In what is painted; case, spacing and marks that nobody sees do not count."""
+    return normal(text) in normal(await session.text())
+
+
+async def checked(session: Session, label: str) -> bool | None:
+    """Whether the box of this name is checked; None when there is no such box, or several that a person can see."""
+    boxes = grounding.find(await session.elements(), Target(label, only="box"))
+    if len(boxes) > 1:
+        boxes = [box for box in boxes if not await _hidden(box, session)]
+    return bool(boxes[0].checked) if len(boxes) == 1 else None
+
+
+async def _hidden(element: Element, session: Session) -> bool:
+    reach = await session.reach(element.ref) if element.ref else None
+    return reach is not None and reach.hidden
 
 
 def _file_fits(condition: Condition, content: bytes | None) -> bool:
