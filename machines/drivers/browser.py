@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,11 +39,12 @@ from machines.drivers.dialogs import Dialog
 from machines.drivers.elements import page_elements
 from machines.drivers.frames import Frames
 from machines.drivers.places import Places, left_places, prepare, recorded_places
-from machines.drivers.pointer import Click, Pointer
+from machines.drivers.pointer import Click, Pointer, gone
 from machines.drivers.visible import painted_text
 
 T = TypeVar("T")
 
+_DIALOG = "dialog/"  # begins the refs of a dialog's parts
 START_TIMEOUT = 30.0  # seconds
 SETTLE_TIMEOUT = 2.0
 QUIT_TIMEOUT = 4.0
@@ -147,7 +149,8 @@ class BrowserSession:
         if found is not None:
             return found
         dialog = await self._look()
-        return dialogs.elements(dialog, self.spec.width, self.spec.height) if dialog else []
+        parts = dialogs.elements(dialog, self.spec.width, self.spec.height) if dialog else []
+        return [replace(part, ref=f"{_DIALOG}{number}") for number, part in enumerate(parts)]
 
     async def _page_elements(self) -> list[Element]:
         documents = await self.frames.documents()
@@ -218,11 +221,13 @@ class BrowserSession:
             return ActResult(False, f"A browser machine does not know the command {action.name}.")
         seconds = action.timeout_ms / 1000
         began = time.monotonic()
+        click = Click(self.pointer, action) if action.name == "click" else None
         try:
             dialog = await self._look()
             if dialog and action.name not in ("wait", "screenshot", "move"):
                 return await self._answer(dialog, action)
-            click = Click(self.pointer, action) if action.name == "click" else None
+            if action.ref and action.ref.startswith(_DIALOG):
+                raise gone()
             data = await self._unless_dialog(click.run() if click else doer(action.params), seconds) or {}
             await self._settle(max(0.5, seconds - (time.monotonic() - began)), action.name)
             data |= await click.outcome(stands=await self._look() is not None) if click else {}
@@ -230,6 +235,9 @@ class BrowserSession:
             return ActResult(False, str(problem)[:LONGEST_WORDS], getattr(problem, "data", {}))
         except TimeoutError:
             return ActResult(False, f"The page did not answer within {action.timeout_ms} ms.")
+        finally:
+            if click:
+                click.over()
         return await self._outcome(data, opened=action.name == "open_url")
 
     async def _outcome(self, data: dict[str, Any], *, opened: bool = False) -> ActResult:
@@ -301,6 +309,8 @@ class BrowserSession:
 
     def _reply(self, dialog: Dialog, action: Action) -> dict[str, Any] | None:
         params = action.params
+        if action.ref and not action.ref.startswith(_DIALOG):
+            return None  # it was meant for the page
         if action.name == "key_press":
             accept = {"enter": True, "escape": False}.get(keys.key_name(str(params["key"])) or "")
             return None if accept is None else {"accept": accept}

@@ -47,9 +47,10 @@ _ARM = (
     }
     return first;
   };
-  let settle, captured = false, timer = 0;
+  let begin, settle, captured = false, timer = 0;
   const state = { wrong: null, pressed: null, clicked: null };
-  const heard = new Promise((done) => { settle = () => done(state); });
+  const begun = new Promise((done) => { begin = () => done({ ...state }); });  // told before a handler opens a dialog
+  const heard = new Promise((done) => { settle = () => { begin(); done(state); }; });
   const isExpected = (n) => {
     for (let e = n; e; e = up(e)) {
       if (e === target || e === expected || (e instanceof HTMLLabelElement && e.control && e.control === expected)) return true;
@@ -70,7 +71,10 @@ _ARM = (
       return;
     }
     if (!n || state.wrong) return;
-    if (/down$/.test(event.type)) state.pressed = state.pressed || told(n);
+    if (/down$/.test(event.type)) {
+      state.pressed = state.pressed || told(n);
+      begin();
+    }
     if (event.type === last || event.type === 'auxclick') {
       state.clicked = state.clicked || told(n);
       if (event.type !== 'contextmenu' && event.detail < count) return;
@@ -87,9 +91,10 @@ _ARM = (
   };
   for (const kind of KINDS) addEventListener(kind, listen, { capture: true, passive: false });
   timer = setTimeout(off, patience);
-  return { heard, state, off };
+  return { begun, heard, state, off };
 }"""
 )
+_BEGUN = "function () { return this.begun; }"
 _HEARD = "function () { return this.heard; }"
 _OFF = "function () { this.off(); return this.state; }"
 _LAST = {"left": "click", "middle": "auxclick", "right": "contextmenu"}
@@ -126,9 +131,9 @@ class Guard:
         documents = await self.frames.documents()
         how = [blocks, _LAST[button], count, PATIENCE_MS]
         await asyncio.gather(*(self._post(finder, document, node, how) for document in documents.values()))
-        for post in self._posts:
-            task = asyncio.create_task(self._hear(post))
-            self._hearing.add(task)
+        self._hearing = {
+            asyncio.create_task(self._hear(post, promise)) for post in self._posts for promise in (_BEGUN, _HEARD)
+        }
 
     async def _post(self, finder: Finder, document: Document, node: Node | None, how: list[Any]) -> None:
         own = node is not None and node.document.frame == document.frame
@@ -150,11 +155,9 @@ class Guard:
             return  # a frame that gives way to another document
         self._posts.append(_Post(document, answer["result"]["objectId"]))
 
-    async def _hear(self, post: _Post) -> None:
-        with contextlib.suppress(
-            CdpError, MachineGone, TimeoutError
-        ):  # the page may be gone before it has heard anything
-            self._take(await self._ask(post, _HEARD))
+    async def _hear(self, post: _Post, promise: str) -> None:
+        with contextlib.suppress(CdpError, MachineGone, TimeoutError):  # the page may be gone before it has heard anything
+            self._take(await self._ask(post, promise))
 
     async def _ask(self, post: _Post, function: str) -> Any:
         params = {
@@ -189,15 +192,11 @@ class Guard:
 
     async def leave(self) -> None:
         """Take the listeners away and learn what they saw until now. A page that stands still is not waited for."""
-        tasks = [asyncio.create_task(self._learn(post)) for post in self._posts]
+        tasks = [asyncio.create_task(self._hear(post, _OFF)) for post in self._posts]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=GRACE)
             for task in late:
                 task.cancel()
-
-    async def _learn(self, post: _Post) -> None:
-        with contextlib.suppress(CdpError, MachineGone, TimeoutError):
-            self._take(await self._ask(post, _OFF))
 
     def dismiss(self) -> None:
         """Listen no longer."""

@@ -165,7 +165,6 @@ class Click:
         """
         if not self._idle:
             await self._guard.heard()
-        self._guard.dismiss()
         hit = self._hit()
         data = {"hit": hit} if hit else {}
         if not self.action.ref:
@@ -177,6 +176,10 @@ class Click:
         if not self._idle and not self.press.complete and not (stands or await self._moved_on()):
             raise Missed("The press arrived, but it became no click.", **data)
         return data | ({} if stands else await self._state())
+
+    def over(self) -> None:
+        """Wait for nothing more."""
+        self._guard.dismiss()
 
     def _hit(self) -> dict[str, Any] | None:
         seen = self.press.wrong or self.press.hit

@@ -224,6 +224,8 @@ async def either(either_machine: Machine) -> AsyncIterator[Machine]:
     """A browser in which frames of other sites live in the page's process, and one in which they do not."""
     either_machine.session = await either_machine.driver.attach(either_machine.spec, either_machine.handle)
     yield either_machine
+    while (await either_machine.session.state()).dialog:
+        await either_machine.do("key_press", key="escape")
     await either_machine.session.close()
 
 
