@@ -57,7 +57,7 @@ test-bare: dev
 
 # Fifty rounds for each race and many times the examples for each property (tests/chance.py).
 test-deep: dev
-	RACE_ROUNDS=50 EXAMPLES=400 $(BIN)/python -m pytest $(SHARED) -m "not slow" $$(grep -rl --include="*.py" -e "^from tests.chance import" -e "[(]chance.ROUNDS" tests)
+	RACE_ROUNDS=50 EXAMPLES=400 PAGES=500 $(BIN)/python -m pytest $(SHARED) -m "not slow" $$(grep -rl --include="*.py" -e "^from tests.chance import" -e "[(]chance.ROUNDS" tests)
 
 lint: dev
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, settings
 
 ROUNDS = int(os.environ.get("RACE_ROUNDS", "4"))  # of a race
 EXAMPLES = int(os.environ.get("EXAMPLES", "24"))  # for a property
+PAGES = int(os.environ.get("PAGES", "6"))  # that a browser is shown
 TRIED = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SOME_TRIED = settings(  # where one example is a whole run
     TRIED,

@@ -38,8 +38,8 @@ _ARM = (
   const scope = target && rootOf(target);
   const received = (event) => {  // the deepest element: a path hides what is in a closed root
     const first = element(event.composedPath()[0]);
-    if (!first || !(scope instanceof ShadowRoot)) return first;
-    for (let r = scope; r instanceof ShadowRoot; r = rootOf(hostOf(r))) {
+    if (!first || !isRoot(scope)) return first;
+    for (let r = scope; isRoot(r); r = rootOf(hostOf(r))) {
       if (hostOf(r) === first) {
         const at = ShadowRoot.prototype.elementFromPoint.call(scope, event.clientX, event.clientY);
         return at || first;
@@ -53,7 +53,7 @@ _ARM = (
   const heard = new Promise((done) => { settle = () => { begin(); done(state); }; });
   const isExpected = (n) => {
     for (let e = n; e; e = up(e)) {
-      if (e === target || e === expected || (e instanceof HTMLLabelElement && e.control && e.control === expected)) return true;
+      if (e === target || e === expected || (is(e, 'label') && e.control && e.control === expected)) return true;
       if (isElement(e) && fits(e, USED)) return false;
     }
     return false;
@@ -156,7 +156,9 @@ class Guard:
         self._posts.append(_Post(document, answer["result"]["objectId"]))
 
     async def _hear(self, post: _Post, promise: str) -> None:
-        with contextlib.suppress(CdpError, MachineGone, TimeoutError):  # the page may be gone before it has heard anything
+        with contextlib.suppress(
+            CdpError, MachineGone, TimeoutError
+        ):  # the page may be gone before it has heard anything
             self._take(await self._ask(post, promise))
 
     async def _ask(self, post: _Post, function: str) -> Any:

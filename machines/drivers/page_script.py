@@ -1,7 +1,8 @@
 """JavaScript that everything which reads a page shares: walking up a page's trees, and what an element is called.
 
 It runs in an isolated world of each frame: a page cannot see it there, nor break the functions it calls. What a page can
-still do is to give a form a field named "parentNode"; hence the getters of the prototypes.
+still do is to give a form a field named "parentNode"; hence the getters of the prototypes. A node that was moved here
+from another frame may be of that frame's classes: what something is is asked of the node, not by `instanceof`.
 """
 
 # Names used by the functions that include it: up(node), element(node), thing(node), facts(element).
@@ -17,7 +18,11 @@ WALK = r"""
   const tagOf = getter(Element, 'localName'), wordsOf = getter(HTMLElement, 'innerText');
   const attribute = method(Element, 'getAttribute'), fits = method(Element, 'matches');
   const nearest = method(Element, 'closest'), rootOf = method(Node, 'getRootNode');
-  const isElement = (n) => !!n && n instanceof Node && kindOf(n) === 1;
+  const answers = (get) => (n) => { try { get(n); return true; } catch { return false; } };
+  const isNode = answers(kindOf), isRoot = answers(hostOf), HTML = 'http://www.w3.org/1999/xhtml';
+  const spaceOf = getter(Element, 'namespaceURI');
+  const isElement = (n) => isNode(n) && kindOf(n) === 1, isText = (n) => isNode(n) && kindOf(n) === 3;
+  const is = (n, ...tags) => isElement(n) && tags.includes(tagOf(n)) && spaceOf(n) === HTML;
   const closedRoots = [];
   const slotIn = (n, host) => {
     for (const root of closedRoots) {
@@ -27,17 +32,17 @@ WALK = r"""
     return null;
   };
   const knowRootsOf = (n) => {
-    for (let r = rootOf(n); r instanceof ShadowRoot; r = rootOf(hostOf(r))) closedRoots.push(r);
+    for (let r = rootOf(n); isRoot(r); r = rootOf(hostOf(r))) closedRoots.push(r);
   };
   const up = (n) => {
-    if (n instanceof ShadowRoot) return hostOf(n);
-    const slot = isElement(n) ? slotOfElement(n) : n instanceof Text ? slotOfText(n) : null;
+    if (isRoot(n)) return hostOf(n);
+    const slot = isElement(n) ? slotOfElement(n) : isText(n) ? slotOfText(n) : null;
     const parent = parentOf(n);
     return slot || slotIn(n, parent) || parent;
   };
   const element = (n) => {
-    if (n && !(n instanceof Node) && n.element instanceof Element) n = n.element;  // a pseudo-element
-    if (!(n instanceof Node)) return null;
+    if (n && !isNode(n) && isElement(n.element)) n = n.element;  // a pseudo-element
+    if (!isNode(n)) return null;
     while (n && !isElement(n)) n = up(n);
     return n;
   };
@@ -51,18 +56,19 @@ WALK = r"""
     for (let e = start; e; e = up(e)) if (isElement(e) && fits(e, USED)) return e;
     return start;
   };
-  const labelsOf = (n) => ('labels' in n && n.labels instanceof NodeList ? [...n.labels] : []);
+  const labelsOf = (n) => (
+    is(n, 'button', 'input', 'meter', 'output', 'progress', 'select', 'textarea') && n.labels ? [...n.labels] : []);
   const short = (text) => String(text || '').replace(/\s+/g, ' ').trim().slice(0, 200);
-  const shown = (n) => short(n instanceof HTMLElement ? wordsOf(n) : textOf(n));
+  const shown = (n) => short(spaceOf(n) === HTML ? wordsOf(n) : textOf(n));
   const nameOf = (n) => {
     const root = rootOf(n), ids = (attribute(n, 'aria-labelledby') || '').split(/\s+/).filter(Boolean);
     const labelled = ids.map((id) => root.getElementById && root.getElementById(id)).filter(Boolean);
-    const typed = n instanceof HTMLInputElement && ['submit', 'reset', 'button'].includes(n.type);
+    const typed = is(n, 'input') && ['submit', 'reset', 'button'].includes(n.type);
     const labels = labelsOf(n);
     return short(labelled.map((one) => short(textOf(one))).join(' ')) || short(attribute(n, 'aria-label'))
       || short(labels.map(shown).join(' ')) || short(attribute(n, 'alt'))
       || (typed ? short(n.value || { submit: 'Submit', reset: 'Reset' }[n.type]) : '')
-      || (n instanceof HTMLInputElement || n instanceof HTMLTextAreaElement ? short(attribute(n, 'placeholder')) : '')
+      || (is(n, 'input', 'textarea') ? short(attribute(n, 'placeholder')) : '')
       || (['html', 'body', 'select', 'iframe'].includes(tagOf(n)) ? '' : shown(n)) || short(attribute(n, 'title'));
   };
   const INPUTS = { checkbox: 'checkbox', radio: 'radio', range: 'slider', number: 'spinbutton', search: 'searchbox',
@@ -75,8 +81,8 @@ WALK = r"""
     const tag = tagOf(n), role = (attribute(n, 'role') || '').trim().split(/\s+/)[0];
     if (role) return role;
     if ((tag === 'a' || tag === 'area') && attribute(n, 'href') !== null) return 'link';
-    if (n instanceof HTMLInputElement) return INPUTS[n.type] || 'textbox';
-    if (n instanceof HTMLSelectElement) return n.multiple || n.size > 1 ? 'listbox' : 'combobox';
+    if (is(n, 'input')) return INPUTS[n.type] || 'textbox';
+    if (is(n, 'select')) return n.multiple || n.size > 1 ? 'listbox' : 'combobox';
     return TAGS[tag] || (/^h[1-6]$/.test(tag) ? 'heading' : 'generic');
   };
   const facts = (n) => ({ role: roleOf(n), name: nameOf(n), tag: tagOf(n) });
@@ -90,7 +96,7 @@ REACHES = r"""
     for (let n = element(node); n; n = up(n)) {
       if (n === target || n === user) return true;
       if (!isElement(n)) continue;
-      if (n instanceof HTMLLabelElement && n.control && (n.control === target || n.control === user)) return true;
+      if (is(n, 'label') && n.control && (n.control === target || n.control === user)) return true;
       if (!fits(n, USED)) continue;
       if (fits(target, ENTRY) && fits(n, 'input,textarea,[contenteditable]')) continue;  // a list's own field
       if (!nameOf(n) || nameOf(n) !== nameOf(target)) return false;  // something else, inside the target or over it
@@ -132,7 +138,7 @@ PAINT = r"""
   const rectsOf = method(Element, 'getClientRects');
   const topmost = getter(Document, 'documentElement')(document), bodyOf = getter(Document, 'body')(document);
   const modal = method(Document, 'querySelector')(document, ':modal');
-  const under = (r, x, y) => (r instanceof Document ? Document : ShadowRoot).prototype.elementsFromPoint.call(r, x, y);
+  const under = (r, x, y) => (isRoot(r) ? ShadowRoot : Document).prototype.elementsFromPoint.call(r, x, y);
   const isPainted = (n, faded) => {  // nothing around it hides it as a whole; `faded`: opacity does not count
     const box = boxed(n);
     return !!box && drawn(box) && styleOf(n).visibility === 'visible'
@@ -189,8 +195,8 @@ PAINT = r"""
   let looks = 0;
   const MOST_LOOKS = 6000;
   const uncoveredAt = (n, x, y) => {
-    for (let r = rootOf(n), p = boxed(n); p; p = r instanceof ShadowRoot ? hostOf(r) : null, r = p && rootOf(p)) {
-      if (looks++ > MOST_LOOKS || !(r instanceof Document || r instanceof ShadowRoot)) return true;
+    for (let r = rootOf(n), p = boxed(n); p; p = isRoot(r) ? hostOf(r) : null, r = p && rootOf(p)) {
+      if (looks++ > MOST_LOOKS || !(isRoot(r) || kindOf(r) === 9)) return true;
       const stack = under(r, x, y).filter((e) => rootOf(e) === r), at = stack.indexOf(p);
       if (at < 0) {
         if (styleOf(p).pointerEvents !== 'none' && !nearest(p, '[inert]') && !modal) return false;

@@ -24,11 +24,11 @@ _USE = (
     + WALK
     + r"""
   const n = element(this), token = (attribute(n, 'autocomplete') || '').toLowerCase().split(/\s+/).filter(Boolean).pop();
-  const type = n instanceof HTMLInputElement || n instanceof HTMLButtonElement ? n.type : '';
+  const type = is(n, 'input', 'button') ? n.type : '';
   const filled = token && !['on', 'off', 'webauthn'].includes(token) ? token : '';
   const kind = type === 'password' ? type : filled || type;
-  let form = 'form' in n && n.form instanceof HTMLFormElement ? n.form : null;
-  for (let e = n; e && !form; e = up(e)) if (e instanceof HTMLFormElement) form = e;
+  let form = is(n, 'button', 'fieldset', 'input', 'output', 'select', 'textarea') ? n.form : null;
+  for (let e = n; e && !form; e = up(e)) if (is(e, 'form')) form = e;
   const first = (selector) => form && Element.prototype.querySelector.call(form, selector);
   const title = form && (short(attribute(form, 'aria-label')) || (first('legend,h1,h2,h3,h4') && shown(first('legend,h1,h2,h3,h4'))));
   const sends = first('button:not([type=button]):not([type=reset]),input[type=submit],input[type=image]');
@@ -42,8 +42,8 @@ _CHECKED = (
     + r"""
   let n = element(this);
   if (!n || !getter(Node, 'isConnected')(n)) return null;
-  if (n instanceof HTMLLabelElement && n.control) n = n.control;
-  if (n instanceof HTMLInputElement && ['checkbox', 'radio'].includes(n.type)) return n.indeterminate ? null : n.checked;
+  if (is(n, 'label') && n.control) n = n.control;
+  if (is(n, 'input') && ['checkbox', 'radio'].includes(n.type)) return n.indeterminate ? null : n.checked;
   const word = ['aria-checked', 'aria-pressed', 'aria-selected'].map((name) => attribute(n, name)).find((one) => one !== null);
   return word === 'true' ? true : word === 'false' || word === undefined ? false : null;
 }"""

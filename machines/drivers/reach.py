@@ -33,7 +33,7 @@ _STATE = (
     + r"""
   const target = element(this);
   if (!target || !getter(Node, 'isConnected')(target)) return { gone: true };
-  const custom = target instanceof HTMLInputElement && ['checkbox', 'radio', 'range', 'file'].includes(target.type);
+  const custom = is(target, 'input') && ['checkbox', 'radio', 'range', 'file'].includes(target.type);
   return { painted: isPainted(target, custom), labels: labelsOf(target).length };
 }"""
 )
@@ -229,10 +229,12 @@ class Finder:
     async def _fits(self, target: Node, hit: dict[str, Any]) -> dict[str, Any] | None:
         if hit["backendNodeId"] == target.backend:
             return None
+        if hit["frameId"] != target.document.frame:  # never resolved here: it would become one of this frame's objects
+            return await self._facts(target.session, hit) or {}
         try:
             other = await self.held(target.document, target.context, hit["backendNodeId"])
-        except CdpError:  # a frame inside, or over, the target
-            return await self._facts(target.session, hit) or {}
+        except CdpError:  # gone meanwhile
+            return {}
         verdict: dict[str, Any] | None = await self.call(target, _FITS, {"objectId": other.object_id})
         return verdict
 

@@ -59,11 +59,11 @@ _PIECES = (
   const isList = (n) => n.multiple || n.size > 1;
   const isOpen = (n) => CSS.supports('selector(:open)') && fits(n, ':open');
   const entry = (n) => {  // what a field shows
-    if (n instanceof HTMLInputElement && !HIDDEN.includes(n.type)) {
+    if (is(n, 'input') && !HIDDEN.includes(n.type)) {
       whole(n, n.value || attribute(n, 'placeholder') || { submit: 'Submit', reset: 'Reset' }[n.type]);
-    } else if (n instanceof HTMLTextAreaElement) whole(n, n.value || attribute(n, 'placeholder'));
-    else if (n instanceof HTMLSelectElement && !isList(n)) whole(n, [...n.selectedOptions].map((one) => one.label).join(' '));
-    else if (n instanceof HTMLOptionElement) whole(n, n.label);
+    } else if (is(n, 'textarea')) whole(n, n.value || attribute(n, 'placeholder'));
+    else if (is(n, 'select') && !isList(n)) whole(n, [...n.selectedOptions].map((one) => one.label).join(' '));
+    else if (is(n, 'option')) whole(n, n.label);
   };
   const made = (n, which) => {  // text that the style sheet adds
     const style = getComputedStyle(n, which);
@@ -76,25 +76,25 @@ _PIECES = (
   const sign = (n) => {  // the name of a picture, or of a control that shows no text
     if (fits(n, 'img,input[type=image]')) whole(n, attribute(n, 'alt'));
     else if (attribute(n, 'aria-label') && fits(n, USED + ',[role=img],svg') && !shown(n)) {
-      if (!(n instanceof HTMLInputElement || n instanceof HTMLTextAreaElement)) whole(n, attribute(n, 'aria-label'));
+      if (!is(n, 'input', 'textarea')) whole(n, attribute(n, 'aria-label'));
     }
   };
   const lightOf = getter(Node, 'childNodes'), shadowOf = getter(Element, 'shadowRoot');
   const childrenOf = (n) => {
-    const root = shadowOf(n) || inside.get(n), slotted = n instanceof HTMLSlotElement ? n.assignedNodes() : [];
+    const root = shadowOf(n) || inside.get(n), slotted = is(n, 'slot') ? n.assignedNodes() : [];
     return root ? [...lightOf(root)] : slotted.length ? slotted : [...lightOf(n)];
   };
   const stack = [{ enter: topmost }];
   while (stack.length) {
     const { enter: n, leave } = stack.pop();
     if (leave) made(leave, '::after');
-    else if (n instanceof Text) text(n);
+    else if (isText(n)) text(n);
     else if (isElement(n) && tagOf(n) === 'br') line += 1;
     else if (isElement(n) && styleOf(n).display !== 'none') {
       entry(n);
       sign(n);
-      if (fits(n, SKIPPED) || n instanceof HTMLOptionElement) continue;
-      if (n instanceof HTMLSelectElement && !isList(n) && !isOpen(n)) continue;
+      if (fits(n, SKIPPED) || is(n, 'option')) continue;
+      if (is(n, 'select') && !isList(n) && !isOpen(n)) continue;
       made(n, '::before');
       stack.push({ leave: n }, ...childrenOf(n).reverse().map((child) => ({ enter: child })));
     }
