@@ -131,14 +131,20 @@ class Click:
             self._idle = wanted is not None and await self._is_checked() is wanted
         else:
             self._node = await self.pointer.finder.under(*at)
-        self._use = await self.pointer.use(self._node) if self._node else None
+        button, count = params.get("button", "left"), params.get("count", 1)
+        await asyncio.gather(self._name_it(), self._arm(button, count))
         if self._idle:
             return
-        button, count = params.get("button", "left"), params.get("count", 1)
-        await self._guard.stand(self.pointer.finder, self._node, button, count, blocks=bool(self.action.ref))
         await page.click(self.pointer.frames.send, *at, button, count)
         await self._guard.heard()
         await self._guard.leave()
+
+    async def _name_it(self) -> None:
+        self._use = await self.pointer.use(self._node) if self._node else None
+
+    async def _arm(self, button: str, count: int) -> None:
+        if not self._idle:
+            await self._guard.stand(self.pointer.finder, self._node, button, count, blocks=bool(self.action.ref))
 
     async def _aim(self, at: tuple[int, int]) -> tuple[int, int]:
         finder = self.pointer.finder

@@ -57,6 +57,23 @@ async def test_a_frame_that_comes_under_the_pointer_gets_nothing(either: Machine
     assert await pressed(either) == []
 
 
+async def test_an_element_of_another_frame_is_what_it_was(either: Machine, site: Site) -> None:  # noqa: F811
+    """Objects keep the classes of the frame in which they were first looked at."""
+    await show(either, site, "<p>x</p><iframe id=f src=/inner></iframe>", inner="<button id=t>Save</button><p>word</p>")
+    assert "word" in await either.session.text()
+    (covered,) = [one for one in await either.session.elements() if one.name == "Save"]
+    await run(either, "f.style.marginTop = '10px'; document.body.insertAdjacentHTML('beforeend', "
+              "'<div id=c style=\"position:fixed;inset:0\">cover</div>')")  # fmt: skip
+    reach = await either.session.reach(covered.ref or "")
+    assert reach is not None
+    assert reach.point is None  # the frame has looked at what lies over it
+    await run(either, "c.remove(); document.body.append(...f.contentDocument.body.children); f.remove()")
+    assert "word" in await either.session.text()
+    result = await click(either, await meant(either, "Save"))
+    assert result.success, result.error
+    assert await bare(either, 5, 700) == {"role": "generic", "name": "", "tag": "html"}
+
+
 async def test_what_moved_is_pressed_where_it_is_now(either: Machine, site: Site) -> None:  # noqa: F811
     await show(either, site, SAVE + "<button id=o style='position:absolute;left:20px;top:300px'>Other</button>")
     target = await meant(either, "Save")

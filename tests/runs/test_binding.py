@@ -16,6 +16,7 @@ from runs.agents import registry
 from runs.agents.base import Act, Context
 from runs.agents.base import Decision as Move
 from runs.agents.scripted import ScriptedAgent
+from runs.drive import _edited as edited
 from tests.cast import Api, Cast
 from tests.runs.driving import data_of, drive_all, request_of, show, simulated, status_of, waiting
 from tests.runs.invariants import check_run
@@ -231,3 +232,11 @@ def test_in_a_browser_the_evidence_names_the_page(
     assert (request["kind"], request["evidence"]["url"]) == (kind, "https://shop.test/pay")
     if kind == "tool":
         assert request["action"]["host"] == "shop.test"
+
+
+def test_a_point_that_a_person_moved_is_meant_for_no_element_any_more() -> None:
+    act = Act(Action("click", {"x": 5, "y": 6, "button": "left"}, ref="f/1", checked=True))
+    moved = edited(act, {"name": "click", "params": {"x": 7, "y": 6, "button": "left"}})
+    assert (moved.action.ref, moved.action.checked) == (None, None)
+    other_button = edited(act, {"name": "click", "params": {"x": 5, "y": 6, "button": "right"}})
+    assert other_button.action.ref == "f/1"
