@@ -1,6 +1,6 @@
 """Reading approval requests, the actor first."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.db.models import Count, DateTimeField, Min, Q, QuerySet, Value
@@ -91,11 +91,41 @@ def lifted_cents(run_id: str) -> dict[str, int]:
     return {scope: cents for scope, cents in lifted.items() if scope != "run"}
 
 
+# What a request holds up: its root run, and the runs that queue for a machine which its run keeps while it waits. Tasks that
+# wait for a budget keep theirs as well. Tables of `runs` are read here, one floor up, since only rows are counted.
+_HELD_UP = """
+WITH asked AS (SELECT id, run_id, root_run_id, kind FROM approvals_approval WHERE id = ANY(%(ids)s)),
+held AS (
+  SELECT asked.id, asked.root_run_id AS root FROM asked
+  UNION
+  SELECT asked.id, q.root_id FROM asked
+    JOIN runs_run r ON r.root_id = asked.root_run_id AND NOT r.owns_machine AND r.finished_at IS NULL
+      AND (r.id = asked.run_id OR asked.kind = 'budget' AND r.status = 'awaiting_human')
+    JOIN runs_run q ON q.machine_id = r.machine_id AND NOT q.owns_machine AND q.finished_at IS NULL AND q.status = 'queued'
+)
+"""
+_HELD_UP_BY = _HELD_UP + "SELECT id, count(*) FROM held GROUP BY id"
+_HELD_UP_IN_ALL = _HELD_UP + "SELECT count(DISTINCT root) FROM held"
+
+
+def held_up(approval_ids: Iterable[str]) -> dict[str, int]:
+    """How many top-level runs each of these pending requests holds up: its own, and those queued behind its machine."""
+    return {found: number for found, number in prepared_all(_HELD_UP_BY, {"ids": list(approval_ids)})}
+
+
+def _held_up_in_all(rows: QuerySet[Approval]) -> int:
+    """The top-level runs that these pending requests hold up, each counted once."""
+    found = prepared(_HELD_UP_IN_ALL, {"ids": list(rows.order_by().values_list("id", flat=True))})
+    return int(found[0]) if found else 0
+
+
 def summary(rows: QuerySet[Approval]) -> dict[str, Any]:
     """{pending, blocked_runs, oldest_created_at} over the whole filter."""
     pending = rows.filter(status="pending").order_by()
-    found = pending.aggregate(n=Count("id"), runs=Count("root_run_id", distinct=True), oldest=Min("created_at"))
-    return {"pending": found["n"], "blocked_runs": found["runs"], "oldest_created_at": rfc3339(found["oldest"])}
+    found = pending.aggregate(n=Count("id"), oldest=Min("created_at"))
+    return {
+        "pending": found["n"], "blocked_runs": _held_up_in_all(pending), "oldest_created_at": rfc3339(found["oldest"]),
+    }  # fmt: skip
 
 
 def waiting(pending: QuerySet[Approval]) -> dict[str, Any]:
@@ -103,6 +133,5 @@ def waiting(pending: QuerySet[Approval]) -> dict[str, Any]:
     found = list(pending.order_by().values_list("kind").annotate(n=Count("id"), oldest=Min("created_at")))
     return {
         "pending": sum(n for _, n, _ in found), "of_kind": {kind: n for kind, n, _ in found},
-        "oldest": min((oldest for _, _, oldest in found), default=None),
-        "blocked": pending.order_by().values("root_run_id").distinct().count(),
+        "oldest": min((oldest for _, _, oldest in found), default=None), "blocked": _held_up_in_all(pending),
     }  # fmt: skip

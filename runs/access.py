@@ -1,6 +1,7 @@
 """Reading runs, the actor first; and why a run waits."""
 
 import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -157,12 +158,34 @@ def _why_queued(run: Run) -> dict[str, Any] | None:
     if machine is not None and (controlled := _controlled(machine_id=machine.id)):
         return controlled
     if machine is not None and machine.current_run_id not in (None, run.id):
-        return _reason("machine_busy", "Another run drives the machine", machine.current_run_id)
+        return _reason("machine_busy", _whose_turn(machine.current_run_id), machine.current_run_id)
     if machine is not None and machine.status in ("creating", "starting"):
         return _reason("machine_starting", "The machine is starting", machine.id)
     if machine is not None and machine.status != "running":
         return _reason("machine_stopped", machine.problem or f"The machine is {machine.status}", machine.id)
     return _why_undriven()
+
+
+def _whose_turn(run_id: str) -> str:
+    """What the run that has the machine does with it; the request that it waits for is named."""
+    root_id = Run.objects.filter(id=run_id).values_list("root_id", flat=True).first()
+    asked = [found for found, of, _ in open_below(root_id or run_id) if of in (run_id, root_id)]
+    if asked and Run.objects.filter(id=run_id, status="awaiting_human").exists():
+        return f"Another run has the machine and waits for a person: request {asked[0]}"
+    return "Another run drives the machine"
+
+
+def why_queued(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
+    """Why these queued runs wait, by id; runs that queue for one machine wait for the same thing."""
+    reasons: dict[str, dict[str, Any]] = {}
+    of_machine: dict[str, dict[str, Any] | None] = {}
+    for run in runs:
+        key = str(run.machine_id if run.kind == "agent" and not run.owns_machine else run.id)
+        if key not in of_machine:
+            of_machine[key] = waiting_on(run)
+        if reason := of_machine[key]:
+            reasons[run.id] = reason
+    return reasons
 
 
 def _why_still(run: Run) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ from machines import pictures
 from machines.access import machines_of
 from machines.models import Machine, TakeoverLease
 from runs import services, starting
-from runs.access import get_run, runs_of, tasks_of, waiting_on
+from runs.access import get_run, runs_of, tasks_of, waiting_on, why_queued
 from runs.decisions import decide, undo
 from runs.forms import RunForm, as_api_call, initial_from, rerun_values
 from runs.models import Run, RunStatus, Screenshot, Step
@@ -49,7 +49,11 @@ def runs(request: PageRequest) -> HttpResponse:
     part = page(
         found, {**request.GET.dict(), "limit": str(PAGE)}, lambda run: {"run": run}, request_id=request.request_id
     )
-    _name_machines(request, [row["run"] for row in part["data"]])
+    shown = [row["run"] for row in part["data"]]
+    _name_machines(request, shown)
+    reasons = why_queued(run for run in shown if run.status == "queued")
+    for row in part["data"]:
+        row["waits"] = reasons.get(row["run"].id)
     context = {
         "section": "runs", "rows": part["data"], "next_cursor": part["next_cursor"],
         "status": request.GET.get("status", ""), "q": request.GET.get("q", ""),

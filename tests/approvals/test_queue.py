@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from approvals.access import held_up
 from approvals.models import Approval
 from tests.cast import Api, Cast
-from tests.runs.driving import begin, drive_all, waiting
+from tests.runs.driving import begin, drive_all, simulated, waiting
+from tests.workflows.engine import ran, task
 
 pytestmark = pytest.mark.django_db
 
@@ -80,3 +82,30 @@ def test_the_object_has_every_key(test_key: Api) -> None:
     assert request["quorum"] == [{"group": "anyone", "count": 1, "approved": 0}]
     assert (request["seq"], request["step_index"], request["version"], request["test"]) == (1, 1, 1, True)
     assert set(request["action"]) == {"name", "params", "host", "risk", "read_only", "call_id", "machine_id"}
+
+
+def test_a_request_holds_up_every_run_that_queues_behind_its_machine(live: Api) -> None:
+    machine, other = simulated(live), simulated(live, "other")
+    first = waiting(live, machine_id=machine, agent="scripted")
+    queued = [begin(live, machine_id=machine, agent="scripted")["id"] for _ in range(3)]
+    second = waiting(live, machine_id=other, agent="scripted", task="y [question]")
+    drive_all()
+    body = live.get("/approvals").json()
+    assert body["summary"]["pending"] == 2
+    assert body["summary"]["blocked_runs"] == 5
+    (asked,), (alone,) = first["open_approvals"], second["open_approvals"]
+    assert held_up([asked, alone]) == {asked: 4, alone: 1}
+    assert live.get(f"/approvals?run_id={second['id']}").json()["summary"]["blocked_runs"] == 1
+    listed = {run["id"]: run["waiting_on"] for run in live.get("/runs").json()["data"]}
+    for run_id in queued:
+        assert (listed[run_id]["code"], listed[run_id]["ref"]) == ("machine_busy", first["id"])
+        assert asked in listed[run_id]["message"]
+
+
+def test_runs_of_one_workflow_run_are_held_up_as_one(live: Api) -> None:
+    machine = simulated(live)
+    branches = [[task(f"s{n}", "x [pause]", agent="scripted")] for n in range(3)]
+    ran(live, [{"id": "all", "type": "parallel", "branches": branches}], machine_id=machine)
+    body = live.get("/approvals").json()
+    assert (body["summary"]["pending"], body["summary"]["blocked_runs"]) == (1, 1)
+    assert list(held_up(a["id"] for a in body["data"]).values()) == [1]

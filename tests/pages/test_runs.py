@@ -8,7 +8,9 @@ from django.utils import timezone
 from accounts.models import Team
 from machines.models import Machine
 from runs.models import Run
+from tests.cast import Cast
 from tests.pages.conftest import Visit, request_of, text
+from tests.runs.driving import simulated
 
 pytestmark = pytest.mark.django_db
 
@@ -23,6 +25,18 @@ def test_runs_are_filtered_and_searched_by_the_address(visit: Visit, begin: Call
     assert failed.id not in text(bob.get("/runs?q=TAXES"))
     assert failed.id in text(bob.get(f"/runs?q={failed.id}"))
     assert "No run fits" in text(bob.get("/runs?q=nothing-like-it"))
+
+
+def test_the_list_says_which_run_and_which_request_keep_a_queued_run_from_its_machine(
+    visit: Visit, begin: Callable[..., Run], cast: Cast
+) -> None:
+    machine = simulated(cast.api(test=True))
+    holder = begin("Ask me [pause]", machine_id=machine)
+    begin("Me after that", machine_id=machine)
+    page = text(visit("bob").get("/runs"))
+    assert f"waits for a person: request {request_of(holder).id}" in page
+    assert f'(<a href="/runs/{holder.id}">the run</a>)' in page
+    assert "1 open request holds up 2 runs" in text(visit("ana").get("/"))
 
 
 def test_long_lists_have_pages(visit: Visit, begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
