@@ -1,5 +1,6 @@
 """Reading approval requests, the actor first."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -94,29 +95,25 @@ def lifted_cents(run_id: str) -> dict[str, int]:
 # What a request holds up: its root run, and the runs that queue for a machine which its run keeps while it waits. Tasks that
 # wait for a budget keep theirs as well. Tables of `runs` are read here, one floor up, since only rows are counted.
 _HELD_UP = """
-WITH asked AS (SELECT id, run_id, root_run_id, kind FROM approvals_approval WHERE id = ANY(%(ids)s)),
-held AS (
-  SELECT asked.id, asked.root_run_id AS root FROM asked
-  UNION
-  SELECT asked.id, q.root_id FROM asked
-    JOIN runs_run r ON r.root_id = asked.root_run_id AND NOT r.owns_machine AND r.finished_at IS NULL
-      AND (r.id = asked.run_id OR asked.kind = 'budget' AND r.status = 'awaiting_human')
-    JOIN runs_run q ON q.machine_id = r.machine_id AND NOT q.owns_machine AND q.finished_at IS NULL AND q.status = 'queued'
-)
+WITH asked AS (SELECT id, run_id, root_run_id, kind FROM approvals_approval WHERE id = ANY(%(ids)s))
+SELECT asked.id, asked.root_run_id FROM asked
+UNION
+SELECT asked.id, q.root_id FROM asked
+  JOIN runs_run r ON r.root_id = asked.root_run_id AND NOT r.owns_machine AND r.finished_at IS NULL
+    AND (r.id = asked.run_id OR asked.kind = 'budget' AND r.status = 'awaiting_human')
+  JOIN runs_run q ON q.machine_id = r.machine_id AND NOT q.owns_machine AND q.finished_at IS NULL AND q.status = 'queued'
 """
-_HELD_UP_BY = _HELD_UP + "SELECT id, count(*) FROM held GROUP BY id"
-_HELD_UP_IN_ALL = _HELD_UP + "SELECT count(DISTINCT root) FROM held"
 
 
 def held_up(approval_ids: Iterable[str]) -> dict[str, int]:
     """How many top-level runs each of these pending requests holds up: its own, and those queued behind its machine."""
-    return {found: number for found, number in prepared_all(_HELD_UP_BY, {"ids": list(approval_ids)})}
+    return dict(Counter(asked for asked, _ in prepared_all(_HELD_UP, {"ids": list(approval_ids)})))
 
 
 def _held_up_in_all(rows: QuerySet[Approval]) -> int:
     """The top-level runs that these pending requests hold up, each counted once."""
-    found = prepared(_HELD_UP_IN_ALL, {"ids": list(rows.order_by().values_list("id", flat=True))})
-    return int(found[0]) if found else 0
+    ids = list(rows.order_by().values_list("id", flat=True))
+    return len({root for _, root in prepared_all(_HELD_UP, {"ids": ids})})
 
 
 def summary(rows: QuerySet[Approval]) -> dict[str, Any]:
