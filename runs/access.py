@@ -16,7 +16,7 @@ from approvals.access import open_below, pending_of_root
 from approvals.models import Approval
 from machines.models import Machine, TakeoverLease
 from runs.errors import RunNotFound
-from runs.models import Run, Screenshot
+from runs.models import Run, RunEvent, Screenshot
 from runs.schemas import run_object
 
 UNSETTLED = Q(status="pending") | Q(effect_pending=True)  # requests whose decision has not taken effect
@@ -94,6 +94,23 @@ def wanting_money(run: Run) -> QuerySet[Run]:
     """The tasks of a workflow run that wait for a budget to be lifted: they wait, and nobody is asked anything on their own."""
     own = Approval.objects.filter(UNSETTLED, run_id=OuterRef("id"))
     return Run.objects.filter(~Exists(own), parent=run, status="awaiting_human")
+
+
+def last_output(run: Run) -> str | None:
+    """What the run's last command said, as the log has it: at most 4 KiB, marked where it was cut."""
+    if run.kind != "agent":
+        return None
+    said = RunEvent.objects.filter(run=run, type="tool_result", data__has_key="output").order_by("-seq")
+    data = said.values_list("data", flat=True).first()
+    return data["output"] if data else None
+
+
+def skipped_below(run: Run) -> int:
+    """How many instructions the tasks of a workflow run left out."""
+    if run.kind == "agent":
+        return 0
+    results = Run.objects.filter(parent=run, result__isnull=False).values_list("result", flat=True)
+    return sum(result.get("skipped", 0) for result in results if result)
 
 
 def totals(run: Run) -> dict[str, int]:

@@ -31,6 +31,7 @@ from runs.access import UNSETTLED, wanting_money
 from runs.errors import AmbiguousTarget, NotAwaitingHuman, ResumeConflict, run_error
 from runs.events import Event, record, wake_workers
 from runs.models import Run
+from runs.secrets import sealed_with, secret_values
 from runs.services import closed_event, end_wait, fail, finish, follow, lock_run, move
 
 MAX_BUDGET_CENTS = 2**31 - 1  # what the column holds
@@ -221,6 +222,7 @@ def take_effect(run: Run, approval: Approval, settled: Settled) -> None:
     move(
         run, "running", before=(("resumed", resumed),), **end_wait(run, now), inbox=[*run.inbox, message],
         inbox_secrets=seal(readable), **_lift_budget(run, approval, settled), **_judge_plan(run, approval, decision),
+        **_kept(run, settled),
     )  # fmt: skip
     webhook_bodies.resumed(run, approval)
     wake_workers(run.id)
@@ -234,9 +236,18 @@ def _resumed(approval: Approval, decision: Decision) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _answer_step(run: Run, approval: Approval, _settled: Settled, resumed: dict[str, Any]) -> None:
-    """A step of the workflow was waiting: the workflow goes on with the decision."""
-    move(run, "running", before=(("resumed", resumed),), **end_wait(run, timezone.now()), awaiting_step_id=None)
+def _kept(run: Run, settled: Settled, prefix: str = "") -> dict[str, Any]:
+    """The field of a run that keeps what was given to it in confidence."""
+    given: dict[str, str] = {}
+    for part in ("values", "answers"):
+        given |= secret_values(settled.payload.get(part), settled.redacted.get(part))
+    return {"secrets": sealed_with(run, {prefix + path: text for path, text in given.items()})} if given else {}
+
+
+def _answer_step(run: Run, approval: Approval, settled: Settled, resumed: dict[str, Any]) -> None:
+    """A step of the workflow was waiting: the workflow goes on with the decision. Its secrets are kept for later tasks."""
+    kept = _kept(run, settled, f"{approval.id}:")
+    move(run, "running", before=(("resumed", resumed),), **end_wait(run, timezone.now()), awaiting_step_id=None, **kept)
     webhook_bodies.resumed(run, approval)
     publish("request.decided", approval.id)
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from django.db import InterfaceError, OperationalError
@@ -22,15 +22,16 @@ from machines import pictures
 from machines.actions import READ_ONLY, action_hash
 from machines.addresses import web_host
 from machines.connections import Connected, open_session, simulated_machine
-from machines.drivers.base import Action, ActResult, Frame, MachineGone, Prompt, Session
+from machines.drivers.base import ActResult, Frame, MachineGone, Prompt, Session
 from machines.errors import MachineUnavailable
 from machines.takeover import private_since
 from runs import binding, guard, jobs, leases, step_money
-from runs.acts import risk_of, told_target
-from runs.agents.base import Act, Agent, Ask, Context, Decision, Finish
+from runs.acts import Call, edited_act, kept_action
+from runs.agents.base import Act, Agent, Ask, Bound, Context, Decision, Finish
 from runs.agents.registry import agent_for
 from runs.events import Event
 from runs.jobs import Job
+from runs.secrets import kept_secrets, with_secrets, without_secrets
 from runs.shield import Shielded
 from runs.steps import Intent, LeaseLost, Outcome, Picture, write_intent, write_outcome, written
 
@@ -47,25 +48,6 @@ class Host(Protocol):
     async def wait_for_bell(self, run_id: str, seconds: float) -> bool:
         """True when the run's bell rang, False after `seconds`."""
         ...
-
-
-@dataclass(frozen=True)
-class Call:
-    """An action on its way to the machine, with what allowed it."""
-
-    act: Act
-    id: str
-    approval_id: str | None
-    edited: bool
-    policy_id: str | None
-
-    def event(self, step: int) -> Event:
-        action = self.act.action
-        return "tool_call", {
-            "step": step, "call_id": self.id, "action_type": action.name, "tool": action.name, "params": action.params,
-            "host": self.act.host, "edited": self.edited, "policy_id": self.policy_id, "risk": risk_of(self.act),
-            **told_target(self.act.target),
-        }  # fmt: skip
 
 
 class Drive:
@@ -186,7 +168,7 @@ class Drive:
         texts = _texts(decision)
         move = decision.move
         if isinstance(move, Finish):
-            await self._finish(move, context, texts)
+            await self._finish(move, replace(context, memory=decision.memory), texts)
         elif self.job.run.steps_completed >= self.job.run.max_steps and isinstance(move, Act):
             await self.host.db(jobs.break_off, self.job, "MAX_STEPS_REACHED")
             self.job.run.status = "failed"
@@ -217,7 +199,7 @@ class Drive:
         approved, denied = self.job.approved, self.job.denied
         edited = approved["payload"].get("edited_action") if approved else None
         wanted = await self._placed(act)
-        act = await self._placed(_edited(act, edited)) if edited else wanted
+        act = await self._placed(edited_act(act, edited)) if edited else wanted
         ruling = await self.host.db(guard.rule, self.job.run, act)
         if guard.needs_plan(self.job.run, act) and denied is None and ruling.verdict != "deny":
             await self._propose_plan(before)
@@ -239,7 +221,7 @@ class Drive:
         elif ruling.verdict == "deny":
             result = ActResult(False, ruling.why)
         else:
-            result = await self._do(act.action)
+            result = await self._do(act)
         skipped = denied is not None or ruling.verdict == "deny"
         await self._write_outcome(call, decision, result, hold_id, skipped)
 
@@ -313,7 +295,7 @@ class Drive:
         index = run.steps_completed + 1
         picture = await self._picture(before, "before", run.next_screenshot)
         intent = Intent(
-            run.id, self.epoch, index, call.id, _kept(call.act), call.act.host,
+            run.id, self.epoch, index, call.id, kept_action(call.act), call.act.host,
             "\n".join(e[1]["text"] for e in texts), (*texts, picture.event(index), call.event(index)), (picture,),
             picture.index + 1, timezone.now(), inbox=job.inbox, inbox_secrets=run.inbox_secrets if job.inbox else None,
             approval_id=call.approval_id, hold=step_money.hold(job, index), policy_id=call.policy_id,
@@ -325,11 +307,14 @@ class Drive:
         run.inbox_secrets = None
         return hold_id
 
-    async def _do(self, action: Action) -> ActResult:
+    async def _do(self, act: Act) -> ActResult:
         """Act on the machine; a machine that dies under the action is a failed action, and is restarted for the next."""
-        connected, start = await self._connect(), timezone.now()
+        connected, start, kept = await self._connect(), timezone.now(), kept_secrets(self.job.run)
+        action = with_secrets(act, kept)
+        if action is None:
+            return ActResult(False, "A secret that this action needs is not there any more.")
         try:
-            result = await connected.session.act(action)
+            result = without_secrets(await connected.session.act(action), act, kept)
         except MachineGone as gone:
             await self._disconnect()
             return ActResult(False, f"The machine did not answer: {gone}")
@@ -415,19 +400,8 @@ class Drive:
             step_index=run.steps_completed + 1, memory=run.memory, machine_kind=run.machine_kind,
             width=connected.spec.width, height=connected.spec.height, last=self.last, messages=self.job.messages,
             interrupted=self.job.interrupted, restarted=restarted, instructions=run.instructions,
-            system_prompt=run.system_prompt,
+            system_prompt=run.system_prompt, bound=tuple(Bound(*place) for place in run.bound), secrets=kept_secrets(run),
         )  # fmt: skip
-
-
-def _edited(act: Act, edited: dict[str, Any]) -> Act:
-    """The action as a person changed it: it is done where that person said, not to the element that the agent meant."""
-    action = replace(act.action, name=edited["name"], params=edited["params"], ref=None, checked=None)
-    return replace(act, action=action)
-
-
-def _kept(act: Act) -> dict[str, Any]:
-    """The action as its step keeps it."""
-    return {"name": act.action.name, "params": act.action.params, **told_target(act.target)}
 
 
 def _hidden(result: ActResult) -> ActResult:

@@ -225,14 +225,18 @@ def end(job: Job, claim: Finish, verdict: Verdict | None, texts: tuple[Event, ..
         delivered(job.inbox, timezone.now())
         if texts:
             record(run, *texts)
+        skipped = claim.skipped
         if not claim.passed:
-            services.finish(run, "failed", summary=claim.summary, error=run_error("TASK_FAILED", claim.summary))
+            error = run_error("TASK_FAILED", claim.summary)
+            services.finish(run, "failed", summary=claim.summary, error=error, skipped=skipped)
         elif verdict is not None and not verdict.passed:
             error = run_error("VERIFICATION_FAILED", verdict.summary)
-            services.finish(run, "failed", summary=verdict.summary, verdict=verdict.verdict, error=error)
+            word = verdict.verdict
+            services.finish(run, "failed", summary=verdict.summary, verdict=word, error=error, skipped=skipped)
         else:
             word = verdict.verdict if verdict else None
-            services.finish(run, "succeeded", summary=claim.summary, passed=True, verdict=word)
+            passed = not skipped
+            services.finish(run, "succeeded", summary=claim.summary, passed=passed, verdict=word, skipped=skipped)
 
 
 def break_off(job: Job, code: str, message: str | None = None, **more: Any) -> None:

@@ -52,6 +52,7 @@ class Run(models.Model):
     # needs no turn at a machine: it has a simulated one of its own, or is a workflow run, which drives none
     owns_machine = models.BooleanField(default=False)
     task = models.TextField(null=True)
+    bound = models.JSONField(default=list)  # where values stand in the task: [at, length, name of the secret or null]
     input = models.JSONField(null=True)
     cua_version = models.CharField(max_length=4, default="v3")
     agent = models.CharField(max_length=64)
@@ -116,6 +117,7 @@ class Run(models.Model):
     plan = models.JSONField(null=True)  # mode plan: {text, revision, approved}
     inbox = models.JSONField(default=list)  # what people sent and the agent has not read yet
     inbox_secrets = models.BinaryField(null=True)  # sealed: readable values of the inbox
+    secrets = models.BinaryField(null=True)  # sealed: values given in confidence, by name; they end with the run
     last_result = models.JSONField(null=True)  # of the step before, for the agent
     controlled_by = models.CharField(
         max_length=40, null=True

@@ -21,7 +21,7 @@ from approvals.services import close_pending
 from billing.services import release_holds
 from machines.services import release, reserve
 from runs import webhook_bodies
-from runs.access import oldest_wait, run_of, totals, wanting_money
+from runs.access import last_output, oldest_wait, run_of, skipped_below, totals, wanting_money
 from runs.errors import run_error
 from runs.events import Event, record, wake_workers
 from runs.models import ACTIVE, MOVES, Run, RunEvent
@@ -189,12 +189,13 @@ def _not_billed(run: Run, total: int, before: tuple[Event, ...]) -> tuple[Event,
 
 def finish(
     run: Run, status: str, *, summary: str = "", passed: bool = False, verdict: str | None = None,
-    error: dict[str, Any] | None = None, before: tuple[Event, ...] = (), fatal: bool = False,
+    error: dict[str, Any] | None = None, before: tuple[Event, ...] = (), fatal: bool = False, skipped: int = 0,
     told: dict[str, Any] | None = None, **fields: Any,
 ) -> None:  # fmt: skip
     """End the run: child runs are cancelled, machine and holds let go, an open intent is dropped.
 
-    `told`: what `done` says beside status, result and error. The caller holds the run's lock, and that of its root.
+    `skipped`: how many instructions were left out. `told`: what `done` says beside status, result and error. The caller
+    holds the run's lock, and that of its root.
     """
     ended = [run]
     if run.kind == "workflow":
@@ -210,7 +211,10 @@ def finish(
     result = None
     if status in ("succeeded", "failed"):
         text = summary or (error["message"] if error else "")
-        result = {"passed": passed and status == "succeeded", "status": status, "summary": text, "verdict": verdict}
+        result = {
+            "passed": passed and status == "succeeded", "status": status, "summary": text, "verdict": verdict,
+            "output": fields.get("output"), "output_text": last_output(run), "skipped": skipped + skipped_below(run),
+        }  # fmt: skip
     done = {"status": status, "result": result, "error": error} | (told or {})
     _end(run, status, before, done, result=result, error=error, **fields)
     if run.parent_id:
@@ -235,7 +239,7 @@ def _end(run: Run, status: str, before: tuple[Event, ...], done: dict[str, Any],
     prepared(_DROP_STEP, {"run": run.id, "now": now})
     over = {
         "finished_at": now, "waited_ms": waited, "awaiting_human_reason": None, "parked_at": None, "resume_at": None,
-        "deadline_at": None, "inbox": [], "inbox_secrets": None,
+        "deadline_at": None, "inbox": [], "inbox_secrets": None, "secrets": None,
     }  # fmt: skip
     _write(run, status, before, (("done", done),), over | fields)
     if not run.owns_machine:

@@ -1,6 +1,6 @@
 """Making runs: what a caller may ask for, and the rows that come of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ from billing.services import run_gate, step_price
 from machines.access import get_machine, machines_of
 from machines.errors import MachineNotFound
 from machines.models import Machine
+from runs.agents.base import Bound
 from runs.agents.registry import PROFILES
 from runs.choosing import choose, hold_team, no_machine
 from runs.errors import TooManyRuns
@@ -82,21 +83,26 @@ def create_workflow_run(
     return run
 
 
-def create_task(parent: Run, step_id: str, task: str, options: Mapping[str, Any], *, choosing: bool = False) -> Run:
+def create_task(
+    parent: Run, step_id: str, task: str, options: Mapping[str, Any], bound: Sequence[Bound] = (),
+    secrets: Mapping[str, str] | None = None, *, choosing: bool = False,
+) -> Run:  # fmt: skip
     """A child run of a workflow run whose lock the caller holds. Raises MachineNotFound.
 
-    `options`: what the step says; machine_id None is a template that named none. `choosing`: nobody named a machine for it.
+    `options`: what the step says; machine_id None is a template that named none. `bound`: where values stand in the task;
+    `secrets`: those among them that are secret, by name. `choosing`: nobody named a machine for it.
     """
     run = Run(
         **{name: getattr(parent, name) for name in INHERITED} | dict(options), parent=parent, root_id=parent.id,
-        step_id=step_id, task=task,
+        step_id=step_id, task=task, bound=[[b.at, b.length, b.secret] for b in bound],
+        secrets=seal(dict(secrets)) if secrets else None,
     )  # fmt: skip
     run.max_steps = min(run.max_steps, settings.MAX_STEPS_CEILING)
     if run.human_in_the_loop is False and run.on_awaiting_human == "pause":
         run.on_awaiting_human = "fail"  # a step may ask to wait, but this run never does
     if choosing and not run.test:
         hold_team(run.team_id)
-        machine = choose(run.team_id, run.agent, task, parent.id)
+        machine = choose(run.team_id, run.agent, task, parent.id, tuple(bound))
         run.machine_id = machine.id if machine else None
     else:
         machine = fetch(Machine, _USABLE, {"id": run.machine_id, "team": run.team_id, "test": run.test})

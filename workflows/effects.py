@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from workflows.templates import Place
+
 
 @dataclass(frozen=True)
 class StartTask:
     """Start a child run. `options` holds what the step, or the run's defaults for tasks, say; the rest is the parent's.
 
     `machine_id` is among them only if the step has one: None then says that its template names no machine
-    (live: MACHINE_UNAVAILABLE). `branch` is 0 outside parallel.
+    (live: MACHINE_UNAVAILABLE). `branch` is 0 outside parallel. `bound`: where values of templates stand in the task.
     """
 
     ticket: int
@@ -17,6 +19,7 @@ class StartTask:
     task: str
     options: dict[str, Any] = field(default_factory=dict)
     branch: int = 0
+    bound: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True)

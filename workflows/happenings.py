@@ -65,6 +65,8 @@ class RequestDecided:
     by: dict[str, Any] | None = None
     decided_at: str | None = None
     values: dict[str, Any] | None = None
+    secrets: tuple[str, ...] = ()  # the dotted paths of what was taken out of `values`
+    ref: str | None = None  # under which the run keeps what was taken out
 
 
 Happening = Started | Resumed | TaskEnded | RequestDecided

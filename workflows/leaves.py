@@ -8,7 +8,7 @@ from workflows.effects import Finish, OpenRequest, StartTask
 from workflows.happenings import APPROVING, RequestDecided, TaskEnded
 from workflows.state import Branch, Path, Progress
 from workflows.steps import Step
-from workflows.templates import Scope, expand, expand_text, too_large
+from workflows.templates import Scope, expand, expand_bound, expand_text, too_large
 from workflows.values import Work
 
 MAX_TASK = 16_000  # characters, as of instructions
@@ -34,12 +34,14 @@ class StepFailed(Exception):
 
 def start_task(run: Progress, branch: Branch, step: Step, at: Path, work: Work) -> None:
     scope = run.scope(branch)
-    task = _text(step, "task", MAX_TASK, scope, work)
+    task, bound = expand_bound(step["task"], scope, run.kept.get("secrets", {}), MAX_TASK + 1, work)
+    if len(task) > MAX_TASK:
+        raise StepFailed(f"The task of '{step['id']}' has more than {MAX_TASK} characters.")
     if not task.strip():
         raise StepFailed(f"The task of '{step['id']}' is empty.")
     ticket = run.count("last_ticket")
     options = _options(run.options["task_defaults"], step, scope, work)
-    run.effects.append(StartTask(ticket, step["id"], task, options, branch.id))
+    run.effects.append(StartTask(ticket, step["id"], task, options, branch.id, bound))
     branch.wait = {"kind": "task", "ticket": ticket, "at": at}
 
 
@@ -120,6 +122,7 @@ def take_decision(run: Progress, branch: Branch, decided: RequestDecided) -> Non
         "approved": approved, "verdict": decided.verdict, "note": decided.note, "by": decided.by,
         "decided_at": decided.decided_at, "values": decided.values,
     })  # fmt: skip
+    run.keep_secrets(step, decided.ref, decided.secrets)
     run.write("step", step_id=step["id"], type="human_approval", approved=approved, note=decided.note, by=decided.by)
     if not approved:
         why = f": {decided.note}" if decided.note else ""

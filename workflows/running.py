@@ -14,9 +14,11 @@ from approvals.models import Approval
 from machines.errors import MachineNotFound
 from runs import asking, services, starting
 from runs.access import run_of, totals
+from runs.agents.base import Bound
 from runs.errors import run_error
 from runs.events import Event, record
 from runs.models import Run
+from runs.secrets import kept_secrets
 from workflows.effects import CancelTasks, Effect, Finish, OpenRequest, StartTask, Write
 from workflows.happenings import Happening, RequestDecided, Resumed, Started, TaskEnded
 from workflows.interpreter import advance, iterations_used
@@ -87,8 +89,17 @@ def _task_ended(ticket: Ticket) -> TaskEnded:
 def _request_decided(ticket: Ticket) -> RequestDecided:
     decision = decision_of(Approval.objects.get(id=ticket.ref))
     assert decision is not None  # it took effect
+    kept = kept_secrets(run_of(ticket.execution_id))
+    secrets = tuple(name.partition(":")[2] for name in kept if name.startswith(f"{ticket.ref}:"))
     return RequestDecided(
-        ticket.number, decision.verdict, decision.note, decision.actor, rfc3339(decision.at), decision.values
+        ticket.number,
+        decision.verdict,
+        decision.note,
+        decision.actor,
+        rfc3339(decision.at),
+        decision.values,
+        secrets,
+        ticket.ref,
     )
 
 
@@ -162,8 +173,13 @@ class _Doing:
     def _start(self, effect: StartTask) -> None:
         if effect.options.get("machine_id", "") is None and not self.run.test:
             raise MachineNotFound
+        kept = kept_secrets(self.run) if any(place.secret for place in effect.bound) else {}
+        bound = [Bound(p.at, p.length, p.path if p.secret in kept else None) for p in effect.bound]
+        secrets = {p.path: kept[p.secret] for p in effect.bound if p.secret in kept}
         choosing = not self.execution.machine_named and "machine_id" not in effect.options
-        task = starting.create_task(self.run, effect.step_id, effect.task, effect.options, choosing=choosing)
+        task = starting.create_task(
+            self.run, effect.step_id, effect.task, effect.options, bound, secrets, choosing=choosing
+        )
         self._note(effect.ticket, "task", effect.step_id, task.id, effect.branch)
 
     def _ask(self, effect: OpenRequest) -> None:

@@ -14,7 +14,7 @@ by its ticket. Whether that child run waits for a person itself is not known her
 `visits` counts how often each step was come to, `verdicts` holds the last word of each assert: for those who look on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,6 +132,16 @@ class Progress:
         for name in (step["id"], step.get("save_as")):
             if name is not None:
                 self.bindings[name] = self._scope[name] = value
+
+    def keep_secrets(self, step: dict[str, Any], ref: str | None, paths: Sequence[str]) -> None:
+        """Which values of the step that was just bound are secret, and under which name the run keeps them."""
+        secrets: dict[str, Any] = dict(self.kept.get("secrets", {}))
+        for name in (step["id"], step.get("save_as")):
+            secrets.pop(name, None)
+            if name is not None and paths:
+                secrets[name] = {"ref": ref, "paths": list(paths)}
+        if secrets or "secrets" in self.kept:
+            self.kept["secrets"] = secrets
 
     # --- branches
 

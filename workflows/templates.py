@@ -5,6 +5,8 @@ What a template yields is data: it is never looked at for templates again.
 
 import functools
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from workflows.values import TooMuchWork, Work, as_text
@@ -88,6 +90,54 @@ def fill(text: str, scope: Scope, most: int) -> str:
     else:
         pieces.append(text[end:])
     return "".join(pieces)[:most]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the value of a template stands in a text. That of a secret does not stand there: `secret` is the name under
+    which the run keeps it, `path` the template's."""
+
+    at: int
+    length: int
+    path: str
+    secret: str | None = None
+
+
+def expand_bound(
+    text: str, scope: Scope, secrets: Mapping[str, Any], most: int, work: Work
+) -> tuple[str, tuple[Place, ...]]:
+    """As expand_text(), with the places of its values: what reads the text must not read these as words of it.
+
+    A text that is nothing but one input of the run is that input, as if it had been written there. `secrets`: of bound
+    names {ref, paths}.
+    """
+    alone = _TEMPLATE.fullmatch(text.strip())
+    if alone and alone[1].split(".")[0] == "inputs":
+        return expand_text(text, scope, most, work), ()
+    pieces: list[str] = []
+    places: list[Place] = []
+    length = end = 0
+    for found in _TEMPLATE.finditer(text):
+        value = as_text(lookup(found[1], scope))[:most]
+        before = text[end : found.start()]
+        pieces += [before, value]
+        length += len(before)
+        places.append(Place(length, len(value), found[1], _secret(found[1], secrets)))
+        length, end = length + len(value), found.end()
+        if length > most:
+            break
+    else:
+        pieces.append(text[end:])
+    filled = "".join(pieces)[:most]
+    work.add(len(filled))
+    return filled, tuple(places)
+
+
+def _secret(path: str, secrets: Mapping[str, Any]) -> str | None:
+    """Under which name the run keeps the value at this path, when it is a secret."""
+    name, _, rest = path.partition(".")
+    of_name, inner = secrets.get(name), rest.removeprefix("values.")
+    return f"{of_name['ref']}:{inner}" if of_name and inner != rest and inner in of_name["paths"] else None
 
 
 def expand_text(text: str, scope: Scope, most: int, work: Work) -> str:

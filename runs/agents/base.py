@@ -5,6 +5,7 @@ its machine through the session but never acts through it: actions go through th
 them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,17 +14,24 @@ from machines.drivers.base import Action, ActResult, Session, Target
 Memory = dict[str, Any]
 
 
+Piece = tuple[str, str]  # ("text", what to type) or ("secret", the name of a secret of the run)
+
+
 @dataclass(frozen=True)
 class Act:
     """Do this action: one step. `risk` may raise the action's risk (spend, access, destroy), never lower it.
 
     `host` and `target` are the machine's word, whatever the agent says: the drive loop sets them.
+    `secrets`: parameters that hold secrets, as the pieces that they are made of. In `action` such a parameter names its
+    secrets (`{{secret:NAME}}`), as everything that is hashed, shown and stored does; the drive loop puts the values in at
+    the machine.
     """
 
     action: Action
     risk: str | None = None
     host: str | None = None
     target: Target | None = None
+    secrets: Mapping[str, tuple[Piece, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,10 +51,16 @@ class Ask:
 
 @dataclass(frozen=True)
 class Finish:
-    """The agent declares the end; not a step. `passed` is its own claim."""
+    """The agent declares the end; not a step. `passed` is its own claim.
+
+    `skipped`: how many instructions were left out: a run with any has not passed. `by_person`: a person says that the task
+    is done, and nothing is left to verify.
+    """
 
     passed: bool
     summary: str
+    skipped: int = 0
+    by_person: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,12 +93,25 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """A value that stands in the task at `at`, `length` characters long: data, never words of the task.
+
+    The value of a secret is not in the task: `secret` is its name among the run's secrets.
+    """
+
+    at: int
+    length: int
+    secret: str | None = None
+
+
+@dataclass(frozen=True)
 class Context:
     """What an agent may know when it decides.
 
     `step_index`: the index (from 1) that its next action will have. `last`: the result of the action before, None at
     the start. `interrupted`: the last action was sent but its outcome is unknown: look at the screen first.
-    `restarted`: the machine was restarted since the last move.
+    `restarted`: the machine was restarted since the last move. `bound`: where values stand in the task. `secrets`: values
+    that people and workflows gave in confidence, by name; they are for comparing and must not be put into a decision.
     """
 
     task: str
@@ -102,14 +129,17 @@ class Context:
     restarted: bool = False
     instructions: str | None = None
     system_prompt: str | None = None
+    bound: tuple[Bound, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the verifier of engine v4 found on a fresh observation: `verdict` is pass, fail or unknown."""
+    """What the verifier of engine v4 found on a fresh observation: `verdict` is pass, fail or unknown, None when a person
+    says that the task is done."""
 
     passed: bool
-    verdict: str
+    verdict: str | None
     summary: str
 
 

@@ -87,8 +87,8 @@ async def test_a_missing_target_is_asked_about() -> None:
 @pytest.mark.parametrize(
     ("value", "end", "clicks"),
     [
-        ("Skip", "Done: 1 instruction, 1 skipped.", [310]),
-        ("skip", "Done: 1 instruction, 1 skipped.", [310]),
+        ("Skip", "Done: 1 instruction. 1 of 2 skipped.", [310]),
+        ("skip", "Done: 1 instruction. 1 of 2 skipped.", [310]),
         ("Stop", 'Stopped by a person at: click "Nowhere"', []),
         ('click "Email"', "Done: 2 instructions.", [110, 310]),
         ('click "Email" and click "Password"', "Done: 3 instructions.", [110, 150, 310]),
@@ -379,7 +379,7 @@ async def test_without_any_check_the_verdict_is_unknown() -> None:
     assert isinstance(end, Finish)
     verdict = await player.agent.verify(player.context, player.session, end)
     assert (verdict.passed, verdict.verdict) == (False, "unknown")
-    assert "no check" in verdict.summary
+    assert "leaves nothing that could be seen" in verdict.summary
 
 
 async def test_a_failed_action_is_asked_about() -> None:
@@ -405,7 +405,7 @@ async def test_a_denied_action_is_left_out() -> None:
     assert denied.move == proposed.move == Act(Action("key_press", {"key": "tab"}))
     assert denied.text.startswith('Received: {"reason":"not now"}\n')
     player.context = replace(player.context, memory=denied.memory, step_index=3, last=ActResult(False, "not now"))
-    assert await player.play() == Finish(True, "Done: 2 instructions, 1 skipped.")
+    assert await player.play() == Finish(True, "Done: 2 instructions. 1 of 3 skipped.", skipped=1)
     assert player.actions == [("type_text", {"text": "x"})]
 
 

@@ -60,7 +60,10 @@ def error(code: str) -> dict[str, Any]:
 
 
 def end(name: str = "succeeded", problem: dict[str, Any] | None = None) -> list[Event]:
-    result = {"passed": name == "succeeded", "status": name, "summary": "Done.", "verdict": None}
+    result = {
+        "passed": name == "succeeded", "status": name, "summary": "Done.", "verdict": None,
+        "output": None, "output_text": None, "skipped": 0,
+    }  # fmt: skip
     return [status(name), ("done", {"status": name, "result": result, "error": problem})]
 
 

@@ -16,6 +16,7 @@ def test_a_scripted_run_goes_to_its_end(test_key: Api) -> None:
     assert (run["status"], run["steps_completed"], run["cost_cents"]) == ("succeeded", 3, 15)
     assert run["result"] == {
         "passed": True, "status": "succeeded", "summary": "Scripted run finished: say hello", "verdict": None,
+        "output": None, "output_text": None, "skipped": 0,
     }  # fmt: skip
     check_run(run["id"])
 

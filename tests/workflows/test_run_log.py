@@ -74,13 +74,19 @@ def test_the_message_of_succeed_is_a_text_the_summary_and_that_of_done(test_key:
     assert kinds(run["id"]) == ["queued", "running", "text", "succeeded", "done"]
     assert data_of(run["id"], "text") == [{"text": "all done"}]
     assert data_of(run["id"], "done")[0]["message"] == "all done"
-    assert run["result"] == {"passed": True, "status": "succeeded", "summary": "all done", "verdict": None}
+    assert run["result"] == {
+        "passed": True, "status": "succeeded", "summary": "all done", "verdict": None,
+        "output": {"n": 1}, "output_text": None, "skipped": 0,
+    }  # fmt: skip
     assert run["output"] == {"n": 1}
 
 
 def test_the_message_of_fail_is_the_summary(test_key: Api) -> None:
     run = failed(test_key)
-    assert run["result"] == {"passed": False, "status": "failed", "summary": "broken", "verdict": None}
+    assert run["result"] == {
+        "passed": False, "status": "failed", "summary": "broken", "verdict": None,
+        "output": None, "output_text": None, "skipped": 0,
+    }  # fmt: skip
     assert run["error"] == {
         "code": "WORKFLOW_FAILED", "reason_code": "workflow_failed", "message": "broken", "details": None,
     }  # fmt: skip

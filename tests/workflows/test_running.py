@@ -10,6 +10,7 @@ from tests.workflows.play import Play
 from workflows.effects import Finish, GoOn, StartTask, Write
 from workflows.happenings import Resumed, Started, TaskEnded
 from workflows.interpreter import advance, iterations_used
+from workflows.templates import Place
 
 ITERATION = "{{vars.iteration}}"
 WALLET = {"code": "WALLET_EXHAUSTED", "reason_code": "wallet_exhausted", "message": "Empty.", "details": None}
@@ -29,7 +30,7 @@ def test_a_task_starts_a_child_run_and_binds_what_became_of_it() -> None:
         output={"go": "{{go}}", "filed": "{{filed}}"},
         inputs={"file": "a.pdf"},
     )
-    assert play.effects == [StartTask(1, "go", "File a.pdf", {}, 0)]
+    assert play.effects == [StartTask(1, "go", "File a.pdf", {}, 0, (Place(5, 5, "inputs.file"),))]
     play.end(result="Filed.", steps=3, cost_cents=15)
     bound = {
         "status": "succeeded", "passed": True, "result": "Filed.", "run_id": "run_1", "steps": 3, "error": None, "cost_cents": 15,

@@ -32,7 +32,15 @@ def test_a_run_of_two_tasks_goes_to_its_end(test_key: Api) -> None:
             "error": None,
             "message": None,
             "output": {"cost": 5},
-            "result": {"passed": True, "status": "succeeded", "summary": "", "verdict": None},
+            "result": {
+                "passed": True,
+                "status": "succeeded",
+                "summary": "",
+                "verdict": None,
+                "output": {"cost": 5},
+                "output_text": None,
+                "skipped": 0,
+            },  # fmt: skip
         }
     ]
 

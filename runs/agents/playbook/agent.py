@@ -3,17 +3,22 @@
 import json
 from collections.abc import Awaitable, Callable
 from copy import deepcopy
+from dataclasses import replace
+from typing import Any
 
 from machines.drivers.base import Session
 from runs.agents.base import Act, Ask, Context, Decision, Finish, Message, Verdict
-from runs.agents.playbook import conditions, other_steps, people, screen_steps, terminal_steps
+from runs.agents.playbook import leaving, other_steps, people, screen_steps, terminal_steps, unread, verifying
+from runs.agents.playbook.bound import Handles
+from runs.agents.playbook.conditions import OF_BROWSERS
 from runs.agents.playbook.grounding import short
-from runs.agents.playbook.plan import UNKNOWN, Instruction, parse
-from runs.agents.playbook.progress import Progress
+from runs.agents.playbook.plan import REFUSED, Instruction, parse, unread_places
+from runs.agents.playbook.progress import BEFORE, SKIPPED, Progress
 from runs.agents.playbook.scene import Looking, Patience, Reply, Scene, fail, stuck
+from runs.agents.playbook.values import UnknownValueError, with_values
 
 _STEPS: dict[str, Callable[[Scene], Awaitable[Reply]]] = {
-    UNKNOWN: other_steps.unknown,
+    REFUSED: other_steps.refused,
     "open_url": screen_steps.open_url,
     "click": screen_steps.click,
     "fill": screen_steps.fill,
@@ -38,8 +43,8 @@ _STEPS: dict[str, Callable[[Scene], Awaitable[Reply]]] = {
     "hand_over": other_steps.hand_over,
     "fail": other_steps.fail_run,
 }
-_IN_BROWSERS = frozenset({"open_url", "fill", "select_option"})
-_ON_SCREENS = frozenset({"click", "check", "uncheck", "scroll_to"})
+_IN_BROWSERS = frozenset({"open_url", "fill", "select_option", "clear", "upload", "go_back", "reload"})
+_ON_SCREENS = frozenset({"click", "check", "uncheck", "scroll_to", "hover", "drag"})
 _IN_TERMINALS = frozenset({"run", "run_tests", "create_file", "start_server", "stop_server"})
 _UNREPEATABLE = frozenset({"click", "type_text", "press", "run", "run_tests"})
 
@@ -56,24 +61,14 @@ class PlaybookAgent:
 
     def plan(self, context: Context) -> str:
         """The task as it was read; a person who wants another plan says so, and the task is shown again as it stands."""
-        return parse(context.task).text
+        return parse(context.task, context.bound).text
 
     async def next(self, context: Context, session: Session) -> Decision:
         return await _Turn(context, session, self.patience).decide()
 
     async def verify(self, context: Context, session: Session, claim: Finish) -> Verdict:
-        """Evaluate every check of the run again; without any check the outcome is unknown."""
-        checks = Progress.of(context.memory).checks
-        if not claim.passed:
-            return Verdict(False, "fail", claim.summary)
-        if not checks:
-            return Verdict(
-                False, "unknown", "The task contains no check (check that ...), so nothing could be verified."
-            )
-        broken = [conditions.describe(c) for c in checks if not await conditions.holds(c, session)]
-        if broken:
-            return Verdict(False, "fail", f"No longer true: {'; '.join(broken)}.")
-        return Verdict(True, "pass", f"Verified again: {'; '.join(map(conditions.describe, checks))}.")
+        """Look again at everything that can still be seen; when nothing can, the outcome is unknown."""
+        return await verifying.verify(context, session, claim, self.patience)
 
 
 class _Turn:
@@ -91,7 +86,7 @@ class _Turn:
     async def decide(self) -> Decision:
         notes = list(self._notes())
         self.progress.begun = True
-        reply = self._answered() or await self._settled() or await self._instructed()
+        reply = self._answered() or await self._settled() or self._unread() or await self._instructed()
         return self._decision(reply, notes)
 
     def _notes(self) -> list[str]:
@@ -109,8 +104,11 @@ class _Turn:
             notes.append("A person said no to this action, so I leave the instruction out.")
         return notes
 
+    def _instructions(self) -> list[Instruction]:
+        return self.progress.instructions(self.context.task, self.context.bound)
+
     def _current(self, ahead: int = 0) -> Instruction | None:
-        instructions = self.progress.instructions(self.context.task)
+        instructions = self._instructions()
         at = self.progress.at + ahead
         return instructions[at] if at < len(instructions) else None
 
@@ -128,24 +126,40 @@ class _Turn:
         message = people.reply_to(asked["kind"], self.context.messages) if asked else None
         if asked is None or message is None:
             return None
-        if asked["why"] == "waits":
-            return self._told_what_to_type(people.answer_of(message, asked["labels"]))
-        if asked["why"] == "by hand" and message.verdict != "reject":
-            return None  # the command is looked at again
-        if asked["why"] not in ("", "takeover", "by hand"):
-            return self._resolved(people.answer_of(message, asked["labels"]))
         if message.verdict == "reject" and asked["kind"] != "question":
             return fail(str(message.redacted.get("reason") or "Rejected by a person."))
+        if asked["why"] not in ("", "takeover"):
+            return self._taken_in(asked, message)
         progress.answers.append({"at": progress.at, "answer": message.redacted})
+        self._keep_answer(message)
         progress.next()
         return None
 
+    def _taken_in(self, asked: dict[str, Any], message: Message) -> Reply | None:
+        """The answer to a question of our own: how to go on."""
+        if asked["why"] == "task":
+            return unread.done_by_hand(self.context.task, message)
+        if asked["why"] == "sentences":
+            return unread.take_in(self.progress, asked, message, self._instructions())
+        if asked["why"] == "by hand":
+            return None  # the command is looked at again
+        answer = people.answer_of(message, asked["labels"])
+        return self._told_what_to_type(answer) if asked["why"] == "waits" else self._resolved(answer)
+
+    def _keep_answer(self, message: Message) -> None:
+        """What a person gave gets its name: later instructions can use it."""
+        instruction = self._current()
+        if instruction is not None and instruction.action == "ask_input":
+            name = instruction.shown_params["value"]
+            if value := people.value_of(message, name):
+                self.progress.given[name] = value
+        elif instruction is not None and instruction.action == "ask_question" and message.verdict == "answer":
+            self.progress.given["answer"] = ["text", people.answer_text(message)]
+
     def _told_what_to_type(self, answer: people.Answer) -> Reply | None:
         """Words of a person's own are instructions that come first: the command still has the terminal."""
-        instruction = self._current()
         if answer.custom:
-            following = f"\n{instruction.text}" if instruction else ""
-            self.progress.edits.append((self.progress.at, answer.custom + following))
+            self.progress.edits.append([self.progress.at, answer.custom, BEFORE])
             self.progress.here = {}
         elif answer.chosen == people.BY_HAND:
             return Reply(people.takeover("type what the command waits for, or end it"), "", done=False, why="by hand")
@@ -158,7 +172,7 @@ class _Turn:
         progress, instruction = self.progress, self._current()
         text = short(instruction.text, 500) if instruction else ""
         if answer.custom:
-            progress.edits.append((progress.at, answer.custom))
+            progress.edits.append([progress.at, answer.custom])
             progress.here = {}
         elif answer.chosen == people.SKIP:
             progress.skip()
@@ -186,8 +200,23 @@ class _Turn:
                 progress.here = {"stale": True}  # the page was faster than we: look again, once
                 return None
             return self._failed(last.error or "no reason given")
+        await self._left_behind(progress.acted)
         progress.acted = None
         return await self._command_ended()
+
+    async def _left_behind(self, done: dict[str, Any] | None) -> None:
+        """An instruction has acted: what it changed is noted down, and what it left becomes a check."""
+        instructions = self._instructions() if done is not None and self.context.engine == "v4" else []
+        if done is None or done["at"] >= len(instructions):
+            return
+        instruction = replace(instructions[done["at"]], params=done.get("params", {}))
+        self.progress.left = leaving.kept(self.progress.left, instruction)
+        if self.progress.command is None:  # what a command leaves is there when it has ended
+            await self._add_check(done.get("left"))
+
+    async def _add_check(self, draft: dict[str, Any] | None) -> None:
+        if draft is not None and (check := await leaving.settled(draft, self.session, self.patience)):
+            self.progress.left.append(check)
 
     def _failed(self, error: str) -> Reply:
         instruction = self._current()
@@ -215,7 +244,10 @@ class _Turn:
         if isinstance(problem, terminal_steps.Waiting):
             progress.command = {**command, "running": True}
             return self._waits(problem)
-        return fail(problem) if problem else None
+        if problem:
+            return fail(problem)
+        await self._add_check(command.get("left"))
+        return None
 
     def _waits(self, what: str) -> Reply:
         """A command waits for somebody to type. Nobody else will: ask, or fail at once."""
@@ -227,20 +259,67 @@ class _Turn:
 
     # The current instruction
 
+    def _unread(self) -> Reply | None:
+        """Nothing is done before everything has been understood that would be come to."""
+        instructions, may_ask = self._instructions(), self.context.may_ask
+        plan = parse(self.context.task, self.context.bound)
+        if not plan.readable and not self.progress.edits:
+            return unread.whole_task(may_ask)
+        for instruction in instructions[self.progress.at :]:
+            if instruction.action == REFUSED:
+                return fail(other_steps.refusal(instruction))
+        places = unread_places(instructions)
+        return unread.ask(instructions, places, may_ask) if places else None
+
     async def _instructed(self) -> Reply:
-        instruction = self._current()
+        while (instruction := self._current()) and instruction.action == SKIPPED:
+            self.progress.skip()
         if instruction is None or instruction.action in ("stop", "succeed"):
-            return self._finished(instruction.params.get("summary") if instruction else None)
+            return other_steps.finished(self.progress, self._summary(instruction))
+        try:
+            instruction = with_values(instruction, self.progress.given, self.context.secrets)
+        except UnknownValueError as error:
+            return fail(str(error))
         lacking = lacks(instruction, self.context.machine_kind)
         if lacking:
             return fail(f"This needs a {lacking} machine: {short(instruction.text, 500)}")
+        return await self._carried_out(instruction)
+
+    def _summary(self, instruction: Instruction | None) -> str | None:
+        if instruction is None or "summary" not in instruction.params:
+            return None
+        try:
+            return str(with_values(instruction, self.progress.given, {}).params["summary"])
+        except UnknownValueError:
+            return None
+
+    async def _carried_out(self, instruction: Instruction) -> Reply:
         scene = self._scene(instruction)
         if self._outcome_unknown(instruction):
             running = "" if await self._at_rest() else " It may still be running."
             message = f"The outcome of this is unknown: {short(instruction.text, 500)}.{running} Run it again?"
             labels = [people.AGAIN, people.SKIP, people.TAKE_OVER, people.STOP]
             return stuck(scene, "outcome", message, labels)
-        return await _STEPS[instruction.action](scene)
+        step = _STEPS.get(instruction.action)
+        if step is None:
+            return fail(
+                f"This instruction is understood, but cannot be carried out yet: {short(instruction.text, 500)}"
+            )
+        draft = await self._draft(instruction)
+        reply = await step(scene)
+        if not isinstance(reply.move, Act):
+            return reply
+        params = reply.move.action.params
+        secrets = {key: text.pieces for key, text in params.items() if isinstance(text, Handles)}
+        acted = {"left": draft, "params": instruction.params} if reply.done else {}
+        return replace(reply, move=replace(reply.move, secrets=secrets), facts=acted)
+
+    async def _draft(self, instruction: Instruction) -> dict[str, Any] | None:
+        """What the instruction will leave behind, for the verifier of engine v4."""
+        if self.context.engine != "v4":
+            return None
+        ports = (await self.session.state()).ports if instruction.action == "stop_server" else ()
+        return leaving.draft(instruction, ports)
 
     async def _at_rest(self) -> bool:
         """Whether an interrupted command has ended: a person who is asked must find its whole outcome."""
@@ -252,29 +331,24 @@ class _Turn:
         believed = self.progress.here.get("again", 0) >= MOST_AGAIN
         return self.context.interrupted and not self.denied and not believed and instruction.action in _UNREPEATABLE
 
-    def _finished(self, summary: str | None) -> Reply:
-        done, skipped = self.progress.done, self.progress.skipped
-        left_out = f", {skipped} skipped" if skipped else ""
-        done_text = f"Done: {done} instruction{'' if done == 1 else 's'}{left_out}."
-        return other_steps.finished(True, summary or done_text)
-
     def _decision(self, reply: Reply, notes: list[str]) -> Decision:
         """Note down what holds once the move is complete."""
         progress = self.progress
-        total, at = len(progress.instructions(self.context.task)), progress.at
+        total, at = len(self._instructions()), progress.at
         if isinstance(reply.move, Act) and self.denied:
             progress.skip()
             return Decision(
                 reply.move, progress.memory(), "\n".join([*notes, reply.text]), scrolled=self.looking.scrolled
             )
         if isinstance(reply.move, Act):
-            progress.acted = {"at": at, "done": progress.done, **({"stale": 1} if "stale" in progress.here else {})}
+            stale = {"stale": 1} if "stale" in progress.here else {}
+            progress.acted = {"at": at, "done": progress.done, **stale, **reply.facts}
         if isinstance(reply.move, Ask):
             labels = [option["label"] for question in reply.move.questions for option in question["options"]]
-            progress.asked = {"kind": reply.move.kind, "why": reply.why, "labels": labels}
+            progress.asked = {"kind": reply.move.kind, "why": reply.why, "labels": labels, **reply.facts}
         progress.here = {**progress.here, **reply.here}
         if "command" in reply.lasting:
-            progress.command = reply.lasting["command"]
+            progress.command = {**reply.lasting["command"], "left": reply.facts.get("left")}
         if "check" in reply.lasting:
             progress.checks.append(reply.lasting["check"])
         if reply.done:
@@ -291,7 +365,7 @@ def lacks(instruction: Instruction, kind: str) -> str | None:
     condition = instruction.params.get("condition", {}).get("is")
     if action in _IN_BROWSERS and kind != "browser":
         return "browser"
-    if kind == "terminal" and (action in _ON_SCREENS or condition in conditions.OF_BROWSERS):
+    if kind == "terminal" and (action in _ON_SCREENS or condition in OF_BROWSERS):
         return "browser"
     return "terminal" if action in _IN_TERMINALS and kind not in ("terminal", "simulated") else None
 

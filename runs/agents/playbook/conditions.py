@@ -1,6 +1,7 @@
 """What can be waited for and checked: text on the screen, files, the address, ports. Always looked at afresh."""
 
 import asyncio
+import re
 import time
 from typing import Any
 
@@ -10,7 +11,10 @@ from runs.agents.playbook.grounding import Target, normal, short
 
 Condition = dict[str, Any]
 
-OF_BROWSERS = frozenset({"url_contains", "url_lacks"})
+_OF_BOXES = frozenset({"box_checked", "box_unchecked"})
+_OF_FIELDS = frozenset({"field_contains", "field_lacks", "field_is", "field_empty"})
+OF_BROWSERS = frozenset({"url_contains", "url_lacks"}) | _OF_BOXES | _OF_FIELDS
+_SEPARATORS = re.compile(r"[\s\-./()]+")
 
 
 async def holds(condition: Condition, session: Session) -> bool:
@@ -20,6 +24,9 @@ async def holds(condition: Condition, session: Session) -> bool:
         return await _shows(condition["seen"], session) == (kind == "text_visible")
     if kind.startswith("file"):
         return _file_fits(condition, await session.read_file(condition["name"]))
+    if kind in _OF_BOXES | _OF_FIELDS:
+        element = await field_of(condition, session)
+        return element is not None and _element_fits(condition, element)
     state = await session.state()
     if kind.startswith("url"):
         return bool(condition["url_part"] in (state.url or "")) == (kind == "url_contains")
@@ -44,28 +51,75 @@ async def _hidden(element: Element, session: Session) -> bool:
     return reach is not None and reach.hidden
 
 
+async def field_of(condition: Condition, session: Session) -> Element | None:
+    """The one box, list or field that the condition is about; None when it is not there or there are several."""
+    elements = await session.elements()
+    kinds = ("box",) if condition["is"] in _OF_BOXES else ("field", "list")
+    place = {key: condition.get(key) for key in ("role", "row", "ordinal")}
+    for only in kinds:
+        target = Target(condition["label"], only=only, **place)
+        found = grounding.best(elements, target)
+        if len(found) == 1:
+            return found[0]
+    return None
+
+
+def _element_fits(condition: Condition, element: Element) -> bool:
+    kind, value = condition["is"], element.value or ""
+    if kind in _OF_BOXES:
+        return element.checked is (kind == "box_checked")
+    if kind == "field_empty":
+        return not value.strip()
+    if kind == "field_is":
+        return same_text(value, condition["text"])
+    return (normal(condition["text"]) in normal(value)) == (kind == "field_contains")
+
+
+def same_text(value: str, text: str) -> bool:
+    """Case, spacing and separators do not count: "DE89 3704" is "de893704"."""
+    return normal(value) == normal(text) or (
+        _SEPARATORS.sub("", value).casefold() == _SEPARATORS.sub("", text).casefold() != ""
+    )
+
+
 def _file_fits(condition: Condition, content: bytes | None) -> bool:
     if content is None or condition["is"] == "file_gone":
         return content is None and condition["is"] == "file_gone"
+    if condition["is"] == "file_is":
+        return content == str(condition["text"]).encode()
     found = str(condition.get("text", "")).encode() in content
     return found is not (condition["is"] == "file_lacks")
 
 
 def describe(condition: Condition) -> str:
     """The condition as the middle of a sentence."""
-    words = {key: short(str(value), 200) for key, value in condition.items()}
+    words = {key: short(_listed(value), 200) for key, value in condition.items()}
     patterns = {
         "text_visible": '"{seen}" is visible',
         "text_hidden": '"{seen}" is not visible',
         "file_there": 'the file {name} contains "{text}"' if "text" in words else "the file {name} exists",
+        "file_is": 'the file {name} holds "{text}"',
         "file_gone": "the file {name} does not exist",
         "file_lacks": 'the file {name} does not contain "{text}"',
         "url_contains": 'the URL contains "{url_part}"',
         "url_lacks": 'the URL does not contain "{url_part}"',
         "port_open": "port {port} is listening",
         "port_closed": "port {port} is not listening",
+        "ports_closed": "nothing listens on port {ports} any more",
+        "ended_well": "{command} ended with exit code 0",
+        "reached": "{url} was reached",
+        "box_checked": '"{label}" is checked',
+        "box_unchecked": '"{label}" is not checked',
+        "field_contains": 'the field "{label}" contains "{text}"',
+        "field_lacks": 'the field "{label}" does not contain "{text}"',
+        "field_is": 'the field "{label}" holds "{text}"',
+        "field_empty": 'the field "{label}" is empty',
     }
-    return patterns[condition["is"]].format(**words)
+    return patterns[condition["is"]].format_map(words)
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 async def wait_until(condition: Condition, session: Session, limit: float, poll: float) -> float | None:

@@ -4,7 +4,8 @@ Words of the language are terminals whose names begin with an underscore and lea
 are fragments of parameters, merged by the sentence they stand in. Articles are ignored everywhere.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -12,6 +13,8 @@ from lark import Lark, Token, Transformer
 from lark.exceptions import LarkError
 
 from runs.agents.playbook import words
+from runs.agents.playbook.bound import MARK, MARKS, Reference, Value, has_mark, is_mark, known, shown
+from runs.agents.playbook.command_values import with_values
 from runs.agents.playbook.sentences import QUOTED
 
 Params = dict[str, Any]
@@ -25,7 +28,13 @@ _GRAMMAR = r"""
     | _FILL target place? _WITH text                        -> fill
     | _TYPE text _INTO target place?                        -> fill
     | _TYPE text                                            -> type_text
-    | _SELECT option _FROM target place?                    -> select_option
+    | _SELECT _OPTION? option _FROM target place?           -> select_option
+    | _CLEAR target place?                                  -> clear
+    | _UPLOAD _FILE? _NAMED? name (_TO | _INTO) target place?  -> upload
+    | _HOVER _OVER? target place?                           -> hover
+    | _DRAG from (_ONTO | _INTO) to                         -> drag
+    | _GO_BACK                                              -> go_back
+    | _RELOAD _PAGE?                                        -> reload
     | (_CHECK | _TICK) target place?                        -> check
     | _UNCHECK target place?                                -> uncheck
     | _PRESS _KEY? keys _KEY?                               -> press
@@ -69,6 +78,12 @@ limit: _UP_TO duration
     | _PORT port _LISTENING                                 -> port_open
     | _PORT port _NOT_LISTENING                             -> port_closed
     | (_SERVER | _IT) _LISTENS _PORT port                   -> port_open
+    | target place? _IS_CHECKED                             -> box_checked
+    | target place? _IS_UNCHECKED                           -> box_unchecked
+    | target place? _CONTAINS text                          -> field_contains
+    | target place? _LACKS text                             -> field_lacks
+    | target place? _HOLDS text                             -> field_is
+    | target place? _IS_EMPTY                               -> field_empty
 
 ?awaited: _TEXT? seen _TO_APPEAR?                           -> text_visible
     | _TEXT? seen _TO_DISAPPEAR                             -> text_hidden
@@ -78,6 +93,8 @@ limit: _UP_TO duration
 
 how: CLICK
 label: STR
+from: STR
+to: STR
 row: STR
 text: STR
 seen: STR
@@ -91,11 +108,11 @@ ordinal: ORDINAL
 keys: STR | KEYS
 direction: DIRECTION
 edge: EDGE
-times: NUMBER _TIMES?
+times: (NUMBER | VALUE) _TIMES?
 command: CMD | STR
 name: STR | CMD | NAME
-port: NUMBER
-duration: NUMBER UNIT
+port: NUMBER | VALUE
+duration: (NUMBER | SPAN) UNIT
 purpose: PREPOSITION? (STR | FREE)
 value: STR | FREE
 reason: STR | FREE
@@ -112,7 +129,16 @@ _TYPE: /(type|write|enter|put)\b/i
 _INTO: /in(to)?\b/i
 _WITH: /with\b/i
 _SELECT: /(select|choose|pick)\b/i
+_OPTION: /(option|value|entry|item)\b/i
 _FROM: /(in|from)\b/i
+_CLEAR: /(clear|empty)\b/i
+_UPLOAD: /(upload|attach)\b/i
+_HOVER: /hover\b|(move|put)\s+(the\s+)?(mouse|pointer|cursor)\b/i
+_OVER: /(over|on|to|at)\b/i
+_DRAG: /drag(\s+and\s+drop)?\b/i
+_ONTO: /(on)?to\b|on\b/i
+_GO_BACK: /(go|navigate)\s+back(\s+(a|one)\s+page|\s+to\s+(the\s+)?(previous|last)\s+page)?\b/i
+_RELOAD: /(refresh|reload)\b/i
 _CHECK: /check\b/i
 _TICK: /tick\b/i
 _UNCHECK: /un(check|tick)\b/i
@@ -125,7 +151,7 @@ _COMMAND: /(shell\s+)?command\b/i
 _TESTS: /((all|the|integration|unit|full|whole|complete)\s+)*(test\s*suite|tests)\b/i
 _CREATE: /(create|make)\b/i
 _NEW: /(new\s+|empty\s+)*(new|empty|text)\b/i
-_FILE: /(text\s+)?file\b/i
+_FILE.1: /(text\s+)?file\b/i
 _NAMED.1: /(named|called)\b/i
 _WITH_TEXT: /(with|containing|that\s+(says|contains))(\s+the)?(\s+(text|contents?|words?|line))?\b/i
 _START: /(start|launch)\b/i
@@ -139,13 +165,18 @@ _UNTIL: /(until|till)\b/i
 _UP_TO: /(for\s+)?(up\s+to|at\s+most|no\s+longer\s+than)\b|for\b|within\b/i
 _VERIFY.1: /(verify|confirm|ensure|assert|make\s+sure)\b/i
 _THAT: /that\b/i
-_TEXT: /(text|words?|message|heading)\b/i
+_TEXT.1: /(text|words?|message|heading)\b(?!\s+(field|box)\b)/i
 _VISIBLE: /(is|are)\s+(now\s+)?(visible|shown|displayed|there|present|on\s+(the\s+)?(screen|page))\b|appears?\b/i
 _HIDDEN.1: /((is|are)(\s+not|n['’]t|\s+no\s+longer)\s+(visible|shown|displayed|there|present)
     |(is|are)(\s+not|n['’]t|\s+no\s+longer)\s+on\s+(the\s+)?(screen|page)
     |(is|are)\s+(gone|hidden)|do(es)?(\s+not|n['’]t)\s+(appear|exist)|disappears?)\b/ix
 _PAGE_SHOWS: /(page|screen|terminal|text|output)\s+(shows|contains|says)\b/i
 _PAGE_HIDES: /(page|screen|terminal|text|output)\s+(does\s+not|doesn['’]t)\s+(show|contain|say)\b/i
+_IS_CHECKED: /(is|are)\s+(now\s+)?(checked|ticked|selected|switched\s+on)\b/i
+_IS_UNCHECKED: /(is|are)\s+(now\s+)?(unchecked|unticked|switched\s+off)\b
+    |(is|are)(\s+not|n['’]t|\s+no\s+longer)\s+(checked|ticked|selected|switched\s+on)\b/ix
+_HOLDS: /(is|equals)(?=\s*["'“„«»‘‚\ufdd0])|(holds|shows|reads|has(\s+the)?(\s+(value|text))?)\b/i
+_IS_EMPTY: /is\s+(now\s+)?empty\b/i
 _EXISTS: /exists\b/i
 _CONTAINS: /(contains|says)\b/i
 _LACKS: /(does\s+not|doesn['’]t)\s+(contain|say)\b/i
@@ -177,16 +208,19 @@ _TIMES: /times?\b/i
 
 STR: /@QUOTED@/
 CMD: /`[^`]+`/
-URL: /https?:\/\/[^\s"'`]+|(localhost|[\w-]+(\.[\w-]+)+|[\w-]+(?=:\d))(:\d+)?([\/?#][^\s"'`]*)?/i
+URL.1: /https?:\/\/[^\s"'`]+|(localhost|[\w-]+(\.[\w-]+)+|[\w-]+(?=:\d)|\[[0-9a-f:.]+\])(:\d+)?([\/?#][^\s"'`]*)?
+    |@MARK@[^\s"'`]+/ix
+VALUE: /@MARK@/
+SPAN.2: /@MARK@(?=\s*(milliseconds?|ms|seconds?|secs?|s|minutes?|mins?)\b)/i
 ROLE: /(radio\s+|push\s+)?button|link|tab|menu(\s+item)?|(text|input|search)?\s*(field|box)|check\s*box|radio|option
     |drop-?\s?down(\s+list)?|list|cell|icon|image|heading|switch/ix
 ORDINAL: /(first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last|\d{1,3}(st|nd|rd|th))\b/i
-KEYS: /(?!(the|an?)\s)((page|arrow)\s+(up|down|left|right)\b|(up|down|left|right)\s+arrow\b|[^\s+"'`]+(\s*\+\s*[^\s+"'`]+)*)/i
+KEYS: /(?!(the|an?)\s)((page|arrow)\s+(up|down|left|right)\b|(up|down|left|right)\s+arrow\b|[^\s+"'`\ufdd0]+(\s*\+\s*[^\s+"'`\ufdd0]+)*)/i
 DIRECTION: /(up|down|left|right)\b/i
 EDGE: /(top|bottom|end)(\s+of\s+(the\s+)?page)?\b/i
 NUMBER: /\d{1,9}(\.\d{1,3})?/
 UNIT: /(milliseconds?|ms|seconds?|secs?|s|minutes?|mins?)\b/i
-NAME: /[^\s"'`,;]+/
+NAME: /(?!(the|an?)\s+file\b)(?!the\s)[^\s"'`,;]+/
 PREPOSITION: /(to|before|for|because|of)\b/i
 FREE.-1: /\S.*/s
 ARTICLE.-2: /(the|an?)(?=\s|$)/i
@@ -199,34 +233,39 @@ WS: /\s+/
 
 CONDITIONS = frozenset(
     {"text_visible", "text_hidden", "file_there", "file_gone", "file_lacks", "url_contains", "url_lacks"}
-    | {"port_open", "port_closed"}
+    | {"port_open", "port_closed", "box_checked", "box_unchecked"}
+    | {"field_contains", "field_lacks", "field_is", "field_empty"}
 )
-_LEAVES: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(("label", "row", "text", "seen", "option", "choice", "question", "url_part"), words.unquoted),
-    **dict.fromkeys(("command", "name"), words.nonempty),
+# Leaves that are text: how they lose their quotes, before the values in them are put in.
+_LITERAL: dict[str, Callable[[str], str]] = {
+    **dict.fromkeys(
+        ("label", "from", "to", "row", "text", "seen", "option", "choice", "question", "url_part"), words.unquoted
+    ),
     **dict.fromkeys(("reason", "summary"), words.prose),
     "value": words.wanted,
+}
+# Leaves that are read with the values in them.
+_READ: dict[str, Callable[[str], Any]] = {"keys": words.key_names, "times": words.whole, "port": words.port}
+_LEAVES: dict[str, Callable[..., Any]] = {
     "how": words.click_kind,
-    "url": words.address,
     "role": words.role_name,
     "ordinal": words.place_in_order,
-    "keys": words.key_names,
     "direction": str.lower,
     "edge": str.lower,
-    "times": words.whole,
-    "port": words.port,
-    "duration": words.milliseconds,
-    "purpose": words.purpose,
 }
 
 
 class _Fragments(Transformer[Token, Any]):
     """Every leaf becomes a piece of parameters; a sentence becomes (its name, the pieces merged)."""
 
+    def __init__(self, values: Sequence[Value]) -> None:
+        super().__init__()
+        self.values = values
+
     def __default__(self, data: Any, children: list[Any], meta: Any) -> Any:
         rule = str(data)
-        if rule in _LEAVES:
-            return {rule: _LEAVES[rule](*(str(child) for child in children))}
+        if children and isinstance(children[0], Token):
+            return {rule: self._leaf(rule, [str(child) for child in children])}
         if rule == "options":
             return {"options": [child["choice"] for child in children]}
         if rule == "limit":
@@ -236,18 +275,81 @@ class _Fragments(Transformer[Token, Any]):
             return {"condition": {"is": rule, **merged}}
         return merged if rule in ("target", "place", "contents") else (rule, merged)
 
+    def _leaf(self, rule: str, parts: list[str]) -> Any:
+        """Raises UnreadableError, and RefusedError where it is a value that does not fit."""
+        try:
+            return self._value(rule, parts)
+        except words.RefusedError:
+            raise
+        except words.UnreadableError:
+            filled = shown(" ".join(parts), self.values)
+            if has_mark("".join(parts)):
+                raise words.RefusedError(f"This value does not fit in its place: {filled[:200]}") from None
+            raise
+
+    def _value(self, rule: str, parts: list[str]) -> Any:
+        first = parts[0]
+        if rule in _LITERAL:
+            return known(_LITERAL[rule](first), self.values)
+        if rule in _READ:
+            return _READ[rule](known(words.unquoted(first), self.values))
+        return _OTHER[rule](self, *parts) if rule in _OTHER else _LEAVES[rule](*parts)
+
+    def _command(self, word: str) -> str:
+        return with_values(words.nonempty(word), self.values)
+
+    def _name(self, word: str) -> str:
+        filled = known(words.nonempty(word), self.values)
+        return filled if has_mark(filled) else words.nonempty(f"`{filled}`")
+
+    def _purpose(self, *parts: str) -> str:
+        return known(words.purpose(*parts), self.values)
+
+    def _duration(self, number: str, unit: str) -> int:
+        return words.milliseconds(known(number, self.values), unit)
+
+    def _url(self, word: str) -> str:
+        return self._address(words.unquoted(word))
+
+    def _address(self, url: str) -> str:
+        """With its values; an address that a person gives is looked at when it is known."""
+        if is_mark(url) and has_mark(known(url, self.values)):
+            return url
+        filled = MARKS.sub(lambda found: self._in_address(found, url), url)
+        return words.address(filled)
+
+    def _in_address(self, found: re.Match[str], url: str) -> str:
+        value = self.values[int(found[1])]
+        if isinstance(value, Reference):
+            raise words.RefusedError("What a person gave, or a secret, cannot stand inside an address.")
+        return words.in_address(value, url[: found.start()])
+
+
+_OTHER: dict[str, Callable[..., Any]] = {
+    "command": _Fragments._command,
+    "name": _Fragments._name,
+    "purpose": _Fragments._purpose,
+    "duration": _Fragments._duration,
+    "url": _Fragments._url,
+}
+
 
 @cache
 def _parser() -> Lark:
-    grammar = _GRAMMAR.replace("@QUOTED@", QUOTED)
+    grammar = _GRAMMAR.replace("@QUOTED@", QUOTED).replace("@MARK@", MARK)
     return Lark(grammar, parser="lalr", lexer="contextual", maybe_placeholders=False)
 
 
-def read(sentence: str) -> tuple[str, Params] | None:
-    """The instruction that the sentence gives and its raw parameters; None when it gives none."""
+def read(sentence: str, values: Sequence[Value] = ()) -> tuple[str, Params] | None:
+    """The instruction that the sentence gives and its raw parameters; None when it gives none.
+
+    `values`: what its marks stand for. Raises RefusedError for a sentence that is understood and must not be carried out.
+    """
     if not sentence or len(sentence) > LONGEST_SENTENCE:
         return None
     try:
-        return cast(tuple[str, Params], _Fragments().transform(_parser().parse(sentence)))
+        return cast(tuple[str, Params], _Fragments(values).transform(_parser().parse(sentence)))
+    except words.RefusedError:
+        raise
     except (LarkError, words.UnreadableError):
         return None

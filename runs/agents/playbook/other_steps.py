@@ -4,6 +4,9 @@ from machines.drivers.base import Action
 from runs.agents.base import Act, Ask, Finish
 from runs.agents.playbook import people
 from runs.agents.playbook.conditions import describe, wait_until
+from runs.agents.playbook.grounding import short
+from runs.agents.playbook.plan import Instruction
+from runs.agents.playbook.progress import Progress
 from runs.agents.playbook.scene import Reply, Scene, act, fail
 
 LONGEST_STEP_MS = 60_000  # of one wait action; longer waits are several steps
@@ -65,13 +68,23 @@ async def fail_run(scene: Scene) -> Reply:
     return fail(scene.params.get("reason") or "The task says to fail here.")
 
 
-async def unknown(scene: Scene) -> Reply:
-    message = f"I do not understand this instruction: {scene.instruction.text[:1500]}"
-    if not scene.context.may_ask:
-        return fail(message)
-    ask = people.trouble("sentence", message, [people.SKIP, people.TAKE_OVER, people.STOP])
-    return Reply(ask, message, done=False, why="sentence")
+async def refused(scene: Scene) -> Reply:
+    return fail(refusal(scene.instruction))
 
 
-def finished(passed: bool, summary: str) -> Reply:
-    return Reply(Finish(passed, summary), summary, done=False)
+def refusal(instruction: Instruction) -> str:
+    """Why an instruction that is understood must not be carried out."""
+    return f"This is not carried out: {short(instruction.text, 500)}. {instruction.params['reason']}"
+
+
+def finished(progress: Progress, summary: str | None) -> Reply:
+    """The end of a task that was gone through: what was left out is said, and is never called passed."""
+    done, skipped = progress.done, progress.skipped
+    total = done + skipped
+    if skipped and not done:
+        text = f"{skipped} of {total} skipped: nothing was done."
+        return Reply(Finish(False, text, skipped), text, done=False)
+    left_out = f"{skipped} of {total} skipped." if skipped else ""
+    words = summary or f"Done: {done} instruction{'' if done == 1 else 's'}."
+    text = f"{words} {left_out}".strip()
+    return Reply(Finish(True, text, skipped), text, done=False)

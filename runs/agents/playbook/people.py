@@ -47,9 +47,14 @@ def question(key: str, header: str, text: str, labels: Iterable[str]) -> dict[st
     }
 
 
+def value_key(name: str) -> str:
+    """Under which the value of that name is asked for and given."""
+    return name[:100] or "value"
+
+
 def wanted_value(name: str) -> Ask:
     """Ask for one value; it is hidden like a password when its name says that it is one."""
-    key = name[:100] or "value"
+    key = value_key(name)
     secret = any(word in key.lower() for word in ("password", "passphrase", "secret", "pin code", "api key"))
     schema: dict[str, Any] = {"type": "string", **({"format": "password"} if secret else {})}
     return Ask(
@@ -73,13 +78,29 @@ def denies(message: Message) -> bool:
     return message.verdict == "skip" or (message.kind == "tool" and message.verdict == "reject")
 
 
-def answer_of(message: Message, labels: Iterable[str]) -> Answer:
-    """The answer to a question that had these options. A person who declined to answer wants it left out."""
+def answer_of(message: Message, labels: Iterable[str], key: str | None = None) -> Answer:
+    """The answer to a question that had these options; with `key` to that of several. A person who declined to answer
+    wants it left out."""
     if message.verdict == "reject":
         return Answer(chosen=SKIP)
-    given = next(iter((message.payload.get("answers") or {}).values()), None)
-    item = given[0] if isinstance(given, list) and given else given
-    value = item.get("value") if isinstance(item, dict) else item
-    text = str(value).strip() if value is not None else ""
+    text = answer_text(message, key)
     chosen = next((label for label in labels if label.casefold() == text.casefold()), None)
     return Answer(chosen=chosen) if chosen or not text else Answer(custom=text)
+
+
+def answer_text(message: Message, key: str | None = None) -> str:
+    """What was answered, as text; "" for nothing. Several choices are joined by commas."""
+    answers = message.payload.get("answers") or {}
+    answer = answers.get(key) if key is not None else next(iter(answers.values()), None)
+    items = answer if isinstance(answer, list) else [answer]
+    values = [item.get("value") if isinstance(item, dict) else item for item in items]
+    return ", ".join(str(value).strip() for value in values if value is not None)
+
+
+def value_of(message: Message, name: str) -> list[str] | None:
+    """What was given for that name, as [kind, text]: a secret is kept by the run, and only named here."""
+    key = value_key(name)
+    values, shown = message.payload.get("values") or {}, message.redacted.get("values") or {}
+    if key not in values:
+        return None
+    return ["text", str(values[key])] if shown.get(key) == values[key] else ["secret", key]

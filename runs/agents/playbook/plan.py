@@ -1,28 +1,56 @@
 """A task as a plan: its instructions in order, each readable or not."""
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from runs.agents.playbook import grammar, sentences
+from runs.agents.base import Bound
+from runs.agents.playbook import grammar, loose, sentences
+from runs.agents.playbook.bound import Marked, Reference, Value, shown
 from runs.agents.playbook.grammar import Params
-from runs.agents.playbook.sentences import Sentence
+from runs.agents.playbook.sentences import QUOTED, Sentence
+from runs.agents.playbook.words import RefusedError
 
 DEFAULT_PORT = 8000
 DEFAULT_LIMIT_MS = 30_000
 UNKNOWN = ""  # the action of a sentence that could not be read
+REFUSED = "refused"  # of one that is understood and must not be carried out
 
 _MOST_PAUSES = 8  # places where one unreadable sentence is tried to be cut in two
+_ENDS = frozenset({"stop", "succeed", "fail"})
+_ANSWERS = ("answer", "reply", "value")  # what the newest of them is called besides its own name
+_ATOM = rf"`[^`]*`|{QUOTED}"
+_ARTICLE = r"(?:the|that|this|their|his|her|my|your)\s+"
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction: the sentence as written, the action it names (UNKNOWN if unreadable) and its parameters."""
+    """One instruction: the sentence as written, the action it names (UNKNOWN if unreadable) and its parameters.
+
+    `values`: what the marks in its parameters stand for; those of answers and secrets are put in when its turn comes.
+    """
 
     text: str
     column: int
     action: str
     params: Params = field(default_factory=dict)
+    values: Sequence[Value] = field(default=(), repr=False, compare=False)
+
+    @property
+    def shown_params(self) -> Params:
+        """As people see them: answers and secrets by name."""
+        shown_params: Params = _shown(self.params, self.values)
+        return shown_params
+
+
+def _shown(params: Any, values: Sequence[Value]) -> Any:
+    if isinstance(params, dict):
+        return {key: _shown(value, values) for key, value in params.items()}
+    if isinstance(params, list):
+        return [_shown(value, values) for value in params]
+    return shown(params, values) if isinstance(params, str) else params
 
 
 @dataclass(frozen=True)
@@ -33,12 +61,17 @@ class Plan:
     def steps(self) -> list[dict[str, Any]]:
         """What was understood, as the API shows it."""
         read = [i for i in self.instructions if i.action != UNKNOWN]
-        return [{"text": i.text, "action": i.action, "params": i.params} for i in read]
+        return [{"text": i.text, "action": i.action, "params": i.shown_params} for i in read]
 
     @property
     def unknown(self) -> list[dict[str, Any]]:
         """What was not; `column` counts from 1 over the whole task."""
         return [{"text": i.text, "column": i.column} for i in self.instructions if i.action == UNKNOWN]
+
+    @property
+    def readable(self) -> bool:
+        """Whether anything of it can be read."""
+        return any(i.action != UNKNOWN for i in self.instructions)
 
     @property
     def text(self) -> str:
@@ -48,29 +81,89 @@ class Plan:
 
 
 @lru_cache(maxsize=64)
-def parse(task: str) -> Plan:
-    """Read a task of any content. Never raises: what cannot be read is an instruction of its own, UNKNOWN."""
-    found = [i for sentence in sentences.split(task) for i in _read(sentence)]
-    if not found:
-        found = [Instruction(task.strip(), 1, UNKNOWN)]
-    return Plan(tuple(_with_ports(found)))
+def parse(task: str, bound: tuple[Bound, ...] = (), names: tuple[str, ...] = ()) -> Plan:
+    """Read a task of any content. Never raises: what cannot be read is an instruction of its own, UNKNOWN.
+
+    `bound`: where values stand in it, which are data. `names`: of what people were asked for before this text.
+    """
+    return _Reader(Marked.of(task, bound), names).plan(task)
 
 
-def _read(sentence: Sentence) -> list[Instruction]:
-    """The sentence as one instruction, or cut in two at the first place where its beginning makes sense."""
-    read: list[Instruction] = []
-    while True:
-        whole = grammar.read(sentence.text)
-        if whole:
-            return [*read, Instruction(sentence.text, sentence.column, *_complete(*whole))]
-        for left, right in _first_pauses(sentence):
-            known = grammar.read(left.text)
+class _Reader:
+    """Reads one task from its beginning to its end; what people are asked for has a name from then on."""
+
+    def __init__(self, marked: Marked, names: Iterable[str]) -> None:
+        self.marked = marked
+        self.names = list(names)
+
+    def plan(self, task: str) -> Plan:
+        instructions = [i for sentence in sentences.split(self.marked.text) for i in self._read(sentence)]
+        if not instructions:
+            instructions = [Instruction(task.strip(), 1, UNKNOWN)]
+        values = tuple(self.marked.values)
+        return Plan(tuple(replace(i, values=values) for i in _with_ports(instructions)))
+
+    def _read(self, sentence: Sentence) -> list[Instruction]:
+        """The sentence as one instruction, or cut in two at the first place where its beginning makes sense."""
+        read: list[Instruction] = []
+        while True:
+            whole = self._instruction(sentence)
+            if whole:
+                return [*read, whole]
+            for left, right in _first_pauses(sentence):
+                known = self._instruction(left)
+                if known:
+                    read.append(known)
+                    sentence = right
+                    break
+            else:
+                return [*read, self._made(sentence, UNKNOWN, {})]
+
+    def _instruction(self, sentence: Sentence) -> Instruction | None:
+        """None for a sentence that gives none."""
+        try:
+            known = self._understood(sentence.text)
+        except RefusedError as refused:
+            return self._made(sentence, REFUSED, {"reason": str(refused)})
+        if known is None:
+            return None
+        action, params = _complete(*known)
+        if action == "ask_input":
+            self.names.append(shown(params["value"], self.marked.values))
+        elif action == "ask_question":
+            self.names.append(_ANSWERS[0])
+        return self._made(sentence, action, params)
+
+    def _understood(self, text: str) -> tuple[str, Params] | None:
+        for each in (text, *loose.rewritten(text)):
+            known = grammar.read(each, self.marked.values)
             if known:
-                read.append(Instruction(left.text, left.column, *_complete(*known)))
-                sentence = right
-                break
-        else:
-            return [*read, Instruction(sentence.text, sentence.column, UNKNOWN)]
+                return known
+        named = self._with_answers(text)
+        return grammar.read(named, self.marked.values) if named else None
+
+    def _with_answers(self, text: str) -> str | None:
+        """The sentence with the names of what people gave as values: `type the code into "Code"`. None without any."""
+        latest = self.names[-1:]
+        names = {name.casefold(): name for name in self.names}
+        names |= {word: latest[0] for word in _ANSWERS if latest and word not in names}
+        for article in (_ARTICLE, ""):
+            listed = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+            pattern = rf"(?P<atom>{_ATOM})|(?<!\w)(?:{article}(?P<name>{listed})|(?P<it>it))(?!\w)"
+            if listed and len(text) <= grammar.LONGEST_SENTENCE:
+                marked, number = re.subn(pattern, lambda m: self._answer(m, names, latest), text, flags=re.IGNORECASE)
+                if marked != text and number and grammar.read(marked, self.marked.values):
+                    return marked
+        return None
+
+    def _answer(self, found: re.Match[str], names: dict[str, str], latest: list[str]) -> str:
+        if found["atom"]:
+            return found[0]
+        return self.marked.mark(Reference("answer", latest[0] if found["it"] else names[found["name"].casefold()]))
+
+    def _made(self, sentence: Sentence, action: str, params: Params) -> Instruction:
+        text = shown(sentence.text, self.marked.values)
+        return Instruction(text, self.marked.column(sentence.column), action, params)
 
 
 def _first_pauses(sentence: Sentence) -> list[tuple[Sentence, Sentence]]:
@@ -79,11 +172,26 @@ def _first_pauses(sentence: Sentence) -> list[tuple[Sentence, Sentence]]:
     return [cut for cut, _ in zip(sentences.pauses(sentence), range(_MOST_PAUSES), strict=False)]
 
 
+def unread_places(instructions: Sequence[Instruction]) -> list[int]:
+    """The indices of the sentences that cannot be read and would be come to."""
+    places: list[int] = []
+    for at, instruction in enumerate(instructions):
+        if instruction.action in _ENDS:
+            break
+        if instruction.action == UNKNOWN:
+            places.append(at)
+    return places
+
+
 def _complete(name: str, params: Params) -> tuple[str, Params]:
     """Fill in what the sentence left open."""
     if name == "click":
         how = params.pop("how", {"button": "left", "count": 1})
         params = {**params, **how}
+    if name == "upload":
+        params = _renamed(params, name="file", label="field")
+    if name == "clear":
+        params = _renamed(params, label="field")
     if name == "wait_for":
         params.setdefault("limit", DEFAULT_LIMIT_MS)
     if name == "scroll":
@@ -91,6 +199,10 @@ def _complete(name: str, params: Params) -> tuple[str, Params]:
         direction = "up" if edge.startswith("top") else params.get("direction", "down")
         params = {"direction": direction, "amount": 100 if edge else params.get("times", 3)}
     return name, params
+
+
+def _renamed(params: Params, **names: str) -> Params:
+    return {names.get(key, key): value for key, value in params.items()}
 
 
 def _with_ports(instructions: list[Instruction]) -> list[Instruction]:
@@ -103,7 +215,7 @@ def _with_ports(instructions: list[Instruction]) -> list[Instruction]:
             params = {"port": port}
         elif instruction.action == "wait_for" and params["condition"]["is"] == "port_open":
             params = {**params, "condition": {"is": "port_open", "port": params["condition"].get("port", port)}}
-        result.append(Instruction(instruction.text, instruction.column, instruction.action, params))
+        result.append(replace(instruction, params=params))
     return result
 
 

@@ -1,20 +1,24 @@
 """What the playbook agent remembers of a run: JSON, so that any worker can go on with it."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from runs.agents.base import Memory
+from runs.agents.base import Bound, Memory
 from runs.agents.playbook.conditions import Condition
 from runs.agents.playbook.plan import Instruction, parse
+
+SKIPPED = "skipped"  # the action of an instruction that a person left out before its turn
 
 
 @dataclass
 class Progress:
     """`at` is the index of the next instruction; it moves when the move of an instruction is complete.
 
-    `here`: notes about that instruction alone. `edits`: (index, text) where a person's words replaced an instruction.
-    `asked`: the open question {kind, why, labels}. `acted`: what `at` and `done` were before the last action.
-    `command`: the terminal command whose end has not been seen yet.
+    `here`: notes about that instruction alone. `edits`: [index, text] where a person's words replaced an instruction, or
+    [index, text, action] where only what is done with it was changed. `asked`: the open question {kind, why, labels, at}.
+    `acted`: what `at` and `done` were before the last action, and the draft of what it leaves behind. `command`: the
+    terminal command whose end has not been seen yet, with its draft. `checks`: those that the task asks for. `left`: what
+    instructions left behind. `given`: [kind, text] by name, what people gave (the text of a secret is its name).
     """
 
     at: int = 0
@@ -22,11 +26,13 @@ class Progress:
     skipped: int = 0
     begun: bool = False
     here: Memory = field(default_factory=dict)
-    edits: list[tuple[int, str]] = field(default_factory=list)
+    edits: list[list[Any]] = field(default_factory=list)
     checks: list[Condition] = field(default_factory=list)
+    left: list[Condition] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
+    given: dict[str, list[str]] = field(default_factory=dict)
     asked: dict[str, Any] | None = None
-    acted: dict[str, int] | None = None
+    acted: dict[str, Any] | None = None
     command: dict[str, Any] | None = None
 
     @classmethod
@@ -37,11 +43,15 @@ class Progress:
     def memory(self) -> Memory:
         return asdict(self)
 
-    def instructions(self, task: str) -> list[Instruction]:
-        """The task's instructions with the replacements made by people."""
-        result = list(parse(task).instructions)
-        for at, text in self.edits:
-            result[at : at + 1] = parse(text).instructions
+    def instructions(self, task: str, bound: tuple[Bound, ...] = ()) -> list[Instruction]:
+        """The task's instructions with the changes made by people."""
+        result = list(parse(task, bound).instructions)
+        for at, text, *action in self.edits:
+            if action:
+                reason = {"reason": text} if action[0] == "hand_over" else {}
+                result[at] = replace(result[at], action=action[0], params=reason)
+            else:
+                result[at : at + 1] = parse(text, names=tuple(_names(result[:at]))).instructions
         return result
 
     def next(self) -> None:
@@ -57,3 +67,10 @@ class Progress:
         if self.acted:
             self.at, self.done, self.here = self.acted["at"], self.acted["done"], {}
         self.acted = self.command = None
+
+
+def _names(instructions: list[Instruction]) -> list[str]:
+    """Of what people are asked for by these."""
+    named = {"ask_input": "value", "ask_question": None}
+    asks = [i for i in instructions if i.action in named]
+    return [i.shown_params["value"] if i.action == "ask_input" else "answer" for i in asks]

@@ -48,7 +48,7 @@ class Reply:
     """The move of one instruction. `done`: the instruction is complete with it, the next one follows.
 
     `here` is remembered until then, `lasting` for the rest of the run. An Ask with `why` waits for a choice among its
-    options; without it the instruction itself asks, and any answer completes it.
+    options; without it the instruction itself asks, and any answer completes it. `facts` are kept with the open question.
     """
 
     move: Act | Ask | Finish
@@ -57,6 +57,7 @@ class Reply:
     here: Memory = field(default_factory=dict)
     lasting: Memory = field(default_factory=dict)
     why: str = ""
+    facts: Memory = field(default_factory=dict)
 
 
 def act(name: str, params: dict[str, Any], text: str) -> Reply:

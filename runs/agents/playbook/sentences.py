@@ -8,9 +8,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# One pattern per kind of quote; an apostrophe inside a word does not end a single quote.
+from runs.agents.playbook.bound import MARK
+
+# One pattern per kind of quote; an apostrophe inside a word does not end a single quote. A mark stands for a quoted text.
 QUOTED = (
-    r'"[^"]*"'
+    rf"{MARK}(?=[\s,;!?)]|[.:](?:\s|\Z)|\Z)"
+    r'|"[^"]*"'
     r"|“[^“”]*”"
     r"|„[^„“”]*[“”]"
     r"|«[^«»]*»"
@@ -21,10 +24,10 @@ QUOTED = (
 )
 
 _VERB = (
-    r"(?:(?:please|now|next|finally|also|then)\s+)*(?:open|go\s+to|visit|navigate|browse|(?:double|right)[\s-]*click"
-    r"|click|tap|type|enter|put|write|fill|press|hit|select|choose|pick|check|tick|uncheck|untick|verify|confirm|ensure"
-    r"|make|scroll|run|execute|create|start|launch|stop|shut|kill|wait|ask|request|get|hand|succeed|finish|end|done|quit"
-    r"|fail|assert)\b"
+    r"(?:(?:please|now|next|finally|also|then)\s+)*(?:open|go\s+(?:to|back)|visit|navigate|browse"
+    r"|(?:double|right)[\s-]*click|click|tap|type|enter|put|write|fill|press|hit|select|choose|pick|check|tick|uncheck"
+    r"|untick|verify|confirm|ensure|make|scroll|run|execute|create|start|launch|stop|shut|kill|wait|ask|request|get|hand"
+    r"|hover|refresh|reload|upload|attach|clear|drag|succeed|finish|end|done|quit|fail|assert)\b"
 )
 _TOKEN = re.compile(
     rf"(?P<atom>`[^`]*`|{QUOTED}|https?://[^\s\"'`“”]*[^\s\"'`“”.,;!?)])"

@@ -2,7 +2,7 @@
 
 import shlex
 
-_PID = "~/.webserver.pid"
+PID_FILE = "~/.webserver.pid"
 _LOG = "~/.webserver.log"
 
 
@@ -26,8 +26,8 @@ def _path(name: str) -> str:
 
 def start_server(port: int) -> str:
     """Serve the current folder, in the background; fails and shows the log when the server has ended after a second."""
-    serve = f"(nohup python3 -m http.server {port} >{_LOG} 2>&1 & echo $! >{_PID})"
-    return f"{serve}; sleep 1; kill -0 $(cat {_PID}) || {{ cat {_LOG}; false; }}"
+    serve = f"(nohup python3 -m http.server {port} >{_LOG} 2>&1 & echo $! >{PID_FILE})"
+    return f"{serve}; sleep 1; kill -0 $(cat {PID_FILE}) || {{ cat {_LOG}; false; }}"
 
 
 def stop_server() -> str:
@@ -35,9 +35,9 @@ def stop_server() -> str:
 
     The record is believed only if its process is a web server: numbers are used again after a restart of the machine.
     """
-    recorded = f"$(cat {_PID} 2>/dev/null)"
+    recorded = f"$(cat {PID_FILE} 2>/dev/null)"
     stop = f"grep -qs http.server /proc/{recorded}/cmdline && kill {recorded}"
-    return f"{stop} || pkill -f http.server || echo 'No web server is running.'; rm -f {_PID}"
+    return f"{stop} || pkill -f http.server || echo 'No web server is running.'; rm -f {PID_FILE}"
 
 
 def run_tests() -> str:

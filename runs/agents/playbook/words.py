@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 from machines.drivers import keys
 
@@ -10,7 +11,12 @@ LONGEST_WAIT_MS = 3_600_000
 _QUOTES = "\"'“„«»‘‚"
 _CLOSING = "\"'”“»«’‘"
 _REQUEST = re.compile(r"\b(?:approval|permission)s?\b", re.IGNORECASE)
-_ADDRESS = re.compile(r"(?:https?://)?[\w-]+(?:\.[\w-]+)*(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"(?:https?://(?:[^\s/?#@\\]+@)?)?(?:[\w-]+(?:\.[\w-]+)*\.?|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?",
+    re.IGNORECASE,
+)
+_DIGITS = re.compile(r"[0-9]{1,9}")
+_NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,3})?")
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _UNITS_MS = (("milli", 1), ("ms", 1), ("min", 60_000), ("s", 1000))
 
@@ -19,9 +25,17 @@ class UnreadableError(ValueError):
     """The words stand in the right place but mean nothing here."""
 
 
+class RefusedError(UnreadableError):
+    """The sentence is understood and must not be carried out; the message says why, for people."""
+
+
+def is_quoted(word: str) -> bool:
+    return len(word) > 1 and word[0] in _QUOTES
+
+
 def unquoted(word: str) -> str:
     """The text inside quotes; text without quotes loses a leading article."""
-    if len(word) > 1 and word[0] in _QUOTES:
+    if is_quoted(word):
         return word[1:-1]
     return re.sub(r"^(?:the|an?|your)\s+", "", word.strip(), flags=re.IGNORECASE)
 
@@ -46,9 +60,9 @@ def nonempty(word: str) -> str:
     return text
 
 
-def address(word: str) -> str:
+def address(url: str) -> str:
     """A complete http or https address; without a scheme it is http."""
-    url = unquoted(word).strip()
+    url = url.strip()
     if not _ADDRESS.fullmatch(url) or len(url) > 2000:
         raise UnreadableError
     return url if re.match(r"https?://", url, re.IGNORECASE) else f"http://{url}"
@@ -78,7 +92,7 @@ def place_in_order(word: str) -> int:
 
 def key_names(word: str) -> list[str]:
     """Key names as the drivers spell them: "Ctrl+A" is ["ctrl", "a"]."""
-    parts = [_joined(part) for part in re.split(r"(?<=.)\+(?=.)", unquoted(word).strip(), flags=re.DOTALL)]
+    parts = [_joined(part) for part in re.split(r"(?<=.)\+(?=.)", word.strip(), flags=re.DOTALL)]
     pressed = keys.combination(parts)
     if pressed is None or len(parts) > 5:
         raise UnreadableError
@@ -99,25 +113,43 @@ def click_kind(word: str) -> dict[str, Any]:
     return {"button": button, "count": 2 if word.startswith("double") else 1}
 
 
-def whole(word: str) -> int:
-    if "." in word or not 1 <= int(word) <= 100:
+def whole(word: str, most: int = 100) -> int:
+    """A whole number from 1 to `most`."""
+    if not _DIGITS.fullmatch(word) or not 1 <= int(word) <= most:
         raise UnreadableError
     return int(word)
 
 
 def port(word: str) -> int:
-    if "." in word or not 1 <= int(word) <= 65_535:
-        raise UnreadableError
-    return int(word)
+    return whole(word, 65_535)
 
 
 def milliseconds(number: str, unit: str) -> int:
     """At most an hour."""
+    if not _NUMBER.fullmatch(number):
+        raise UnreadableError
     factor = next(ms for start, ms in _UNITS_MS if unit.lower().startswith(start))
     result = round(float(number) * factor)
     if result > LONGEST_WAIT_MS:
         raise UnreadableError
     return result
+
+
+def in_address(value: str, before: str) -> str:
+    """A value as part of an address that began with `before`: it adds no query, fragment or further parameter to it.
+
+    At the very start it is the beginning of the address, and in the name of a host only letters, digits, dots and hyphens
+    can stand.
+    """
+    if not before:
+        return value
+    rest = re.sub(r"^https?://", "", before, flags=re.IGNORECASE)
+    if not re.search(r"[/?#]", rest):
+        if not re.fullmatch(r"[\w.-]+", value):
+            raise UnreadableError
+        return value
+    safe = "/:@!$'()*,;~" if "?" not in rest and "#" not in rest else "/:@!$'()*,~"
+    return quote(value, safe=safe)
 
 
 def purpose(*parts: str) -> str:
