@@ -13,6 +13,7 @@ from jsonschema.exceptions import ValidationError, best_match
 from accounts import json_schema, patterns
 from accounts.errors import Invalid
 from accounts.json_values import Loc
+from approvals import examples
 from approvals.errors import AnswerRequired
 
 REDACTED = "[redacted]"
@@ -81,7 +82,7 @@ def read_answers(
         raise Invalid(*wrong)
     missing = [q["id"] for q in questions if q["id"] not in answers]
     if missing:
-        raise AnswerRequired(missing=missing)
+        raise AnswerRequired(missing, {"answers": examples.of_questions(questions)})
     return answers, context
 
 

@@ -1,5 +1,8 @@
 """Refusals of decisions (contract/approvals.md section 5)."""
 
+import json
+from typing import Any
+
 from accounts.errors import Refusal
 
 
@@ -64,9 +67,18 @@ class ActionChanged(Refusal):
 
 
 class AnswerRequired(Refusal):
-    """Every question needs an answer; missing: {missing}."""
+    """Every question and every required value needs an answer; missing: {missing}. A body that would work: {example}, sent
+    to {send_to}.
+    """
 
     code, status = "ANSWER_REQUIRED", 422
+
+    def __init__(self, missing: list[str], example: dict[str, Any], run_id: str | None = None) -> None:
+        send_to = f"POST /v1/runs/{run_id or '<run id>'}/answer"
+        shown = json.dumps(example, ensure_ascii=False)
+        message = " ".join((self.__doc__ or "").split())
+        message = message.format(missing=", ".join(missing), example=shown, send_to=send_to)
+        super().__init__(message, missing=missing, example=example, send_to=send_to)
 
 
 class PolicyNotFound(Refusal):

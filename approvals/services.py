@@ -15,7 +15,7 @@ from accounts.sealing import keyed_hash, seal
 from accounts.statements import fetch_all, insert, prepared, save
 from accounts.times import rfc3339
 from approvals import answers as reading
-from approvals import policies, quorum
+from approvals import examples, policies, quorum
 from approvals.eligibility import APPROVING, require_decider, require_unclaimed
 from approvals.errors import (
     ActionChanged,
@@ -341,14 +341,16 @@ def answer_by_note(approval: Approval, note: str | None) -> Answer:
             reading.read_values(approval.input_schema, {}, ())
         except Invalid as error:
             missing = ["/" + "/".join(str(p) for p in d["loc"]) for d in error.facts["details"]]
-            raise AnswerRequired(missing=missing) from error
+            example = {"answers": examples.of_schema(approval.input_schema)}
+            raise AnswerRequired(missing, example, approval.run_id) from error
         return Answer("submit", values={}, note=note)
     if note and note.strip() and len(approval.questions) == 1:
         return _answer_of_note(approval.questions[0], note)
     chosen = reading.recommended(approval.questions)
     if chosen is None:
         lacking = [q["id"] for q in approval.questions if not any(o["recommended"] for o in q["options"])]
-        raise AnswerRequired(missing=lacking)
+        example = {"answers": examples.of_questions(approval.questions)}
+        raise AnswerRequired(lacking, example, approval.run_id)
     return Answer("answer", answers=chosen, note=note)
 
 

@@ -1,9 +1,12 @@
 """POST /v1/runs/{id}/resume (contract/approvals.md section 4)."""
 
+import json
 from typing import Any
 
 import pytest
 
+from approvals import examples
+from approvals.answers import read_values
 from approvals.models import Approval, Decision
 from tests.cast import Api, Cast
 from tests.runs.driving import (
@@ -92,7 +95,10 @@ def test_T_056_rejecting_ends_a_pause(test_key: Api, note: str | None, message: 
     done = _resume(test_key, run, {"approved": False, "note": note}).json()
     assert (done["status"], done["error"]["code"], done["error"]["message"]) == ("failed", "REJECTED", message)
     assert done["error"]["reason_code"] == "rejected"
-    assert done["result"] == {"passed": False, "status": "failed", "summary": message, "verdict": None}
+    assert done["result"] == {
+        "passed": False, "status": "failed", "summary": message, "verdict": None,
+        "output": None, "output_text": None, "skipped": 0,
+    }  # fmt: skip
     assert kinds(run["id"])[-3:] == ["resumed", "failed", "done"]
     assert data_of(run["id"], "resumed")[0]["approved"] is False
     check_run(run["id"])
@@ -170,6 +176,36 @@ def test_a_note_that_chooses_nothing_is_refused_at_the_note(test_key: Api) -> No
     assert (refused.status_code, refused.json()["error"]["details"][0]["loc"]) == (422, ["body", "note"])
     assert _resume(test_key, run, {"note": "Sales, Support"}).status_code == 200
     assert [a["value"] for a in Decision.objects.get().answers["q1"]] == ["Sales", "Support"]
+
+
+@pytest.mark.parametrize(
+    "task", ["x [question]", "x [question:multi]", "x [questions:2]", "x [questions:same]", "x [input]", "x [secret]"]
+)
+def test_a_refusal_for_want_of_an_answer_shows_a_body_that_works(test_key: Api, task: str) -> None:
+    run = waiting(test_key, task)
+    refused = _resume(test_key, run, {}).json()["error"]
+    assert refused["code"] == "ANSWER_REQUIRED"
+    assert all(name.strip("/") in refused["message"] for name in refused["missing"])
+    assert json.dumps(refused["example"], ensure_ascii=False) in refused["message"]
+    method, path = refused["send_to"].split(" ")
+    assert (method, path) == ("POST", f"/v1/runs/{run['id']}/answer")
+    assert test_key.post(path.removeprefix("/v1"), refused["example"]).status_code == 200
+    drive_all()
+    assert status_of(run["id"]) == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"required": ["a"]},
+        {"properties": {"a": {"type": "integer", "minimum": 5}}, "required": ["a"]},
+        {"properties": {"a": {"enum": ["x", "y"]}, "b": {"type": "boolean"}}, "required": ["a", "b"]},
+        {"properties": {"a": {"type": "array", "items": {"type": "string", "minLength": 9}, "minItems": 2}}, "required": ["a"]},
+        {"properties": {"a": {"properties": {"b": {"format": "email"}}, "required": ["b"]}}, "required": ["a"]},
+    ],
+)  # fmt: skip
+def test_an_example_fits_the_schema(schema: dict[str, Any]) -> None:
+    assert read_values(schema, examples.of_schema(schema), ())
 
 
 def test_declining_a_question_goes_on(test_key: Api) -> None:

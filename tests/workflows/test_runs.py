@@ -40,7 +40,7 @@ def test_a_run_of_two_tasks_goes_to_its_end(test_key: Api) -> None:
                 "output": {"cost": 5},
                 "output_text": None,
                 "skipped": 0,
-            },  # fmt: skip
+            },
         }
     ]
 
