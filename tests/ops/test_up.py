@@ -72,6 +72,11 @@ def said_beside(data_dir: Path) -> Path:
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Start `manage.py up`; call it again for a second one over the same folder."""
+    yield from installations()
+
+
+def installations() -> Iterator[Start]:
+    """What `start` gives, for fixtures that live longer than one test."""
     place = Path(
         tempfile.mkdtemp(prefix="countersign-up-")
     )  # tmp_path is closed to the user that root's PostgreSQL needs
