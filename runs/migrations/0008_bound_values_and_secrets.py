@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runs", "0006_workflow_runs"),
+        ("runs", "0007_ring_clock"),
     ]
 
     operations = [
