@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from runs import control_views, handling_views, link_views, machine_views, together_views, views
+from runs import control_views, handling_views, link_views, machine_views, reading_views, together_views, views
 
 urlpatterns = [
     path("runs", views.runs, name="runs"),
     path("runs/new", views.new_run, name="run-new"),
+    path("runs/new/reading", reading_views.new_run_reading, name="run-new-reading"),
     path("runs/new/machine", machine_views.new_run_machine, name="run-new-machine"),
     path("runs/sample", views.sample_run, name="run-sample"),
     path("runs/<str:run_id>", views.run, name="run"),

@@ -28,6 +28,7 @@ from runs.access import get_run, runs_of, tasks_of, waiting_on, why_queued
 from runs.decisions import decide, undo
 from runs.forms import RunForm, as_api_call, initial_from, rerun_values
 from runs.models import Run, RunStatus, Screenshot, Step
+from runs.reading import reading
 from runs.schemas import RunCreate
 from runs.timeline import SHOWN, Moment, moment, rows_of
 
@@ -148,7 +149,9 @@ def new_run(request: PageRequest) -> HttpResponseBase:
             form.refuse(problems(refusal))
         else:
             return redirect("run", made.id)
-    return render(request, "runs/new.html", {"section": "runs", "form": form}, status=422 if form.errors else 200)
+    shown = reading(request.actor, str(form["task"].value() or ""), str(form["agent"].value() or ""))
+    context = {"section": "runs", "form": form, "reading": shown}
+    return render(request, "runs/new.html", context, status=422 if form.errors else 200)
 
 
 def _initial(request: PageRequest) -> dict[str, Any]:

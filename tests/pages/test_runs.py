@@ -173,6 +173,31 @@ def test_the_system_prompt_is_never_shown(visit: Visit, begin: Callable[..., Run
         assert "only the agent reads this" not in text(visit(person).get(f"/runs/{run.id}"))
 
 
+def test_the_form_says_of_each_sentence_whether_it_is_understood_and_what_would_be(visit: Visit) -> None:
+    alice = visit("alice")
+    task = 'press Enter\nls -la\nclick "Save"'
+    page = text(alice.post("/runs/new/reading", {"task": task, "agent": "playbook"}))
+    assert "1 of 3 instructions cannot be read" in page
+    assert page.count("Understood:") == 2
+    assert "Not understood:" in page
+    assert "<code>run `ls -la`</code>" in page
+    assert "all understood" in text(alice.post("/runs/new/reading", {"task": "stop", "agent": "playbook"}))
+    assert "a person has to do it" in text(alice.post("/runs/new/reading", {"task": "Tidy up", "agent": "playbook"}))
+    hostile = text(alice.post("/runs/new/reading", {"task": "<b>x</b> \u202e\0", "agent": "playbook"}))
+    assert "<b>" not in hostile
+    for other in ({"task": task}, {"task": task, "agent": "scripted"}, {"task": " ", "agent": "playbook"}, {}):
+        assert "nderstood" not in text(alice.post("/runs/new/reading", other))
+
+
+def test_without_scripts_the_form_says_it_when_it_comes_back(visit: Visit) -> None:
+    page = text(visit("alice", "live").get("/runs/new?task=ls+-la&agent=playbook"))
+    assert "Nothing of this can be read" in page
+    assert "run `ls -la`" in page
+    refused = visit("alice").post("/runs/new", {"task": "stop; dance", "agent": "playbook", "priority": "99"})
+    assert refused.status_code == 422
+    assert "1 of 2 instructions cannot be read" in text(refused)
+
+
 def test_the_form_says_where_the_run_would_go_before_it_is_started(visit: Visit, machine: Machine) -> None:
     Team.objects.update(default_machine_id=machine.id)
     alice = visit("alice", "live")
