@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runs.agents.playbook import parse
+from runs.agents.playbook.nearest import nearest
 from tests.chance import TRIED
 
 CLICK: dict[str, Any] = {"button": "left", "count": 1}
@@ -76,7 +77,33 @@ SENTENCES: list[tuple[str, str, dict[str, Any]]] = [
     ("scroll to the top of the page", "scroll", {"direction": "up", "amount": 100}),
     ('scroll down to "Terms"', "scroll_to", {"direction": "down", "label": "Terms"}),
     ('scroll to "Terms"', "scroll_to", {"label": "Terms"}),
+    (
+        'select the option "Green" from the "Colour" dropdown',
+        "select_option",
+        {"option": "Green", "label": "Colour", "role": "dropdown"},
+    ),
+    ('hover over "Menu"', "hover", {"label": "Menu"}),
+    ('move the mouse over the "Menu" link', "hover", {"label": "Menu", "role": "link"}),
+    ("go back", "go_back", {}),
+    ("go back to the previous page", "go_back", {}),
+    ("refresh the page", "reload", {}),
+    ("reload", "reload", {}),
+    ('upload report.pdf to "CV"', "upload", {"file": "report.pdf", "field": "CV"}),
+    ('upload the file `a b.pdf` to the "CV" field', "upload", {"file": "a b.pdf", "field": "CV", "role": "field"}),
+    ('drag "A" to "B"', "drag", {"from": "A", "to": "B"}),
+    ('drag "A" onto "B"', "drag", {"from": "A", "to": "B"}),
+    ('clear the "Name" field', "clear", {"field": "Name", "role": "field"}),
+    ("open http://[::1]:8000/", "open_url", {"url": "http://[::1]:8000/"}),
+    ("open http://ana:pw@shop.test/a", "open_url", {"url": "http://ana:pw@shop.test/a"}),
+    ("go to 'https://a.test/b_(c);d=ü'", "open_url", {"url": "https://a.test/b_(c);d=ü"}),
+    ("Click on the login button", "click", {"label": "login", "role": "button", **CLICK}),
+    ("press the Sign in button", "click", {"label": "Sign in", "role": "button", **CLICK}),
+    ("click the Add to cart button", "click", {"label": "Add to cart", "role": "button", **CLICK}),
+    ("tick the Remember me checkbox", "check", {"label": "Remember me", "role": "checkbox"}),
+    ('enter "x" into the name field', "fill", {"text": "x", "label": "name", "role": "field"}),
+    ('fill in the e-mail field with "x"', "fill", {"text": "x", "label": "e-mail", "role": "field"}),
     # terminal
+    ("create a file hello.txt containing hello world", "create_file", {"name": "hello.txt", "text": "hello world"}),
     ("run `echo a; echo 'b' && ls`", "run", {"command": "echo a; echo 'b' && ls"}),
     ('execute the command "ls -la"', "run", {"command": "ls -la"}),
     ("create a file named approval.txt", "create_file", {"name": "approval.txt"}),
@@ -149,6 +176,34 @@ SENTENCES: list[tuple[str, str, dict[str, Any]]] = [
     ('check that the URL contains "done"', "check_that", {"condition": {"is": "url_contains", "url_part": "done"}}),
     ("check that port 8080 is listening", "check_that", {"condition": {"is": "port_open", "port": 8080}}),
     ("check that port 8080 is not listening", "check_that", {"condition": {"is": "port_closed", "port": 8080}}),
+    ('check that "Paid" is checked', "check_that", {"condition": {"is": "box_checked", "label": "Paid"}}),
+    ('check that "Paid" is not checked', "check_that", {"condition": {"is": "box_unchecked", "label": "Paid"}}),
+    (
+        'check that "Paid" in the row "Tea" is checked',
+        "check_that",
+        {"condition": {"is": "box_checked", "label": "Paid", "row": "Tea"}},
+    ),
+    (
+        'check that the "E" field contains "v"',
+        "check_that",
+        {"condition": {"is": "field_contains", "label": "E", "role": "field", "text": "v"}},
+    ),
+    (
+        'check that the text field "E" is "v"',
+        "check_that",
+        {"condition": {"is": "field_is", "label": "E", "role": "field", "text": "v"}},
+    ),
+    (
+        'check that the "E" field does not contain "v"',
+        "check_that",
+        {"condition": {"is": "field_lacks", "label": "E", "role": "field", "text": "v"}},
+    ),
+    (
+        'check that the "E" field is empty',
+        "check_that",
+        {"condition": {"is": "field_empty", "label": "E", "role": "field"}},
+    ),
+    ('check that the heading "Hi" is visible', "check_that", {"condition": {"is": "text_visible", "seen": "Hi"}}),
     # people
     ('ask "Which?"', "ask_question", {"question": "Which?"}),
     (
@@ -239,6 +294,15 @@ def test_a_wait_without_a_port_means_the_server_just_started() -> None:
         "Book me a flight to Paris",
         "click",
         "click Save",
+        "click the second button",
+        "click the Save and close button",
+        "click the button in the corner",
+        "click the button in the list",
+        "click the link of my box",
+        "open mailto:ana@shop.test",
+        "open ana@shop.test",
+        "create a file n.txt containing `x`",
+        'type the code into "Code"',
         "press the big red thing",
         "open file:///etc/passwd",
         "open javascript:alert(1)",
@@ -375,3 +439,42 @@ def test_long_lists_are_read_in_time(start: str, part: str) -> None:
 
 def test_a_plan_can_be_shown_to_people() -> None:
     assert parse("press Enter, then dance.").text == "1. press Enter\n2. dance (not understood)"
+
+
+# --- the nearest sentences
+
+
+@pytest.mark.parametrize(
+    ("sentence", "first"),
+    [
+        ("ls -la", "run `ls -la`"),
+        ("run ls", "run `ls`"),
+        ("please run the command git status", "run `git status`"),
+        ("Run uname -a and date", "run `uname -a` and run `date`"),
+        ("click Save", 'click "Save"'),
+        ("clik the Save button", 'click "Save"'),
+        ("press the big red thing", 'click "big red thing"'),
+        ("hover on the thing", 'hover over "thing"'),
+    ],
+)
+def test_the_nearest_sentence_comes_first(sentence: str, first: str) -> None:
+    assert nearest(sentence)[0] == first
+
+
+@TRIED
+@given(
+    st.text(max_size=300) | st.lists(st.sampled_from(["click ", "the ", '"', "`", "and ", "run ", "x"])).map("".join)
+)
+def test_whatever_is_offered_can_be_read(sentence: str) -> None:
+    offered = nearest(sentence)
+    assert len(offered) <= 3
+    assert len(set(offered)) == len(offered)
+    for each in offered:
+        assert not parse(each).unknown
+
+
+@pytest.mark.parametrize(
+    "sentence", ["Book me a flight to Paris", "dance", "find the pricing page", "make sure it is fine"]
+)
+def test_three_are_offered_for_any_words(sentence: str) -> None:
+    assert len(nearest(sentence)) == 3

@@ -16,7 +16,11 @@ _LABEL = (
     r"(?P<label>(?!(?:the|an?|that|this|first|second|third|last|next|right|left|big|red|green|blue)\b)"
     r"[\w&'’/+#.-]+(?: [\w&'’/+#.-]+){0,4}?)"
 )
-_JOINS = re.compile(r"\b(?:and|or|then|if|in|into|on|to|with|from|for|of|by|until|after|before|not)\b", re.IGNORECASE)
+# Words that join or order, and a label that begins as another thing does or breaks off: such a sentence says more than one.
+_SAYS_MORE = re.compile(
+    r"\b(?:and|or|then|if|with|from|until|after|before|not|the|an?)\b|^(?:button|link|tab|field|box|checkbox|icon|list)\b",
+    re.IGNORECASE,
+)
 _QUOTED = r"(?P<text>\"[^\"]*\"|“[^“”]*”|„[^„“”]*[“”]|«[^«»]*»|\ufdd0\d+\ufdd1)"
 _FILE = r"(?:a\s+|the\s+)?(?:new\s+)?(?:text\s+)?file\s+(?:named\s+|called\s+)?(?P<label>[^\s\"'`]+)"
 _WITH_TEXT = r"(?:containing|with\s+the\s+(?:text|contents?)|that\s+(?:says|contains))(?:\s+the\s+text)?"
@@ -46,5 +50,5 @@ def rewritten(sentence: str) -> Iterator[str]:
         return
     for pattern, form in _PATTERNS:
         found = pattern.fullmatch(sentence)
-        if found and not _JOINS.search(found.groupdict().get("label") or ""):
+        if found and not _SAYS_MORE.search(found.groupdict().get("label") or ""):
             yield form.format(**found.groupdict())
