@@ -39,7 +39,8 @@ def _of(schema: Any, deep: int) -> Any:
     kind = kind[0] if isinstance(kind, list) and kind else kind
     if kind in ("boolean", "null"):
         return True if kind == "boolean" else None
-    return _OF_KIND.get(kind, _text)(schema, deep)
+    make: Callable[[Mapping[str, Any], int], Any] = _OF_KIND.get(str(kind), _text)
+    return make(schema, deep)
 
 
 def _of_object(schema: Mapping[str, Any], deep: int) -> dict[str, Any]:

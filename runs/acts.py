@@ -4,12 +4,14 @@ Composed from the action registry and from what the machine says lies under the 
 """
 
 import json
+from dataclasses import dataclass, replace
 from typing import Any
 
 from machines.actions import READ_ONLY
 from machines.drivers.base import Target
 from machines.risks import COMMAND, ORDER, Raised, raised_by
 from runs.agents.base import Act
+from runs.events import Event
 from runs.models import Run
 
 MAX_ACTION_BYTES = 64 * 1024
@@ -95,3 +97,35 @@ def raised_beyond_write(act: Act) -> Raised | None:
 
 def too_large(act: Act) -> bool:
     return len(json.dumps(act.action.params, ensure_ascii=False).encode()) > MAX_ACTION_BYTES
+
+
+def edited_act(act: Act, edited: dict[str, Any]) -> Act:
+    """The action as a person changed it: it is done where that person said, not to the element that the agent meant. A
+    text that was changed holds no secrets any more."""
+    same = {key: pieces for key, pieces in act.secrets.items() if edited["params"].get(key) == act.action.params[key]}
+    action = replace(act.action, name=edited["name"], params=edited["params"], ref=None)
+    return replace(act, action=action, secrets=same)
+
+
+def kept_action(act: Act) -> dict[str, Any]:
+    """The action as its step keeps it."""
+    return {"name": act.action.name, "params": act.action.params, **told_target(act.target)}
+
+
+@dataclass(frozen=True)
+class Call:
+    """An action on its way to the machine, with what allowed it."""
+
+    act: Act
+    id: str
+    approval_id: str | None
+    edited: bool
+    policy_id: str | None
+
+    def event(self, step: int) -> Event:
+        action = self.act.action
+        return "tool_call", {
+            "step": step, "call_id": self.id, "action_type": action.name, "tool": action.name, "params": action.params,
+            "host": self.act.host, "edited": self.edited, "policy_id": self.policy_id, "risk": risk_of(self.act),
+            **told_target(self.act.target),
+        }  # fmt: skip

@@ -136,9 +136,9 @@ class Progress:
     def keep_secrets(self, step: dict[str, Any], ref: str | None, paths: Sequence[str]) -> None:
         """Which values of the step that was just bound are secret, and under which name the run keeps them."""
         secrets: dict[str, Any] = dict(self.kept.get("secrets", {}))
-        for name in (step["id"], step.get("save_as")):
+        for name in filter(None, (step["id"], step.get("save_as"))):
             secrets.pop(name, None)
-            if name is not None and paths:
+            if paths:
                 secrets[name] = {"ref": ref, "paths": list(paths)}
         if secrets or "secrets" in self.kept:
             self.kept["secrets"] = secrets

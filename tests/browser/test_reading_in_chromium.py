@@ -13,7 +13,7 @@ def test_each_sentence_gets_a_tick_or_a_doubt_while_it_is_typed(look: Open) -> N
     reading = page.locator("#reading")
     page.get_by_label("Task").press_sequentially('click "Save"\nls -la')
     expect(reading).to_contain_text("1 of 2 instructions cannot be read")
-    expect(reading.locator("li.is-read")).to_have_text(["Understood: click \"Save\""])
+    expect(reading.locator("li.is-read")).to_have_text(['Understood: click "Save"'])
     expect(reading.locator("li.is-unread code").first).to_have_text("run `ls -la`")
     page.get_by_label("Task").fill("run `ls -la`")
     expect(reading).to_contain_text("1 instruction, all understood")

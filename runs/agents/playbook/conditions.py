@@ -72,7 +72,7 @@ def _element_fits(condition: Condition, element: Element) -> bool:
         return not value.strip()
     if kind == "field_is":
         return same_text(value, condition["text"])
-    return (normal(condition["text"]) in normal(value)) == (kind == "field_contains")
+    return bool((normal(condition["text"]) in normal(value)) == (kind == "field_contains"))
 
 
 def same_text(value: str, text: str) -> bool:
