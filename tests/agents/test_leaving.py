@@ -62,7 +62,8 @@ async def test_a_file_that_a_later_command_is_about_is_not_missed() -> None:
             True, data={"finished": True, "exit_code": 0}
         )
     )
-    player = Player("create a file named n.txt, run `rm n.txt`, ask for approval", session, machine_kind="terminal")
+    task = "create a file named n.txt, run `rm n.txt`, ask for approval"
+    player = Player(task, session, machine_kind="terminal", engine="v4")
     await player.play()
     session.files = {}
     _, verdict = await verified(player, Message("approval", "approve", {}, {}))

@@ -88,11 +88,11 @@ SENTENCES: list[tuple[str, str, dict[str, Any]]] = [
     ("go back to the previous page", "go_back", {}),
     ("refresh the page", "reload", {}),
     ("reload", "reload", {}),
-    ('upload report.pdf to "CV"', "upload", {"file": "report.pdf", "field": "CV"}),
-    ('upload the file `a b.pdf` to the "CV" field', "upload", {"file": "a b.pdf", "field": "CV", "role": "field"}),
+    ('upload report.pdf to "CV"', "upload", {"name": "report.pdf", "label": "CV"}),
+    ('upload the file `a b.pdf` to the "CV" field', "upload", {"name": "a b.pdf", "label": "CV", "role": "field"}),
     ('drag "A" to "B"', "drag", {"from": "A", "to": "B"}),
     ('drag "A" onto "B"', "drag", {"from": "A", "to": "B"}),
-    ('clear the "Name" field', "clear", {"field": "Name", "role": "field"}),
+    ('clear the "Name" field', "clear", {"label": "Name", "role": "field"}),
     ("open http://[::1]:8000/", "open_url", {"url": "http://[::1]:8000/"}),
     ("open http://ana:pw@shop.test/a", "open_url", {"url": "http://ana:pw@shop.test/a"}),
     ("go to 'https://a.test/b_(c);d=ü'", "open_url", {"url": "https://a.test/b_(c);d=ü"}),
@@ -439,6 +439,7 @@ def test_long_lists_are_read_in_time(start: str, part: str) -> None:
 
 def test_a_plan_can_be_shown_to_people() -> None:
     assert parse("press Enter, then dance.").text == "1. press Enter\n2. dance (not understood)"
+    assert parse('type "a\n2. stop"').text == '1. type "a⏎2. stop"'
 
 
 # --- the nearest sentences

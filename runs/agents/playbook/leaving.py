@@ -7,10 +7,10 @@ writes over is dropped; what cannot be seen any more at the end says nothing, ne
 import asyncio
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from machines.drivers.base import MachineState, Session
+from machines.drivers.base import Session
 from runs.agents.playbook import conditions
 from runs.agents.playbook.bound import Handles
 from runs.agents.playbook.conditions import Condition
@@ -26,13 +26,16 @@ _PLACE = ("label", "role", "row", "ordinal")
 _CHANGES_FOLDER = re.compile(r"\b(?:cd|pushd|popd|chroot)\b")
 
 
-def draft(instruction: Instruction, before: MachineState) -> Condition | None:
-    """What this instruction will leave if it goes well; None for one that leaves nothing. Parameters are resolved."""
+def draft(instruction: Instruction, ports: Sequence[int] = ()) -> Condition | None:
+    """What this instruction will leave if it goes well; None for one that leaves nothing. Parameters are resolved.
+
+    `ports`: those that something listens on before a server is stopped.
+    """
     action, params = instruction.action, instruction.params
     if action in _FIELDS:
         return _of_field(instruction)
     make = _DRAFTS.get(action)
-    return make(params, before) if make else None
+    return make(params, ports) if make else None
 
 
 def _of_file(params: dict[str, Any]) -> Condition:
@@ -40,12 +43,12 @@ def _of_file(params: dict[str, Any]) -> Condition:
     return {"is": "file_there", "name": params["name"]} | ({} if text is None else {"is": "file_is", "text": text})
 
 
-_DRAFTS: dict[str, Callable[[dict[str, Any], MachineState], Condition]] = {
+_DRAFTS: dict[str, Callable[[dict[str, Any], Sequence[int]], Condition]] = {
     "create_file": lambda params, _: _of_file(params),
     "run": lambda params, _: {"is": "ended_well", "command": params["command"]},
     "run_tests": lambda _, __: {"is": "ended_well", "command": "the test suite"},
     "start_server": lambda params, _: {"is": "port_open", "port": params["port"]},
-    "stop_server": lambda _, before: {"is": "ports_closed", "ports": list(before.ports)},
+    "stop_server": lambda _, ports: {"is": "ports_closed", "ports": list(ports)},
     "open_url": lambda params, _: {"is": "reached", "url": params["url"]},
 }
 

@@ -75,8 +75,11 @@ class Plan:
 
     @property
     def text(self) -> str:
-        """The plan as people approve it: one numbered line per instruction."""
-        lines = (f"{i.text}{'' if i.action != UNKNOWN else ' (not understood)'}" for i in self.instructions)
+        """The plan as people approve it: one numbered line per instruction, whatever line ends its values hold."""
+        lines = (
+            f"{'⏎'.join(i.text.splitlines())}{'' if i.action != UNKNOWN else ' (not understood)'}"
+            for i in self.instructions
+        )
         return "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
 
 
@@ -188,10 +191,6 @@ def _complete(name: str, params: Params) -> tuple[str, Params]:
     if name == "click":
         how = params.pop("how", {"button": "left", "count": 1})
         params = {**params, **how}
-    if name == "upload":
-        params = _renamed(params, name="file", label="field")
-    if name == "clear":
-        params = _renamed(params, label="field")
     if name == "wait_for":
         params.setdefault("limit", DEFAULT_LIMIT_MS)
     if name == "scroll":
@@ -199,10 +198,6 @@ def _complete(name: str, params: Params) -> tuple[str, Params]:
         direction = "up" if edge.startswith("top") else params.get("direction", "down")
         params = {"direction": direction, "amount": 100 if edge else params.get("times", 3)}
     return name, params
-
-
-def _renamed(params: Params, **names: str) -> Params:
-    return {names.get(key, key): value for key, value in params.items()}
 
 
 def _with_ports(instructions: list[Instruction]) -> list[Instruction]:
