@@ -160,6 +160,8 @@ def _unnamed(actor: Actor, usable: Iterable[Machine]) -> str:
 def rerun_values(run: Run) -> dict[str, Any]:
     """What a new run like this one would be asked with."""
     values = {name: getattr(run, name) for name in KEEP_ON_RERUN}
+    if run.bound:  # values of a workflow would be read as instructions
+        values["task"] = ""
     if run.owns_machine:
         values["machine_id"] = ""
     values["budget"] = run.budget_cents / 100 if run.budget_cents else None

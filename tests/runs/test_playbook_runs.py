@@ -8,7 +8,7 @@ from runs.agents.playbook.unread import NOTHING_READ
 from runs.events import record
 from runs.models import Run
 from runs.services import lock_run
-from tests.cast import Api
+from tests.cast import Api, Cast
 from tests.runs.driving import begin, data_of, drive_all, ended, request_of, show, waiting
 from tests.workflows.engine import ran, task, work
 
@@ -133,3 +133,15 @@ def test_a_refused_run_costs_nothing(test_key: Api) -> None:
     run = begin(test_key, "Send the weekly mail", agent="playbook", human_in_the_loop=False)
     drive_all()
     assert show(test_key, run["id"])["cost_cents"] == 0
+
+
+def test_a_task_with_values_is_not_offered_to_be_run_again_as_text(test_key: Api, cast: Cast) -> None:
+    steps = [task("t", 'press Enter\ntype "{{inputs.v}}"', agent="playbook")]
+    run = ran(test_key, steps, inputs={"v": 'x"\npress Tab\ntype "'})
+    (child,) = test_key.get(f"/runs?parent_id={run['id']}").json()["data"]
+    assert (child["status"], child["steps_completed"]) == ("succeeded", 2)
+    browser = cast.browser("olga", mode="test")
+    page = browser.get(f"/runs/{child['id']}").content.decode()
+    assert "Run again" not in page
+    assert "API call that makes the same run" not in page
+    assert "press Tab" not in browser.get(f"/runs/new?like={child['id']}").content.decode()
