@@ -9,6 +9,7 @@ from accounts.statements import fetch, prepared
 from machines.errors import MachineNotFound, NoMachine
 from machines.models import Machine
 from machines.services import lacks_of, no_machine_words
+from runs.agents.base import Bound
 from runs.agents.playbook.needs import KINDS, kind_needed
 
 # Where a workflow worked before, there its files are. Then: idle before busy before what does not run; the default; the oldest.
@@ -44,17 +45,19 @@ def hold_team(team_id: str) -> None:
     prepared(_HOLD, {"team": team_id})
 
 
-def kind_of(agent: str, task: str | None) -> str | None:
-    """The kind of machine that the task needs, where its agent can tell."""
-    return kind_needed(task) if agent == "playbook" and task else None
+def kind_of(agent: str, task: str | None, bound: tuple[Bound, ...] = ()) -> str | None:
+    """The kind of machine that the task needs, where its agent can tell; the values in it say nothing of that."""
+    return kind_needed(task, bound) if agent == "playbook" and task else None
 
 
-def choose(team_id: str, agent: str, task: str | None, workflow_run: str | None = None) -> Machine | None:
+def choose(
+    team_id: str, agent: str, task: str | None, workflow_run: str | None = None, bound: tuple[Bound, ...] = ()
+) -> Machine | None:
     """The machine for this task: one of the kind that the task needs, where its agent can tell, else the team's default.
 
     `workflow_run`: whose tasks' machines come first. None: the team has no default either.
     """
-    kind = kind_of(agent, task)
+    kind = kind_of(agent, task, bound)
     best = {"team": team_id, "kind": kind, "workflow_run": workflow_run}
     return (fetch(Machine, _BEST, best) if kind else None) or fetch(Machine, _DEFAULT, {"team": team_id})
 

@@ -63,6 +63,8 @@ def with_secrets(act: Act, kept: Mapping[str, str]) -> Action | None:
 
 def without_secrets(result: ActResult, act: Act, kept: Mapping[str, str]) -> ActResult:
     """What the machine says of the action, with the secrets that went into it taken out again."""
+    if not act.secrets:
+        return result
     used = [kept[text] for pieces in act.secrets.values() for kind, text in pieces if kind == "secret" and kept[text]]
     return ActResult(result.success, _cleared(result.error, used), _cleared(result.data, used))
 

@@ -112,7 +112,7 @@ async def test_one_of_the_nearest_sentences_takes_the_place_of_the_unknown_one()
     first = ask.questions[0]["options"][0]["label"]
     assert first == "run `ls -la`"
     assert await player.play(answered(first, "sentence")) == Finish(True, "Done: 2 instructions.")
-    assert player.actions[1] == ("type_text", {"text": "ls -la\n"})
+    assert player.actions[1] == ("run_line", {"command": "ls -la"})
 
 
 def several(**values: str) -> Message:

@@ -7,6 +7,7 @@ from runs.agents.base import Bound, Memory
 from runs.agents.playbook.conditions import Condition
 from runs.agents.playbook.plan import Instruction, parse
 
+BEFORE = "before"  # not in the place of an instruction, but before it
 SKIPPED = "skipped"  # the action of an instruction that a person left out before its turn
 
 
@@ -47,7 +48,9 @@ class Progress:
         """The task's instructions with the changes made by people."""
         result = list(parse(task, bound).instructions)
         for at, text, *action in self.edits:
-            if action:
+            if action == [BEFORE]:
+                result[at:at] = parse(text, names=tuple(_names(result[:at]))).instructions
+            elif action:
                 reason = {"reason": text} if action[0] == "hand_over" else {}
                 result[at] = replace(result[at], action=action[0], params=reason)
             else:

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runs", "0007_ring_clock"),
+        ("runs", "0008_output_and_screen_text"),
     ]
 
     operations = [
