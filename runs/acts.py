@@ -103,7 +103,7 @@ def edited_act(act: Act, edited: dict[str, Any]) -> Act:
     """The action as a person changed it: it is done where that person said, not to the element that the agent meant. A
     text that was changed holds no secrets any more."""
     same = {key: pieces for key, pieces in act.secrets.items() if edited["params"].get(key) == act.action.params[key]}
-    action = replace(act.action, name=edited["name"], params=edited["params"], ref=None)
+    action = replace(act.action, name=edited["name"], params=edited["params"], ref=None, checked=None)
     return replace(act, action=action, secrets=same)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from machines.drivers.base import ActResult, Action, Element, Frame, MachineState, Prompt, Reach, Target, TerminalResult
+from machines.drivers.base import Action, ActResult, Element, Frame, MachineState, Prompt, Reach, Target, TerminalResult
 from runs.agents.base import Act, Agent, Ask, Context, Decision, Finish, Message
 from runs.agents.playbook import PlaybookAgent
 from runs.agents.playbook.scene import Patience
