@@ -1,4 +1,4 @@
-"""The clock: timers that sleep until something is due (docs/adr/0009).
+"""The clock: timers that sleep until something is due (docs/adr/0010).
 
 One statement asks the tables when each chore is due next; the clock sleeps until the first of these moments. What becomes due sooner
 than that rings: the tables' triggers `ring_clock` notify CHANNEL. The tables are asked again every CLOCK_LOOK_SECONDS all the same, so a

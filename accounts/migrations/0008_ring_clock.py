@@ -1,6 +1,6 @@
 from django.db import migrations
 
-# What is due soon wakes the clock (docs/adr/0009); what is due later it sees in time by itself.
+# What is due soon wakes the clock (docs/adr/0010); what is due later it sees in time by itself.
 FUNCTION = """
 CREATE FUNCTION ring_clock() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN PERFORM pg_notify('clock', ''); RETURN NULL; END $$

@@ -16,7 +16,7 @@ from runs.agents import registry
 from runs.agents.base import Act, Context
 from runs.agents.base import Decision as Move
 from runs.agents.scripted import ScriptedAgent
-from runs.drive import _edited as edited
+from runs.acts import edited_act as edited
 from tests.cast import Api, Cast
 from tests.runs.driving import data_of, drive_all, request_of, show, simulated, status_of, waiting
 from tests.runs.invariants import check_run
