@@ -47,7 +47,7 @@ _ARM = (
     }
     return first;
   };
-  let begin, settle, captured = false, timer = 0;
+  let begin, settle, captured = false, clickedAt = -1, timer = 0;
   const state = { wrong: null, pressed: null, clicked: null };
   const begun = new Promise((done) => { begin = () => done({ ...state }); });  // told before a handler opens a dialog
   const heard = new Promise((done) => { settle = () => { begin(); done(state); }; });
@@ -62,6 +62,7 @@ _ARM = (
   const listen = (event) => {
     if (!event.isTrusted) return;
     if (event.type === 'gotpointercapture') { captured = true; return; }
+    if (event.type === 'click' && event.timeStamp === clickedAt) return;  // the label's click, handed on to its control
     const n = received(event), gone = target && state.pressed && !getter(Node, 'isConnected')(target);
     if (blocks && !captured && !gone && !(n && !state.wrong && (reaches(n) || (target && state.pressed && labelled(n))))) {
       event.preventDefault();
@@ -76,6 +77,7 @@ _ARM = (
       begin();
     }
     if (event.type === last || event.type === 'auxclick') {
+      clickedAt = event.timeStamp;
       state.clicked = state.clicked || told(n);
       if (event.type !== 'contextmenu' && event.detail < count) return;
       settle();

@@ -152,6 +152,11 @@ CASES = {
     "box that is not displayed": box("display:none"),
     "box far out": box("position:absolute;left:-9999px"),
     "box without size": box("width:0;height:0;opacity:0;margin:0"),
+    "box far out in a scrolled closed root": Case(
+        root("closed", "<div style=width:80px;height:40px;overflow:auto><div style=height:800px></div><label id=l style="
+             "display:inline-block><input type=checkbox id=t style=position:absolute;left:-9999px>Box</label></div>"),
+        ("h", "in:l", "h", "in:t"), name="Box", role="checkbox",
+    ),
     "box without opacity": Case(
         "<span style='position:relative;display:inline-block;width:24px;height:24px;background:#ddd'>"
         "<input type=checkbox aria-label=Custom id=t style='position:absolute;inset:0;opacity:0;margin:0;"
