@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machines.drivers.base import Action, ActResult, Element
-from tests import chance
+from tests.chance import PAGES, SOME_TRIED
 from tests.drivers.conftest import Machine, Site
 from tests.drivers.pressed import run
 from tests.drivers.test_reach import start
@@ -179,7 +179,7 @@ def machine(request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest
     asyncio.run(machine.driver.stop(machine.spec, machine.handle))
 
 
-@settings(chance.SOME_TRIED, max_examples=chance.PAGES)
+@settings(SOME_TRIED, max_examples=PAGES)
 @given(trees=pages, bare=points)
 def test_a_click_says_what_received_it_or_has_failed(
     machine: Machine, site: Site, trees: list[Tree], bare: list[tuple[int, int]]

@@ -1,6 +1,7 @@
 """Runs of the playbook agent on a real browser: what was not done is not called done, and what is in the way is named."""
 
 import asyncio
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,8 +9,8 @@ import pytest
 from PIL import Image
 
 from approvals.models import Approval
+from machines import pictures
 from machines.models import Machine
-from machines.pictures import path_of
 from tests.cast import Api, Cast
 from tests.drivers.conftest import Machine as Driven
 from tests.drivers.conftest import Site, site  # noqa: F401
@@ -121,7 +122,8 @@ def test_what_is_out_of_sight_costs_no_steps_and_is_seen_by_who_approves(
     drive_all()
     request = request_of(live, run)
     at = request["action"]["params"]
-    image = Image.open(path_of(Approval.objects.get(id=request["id"]).context["picture"])).convert("RGB")
+    seen = Approval.objects.get(id=request["id"]).context["picture"]
+    image = Image.open(io.BytesIO(pictures.read(seen))).convert("RGB")
     assert image.getpixel((at["x"] - 120, at["y"])) == (0, 0, 255)
     assert live.post(f"/runs/{run['id']}/resume", {}).status_code == 200
     drive_all()
