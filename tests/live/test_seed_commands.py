@@ -83,6 +83,16 @@ def test_the_first_command_is_cancelled_while_it_waits(fresh: Fresh) -> None:
     assert fresh.ok("POST", f"/v1/runs/{run_id}/cancel")["state"] == "cancelled"
 
 
+def test_the_result_says_what_the_last_command_said(fresh: Fresh) -> None:
+    task = 'Run `echo all is well`, run `true`, check that the page shows "well"'
+    run_id = fresh.ok("POST", "/v1/runs", {"machine_id": fresh.machine(), "task": task, "cua_version": "v4"})["id"]
+    result = fresh.reaches(run_id, "succeeded", "failed")["result"]
+    assert (result["passed"], result["verdict"], result["skipped"]) == (True, "pass", 0), result
+    only = {"machine_id": fresh.machine(), "task": "Run `echo all is well`"}
+    run = fresh.reaches(fresh.ok("POST", "/v1/runs", only)["id"], "succeeded", "failed")
+    assert "all is well" in run["result"]["output_text"]
+
+
 # --- 2. autonomous run
 
 
