@@ -201,6 +201,12 @@ for path in {[str(path), *own]!r}:
     try: one.connect(path)
     except OSError: continue
     raise SystemExit(f"connected to {{path}}")
+if os.uname().machine == "x86_64" and libc.syscall(0x40000029, socket.AF_UNIX, socket.SOCK_STREAM, 0) >= 0:
+    raise SystemExit("a socket by its other number")
+filter = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0x7FC00000))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", 1, ctypes.addressof(filter)))
+if libc.syscall({317 if os.uname().machine == "x86_64" else 277}, 1, 8, program) >= 0:
+    raise SystemExit("a judge of its own, who could let everything pass")
 for number in (425, 426, 427):  # io_uring makes sockets without the call
     if libc.syscall(number, 8, ctypes.create_string_buffer(200)) >= 0: raise SystemExit("io_uring")
 """
