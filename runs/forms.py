@@ -154,7 +154,7 @@ def _unnamed(actor: Actor, usable: Iterable[Machine]) -> str:
     default = next((m for m in usable if m.id == default_id), None)
     if default is None:
         return "Choose one: the team has no default machine"
-    return f"As the task needs it. The team’s default: {default.display_name}"
+    return f"By task. The team’s default: {default.display_name}"
 
 
 def rerun_values(run: Run) -> dict[str, Any]:
