@@ -121,9 +121,14 @@ def _allow(matching: Iterable[Policy], proposal: Proposal) -> Policy | None:
 
 
 def fits(policy: Policy, proposal: Proposal) -> bool:
-    return (
-        fits_tool(policy.tool, proposal.tool) and fits_host(policy.host, proposal.host) and _fits_user(policy, proposal)
-    )
+    return _fits_any_tool(policy, proposal) and fits_host(policy.host, proposal.host) and _fits_user(policy, proposal)
+
+
+def _fits_any_tool(policy: Policy, proposal: Proposal) -> bool:
+    """Who asks before typing, or denies it, means commands too: they are text that is put at a prompt."""
+    if fits_tool(policy.tool, proposal.tool):
+        return True
+    return proposal.tool == "run_line" and policy.effect != "allow" and fits_tool(policy.tool, "type_text")
 
 
 def fits_tool(pattern: str, tool: str) -> bool:

@@ -79,7 +79,7 @@ def prompt_shown(approval_id: str) -> Prompt:
     return Prompt(evidence["prompt_at"], evidence["prompt_line"]) if evidence.get("prompt_at") else _EMPTY
 
 
-def prompt_changed(approval_id: str, act: Act, shown: Prompt, now: Prompt) -> Voided | None:
+def prompt_changed(approval_id: str, act: Act, shown: Prompt, now: Prompt | None) -> Voided | None:
     """Something else stands there than what was shown. A line of its own may find the program ended that had the
     terminal: it never becomes part of anything."""
     freed = act.action.name == "run_line" and shown.at == "program" and now == _EMPTY

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Protocol, TypeVar
 
 from django.db import InterfaceError, OperationalError
@@ -22,7 +22,7 @@ from machines import pictures
 from machines.actions import READ_ONLY, action_hash
 from machines.addresses import web_host
 from machines.connections import Connected, open_session, simulated_machine
-from machines.drivers.base import ActResult, Frame, MachineGone, Prompt, Session
+from machines.drivers.base import ActResult, Frame, MachineGone, Prompt, Session, Target
 from machines.errors import MachineUnavailable
 from machines.takeover import private_since
 from runs import binding, guard, jobs, leases, step_money
@@ -31,7 +31,7 @@ from runs.agents.base import Act, Agent, Ask, Bound, Context, Decision, Finish
 from runs.agents.registry import agent_for
 from runs.events import Event
 from runs.jobs import Job
-from runs.secrets import kept_secrets, with_secrets, without_secrets
+from runs.secrets import cleared, kept_secrets, with_secrets, without_secrets
 from runs.shield import Shielded
 from runs.steps import Intent, LeaseLost, Outcome, Picture, write_intent, write_outcome, written
 
@@ -229,7 +229,7 @@ class Drive:
         self, act: Act, ruling: Ruling, text: str, before: Frame, voided: binding.Voided | None
     ) -> None:
         run = self.job.run
-        self.job.prompt = await self._prompt() if binding.goes_to_prompt(run, act) else None
+        self.job.prompt = self._shown(await self._prompt()) if binding.goes_to_prompt(run, act) else None
         picture = await self._evidence(before)
         await self.host.db(jobs.ask_before, self.job, act, new_id("call"), ruling, text, picture, voided)
 
@@ -244,6 +244,8 @@ class Drive:
         if act.action.name in READ_ONLY or self.job.run.machine_kind == "simulated":
             return await self._at_host(act)
         target = await self._retry(lambda c: self._eyes(c).target(act.action))
+        if target is not None:
+            target = Target(**cleared(asdict(target), kept_secrets(self.job.run)))
         return await self._at_host(replace(act, target=target))
 
     async def _at_host(self, act: Act) -> Act:
@@ -277,6 +279,10 @@ class Drive:
     async def _prompt(self) -> Prompt | None:
         return await self._retry(lambda c: self._eyes(c).prompt())
 
+    def _shown(self, prompt: Prompt | None) -> Prompt | None:
+        """The prompt as people are shown it and requests keep it."""
+        return replace(prompt, line=cleared(prompt.line, kept_secrets(self.job.run))) if prompt else None
+
     async def _at_shown_prompt(self, act: Act, approval_id: str) -> tuple[Act, binding.Voided | None]:
         """The approved action, bound to what stands at a terminal's prompt until it is done; or why it is void."""
         if not binding.goes_to_prompt(self.job.run, act):
@@ -285,7 +291,7 @@ class Drive:
         now = await self._prompt()
         if now is None:
             return act, None
-        voided = binding.prompt_changed(approval_id, act, shown, now)
+        voided = binding.prompt_changed(approval_id, act, shown, self._shown(now))
         if voided:
             self.frame = await self._observe()
         return replace(act, action=replace(act.action, prompt=now)), voided
@@ -314,7 +320,7 @@ class Drive:
         if action is None:
             return ActResult(False, "A secret that this action needs is not there any more.")
         try:
-            result = without_secrets(await connected.session.act(action), act, kept)
+            result = without_secrets(await connected.session.act(action), kept)
         except MachineGone as gone:
             await self._disconnect()
             return ActResult(False, f"The machine did not answer: {gone}")
@@ -388,7 +394,7 @@ class Drive:
 
     async def _picture(self, frame: Frame, phase: str, index: int) -> Picture:
         sha = await asyncio.to_thread(pictures.store, frame.png)
-        return Picture(index, phase, sha, frame)
+        return Picture(index, phase, sha, replace(frame, text=cleared(frame.text, kept_secrets(self.job.run))))
 
     def _context(self, connected: Connected) -> Context:
         run = self.job.run

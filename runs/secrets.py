@@ -5,7 +5,7 @@ Everything that is hashed, shown, stored or sent names them only (base.Act.secre
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from accounts.sealing import seal, unseal
 from machines.drivers.base import Action, ActResult
@@ -13,6 +13,7 @@ from runs.agents.base import Act
 from runs.models import Run
 
 REDACTED = "[redacted]"
+T = TypeVar("T")
 
 
 def kept_secrets(run: Run) -> dict[str, str]:
@@ -61,20 +62,26 @@ def with_secrets(act: Act, kept: Mapping[str, str]) -> Action | None:
     return replace(act.action, params=params) if act.secrets else act.action
 
 
-def without_secrets(result: ActResult, act: Act, kept: Mapping[str, str]) -> ActResult:
-    """What the machine says of the action, with the secrets that went into it taken out again."""
-    if not act.secrets:
-        return result
-    used = [kept[text] for pieces in act.secrets.values() for kind, text in pieces if kind == "secret" and kept[text]]
-    return ActResult(result.success, _cleared(result.error, used), _cleared(result.data, used))
+def without_secrets(result: ActResult, kept: Mapping[str, str]) -> ActResult:
+    """What the machine says of an action, without the secrets of the run: a later command may print an earlier one."""
+    return ActResult(result.success, cleared(result.error, kept), cleared(result.data, kept)) if kept else result
 
 
-def _cleared(value: Any, secrets: list[str]) -> Any:
+def cleared(value: T, kept: Mapping[str, str]) -> T:
+    """Text, or JSON with text in it, as it may be kept and shown."""
+    if not kept:
+        return value
     if isinstance(value, dict):
-        return {key: _cleared(item, secrets) for key, item in value.items()}
+        return {key: cleared(item, kept) for key, item in value.items()}  # type: ignore[return-value]
     if isinstance(value, list):
-        return [_cleared(item, secrets) for item in value]
+        return [cleared(item, kept) for item in value]  # type: ignore[return-value]
     if isinstance(value, str):
-        for secret in sorted(secrets, key=len, reverse=True):
-            value = value.replace(secret, REDACTED)
+        return _replaced(value, kept)  # type: ignore[return-value]
     return value
+
+
+def _replaced(text: str, kept: Mapping[str, str]) -> str:
+    """The longest first: one secret may be a part of another."""
+    for secret in sorted(filter(None, kept.values()), key=len, reverse=True):
+        text = text.replace(secret, REDACTED)
+    return text

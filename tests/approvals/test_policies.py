@@ -52,6 +52,10 @@ READ: dict[str, Any] = {"tool": "scroll", "risk": "read", "read_only": True}
         ({"risk": "destroy", "mode": "plan", "plan_approved": True}, (ALLOW,), "ask", None),
         ({"risk": "spend", "mode": "autonomous"}, (), "ask", None),
         ({"risk": "spend", "mode": "autonomous", "risk_floor": frozenset()}, (), "allow", None),
+        ({"tool": "run_line", "mode": "autonomous"}, (policy("ask", "type_text"),), "ask", "pol_ask"),
+        ({"tool": "run_line", "mode": "autonomous"}, (policy("deny", "type_text"),), "deny", "pol_deny"),
+        ({"tool": "run_line"}, (policy("allow", "type_text"),), "ask", None),
+        ({"tool": "type_text", "mode": "autonomous"}, (policy("deny", "run_line"),), "allow", None),
         # 4. and 5. allows
         ({}, (ALLOW,), "allow", "pol_allow"),
         ({"end_user": "A"}, (ALLOW,), "ask", None),

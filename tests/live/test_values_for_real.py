@@ -142,6 +142,20 @@ def test_B26_the_approval_of_typing_a_secret_names_it(fresh: Fresh, address: str
     _nowhere(fresh, run_id)
 
 
+def test_a_secret_that_a_later_command_prints_is_kept_nowhere(fresh: Fresh) -> None:
+    """It stood in a file by then, so the command that prints it names no secret: output, screen and prompt are cleared all the same."""
+    task = (
+        "ask for the password, run `printf %s {{the password}} > p.txt`, run `cat p.txt`, "
+        "run `printf '\\n%s\\n' \"$(cat p.txt)\"`, stop"
+    )
+    run_id = fresh.ok("POST", "/v1/runs", {"machine_id": fresh.machine("terminal"), "task": task})["id"]
+    (approval,) = fresh.reaches(run_id, "awaiting_human", seconds=60)["open_approvals"]
+    fresh.ok("POST", f"/v1/approvals/{approval}/decide", {"verdict": "submit", "values": {"password": CODE}})
+    assert fresh.reaches(run_id, "succeeded", "failed", seconds=60)["state"] == "succeeded"
+    assert "[redacted]" in fresh.call("GET", f"/v1/runs/{run_id}/events?format=json").text
+    _nowhere(fresh, run_id)
+
+
 def _nowhere(fresh: Fresh, run_id: str) -> None:
     """The secret is in no row of the database and in nothing that was printed."""
     with psycopg.connect(fresh.installation.database()) as connection:
