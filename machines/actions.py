@@ -14,7 +14,7 @@ from typing import Any
 from machines.addresses import web_host
 
 READ_ONLY = frozenset({"screenshot", "wait", "move", "scroll"})
-BROWSER_ONLY = frozenset({"open_url", "fill", "select_option"})
+BROWSER_ONLY = frozenset({"open_url", "go_back", "reload", "fill", "select_option", "upload"})
 TERMINAL_ONLY = frozenset({"run_line"})
 ENDS = frozenset({"done", "fail"})
 
@@ -199,6 +199,13 @@ def _open_url(r: _Reader) -> Params:
     return {"url": url}
 
 
+def _upload(r: _Reader) -> Params:
+    params = {"x": r.x(), "y": r.y(), "file": r.text("file", 4096)}
+    if not str(params["file"]).strip():
+        r.wrong.append(Violation("file", "Must not be empty."))
+    return params
+
+
 _READERS: dict[str, Callable[[_Reader], Params]] = {
     "click": _click,
     "type_text": lambda r: {"text": r.text("text", 65_536)},
@@ -213,8 +220,11 @@ _READERS: dict[str, Callable[[_Reader], Params]] = {
     "fail": lambda r: {"reason": r.text("reason", 2000, "")},
     # Browser machines only: docs/adr/0003-browser-actions.md.
     "open_url": _open_url,
+    "go_back": lambda r: {},
+    "reload": lambda r: {},
     "fill": lambda r: {"x": r.x(), "y": r.y(), "text": r.text("text", 65_536)},
     "select_option": lambda r: {"x": r.x(), "y": r.y(), "option": r.text("option", 1000)},
+    "upload": _upload,
     # Terminal machines only: docs/adr/0009-lines-at-a-prompt.md.
     "run_line": _run_line,
 }

@@ -60,6 +60,7 @@ class Action:
 
     `ref` says which element is meant (Element.ref), for who looked at the elements: the action is done to that one or not
     at all. It is no parameter: it is neither shown nor hashed, and holds only as long as the page does.
+    `secret`: what it types is not to be told, nor what a page made of it.
 
     `prompt` is what stood at the terminal's prompt when people approved the action: with anything else there it is not
     done. No parameter either.
@@ -71,6 +72,7 @@ class Action:
     ref: str | None = None
     prompt: Prompt | None = None
     checked: bool | None = None
+    secret: bool = False
 
 
 @dataclass(frozen=True)

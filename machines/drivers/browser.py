@@ -12,12 +12,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from machines.addresses import web_host
-from machines.drivers import dialogs, guestlink, isolation, keys, page, process
+from machines.drivers import dialogs, guestlink, isolation, page, process
+from machines.drivers.acting import LOAD_TIMEOUT, LONGEST_WORDS, Acting
 from machines.drivers.base import (
     Action,
     ActResult,
@@ -39,17 +39,13 @@ from machines.drivers.dialogs import Dialog
 from machines.drivers.elements import page_elements
 from machines.drivers.frames import Frames
 from machines.drivers.places import Places, left_places, prepare, recorded_places
-from machines.drivers.pointer import Click, Pointer, gone
+from machines.drivers.pointer import Pointer
 from machines.drivers.visible import painted_text
 
 T = TypeVar("T")
 
-_DIALOG = "dialog/"  # begins the refs of a dialog's parts
 START_TIMEOUT = 30.0  # seconds
-SETTLE_TIMEOUT = 2.0
 QUIT_TIMEOUT = 4.0
-LOAD_TIMEOUT = 10.0
-LONGEST_WORDS = 4096  # characters of a page's own in a result: they are kept and shown
 READ_TIMEOUT = 15.0  # after that a page hangs
 SWAP_TIMEOUT = 5.0  # how long one page may take to give way to the next
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
@@ -74,28 +70,29 @@ class BrowserSession:
         self._target = ""
         self._session = ""
         self._last: Frame | None = None
+        self.facts: dict[str, Any] = {}  # what the keeper said at the last look
 
     # The connection
 
-    async def _ask(self, op: str, patience: float = 10.0, **more: Any) -> dict[str, Any]:
+    async def ask(self, op: str, patience: float = 10.0, **more: Any) -> dict[str, Any]:
         return await guestlink.ask(self.places.keeper, op, patience, 1 << 20, **more)
 
-    async def _look(self) -> Dialog | None:
+    async def look(self) -> Dialog | None:
         """Turn to the newest tab. Returns the dialog that is open on it."""
-        facts = await self._ask("page")
+        facts = self.facts = await self.ask("page")
         target = facts.get("target")
         if isinstance(target, str) and target != self._target:
             self._session = await self.frames.turn_to(target)
             self._target = target
         return Dialog.read(facts.get("dialog"))
 
-    async def _send(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+    async def send(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
         return await self.frames.send(method, params, self._session)
 
-    async def _unless_dialog(self, work: Coroutine[Any, Any, T], seconds: float) -> T | None:
+    async def unless_dialog(self, work: Coroutine[Any, Any, T], seconds: float) -> T | None:
         """Do the work, but stop waiting for it when a dialog opens: the page stands still until that is answered."""
         doing = asyncio.create_task(work)
-        watching = asyncio.create_task(self._ask("dialog", seconds + 5))
+        watching = asyncio.create_task(self.ask("dialog", seconds + 5))
         try:
             await asyncio.wait({doing, watching}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if doing.done():
@@ -117,8 +114,7 @@ class BrowserSession:
         try:
             return await self._read_once(work)
         except TimeoutError:
-            await self._ask("discard", target=self._target)
-            self._target = self._session = ""
+            await self.new_tab()
         try:
             return await self._read_once(work)
         except TimeoutError as error:
@@ -128,18 +124,23 @@ class BrowserSession:
         end = time.monotonic() + SWAP_TIMEOUT
         while True:
             try:
-                return None if await self._look() else await self._unless_dialog(work(), READ_TIMEOUT)
+                return None if await self.look() else await self.unless_dialog(work(), READ_TIMEOUT)
             except CdpError as error:
                 if time.monotonic() >= end:
                     raise MachineGone(f"The page does not answer: {error}") from error
                 await asyncio.sleep(0.05)
 
+    async def new_tab(self) -> Dialog | None:
+        await self.ask("discard", target=self._target)
+        self._target = self._session = ""
+        return await self.look()
+
     # Looking
 
     async def screenshot(self) -> Frame:
-        answer = await self._read(lambda: self._send("Page.captureScreenshot", {"format": "png"}))
+        answer = await self._read(lambda: self.send("Page.captureScreenshot", {"format": "png"}))
         if answer is None:
-            dialog = await self._look() or Dialog("alert", "The page is busy.")
+            dialog = await self.look() or Dialog("alert", "The page is busy.")
             return dialogs.picture(dialog, self._last, self.spec.width, self.spec.height)
         self._last = Frame(base64.b64decode(answer["data"]), self.spec.width, self.spec.height)
         return self._last
@@ -148,9 +149,8 @@ class BrowserSession:
         found = await self._read(self._page_elements)
         if found is not None:
             return found
-        dialog = await self._look()
-        parts = dialogs.elements(dialog, self.spec.width, self.spec.height) if dialog else []
-        return [replace(part, ref=f"{_DIALOG}{number}") for number, part in enumerate(parts)]
+        dialog = await self.look()
+        return dialogs.elements(dialog, self.spec.width, self.spec.height) if dialog else []
 
     async def _page_elements(self) -> list[Element]:
         documents = await self.frames.documents()
@@ -171,7 +171,7 @@ class BrowserSession:
             found = await self._read(lambda: painted_text(self.frames))
         except page.PageProblem:  # a page may break the very functions that read it; its accessibility tree stays
             return "\n".join(element.name for element in await self.elements())
-        return "\n".join(self._shown(await self._look())) if found is None else found
+        return "\n".join(self._shown(await self.look())) if found is None else found
 
     def _shown(self, dialog: Dialog | None) -> list[str]:
         """What a dialog has to read: its message, what was typed, its buttons."""
@@ -179,7 +179,7 @@ class BrowserSession:
         return [part.name if part.value is None else part.value for part in parts]
 
     async def state(self) -> MachineState:
-        facts, guest = await asyncio.gather(self._ask("page"), guestlink.ask(self.places.guest, "state"))
+        facts, guest = await asyncio.gather(self.ask("page"), guestlink.ask(self.places.guest, "state"))
         dialog = Dialog.read(facts.get("dialog"))
         info = await self._target_info(str(facts.get("target")))
         url = str(info.get("url") or facts.get("url") or "")[:LONGEST_WORDS]
@@ -193,7 +193,7 @@ class BrowserSession:
 
     async def _origin(self) -> str | None:
         """The host of the page that made this one: an empty tab and what a script writes there belong to its opener."""
-        tree = await self._read(lambda: self._send("Page.getFrameTree", {}))
+        tree = await self._read(lambda: self.send("Page.getFrameTree", {}))
         return web_host(str(tree["frameTree"]["frame"].get("securityOrigin"))) if tree else None
 
     async def _target_info(self, target: str) -> dict[str, Any]:
@@ -213,114 +213,8 @@ class BrowserSession:
     async def close(self) -> None:
         await self.cdp.close()
 
-    # Acting
-
     async def act(self, action: Action) -> ActResult:
-        doer = self._doers().get(action.name)
-        if doer is None:
-            return ActResult(False, f"A browser machine does not know the command {action.name}.")
-        seconds = action.timeout_ms / 1000
-        began = time.monotonic()
-        click = Click(self.pointer, action) if action.name == "click" else None
-        try:
-            dialog = await self._look()
-            if dialog and action.name not in ("wait", "screenshot", "move"):
-                return await self._answer(dialog, action)
-            if action.ref and action.ref.startswith(_DIALOG):
-                raise gone()
-            data = await self._unless_dialog(click.run() if click else doer(action.params), seconds) or {}
-            await self._settle(max(0.5, seconds - (time.monotonic() - began)), action.name)
-            data |= await click.outcome(stands=await self._look() is not None) if click else {}
-        except (page.PageProblem, CdpError) as problem:
-            return ActResult(False, str(problem)[:LONGEST_WORDS], getattr(problem, "data", {}))
-        except TimeoutError:
-            return ActResult(False, f"The page did not answer within {action.timeout_ms} ms.")
-        finally:
-            if click:
-                click.over()
-        return await self._outcome(data, opened=action.name == "open_url")
-
-    async def _outcome(self, data: dict[str, Any], *, opened: bool = False) -> ActResult:
-        state = await self._ask("page")
-        if opened and state.get("refused"):  # what is shown is our own proxy's excuse
-            return ActResult(False, _NOT_REACHED)
-        dialog = Dialog.read(state.get("dialog"))
-        facts = {"url": state.get("url"), **({"dialog": dialog.message} if dialog else {})}
-        return ActResult(True, data={**facts, **data})
-
-    async def _settle(self, seconds: float, name: str) -> None:
-        if name in ("wait", "screenshot"):
-            return
-        limit = LOAD_TIMEOUT if name == "open_url" else SETTLE_TIMEOUT
-        if not await self._look():
-            with contextlib.suppress(CdpError, TimeoutError, page.PageProblem):
-                await self._unless_dialog(page.painted(self._send), 1)
-        await self._ask("settled", limit + 5, seconds=min(limit, seconds))
-
-    def _doers(self) -> dict[str, Callable[[dict[str, Any]], Coroutine[Any, Any, dict[str, Any] | None]]]:
-        send = self._send
-        return {
-            "click": self._nothing,  # see act()
-            "move": lambda p: page.move(send, p["x"], p["y"]),
-            "drag": lambda p: page.drag(send, p["from_x"], p["from_y"], p["to_x"], p["to_y"]),
-            "scroll": lambda p: page.scroll(send, p["x"], p["y"], p["direction"], p["amount"]),
-            "type_text": lambda p: page.type_text(send, p["text"]),
-            "key_press": lambda p: page.press_named(send, [p["key"]]),
-            "key_combo": lambda p: page.press_named(send, p["keys"]),
-            "fill": lambda p: page.fill(send, p["x"], p["y"], p["text"]),
-            "select_option": self._select,
-            "open_url": self._open,
-            "wait": lambda p: page.wait(p["ms"]),
-            "screenshot": self._nothing,
-        }
-
-    async def _nothing(self, params: dict[str, Any]) -> None:
-        return None
-
-    async def _select(self, params: dict[str, Any]) -> dict[str, Any]:
-        chosen = await page.select_option(self._send, params["x"], params["y"], params["option"])
-        return {"selected": chosen[:LONGEST_WORDS]}
-
-    async def _open(self, params: dict[str, Any]) -> dict[str, Any]:
-        url = str(params["url"])
-        if not url.lower().startswith(("http://", "https://")):
-            raise page.PageProblem("Only http:// and https:// addresses can be opened.")
-        if web_host(url) is None:
-            raise page.PageProblem("The host of this address is not written plainly.")
-        answer = await self._send("Page.navigate", {"url": url})
-        error = answer.get("errorText")
-        if error == "net::ERR_ABORTED":
-            return {"note": "The address did not lead to a page; a download may have begun."}
-        if error == "net::ERR_TUNNEL_CONNECTION_FAILED":
-            raise page.PageProblem(_NOT_REACHED)
-        if error:
-            raise page.PageProblem(f"The page could not be opened ({error}).")
-        return {}
-
-    async def _answer(self, dialog: Dialog, action: Action) -> ActResult:
-        """While a dialog is open only its field and its buttons take input."""
-        reply = self._reply(dialog, action)
-        if reply is None:
-            return ActResult(False, f"A dialog is open and must be answered first: {dialog.message[:500]}")
-        await self._ask("reply", **reply)
-        if "accept" in reply:
-            await self._settle(SETTLE_TIMEOUT, action.name)
-        return await self._outcome({})
-
-    def _reply(self, dialog: Dialog, action: Action) -> dict[str, Any] | None:
-        params = action.params
-        if action.ref and not action.ref.startswith(_DIALOG):
-            return None  # it was meant for the page
-        if action.name == "key_press":
-            accept = {"enter": True, "escape": False}.get(keys.key_name(str(params["key"])) or "")
-            return None if accept is None else {"accept": accept}
-        if action.name == "click":
-            button = dialogs.pressed(dialog, params["x"], params["y"], self.spec.width, self.spec.height)
-            return None if button is None else {"accept": button == "OK"}
-        if action.name in ("type_text", "fill") and dialog.kind == "prompt":
-            text = str(params["text"])
-            return {"text": text.rstrip("\n"), **({"accept": True} if text.endswith("\n") else {})}
-        return None
+        return await Acting(self).act(action)
 
 
 class BrowserDriver:
@@ -377,9 +271,6 @@ class BrowserDriver:
         await process.end_all({*everything, *process.tree(host)})
         places = left_places(spec)
         await process.end_tree(_unrecorded(places) if places else None)
-
-
-_NOT_REACHED = "The site cannot be reached, or machines may not go there."
 
 
 def _unrecorded(places: Places) -> process.Identity | None:

@@ -5,21 +5,21 @@ the frames as the browser draws them.
 """
 
 import asyncio
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, NamedTuple
 
+from machines.drivers import roles
 from machines.drivers.base import Element
-from machines.drivers.cdp import CdpError
+from machines.drivers.cdp import CdpError, unless_refused
 from machines.drivers.frames import Document, Frames, Hop, Point
 
 MOST = 5000  # elements of one page
 LONGEST = 4096  # characters of a name or value: they are compared with what is looked for
-_FIELDS = frozenset(
-    {"textbox", "searchbox", "combobox", "spinbutton", "checkbox", "radio", "slider", "switch", "listbox"}
-)
+_NAMELESS = roles.FIELDS | roles.BOXES | {"listbox"}  # listed although they have no name
 _BOXES = frozenset({"checkbox", "radio", "switch"})
+_FRAMES = frozenset({"Iframe", "IframePresentational"})
 _SKIPPED = frozenset({"none", "generic", "RootWebArea", "InlineTextBox", "LineBreak", "Iframe", "IframePresentational"})
 ROLES = {
     "StaticText": "text",
@@ -67,10 +67,11 @@ async def page_elements(frames: Frames, documents: dict[str, Document]) -> list[
     )
     for snapshot in snapshots:
         layouts |= snapshot
+    titles = await _titles(frames, documents, trees)
     listed = (
         element
         for (frame, _), nodes in zip(documents.items(), trees, strict=True)
-        for element in _elements(nodes, layouts.get(frame, _Layout()), frame)
+        for element in _elements(nodes, layouts.get(frame, _Layout()), frame, titles.get(frame, ""))
     )
     return list(islice(listed, MOST))
 
@@ -82,6 +83,27 @@ async def _ax_tree(frames: Frames, document: Document) -> list[dict[str, Any]]:
         return []
     nodes: list[dict[str, Any]] = answer["nodes"]
     return nodes
+
+
+async def _titles(
+    frames: Frames, documents: dict[str, Document], trees: Iterable[list[dict[str, Any]]]
+) -> dict[str, str]:
+    """What the frames are called: an editor is often a whole document without a name in a frame that has one."""
+    names = {
+        (documents[frame].session, node.get("backendDOMNodeId")): str(node.get("name", {}).get("value") or "")
+        for frame, nodes in zip(documents, trees, strict=True)
+        for node in nodes
+        if node.get("role", {}).get("value") in _FRAMES
+    }
+    inner = [document for document in documents.values() if document.parent in documents] if any(names.values()) else []
+    owners = await asyncio.gather(*(_owner(frames, documents, document) for document in inner))
+    return {document.frame: names.get(owner, "") for document, owner in zip(inner, owners, strict=True)}
+
+
+async def _owner(frames: Frames, documents: dict[str, Document], document: Document) -> tuple[str, int]:
+    session = documents[str(document.parent)].session
+    answer = await unless_refused(frames.send("DOM.getFrameOwner", {"frameId": document.frame}, session))
+    return session, (answer or {}).get("backendNodeId", -1)
 
 
 # Where things are
@@ -202,12 +224,20 @@ def _text(nodes: dict[str, Any], strings: list[str], root: int) -> str:
 # What things are
 
 
-def _elements(nodes: list[dict[str, Any]], layout: _Layout, frame: str) -> Iterator[Element]:
+def _elements(nodes: list[dict[str, Any]], layout: _Layout, frame: str, title: str) -> Iterator[Element]:
+    """`title`: what the frame is called, for what is editable in it as a whole."""
     shown: dict[str, str] = {}  # the name each node stands under, or its nearest ancestor does
     listed: set[int] = set()
+    editable: set[str] = set()
     for node in _in_order(nodes):
         above = shown.get(node.get("parentId", ""), "")
-        element = None if node.get("ignored") else _element(node, layout, frame)
+        states = _states(node)
+        if states.get("editable"):
+            editable.add(node["nodeId"])
+        whole = node.get("parentId") not in editable
+        element = None if node.get("ignored") else _element(node, states, layout, frame, whole=whole)
+        if element and element.role == "textbox" and not element.name and whole:
+            element = replace(element, name=title[:LONGEST].strip())
         shown[node["nodeId"]] = element.name if element and element.role != "text" and element.name else above
         if element and not (element.role == "text" and element.name.strip() == above.strip()):
             listed.add(node.get("backendDOMNodeId", -1))
@@ -229,17 +259,30 @@ def _in_order(nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         stack += [by_id[child] for child in reversed(node.get("childIds", [])) if child in by_id]
 
 
-def _element(node: dict[str, Any], layout: _Layout, frame: str) -> Element | None:
+def _states(node: dict[str, Any]) -> dict[str, Any]:
+    return {item["name"]: item["value"].get("value") for item in node.get("properties", [])}
+
+
+def _role(node: dict[str, Any], states: dict[str, Any], *, whole: bool) -> str:
+    """`whole`: the node is not inside something editable. What is editable is a field, whatever else it is called."""
     role = str(node.get("role", {}).get("value", ""))
     role = ROLES.get(role, role)
+    if states.get("editable") and whole and role not in roles.FIELDS:
+        return "textbox"
+    return "popupbutton" if role == "button" and states.get("hasPopup") == "listbox" else role
+
+
+def _element(
+    node: dict[str, Any], states: dict[str, Any], layout: _Layout, frame: str, *, whole: bool
+) -> Element | None:
+    role = _role(node, states, whole=whole)
     name = str(node.get("name", {}).get("value") or "")[:LONGEST].strip()
     number = node.get("backendDOMNodeId", -1)
     box = layout.boxes.get(number)
     if role in _BOXES and number in layout.labels and (box is None or box.seems_empty or box.x + box.width <= 0):
         box = layout.labels[number][0]
-    if role in _SKIPPED or box is None or not (name or role in _FIELDS) or box.width < 1 or box.height < 1:
+    if role in _SKIPPED or box is None or not (name or role.lower() in _NAMELESS) or box.width < 1 or box.height < 1:
         return None
-    states = {item["name"]: item["value"].get("value") for item in node.get("properties", [])}
     value = node.get("value", {}).get("value")
     return _placed(
         role,

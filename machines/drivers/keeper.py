@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from machines.drivers import keys
 from machines.drivers.base import MachineGone
 from machines.drivers.cdp import Cdp, CdpError, Params
 from machines.drivers.egress import REFUSAL_HEADER
 
 QUIET = 0.05  # seconds without loading after which a page counts as settled
 LONG_REQUEST = 2.0  # seconds after which a request (a long poll, a stream) is no longer waited for
+CLOSING = 2.0  # seconds within which a dialog that was answered is gone
+MOST_DIALOGS = 5  # in a row that are closed before a page is left
 LARGEST_EVENT = 1 << 30  # bytes: a request for a data: address of half as many is told whole
 LONGEST_FACT = 4096  # characters: addresses, titles and words of a page may have millions
 _WAITED_FOR = frozenset({"Document", "Stylesheet", "Script", "XHR", "Fetch", "Font", "Image"})
@@ -39,7 +42,11 @@ class Page:
     url: str = ""
     title: str = ""
     dialog: Params | None = None
-    typed: str = ""  # what was typed into a prompt() so far
+    typed: str = ""  # what the field of a prompt() holds
+    selected: bool = False  # all of that is selected, as a browser shows a default: the next text replaces it
+    chooser: Params | None = None  # the last file chooser that it asked for, and its number
+    children: set[str] = field(default_factory=set)  # sessions of frames that have processes of their own
+    posted: bool = False  # the document is the answer to a form: to load it again would send that again
     refused: bool = False  # the document is the egress proxy's own answer: the site was not reached
     frames: set[str] = field(default_factory=set)  # that load
     requests: dict[str, float] = field(default_factory=dict)  # under way, and since when
@@ -66,6 +73,8 @@ class Keeper:
         self.pages: dict[str, Page] = {}  # by session, oldest first
         self.cdp: Cdp
         self.dialog_opened = asyncio.Event()
+        self.dialog_closed = asyncio.Event()
+        self._last_number = 0  # of dialogs and choosers
         self._tasks: set[asyncio.Task[None]] = set()
         self._browser_events: dict[str, Callable[[Params], None]] = {
             "Target.attachedToTarget": self._attached,
@@ -84,6 +93,12 @@ class Keeper:
             "Network.responseReceived": self._answered,
             "Network.loadingFinished": self._request_ended,
             "Network.loadingFailed": self._request_ended,
+        }
+        # Of a tab's own session, and of those of its frames that live in other processes.
+        self._frame_events: dict[str, Callable[[Params, Page], None]] = {
+            "Target.attachedToTarget": self._frame_attached,
+            "Target.detachedFromTarget": self._frame_detached,
+            "Page.fileChooserOpened": self._chooser_opened,
         }
 
     async def watch(self, socket: Path, devtools_path: str, url: str | None) -> None:
@@ -107,13 +122,25 @@ class Keeper:
     def on_event(self, method: str, params: Params, session: str) -> None:
         if not session and method in self._browser_events:
             self._browser_events[method](params)
-        elif session in self.pages and method in self._page_events:
-            self._page_events[method](params, self.pages[session])
+            return
+        page = self.pages.get(session)
+        if page and method in self._page_events:
+            self._page_events[method](params, page)
+        elif method in self._frame_events and (owner := page or self._owner(session)):
+            self._frame_events[method](params, owner)
+
+    def _owner(self, session: str) -> Page | None:
+        """The tab of a frame that has a process, and so a session, of its own."""
+        return next((page for page in self.pages.values() if session in page.children), None)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _next_number(self) -> int:
+        self._last_number += 1
+        return self._last_number
 
     # Tabs
 
@@ -129,10 +156,27 @@ class Keeper:
             self._tell(page, "Page.enable"),
             self._tell(page, "Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}),
             self._tell(page, "Page.addScriptToEvaluateOnNewDocument", script),
+            self._watch_frames(page.session),
             self._tell(page, "Runtime.runIfWaitingForDebugger"),
             self._tell(page, "Page.bringToFront"),
             self._fit_window(page),
         )
+
+    async def _watch_frames(self, session: str) -> None:
+        """File choosers are not opened but told of; also those of frames that have processes of their own."""
+        frames = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": True, "filter": [{"type": "iframe"}]}
+        with contextlib.suppress(CdpError, TimeoutError, MachineGone):
+            await self.cdp.send("Target.setAutoAttach", frames, session, timeout=60)
+            await self.cdp.send("Page.enable", {}, session, timeout=60)
+            await self._intercept_choosers(session, cancel=True)
+
+    def _frame_attached(self, params: Params, page: Page) -> None:
+        session = params["sessionId"]
+        page.children.add(session)
+        self._spawn(self._watch_frames(session))
+
+    def _frame_detached(self, params: Params, page: Page) -> None:
+        page.children.discard(params["sessionId"])
 
     async def _tell(self, page: Page, method: str, params: Params | None = None) -> None:
         """A command whose failure is no one's concern: the tab has closed meanwhile."""
@@ -185,12 +229,56 @@ class Keeper:
         if params["type"] == "beforeunload":  # a leave that someone asked for is not asked about again
             self._spawn(self._tell(page, "Page.handleJavaScriptDialog", {"accept": True}))
             return
-        page.dialog, page.typed = params, str(params.get("defaultPrompt", ""))
+        page.dialog = {**params, "number": self._next_number()}
+        page.typed, page.selected = str(params.get("defaultPrompt", "")), True
         self.dialog_opened.set()
 
     def _dialog_closed(self, params: Params, page: Page) -> None:
         page.dialog = None
         page.changed = time.monotonic()
+        self.dialog_closed.set()
+
+    async def _reply(self, page: Page, question: Params) -> None:
+        """Change what a prompt's field holds, or close the dialog. One that is open no more is not confused with it."""
+        if page.dialog is None or page.dialog["number"] != question["number"]:
+            return
+        if "text" in question:
+            replaces = page.selected or question.get("replaces")
+            page.typed = str(question["text"]) if replaces else page.typed + str(question["text"])
+        elif question.get("erases"):
+            page.typed = "" if page.selected else "".join(list(keys.clusters(page.typed))[:-1])
+        page.selected = bool(question.get("selects"))
+        if "accept" in question:
+            await self._close_dialog(page, accept=bool(question["accept"]))
+
+    async def _close_dialog(self, page: Page, *, accept: bool) -> None:
+        """Without `promptText` an accepted prompt would give "", whatever stood in it.
+
+        A dialog that was under way when its page was left cannot be closed: that tab hangs for good, and is replaced.
+        """
+        dialog, answer = page.dialog, {"accept": accept, "promptText": page.typed}
+        self.dialog_closed.clear()
+        await self._tell(page, "Page.handleJavaScriptDialog", answer)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.dialog_closed.wait(), CLOSING)
+        if page.dialog is dialog:
+            await self._discard(page.target)
+
+    # File choosers
+
+    def _chooser_opened(self, params: Params, page: Page) -> None:
+        node = params.get("backendNodeId")  # showOpenFilePicker has none
+        ref = f"{params['frameId']}/{node}" if node else None
+        page.chooser = {"number": self._next_number(), "ref": ref, "multiple": params["mode"] == "selectMultiple"}
+
+    async def _intercept_choosers(self, session: str, *, cancel: bool) -> None:
+        """Without `cancel` the page that asked does not hear that nobody chose; it then waits for the file."""
+        await self.cdp.send("Page.setInterceptFileChooserDialog", {"enabled": True, "cancel": cancel}, session)
+
+    async def _await_choosers(self, page: Page, *, cancel: bool) -> None:
+        for session in (page.session, *page.children):
+            with contextlib.suppress(CdpError, TimeoutError):
+                await self._intercept_choosers(session, cancel=cancel)
 
     # Loading
 
@@ -215,7 +303,7 @@ class Keeper:
 
     def _request_started(self, params: Params, page: Page) -> None:
         if _is_page(params, page):
-            page.refused = False
+            page.refused, page.posted = False, params["request"]["method"] == "POST"
         if params.get("type") in _WAITED_FOR:
             page.requests[params["requestId"]] = page.changed = time.monotonic()
 
@@ -235,12 +323,27 @@ class Keeper:
             await self.cdp.send("Browser.close")
         elif question["op"] == "settled":
             await self._settled(float(question["seconds"]))
-        elif question["op"] == "reply" and page and page.dialog:
-            page.typed += str(question.get("text", ""))
-            if "accept" in question:
-                answer = {"accept": bool(question["accept"]), "promptText": page.typed}
-                await self._tell(page, "Page.handleJavaScriptDialog", answer)
+        elif question["op"] == "reply" and page:
+            await self._reply(page, question)
+        elif question["op"] == "dismiss":
+            return {**self._facts(), "dismissed": await self._dismiss()}
+        elif question["op"] == "choosers" and page:
+            await self._await_choosers(page, cancel=bool(question["cancel"]))
         return self._facts()
+
+    async def _dismiss(self) -> list[str]:
+        """Close what dialogs are open, before the page is left: to navigate under one makes the tab hang for good.
+
+        A page that opens them faster than they can be closed loses its tab. Returns their words.
+        """
+        closed: list[str] = []
+        while (page := self.current) and page.dialog:
+            closed.append(page.dialog["message"][:LONGEST_FACT])
+            await self._close_dialog(page, accept=False)
+            if len(closed) >= MOST_DIALOGS:
+                await self._discard(page.target)
+                break
+        return closed
 
     async def _dialog(self) -> None:
         """Wait until a dialog is open on the newest tab."""
@@ -272,6 +375,13 @@ class Keeper:
         if page.dialog:
             said, typed = page.dialog["message"][:LONGEST_FACT], page.typed[:LONGEST_FACT]
             dialog = {"type": page.dialog["type"], "message": said, "typed": typed}
+            dialog |= {"number": page.dialog["number"], "selected": page.selected}
         url, title = page.url[:LONGEST_FACT], page.title[:LONGEST_FACT]
         facts = {"target": page.target, "url": url, "title": title, "dialog": dialog}
-        return {**facts, "refused": page.refused}
+        return {
+            **facts,
+            "refused": page.refused,
+            "posted": page.posted,
+            "chooser": page.chooser,
+            "count": self._last_number,
+        }

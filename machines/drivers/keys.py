@@ -1,4 +1,11 @@
-"""Names of keys as agents and people spell them, brought to one spelling that every driver understands."""
+"""Names of keys as agents and people spell them, brought to one spelling that every driver understands, and the keys
+that type a text."""
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_JOINER = "\u200d"
 
 MODIFIERS = {
     "ctrl": "ctrl",
@@ -55,3 +62,68 @@ def combination(keys: list[str]) -> tuple[list[str], str] | None:
     if key is None or None in modifiers:
         return None
     return [modifier for modifier in modifiers if modifier], key
+
+
+# The US layout, by which pages read keys: character: (code, virtual key code). Shifted signs share the key of the plain.
+_SIGNS = {
+    " ": ("Space", 32), ",": ("Comma", 188), ".": ("Period", 190), "-": ("Minus", 189), "=": ("Equal", 187),
+    "/": ("Slash", 191), ";": ("Semicolon", 186), "'": ("Quote", 222), "`": ("Backquote", 192),
+    "[": ("BracketLeft", 219), "]": ("BracketRight", 221), "\\": ("Backslash", 220),
+}  # fmt: skip
+_SHIFTED = dict(zip('~!@#$%^&*()_+{}|:"<>?', "`1234567890-=[]\\;',./", strict=True))
+_WITH_SHIFT = {plain: sign for sign, plain in _SHIFTED.items()}
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """The key of a character: `code` and `virtual` are of the US layout, `shifted` is whether Shift is held for it."""
+
+    code: str
+    virtual: int
+    shifted: bool
+
+
+def stroke(char: str) -> Stroke | None:
+    """The key that types this character; None for what no key of the US layout has."""
+    plain = _SHIFTED.get(char, char.lower())
+    shifted = plain != char
+    if plain in _SIGNS:
+        return Stroke(*_SIGNS[plain], shifted)
+    if len(char) != 1 or not char.isascii() or not plain.isalnum():
+        return None
+    upper = plain.upper()
+    return Stroke(f"Digit{upper}" if plain.isdigit() else f"Key{upper}", ord(upper), shifted)
+
+
+def with_shift(char: str) -> str:
+    """What the character's key types while Shift is held."""
+    return _WITH_SHIFT.get(char, char.upper())
+
+
+def clusters(text: str) -> Iterator[str]:
+    """What a reader takes for single characters: a letter with its accents, a family of emoji, a flag."""
+    part = ""
+    for char in text:
+        if part and not _joins(part, char):
+            yield part
+            part = ""
+        part += char
+    if part:
+        yield part
+
+
+def _joins(part: str, char: str) -> bool:
+    """Does the character belong to those before it? Marks, skin tones and tags do, and what a joiner joins."""
+    if part.isspace() or part[-1] in "\r\n\t":
+        return False
+    if unicodedata.category(char) in ("Mn", "Me", "Mc") or char == _JOINER or _is_tone_or_tag(char):
+        return True
+    return part[-1] == _JOINER or (len(part) == 1 and _is_flag_letter(part) and _is_flag_letter(char))
+
+
+def _is_tone_or_tag(char: str) -> bool:
+    return "\U0001f3fb" <= char <= "\U0001f3ff" or "\U000e0020" <= char <= "\U000e007f"
+
+
+def _is_flag_letter(char: str) -> bool:
+    return "\U0001f1e6" <= char <= "\U0001f1ff"

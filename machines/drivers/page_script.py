@@ -99,6 +99,7 @@ REACHES = r"""
       if (is(n, 'label') && n.control && (n.control === target || n.control === user)) return true;
       if (!fits(n, USED)) continue;
       if (fits(target, ENTRY) && fits(n, 'input,textarea,[contenteditable]')) continue;  // a list's own field
+      if (fits(target, '[role=listbox]') && fits(n, '[role=option]')) continue;  // a list is all options
       if (!nameOf(n) || nameOf(n) !== nameOf(target)) return false;  // something else, inside the target or over it
     }
     return false;

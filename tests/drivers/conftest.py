@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from machines.drivers import browser as browser_driver
 from machines.drivers import process
 from machines.drivers.base import Action, ActResult, Driver, Element, Handle, MachineSpec, Session
 from machines.drivers.registry import driver_for
@@ -130,7 +131,7 @@ def browser_machine(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """One browser for the tests of a module: it costs most of a second to start."""
     machine = Machine(spec_of("browser", tmp_path_factory.mktemp("browser") / "machine"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MACHINE_ALLOWED_HOSTS", site.host)
+        patch.setenv("MACHINE_ALLOWED_HOSTS", f"{site.host},localhost:{site.server.server_port}")
         machine.handle = asyncio.run(machine.driver.start(machine.spec, None))
     yield machine
     asyncio.run(machine.driver.stop(machine.spec, machine.handle))
@@ -143,6 +144,25 @@ async def browser(browser_machine: Machine) -> AsyncIterator[Machine]:
     while (await browser_machine.session.state()).dialog:
         await browser_machine.do("key_press", key="escape")
     await browser_machine.session.close()
+
+
+@pytest.fixture(scope="module")
+def isolated_machine(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A browser that gives each site a process of its own, as full Chromium does."""
+    machine = Machine(spec_of("browser", tmp_path_factory.mktemp("isolated") / "machine"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MACHINE_ALLOWED_HOSTS", f"{site.host},localhost:{site.server.server_port}")
+        patch.setattr(browser_driver, "_FLAGS", (*browser_driver._FLAGS, "--site-per-process"))
+        machine.handle = asyncio.run(machine.driver.start(machine.spec, None))
+    yield machine
+    asyncio.run(machine.driver.stop(machine.spec, machine.handle))
+
+
+@pytest.fixture
+async def isolated(isolated_machine: Machine) -> AsyncIterator[Machine]:
+    isolated_machine.session = await isolated_machine.driver.attach(isolated_machine.spec, isolated_machine.handle)
+    yield isolated_machine
+    await isolated_machine.session.close()
 
 
 @pytest.fixture

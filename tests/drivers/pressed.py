@@ -31,7 +31,7 @@ async def show(machine: Machine, site: Site, body: str, path: str = "/", **frame
 async def run(machine: Machine, expression: str) -> Any:
     """The value of an expression in the page's own world."""
     params = {"expression": expression, "returnByValue": True, "awaitPromise": True}
-    return (await machine.session._send("Runtime.evaluate", params))["result"].get("value")  # type: ignore[attr-defined]
+    return (await machine.session.send("Runtime.evaluate", params))["result"].get("value")  # type: ignore[attr-defined]
 
 
 async def pressed(machine: Machine) -> list[str]:

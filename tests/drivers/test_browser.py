@@ -122,6 +122,7 @@ async def test_a_dialog_is_seen_and_answered_even_by_a_later_visitor(browser: Ma
 async def test_a_prompt_takes_text_and_a_late_alert_is_noticed(browser: Machine, site: Site) -> None:
     await open_page(browser, site, "<button onclick=\"document.title = prompt('Name?', 'A')\">Ask</button>")
     await browser.do("click", **await browser.at("Ask"))
+    await browser.do("key_press", key="end")
     await browser.do("type_text", text="da")
     assert (await browser.find("Name?", "textbox")).value == "Ada"
     await browser.do("key_press", key="enter")
@@ -155,6 +156,35 @@ async def test_a_form_is_posted_through_the_proxy(browser: Machine, site: Site) 
     await browser.do("fill", **await browser.at("Word"), text="hello")
     await browser.do("click", **await browser.at("Save"))
     assert "POST /save word=hello" in site.asked
+
+
+async def test_pages_are_gone_back_to_and_loaded_again_but_no_form_is_sent_twice(browser: Machine, site: Site) -> None:
+    form = "<title>Form</title><form method=post action=/twice><input name=word aria-label=Word><button>Save</button></form>"
+    await browser.do("open_url", url=site.page("<title>First</title>", "/first"))
+    await open_page(browser, site, form)
+    await browser.do("fill", **await browser.at("Word"), text="once")
+    await browser.do("click", **await browser.at("Save"))
+    refused = await browser.do("reload")
+    assert refused.error == "This page is the answer to a form: to load it again would send the form again."
+    assert site.asked.count("POST /twice word=once") == 1
+    assert (await browser.do("go_back")).success
+    assert await title(browser.session) == "Form"
+    before = site.asked.count("GET /")
+    assert (await browser.do("reload")).success
+    assert site.asked.count("GET /") == before + 1
+    assert (await browser.do("go_back")).success
+    assert await title(browser.session) == "First"
+
+
+async def test_a_first_page_has_none_before_it(tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MACHINE_ALLOWED_HOSTS", site.host)
+    machine = Machine(spec_of("browser", tmp_path / "machine"))
+    await machine.start()
+    try:
+        assert (await machine.do("open_url", url=site.page("<title>One</title>", "/one"))).success
+        assert (await machine.do("go_back")).error == "There is no page to go back to."
+    finally:
+        await machine.stop()
 
 
 async def test_a_download_lands_in_the_home(browser: Machine, site: Site) -> None:

@@ -98,7 +98,7 @@ async def test_what_is_gone_is_not_pressed_at_its_old_place(either: Machine, sit
     target = await meant(either, "Save")
     await run(either, change)
     await either.do("wait", ms=1)
-    await either.session._ask("settled", 10, seconds=2)  # type: ignore[attr-defined]
+    await either.session.ask("settled", 10, seconds=2)  # type: ignore[attr-defined]
     reach = await either.session.reach(target.ref)
     assert reach is not None
     assert reach.point is None

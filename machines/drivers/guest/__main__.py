@@ -9,7 +9,7 @@ its DevTools; a terminal has the two ends of the shell's pty, which cannot be op
 
 Everything here runs as the machine's user, who may change or end it: whoever asks must not trust the answers.
 """
-# ruff: noqa: ASYNC230, ASYNC240, PTH103, PTH108, PTH112, PTH118, PTH123
+# ruff: noqa: ASYNC230, ASYNC240, PTH103, PTH108, PTH112, PTH116, PTH118, PTH123
 
 import asyncio
 import base64
@@ -56,6 +56,15 @@ class Files:
 
     def resolve(self, path: str) -> str:
         return os.path.join(self.home, re.sub(r"^~/", "", path))
+
+    def find(self, path: str) -> str | None:
+        """The real path of a regular file below home, also where links lead; None when there is none."""
+        try:
+            full = os.path.realpath(self.resolve(path))
+            regular = stat.S_ISREG(os.stat(full).st_mode)
+        except (OSError, ValueError):
+            return None
+        return full if regular and full.startswith(os.path.realpath(self.home) + "/") else None
 
     def read(self, path: str, limit: int) -> bytes | None:
         """The first bytes of a regular file; never waits on a pipe or a device."""
@@ -231,6 +240,7 @@ class Guest:
         self.answers: dict[str, Callable[[Question], Awaitable[Answer]]] = {
             "state": self.state,
             "read_file": self.read_file,
+            "find_file": self.find_file,
             "exec": lambda question: run_command(question, self.files),
             "prompt": self.prompt,
             "run_line": self.run_line,
@@ -247,6 +257,9 @@ class Guest:
     async def read_file(self, question: Question) -> Answer:
         content = self.files.read(str(question["path"]), int(question["limit"]))
         return {"content": None if content is None else base64.b64encode(content).decode()}
+
+    async def find_file(self, question: Question) -> Answer:
+        return {"path": self.files.find(str(question["path"]))}
 
     async def prompt(self, question: Question) -> Answer:
         return await self.shell.line() if self.shell else {}
