@@ -23,6 +23,12 @@ _STEPS: dict[str, Callable[[Scene], Awaitable[Reply]]] = {
     "click": screen_steps.click,
     "fill": screen_steps.fill,
     "select_option": screen_steps.select_option,
+    "clear": screen_steps.clear,
+    "upload": screen_steps.upload,
+    "hover": screen_steps.hover,
+    "drag": screen_steps.drag,
+    "go_back": screen_steps.go_back,
+    "reload": screen_steps.reload,
     "check": screen_steps.check,
     "uncheck": screen_steps.uncheck,
     "type_text": screen_steps.type_text,
@@ -43,10 +49,10 @@ _STEPS: dict[str, Callable[[Scene], Awaitable[Reply]]] = {
     "hand_over": other_steps.hand_over,
     "fail": other_steps.fail_run,
 }
-_IN_BROWSERS = frozenset({"open_url", "fill", "select_option", "clear", "upload", "go_back", "reload"})
-_ON_SCREENS = frozenset({"click", "check", "uncheck", "scroll_to", "hover", "drag"})
+_IN_BROWSERS = frozenset({"open_url", "go_back", "reload", "fill", "clear", "select_option", "upload"})
+_ON_SCREENS = frozenset({"click", "hover", "drag", "check", "uncheck", "scroll_to"})
 _IN_TERMINALS = frozenset({"run", "run_tests", "create_file", "start_server", "stop_server"})
-_UNREPEATABLE = frozenset({"click", "type_text", "press", "run", "run_tests"})
+_UNREPEATABLE = frozenset({"click", "drag", "type_text", "press", "upload", "go_back", "run", "run_tests"})
 
 # After this many answers "run again" the action is repeated even if the one before was interrupted as well: the answer
 # to an interrupted repetition is delivered again, so one answer alone proves nothing.
@@ -100,6 +106,8 @@ class _Turn:
             notes.append("The outcome of the last action is unknown, so I look again before going on.")
         if context.restarted:
             notes.append("The machine was restarted.")
+        if self.progress.acted and context.last and context.last.data.get("note"):
+            notes.append(str(context.last.data["note"]))
         if self.denied:
             notes.append("A person said no to this action, so I leave the instruction out.")
         return notes

@@ -10,28 +10,26 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from machines.drivers import roles
 from machines.drivers.base import Element
 from machines.drivers.wording import plain
 
 EXACT, SAME, PREFIX, WORDS = 100, 95, 80, 70
 SIMILARITY = 0.86
 
-_FIELDS = frozenset({"textbox", "searchbox", "entry", "combobox", "spinbutton", "textarea"})
-_BOXES = frozenset({"checkbox", "switch", "radio", "radiobutton", "togglebutton", "menuitemcheckbox", "menuitemradio"})
-_LISTS = frozenset({"combobox", "listbox", "list", "popupbutton", "select"})
 _ROLES: dict[str, frozenset[str]] = {
     "button": frozenset({"button", "pushbutton", "togglebutton", "popupbutton", "menuitem"}),
     "link": frozenset({"link"}),
     "tab": frozenset({"tab", "pagetab"}),
     "menu": frozenset({"menu"}),
     "menu item": frozenset({"menuitem", "menuitemcheckbox", "menuitemradio", "menu"}),
-    "field": _FIELDS,
-    "box": _FIELDS | _BOXES,
-    "checkbox": _BOXES - {"radio", "radiobutton"},
+    "field": roles.FIELDS,
+    "box": roles.FIELDS | roles.BOXES,
+    "checkbox": roles.BOXES - {"radio", "radiobutton"},
     "radio": frozenset({"radio", "radiobutton", "menuitemradio"}),
     "option": frozenset({"option", "radio", "radiobutton", "menuitem"}),
-    "dropdown": _LISTS,
-    "list": _LISTS,
+    "dropdown": roles.LISTS,
+    "list": roles.LISTS,
     "cell": frozenset({"cell", "tablecell", "gridcell", "layouttablecell"}),
     "icon": frozenset({"image", "img", "icon"}),
     "image": frozenset({"image", "img", "icon"}),
@@ -39,7 +37,13 @@ _ROLES: dict[str, frozenset[str]] = {
     "switch": frozenset({"switch", "checkbox", "togglebutton"}),
 }
 _CLICKABLE = (
-    _ROLES["button"] | _ROLES["link"] | _ROLES["tab"] | _ROLES["menu item"] | _FIELDS | _BOXES | {"option", "treeitem"}
+    _ROLES["button"]
+    | _ROLES["link"]
+    | _ROLES["tab"]
+    | _ROLES["menu item"]
+    | roles.FIELDS
+    | roles.BOXES
+    | {"option", "treeitem"}
 )
 _ROW_ROLES = frozenset({"row", "listitem", "tablerow"})
 _SLACK = 2  # pixels by which boxes may overlap untidily
@@ -56,7 +60,7 @@ class Target:
     only: str | None = None
 
 
-_ONLY = {"field": _FIELDS, "box": _BOXES, "list": _LISTS}
+_ONLY = {"field": roles.FIELDS, "box": roles.BOXES, "list": roles.LISTS}
 
 
 def find(elements: Sequence[Element], target: Target) -> list[Element]:
@@ -105,7 +109,7 @@ def score(element: Element, label: str, role: str | None = None) -> int:
 
 
 def _shown(element: Element) -> str:
-    return element.name or (element.value or "" if kind(element) in _LISTS | _ROLES["button"] else "")
+    return element.name or (element.value or "" if kind(element) in roles.LISTS | _ROLES["button"] else "")
 
 
 def _likeness(element: Element, label: str) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from machines.drivers.base import Element, Reach
 from runs.agents.playbook import grounding, people
 from runs.agents.playbook.grounding import Target
-from runs.agents.playbook.scene import Reply, Scene, stuck
+from runs.agents.playbook.scene import Reply, Scene, act, stuck
 
 MOST_CANDIDATES = 10  # that a person is offered
 MOST_TESTED = 60  # of one name; more than that are many anyway
@@ -44,6 +44,8 @@ async def chosen(scene: Scene, target: Target, *, covered: bool = False) -> Elem
     sight = await _look_for(scene, target, covered=covered)
     if len(sight.pressable) == 1:
         return sight.pressable[0]
+    if left := await _left_dialog(scene, sight):
+        return left
     candidates = sight.pressable or ([] if sight.covered else _similar(sight, target))
     choices = grounding.labelled(candidates, sight.elements)
     picked = _picked(scene, choices, sight.elements)
@@ -55,6 +57,14 @@ async def chosen(scene: Scene, target: Target, *, covered: bool = False) -> Elem
         element, reach = sight.covered[0]
         return _trouble(scene, f"{named(element)} is there, but it cannot be clicked. {reach.problem}")
     return _missing(scene, target, choices, sight)
+
+
+async def _left_dialog(scene: Scene, sight: Sight) -> Reply | None:
+    """Close a dialog that stands open as the run begins and is not what its first instruction is about."""
+    if scene.context.step_index > 1 or sight.pressable or not (dialog := (await scene.session.state()).dialog):
+        return None
+    words = f'A dialog was left open and is dismissed: "{grounding.short(dialog, 500)}".'
+    return replace(act("key_press", {"key": "escape"}, words), done=False)
 
 
 def _similar(sight: Sight, target: Target) -> list[Element]:

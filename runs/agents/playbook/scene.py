@@ -60,8 +60,9 @@ class Reply:
     facts: Memory = field(default_factory=dict)
 
 
-def act(name: str, params: dict[str, Any], text: str) -> Reply:
-    return Reply(Act(Action(name, params)), text)
+def act(name: str, params: dict[str, Any], text: str, ref: str | None = None) -> Reply:
+    """`ref`: the element that it is about (base.Element.ref)."""
+    return Reply(Act(Action(name, params, ref=ref)), text)
 
 
 def look(text: str) -> Reply:

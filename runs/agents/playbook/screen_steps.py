@@ -7,7 +7,7 @@ from runs.agents.base import Act
 from runs.agents.playbook import grounding
 from runs.agents.playbook.grounding import Target
 from runs.agents.playbook.locating import chosen, located, named
-from runs.agents.playbook.scene import Reply, Scene, act, look
+from runs.agents.playbook.scene import Reply, Scene, act, fail, look
 
 
 async def open_url(scene: Scene) -> Reply:
@@ -30,18 +30,69 @@ def _click(element: Element, text: str, button: str = "left", count: int = 1, *,
 
 
 async def fill(scene: Scene) -> Reply:
-    found = await located(scene, only="field")
-    if isinstance(found, Reply):
-        return found
-    return act("fill", {**_at(found), "text": scene.params["text"]}, f"Fill {named(found)}.")
+    return await _fill(scene, scene.params["text"])
+
+
+async def clear(scene: Scene) -> Reply:
+    return await _fill(scene, "")
+
+
+async def _fill(scene: Scene, text: str) -> Reply:
+    element = await located(scene, only="field")
+    if isinstance(element, Reply):
+        return element
+    words = f"{'Fill' if text else 'Clear'} {named(element)}."
+    return act("fill", {**_at(element), "text": text}, words, element.ref)
 
 
 async def select_option(scene: Scene) -> Reply:
-    found = await located(scene, only="list")
-    if isinstance(found, Reply):
-        return found
+    element = await located(scene, only="list")
+    if isinstance(element, Reply):
+        return element
     option = scene.params["option"]
-    return act("select_option", {**_at(found), "option": option}, f'Select "{option}" in {named(found)}.')
+    words = f'Select "{option}" in {named(element)}.'
+    return act("select_option", {**_at(element), "option": option}, words, element.ref)
+
+
+async def upload(scene: Scene) -> Reply:
+    """Into the field of this name, or through whatever of this name makes the page ask for a file."""
+    element = await located(scene)
+    if isinstance(element, Reply):
+        return element
+    file = scene.params["name"]
+    return act("upload", {**_at(element), "file": file}, f'Upload "{file}" to {named(element)}.', element.ref)
+
+
+async def hover(scene: Scene) -> Reply:
+    element = await located(scene)
+    if isinstance(element, Reply):
+        return element
+    return act("move", _at(element), f"Move the mouse over {named(element)}.", element.ref)
+
+
+async def drag(scene: Scene) -> Reply:
+    """Looking for one end may scroll the other away: both are looked for until they stay where they are."""
+    ends: dict[str, int] = {}
+    for _ in range(3):
+        start = await chosen(scene, Target(scene.params["from"]))
+        if isinstance(start, Reply):
+            return start
+        end = await chosen(scene, Target(scene.params["to"]))
+        if isinstance(end, Reply):
+            return end
+        before, (x, y), (to_x, to_y) = ends, start.center, end.center
+        ends = {"from_x": x, "from_y": y, "to_x": to_x, "to_y": to_y}
+        if ends == before or not scene.looking.scrolled:
+            return act("drag", ends, f"Drag {named(start)} to {named(end)}.")
+    return fail(f'"{scene.params["from"]}" and "{scene.params["to"]}" do not stay on the screen together.')
+
+
+async def go_back(scene: Scene) -> Reply:
+    return act("go_back", {}, "Go back to the page before.")
+
+
+async def reload(scene: Scene) -> Reply:
+    return act("reload", {}, "Load the page again.")
 
 
 async def check(scene: Scene) -> Reply:
