@@ -29,7 +29,10 @@ TOOLS = (
     "scroll",
     "drag",
     "select_option",
+    "upload",
     "open_url",
+    "go_back",
+    "reload",
     "*",
 )
 _MINUTE = "%Y-%m-%dT%H:%M"

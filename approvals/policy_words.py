@@ -14,6 +14,7 @@ _NOUNS = {
     "key_combo": "key combination", "scroll": "scrolling", "drag": "drag", "move": "move of the mouse", "wait": "wait",
     "open_url": "opening of an address", "select_option": "choice of an option", "screenshot": "picture of the screen",
     "run_line": "command at a terminal’s prompt",
+    "upload": "upload of a file", "go_back": "way back to the page before", "reload": "loading of the page anew",
 }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ _VERBS = {
     "key_combo": "Press {keys}", "scroll": "Scroll {direction}", "drag": "Drag to {to_x}, {to_y}", "move": "Move to {x}, {y}",
     "wait": "Wait", "screenshot": "Take a picture", "open_url": "Open {url}", "fill": "Fill a field with {length} characters",
     "select_option": "Select an option", "run_line": "Run {command}",
+    "upload": "Upload {file}", "go_back": "Go back", "reload": "Load the page again",
 }  # fmt: skip
 _VERBS_AT = {
     "click": "Click {it}", "type_text": "Type {length} characters into {it}", "key_press": "Press {key} in {it}",

@@ -137,8 +137,9 @@ class Outcome:
 
 
 def written(data: dict[str, Any]) -> dict[str, Any]:
-    """What a step keeps of a terminal's command, and its event tells: `output` and `exit_code`, where there are any."""
-    return {name: data[name] for name in ("output", "exit_code") if data.get(name) is not None}
+    """What the event of a result tells besides: `output` and `exit_code` of a command, which its step keeps, and `note`: the
+    page asked for a file, the field shows something else."""
+    return {name: data[name] for name in ("output", "exit_code", "note") if data.get(name) is not None}
 
 
 class LeaseLost(Exception):

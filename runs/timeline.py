@@ -25,6 +25,7 @@ _DONE = {
     "drag": "Dragged to {to_x}, {to_y}", "move": "Moved to {x}, {y}",
     "wait": "Waited {seconds} s", "screenshot": "Took a picture", "open_url": "Opened {url}",
     "fill": "Filled in “{text}”", "select_option": "Chose “{option}”", "run_command": "Ran {command}", "run_line": "Ran {command}",
+    "upload": "Uploaded {file}", "go_back": "Went back", "reload": "Loaded the page again",
 }  # fmt: skip
 _DONE_AT = {
     "click": "Clicked {it}", "type_text": "Typed “{text}” into {it}", "fill": "Filled “{text}” into {it}",
