@@ -59,7 +59,7 @@ def with_secrets(act: Act, kept: Mapping[str, str]) -> Action | None:
         if any(kind == "secret" and text not in kept for kind, text in pieces):
             return None
         params[key] = "".join(kept[text] if kind == "secret" else text for kind, text in pieces)
-    return replace(act.action, params=params) if act.secrets else act.action
+    return replace(act.action, params=params, secret=True) if act.secrets else act.action
 
 
 def without_secrets(result: ActResult, kept: Mapping[str, str]) -> ActResult:

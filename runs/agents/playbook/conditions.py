@@ -1,11 +1,11 @@
 """What can be waited for and checked: text on the screen, files, the address, ports. Always looked at afresh."""
 
 import asyncio
-import re
 import time
 from typing import Any
 
 from machines.drivers.base import Element, Session
+from machines.drivers.values import means
 from runs.agents.playbook import grounding
 from runs.agents.playbook.grounding import Target, normal, short
 
@@ -14,7 +14,6 @@ Condition = dict[str, Any]
 _OF_BOXES = frozenset({"box_checked", "box_unchecked"})
 _OF_FIELDS = frozenset({"field_contains", "field_lacks", "field_is", "field_empty"})
 OF_BROWSERS = frozenset({"url_contains", "url_lacks"}) | _OF_BOXES | _OF_FIELDS
-_SEPARATORS = re.compile(r"[\s\-./()]+")
 
 
 async def holds(condition: Condition, session: Session) -> bool:
@@ -71,15 +70,8 @@ def _element_fits(condition: Condition, element: Element) -> bool:
     if kind == "field_empty":
         return not value.strip()
     if kind == "field_is":
-        return same_text(value, condition["text"])
+        return means(condition["text"], value)
     return bool((normal(condition["text"]) in normal(value)) == (kind == "field_contains"))
-
-
-def same_text(value: str, text: str) -> bool:
-    """Case, spacing and separators do not count: "DE89 3704" is "de893704"."""
-    return normal(value) == normal(text) or (
-        _SEPARATORS.sub("", value).casefold() == _SEPARATORS.sub("", text).casefold() != ""
-    )
 
 
 def _file_fits(condition: Condition, content: bytes | None) -> bool:

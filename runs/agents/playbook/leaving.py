@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from machines.drivers.base import Session
+from machines.drivers.values import means
 from runs.agents.playbook import conditions
 from runs.agents.playbook.bound import Handles
 from runs.agents.playbook.conditions import Condition
@@ -157,7 +158,7 @@ async def _field_holds(condition: Condition, session: Session, secrets: Mapping[
     text = condition["text"]
     if pieces := condition.get("pieces"):
         text = "".join(secrets.get(part, "") if kind == "secret" else part for kind, part in pieces)
-    if conditions.same_text(value, text):
+    if means(text, value):
         return True
     return None if condition.get("acted") and not value.strip() else False  # it was sent off
 
