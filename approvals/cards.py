@@ -36,6 +36,11 @@ REJECT_EFFECTS = {
     "fail_step": "The step of the workflow then fails.",
 }  # fmt: skip
 REMEMBER: dict[str, bool | str] = {"run": "run", "always": True}
+# What one key is too little for: why, in words.
+TWICE = {"spend": "It spends money.", "access": "It changes who has access.", "destroy": "It destroys data."}
+NOTED = frozenset({"approval", "tool", "plan", "takeover", "budget"})  # kinds whose approval takes words beside it
+CROP = (640, 240)  # pixels around the place of an action, shown at their real size
+LONG = 1200  # characters: without scripts the buttons of what is longer stand below it
 FRESH = timedelta(minutes=2)  # so long a page follows the receipt of a decision
 LOST_WORDS = {"approve": "approval", "reject": "rejection", "revise": "revision"}
 TIMEOUT_EFFECTS = {
@@ -55,7 +60,7 @@ def card(
     return {
         "approval": approval, "action": approval.action_now, "decision": decision, "is_open": is_open, "back": back, "actor": actor,
         "verdict": VERDICT_OF.get(approval.kind, "approve"), "approve_word": APPROVE_WORDS[approval.kind],
-        "take_control": approval.kind == "takeover" and actor.may("actions:exec"),
+        "twice": twice(approval), "takes_note": approval.kind in NOTED, "is_long": is_long(approval),
         "reject_word": REJECT_WORDS.get(approval.kind, "Reject"),
         "reject_effect": REJECT_EFFECTS.get(approval.on_reject, ""),
         "timeout_effect": TIMEOUT_EFFECTS.get(approval.on_timeout, ""), "presets": PRESETS,
@@ -131,16 +136,40 @@ def _question(question: dict[str, Any], wrong: dict[str, list[str]], sent: Query
     return question | {"chosen": chosen, "own": own, "errors": wrong.get(question["id"], [])}
 
 
+def twice(approval: Approval) -> str:
+    """Why one key must not approve it; "" when it may."""
+    action = approval.action_now or {}
+    hard = "It is hard to undo." if action.get("class") == "irreversible" else ""
+    return TWICE.get(str(action.get("risk")), hard)
+
+
+def is_long(approval: Approval) -> bool:
+    """Is there more to read than a screen shows beside the buttons?"""
+    texts = [approval.words, approval.title, str((approval.plan or {}).get("text", ""))]
+    texts += [str(value) for value in ((approval.action_now or {}).get("params") or {}).values()]
+    texts += [f"{q['question']}{q['options']}" for q in approval.questions]
+    return sum(len(text) + 60 * text.count("\n") for text in texts) > LONG
+
+
 def picture(approval: Approval) -> dict[str, Any] | None:
     """The picture the request was opened with, and where its action will land."""
     index = approval.evidence.get("screenshot_index")
     width, height = approval.context.get("width"), approval.context.get("height")
     if index is None or not width or not height:
         return None
+    ring = mark(approval.action_now, width)
     return {
         "run_id": approval.run_id, "index": index, "width": width, "height": height, "at": approval.created_at,
-        "mark": mark(approval.action_now, width), "alt": plain(f"Screen when the request was opened: {approval.title}"),
+        "mark": ring, "crop": _crop(ring), "alt": plain(f"Screen when the request was opened: {approval.title}"),
     }  # fmt: skip
+
+
+def _crop(ring: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The part of the picture around the ring, which stands in its middle: {x, y, width, height} in its pixels."""
+    if ring is None:
+        return None
+    width, height = CROP
+    return {"x": ring["x"] - width // 2, "y": ring["y"] - height // 2, "width": width, "height": height}
 
 
 def mark(action: dict[str, Any] | None, width: int) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.errors import Invalid, Refusal
-from accounts.pages import PageRequest, problems, show, signed_in, whole_number
+from accounts.pages import PageRequest, go, problems, show, signed_in, whole_number
 from machines import direct, takeover
 from machines.access import get_machine
 from machines.drivers.isolation import sentence
@@ -77,6 +77,20 @@ def take_control(request: PageRequest, machine_id: str) -> HttpResponseBase:
     with _said(request):
         take(request.actor, machine.id, private=request.POST.get("private") == "1")
     return redirect("machine-screen", machine.id)
+
+
+@require_POST
+@signed_in("actions:exec")
+def take_control_of_run(request: PageRequest, run_id: str) -> HttpResponseBase:
+    """From a takeover card: one press takes control and leads to the screen."""
+    run = get_run(request.actor, run_id)
+    if run.owns_machine or run.machine_id is None:
+        messages.warning(request, "This run has no machine that anybody could take.")
+        return go(request, "run", run.id)
+    with _said(request):
+        take(request.actor, run.machine_id)
+        return redirect("machine-screen", run.machine_id)
+    return go(request, "run", run.id)
 
 
 @require_POST

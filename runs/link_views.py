@@ -25,6 +25,7 @@ from approvals.mail.links import named_by, request_of
 from approvals.models import Approval
 from runs.access import get_run
 from runs.decisions import decide, expire, undo
+from runs.standing import require_reason
 from runs.views import png
 
 View = Callable[[PageRequest, Approval, str], HttpResponseBase]
@@ -82,7 +83,10 @@ def _attempt(request: PageRequest, found: Approval) -> Refusal | None:
         if "undo" in request.POST:
             undo(request.actor, found.id)
         else:
-            decide(request.actor, found, answer_sent(found, request.POST), via="link")
+            answer = answer_sent(found, request.POST)
+            if answer.verdict == "approve":
+                require_reason(request.actor, found, answer.note)
+            decide(request.actor, found, answer, via="link")
     except Refusal as refusal:
         if refusal.afterwards:
             refusal.afterwards()

@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.actor import Actor
+from accounts.errors import Invalid
 from accounts.sealing import seal, unseal
 from accounts.times import rfc3339
 from approvals.models import Approval
@@ -77,6 +78,29 @@ def require_controller(actor: Actor, run: Run) -> TakeoverLease | None:
     if seen is not None and not takeover.is_holder(actor, seen):
         raise takeover.in_takeover(seen)
     return takeover.open_lease(seen.machine_id) if seen is not None else None
+
+
+def controlled_for(actor: Actor, approval: Approval) -> dict[str, str]:
+    """Who controls the machine of a takeover request's run, as the actor finds it: {state, holder}.
+
+    state: mine, other, free (the actor may take it), none (there is nothing to take, or the actor may not).
+    """
+    run = Run.objects.filter(id=approval.run_id).first()
+    if run is None or run.owns_machine or run.machine_id is None:
+        return {"state": "none", "holder": ""}
+    lease = TakeoverLease.objects.filter(machine_id=run.machine_id, ended_at__isnull=True).first()
+    if lease is not None and lease.lives:
+        mine = takeover.is_holder(actor, lease)
+        return {"state": "mine" if mine else "other", "holder": str(lease.holder["name"])}
+    return {"state": "free" if actor.may("actions:exec") else "none", "holder": ""}
+
+
+def require_reason(actor: Actor, approval: Approval, note: str | None) -> None:
+    """Who says on a page that hands are not needed any more, without having had control, says why. Raises Invalid."""
+    if approval.kind != "takeover" or approval.status != "pending" or (note or "").strip():
+        return
+    if controlled_for(actor, approval)["state"] in ("free", "none"):
+        raise Invalid((("body", "note"), "Say how you know that it is done: the agent goes on with it.", "missing"))
 
 
 def request_of(lease: TakeoverLease) -> Approval | None:

@@ -12,6 +12,7 @@ urlpatterns = [
     path("runs/sample", views.sample_run, name="run-sample"),
     path("runs/<str:run_id>", views.run, name="run"),
     path("runs/<str:run_id>/screen", control_views.screen_of_run, name="run-screen"),
+    path("runs/<str:run_id>/control", control_views.take_control_of_run, name="run-control"),
     path("runs/<str:run_id>/cancel", views.cancel, name="run-cancel"),
     path("runs/<str:run_id>/screenshots/<int:index>.png", views.picture, name="run-picture"),
     path("approvals/<str:approval_id>/decide", views.decide_request, name="decide"),

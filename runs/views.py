@@ -30,6 +30,7 @@ from runs.forms import RunForm, as_api_call, initial_from, rerun_values
 from runs.models import Run, RunStatus, Screenshot, Step
 from runs.reading import reading
 from runs.schemas import RunCreate
+from runs.standing import require_reason
 from runs.timeline import SHOWN, Moment, moment, rows_of
 
 SAMPLE_TASK = (
@@ -192,7 +193,10 @@ def decide_request(request: PageRequest, approval_id: str) -> HttpResponseBase:
     """Lost races are facts, shown on the card; what was not valid comes back with the form."""
     found = get_approval(request.actor, approval_id)
     try:
-        decide(request.actor, found, answer_sent(found, request.POST), via="dashboard")
+        answer = answer_sent(found, request.POST)
+        if answer.verdict == "approve":
+            require_reason(request.actor, found, answer.note)
+        decide(request.actor, found, answer, via="dashboard")
     except Refusal as refusal:
         if refusal.afterwards:
             refusal.afterwards()

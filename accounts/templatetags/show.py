@@ -9,7 +9,7 @@ from typing import Any
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import conditional_escape, format_html
+from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
@@ -50,6 +50,15 @@ def _character(c: str) -> str:
 @register.filter
 def line_count(value: Any) -> int:
     return len(str(value or "").splitlines()) or 1
+
+
+@register.filter
+def extent(value: Any) -> str:
+    """How much there is to read, where it is much: `301 lines`, `20,000 characters`; else ""."""
+    lines, length = line_count(value), len(str(value or ""))
+    if lines > 8:
+        return f"{lines:,} lines"
+    return f"{length:,} characters" if length > 600 else ""
 
 
 @register.filter
@@ -142,6 +151,17 @@ def _full(at: datetime) -> str:
 @register.filter
 def get(mapping: Any, key: Any) -> Any:
     return mapping.get(key) if isinstance(mapping, dict) else None
+
+
+@register.simple_tag(takes_context=True)
+def whence(context: dict[str, Any]) -> SafeString | str:
+    """Fields that say of which team and world the page of a form is: the session may look at another one by now."""
+    actor = context.get("frame_actor")
+    if actor is None:
+        return ""
+    world = "test" if actor.test else "live"
+    field = '<input type="hidden" name="{}" value="{}">'
+    return format_html_join("", field, (("in_world", world), ("in_team", actor.team_id)))
 
 
 @register.simple_tag(takes_context=True)

@@ -6,8 +6,11 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from accounts.actor import Actor
 from accounts.templatetags.show import icon
+from approvals.models import Approval
 from runs.models import Run, Screenshot
+from runs.standing import controlled_for
 
 register = template.Library()
 
@@ -41,6 +44,15 @@ def run_badge(status: str) -> SafeString:
 def step_icon(state: str) -> SafeString:
     shape, look, words = STEP_LOOKS.get(state, ("circle-dashed", "", state))
     return format_html('<span class="step-state {}">{}<span class="unseen">{}</span></span>', look, icon(shape), words)
+
+
+@register.simple_tag
+def control_of(approval: Approval, actor: Actor) -> dict[str, str]:
+    """Who controls the machine that a takeover request is about: {state, holder}.
+
+    state: mine, other, free (the actor may take it), none (there is nothing to take, or the actor may not), "" of other kinds.
+    """
+    return controlled_for(actor, approval) if approval.kind == "takeover" and actor else {"state": "", "holder": ""}
 
 
 @register.simple_tag

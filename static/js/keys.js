@@ -1,6 +1,7 @@
 // Single-key shortcuts. They do nothing while one types, and can be switched off (WCAG 2.1.4).
 
 import { chooseHere } from "./queue.js";
+import { arm, disarm, isArmed, isYoung, reveal, say } from "./reading.js";
 
 const OFF = "countersign.keys-off";
 const PLACES = { q: "/", r: "/runs", w: "/workflows", m: "/machines", l: "/ledger" };
@@ -45,13 +46,41 @@ function unanswered(form) {
   return open?.[0] ?? [...(form?.querySelectorAll("[aria-required]") ?? [])].find((field) => !filled(field));
 }
 
-function press(key) {
-  const target = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find((e) => e.offsetParent && !e.disabled);
-  if (!target) return false;
-  const missing = key === "a" && unanswered(target.form);
+const keyed = (key) => [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find((e) => e.offsetParent && !e.disabled);
+
+// A key on a card speaks for what its reader has seen: not for a card that has only just come.
+function early(card) {
+  if (!card || !isYoung(card)) return false;
+  say(card, "That was too quick: look at it first, then press the key.");
+  return true;
+}
+
+// First what was not on the screen, then what is not answered, then what one key is too little for; then it is done.
+function approve(target, card) {
+  if (card && target.matches("[data-approves]") && reveal(card)) return;
+  const missing = unanswered(target.form);
   if (missing) missing.focus();
+  else if (!card || !target.matches("[data-approves]") || !arm(card)) target.click();
+}
+
+function press(key) {
+  const target = keyed(key);
+  if (!target) return false;
+  const card = "are".includes(key) ? target.closest("[data-card]") : null;
+  if (early(card)) return true;
+  if (key === "a") approve(target, card);
   else if (target.matches("summary")) unfold(target.parentElement);
   else target.click();
+  return true;
+}
+
+// The second key of an approval that one key is too little for.
+function confirm() {
+  const target = keyed("a");
+  const card = target?.closest("[data-card]");
+  if (!card || !isArmed(card)) return false;
+  disarm();
+  if (!early(card)) target.click();
   return true;
 }
 
@@ -59,6 +88,9 @@ function onKey(event) {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.composedPath()[0])) return; // it may be in a shadow root
   if (document.querySelector("dialog[open]")) return;
   const { key } = event;
+  if (event.repeat && "arecuxy".includes(key)) return; // a key that is held down says nothing new
+  if (key === "y" && confirm()) { event.preventDefault(); return; }
+  disarm();
   if (Date.now() - going < 1500 && PLACES[key]) { location.href = PLACES[key]; return; }
   going = key === "g" ? Date.now() : 0;
   const handled = key === "j" ? (move(1), true) : key === "k" ? (move(-1), true) : key === "x" ? chooseHere() : "arecu,.".includes(key) && press(key);

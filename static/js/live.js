@@ -1,5 +1,6 @@
 // The socket pokes, the page asks. While the socket is down the page says so, and no decision is sent.
 import { hearTeam } from "./queue.js";
+import { hold as holdButton } from "./reading.js";
 import { clock } from "./times.js";
 
 /* global htmx */
@@ -45,7 +46,8 @@ function concerns(message) {
 
 function hold() {
   document.querySelectorAll("[data-decides]").forEach((b) => {
-    if (offline) b.setAttribute("aria-disabled", "true"); else b.removeAttribute("aria-disabled");
+    b.toggleAttribute("data-offline", offline);
+    holdButton(b);
   });
 }
 

@@ -5,6 +5,7 @@ import { startKeys } from "./keys.js";
 import { startLive } from "./live.js";
 import { startMorph } from "./morph.js";
 import { startQueue } from "./queue.js";
+import { startReading } from "./reading.js";
 import { startScreen } from "./screen.js";
 import { startScrub } from "./scrub.js";
 import { startSheet } from "./sheet.js";
@@ -14,4 +15,4 @@ import { startTheme } from "./theme.js";
 import { startTimes } from "./times.js";
 
 startMorph();
-for (const start of [startTimes, startTheme, startSmall, startSheet, startScreen, startScrub, startSteps, startDrawing, startQueue, startKeys, startHelp, startLive]) start();
+for (const start of [startTimes, startTheme, startSmall, startSheet, startScreen, startScrub, startSteps, startDrawing, startQueue, startReading, startKeys, startHelp, startLive]) start();

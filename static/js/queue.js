@@ -85,7 +85,8 @@ function tellEdits(form) {
     field.toggleAttribute("data-differs", differs);
     field.parentElement.querySelector("[data-edit-reset]").hidden = !differs;
   });
-  const word = form.querySelector("[data-approve-word]");
+  const word = form.closest("[data-card]")?.querySelector("[data-approve-word]");
+  if (!word) return;
   word.dataset.plain ??= word.textContent;
   word.textContent = changed.length ? `Approve with ${changed.length} edit${changed.length > 1 ? "s" : ""}` : word.dataset.plain;
 }

@@ -176,6 +176,11 @@ def _session(site: Site, chromium: Browser, name: str, world: str) -> Any:
     return site.sessions[name, world]
 
 
+def ready(page: Page) -> None:
+    """The card has been on the screen long enough to be decided by a key or a click."""
+    page.locator("[data-bar][data-ready]").wait_for()
+
+
 def sign_in(page: Page, name: str) -> None:
     page.goto("/sign-in")
     page.get_by_label("E-mail").fill(f"{name}@people.test")
