@@ -62,6 +62,12 @@ def extent(value: Any) -> str:
 
 
 @register.filter
+def is_tall(value: Any) -> bool:
+    """May it need scrolling in its box, on some screen? Then the box can be reached by keyboard."""
+    return line_count(value) > 4 or len(str(value or "")) > 150
+
+
+@register.filter
 def as_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
 

@@ -68,8 +68,8 @@ function press(key) {
   if (!target) return false;
   const card = "are".includes(key) ? target.closest("[data-card]") : null;
   if (early(card)) return true;
-  if (key === "a") approve(target, card);
-  else if (target.matches("summary")) unfold(target.parentElement);
+  if (target.matches("summary")) unfold(target.parentElement);
+  else if (key === "a") approve(target, card);
   else target.click();
   return true;
 }

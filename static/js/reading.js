@@ -22,16 +22,19 @@ export function say(card, words) {
 
 // --- how long it is there
 
+function age(card, young) {
+  barOf(card)?.toggleAttribute("data-ready", !young);
+  barOf(card)?.querySelectorAll("[data-decides]").forEach((button) => { button.toggleAttribute("data-young", young); hold(button); });
+}
+
 function mature(key) {
-  if (shown.key !== key) return;
-  const bar = barOf(cards().find((card) => keyOf(card) === key));
-  bar?.setAttribute("data-ready", "");
+  if (shown.key === key) age(cards().find((card) => keyOf(card) === key), false);
 }
 
 function begin(key) {
   clearTimeout(shown.timer);
   shown = { key, since: performance.now(), timer: setTimeout(() => mature(key), YOUNG) };
-  barOf(cards()[0])?.removeAttribute("data-ready");
+  age(cards()[0], true);
 }
 
 // Called whenever the page may show another card. A focused button of the old card must not answer for the new one.
@@ -130,7 +133,7 @@ export function reveal(card) {
 // --- what the bar says
 
 export function hold(button) {
-  const held = button.hasAttribute("data-offline") || button.hasAttribute("data-unread");
+  const held = ["data-offline", "data-unread", "data-young"].some((why) => button.hasAttribute(why));
   if (held) button.setAttribute("aria-disabled", "true"); else button.removeAttribute("aria-disabled");
 }
 
@@ -167,7 +170,7 @@ export const isArmed = (card) => Boolean(armed) && armed === keyOf(card);
 // --- the same for pointers: a double click decides once, and nothing decides what was not seen
 
 function onClick(event) {
-  const button = event.target.closest?.("[data-decides]");
+  const button = event.target.closest?.("[data-bar] [data-decides]");
   const card = button?.closest("[data-card]");
   if (!card) return;
   const unripe = event.detail > 1 || isYoung(card);

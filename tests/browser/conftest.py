@@ -181,6 +181,38 @@ def ready(page: Page) -> None:
     page.locator("[data-bar][data-ready]").wait_for()
 
 
+def say_yes(page: Page) -> None:
+    """Press `a` on the open card until it is decided: it shows what is unread, leads to what is unanswered, wants `y`."""
+    card = str(page.locator("[data-card]").get_attribute("data-card"))
+    for _ in range(12):
+        ready(page)
+        page.keyboard.press("a")
+        if _press_on(page):
+            break
+    page.locator(f"[data-card='{card}']").wait_for(state="detached")
+
+
+def _press_on(page: Page) -> bool:
+    """Do what the card wants next; True when the decision is on its way."""
+    if page.locator("form.htmx-request").count():
+        return True
+    if page.locator("[data-armed]").count():
+        page.keyboard.press("y")
+        return True
+    field = page.evaluate("document.activeElement.closest('[data-card]') && document.activeElement.type")
+    if field in ("radio", "checkbox"):
+        page.keyboard.press("Space")
+    if field == "textarea":
+        page.keyboard.type("done")
+        page.keyboard.press("Tab")
+    if field in ("text", "password"):
+        page.keyboard.type("eve@acme.test")
+    if field in ("textarea", "text", "password"):
+        page.keyboard.press("Enter")
+        return True
+    return False
+
+
 def sign_in(page: Page, name: str) -> None:
     page.goto("/sign-in")
     page.get_by_label("E-mail").fill(f"{name}@people.test")

@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import Open, Site, sign_in
+from tests.browser.conftest import Open, Site, ready, sign_in
 
 pytestmark = [pytest.mark.browser]
 PHONE = {"viewport": {"width": 375, "height": 812}, "has_touch": True, "is_mobile": True}
@@ -70,6 +70,7 @@ def test_deciding_with_the_keyboard_alone(site: Site, look: Open) -> None:
     expect(page.locator(".card")).to_contain_text("second [pause]")
     page.keyboard.press("k")
     expect(page.locator(".card")).to_contain_text("first [pause]")
+    ready(page)
     page.keyboard.press("a")
     expect(page.locator(".receipt-line")).to_contain_text("Approved by you")
     site.reaches(first, "succeeded")
@@ -77,6 +78,7 @@ def test_deciding_with_the_keyboard_alone(site: Site, look: Open) -> None:
     page.wait_for_timeout(1000)  # what the run says meanwhile does not bring the old address back
     assert f"decided={first_request}" in page.url
     expect(page.locator(".receipt-line")).to_contain_text("Approved by you")
+    ready(page)
     page.keyboard.press("r")
     reason = page.get_by_label("Reason")
     expect(reason).to_be_focused()
@@ -124,6 +126,7 @@ def test_steps_are_stepped_through_and_part_of_the_address(site: Site, look: Ope
 def test_a_half_written_reason_survives_what_happens_meanwhile(site: Site, look: Open) -> None:
     site.waiting("mine [pause]")
     page = look("ana")
+    ready(page)
     page.keyboard.press("r")
     page.keyboard.type("half a rea")
     site.waiting("another [pause]")
@@ -183,6 +186,7 @@ def test_a_decision_that_was_not_sent_is_not_forgotten(site: Site, look: Open) -
     expect(page.get_by_role("button", name="Approve")).to_be_visible()
     page.context.set_offline(True)
     expect(page.locator("#offline")).to_contain_text("Offline")
+    ready(page)
     page.get_by_role("button", name="Approve").click(force=True)
     page.context.set_offline(False)
     expect(page.locator("#offline")).to_contain_text("your decision did not arrive: decide again", timeout=30_000)

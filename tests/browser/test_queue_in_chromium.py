@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Open, Site
+from tests.browser.conftest import Open, Site, ready, say_yes
 from tests.browser.test_pages_in_chromium import PHONE, _overflow
 
 pytestmark = [pytest.mark.browser]
@@ -23,6 +23,7 @@ def test_two_people_at_one_request_see_each_other_and_one_decides(site: Site, lo
     expect(ana.get_by_role("button", name="Approve")).to_have_count(0)
     bea.keyboard.press("c")
     expect(ana.get_by_role("button", name="Approve")).to_be_visible()
+    ready(bea)
     bea.keyboard.press("a")
     expect(bea.locator(".receipt-line")).to_contain_text("Approved by you")
     expect(ana.locator(f"#row-{request_id}")).to_have_count(0, timeout=2000)
@@ -38,6 +39,7 @@ def test_of_two_clicks_at_once_the_late_one_is_told_what_happened(site: Site, lo
     )
     bea.locator(".decide-no summary").first.click()
     bea.get_by_label("Reason").fill("wrong account")
+    ready(ana)
     ana.keyboard.press("a")
     expect(ana.locator(".card")).to_contain_text("Approved by you")
     bea.get_by_role("button", name="Reject", exact=True).click()
@@ -48,6 +50,7 @@ def test_of_two_clicks_at_once_the_late_one_is_told_what_happened(site: Site, lo
 def test_values_are_changed_and_reset_in_place(site: Site, look: Open) -> None:
     run_id, request_id = site.waiting("[steps:1]", **ASKS)
     page = look("ana")
+    ready(page)
     page.keyboard.press("e")
     field = page.get_by_label("x", exact=True)
     expect(field).to_be_focused()
@@ -101,17 +104,7 @@ def _decide_by_keyboard(page: Page) -> None:
     """Say yes to the open request, whatever it asks; the next one opens by itself."""
     card = page.locator("[data-card]")
     request_id = card.get_attribute("data-card")
-    for _ in range(6):
-        page.keyboard.press("a")
-        focused = page.evaluate("[document.activeElement.type, document.activeElement.closest('[data-card]') !== null]")
-        if focused[1] and focused[0] in ("radio", "checkbox"):
-            page.keyboard.press("Space")
-        elif focused[1] and focused[0] in ("text", "password"):
-            page.keyboard.type("eve@acme.test")
-            page.keyboard.press("Enter")
-            break
-        else:
-            break
+    say_yes(page)
     expect(page.locator(f"[data-card='{request_id}']")).to_have_count(0)
     expect(page.locator(".receipt-line")).to_contain_text("by you")
 
