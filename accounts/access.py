@@ -15,6 +15,7 @@ from accounts.errors import AgentForbidden, InsufficientScope, InvalidApiKey, Ke
 from accounts.models import ApiKey, Team
 from accounts.statements import fetch, fetch_all, prepared, prepared_all
 
+MOST_TEAMS = 10  # of a person, in which something that is not here is looked for
 AGENT_PREFIX = "cs_agent_"
 
 # The living key with this hash, and its calls of this minute with this one: every call of the API asks for both.
@@ -68,6 +69,36 @@ def actor_of_session(request: HttpRequest, mode: str | None = None) -> Actor | N
         return None
     test = (mode or request.session.get("mode", "live")) == "test"
     return _member(user.pk, request.session.get("team", ""), test)
+
+
+def actor_of_page(request: HttpRequest) -> Actor | None:
+    """As actor_of_session, but in the team and world that the page was of: another tab may have switched meanwhile.
+
+    A page of ours says so with every request of htmx, every form and the address of its socket.
+    """
+    team, world = named_place(request)
+    person = actor_of_session(request, world or None)
+    if person is None or not team or person.team_id == team:
+        return person
+    return member(person.id, team, person.test) or person
+
+
+def named_place(request: HttpRequest) -> tuple[str, str]:
+    """(team, world) that the request says it is about; "" for what it does not say."""
+    sent = request.POST if request.method == "POST" else request.GET
+    team = request.headers.get("X-In-Team") or sent.get("in_team", "")
+    world = request.headers.get("X-In-World") or sent.get("in_world", "")
+    return team, world if world in ("live", "test") else ""
+
+
+def other_places(actor: Actor) -> Iterable[Actor]:
+    """The person in the other world, then in both worlds of their other teams."""
+    teams = sorted(teams_of(actor), key=lambda team: team.id != actor.team_id)
+    for team in teams[:MOST_TEAMS]:
+        for test in (not actor.test, actor.test):
+            person = member(actor.id, team.id, test)
+            if person is not None and (person.team_id, person.test) != (actor.team_id, actor.test):
+                yield person
 
 
 def member(user_id: str, team_id: str, test: bool) -> Actor | None:

@@ -6,13 +6,13 @@ from typing import Any, Concatenate, ParamSpec, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from accounts.access import actor_of_session, require
+from accounts.access import actor_of_page, actor_of_session, get_team, named_place, other_places, require
 from accounts.actor import Actor
 from accounts.errors import Refusal
 
@@ -35,16 +35,18 @@ def signed_in(*scopes: str) -> Callable[[View[P]], Page[P]]:
     def wrap(view: View[P]) -> Page[P]:
         @functools.wraps(view)
         def checked(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-            actor = actor_of_session(request)
+            actor = actor_of_page(request)
             if actor is None:
                 return _to_sign_in(request)
             request.actor = actor  # type: ignore[attr-defined]
             try:
                 if scopes:
                     require(actor, *scopes)
-                response = view(request, *args, **kwargs)
+                response = _stay(request, view(request, *args, **kwargs))
             except Refusal as refusal:
-                response = refusal_page(request, refusal)
+                found_by = functools.partial(view, request, *args, **kwargs)
+                place = _place_of(request, refusal, scopes, found_by) if kwargs else None
+                response = refusal_page(request, refusal, place)
             if "Cache-Control" not in response:
                 add_never_cache_headers(response)
             patch_vary_headers(response, ("HX-Request", "Cookie"))
@@ -77,11 +79,54 @@ def _page_of_form(request: HttpRequest) -> str:
 TITLES = {403: "You may not do that", 404: "Nothing here", 402: "Not enough money"}
 
 
-def refusal_page(request: HttpRequest, refusal: Refusal) -> HttpResponse:
+def refusal_page(request: HttpRequest, refusal: Refusal, place: Actor | None = None) -> HttpResponse:
+    """Why not; `place`: where the person would find what is not here. To htmx it is a note above the page that stays."""
     if refusal.afterwards is not None:
         refusal.afterwards()
     title = TITLES.get(refusal.status, "That did not work")
-    return render(request, "refused.html", {"title": title, "refusal": refusal}, status=refusal.status)
+    context = {"title": title, "refusal": refusal, "place": place, "place_team": get_team(place) if place else None}
+    if not getattr(request, "htmx", False):
+        return render(request, "refused.html", context, status=refusal.status)
+    response = render(request, "_refusal.html", context, status=refusal.status)
+    response["HX-Retarget"], response["HX-Reswap"], response["HX-Push-Url"] = "#refusal", "innerHTML", "false"
+    return response
+
+
+def _place_of(
+    request: HttpRequest, refusal: Refusal, scopes: tuple[str, ...], view: Callable[[], HttpResponseBase]
+) -> Actor | None:
+    """The person's other team or world where this address leads somewhere."""
+    actor: Actor = request.actor  # type: ignore[attr-defined]
+    if refusal.status != 404 or request.method != "GET":
+        return None
+    for person in other_places(actor):
+        request.actor = person  # type: ignore[attr-defined]
+        try:
+            if scopes:
+                require(person, *scopes)
+            if view().status_code < 400:
+                return person
+        except (Refusal, Http404):
+            continue
+        finally:
+            request.actor = actor  # type: ignore[attr-defined]
+    return None
+
+
+def _stay(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """A redirect goes on in the team and world that the page was of, if the session looks at another one by now."""
+    actor: Actor = request.actor  # type: ignore[attr-defined]
+    target = response.headers.get("Location", "")
+    if not target.startswith("/") or not any(named_place(request)):
+        return response
+    session = actor_of_session(request)
+    if session is None or (session.team_id, session.test) == (actor.team_id, actor.test):
+        return response
+    parts = urlsplit(target)
+    query = QueryDict(parts.query, mutable=True)
+    query["in_world"], query["in_team"] = "test" if actor.test else "live", actor.team_id
+    response.headers["Location"] = urlunsplit(("", "", parts.path, query.urlencode(), parts.fragment))
+    return response
 
 
 def show(request: HttpRequest, page: str, context: dict[str, Any], status: int = 200) -> HttpResponse:

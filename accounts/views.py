@@ -6,8 +6,9 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout, update_session_auth_hash
 from django.contrib.auth.views import LoginView
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import limits, services
@@ -63,12 +64,17 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 @require_POST
 @signed_in()
 def switch(request: PageRequest) -> HttpResponse:
-    """Look at another team or world. Addresses of the old one do not exist there, so it starts at the queue."""
+    """Look at another team or world. Addresses of the old one do not exist there, so it starts at the queue, unless
+    the form names an address of the new one.
+    """
     team, mode = request.POST.get("team"), request.POST.get("mode")
     if team and Membership.objects.filter(user_id=request.actor.id, team_id=team).exists():
         request.session["team"] = team
     if mode in WORLDS:
         request.session["mode"] = mode
+    following = request.POST.get("next", "")
+    if following.startswith("/") and url_has_allowed_host_and_scheme(following, allowed_hosts=None):
+        return HttpResponseRedirect(following)
     return redirect("queue")
 
 

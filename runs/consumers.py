@@ -15,9 +15,9 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 
-from accounts.access import actor_of_session
+from accounts.access import actor_of_page, actor_of_session
 from accounts.actor import Actor
 from approvals.access import get_approval
 from approvals.errors import ApprovalNotFound
@@ -37,7 +37,7 @@ LOOK_PAUSE = 0.2  # seconds between two such words; what comes sooner is passed 
 POKE_SECONDS = 0.1  # at most one poke in this time; what comes meanwhile goes into the next
 
 
-def person_behind(session_key: str | None, actor: Actor | None = None) -> Actor | None:
+def person_behind(session_key: str | None, actor: Actor | None = None, query: bytes = b"") -> Actor | None:
     """Who is signed in with that session now; with `actor` given, only if it is still them with a right to that team.
 
     The session is read anew each time: a sign-out or a removed membership must end the sockets that are open.
@@ -47,7 +47,8 @@ def person_behind(session_key: str | None, actor: Actor | None = None) -> Actor 
     request.user = get_user(request)
     if actor:
         request.session["team"] = actor.team_id  # they may look at another team in another tab; not saved
-    found = actor_of_session(request)
+    request.GET = QueryDict(query)
+    found = actor_of_session(request) if actor else actor_of_page(request)
     if found is None or not found.may("runs:read"):
         return None
     return found if actor is None or (found.id, found.team_id) == (actor.id, actor.team_id) else None
@@ -99,8 +100,8 @@ class PersonConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self._check_at = asyncio.get_running_loop().time() + self.heartbeat * 0.9  # a beat may come a little early
 
     async def _person(self, actor: Actor | None = None) -> Actor | None:
-        session_key = self.scope["session"].session_key
-        found: Actor | None = await database_sync_to_async(person_behind)(session_key, actor)
+        session_key, query = self.scope["session"].session_key, self.scope["query_string"]
+        found: Actor | None = await database_sync_to_async(person_behind)(session_key, actor, query)
         return found
 
     def _ended(self, talk: asyncio.Task[None]) -> None:

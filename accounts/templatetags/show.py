@@ -5,6 +5,7 @@ import json
 import unicodedata
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django import template
 from django.templatetags.static import static
@@ -168,6 +169,18 @@ def whence(context: dict[str, Any]) -> SafeString | str:
     world = "test" if actor.test else "live"
     field = '<input type="hidden" name="{}" value="{}">'
     return format_html_join("", field, (("in_world", world), ("in_team", actor.team_id)))
+
+
+@register.simple_tag(takes_context=True)
+def of_page(context: dict[str, Any], form: str) -> str:
+    """The same for requests of htmx (`headers`, as JSON) and for addresses (`query`)."""
+    actor = context.get("frame_actor")
+    if actor is None:
+        return "{}" if form == "headers" else ""
+    world = "test" if actor.test else "live"
+    if form == "headers":
+        return json.dumps({"X-In-World": world, "X-In-Team": actor.team_id})
+    return urlencode({"in_world": world, "in_team": actor.team_id})
 
 
 @register.simple_tag(takes_context=True)

@@ -87,9 +87,22 @@ function missed(event) {
   say(true);
 }
 
+// What was refused is always said. The server's words stand above the page; without any there is at least its status.
+function refused(event) {
+  const { xhr } = event.detail;
+  if (!decides(event.target) || xhr.getResponseHeader("HX-Retarget")) return;
+  const words = `Nothing was decided: the server answered ${xhr.status}. Load the page again, then decide again.`;
+  document.getElementById("refusal").textContent = words;
+}
+
+function takeWords(event) {
+  if (event.detail.xhr.status >= 400 && event.detail.xhr.getResponseHeader("HX-Retarget")) event.detail.shouldSwap = true;
+}
+
 function arrived(event) {
   answered = Date.now();
   if (!event.detail.successful) return;
+  if (event.detail.requestConfig.verb !== "get") document.getElementById("refusal").textContent = "";
   asOf = new Date();
   if (unsent && decides(event.target)) { unsent = false; tell(); }
 }
@@ -137,6 +150,8 @@ export function startLive() {
   window.addEventListener("online", () => { tries = Math.max(1, tries); connect(); });
   document.body.addEventListener("htmx:afterRequest", arrived);
   document.body.addEventListener("htmx:afterSettle", settled);
+  document.body.addEventListener("htmx:beforeSwap", takeWords);
+  document.body.addEventListener("htmx:responseError", refused);
   document.addEventListener("submit", guard, true);
   document.body.addEventListener("htmx:beforeRequest", guard);
   document.body.addEventListener("htmx:sendError", missed);

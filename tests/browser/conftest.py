@@ -186,6 +186,8 @@ def say_yes(page: Page) -> None:
     card = str(page.locator("[data-card]").get_attribute("data-card"))
     for _ in range(12):
         ready(page)
+        if page.locator(f"[data-card='{card}']").count() == 0:
+            return
         page.keyboard.press("a")
         if _press_on(page):
             break

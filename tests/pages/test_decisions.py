@@ -124,10 +124,11 @@ def test_a_refused_form_does_not_echo_secrets(visit: Visit, begin: Callable[...,
     assert "hunter2" not in page
 
 
-def test_handing_control_back_approves_a_takeover(visit: Visit, begin: Callable[..., Run]) -> None:
+def test_saying_that_it_is_done_approves_a_takeover_and_takes_a_reason(visit: Visit, begin: Callable[..., Run]) -> None:
     run = begin("x [takeover]")
     ana, request = visit("ana"), request_of(run)
-    assert "Hand control back" in text(ana.get(f"/approvals/{request.id}"))
+    assert "It is already done…" in text(ana.get(f"/approvals/{request.id}"))
+    assert "Say how you know that it is done" in send(ana, request, verdict="approve")
     send(ana, request, verdict="approve", note="I solved it")
     drive_all()
     run.refresh_from_db()

@@ -110,6 +110,7 @@ GET  /runs/{ended}                        200 200 200 200 200 404 302 302 302
 GET  /runs/{run}                          200 200 200 200 200 404 302 302 302
 GET  /runs/{run}?step=1&phase=before      200 200 200 200 200 404 302 302 302
 GET  /runs/{run}/cancel                   200 200 403 200 403 404 302 302 302
+POST /runs/{run}/control                  302 302 302 302 403 404 302 302 302
 POST /runs/{run}/cancel                   302 302 403 302 403 404 302 302 302
 GET  /runs/wfr_{flow}                     200 200 200 200 200 404 302 302 302
 GET  /runs/wfr_{flow}?open={approval}     200 200 200 200 200 404 302 302 302
