@@ -2,7 +2,6 @@
 
 import functools
 import json
-import unicodedata
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -13,10 +12,9 @@ from django.utils import timezone
 from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-register = template.Library()
+from accounts.hidden_text import Piece, is_plain, pieces
 
-_HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
-_KEPT = {ord("\n"): None, ord("\t"): None}
+register = template.Library()
 
 
 @register.simple_tag
@@ -28,24 +26,29 @@ def icon(name: str) -> SafeString:
 
 @register.filter
 def visible(value: Any) -> SafeString:
-    """Untrusted text: escaped, with control, bidi and zero-width characters shown by their code point."""
+    """Untrusted text: escaped, with whatever would hide something named in its place (accounts.hidden_text)."""
     text = str(value if value is not None else "").replace("\r\n", "\n")
-    if text.translate(_KEPT).isprintable():  # nearly always
+    if is_plain(text):  # nearly always
         return conditional_escape(text)
-    return mark_safe("".join(_character(c) for c in text))  # noqa: S308 - each character is escaped
+    return mark_safe("".join(_shown(piece) for piece in pieces(text)))  # noqa: S308 - each piece is escaped
 
 
 @register.filter
-def plain(text: str) -> str:
-    """As `visible`, where no markup can stand: titles and alternative texts."""
-    return "".join(f"[U+{ord(c):04X}]" if unicodedata.category(c) in _HIDDEN else c for c in text)
+def plain(text: Any) -> str:
+    """As `visible`, where neither markup nor a second line can stand: titles, subjects and alternative texts."""
+    text = unhidden(str(text if text is not None else ""))
+    return text.replace("\n", "[U+000A]").replace("\t", "[U+0009]")
 
 
-def _character(c: str) -> str:
-    if ord(c) in _KEPT or unicodedata.category(c) not in _HIDDEN:
-        return conditional_escape(c)
-    name = unicodedata.name(c, "control character").lower()
-    return format_html('<span class="ctl" title="{}">U+{}</span>', name, f"{ord(c):04X}")
+def unhidden(text: str) -> str:
+    """As `visible`, in lines without markup."""
+    return text if is_plain(text) else "".join(f"[{p.text}]" if p.names else p.text for p in pieces(text))
+
+
+def _shown(piece: Piece) -> str:
+    if not piece.names:
+        return conditional_escape(piece.text)
+    return format_html('<span class="ctl" title="{}">{}</span>', piece.title or piece.text, piece.text)
 
 
 @register.filter

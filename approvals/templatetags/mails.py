@@ -4,7 +4,7 @@ from typing import Any
 
 from django import template
 
-from accounts.templatetags.show import plain
+from accounts.templatetags.show import plain, unhidden
 from approvals.mail.outbox import troubles
 from approvals.models import Approval
 
@@ -20,8 +20,8 @@ def line(text: Any) -> str:
 @register.filter
 def quoted(text: str) -> str:
     """Each line marked as a quotation."""
-    lines = text.replace("\r\n", "\n").replace("\t", "    ").split("\n")
-    return "\n".join(f"> {plain(each)}".rstrip() for each in lines)
+    lines = unhidden(text.replace("\r\n", "\n")).replace("\t", "    ").split("\n")
+    return "\n".join(f"> {each}".rstrip() for each in lines)
 
 
 @register.inclusion_tag("approvals/_mails.html")

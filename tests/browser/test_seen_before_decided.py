@@ -133,7 +133,9 @@ def test_who_scrolls_through_the_text_needs_no_more_keys(site: Site, look: Open)
     expect(button).to_have_attribute("aria-disabled", "true")
     for _ in range(40):
         page.mouse.wheel(0, 120)
-        page.wait_for_function("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))).then(() => true)")
+        page.wait_for_function(
+            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))).then(() => true)"
+        )
     expect(button).not_to_have_attribute("aria-disabled", "true")
     ready(page)
     page.keyboard.press("a")
@@ -147,7 +149,9 @@ def test_to_jump_to_the_end_is_not_to_read(site: Site, look: Open) -> None:
     page = look("ana", "/", **DESK)
     expect(page.get_by_text("20,000 characters; scroll to read it all.")).to_be_visible()
     page.get_by_role("group", name="Value of text").evaluate("box => { box.scrollTop = box.scrollHeight; }")
-    page.wait_for_function("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))).then(() => true)")
+    page.wait_for_function(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))).then(() => true)"
+    )
     expect(page.get_by_role("button", name="Approve")).to_have_attribute("aria-disabled", "true")
 
 
@@ -158,7 +162,9 @@ KINDS = [
 
 
 @pytest.mark.parametrize("screen", [DESK, PHONE], ids=["1280x800", "390x844"])
-def test_title_values_and_buttons_are_on_the_screen_for_every_kind(site: Site, look: Open, screen: dict[str, object]) -> None:
+def test_title_values_and_buttons_are_on_the_screen_for_every_kind(
+    site: Site, look: Open, screen: dict[str, object]
+) -> None:
     asked = [site.waiting(f"kind {n} {task}", **more)[1] for n, (task, more) in enumerate(KINDS)]
     page = look("ana", **screen)
     for request in asked:
@@ -231,4 +237,6 @@ def test_a_screen_reader_is_told_why_approve_waits(site: Site, look: Open) -> No
     site.call("POST", f"/approvals/{request}/decide", {"verdict": "approve"})
     site.reaches(run_id, "awaiting_human")
     page: Page = look("ana", "/", **DESK)
-    expect(page.get_by_role("button", name="Approve")).to_have_accessible_description(re.compile("Not all of it was on the screen yet"))
+    expect(page.get_by_role("button", name="Approve")).to_have_accessible_description(
+        re.compile("Not all of it was on the screen yet")
+    )
