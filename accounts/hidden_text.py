@@ -22,8 +22,8 @@ _MARKS = frozenset({"Mn", "Me"})
 MOST_MARKS = 3  # combining marks on one letter; more hide the lines above and below it
 MOST_BLANK_LINES = 2  # in a row
 MOST_SPACES = 40  # in a row: more push what follows out of sight
-_STRETCH = re.compile(r"(?:[ \t]*\n){%d,}" % (MOST_BLANK_LINES + 2))
-_SPACES = re.compile(r"[ \t]{%d,}" % (MOST_SPACES + 1))
+_STRETCH = re.compile(rf"\n(?:[ \t]*\n){{{MOST_BLANK_LINES + 1},}}")
+_SPACES = re.compile(rf"[ \t]{{{MOST_SPACES + 1},}}")
 _ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]{1,15}:[/\\]{2}[^\s/\\?#<>\"'`]+", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _CONFUSED = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU")
@@ -72,7 +72,7 @@ def _stretches(text: str) -> Iterator[tuple[int, int, Piece]]:
     """Where words of ours stand, as (start, end, piece): in place of blank stretches, behind hosts and mixed words."""
     for found in _STRETCH.finditer(text):
         lines = found[0].count("\n") - 1
-        yield found.start() + found[0].index("\n") + 1, found.end() - 1, Piece(f"{lines} blank lines", names=True)
+        yield found.start() + 1, found.end() - 1, Piece(f"{lines} blank lines", names=True)
     for found in _SPACES.finditer(text):
         yield found.start(), found.end(), Piece(f"{len(found[0])} spaces", names=True)
     hosts = [(found.start(), found.end(), host_note(found[0])) for found in _ADDRESS.finditer(text)]

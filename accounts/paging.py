@@ -49,7 +49,7 @@ def read_cursor(cursor: str, order: tuple[str, ...]) -> list[Any]:
     return [parse_datetime(v) or v if isinstance(v, str) else v for v in values]
 
 
-def _beyond(order: tuple[str, ...], values: list[Any]) -> Q:
+def beyond(order: tuple[str, ...], values: list[Any]) -> Q:
     """Rows that come after `values` in `order`: (a, b) > (x, y) written out, each field with its direction."""
     condition, same = Q(), Q()
     for name, value in zip(order, values, strict=True):
@@ -68,7 +68,7 @@ def page(
     cursor = query.get("cursor")
     rows = rows.order_by(*order)
     if cursor:
-        rows = rows.filter(_beyond(order, read_cursor(cursor, order)))
+        rows = rows.filter(beyond(order, read_cursor(cursor, order)))
     found = list(rows[: limit + 1])
     more = len(found) > limit
     found = found[:limit]

@@ -152,6 +152,21 @@ class Approval(models.Model):
         return self.message if self.of_step else self.agent_message or ""
 
     @property
+    def asks(self) -> str:
+        """What it asks, in the words of the agent or workflow; "" where the title says it all."""
+        if self.kind in (Kind.TOOL, Kind.BUDGET):
+            return ""
+        if self.questions:
+            return " ".join(dict.fromkeys(str(q["question"]) for q in self.questions))
+        return str((self.plan or {}).get("text") or self.words)
+
+    @property
+    def headline(self) -> str:
+        """What lists, tabs and mails call it: the title, with what is asked where that is not in it. One line of text."""
+        asked = " ".join(self.asks.split())
+        return f"{self.title}: “{asked}”" if asked else self.title
+
+    @property
     def outcome(self) -> str:
         """Its status in words, as pages say it."""
         handed_back = self.kind == Kind.TAKEOVER and self.status == "approved"

@@ -1,5 +1,6 @@
 """The queue and one approval request. The decision itself is taken in runs/views.py, one floor up."""
 
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
@@ -11,14 +12,15 @@ from django.views.decorators.http import require_GET
 from accounts.actor import Actor
 from accounts.models import Group
 from accounts.pages import PageRequest, show, signed_in
-from accounts.paging import page
+from accounts.paging import beyond, page
 from accounts.templatetags.show import plain
-from approvals.access import DUE, approvals_of, by_due, get_approval, waiting
+from approvals.access import DUE, approvals_of, by_due, get_approval, held_up, waiting
 from approvals.cards import card
 from approvals.errors import ApprovalNotFound
-from approvals.models import Approval, Decision, Kind
+from approvals.models import NEVER, Approval, Decision, Kind
 
 SHOWN = 50
+LONGEST_TITLE = 120  # characters in a browser's tab
 ORDERS = {"due": DUE, "oldest": ("created_at", "id")}
 WHO = {"": "All", "mine": "Mine", "groups": "My groups", "free": "Free", "others": "Held by others"}
 
@@ -27,7 +29,10 @@ WHO = {"": "All", "mine": "Mine", "groups": "My groups", "free": "Free", "others
 @signed_in("approvals:read")
 def queue(request: PageRequest) -> HttpResponse:
     """Everything that waits, soonest first; beside it the card of the chosen request, else of the first."""
-    actor, wanted = request.actor, request.GET
+    actor, wanted = request.actor, request.GET.copy()
+    keep = wanted.pop("keep", [""])[-1]
+    request.GET = wanted  # links of the page and the way back do not pin anything
+    back = f"{request.path}?{wanted.urlencode()}" if wanted else request.path
     pending = approvals_of(actor).filter(status="pending")
     kind, who, sort = wanted.get("kind", ""), wanted.get("who", ""), wanted.get("sort", "due")
     found = by_due(_filtered(actor, pending, kind, who))
@@ -36,7 +41,10 @@ def queue(request: PageRequest) -> HttpResponse:
         request_id=request.request_id, order=ORDERS.get(sort, DUE),
     )  # fmt: skip
     rows = [each["row"] for each in part["data"]]
-    chosen = _find(actor, wanted.get("open")) or (rows[0] if rows else None)
+    chosen = _find(actor, wanted.get("open")) or _kept(rows, keep) or (rows[0] if rows else None)
+    holds = held_up(row.id for row in rows)
+    for row in rows:
+        row.holds = holds.get(row.id, 1)  # type: ignore[attr-defined]
     facts = waiting(pending)
     context = {
         "section": "queue", "rows": rows, "chosen": chosen, "next_cursor": part["next_cursor"], "whose": WHO,
@@ -44,7 +52,7 @@ def queue(request: PageRequest) -> HttpResponse:
         "kind": kind, "who": who, "sort": sort, "live_title": _title(facts["pending"]),
         "decided": _decided(actor, wanted.get("decided")), "now": timezone.now(),
         "kinds": [(value, label, facts["of_kind"][value]) for value, label in Kind.choices if value in facts["of_kind"]],
-        "card": card(actor, chosen, request.get_full_path()) if chosen else None, **facts,
+        "card": card(actor, chosen, back) if chosen else None, **facts,
     }  # fmt: skip
     if not rows:
         context |= _today(actor)
@@ -61,7 +69,7 @@ def approval(request: PageRequest, approval_id: str) -> HttpResponse:
 def card_page(request: PageRequest, found: Approval, status: int = 200, **form: Any) -> HttpResponse:
     """The request alone on a page; `form` brings back a decision that was not valid."""
     shown = card(request.actor, found, request.POST.get("back") or request.get_full_path(), **form)
-    context = {"section": "queue", "approval": found, "card": shown, "live_title": plain(found.title)}
+    context = {"section": "queue", "approval": found, "card": shown, "live_title": plain(found.headline)[:LONGEST_TITLE]}
     return show(request, "approvals/approval.html", context, status)
 
 
@@ -77,6 +85,22 @@ def _filtered(actor: Actor, rows: QuerySet[Approval], kind: str, who: str) -> Qu
     if who == "free":
         return rows.exclude(held)
     return rows.filter(held).exclude(mine) if who == "others" else rows
+
+
+def next_below(actor: Actor, approval: Approval, wanted: Mapping[str, str]) -> str | None:
+    """The id of the open request that stands below this one in the list that was looked at; the first one after the last."""
+    pending = approvals_of(actor).filter(status="pending").exclude(id=approval.id)
+    rows = by_due(_filtered(actor, pending, wanted.get("kind", ""), wanted.get("who", "")))
+    order = ORDERS.get(wanted.get("sort", "due"), DUE)
+    approval.due_at = approval.expires_at or NEVER  # type: ignore[attr-defined]
+    below = rows.filter(beyond(order, [getattr(approval, name.lstrip("-")) for name in order]))
+    following = below.order_by(*order).first() or rows.order_by(*order).first()
+    return following.id if following else None
+
+
+def _kept(rows: list[Approval], approval_id: str) -> Approval | None:
+    """The request whose card is open: what happens meanwhile puts no other one in its place."""
+    return next((row for row in rows if row.id == approval_id), None)
 
 
 def _find(actor: Actor, approval_id: str | None) -> Approval | None:
@@ -100,11 +124,10 @@ def _today(actor: Actor) -> dict[str, Any]:
     """What people decided since midnight UTC, and whether anything was ever asked."""
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     made = Decision.objects.filter(counts=True, at__gte=midnight, approval__in=approvals_of(actor))
-    times = [
-        (at - opened).total_seconds()
-        for at, opened, by in made.values_list("at", "approval__created_at", "actor__type") if by != "system"
-    ]  # fmt: skip
+    rows = list(made.values_list("at", "approval__created_at", "actor__type"))
+    times = [(at - opened).total_seconds() for at, opened, by in rows if by == "user"]
     return {
         "decided_today": len(times), "median_seconds": median(times) if times else 0,
+        "decided_by_keys": sum(by == "api_key" for _, _, by in rows),
         "first_use": not approvals_of(actor).exists(), "may_start": actor.may("runs:write"),
     }  # fmt: skip

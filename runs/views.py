@@ -19,7 +19,7 @@ from accounts.templatetags.show import plain
 from approvals.access import approvals_of, get_approval
 from approvals.cards import answer_sent, card
 from approvals.models import Approval
-from approvals.views import card_page
+from approvals.views import card_page, next_below
 from machines import pictures
 from machines.access import machines_of
 from machines.models import Machine, TakeoverLease
@@ -239,6 +239,8 @@ def _after_decision(request: PageRequest, found: Approval) -> HttpResponse:
     params.pop("open", None)
     if not address.startswith("/approvals/"):
         params["decided"] = found.id
+    if address == reverse("queue") and (following := next_below(request.actor, found, params)):
+        params["open"] = following
     return redirect(f"{address}?{params.urlencode()}" if params else address)
 
 

@@ -20,6 +20,7 @@ from approvals.mail.links import link
 from approvals.models import NEVER, Approval, Notice
 
 LONGEST_SUBJECT = 160
+LONGEST_TITLE = 300  # characters; what is longer is quoted in full further down, or on the page
 LONGEST_QUOTE = 2000  # characters
 LISTED = 30  # requests that a letter lists one by one
 NAMED = 5  # others who may decide
@@ -67,7 +68,7 @@ def _item(row: Notice) -> dict[str, Any]:
     return {
         "words": row.words, "approval": approval, "title": _without_secrets(approval.title), "left": left,
         "task": approval.run_title, "started_by": str(started.get("name") or "somebody"),
-        "waits": duration((now - approval.created_at).total_seconds()), "link": link(approval, row.user_id),
+        "asks": _without_secrets(_shortened(approval.headline)), "waits": duration((now - approval.created_at).total_seconds()), "link": link(approval, row.user_id),
         "why": approval.message if approval.kind in SERVER_WORDS else "", "context": approval.context,
     }  # fmt: skip
 
@@ -75,6 +76,10 @@ def _item(row: Notice) -> dict[str, Any]:
 def _without_secrets(text: str) -> str:
     """Passwords and queries of addresses may open doors: a title shows where it leads, not how to get in."""
     return _ADDRESS.sub(lambda found: found[1] + found[2] + (f"{found[3]}…" if found[3] else ""), text)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_TITLE else f"{text[:LONGEST_TITLE]}…"
 
 
 def _deciders(user: User, approval: Approval) -> str:
