@@ -41,7 +41,7 @@ class Site:
         sent = {"X-API-Key": key or self.test_key}
         answer = httpx.request(method, f"{self.address}/v1{path}", json=body, headers=sent, timeout=20)
         assert answer.is_success, answer.text
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def start(self, task: str, **more: Any) -> str:
         return str(self.call("POST", "/runs", {"task": task, **more})["id"])
