@@ -69,7 +69,12 @@ def approval(request: PageRequest, approval_id: str) -> HttpResponse:
 def card_page(request: PageRequest, found: Approval, status: int = 200, **form: Any) -> HttpResponse:
     """The request alone on a page; `form` brings back a decision that was not valid."""
     shown = card(request.actor, found, request.POST.get("back") or request.get_full_path(), **form)
-    context = {"section": "queue", "approval": found, "card": shown, "live_title": plain(found.headline)[:LONGEST_TITLE]}
+    context = {
+        "section": "queue",
+        "approval": found,
+        "card": shown,
+        "live_title": plain(found.headline)[:LONGEST_TITLE],
+    }
     return show(request, "approvals/approval.html", context, status)
 
 

@@ -68,7 +68,8 @@ def _item(row: Notice) -> dict[str, Any]:
     return {
         "words": row.words, "approval": approval, "title": _without_secrets(approval.title), "left": left,
         "task": approval.run_title, "started_by": str(started.get("name") or "somebody"),
-        "asks": _without_secrets(_shortened(approval.headline)), "waits": duration((now - approval.created_at).total_seconds()), "link": link(approval, row.user_id),
+        "asks": _without_secrets(_shortened(approval.headline)),
+        "waits": duration((now - approval.created_at).total_seconds()), "link": link(approval, row.user_id),
         "why": approval.message if approval.kind in SERVER_WORDS else "", "context": approval.context,
     }  # fmt: skip
 

@@ -18,7 +18,9 @@ def test_a_clock_that_is_wrong_changes_no_time_left(site: Site, look: Open, hour
     page.clock.install(time=datetime.now(UTC) + timedelta(hours=hours))
     page.goto(f"/approvals/{request}")
     expect(page.locator(".card-time")).to_have_text(re.compile(r"(9 min|10 min).*left\s*asked \d+ s ago"))
-    expect(page.locator("#clock-note")).to_contain_text(re.compile(rf"The clock of this computer is (2 h 0|1 h 59) min {word}"))
+    expect(page.locator("#clock-note")).to_contain_text(
+        re.compile(rf"The clock of this computer is (2 h 0|1 h 59) min {word}")
+    )
 
 
 def test_a_clock_that_is_right_is_not_spoken_of(look: Open) -> None:

@@ -16,7 +16,8 @@ ASKS = {"human_in_the_loop": True, "permission_mode": "approval"}
 
 def torn(page: Page) -> str:
     """What makes the page scroll sideways, or stands outside the panel that it is in; "" for nothing."""
-    return str(page.evaluate("""() => {
+    return str(
+        page.evaluate("""() => {
         const wide = document.documentElement;
         const out = (e) => e.getBoundingClientRect().right > wide.clientWidth + 1;
         const widest = () => [...document.querySelectorAll("main *")].filter(out).at(-1)?.outerHTML.slice(0, 120);
@@ -24,13 +25,15 @@ def torn(page: Page) -> str:
         for (const panel of document.querySelectorAll(".panel")) {
             const { right } = panel.getBoundingClientRect();
             for (const part of panel.querySelectorAll("td, th, dd, h2, h3, p, legend, .queue-title")) {
-                if (part.closest(".table-scroll, .scroll-x, .sketch, .unseen, svg") || part.querySelector(".unseen:only-child") || !part.offsetParent) continue;
+                if (part.closest(".table-scroll, .scroll-x, .sketch, .unseen, svg") || !part.offsetParent) continue;
+                if (part.querySelector(".unseen:only-child")) continue;
                 const box = part.getBoundingClientRect();
                 if (box.width > 1 && box.right > right + 1) return `${part.outerHTML.slice(0, 80)}: ${box.right} of ${right}`;
             }
         }
         return "";
-    }"""))
+    }""")
+    )
 
 
 @pytest.fixture
