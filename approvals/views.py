@@ -31,7 +31,7 @@ def queue(request: PageRequest) -> HttpResponse:
     """Everything that waits, soonest first; beside it the card of the chosen request, else of the first."""
     actor, wanted = request.actor, request.GET.copy()
     keep = wanted.pop("keep", [""])[-1]
-    request.GET = wanted  # links of the page and the way back do not pin anything
+    request.GET = wanted  # type: ignore[assignment]  # links of the page and the way back do not pin anything
     back = f"{request.path}?{wanted.urlencode()}" if wanted else request.path
     pending = approvals_of(actor).filter(status="pending")
     kind, who, sort = wanted.get("kind", ""), wanted.get("who", ""), wanted.get("sort", "due")
@@ -44,7 +44,7 @@ def queue(request: PageRequest) -> HttpResponse:
     chosen = _find(actor, wanted.get("open")) or _kept(rows, keep) or (rows[0] if rows else None)
     holds = held_up(row.id for row in rows)
     for row in rows:
-        row.holds = holds.get(row.id, 1)  # type: ignore[attr-defined]
+        row.holds = holds.get(row.id, 1)
     facts = waiting(pending)
     context = {
         "section": "queue", "rows": rows, "chosen": chosen, "next_cursor": part["next_cursor"], "whose": WHO,

@@ -93,7 +93,7 @@ def press_on(page: Page) -> bool:
         page.keyboard.type("eve@acme.test")
         page.keyboard.press("Enter")
     return (
-        armed or field in ("textarea", "text", "password") or page.locator("[data-unread]").count() == 0 and not field
+        armed or field in ("textarea", "text", "password") or (page.locator("[data-unread]").count() == 0 and not field)
     )
 
 

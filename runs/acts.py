@@ -15,6 +15,7 @@ from runs.events import Event
 from runs.models import Run
 
 MAX_ACTION_BYTES = 64 * 1024
+_LONGEST_ADDRESS = 200  # characters of an address in a title; the parameters have it whole
 _LONGEST_NAME = 120  # characters of a name in a title; a longer one ends in …
 _LONGEST_COMMAND = 200  # characters of a command in a title
 
@@ -40,7 +41,9 @@ def action_title(
 ) -> str:
     """One plain sentence of an action, for example `Click button "Pay now" on shop.test (spends money)`."""
     keys = "+".join(params.get("keys", ()))
-    facts = params | {"length": len(params.get("text", "")), "keys": keys, "url": params.get("url", "")[:200]}
+    url = params.get("url", "")
+    shown = url if len(url) <= _LONGEST_ADDRESS else f"{url[:_LONGEST_ADDRESS]}…"
+    facts = params | {"length": len(params.get("text", "")), "keys": keys, "url": shown}
     facts["command"] = _one_line(params.get("command", ""), _LONGEST_COMMAND)
     named = target is not None and target.role != COMMAND and name in _VERBS_AT
     verb = _VERBS_AT[name] if named else _VERBS.get(name, name)

@@ -87,10 +87,10 @@ def take_control_of_run(request: PageRequest, run_id: str) -> HttpResponseBase:
     if run.owns_machine or run.machine_id is None:
         messages.warning(request, "This run has no machine that anybody could take.")
         return go(request, "run", run.id)
+    leases = []
     with _said(request):
-        take(request.actor, run.machine_id)
-        return redirect("machine-screen", run.machine_id)
-    return go(request, "run", run.id)
+        leases.append(take(request.actor, run.machine_id))
+    return redirect("machine-screen", run.machine_id) if leases else go(request, "run", run.id)
 
 
 @require_POST

@@ -36,8 +36,8 @@ def visible(value: Any) -> SafeString:
 @register.filter
 def plain(text: Any) -> str:
     """As `visible`, where neither markup nor a second line can stand: titles, subjects and alternative texts."""
-    text = unhidden(str(text if text is not None else ""))
-    return text.replace("\n", "[U+000A]").replace("\t", "[U+0009]")
+    words = unhidden(str(text if text is not None else ""))
+    return words.replace("\n", "[U+000A]").replace("\t", "[U+0009]")
 
 
 def unhidden(text: str) -> str:
@@ -47,7 +47,7 @@ def unhidden(text: str) -> str:
 
 def _shown(piece: Piece) -> str:
     if not piece.names:
-        return conditional_escape(piece.text)
+        return str(conditional_escape(piece.text))
     return format_html('<span class="ctl" title="{}">{}</span>', piece.title or piece.text, piece.text)
 
 

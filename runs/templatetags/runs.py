@@ -52,7 +52,7 @@ def control_of(approval: Approval, actor: Actor) -> dict[str, str]:
 
     state: mine, other, free (the actor may take it), none (there is nothing to take, or the actor may not), "" of other kinds.
     """
-    return controlled_for(actor, approval) if approval.kind == "takeover" and actor else {"state": "", "holder": ""}
+    return controlled_for(actor, approval) if approval.kind == "takeover" else {"state": "", "holder": ""}
 
 
 @register.simple_tag

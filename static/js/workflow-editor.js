@@ -77,6 +77,7 @@ function enhance(area) {
   area.hidden = true;
   const changed = (text) => { area.value = text; dirty = true; check(); };
   const view = new EditorView({ state: EditorState.create({ doc: area.value, extensions: extensions(area, changed) }), root, parent: root });
+  view.scrollDOM.tabIndex = 0; // it scrolls by keys without being written in
   editors.set(area.name, view);
   document.querySelector(`label[for="${area.id}"]`)?.addEventListener("click", () => view.focus());
 }

@@ -12,7 +12,7 @@ from accounts.templatetags.show import extent, plain, unhidden, visible
 from approvals.mail.links import link
 from approvals.models import Approval
 from approvals.templatetags.mails import line, quoted
-from runs.asking import action_title
+from runs.acts import action_title
 from runs.models import Run
 from tests.cast import Cast
 from tests.pages.conftest import Visit, request_of, text
@@ -65,7 +65,7 @@ def test_much_text_says_how_much_it_is(value: object, words: str) -> None:
 
 
 def test_an_address_in_a_title_is_not_cut_silently() -> None:
-    title = action_title("open_url", {"url": "https://shop.test/" + "a" * 400}, "shop.test", "write")
+    title = action_title("open_url", {"url": "https://shop.test/" + "a" * 400}, "shop.test", None)
     assert "a…" in title
 
 
