@@ -70,7 +70,7 @@ def decide(page: Page) -> float:
         if press_on(page):
             break
     sent = time.monotonic()
-    page.wait_for_function(f"({OPEN}) !== '{card}'", polling=10)
+    page.locator(f"[data-card='{card}']").wait_for(state="detached")
     return time.monotonic() - sent
 
 
