@@ -144,6 +144,7 @@ def _on_a_terminal(command: list[str]) -> tuple[int, int]:
             mode[0] |= _IUTF8
             termios.tcsetattr(0, termios.TCSANOW, mode)
             os.chdir("/")
+            os.environ.pop("PYTHONPATH", None)  # our own: where the product lies is nothing that a machine may read
             os.execvp(command[0], command)  # noqa: S606
         finally:
             os._exit(127)
