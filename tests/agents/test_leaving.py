@@ -71,8 +71,10 @@ async def test_a_file_that_a_later_command_is_about_is_not_missed() -> None:
     assert "rm n.txt ended with exit code 0" in verdict.summary
 
 
-@pytest.mark.parametrize(("after", "passed"), [("Ada", True), ("ADA ", True), ("Bob", False), ("", False)])
-async def test_a_field_holds_what_was_put_in(after: str, passed: bool) -> None:
+@pytest.mark.parametrize(
+    ("after", "passed"), [("Ada", True), ("ADA ", True), ("Bob", False), ("", False), (None, False)]
+)
+async def test_a_field_holds_what_was_put_in(after: str | None, passed: bool) -> None:
     session = form(Name="")
     session.react = obeys
     player = Player('fill "Name" with "Ada", ask for approval', session, engine="v4")

@@ -361,16 +361,25 @@ async def test_checks_are_made_on_the_live_machine_and_again_by_the_verifier(che
         assert check in verdict.summary
 
 
-async def test_whether_a_box_is_checked_can_be_asked() -> None:
+async def test_what_nobody_sees_is_no_box_and_no_field_of_a_check() -> None:
     shown = [
         replace(one, ref=f"f/{n}") for n, one in enumerate([*FORM, replace(FORM[3], y=400), replace(FORM[4], y=440)])
     ]
     session = FakeSession(shown=shown, reached=lambda ref: OUT if ref == "f/6" else Reach((5, 6)))
-    assert await conditions.checked(session, "I agree") is False  # the other one of that name is hidden
-    assert await conditions.checked(session, "Newsletter") is None  # two that differ
-    assert await conditions.checked(session, "Email") is None
-    session.shown = session.shown[:5]
-    assert await conditions.checked(session, "newsletter") is True
+    assert await conditions.holds(
+        {"is": "box_unchecked", "label": "I agree"}, session
+    )  # the other of the name is hidden
+    for kind in ("box_checked", "box_unchecked"):
+        assert not await conditions.holds({"is": kind, "label": "Newsletter"}, session)  # two that differ
+    session.shown = [
+        element("textbox", "Mail", value="a@b", ref="f/0"),
+        element("checkbox", "All", checked=True, ref="f/1"),
+    ]
+    assert await conditions.holds({"is": "field_contains", "label": "Mail", "text": "@"}, session)
+    session.reached = lambda ref: OUT
+    for kind in ("field_contains", "field_lacks", "field_is", "field_empty", "box_checked", "box_unchecked"):
+        label = "All" if kind.startswith("box") else "Mail"
+        assert not await conditions.holds({"is": kind, "label": label, "text": "a@b"}, session), kind
 
 
 async def test_without_any_check_the_verdict_is_unknown() -> None:

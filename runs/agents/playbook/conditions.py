@@ -37,30 +37,23 @@ async def _shows(text: str, session: Session) -> bool:
     return normal(text) in normal(await session.text())
 
 
-async def checked(session: Session, label: str) -> bool | None:
-    """Whether the box of this name is checked; None when there is no such box, or several that a person can see."""
-    boxes = grounding.find(await session.elements(), Target(label, only="box"))
-    if len(boxes) > 1:
-        boxes = [box for box in boxes if not await _hidden(box, session)]
-    return bool(boxes[0].checked) if len(boxes) == 1 else None
+async def field_of(condition: Condition, session: Session) -> Element | None:
+    """The one box, list or field that the condition is about, of those that a person can see; None when it is not there
+    or there are several."""
+    elements = await session.elements()
+    kinds = ("box",) if condition["is"] in _OF_BOXES else ("field", "list")
+    place = {key: condition.get(key) for key in ("role", "row")}
+    for only in kinds:
+        fitting = grounding.best(elements, Target(condition["label"], only=only, **place))
+        seen = [element for element in fitting if not await _hidden(element, session)]
+        if len(chosen := grounding.at_place(seen, condition.get("ordinal"))) == 1:
+            return chosen[0]
+    return None
 
 
 async def _hidden(element: Element, session: Session) -> bool:
     reach = await session.reach(element.ref) if element.ref else None
     return reach is not None and reach.hidden
-
-
-async def field_of(condition: Condition, session: Session) -> Element | None:
-    """The one box, list or field that the condition is about; None when it is not there or there are several."""
-    elements = await session.elements()
-    kinds = ("box",) if condition["is"] in _OF_BOXES else ("field", "list")
-    place = {key: condition.get(key) for key in ("role", "row", "ordinal")}
-    for only in kinds:
-        target = Target(condition["label"], only=only, **place)
-        found = grounding.best(elements, target)
-        if len(found) == 1:
-            return found[0]
-    return None
 
 
 def _element_fits(condition: Condition, element: Element) -> bool:

@@ -75,11 +75,15 @@ def best(elements: Sequence[Element], target: Target) -> list[Element]:
     """As find(), with those that are disabled."""
     scored = [(points, e) for e in _pool(elements, target) if (points := score(e, target.label, target.role))]
     most = max((points for points, _ in scored), default=0)
-    top = reading_order(_merged(e for points, e in scored if points == most))
-    if target.ordinal is None:
-        return top
-    at = target.ordinal - 1 if target.ordinal > 0 else len(top) - 1
-    return top[at : at + 1] if 0 <= at < len(top) else []
+    return at_place(reading_order(_merged(e for points, e in scored if points == most)), target.ordinal)
+
+
+def at_place(elements: list[Element], ordinal: int | None) -> list[Element]:
+    """The one at this place in the order, -1 is the last; all of them without a place."""
+    if ordinal is None:
+        return elements
+    at = ordinal - 1 if ordinal > 0 else len(elements) - 1
+    return elements[at : at + 1] if 0 <= at < len(elements) else []
 
 
 def similar(elements: Sequence[Element], target: Target) -> list[Element]:

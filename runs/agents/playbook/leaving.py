@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from machines.drivers import roles
 from machines.drivers.base import Session
 from machines.drivers.values import means
 from runs.agents.playbook import conditions
 from runs.agents.playbook.bound import Handles
 from runs.agents.playbook.conditions import Condition
+from runs.agents.playbook.grounding import kind
 from runs.agents.playbook.plan import Instruction
 from runs.agents.playbook.scene import Patience
 from runs.agents.playbook.shell import PID_FILE
@@ -152,8 +154,8 @@ async def _field_holds(condition: Condition, session: Session, secrets: Mapping[
         return None
     if condition["is"] != "field_is":
         return None if element.checked is None else element.checked == (condition["is"] == "box_checked")
-    value = element.value
-    if value is None or _is_hidden(value):
+    value = "" if element.value is None and kind(element) in roles.TEXT_FIELDS else element.value
+    if value is None or _is_hidden(value):  # browsers give an empty field no value at all
         return None
     text = condition["text"]
     if pieces := condition.get("pieces"):
