@@ -14,7 +14,7 @@ from approvals.access import locked_approval
 from approvals.models import Approval, Decision
 from approvals.policies import Ruling
 from machines import pictures
-from machines.drivers.base import Action, Prompt, Target
+from machines.drivers.base import Action, Prompt
 from runs import acts, asking
 from runs.agents.base import Act
 from runs.events import record
@@ -38,15 +38,28 @@ class Voided:
     words: str = ""
 
 
-def same_target(shown: dict[str, str] | None, now: Target | None) -> bool:
-    """Whether the action still reaches what the approver was shown. Counts and clocks in a name may go on."""
+def same_target(shown: dict[str, str] | None, act: Act) -> bool:
+    """Whether the action still reaches what the approver was shown.
+
+    Counts and clocks in a name may go on. Where the action is more than a write only clocks may: "Pay 10" is not "Pay 99",
+    and the form that it sends counts as well.
+    """
     if shown is None:
         return True
-    return now is not None and shown["role"] == now.role and _steady(shown["name"]) == _steady(now.name)
+    now = acts.told_target(act.target).get("target")
+    if now is None or shown["role"] != now["role"]:
+        return False
+    if acts.risk_of(act) == "write":
+        return _steady(_DIGITS, shown["name"]) == _steady(_DIGITS, now["name"])
+    return all(_steady(_CLOCKS, shown[key]) == _steady(_CLOCKS, now[key]) for key in ("name", "kind", "form"))
 
 
-def _steady(name: str) -> str:
-    return " ".join(re.sub(r"\d", "", name).split())
+_DIGITS = re.compile(r"\d")
+_CLOCKS = re.compile(r"\b\d{1,3}(:\d\d){1,2}\b|\b\d+ ?(s|secs?|seconds?|mins?|minutes?)\b", re.IGNORECASE)
+
+
+def _steady(moving: re.Pattern[str], text: str) -> str:
+    return " ".join(moving.sub("", text).split())
 
 
 def screen_limit(team_id: str) -> float | None:

@@ -267,7 +267,7 @@ class Drive:
         edited = approved["payload"].get("edited_action")
         proposed = action_hash(run.machine_id or "", act.action.name, act.action.params)
         same = act.action.name == edited["name"] if edited else proposed == approved.get("action_hash", proposed)
-        if not same or not (edited or binding.same_target(approved.get("target"), act.target)):
+        if not same or not (edited or binding.same_target(approved.get("target"), act)):
             return binding.Voided(approval_id, "action_changed")
         limit = await self.host.db(binding.screen_limit, run.team_id)
         if limit is None:

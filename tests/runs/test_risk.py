@@ -71,10 +71,22 @@ def test_an_agent_raises_and_never_lowers(test_key: Api, under: dict[str, Target
     assert request_of(test_key, run)["action"]["risk"] == "destroy"
 
 
-@pytest.mark.parametrize("now", [Target("button", "Delete"), Target("link", "Pay now"), None])
+@pytest.mark.parametrize(
+    ("shown", "now"),
+    [
+        (PAY, Target("button", "Delete")),
+        (PAY, Target("link", "Pay now")),
+        (PAY, None),
+        (Target("button", "Pay 10 EUR"), Target("button", "Pay 9999 EUR")),
+        (Target("button", "Delete 3 items (0:59)"), Target("button", "Delete 4 items (0:07)")),
+        (Target("button", "OK", "submit", "Send 5 to Ana"), Target("button", "OK", "submit", "Send 5 to Eve")),
+        (Target("button", "OK", "submit", "Send 5 to Ana"), Target("button", "OK", "submit", "Send 500 to Ana")),
+    ],
+)
 def test_an_approval_is_void_when_something_else_lies_there(
-    test_key: Api, under: dict[str, Target | None], now: Target | None
+    test_key: Api, under: dict[str, Target | None], shown: Target, now: Target | None
 ) -> None:
+    under["target"] = shown
     run = waiting(test_key, "x [steps:1]", machine_id=browser(test_key), **ASKING)
     old = Approval.objects.get(run_id=run["id"])
     under["target"] = now
@@ -86,10 +98,23 @@ def test_an_approval_is_void_when_something_else_lies_there(
     assert request_of(test_key, run)["previous_approval_id"] == old.id
 
 
-def test_a_count_in_a_name_may_go_on(test_key: Api, under: dict[str, Target | None]) -> None:
-    under["target"] = Target("button", "Offer ends in 0:59")
+@pytest.mark.parametrize(
+    ("shown", "now"),
+    [
+        (Target("button", "Offer ends in 0:59"), Target("button", "Offer ends in 0:07")),
+        (Target("button", "Inbox (3)"), Target("button", "Inbox (4)")),
+        (
+            Target("button", "Pay now (12 s)", form="Ends in 14:59"),
+            Target("button", "Pay now (9 s)", form="Ends in 9:07"),
+        ),
+    ],
+)
+def test_a_count_in_a_name_may_go_on(
+    test_key: Api, under: dict[str, Target | None], shown: Target, now: Target
+) -> None:
+    under["target"] = shown
     run = waiting(test_key, "x [steps:1]", machine_id=browser(test_key), **ASKING)
-    under["target"] = Target("button", "Offer ends in 0:07")
+    under["target"] = now
     test_key.post(f"/runs/{run['id']}/resume", {})
     drive_all()
     assert status_of(run["id"]) == "succeeded"
