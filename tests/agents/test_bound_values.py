@@ -179,6 +179,45 @@ def test_a_value_in_a_command_is_one_word_whatever_it_holds(value: str) -> None:
         ('rm ""@', "-rf"),
         (". @", "x"),
         ("echo @", "a\0b"),
+        *[
+            (command, "a[$(touch pwned)]")
+            for command in (
+                *(
+                    "[[ @ -gt 0 ]]",
+                    "[[ 3 -lt @ ]]",
+                    "[[ -v @ ]]",
+                    "test -v @",
+                    "[ -v @ ]",
+                    "printf -v @ x",
+                    "wait -p @",
+                ),
+                *(
+                    "read -r @ < c",
+                    "while read @; do ls; done",
+                    "export @",
+                    'true; export "@"',
+                    "unset @",
+                    "declare -i x=@",
+                ),
+                *("readonly @=1", "x[@]=1", "x[@]+=1", "(( @ ))", "if (( @ > 1 )); then ls; fi"),
+            )
+        ],
+        *[
+            (command, "reboot")
+            for command in (
+                *(
+                    "timeout 5 @",
+                    "timeout -k 3 5 @",
+                    "nice @",
+                    "nice -n 5 @",
+                    "env A=1 @",
+                    "sudo -u bob @",
+                    "sudo -n @",
+                ),
+                *("PROMPT_COMMAND=@", "PATH=@ ls", "GIT_SSH_COMMAND=@ git pull", 'LD_PRELOAD="@" ls', "stdbuf -o0 @"),
+                *("sort --compress-program=@ f", 'tar cf a --to-command="@" f'),
+            )
+        ],
     ],
 )
 def test_a_value_that_a_program_could_read_as_a_command_is_refused(command: str, value: str) -> None:
@@ -188,7 +227,28 @@ def test_a_value_that_a_program_could_read_as_a_command_is_refused(command: str,
 
 
 @pytest.mark.parametrize(
-    "command", ["rm -- @", "rm -f @; (sleep 1; touch @) > x &", 'git commit -m "@"', "python3 tool.py @", "touch @"]
+    "command",
+    [
+        *("rm -- @", "rm -f @; (sleep 1; touch @) > x &", 'git commit -m "@"', "python3 tool.py @", "touch @"),
+        *(
+            "export TOKEN=@",
+            "[[ @ == x ]]",
+            "[ @ -eq 1 ]",
+            "timeout 5 curl @",
+            "nice cat @",
+            "FOO=@ ./run",
+            "env A=@ ls",
+        ),
+        *(
+            "grep -v @ f",
+            "sudo rm -- @",
+            "echo read @",
+            "git log --grep=@",
+            "cat a[0] @",
+            "wait @",
+            "while read x; do ls @; done",
+        ),
+    ],
 )
 def test_ordinary_commands_take_values(command: str) -> None:
     values = ["it's"] * command.count("@")

@@ -18,14 +18,27 @@ _WORDS = re.compile(r"[\w./+-]+")
 _READ_PROGRAMS = frozenset(
     {"eval", "trap", "source", "ssh", "su", "runuser", "xargs", "parallel", "watch", "expect", "tmux"}
     | {"awk", "gawk", "mawk", "nawk", "sed", "jq", "bc", "dc", "psql", "mysql", "sqlite3", "at", "batch", "screen"}
-    | {"nsenter", "chroot", "flock", "make", "gdb", "vim", "vi", "ex", "ed", "alias", "let", "declare", "exec"}
+    | {"nsenter", "chroot", "flock", "make", "gdb", "vim", "vi", "ex", "ed", "alias", "let", "exec"}
+    | {"declare", "typeset", "local"}  # with -i a value is a sum
 )
+# Builtins that read a word as the name of a variable, and run what stands in its subscript: a[$(...)]. `NAME=value` is none.
+_READ_NAMES = frozenset({"export", "readonly", "unset", "read", "mapfile", "readarray", "getopts"})
+_BEFORE_COMMAND = frozenset({"if", "while", "until", "then", "do", "else", "elif", "time", "builtin", "command"})
+_ARITHMETIC = re.compile(r"\[\[.*(?:\s-(?:eq|ne|l[te]|g[te]|v)\s)|(?:^|[\s;&|(])\(\(|[\w\]]\[[^\]\s]*\]\+?=", re.DOTALL)
+# Of variables whose value is a program, or decides which one is run.
+_PROGRAM_VARIABLE = re.compile(
+    r"\b(?:PROMPT_COMMAND|PS\d|BASH_ENV|ENV|PATH|LD_\w+|\w*(?:PAGER|EDITOR|VISUAL|SSH|ASKPASS|SHELL|BROWSER|_COMMAND))\+?=\Z"
+)
+_PROGRAM_OPTION = re.compile(r"--[\w-]*(?:program|command|exec|action|rsh|filter)[= ]\Z")
 _READ_AFTER_OPTION = re.compile(
     r"(?:sh|bash|dash|zsh|ksh|fish|ash|busybox|python[\d.]*|perl|ruby|node|php|lua|Rscript|tclsh|osascript|find)\Z"
 )
 _OPTION = re.compile(r"(?:^|\s)(?:-\w*[ceErx]\w*|--(?:eval|command|exec|print|run)\b|-(?:exec|ok)(?:dir)?\b)")
 _STARTS_COMMAND = re.compile(
-    r"(?:^|[;&|(\n{!]|\b(?:then|do|else|elif|if|while|until|time|sudo|env|nohup|command))\s*\Z"
+    r"(?:^|[;&|(\n{!]|\b(?:then|do|else|elif|if|while|until|time))\s*\Z"
+    # programs that run the one that follows their options, numbers and assignments
+    r"|\b(?:sudo|doas|env|nohup|command|builtin|timeout|nice|ionice|chrt|taskset|stdbuf|setsid|setpriv|unshare|strace|ltrace)"
+    r"(?:\s+(?:-[a-zA-Z]\s+[^\s-]\S*|-\S*|\d\S*|\w+=\S*))*\s+\Z"
 )
 
 
@@ -56,6 +69,8 @@ def _check_program(command: str) -> None:
     names = {word.rpartition("/")[2] for word in _WORDS.findall(plain)}
     if re.search(r"(?:^|[;&|(\n])\s*\.\s", plain):
         names.add("source")
+    if arithmetic := _ARITHMETIC.search(plain):
+        raise RefusedError(f"A value cannot stand in a command with {arithmetic[0][:2]}, which could read it as a sum.")
     reads = sorted(names & _READ_PROGRAMS)
     if not reads and _OPTION.search(plain):
         reads = sorted(name for name in names if _READ_AFTER_OPTION.match(name))
@@ -70,10 +85,26 @@ def _check_word(before: str, value: str) -> None:
     at_word = plain.rstrip("\"'")
     if _STARTS_COMMAND.search(at_word):
         raise RefusedError("A value cannot be the command itself, only one of its words.")
+    if _PROGRAM_VARIABLE.search(at_word) or _PROGRAM_OPTION.search(at_word):
+        raise RefusedError("A value cannot be the name of a program that the command runs.")
+    if re.search(r"\s\Z", at_word) and _takes_name(plain):
+        raise RefusedError("A value cannot be the name of a variable: its subscript could be read as a command.")
     if value.startswith("-") and re.search(r"\s\Z", at_word) and not re.search(r"\s--\s", plain):
         raise RefusedError(
             f'A value that begins with "-" would be read as an option: {value[:80]!r}. Write -- before it.'
         )
+
+
+def _takes_name(before: str) -> bool:
+    """Whether the command that stands before a word reads the word as the name of a variable."""
+    last = re.split(r"[;&|\n]", before)[-1]
+    words = _WORDS.findall(last)
+    command = next((word for word in words if word not in _BEFORE_COMMAND), "")
+    if command in _READ_NAMES:
+        return True
+    return bool({"printf", "test", "wait"} & set(words) or "[" in last) and bool(
+        re.search(r"\s-[vp]\s*\Z", last.rstrip("\"'"))
+    )
 
 
 def _state_after(text: str, state: str) -> tuple[str, bool, bool]:
