@@ -215,7 +215,10 @@ class Session(Protocol):
     async def state(self) -> MachineState: ...
 
     async def read_file(self, path: str, limit: int = 1_048_576) -> bytes | None:
-        """The file's first `limit` bytes, read inside the machine; None when there is no such file."""
+        """The file's first `limit` bytes, read inside the machine; None when there is no such file.
+
+        At a terminal a relative path counts from the folder that the shell stands in, else from home.
+        """
         ...
 
     async def terminal(self, command: str, timeout_ms: int, cwd: str | None = None) -> TerminalResult:

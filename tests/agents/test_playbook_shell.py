@@ -64,3 +64,30 @@ async def test_a_file_has_exactly_the_text_and_programs_can_be_typed_to(terminal
     assert await terminal.read_file("a b") == b"it's 100% \\n\tfine\n"
     task = 'run `cat > x.txt`; type "hello"; press Enter; press Ctrl+D; check that the file x.txt contains "hello"'
     assert (await played(terminal, task)).passed
+
+
+async def test_a_folder_of_the_name_is_no_file(terminal: Session) -> None:
+    end = await played(terminal, "run `mkdir d`, create a file named d")
+    assert (end.passed, end.summary) == (False, "Ended with exit code 1: create a file named d")
+
+
+async def test_a_file_is_looked_for_where_the_shell_stands(terminal: Session) -> None:
+    task = 'run `echo home > n.txt; mkdir s; cd s`, create a file named n.txt with the text "here"'
+    checks = 'check that the file n.txt contains "here", check that the file ~/n.txt contains "home"'
+    player = Player(f"{task}, {checks}", terminal, PlaybookAgent(), machine_kind="terminal", engine="v4")
+    end = await player.play()
+    assert isinstance(end, Finish)
+    assert end.passed, end.summary
+    verdict = await player.agent.verify(player.context, terminal, end)
+    assert 'the file n.txt holds "here"' in verdict.summary
+    assert not (await played(terminal, "run `rm n.txt`, check that the file n.txt exists")).passed
+
+
+@pytest.mark.parametrize(("megabytes", "check", "passed"), [
+    (2, "contains", True), (2, "does not contain", False), (17, "does not contain", False), (17, "contains", False),
+])  # fmt: skip
+async def test_a_long_file_is_looked_through_or_nothing_is_said_of_its_end(
+    terminal: Session, megabytes: int, check: str, passed: bool
+) -> None:
+    make = f"run `head -c {megabytes}M /dev/zero > big.log; echo ERROR >> big.log`"
+    assert (await played(terminal, f'{make}, check that the file big.log {check} "ERROR"')).passed is passed

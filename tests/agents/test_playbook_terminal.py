@@ -39,7 +39,7 @@ async def test_the_first_seed_task() -> None:
     ask = await player.play()
     assert isinstance(ask, Ask)
     assert (ask.kind, ask.message) == ("approval", "Approval is needed to finish.")
-    assert player.typed == ["touch -- approval.txt"]
+    assert player.typed == ["touch -- approval.txt && test -f approval.txt"]
     player.session.files["approval.txt"] = b""
     end = await player.play(Message("approval", "approve", {"note": "fine"}, {"note": "fine"}))
     assert end == Finish(True, "Done: 3 instructions.")
@@ -67,9 +67,9 @@ async def test_a_server_that_listens_already_is_left_alone() -> None:
     ("task", "typed"),
     [
         ("run `echo 'a'; ls`", "echo 'a'; ls"),
-        ("create a file named 'a b'", "touch -- 'a b'"),
-        ("create a file named ~/x.txt", "touch -- ~/x.txt"),
-        ("create a file named -f", "touch -- ./-f"),
+        ("create a file named 'a b'", "touch -- 'a b' && test -f 'a b'"),
+        ("create a file named ~/x.txt", "touch -- ~/x.txt && test -f ~/x.txt"),
+        ("create a file named -f", "touch -- ./-f && test -f ./-f"),
         ('create a file named a with the text "it\'s"', "printf %s 'it'\"'\"'s' > a"),
         ('create a file named a with the text "x\ty\nz\\"', "printf %b 'x\\ty\\nz\\\\' > a"),
         ("stop the web server", "http.server"),

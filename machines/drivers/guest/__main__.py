@@ -54,8 +54,10 @@ class Files:
         self.home = home
         self.contained = contained
 
-    def resolve(self, path: str) -> str:
-        return os.path.join(self.home, re.sub(r"^~/", "", path))
+    def resolve(self, path: str, folder: str | None = None) -> str:
+        """A relative path counts from `folder`, without one from home."""
+        base = self.home if folder is None or path.startswith("~/") else folder
+        return os.path.join(base, re.sub(r"^~/", "", path))
 
     def find(self, path: str) -> str | None:
         """The real path of a regular file below home, also where links lead; None when there is none."""
@@ -66,9 +68,9 @@ class Files:
             return None
         return full if regular and full.startswith(os.path.realpath(self.home) + "/") else None
 
-    def read(self, path: str, limit: int) -> bytes | None:
+    def read(self, path: str, limit: int, folder: str | None) -> bytes | None:
         """The first bytes of a regular file; never waits on a pipe or a device."""
-        full = self.resolve(path)
+        full = self.resolve(path, folder)
         if self.contained and not os.path.realpath(full).startswith(os.path.realpath(self.home) + "/"):
             return None
         try:
@@ -255,7 +257,8 @@ class Guest:
         return {"ports": self.browser.ports() if self.browser else []}
 
     async def read_file(self, question: Question) -> Answer:
-        content = self.files.read(str(question["path"]), int(question["limit"]))
+        folder = self.shell.folder() if self.shell else None
+        content = self.files.read(str(question["path"]), int(question["limit"]), folder)
         return {"content": None if content is None else base64.b64encode(content).decode()}
 
     async def find_file(self, question: Question) -> Answer:

@@ -1,5 +1,5 @@
 """The visible bash: whether it waits at its prompt, a line put there instead of what stands there, and how a command ends."""
-# ruff: noqa: PTH100, PTH108, PTH118, PTH120, PTH123
+# ruff: noqa: PTH100, PTH108, PTH115, PTH118, PTH120, PTH123
 
 import asyncio
 import base64
@@ -94,6 +94,12 @@ class Shell:
                 await asyncio.sleep(0.3)
 
     # --- where it is
+
+    def folder(self) -> str | None:
+        """The shell's current folder."""
+        with contextlib.suppress(OSError):
+            return os.readlink(f"/proc/{self.pid}/cwd")
+        return None
 
     def _stat(self) -> list[str]:
         """The fields of /proc/PID/stat after the name: 0 is the state, 2 the group, 5 the terminal's foreground group."""

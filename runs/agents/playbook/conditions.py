@@ -11,6 +11,7 @@ from runs.agents.playbook.grounding import Target, normal, short
 
 Condition = dict[str, Any]
 
+_MOST_OF_FILE = 1 << 24  # bytes that are looked through: what a longer file lacks is not known
 _OF_BOXES = frozenset({"box_checked", "box_unchecked"})
 _OF_FIELDS = frozenset({"field_contains", "field_lacks", "field_is", "field_empty"})
 OF_BROWSERS = frozenset({"url_contains", "url_lacks"}) | _OF_BOXES | _OF_FIELDS
@@ -22,7 +23,7 @@ async def holds(condition: Condition, session: Session) -> bool:
     if kind in ("text_visible", "text_hidden"):
         return await _shows(condition["seen"], session) == (kind == "text_visible")
     if kind.startswith("file"):
-        return _file_fits(condition, await session.read_file(condition["name"]))
+        return _file_fits(condition, await session.read_file(condition["name"], _MOST_OF_FILE + 1))
     if kind in _OF_BOXES | _OF_FIELDS:
         element = await field_of(condition, session)
         return element is not None and _element_fits(condition, element)
@@ -73,7 +74,9 @@ def _file_fits(condition: Condition, content: bytes | None) -> bool:
     if condition["is"] == "file_is":
         return content == str(condition["text"]).encode()
     found = str(condition.get("text", "")).encode() in content
-    return found is not (condition["is"] == "file_lacks")
+    if condition["is"] == "file_lacks":
+        return not found and len(content) <= _MOST_OF_FILE
+    return found
 
 
 def describe(condition: Condition) -> str:

@@ -10,7 +10,7 @@ def create_file(name: str, text: str | None) -> str:
     """Make the file, with exactly this text if any."""
     path = _path(name)
     if text is None:
-        return f"touch -- {path}"
+        return f"touch -- {path} && test -f {path}"  # touch is content with a folder, too
     if text.isprintable():
         return f"printf %s {shlex.quote(text)} > {path}"
     escaped = text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
