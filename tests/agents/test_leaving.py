@@ -1,11 +1,13 @@
 """Engine v4: what an instruction leaves behind is looked at again at the end (contract/runs.md section 9)."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from machines.drivers.base import Action, ActResult, MachineState
 from runs.agents.base import Ask, Finish, Message, Verdict
+from runs.agents.playbook import leaving
 from tests.agents.machines import FakeSession, Player, element
 
 PAGE = MachineState(url="http://a.test/form")
@@ -26,8 +28,6 @@ def form(**values: Any) -> FakeSession:
 
 def obeys(session: FakeSession, action: Action) -> ActResult | None:
     """A page whose fields hold what is put in, and whose box changes when it is clicked."""
-    from dataclasses import replace
-
     at = (action.params.get("x"), action.params.get("y"))
     for n, each in enumerate(session.shown):
         if each.center == at and action.name in ("fill", "select_option"):
@@ -148,3 +148,20 @@ async def test_fields_and_boxes_can_be_checked(condition: str, holds: bool) -> N
     end = await player.play()
     assert isinstance(end, Finish)
     assert end.passed is holds, end
+
+
+async def test_what_a_person_edited_is_what_has_to_be_left() -> None:
+    session = form(Name="")
+    session.react = obeys
+    player = Player('fill "Name" with "Ada"', session, engine="v4")
+    edit = {"edited_action": {"name": "fill", "params": {"x": 140, "y": 110, "text": "Eve"}}}
+    decision = await player.next(Message("tool", "approve", edit, edit))
+    player.context = replace(player.context, memory=decision.memory, last=ActResult(True))
+    for held, passed in (("Eve", True), ("Ada", False)):
+        session.shown[0] = element("textbox", "Name", 100, 100, value=held)
+        _, verdict = await verified(player)
+        assert verdict.passed is passed, verdict
+    assert leaving.edited({"is": "file_is", "name": "a", "text": "5"}, {"command": "true"}) == {
+        "is": "ended_well", "command": "true"}  # fmt: skip
+    assert leaving.edited({"is": "box_checked", "label": "A"}, {"x": 1, "y": 2}) is None
+    assert leaving.edited({"is": "reached", "url": "a"}, {"url": "b"}) == {"is": "reached", "url": "b"}

@@ -319,8 +319,15 @@ class _Turn:
             return reply
         params = reply.move.action.params
         secrets = {key: text.pieces for key, text in params.items() if isinstance(text, Handles)}
-        acted = {"left": draft, "params": instruction.params} if reply.done else {}
+        edited = self._edited()
+        draft = draft if edited is None else leaving.edited(draft, edited)
+        acted = {"left": draft, "params": instruction.params | (edited or {})} if reply.done else {}
         return replace(reply, move=replace(reply.move, secrets=secrets), facts=acted)
+
+    def _edited(self) -> dict[str, Any] | None:
+        """The parameters that a person gave the action in place of those that were proposed."""
+        edits = (m.payload.get("edited_action") for m in self.context.messages if m.kind == "tool")
+        return next((edit["params"] for edit in edits if edit), None)
 
     async def _draft(self, instruction: Instruction) -> dict[str, Any] | None:
         """What the instruction will leave behind, for the verifier of engine v4."""

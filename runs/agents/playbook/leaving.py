@@ -67,6 +67,19 @@ def _of_field(instruction: Instruction) -> Condition:
     return {"is": "field_is", **place, "text": text}
 
 
+def edited(draft: Condition | None, params: dict[str, Any]) -> Condition | None:
+    """What is left when a person gave the action these parameters before it was done."""
+    if draft is None or "command" in params:
+        return draft and {"is": "ended_well", "command": params["command"]}
+    if draft["is"] == "field_is":
+        text = params.get("text", params.get("option"))
+        if text == draft["text"]:
+            return draft
+        place = {key: draft[key] for key in _PLACE if key in draft}
+        return {"is": "field_is", **place, "text": text}  # without its secrets: what was changed holds none
+    return {"is": "reached", "url": params["url"]} if draft["is"] == "reached" else None
+
+
 async def settled(condition: Condition, session: Session, patience: Patience) -> Condition:
     """The check, now that the instruction has acted: with what is known only afterwards."""
     if condition["is"].startswith("file") and not await conditions.holds(condition, session):
