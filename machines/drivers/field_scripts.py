@@ -140,8 +140,9 @@ CHOOSE = _script(
     """
   const options = [...this.options].filter((one) => !one.disabled && !one.closest('optgroup:disabled'));
   const text = (one) => tidy(one.label), want = tidy(wanted), low = want.toLowerCase();
-  const option = options.find((one) => text(one) === want)
-    || options.find((one) => text(one).toLowerCase() === low) || options.find((one) => one.value === wanted);
+  const ways = [(one) => text(one) === want, (one) => text(one).toLowerCase() === low, (one) => one.value === wanted];
+  const fitting = ways.map((way) => options.filter(way)).find((some) => some.length) || [], option = fitting[0];
+  if (new Set(fitting.map((one) => one.value)).size > 1) return { error: `The list has ${fitting.length} options "${want}".` };
   const known = options.slice(0, 20).map((one) => text(one).slice(0, 100)).join(', ');
   if (!option) return { error: `The list has no option "${want}". It has: ${known}.` };
   this.focus();

@@ -140,10 +140,15 @@ PAINT = r"""
   const topmost = getter(Document, 'documentElement')(document), bodyOf = getter(Document, 'body')(document);
   const modal = method(Document, 'querySelector')(document, ':modal');
   const under = (r, x, y) => (isRoot(r) ? ShadowRoot : Document).prototype.elementsFromPoint.call(r, x, y);
-  const isPainted = (n, faded) => {  // nothing around it hides it as a whole; `faded`: opacity does not count
-    const box = boxed(n);
+  const worded = (n) => {  // the nearest thing around it that holds text
+    while (n && !(textOf(n) || '').trim()) n = element(up(n));
+    return n;
+  };
+  // Nothing around it hides it as a whole. `faded`: it may be a faded box with a drawn one in its place, of one text.
+  const isPainted = (n, faded) => {
+    const box = boxed(n), from = faded ? worded(box) : box;
     return !!box && drawn(box) && styleOf(n).visibility === 'visible'
-      && styleOf(box).contentVisibility !== 'hidden' && (faded || shade(box) > FAINT);
+      && styleOf(box).contentVisibility !== 'hidden' && (!from || shade(from) > FAINT);
   };
   const cutAway = (style) => (style.clip !== 'auto' && /absolute|fixed/.test(style.position)
       && /rect\((\S+?)[, ]+(\S+?)[, ]+\1[, ]|rect\(0/.test(style.clip) && !/auto/.test(style.clip))

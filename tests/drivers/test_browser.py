@@ -57,6 +57,21 @@ async def test_what_cannot_be_filled_or_chosen_is_said(browser: Machine, site: S
     assert "no key named" in str((await browser.do("key_press", key="hyper")).error)
 
 
+async def test_of_two_options_of_one_name_none_is_guessed(browser: Machine, site: Site) -> None:
+    cities = (
+        "<optgroup label=France><option value=1>Paris</optgroup><optgroup label=Texas><option value=2>Paris</optgroup>"
+    )
+    same = "<option value=7>Green<option value=7>Green"
+    await open_page(
+        browser, site, f"<select aria-label=City><option>None{cities}</select><select aria-label=Same>{same}</select>"
+    )
+    twice = await browser.do("select_option", **await browser.at("City", "combobox"), option="Paris")
+    assert twice.error == 'The list has 2 options "Paris".'
+    assert (await browser.find("City", "combobox")).value == "None"
+    assert (await browser.do("select_option", **await browser.at("City", "combobox"), option="2")).success
+    assert (await browser.do("select_option", **await browser.at("Same", "combobox"), option="green")).success
+
+
 async def test_keys_select_copy_and_paste(browser: Machine, site: Site) -> None:
     await open_page(browser, site, FORM)
     await browser.do("click", **await browser.at("Email", "textbox"))

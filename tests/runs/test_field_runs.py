@@ -116,6 +116,23 @@ def test_B01_a_field_and_its_label_are_one_thing_and_typing_into_a_date_sets_it(
     assert '"soon" is not read as a date for sure' in message(run)
 
 
+def test_a_value_that_the_page_drops_afterwards_has_not_passed(desk: Desk) -> None:
+    html = """<label>Name <input onblur="value = ''"></label><label>City <input></label>"""
+    run = desk.run(html, 'open P, fill "Name" with "Ada", fill "City" with "Graz"', cua_version="v4")
+    assert message(run) == 'No longer true: the field "Name" holds "Ada".'
+
+
+@pytest.mark.parametrize("style", ["opacity:0", "position:absolute;left:-9999px"])
+def test_a_check_of_a_field_or_box_is_about_what_a_person_can_see(desk: Desk, style: str) -> None:
+    hidden = (
+        f"<div style={style}><label>Mail <input value=a@b></label><label><input type=checkbox checked>All</label></div>"
+    )
+    for check in ('the "Mail" field contains "@"', '"All" is checked'):
+        assert message(desk.run(hidden, f"open P, check that {check}")).startswith("Check failed: ")
+    task = 'open P, fill "Mail" with "c@d", check that the "Mail" field contains "c@d"'
+    succeeded(desk.run(f"{hidden}<label>Mail <input></label>", task))
+
+
 IBAN = """<label>IBAN <input oninput="value = value.replace(/\\s/g,'').toUpperCase().replace(/(.{4})(?=.)/g,'$1 ')"></label>
 <label>Code <input maxlength=3></label>"""
 
