@@ -111,4 +111,5 @@ def _not_run(answer: dict[str, Any]) -> ActResult:
         who = waits(answer)
         message = "Something else has the terminal, so nothing was typed." + (f" {who}." if who else "")
         return ActResult(False, message, {"busy": True} | ({"waits": who} if who else {}))
-    return ActResult(False, "The shell's line cannot be replaced (its key may have been given away): nothing was run.")
+    why = "its key may have been given away, or another shell took its place: Ctrl+D ends that one"
+    return ActResult(False, f"The shell's line cannot be replaced ({why}). Nothing was run.")

@@ -442,3 +442,11 @@ async def test_the_same_context_gives_the_same_decision() -> None:
     assert first == await player.next()
     assert isinstance(first.move, Ask)
     assert not isinstance(first.move, Act)
+
+
+async def test_what_a_dialog_hides_is_asked_about_with_the_dialog() -> None:
+    session = FakeSession([element("button", "OK")], now=MachineState(dialog="Session over"))
+    player = Player('press Enter, click "Go"', session)
+    ask = await player.play()
+    assert isinstance(ask, Ask)
+    assert ask.message == 'I cannot find "Go" on the screen. A dialog is open: "Session over".'

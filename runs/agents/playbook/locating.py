@@ -56,7 +56,7 @@ async def chosen(scene: Scene, target: Target, *, covered: bool = False) -> Elem
     if sight.covered:
         element, reach = sight.covered[0]
         return _trouble(scene, f"{named(element)} is there, but it cannot be clicked. {reach.problem}")
-    return _missing(scene, target, choices, sight)
+    return _missing(scene, target, choices, sight, (await scene.session.state()).dialog)
 
 
 async def _left_dialog(scene: Scene, sight: Sight) -> Reply | None:
@@ -161,13 +161,14 @@ def _ambiguous(scene: Scene, target: Target, choices: dict[str, Element]) -> Rep
     return replace(asked, here=_offer(choices))
 
 
-def _missing(scene: Scene, target: Target, choices: dict[str, Element], sight: Sight) -> Reply:
+def _missing(scene: Scene, target: Target, choices: dict[str, Element], sight: Sight, dialog: str | None) -> Reply:
     shown = list(choices)[:MOST_CANDIDATES]
     if any(element.disabled for element in grounding.best(sight.elements, target)):
         message = f"{_wanted(target)} is disabled."
     else:
         reason = f" {sight.problems[0][1].problem}" if sight.problems else ""
-        message = f"I cannot find {_wanted(target)} on the screen.{reason}"
+        opened = f' A dialog is open: "{grounding.short(dialog, 300)}".' if dialog else ""
+        message = f"I cannot find {_wanted(target)} on the screen.{reason}{opened}"
     asked = _trouble(scene, f"{message} Is one of these meant?" if shown else message, shown)
     return replace(asked, here=_offer(choices)) if shown else asked
 
