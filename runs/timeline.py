@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from accounts.pages import whole_number
@@ -14,8 +14,9 @@ from approvals.models import Approval, Decision
 from machines.models import TakeoverLease
 from machines.risks import COMMAND
 from machines.takeover import actions_of
+from runs.access import screen_text
 from runs.acts import it, target_of
-from runs.models import Run, Screenshot, Step
+from runs.models import Run, RunEvent, Screenshot, Step
 from runs.standing import MOST_ACTIONS, hand_words
 
 SHOWN = 200  # newest rows; the rest on demand
@@ -41,13 +42,17 @@ _CLICKS = {
 
 @dataclass(frozen=True)
 class StepRow:
-    """Thought, action and result of one step. `state`: done, failed, skipped, acting, interrupted or dropped."""
+    """Thought, action and result of one step. `state`: done, failed, skipped, acting, interrupted or dropped.
+
+    `note`: what the machine said of it besides.
+    """
 
     step: Step
     words: str
     thought: str
     state: str
     seconds: float | None
+    note: str = ""
     kind: str = "step"
 
     @property
@@ -116,22 +121,25 @@ def rows_of(run: Run, steps: list[Step], approvals: list[Approval]) -> list[Row]
     """Steps and requests in the order in which they happened."""
     decisions = {d.approval_id: d for d in Decision.objects.filter(approval__in=approvals, counts=True)}
     now = timezone.now()
-    rows: list[Row] = [
-        StepRow(
-            s,
-            action_words(s.action),
-            s.text,
-            _state(s),
-            (s.finished_at - s.started_at).total_seconds() if s.finished_at else None,
-        )
-        for s in steps
-    ]
+    notes = _notes(run)
+    rows: list[Row] = [_step_row(s, notes.get(s.call_id, "")) for s in steps]
     rows += [
         BandRow(a, decisions.get(a.id), ((a.resolved_at or run.finished_at or now) - a.created_at).total_seconds())
         for a in approvals
     ]
     rows += [_hands(lease, now) for lease in TakeoverLease.objects.filter(run_id=run.id).select_related("machine")]
     return sorted(rows, key=lambda row: row.at)
+
+
+def _step_row(step: Step, note: str) -> StepRow:
+    seconds = (step.finished_at - step.started_at).total_seconds() if step.finished_at else None
+    return StepRow(step, action_words(step.action), step.text, _state(step), seconds, note)
+
+
+def _notes(run: Run, **which: Any) -> dict[str, str]:
+    """What machines said of steps besides their results, by the step's call_id."""
+    results = RunEvent.objects.filter(run=run, type="tool_result", data__has_key="note", **which)
+    return {data["call_id"]: data["note"] for data in results.values_list("data", flat=True)}
 
 
 def _hands(lease: TakeoverLease, now: datetime) -> HandsRow:
@@ -142,9 +150,12 @@ def _hands(lease: TakeoverLease, now: datetime) -> HandsRow:
 
 @dataclass(frozen=True)
 class Moment:
-    """What the middle of the page shows. `chosen` is the step from the address, None = the newest."""
+    """What the middle of the page shows. `chosen` is the step from the address, None = the newest, or the one that a failed
+    run failed at: `opened`. `text` is the picture of a terminal as lines, `note` what the machine said of the step besides.
+    """
 
     chosen: int | None
+    opened: int | None
     step: Step | None
     shot: dict[str, Any] | None
     phase: str
@@ -152,6 +163,8 @@ class Moment:
     previous: int | None
     following: int | None
     spent: int  # cents, up to and with this step
+    text: str | None
+    note: str
 
 
 def moment(run: Run, wanted: str, phase: str) -> Moment:
@@ -159,19 +172,30 @@ def moment(run: Run, wanted: str, phase: str) -> Moment:
     number = whole_number(wanted, 9) or 0
     chosen = number if 0 < number <= run.steps_completed + 1 else None
     steps = Step.objects.filter(run=run).order_by("-index", "-started_at")
-    step = (steps.filter(index=chosen) if chosen else steps).first()
+    opened = None if chosen else _failed_at(run, steps)
+    here = chosen or opened
+    step = (steps.filter(index=here) if here else steps).first()
     shots = Screenshot.objects.filter(run=run).order_by("-index")
     mine = {s.phase: s for s in shots.filter(step=step.index)} if step else {}
-    shown = mine.get(phase) or mine.get("after") or mine.get("before") or (None if chosen else shots.first())
+    shown = mine.get(phase) or mine.get("after") or mine.get("before") or (None if here else shots.first())
     here = step.index if step else 0
     return Moment(
-        chosen=chosen, step=step, phase=shown.phase if shown else "",
+        chosen=chosen, opened=opened, step=step, phase=shown.phase if shown else "",
         phases=[p for p in ("before", "after") if p in mine],
         shot=_shot(run, shown, step) if shown else None,
         previous=here - 1 if here > 1 else None,
-        following=here + 1 if chosen and here < run.steps_completed else None,
+        following=here + 1 if (chosen or opened) and here < run.steps_completed else None,
         spent=steps.filter(index__lte=here).aggregate(cents=Sum("cost_cents"))["cents"] or 0,
+        text=screen_text(run.id, shown.index) if shown else None,
+        note=_notes(run, data__call_id=step.call_id).get(step.call_id, "") if step else "",
     )  # fmt: skip
+
+
+def _failed_at(run: Run, steps: QuerySet[Step]) -> int | None:
+    """The last step that failed, of a run that failed."""
+    if run.status not in ("failed", "timed_out"):
+        return None
+    return steps.filter(status="completed", success=False, skipped=False).values_list("index", flat=True).first()
 
 
 def _shot(run: Run, shown: Screenshot, step: Step | None) -> dict[str, Any]:

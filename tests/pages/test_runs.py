@@ -1,13 +1,17 @@
 """The list of runs, the page of one run, starting, cancelling, and starting again."""
 
+import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Team
 from machines.models import Machine
-from runs.models import Run
+from runs.events import record
+from runs.models import Run, Screenshot, Step
 from tests.cast import Cast
 from tests.pages.conftest import Visit, request_of, text
 from tests.runs.driving import simulated
@@ -222,3 +226,56 @@ def test_a_task_for_a_kind_that_the_team_lacks_is_said_to_fail(visit: Visit, mac
     page = text(visit("alice", "live").post("/runs/new/machine", {"task": "Open https://a.test/"}))
     assert "The task needs a machine of kind browser, and the team has none." in page
     assert "it goes to Desk 1, the team’s default, and fails there." in page
+
+
+def test_a_failed_run_opens_at_the_step_that_failed_with_its_exit_code_and_what_the_command_wrote(
+    visit: Visit, begin: Callable[..., Run]
+) -> None:
+    run = begin("Three [steps:3]")
+    Step.objects.filter(run=run, index=2).update(
+        success=False, exit_code=2, error="Ended with exit code 2: ls: nothing\nlike it", output="ls: nothing\nlike it"
+    )
+    Screenshot.objects.filter(run=run, step=2).update(text="$ ls /nonexist")
+    bob = visit("bob")
+    assert 'aria-current="step"' not in text(bob.get(f"/runs/{run.id}"))  # it succeeded: nothing to open
+    Run.objects.filter(id=run.id).update(status="failed", error={"code": "TASK_FAILED", "message": "No"})
+    page = text(bob.get(f"/runs/{run.id}"))
+    assert "Step 2, which failed" in page
+    assert page.count('aria-current="step"') == page.count('class="step-failed"') == 1
+    assert re.search(r"<dt>Exit code</dt><dd[^>]*>2</dd>", page)
+    assert re.search(r"What the command wrote</h3>\s*<pre[^>]*>ls: nothing\nlike it</pre>", page)
+    assert re.search(r"The screen as text</summary>\s*<pre[^>]*>\$ ls /nonexist</pre>", page)
+    assert "Step 3, which failed" not in text(bob.get(f"/runs/{run.id}?step=3"))
+    assert "What the command wrote" not in text(bob.get(f"/runs/{run.id}?step=3"))
+    assert "Where it failed" in text(bob.get(f"/runs/{run.id}?step=3"))
+
+
+def test_what_a_machine_said_of_a_step_besides_stands_at_it(visit: Visit, begin: Callable[..., Run]) -> None:
+    run = begin("Three [steps:3]")
+    step = Step.objects.get(run=run, index=2)
+    note = "The field shows <b>1.000,00</b>."
+    with transaction.atomic():
+        run.refresh_from_db()
+        record(run, ("tool_result", {"step": 2, "call_id": step.call_id, "success": True, "note": note}))
+    kept = "The field shows &lt;b&gt;1.000,00&lt;/b&gt;."
+    assert text(visit("bob").get(f"/runs/{run.id}?step=3")).count(kept) == 1  # in its row alone
+    assert text(visit("bob").get(f"/runs/{run.id}?step=2")).count(kept) == 2
+    assert "<dt>Note</dt>" not in text(visit("bob").get(f"/runs/{run.id}?step=3"))
+
+
+@pytest.mark.parametrize(
+    ("result", "words", "look"),
+    [
+        ({"passed": True, "summary": "Done.", "output_text": "Linux <i>x</i>"}, "the agent says that", "note-good"),
+        ({"passed": False, "summary": "1 of 3 skipped.", "skipped": 1}, "1 of 3 skipped", "note-warn"),
+    ],
+)
+def test_the_end_says_what_happened(
+    visit: Visit, begin: Callable[..., Run], result: dict[str, Any], words: str, look: str
+) -> None:
+    run = begin("Three [steps:3]")
+    Run.objects.filter(id=run.id).update(result={"verdict": None, "skipped": 0} | result)
+    page = text(visit("bob").get(f"/runs/{run.id}"))
+    assert words in page
+    assert f"{look} run-end" in page
+    assert ("Linux &lt;i&gt;x&lt;/i&gt;</pre>" in page) == ("output_text" in result)
