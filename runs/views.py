@@ -101,9 +101,14 @@ def run(request: PageRequest, run_id: str) -> HttpResponse:
         "may_write": request.actor.may("runs:write"), "may_act": request.actor.may("actions:exec"),
         "may_read_money": request.actor.may("usage"),
         "live_title": page_title(found),
-        "decided": receipt(request),
+        "decided": receipt(request), "by_person": _by_person(found, requests),
     }  # fmt: skip
     return show(request, "runs/run.html", context)
+
+
+def _by_person(found: Run, requests: list[Approval]) -> bool:
+    """Whether the agent did nothing and a person says that the task is done."""
+    return not found.steps_completed and any(a.kind == "takeover" and a.status == "approved" for a in requests)
 
 
 def _watched(request: PageRequest, found: Run, chosen: Moment) -> Machine | None:

@@ -41,6 +41,15 @@ def run_badge(status: str) -> SafeString:
 
 
 @register.filter
+def end_badge(run: Run) -> SafeString:
+    """As `run_badge`; what ended without having passed is not shown as done."""
+    if run.status != "succeeded" or not run.result or run.result.get("passed"):
+        return run_badge(run.status)
+    words = "Not all done" if run.result.get("skipped") else "Not confirmed"
+    return format_html('<span class="badge is-warn">{}{}</span>', icon("triangle-alert"), words)
+
+
+@register.filter
 def step_icon(state: str) -> SafeString:
     shape, look, words = STEP_LOOKS.get(state, ("circle-dashed", "", state))
     return format_html('<span class="step-state {}">{}<span class="unseen">{}</span></span>', look, icon(shape), words)

@@ -109,7 +109,7 @@ document.querySelectorAll("[data-js][hidden]").forEach((e) => { e.hidden = false
 document.querySelectorAll("[data-nojs]").forEach((e) => { e.hidden = true; });
 
 function openNamed() {
-  const named = location.hash && document.getElementById(location.hash.slice(1));
+  const named = document.getElementById(location.hash.slice(1));
   if (named?.matches("details")) named.open = true;
 }
 openNamed();

@@ -28,6 +28,16 @@ def test_a_run_is_started_and_read_with_the_login_of_the_session(site: Site, loo
     expect(read.get_by_role("status")).to_contain_text('"object": "agent.run"')
 
 
+def test_no_error_of_the_page_whatever_is_named_in_its_address(site: Site, look: Open) -> None:
+    page = look("owner")
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    for address in ("/v1/docs", "/v1/docs#nothing", "/v1/docs#get--v1-runs"):
+        page.goto(address)
+    expect(page.locator("details#get--v1-runs")).to_have_attribute("open", "")
+    assert not errors
+
+
 def test_a_key_tries_without_a_login(site: Site, chromium) -> None:  # type: ignore[no-untyped-def]
     page = chromium.new_context(base_url=site.address).new_page()
     page.goto("/v1/docs")

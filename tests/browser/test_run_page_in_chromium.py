@@ -26,7 +26,7 @@ def test_what_a_person_does_by_hand_is_told_as_it_happens(site: Site, look: Open
     run_id, _ = site.waiting("x [steps:2][takeover]", machine_id=machine)
     page = look("bob", f"/runs/{run_id}")
     lease = site.call("POST", f"/machines/{machine}/takeover", {})
-    expect(page.locator(".band-hands").filter(has_text="controls the machine")).to_be_visible()
+    expect(page.locator(".band-hands").filter(has_text="in control of the machine")).to_be_visible()
     for command, parameters in (("key_press", {"key": "enter"}), ("type_text", {"text": "a secret"})):
         site.call(
             "POST", f"/machines/{machine}/actions",
@@ -49,7 +49,7 @@ def test_of_a_private_takeover_the_page_says_who_and_no_more(site: Site, look: O
         {"command": "key_press", "parameters": {"key": "enter"}, "lease_id": lease["id"]},
     )  # fmt: skip
     page = look("bob", f"/runs/{run_id}")
-    band = page.locator(".band-hands").filter(has_text="controls the machine")
+    band = page.locator(".band-hands").filter(has_text="in control of the machine")
     expect(band).to_contain_text("In private: nothing of it is kept.")
     expect(page.get_by_text("Press enter")).to_have_count(0)
 
@@ -89,3 +89,24 @@ def test_the_scrubber_works_without_javascript(site: Site, look: Open) -> None:
     page.get_by_role("slider", name="Step").press("Home")
     page.get_by_role("button", name="Show", exact=True).click()
     expect(page).to_have_url(f"{site.address}/runs/{run_id}?step=1")
+
+
+def test_a_phone_shows_whole_buttons_also_while_the_card_is_not_wholly_read(site: Site, look: Open) -> None:
+    run_id, _ = site.waiting("x [question]")
+    page = look("ana", f"/runs/{run_id}", viewport={"width": 390, "height": 640}, has_touch=True, is_mobile=True)
+    expect(page.locator("[data-unread-words]")).to_be_visible()
+    for button in page.locator(".decide > .btn, .decide-no > summary").all():
+        box = button.bounding_box()
+        assert box
+        assert box["width"] >= 90
+        assert button.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+
+
+def test_a_long_screen_as_text_opens_at_its_end(site: Site, look: Open) -> None:
+    run_id = site.start("Three [steps:3]")
+    site.reaches(run_id, "succeeded")
+    page = look("ana", f"/runs/{run_id}")
+    page.locator(".run-screen").evaluate("""e => e.insertAdjacentHTML("beforeend",
+        `<div class="box longtext from-end" id="probe"><pre>${"line\\n".repeat(100)}<span>last</span></pre></div>`)""")
+    page.locator("#probe").scroll_into_view_if_needed()
+    expect(page.locator("#probe span")).to_be_in_viewport()

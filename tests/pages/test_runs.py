@@ -14,7 +14,7 @@ from runs.events import record
 from runs.models import Run, Screenshot, Step
 from tests.cast import Cast
 from tests.pages.conftest import Visit, request_of, text
-from tests.runs.driving import simulated
+from tests.runs.driving import drive_all, simulated
 
 pytestmark = pytest.mark.django_db
 
@@ -150,6 +150,30 @@ def test_decided_requests_are_bands_with_their_decider(visit: Visit, begin: Call
     assert "“fine by me”" in page
 
 
+def test_an_answered_question_shows_its_answer_in_its_band(visit: Visit, begin: Callable[..., Run]) -> None:
+    run = begin("x [question]")
+    asked = request_of(run)
+    (question,) = asked.questions
+    chosen = question["options"][0]["label"]
+    visit("ana").post(f"/approvals/{asked.id}/decide", {"verdict": "answer", f"q.{question['id']}": chosen})
+    page = text(visit("bob").get(f"/runs/{run.id}"))
+    band = page.split(f'id="band-{asked.id}"', 1)[1].split("</li>", 1)[0]
+    assert "Answered" in band
+    assert re.search(rf'<dd class="untrusted">{chosen}</dd>', band)
+
+
+def test_what_a_person_did_alone_is_not_said_by_the_agent(visit: Visit, begin: Callable[..., Run]) -> None:
+    run = begin("Tidy the folder nicely", agent="playbook")
+    visit("ana").post(f"/approvals/{request_of(run).id}/decide", {"verdict": "approve", "note": "tidied"})
+    drive_all()
+    run.refresh_from_db()
+    assert run.result is not None
+    assert run.result["passed"]
+    page = text(visit("bob").get(f"/runs/{run.id}"))
+    assert "a person says that the task is done" in page
+    assert "the agent says" not in page
+
+
 def test_cancelling_asks_first_and_keeps_the_reason(visit: Visit, begin: Callable[..., Run]) -> None:
     run = begin("x [pause]")
     alice = visit("alice")
@@ -243,8 +267,8 @@ def test_a_failed_run_opens_at_the_step_that_failed_with_its_exit_code_and_what_
     assert "Step 2, which failed" in page
     assert page.count('aria-current="step"') == page.count('class="step-failed"') == 1
     assert re.search(r"<dt>Exit code</dt><dd[^>]*>2</dd>", page)
-    assert re.search(r"What the command wrote</h3>\s*<pre[^>]*>ls: nothing\nlike it</pre>", page)
-    assert re.search(r"The screen as text</summary>\s*<pre[^>]*>\$ ls /nonexist</pre>", page)
+    assert re.search(r"What the command wrote</h3>\s*<div[^>]*><pre[^>]*>ls: nothing\nlike it</pre>", page)
+    assert re.search(r"The screen as text</summary>\s*<div[^>]*><pre[^>]*>\$ ls /nonexist</pre>", page)
     assert "Step 3, which failed" not in text(bob.get(f"/runs/{run.id}?step=3"))
     assert "What the command wrote" not in text(bob.get(f"/runs/{run.id}?step=3"))
     assert "Where it failed" in text(bob.get(f"/runs/{run.id}?step=3"))
@@ -278,4 +302,7 @@ def test_the_end_says_what_happened(
     page = text(visit("bob").get(f"/runs/{run.id}"))
     assert words in page
     assert f"{look} run-end" in page
+    badge = "Succeeded" if result["passed"] else "Not all done"  # in its own strip and in the list
+    assert f"{badge}</span>" in page
+    assert f"{badge}</span>" in text(visit("bob").get("/runs"))
     assert ("Linux &lt;i&gt;x&lt;/i&gt;</pre>" in page) == ("output_text" in result)
