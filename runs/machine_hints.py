@@ -4,6 +4,7 @@ from accounts.actor import Actor
 from accounts.errors import Refusal
 from machines.models import Machine
 from machines.services import lacks_of
+from runs.agents.playbook.needs import also_needed
 from runs.choosing import choose, kind_of, no_machine
 from runs.starting import agent_of, named_machine
 
@@ -11,7 +12,7 @@ from runs.starting import agent_of, named_machine
 def hint(actor: Actor, task: str, agent: str, machine_id: str) -> str:
     """One or two sentences for the form of a new run; `agent` and `machine_id` are empty where nothing is chosen."""
     if machine_id:
-        return _named(actor, machine_id)
+        return _named(actor, machine_id, task, agent)
     if actor.test:
         return "It gets a simulated machine of its own."
     profile = agent_of(actor, agent or None)
@@ -21,7 +22,8 @@ def hint(actor: Actor, task: str, agent: str, machine_id: str) -> str:
     if kind is None:
         return f"It runs on {machine.display_name}, the team’s default.{_busy(machine)}"
     if machine.kind in (kind, "simulated"):
-        return f"It runs on {machine.display_name}: the task needs a machine of kind {kind}.{_busy(machine)}"
+        needs = f"the task needs a machine of kind {kind}.{_beyond(profile, task, machine)}{_busy(machine)}"
+        return f"It runs on {machine.display_name}: {needs}"
     lacks = " ".join(lacks_of(kind)) or "Make one on the page Machines."
     return (
         f"The task needs a machine of kind {kind}, and the team has none. {lacks} "
@@ -29,14 +31,21 @@ def hint(actor: Actor, task: str, agent: str, machine_id: str) -> str:
     )
 
 
-def _named(actor: Actor, machine_id: str) -> str:
+def _named(actor: Actor, machine_id: str, task: str, agent: str) -> str:
     try:
         machine = named_machine(actor, machine_id)
     except Refusal as refusal:
         return refusal.message
-    return (
-        f"It runs on {machine.display_name}.{_busy(machine)}" if machine else "It gets a simulated machine of its own."
-    )
+    if machine is None:
+        return "It gets a simulated machine of its own."
+    beyond = _beyond(agent_of(actor, agent or None), task, machine)
+    return f"It runs on {machine.display_name}.{beyond}{_busy(machine)}"
+
+
+def _beyond(profile: str, task: str, machine: Machine) -> str:
+    """What of the task this machine cannot do, where the agent can tell."""
+    kind = also_needed(task, machine.kind) if profile == "playbook" else None
+    return f" An instruction of it needs a {kind} machine: the run fails there." if kind else ""
 
 
 def _busy(machine: Machine) -> str:

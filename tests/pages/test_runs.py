@@ -252,6 +252,28 @@ def test_a_task_for_a_kind_that_the_team_lacks_is_said_to_fail(visit: Visit, mac
     assert "it goes to Desk 1, the team’s default, and fails there." in page
 
 
+def test_a_task_that_no_one_machine_can_do_is_said_to_fail_before_it_is_started(visit: Visit, machine: Machine) -> None:
+    Machine.objects.create(
+        team=machine.team,
+        test=False,
+        kind="browser",
+        display_name="Web",
+        created_by=machine.created_by,
+        status="running",
+    )
+    Machine.objects.filter(id=machine.id).update(kind="terminal")
+    alice, fails = visit("alice", "live"), "An instruction of it needs a {} machine: the run fails there."
+    mixed = {"task": "open https://a.test/ and run `ls`", "agent": "playbook"}
+    page = text(alice.post("/runs/new/machine", mixed))
+    assert f"It runs on Web: the task needs a machine of kind browser. {fails.format('terminal')}" in page
+    page = text(alice.post("/runs/new/machine", mixed | {"machine_id": machine.id}))
+    assert f"It runs on Desk 1. {fails.format('browser')}" in page
+    page = text(alice.post("/runs/new/machine", {"task": "run `ls`", "agent": "playbook", "machine_id": machine.id}))
+    assert "the run fails there" not in page
+    page = text(alice.post("/runs/new/machine", mixed | {"machine_id": machine.id, "agent": "scripted"}))
+    assert "the run fails there" not in page
+
+
 def test_a_failed_run_opens_at_the_step_that_failed_with_its_exit_code_and_what_the_command_wrote(
     visit: Visit, begin: Callable[..., Run]
 ) -> None:

@@ -18,3 +18,8 @@ def kind_needed(task: str, bound: tuple[Bound, ...] = ()) -> str | None:
         return able[0]
     named = (lacks(instruction, "") for instruction in instructions) if not able else iter(())
     return next(filter(None, named), None)
+
+
+def also_needed(task: str, kind: str) -> str | None:
+    """The kind of machine that an instruction of the task needs and one of `kind` is not: the run ends there."""
+    return next(filter(None, (lacks(instruction, kind) for instruction in parse(task).instructions)), None)
