@@ -15,7 +15,7 @@ from machines.models import TakeoverLease
 from machines.risks import COMMAND
 from machines.takeover import actions_of
 from runs.access import screen_text
-from runs.acts import it, target_of
+from runs.acts import action_title, it, target_of
 from runs.models import Run, RunEvent, Screenshot, Step
 from runs.standing import MOST_ACTIONS, hand_words
 
@@ -109,6 +109,18 @@ def action_words(action: dict[str, Any]) -> str:
     return words.replace("Clicked", click) if name == "click" and click else words
 
 
+def step_words(step: Step) -> str:
+    """The step's action in words: as done only where it was; what was skipped, failed or cut off is `Click at 612, 448`."""
+    if _state(step) == "done" or (_state(step) == "failed" and step.exit_code is not None):
+        return action_words(step.action)
+    action = step.action
+    name, params = str(action.get("name")), dict(action.get("params") or {})
+    try:
+        return action_title(name, params, None, None, target_of(action.get("target")))
+    except (KeyError, ValueError, TypeError, AttributeError):  # parameters that an agent left out or mistook
+        return name
+
+
 def _state(step: Step) -> str:
     if step.status != "completed":
         return step.status
@@ -133,7 +145,7 @@ def rows_of(run: Run, steps: list[Step], approvals: list[Approval]) -> list[Row]
 
 def _step_row(step: Step, note: str) -> StepRow:
     seconds = (step.finished_at - step.started_at).total_seconds() if step.finished_at else None
-    return StepRow(step, action_words(step.action), step.text, _state(step), seconds, note)
+    return StepRow(step, step_words(step), step.text, _state(step), seconds, note)
 
 
 def _notes(run: Run, **which: Any) -> dict[str, str]:
@@ -199,7 +211,7 @@ def _failed_at(run: Run, steps: QuerySet[Step]) -> int | None:
 
 
 def _shot(run: Run, shown: Screenshot, step: Step | None) -> dict[str, Any]:
-    words = action_words(step.action) if step else "before the first step"
+    words = step_words(step) if step else "before the first step"
     return {
         "run_id": run.id, "index": shown.index, "width": shown.width, "height": shown.height, "at": shown.taken_at,
         "mark": mark(step.action, shown.width) if step else None,

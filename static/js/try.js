@@ -61,7 +61,7 @@ function lacking(form) {
   const empty = [...form.querySelectorAll("[data-place]")].find((field) => !field.value.trim());
   if (!empty) return "";
   empty.focus();
-  return `Fill in ${empty.dataset.place} first: the list of the same part answers ids.`;
+  return `Fill in ${empty.dataset.place} first: the call that lists them answers it.`;
 }
 
 async function send(form) {

@@ -296,6 +296,28 @@ def test_a_failed_run_opens_at_the_step_that_failed_with_its_exit_code_and_what_
     assert "Where it failed" in text(bob.get(f"/runs/{run.id}?step=3"))
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"success": True, "exit_code": 0}, "Ran rm -r old"),
+        ({"success": False, "exit_code": 1}, "Ran rm -r old"),
+        ({"success": False, "skipped": True}, "Run rm -r old"),
+        ({"success": False}, "Run rm -r old"),
+        ({"success": None, "status": "interrupted"}, "Run rm -r old"),
+        ({"success": False, "action": {"name": "run_line", "params": {"keys": 1}}}, "run_line"),
+    ],
+)
+def test_only_what_was_done_is_told_as_done(
+    visit: Visit, begin: Callable[..., Run], fields: dict[str, Any], words: str
+) -> None:
+    run = begin("Three [steps:3]")
+    action = {"name": "run_line", "params": {"command": "rm -r old"}}
+    Step.objects.filter(run=run, index=2).update(**{"action": action} | fields)
+    page = text(visit("bob").get(f"/runs/{run.id}"))
+    assert f'<span class="step-act">{words}' in page
+    assert words.startswith("Ran") or "Ran " not in page
+
+
 def test_what_a_machine_said_of_a_step_besides_stands_at_it(visit: Visit, begin: Callable[..., Run]) -> None:
     run = begin("Three [steps:3]")
     step = Step.objects.get(run=run, index=2)
