@@ -21,6 +21,17 @@ MIX: list[tuple[str, dict[str, object]]] = [
     ("[spend] [steps:1]", ASKS), ("[question:multi]", {}), ("[secret]", {}), ("move [steps:1]", ASKS | {"permission_mode": "plan"}),
 ]  # fmt: skip
 OPEN = "document.querySelector('[data-card]')?.dataset.card ?? ''"
+# Watched in the page, at each of its frames: a wait from outside looks every half second, which is no reader's delay.
+WHEN = """([card, also]) => new Promise((done, fail) => {
+    const begun = performance.now();
+    const look = () => {
+        const open = document.querySelector("[data-card]")?.dataset.card ?? "";
+        if (open !== card || (also && document.querySelector(also))) done(open);
+        else if (performance.now() - begun < 20_000) requestAnimationFrame(look);
+        else fail(new Error(`${card} stays: ${document.querySelector("[data-bar]").innerText}`));
+    };
+    look();
+})"""
 
 
 def main() -> int:
@@ -65,15 +76,14 @@ def decide(page: Page) -> float:
     """Say yes to the open card; seconds from the last key to the next card."""
     card, sent = page.evaluate(OPEN), time.monotonic()
     for _ in range(12):
-        page.locator("[data-bar][data-ready]").wait_for()
-        if page.evaluate(OPEN) != card:
+        if page.evaluate(WHEN, [card, "[data-bar][data-ready]"]) != card:
             return time.monotonic() - sent
         sent = time.monotonic()
         page.keyboard.press("a")
         if press_on(page):
             break
     sent = time.monotonic()
-    page.locator(f"[data-card='{card}']").wait_for(state="detached")
+    page.evaluate(WHEN, [card, ""])
     return time.monotonic() - sent
 
 
