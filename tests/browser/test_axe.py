@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import Open, Site, ready
 from tests.browser.test_seen_before_decided import KINDS
@@ -64,4 +64,20 @@ def test_workflows_their_drawing_and_their_editor(site: Site, look: Open, mode: 
         if path.endswith("/edit"):
             page.get_by_role("textbox", name="Definition").wait_for()
         found[path] = complaints(page)
+    assert not any(found.values()), "\n".join(f"{where}: {what}" for where, what in found.items() if what)
+
+
+@pytest.mark.parametrize("mode", LOOKS)
+def test_the_page_of_the_api(site: Site, look: Open, chromium: Browser, mode: str) -> None:
+    context = chromium.new_context(base_url=site.address, **LOOKS[mode])
+    found = {}
+    for who, page in (("signed in", look("owner", "/", **LOOKS[mode])), ("signed out", context.new_page())):
+        page.goto("/v1/docs")
+        for name in ("post--v1-runs", "get--v1-runs--run-id"):
+            page.locator(f"details#{name} > summary").click()
+        page.locator("details#post--v1-runs details > summary").click()
+        page.locator("details#post--v1-runs").get_by_role("button", name="Execute").click()
+        page.locator("details#post--v1-runs [data-answer]:not(:empty)").wait_for()
+        found[who] = complaints(page)
+    context.close()
     assert not any(found.values()), "\n".join(f"{where}: {what}" for where, what in found.items() if what)
