@@ -97,6 +97,7 @@ def test_the_keyboard_help_and_switching_keys_off(site: Site, look: Open) -> Non
     page.keyboard.press("?")
     dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible()
+    expect(dialog.locator("dt").filter(has_text=re.compile("^y$"))).to_be_visible()
     dialog.get_by_label("Switch single-key shortcuts off").check()
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()

@@ -158,3 +158,12 @@ def test_a_mail_is_read_by_a_mail_server(ask: Ask, settings: Any) -> None:
     assert body is not None
     assert "Grüße aus Köln" in body.get_content()
     assert server.got[0]["Auto-Submitted"] == "auto-generated"
+
+
+def test_a_list_says_of_each_request_what_is_asked(ask: Ask) -> None:
+    ask("a [question]")
+    ask("b [steps:1]", human_in_the_loop=True, permission_mode="approval")
+    letter = carry()[0]
+    for body in (letter.body, strip_tags(html(letter))):
+        assert "“Which inbox?”" in body
+        assert "Click at 101, 200" in body
