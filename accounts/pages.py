@@ -45,7 +45,7 @@ def signed_in(*scopes: str) -> Callable[[View[P]], Page[P]]:
                 response = _stay(request, view(request, *args, **kwargs))
             except Refusal as refusal:
                 found_by = functools.partial(view, request, *args, **kwargs)
-                place = _place_of(request, refusal, scopes, found_by) if kwargs else None
+                place = _place_of(request, refusal, scopes, found_by) if kwargs or request.GET.get("open") else None
                 response = refusal_page(request, refusal, place)
             if "Cache-Control" not in response:
                 add_never_cache_headers(response)
@@ -85,11 +85,21 @@ def refusal_page(request: HttpRequest, refusal: Refusal, place: Actor | None = N
         refusal.afterwards()
     title = TITLES.get(refusal.status, "That did not work")
     context = {"title": title, "refusal": refusal, "place": place, "place_team": get_team(place) if place else None}
+    if place:
+        context["next"] = _address_there(request)
     if not getattr(request, "htmx", False):
         return render(request, "refused.html", context, status=refusal.status)
     response = render(request, "_refusal.html", context, status=refusal.status)
     response["HX-Retarget"], response["HX-Reswap"], response["HX-Push-Url"] = "#refusal", "innerHTML", "false"
     return response
+
+
+def _address_there(request: HttpRequest) -> str:
+    """The same address, without what said of which team and world the page was."""
+    query = request.GET.copy()
+    for name in ("in_team", "in_world"):
+        query.pop(name, None)
+    return f"{request.path}?{query.urlencode()}" if query else request.path
 
 
 def _place_of(

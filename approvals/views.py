@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from accounts.access import other_places
 from accounts.actor import Actor
 from accounts.models import Group
 from accounts.pages import PageRequest, show, signed_in
@@ -41,7 +42,7 @@ def queue(request: PageRequest) -> HttpResponse:
         request_id=request.request_id, order=ORDERS.get(sort, DUE),
     )  # fmt: skip
     rows = [each["row"] for each in part["data"]]
-    chosen = _find(actor, wanted.get("open")) or _kept(rows, keep) or (rows[0] if rows else None)
+    chosen = _open(actor, wanted.get("open")) or _kept(rows, keep) or (rows[0] if rows else None)
     holds = held_up(row.id for row in rows)
     for row in rows:
         row.holds = holds.get(row.id, 1)
@@ -106,6 +107,15 @@ def next_below(actor: Actor, approval: Approval, wanted: Mapping[str, str]) -> s
 def _kept(rows: list[Approval], approval_id: str) -> Approval | None:
     """The request whose card is open: what happens meanwhile puts no other one in its place."""
     return next((row for row in rows if row.id == approval_id), None)
+
+
+def _open(actor: Actor, approval_id: str | None) -> Approval | None:
+    """The request that the address names, if it is anywhere. Raises ApprovalNotFound when it is in another team or world of
+    the person: the page then says where."""
+    found = _find(actor, approval_id)
+    if approval_id and found is None and any(person.may("approvals:read") and _find(person, approval_id) for person in other_places(actor)):
+        raise ApprovalNotFound
+    return found
 
 
 def _find(actor: Actor, approval_id: str | None) -> Approval | None:

@@ -42,6 +42,17 @@ def test_a_tab_of_the_other_world_decides_in_its_own(site: Site, look: Open, pat
     expect(page.get_by_text("TEST WORLD")).to_be_visible()
 
 
+def test_the_picture_is_of_the_world_of_the_tab(site: Site, look: Open) -> None:
+    _, first = site.waiting("pictures [pause]")
+    _, second = site.waiting("pictures [pause]")
+    page = look("ana", f"/?open={first}")
+    switch_elsewhere(page, "Live")
+    page.locator(f"#open-{second}").click()
+    page.locator(f"[data-card='{second}']").wait_for()
+    page.wait_for_function("() => document.querySelector('.picture .shot img').complete")
+    assert page.locator(".picture .shot img").evaluate("image => image.naturalWidth") > 0
+
+
 def test_what_happens_later_comes_from_the_world_of_the_tab(site: Site, look: Open) -> None:
     page = look("ana")
     expect(page.get_by_text("Nothing waits for a person.")).to_be_visible()
@@ -60,7 +71,7 @@ def test_without_scripts_a_tab_decides_in_its_world_too(site: Site, look: Open) 
     expect(page.get_by_text("TEST WORLD")).to_be_visible()
 
 
-@pytest.mark.parametrize("path", ["/approvals/{request}", "/runs/{run}"])
+@pytest.mark.parametrize("path", ["/approvals/{request}", "/runs/{run}", "/?open={request}"])
 def test_a_page_of_the_other_world_says_where_it_is_and_opens_there(site: Site, look: Open, path: str) -> None:
     run_id, request = site.waiting("elsewhere [pause]")
     page = look("ana", path.format(request=request, run=run_id), world="live")
