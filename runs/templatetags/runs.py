@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 from accounts.actor import Actor
 from accounts.templatetags.show import icon
 from approvals.models import Approval
+from runs.access import screen_text
 from runs.models import Run, Screenshot
 from runs.standing import controlled_for
 
@@ -62,6 +63,12 @@ def control_of(approval: Approval, actor: Actor) -> dict[str, str]:
     state: mine, other, free (the actor may take it), none (there is nothing to take, or the actor may not), "" of other kinds.
     """
     return controlled_for(actor, approval) if approval.kind == "takeover" else {"state": "", "holder": ""}
+
+
+@register.simple_tag
+def screen_as_text(approval: Approval) -> str:
+    """What the terminal showed when the request was opened; "" for other screens."""
+    return screen_text(approval.run_id, approval.evidence.get("screenshot_index")) or ""
 
 
 @register.simple_tag

@@ -350,3 +350,13 @@ def test_the_end_says_what_happened(
     assert f"{badge}</span>" in page
     assert f"{badge}</span>" in text(visit("bob").get("/runs"))
     assert ("Linux &lt;i&gt;x&lt;/i&gt;</pre>" in page) == ("output_text" in result)
+
+
+def test_what_a_terminal_showed_stands_as_text_on_the_card(visit: Visit, begin: Callable[..., Run]) -> None:
+    run = begin("x [pause]")
+    page = text(visit("ana").get("/"))
+    assert "The screen as text" not in page
+    Screenshot.objects.filter(run=run).update(text="agent@machine:~$ ls\n<b>notes</b>\u202e")
+    page = text(visit("ana").get("/"))
+    assert "agent@machine:~$ ls\n&lt;b&gt;notes&lt;/b&gt;" in page.split('aria-label="The screen as text">')[1]
+    assert "\u202e" not in page
