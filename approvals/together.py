@@ -13,6 +13,12 @@ from approvals.models import Approval
 
 MOST = 100
 NEED_WORDS = frozenset({"question", "input"})  # nobody can answer these without looking at each
+# Where a terminal is when something is to be typed; what stands there follows.
+AT_PROMPT = {
+    "continuation": "Half a command, of which the rest is awaited: ",
+    "program": "A program has the terminal: what is typed goes to it.",
+    "unknown": "What stands there cannot be read now.",
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,10 @@ def _facts(row: Approval) -> dict[str, Any]:
     if row.budget:
         facts["Limit"] = money(row.budget.get("limit_cents"))
     facts |= action.get("params") or {}
+    if row.kind == "tool" and row.words:
+        facts["The agent’s own words"] = row.words
+    if (at := row.evidence.get("prompt_at")) and (at != "prompt" or row.evidence.get("prompt_line")):
+        facts["At the prompt"] = AT_PROMPT.get(at, "") + (row.evidence.get("prompt_line") or "")
     facts |= {
         "Risk": action.get("risk") or "", "Machine": x.get("machine_name") or "", "End user": x.get("end_user") or "",
         "Started by": (x.get("started_by") or {}).get("name", ""), "Spent": money(x.get("cost_cents")),

@@ -113,7 +113,8 @@ def _open(actor: Actor, approval_id: str | None) -> Approval | None:
     """The request that the address names, if it is anywhere. Raises ApprovalNotFound when it is in another team or world of
     the person: the page then says where."""
     found = _find(actor, approval_id)
-    if approval_id and found is None and any(person.may("approvals:read") and _find(person, approval_id) for person in other_places(actor)):
+    places = other_places(actor) if approval_id and found is None else ()
+    if any(person.may("approvals:read") and _find(person, approval_id) for person in places):
         raise ApprovalNotFound
     return found
 

@@ -22,34 +22,43 @@ export function say(card, words) {
 
 // --- how long it is there
 
-function age(card, young) {
-  barOf(card)?.toggleAttribute("data-ready", !young);
-  barOf(card)?.querySelectorAll("[data-decides]").forEach((button) => { button.toggleAttribute("data-young", young); hold(button); });
+function age(young) {
+  for (const bar of cards().map(barOf)) {
+    bar?.toggleAttribute("data-ready", !young);
+    bar?.querySelectorAll("[data-decides]").forEach((button) => { button.toggleAttribute("data-young", young); hold(button); });
+  }
 }
 
 function mature(key) {
-  if (shown.key === key) age(cards().find((card) => keyOf(card) === key), false);
+  if (shown.key === key) age(false);
 }
 
 function begin(key) {
   clearTimeout(shown.timer);
   shown = { key, since: performance.now(), timer: setTimeout(() => mature(key), YOUNG) };
-  age(cards()[0], true);
+  age(true);
 }
 
-// Called whenever the page may show another card. A focused button of the old card must not answer for the new one.
+// A focused button of the card before must not answer for this one; where that was scrolled to, this one begins above the page.
+function arrive(card) {
+  if (document.activeElement?.matches("[data-decides]")) document.activeElement.blur();
+  const { top } = card.getBoundingClientRect();
+  if (top < 0 && !shown.key.startsWith(card.dataset.card)) scrollBy({ top, behavior: "instant" });
+}
+
+// Called whenever the page may show another card. Several stand on one page where they are decided together.
 function notice() {
-  const card = document.visibilityState === "visible" ? cards()[0] : null;
-  const key = keyOf(card);
+  const all = document.visibilityState === "visible" ? cards() : [];
+  const key = all.map(keyOf).join(" ");
   if (key === shown.key) return;
-  if (shown.key && key && document.activeElement?.matches("[data-decides]")) document.activeElement.blur();
+  if (shown.key && key) arrive(all[0]);
   disarm();
   begin(key);
 }
 
 export function isYoung(card) {
   notice();
-  return keyOf(card) !== shown.key || performance.now() - shown.since < YOUNG;
+  return !cards().includes(card) || performance.now() - shown.since < YOUNG;
 }
 
 // --- what of it was on the screen
@@ -88,6 +97,12 @@ function readTo(card, part) {
   return first[1] >= 1 - edge ? 1 : first[1];
 }
 
+// In a table that scrolls sideways a value may lie beside what is shown of it.
+function isAside(part, box) {
+  const frame = part.closest(".table-scroll")?.getBoundingClientRect();
+  return Boolean(frame) && (box.left < Math.max(frame.left, 0) - EDGE || box.right > Math.min(frame.right, innerWidth) + EDGE);
+}
+
 function observe() {
   notice();
   if (document.visibilityState !== "visible") return;
@@ -97,7 +112,7 @@ function observe() {
       const box = part.getBoundingClientRect();
       const from = Math.max(box.top, top);
       const to = Math.min(box.bottom, bottom);
-      if (to <= from && box.height) continue;
+      if ((to <= from && box.height) || isAside(part, box)) continue;
       const start = part.scrollTop - box.top;
       join(stretches(card, part), (from + start) / part.scrollHeight, (to + start) / part.scrollHeight);
     }
@@ -117,13 +132,14 @@ export function reveal(card) {
   const [part] = unread(card);
   if (!part) return false;
   const share = readTo(card, part);
+  if (isAside(part, part.getBoundingClientRect())) part.scrollIntoView({ inline: "nearest", block: "nearest", behavior: "instant" });
   const { top, bottom } = view(card);
   const box = part.getBoundingClientRect();
   const inner = part.scrollHeight > part.clientHeight + 1;
   if (inner) { part.scrollTop = share * part.scrollHeight - EDGE; part.focus({ preventScroll: true }); }
   const line = box.top + (inner ? 0 : share * box.height);
   if (line < top || (inner ? box.bottom : line + LOW) > bottom || !inner) scrollBy({ top: line - top - 8, behavior: "instant" });
-  begin(keyOf(card));
+  begin(shown.key);
   observe();
   const rest = unread(card).length;
   say(card, rest ? "There is more to read: once more for the next part." : "That was all of it. Now decide.");

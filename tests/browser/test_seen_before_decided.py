@@ -240,3 +240,56 @@ def test_a_screen_reader_is_told_why_approve_waits(site: Site, look: Open) -> No
     expect(page.get_by_role("button", name="Approve")).to_have_accessible_description(
         re.compile("Not all of it was on the screen yet")
     )
+
+
+def test_the_next_card_is_shown_from_its_beginning(site: Site, look: Open) -> None:
+    for number in range(3):
+        site.waiting(f"number {number} [pause]")
+    page = look("ana", "/", viewport={"width": 1280, "height": 500})
+    ready(page)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    card = page.locator("[data-card]").get_attribute("data-card")
+    page.keyboard.press("a")
+    page.locator(f"[data-card='{card}']").wait_for(state="detached")
+    expect(page.locator(".card-title")).to_be_in_viewport(ratio=1)
+
+
+@pytest.mark.parametrize("screen", [DESK, PHONE], ids=["1280x800", "390x844"])
+def test_what_is_approved_together_was_shown_in_full(site: Site, look: Open, screen: dict[str, object]) -> None:
+    asked = []
+    for number in range(6):
+        run_id, first = site.waiting(f"together {number} [type:1500] [steps:2]", **ASKS)
+        site.call("POST", f"/approvals/{first}/decide", {"verdict": "approve"})
+        site.reaches(run_id, "awaiting_human")
+        asked += site.call("GET", f"/runs/{run_id}")["open_approvals"]
+    page = look("ana", "/together?" + "&".join(f"id={each}" for each in asked), **screen)
+    button = page.get_by_role("button", name="Approve all 6")
+    expect(button).to_be_in_viewport()
+    expect(button).to_have_attribute("aria-disabled", "true")
+    presses = 0
+    while button.get_attribute("data-unread") is not None:
+        ready(page)
+        button.click(force=True)
+        presses += 1
+        assert decided(site, asked) == 0
+        assert presses < 80
+    assert presses
+    ready(page)
+    button.click()
+    expect(page.locator(".messages[role=status]")).to_contain_text("6 requests approved.")
+    assert decided(site, asked) == 6
+
+
+def test_each_sort_that_is_decided_together_stands_for_itself(site: Site, look: Open) -> None:
+    asked = [site.waiting(f"sort {n} {task}", **more)[1] for n, (task, more) in enumerate(KINDS[:3])]
+    page = look("ana", "/together?" + "&".join(f"id={each}" for each in asked), **DESK)
+    bar = page.locator(f"form:has([value={asked[2]}]) [data-bar]")
+    bar.and_(page.locator("[data-ready]")).wait_for()
+    button = bar.get_by_role("button", name="Approve")
+    while button.get_attribute("data-unread") is not None:
+        button.click(force=True)
+        bar.and_(page.locator("[data-ready]")).wait_for()
+    button.click()
+    expect(page.locator(".messages[role=status]")).to_contain_text("approved.")
+    assert site.call("GET", f"/approvals/{asked[2]}")["status"] != "pending"
+    assert site.call("GET", f"/approvals/{asked[0]}")["status"] == "pending"

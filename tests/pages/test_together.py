@@ -72,3 +72,18 @@ def test_nothing_chosen_and_strangers_requests_lead_back_to_the_queue(visit: Vis
     visit("charlie").post("/together", {"id": [one.id], "verdict": "approve"})
     assert visit("bob").get(f"/together?id={one.id}").status_code == 403
     assert Approval.objects.get(id=one.id).status == "pending"
+
+
+def test_what_stands_at_the_prompt_and_the_agents_words_are_among_the_facts(
+    visit: Visit, begin: Callable[..., Run]
+) -> None:
+    one, two = asks(begin, "one", "two")
+    one.evidence |= {"prompt_at": "prompt", "prompt_line": "rm -r old"}
+    two.evidence |= {"prompt_at": "program", "prompt_line": ""}
+    two.agent_message = "Only a small step."
+    for each in (one, two):
+        each.save(update_fields=["evidence", "agent_message"])
+    page = text(visit("ana").get(f"/together?id={one.id}&id={two.id}"))
+    assert "At the prompt" in page.split("<thead>")[1].split("</thead>")[0]
+    for words in ("rm -r old", "A program has the terminal", "Only a small step."):
+        assert words in page
