@@ -266,6 +266,7 @@ def test_what_is_approved_together_was_shown_in_full(site: Site, look: Open, scr
     button = page.get_by_role("button", name="Approve all 6")
     expect(button).to_be_in_viewport()
     expect(button).to_have_attribute("aria-disabled", "true")
+    assert button.evaluate("button => button.scrollWidth <= button.clientWidth")  # its words have room beside the hint
     presses = 0
     while button.get_attribute("data-unread") is not None:
         ready(page)

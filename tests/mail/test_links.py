@@ -280,3 +280,10 @@ def test_a_form_without_a_verdict_decides_nothing(visit: Visit, ask: Ask, cast: 
     answer = visit("ana").post(path_of(ask(), cast), {"note": "?"})
     assert answer.status_code == 422
     assert not Decision.objects.exclude(via="timeout").exists()  # who came too late settled the expiry
+
+
+def test_what_a_terminal_showed_stands_as_text_on_the_page(visit: Visit, ask: Ask, cast: Cast) -> None:
+    request = ask()
+    Screenshot.objects.filter(run_id=request.run_id).update(text="agent@machine:~$ ls\n<b>notes</b>")
+    page = text(visit("ana").get(path_of(request, cast)))
+    assert "agent@machine:~$ ls\n&lt;b&gt;notes&lt;/b&gt;" in page
