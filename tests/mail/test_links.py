@@ -15,7 +15,7 @@ from approvals.models import Approval, Decision
 from approvals.services import Answer
 from runs.decisions import decide
 from runs.handling import claim
-from runs.models import Run
+from runs.models import Run, Screenshot
 from tests.cast import BY_PASSWORD, Api, Cast
 from tests.mail.conftest import Ask
 from tests.pages.conftest import Visit, Visitor, text
