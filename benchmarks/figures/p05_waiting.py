@@ -26,7 +26,10 @@ WAITING, MANY = (1000, 10), (10_000, 20)  # all, tiny
 NAMES = frozenset({"id", "root_id", "run_id", "root_run_id"})
 IDLE_SECONDS = (20.0, 1.0)
 IDLE_FIRST, IDLE_GOAL = 5.0, 2.0  # transactions per second
-SETTLE_SECONDS = (12.0, 1.0)  # PostgreSQL counts what an idle connection did up to 10 s later
+SETTLE_SECONDS = (
+    30.0,
+    1.0,
+)  # what the waits before left to do; and PostgreSQL counts what an idle connection did up to 10 s later
 POOLS = 16  # threads by which the pools of the workers may still grow, however many runs there are
 
 
