@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from machines.drivers import process, screen, storable
+from machines.drivers import guestlink, process, screen
 from machines.drivers.base import MachineGone
 from machines.drivers.screens.base import Grid, Look
 
@@ -23,19 +23,7 @@ _PACKAGE_ROOT = Path(__file__).parents[3]
 
 async def ask(socket: Path, op: str, **params: Any) -> dict[str, Any]:
     """Ask the keeper; raises MachineGone without a good answer."""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            reader, writer = await asyncio.open_unix_connection(str(socket), limit=LARGEST_ANSWER)
-            try:
-                writer.write(json.dumps({"op": op, **params}).encode() + b"\n")
-                answer = storable.load(await reader.readline())
-            finally:
-                writer.close()
-    except (OSError, ValueError, TimeoutError) as error:
-        raise MachineGone(f"The terminal is gone ({type(error).__name__}).") from error
-    if not isinstance(answer, dict):
-        raise MachineGone("The terminal is gone.")
-    return answer
+    return await guestlink.ask(socket, op, PATIENCE, LARGEST_ANSWER, **params)
 
 
 def _color(value: Any) -> screen.Color | None:
