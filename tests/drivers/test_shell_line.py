@@ -141,7 +141,7 @@ async def test_a_shell_whose_key_was_given_away_runs_nothing(folder: Machine) ->
     await left(folder, "for m in emacs vi-insert vi-command; do bind -m $m -r '\\e[99~'; done\n", "rm -r old ")
     result = await run(folder, "echo OK > z.txt")
     assert not result.success
-    assert "nothing was run" in (result.error or "")
+    assert "Nothing was run" in (result.error or "")
     assert await folder.session.read_file("z.txt") is None
     assert await folder.session.prompt() == Prompt("prompt", "")  # and nothing is left on the line
 
