@@ -42,11 +42,11 @@ dev: venv
 
 # Playwright occupies the event loop of its process, so the pages are tested in a run of their own.
 test: dev
-	$(BIN)/python -m pytest $(SHARED) -m "not slow" --ignore=tests/browser
+	$(BIN)/python -m pytest $(SHARED) -m "not slow and not again" --ignore=tests/browser
 	$(BIN)/python -m pytest -n $(BROWSERS) --dist worksteal -m "not slow" tests/browser
 
 test-fast: dev
-	$(BIN)/python -m pytest $(SHARED) -m "not slow and not browser" --ignore=tests/browser
+	$(BIN)/python -m pytest $(SHARED) -m "not slow and not again and not browser" --ignore=tests/browser
 
 test-slow: dev
 	$(BIN)/python -m pytest -m slow --ignore=tests/browser
@@ -55,8 +55,9 @@ test-slow: dev
 test-bare: dev
 	$(BIN)/python -m tests.bare
 
-# Fifty rounds for each race and many times the examples for each property (tests/chance.py).
+# Fifty rounds for each race and many times the examples for each property (tests/chance.py); and what is tested once more.
 test-deep: dev
+	$(BIN)/python -m pytest $(SHARED) -m "again and not slow" tests/drivers tests/agents tests/runs
 	RACE_ROUNDS=50 EXAMPLES=400 PAGES=500 $(BIN)/python -m pytest $(SHARED) -m "not slow" $$(grep -rl --include="*.py" -e "^from tests.chance import" -e "[(]chance.ROUNDS" tests)
 
 lint: dev

@@ -64,7 +64,7 @@ class Machine:
         return [root, *process.descendants(root)]
 
 
-@pytest.fixture(params=[pytest.param("tmux", marks=pytest.mark.tmux), "keeper"])
+@pytest.fixture(params=[pytest.param("tmux", marks=[pytest.mark.tmux, pytest.mark.again]), "keeper"])
 def screens(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What holds the screens of terminals: each test is tried with both."""
     monkeypatch.setenv("MACHINE_SCREEN", request.param)

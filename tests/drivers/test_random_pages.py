@@ -13,7 +13,7 @@ from machines.drivers.base import Action, ActResult, Element
 from tests.chance import PAGES, SOME_TRIED
 from tests.drivers.conftest import Machine, Site
 from tests.drivers.pressed import run
-from tests.drivers.test_reach import start
+from tests.drivers.test_reach import EITHER, start
 
 pytestmark = pytest.mark.browser
 
@@ -172,7 +172,7 @@ class Drawn:
         return self._frame(tree, n, style).replace('src="', f'src="http://localhost:{self.host.rpartition(":")[2]}')
 
 
-@pytest.fixture(scope="module", params=[(), ("--site-per-process",)], ids=["one process", "a process per site"])
+@pytest.fixture(scope="module", params=EITHER)
 def machine(request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     machine = start(site, tmp_path_factory, *request.param)
     yield machine

@@ -215,7 +215,13 @@ def start(site: Site, folder: pytest.TempPathFactory, *flags: str) -> Machine:
     return machine
 
 
-@pytest.fixture(scope="module", params=[(), ("--site-per-process",)], ids=["one process", "a process per site"])
+EITHER = [
+    pytest.param((), id="one process"),
+    pytest.param(("--site-per-process",), id="a process per site", marks=pytest.mark.again),
+]
+
+
+@pytest.fixture(scope="module", params=EITHER)
 def either_machine(
     request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Machine]:
