@@ -55,10 +55,11 @@ test-slow: dev
 test-bare: dev
 	$(BIN)/python -m tests.bare
 
-# Fifty rounds for each race and many times the examples for each property (tests/chance.py); and what is tested once more.
+# Fifty rounds for each race, many times the examples for each property (tests/chance.py), 500 random pages, half of them with a
+# process per site; and what is tested once more.
 test-deep: dev
 	$(BIN)/python -m pytest $(SHARED) -m "again and not slow" tests/drivers tests/agents tests/runs
-	RACE_ROUNDS=50 EXAMPLES=400 PAGES=500 $(BIN)/python -m pytest $(SHARED) -m "not slow" $$(grep -rl --include="*.py" -e "^from tests.chance import" -e "[(]chance.ROUNDS" tests)
+	RACE_ROUNDS=50 EXAMPLES=400 PAGES=250 $(BIN)/python -m pytest $(SHARED) -m "not slow" $$(grep -rl --include="*.py" -e "^from tests.chance import" -e "[(]chance.ROUNDS" tests)
 
 lint: dev
 	$(BIN)/ruff check .
