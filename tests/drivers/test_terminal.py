@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import signal
 import time
 from pathlib import Path
 
@@ -28,6 +29,22 @@ async def test_the_exit_code_of_the_last_command_is_known(terminal: Machine) -> 
     assert result.data == {"exit_code": 7, "finished": True, "output": ""}
     state = await terminal.session.state()
     assert (state.exit_code, state.idle) == (7, True)
+
+
+async def test_control_c_works_where_the_product_was_started_in_the_background(screens: str, tmp_path: Path) -> None:
+    """A shell without job control starts what ends in & with Ctrl+C ignored, and whatever that starts inherits it."""
+    machine = Machine(spec_of("terminal", tmp_path / "machine"))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        await machine.start()
+        await machine.do("type_text", timeout_ms=300, text="sleep 60\n")
+        await machine.do("key_combo", keys=["ctrl", "c"])
+        async with asyncio.timeout(10):
+            while not (await machine.session.state()).idle:  # noqa: ASYNC110  nothing rings
+                await asyncio.sleep(0.05)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        await machine.stop()
 
 
 async def test_a_command_that_outlasts_its_timeout_is_reported_as_unfinished(terminal: Machine) -> None:

@@ -127,6 +127,9 @@ class Keeper:
         writer.close()
 
 
+_INHERITED = (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP)
+
+
 def identity() -> dict[str, int]:
     me = process.identify(os.getpid())
     assert me is not None
@@ -138,8 +141,10 @@ def _on_a_terminal(command: list[str]) -> tuple[int, int]:
     pid, terminal = pty.fork()
     if pid == 0:
         try:
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            for (
+                number
+            ) in _INHERITED:  # who was started in the background ignores Ctrl+C; the terminal's programs must not
+                signal.signal(number, signal.SIG_DFL)
             mode = termios.tcgetattr(0)
             mode[0] |= _IUTF8
             termios.tcsetattr(0, termios.TCSANOW, mode)
