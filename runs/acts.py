@@ -4,7 +4,7 @@ Composed from the action registry and from what the machine says lies under the 
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from machines.actions import READ_ONLY
@@ -76,9 +76,7 @@ def action_object(run: Run, act: Act, call_id: str) -> dict[str, Any]:
 
 def told_target(target: Target | None) -> dict[str, dict[str, str]]:
     """What the action would reach, as requests, steps and events tell it where the machine can say: {"target": {…}}."""
-    if target is None:
-        return {}
-    return {"target": {"role": target.role, "name": target.name, "kind": target.kind, "form": target.form}}
+    return {"target": asdict(target)} if target else {}
 
 
 def target_of(kept: dict[str, str] | None) -> Target | None:
