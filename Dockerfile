@@ -14,7 +14,7 @@ WORKDIR /app
 COPY requirements.lock ./
 RUN pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY . .
-RUN python -m compileall -q accounts approvals billing config machines runs workflows
+RUN python -m compileall -q accounts approvals billing config inference machines runs workflows
 
 USER countersign
 ENV DATA_DIR=/data HOST=0.0.0.0 PORT=8000 PYTHONUNBUFFERED=1

@@ -79,10 +79,13 @@ bench: dev
 	$(BIN)/python -m benchmarks
 
 lock: COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml
+lock: SDKS = --extra anthropic --extra openai --extra gemini
 lock: venv
 	$(call step,Installing uv,$(BIN)/python -m pip install --quiet --disable-pip-version-check uv)
 	$(call step,Locking requirements.lock,$(COMPILE) -o requirements.lock)
-	$(call step,Locking requirements-dev.lock,$(COMPILE) --group dev -o requirements-dev.lock)
+	$(call step,Locking requirements-models.lock,$(COMPILE) -c requirements.lock $(SDKS) -o requirements-models.lock)
+	$(call step,Locking requirements-ocr.lock,$(COMPILE) -c requirements-models.lock $(SDKS) --extra ocr -o requirements-ocr.lock)
+	$(call step,Locking requirements-dev.lock,$(COMPILE) -c requirements-ocr.lock $(SDKS) --extra ocr --group dev -o requirements-dev.lock)
 
 # static/vendor/codemirror.js anew; the only thing here that needs node and npm (vendoring/README.md).
 vendor-editor:

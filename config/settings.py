@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "accounts",
     "approvals",
     "billing",
+    "inference",
     "machines",
     "runs",
     "workflows",

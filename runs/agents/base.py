@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from machines.drivers.base import Action, ActResult, Session, Target
+from inference.records import CallRecord
+from inference.wires.base import Check
+from machines.drivers.base import Action, ActResult, Frame, Session, Target
 
 Memory = dict[str, Any]
 
@@ -32,6 +34,7 @@ class Act:
     host: str | None = None
     target: Target | None = None
     secrets: Mapping[str, tuple[Piece, ...]] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()  # a person has to agree to these, whatever mode and rules say
 
 
 @dataclass(frozen=True)
@@ -54,20 +57,22 @@ class Finish:
     """The agent declares the end; not a step. `passed` is its own claim.
 
     `skipped`: how many instructions were left out: a run with any has not passed. `by_person`: a person says that the task
-    is done, and nothing is left to verify.
+    is done, and nothing is left to verify. `output`: JSON that fits the run's output_schema, or what the agent gathered.
     """
 
     passed: bool
     summary: str
     skipped: int = 0
     by_person: bool = False
+    output: Any = None
 
 
 @dataclass(frozen=True)
 class Decision:
     """One move of an agent; `memory` replaces the run's memory when the move is complete.
 
-    `scrolled`: the agent's looking moved the page, so a picture from before shows something else.
+    `scrolled`: the agent's looking moved the page, so a picture from before shows something else. `thought`: a model was asked
+    for it, by `calls`: it is committed before anything else is done with it and comes from memory afterwards.
     """
 
     move: Act | Ask | Finish
@@ -75,6 +80,17 @@ class Decision:
     text: str = ""
     reasoning: str = ""
     scrolled: bool = False
+    thought: bool = False
+    calls: tuple[CallRecord, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an agent that thinks means to do, in plain words (mode plan), with the memory in which it thought so."""
+
+    text: str
+    memory: Memory
+    calls: tuple[CallRecord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +128,9 @@ class Context:
     the start. `interrupted`: the last action was sent but its outcome is unknown: look at the screen first.
     `restarted`: the machine was restarted since the last move. `bound`: where values stand in the task. `secrets`: values
     that people and workflows gave in confidence, by name; they are for comparing and must not be put into a decision.
+    `frame`: the picture that people will see beside the decision, stored as `picture` (SHA-256) for agents that think.
+    `cursor`: where the last action pointed. `profile`: the name of the agent's profile. `output_schema`: what the output of
+    the end has to fit.
     """
 
     task: str
@@ -131,16 +150,25 @@ class Context:
     system_prompt: str | None = None
     bound: tuple[Bound, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
+    run_id: str = ""
+    team_id: str = ""
+    profile: str = ""
+    frame: Frame | None = None
+    picture: str | None = None
+    cursor: tuple[int, int] | None = None
+    output_schema: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What the verifier of engine v4 found on a fresh observation: `verdict` is pass, fail or unknown, None when a person
-    says that the task is done."""
+    says that the task is done. `evidence`: what was looked at, in words."""
 
     passed: bool
     verdict: str | None
     summary: str
+    evidence: tuple[str, ...] = ()
+    calls: tuple[CallRecord, ...] = ()
 
 
 class Agent(Protocol):

@@ -1,0 +1,71 @@
+"""Model profiles of this installation, and one row for each call of a model."""
+
+import functools
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.ids import new_id
+from accounts.models import Team
+
+
+class Profile(models.Model):
+    """A model that agents can think with. Profiles belong to the installation; its owners keep them."""
+
+    id = models.CharField(primary_key=True, max_length=40, default=functools.partial(new_id, "mdl"))
+    name = models.CharField(max_length=64, unique=True)  # what `agent` takes
+    wire = models.CharField(max_length=16)  # anthropic, openai, compatible, gemini
+    model = models.CharField(max_length=128)
+    base_url = models.CharField(max_length=2048, blank=True, default="")
+    key = models.BinaryField(null=True)  # sealed
+    from_env = models.CharField(max_length=64, null=True)  # the variable that its key is read from at every start
+    options = models.JSONField(default=dict)  # inference.profiles.Spec
+    prices = models.JSONField(default=dict)
+    limits = models.JSONField(default=dict)
+    is_default = models.BooleanField(default=False)
+    disabled_at = models.DateTimeField(null=True)
+    tested = models.JSONField(
+        null=True
+    )  # {at, passed, problem, targets: [{name, x, y, hit}]} of the version that was tested
+    version = models.PositiveIntegerField(default=1)
+    created_by = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("is_default",), name="one_default_profile", condition=Q(is_default=True)),
+        )
+
+
+class Call(models.Model):
+    """One call of a model (inference.records.CallRecord): tokens and what the vendor takes for them, beside the step's price."""
+
+    id = models.CharField(primary_key=True, max_length=40, default=functools.partial(new_id, "mca"))
+    team = models.ForeignKey(Team, models.PROTECT, related_name="model_calls")
+    test = models.BooleanField()
+    run_id = models.CharField(max_length=40, null=True)
+    step_index = models.PositiveIntegerField(null=True)  # the step that it was made for
+    profile = models.CharField(max_length=64)
+    wire = models.CharField(max_length=16)
+    model = models.CharField(max_length=128)
+    purpose = models.CharField(max_length=16)
+    status = models.CharField(max_length=16)
+    why = models.TextField(null=True)
+    request_id = models.CharField(max_length=128, null=True)
+    request_hash = models.CharField(max_length=64)
+    started_at = models.DateTimeField()
+    first_byte_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField()
+    input_tokens = models.PositiveIntegerField(null=True)
+    cached_tokens = models.PositiveIntegerField(null=True)
+    cache_written_tokens = models.PositiveIntegerField(null=True)
+    output_tokens = models.PositiveIntegerField(null=True)
+    reasoning_tokens = models.PositiveIntegerField(null=True)
+    cost_microcents = models.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = (
+            models.Index(fields=("run_id", "started_at"), name="calls_of_a_run", condition=Q(run_id__isnull=False)),
+            models.Index(fields=("team", "-started_at"), name="calls_of_a_team"),
+        )
