@@ -1,0 +1,1 @@
+"""The four wires as a test server that plays stories; see server.py."""

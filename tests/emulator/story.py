@@ -1,0 +1,112 @@
+"""What the model of a story does, turn by turn, in our words: each wire says it in its vendor's.
+
+A story is chosen by `story:<name>` in the task, `story:<name>@<n>` begins with its turn n (from 0), so that the summary of an episode can
+say how the next one goes on; the last such word counts.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+_CHOICE = re.compile(r"story:([A-Za-z0-9_-]+)(?:@(\d+))?")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong before a turn is answered, the first `times` times that it is due (0 = always).
+
+    `status` with `headers` (and `message`, in the error's body), or `hang` (no answer until the client leaves), `cut` (the
+    connection is dropped in the middle), `half` (the answer ends in the middle as if it were whole), or `stop`: the turn ends
+    so instead (Turn.stop).
+    """
+
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
+    hang: bool = False
+    cut: bool = False
+    half: bool = False
+    stop: str = ""
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One answer. `wants`: (name, params): an action of machines.actions with points in pixels of the picture that was sent,
+    "screenshot", "zoom" (region), or a function tool; `checks` (id, code, message) belong to the first of them.
+    `stop`: "" (as it comes of wants), cut (max_tokens: the last call is cut), refusal, paused, full. `raw` goes to the wire as it is, for
+    what no other turn says."""
+
+    wants: Sequence[tuple[str, Json]] = ()
+    text: str = ""
+    thinking: str = ""
+    checks: Sequence[Mapping[str, str]] = ()
+    stop: str = ""
+    fault: Fault | None = None
+    delay: float = 0.0
+    raw: Any = None
+
+
+@dataclass(frozen=True)
+class Story:
+    """`turns` answer requests with tools; `schema` those that ask for JSON, `words` those with neither (a summary, a plan). Of these two
+    the last is said again when there are no more."""
+
+    turns: Sequence[Turn]
+    schema: Sequence[Turn] = (Turn(text='{"verdict": "pass", "reasons": ["The screen shows it."], "evidence": []}'),)
+    words: Sequence[Turn] = (Turn(text="This is what happened so far."),)
+
+
+Stories = dict[str, Story]
+
+
+class OverError(LookupError):
+    """The story has no such turn."""
+
+
+@dataclass(frozen=True)
+class Due:
+    """The turn that answers a request, and by which name its faults are counted."""
+
+    turn: Turn
+    key: tuple[str, str, int]
+
+
+def due(stories: Mapping[str, Story], default: str, opening: str, answers: int, kind: str = "turns") -> Due:
+    """`opening`: the text of the first item; `answers`: how many answers of the model stand in the log; `kind`: turns, schema, words."""
+    choices = _CHOICE.findall(opening)
+    name, offset = choices[-1] if choices else (default, "")
+    if name not in stories:
+        raise OverError(f"There is no story {name!r}.")
+    index = answers + int(offset or 0)
+    turns: Sequence[Turn] = getattr(stories[name], kind)
+    if kind != "turns":
+        index = min(index, len(turns) - 1)
+    if not 0 <= index < len(turns):
+        raise OverError(f"The story {name!r} has no turn {index}.")
+    return Due(turns[index], (name, kind, index))
+
+
+def as_story(story: Story | Sequence[Turn]) -> Story:
+    return story if isinstance(story, Story) else Story(story)
+
+
+def from_json(value: Any) -> Story:
+    """A list of turns, or {turns, schema, words}."""
+    if isinstance(value, list):
+        return Story([_turn(one) for one in value])
+    return Story(**{kind: [_turn(one) for one in turns] for kind, turns in value.items()})
+
+
+def load(path: Path | str) -> Stories:
+    return {name: from_json(value) for name, value in json.loads(Path(path).read_text()).items()}
+
+
+def _turn(value: Json) -> Turn:
+    fault = Fault(**value["fault"]) if value.get("fault") else None
+    wants = [(name, params) for name, params in value.get("wants", ())]
+    return Turn(**{**value, "wants": wants, "fault": fault})
