@@ -89,7 +89,8 @@ class Answer:
 class Request:
     """One question to a model. `tools` stand in fixed order; with `schema` the answer has to be JSON that fits it and
     `computer` is False; `actions` are the names of machines.actions that this machine can do; `key` groups the requests of
-    one conversation for the vendor's cache."""
+    one conversation for the vendor's cache. `cursor`: where the last action pointed, in pixels of the screen: some models
+    leave a point out and mean it. `longer`: the answer before was cut, this one may be twice as long."""
 
     system: str
     log: Sequence[Json]
@@ -101,12 +102,15 @@ class Request:
     schema: Json | None = None
     key: str = ""
     picture: Callable[[str], bytes] = pictures.read
+    cursor: tuple[int, int] | None = None
+    longer: bool = False
 
 
 @dataclass(frozen=True)
 class Thought:
     """A whole answer. `items` continue the log. `end`: calls (there are some), said (only words), cut (it ran into its
-    length; nothing of `wanted` may run), paused (send the log again as it is), full (the conversation is too long)."""
+    length: there are no `items` and nothing is wanted; ask with `longer`), paused (send the log with these items again),
+    full (the conversation is too long; no `items`)."""
 
     items: tuple[Json, ...]
     end: End
