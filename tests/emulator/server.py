@@ -19,8 +19,9 @@ import json
 import re
 import struct
 import threading
+import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -60,8 +61,9 @@ class Emulator:
     """`async with Emulator({"name": [Turn(...), ...]}) as emulator`. `default`: the story of a task that names none (the only one if
     there is one). `keys`: the keys that are let in, None = any; change it to revoke one. `delay`: seconds before each answer.
 
-    `bodies`, `requests` (by wire), `refused` (the rules that requests broke), `left` (clients that went before their answer) tell what
-    came. `log`: a file that gets every body as a line of JSON.
+    `bodies`, `requests` (by wire), `refused` (the rules that requests broke), `left` (clients that went before their answer) tell
+    what came; `broken` are faults of the emulator itself, for which leaving it raises. `log`: a file that gets every body as a
+    line of JSON.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Emulator:
         self.pictures: dict[str, Picture] = {}  # by stand-in
         self.requests: Counter[str] = Counter()
         self.refused: list[str] = []
+        self.broken: list[str] = []
         self.faults: Counter[tuple[str, str, str, int]] = Counter()  # used: (wire, story, kind, turn)
         self.left = 0
         self._keep = keep_bodies
@@ -84,7 +87,7 @@ class Emulator:
         self._changed = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=256 * 2**20)
+        app = web.Application(client_max_size=256 * 2**20, middlewares=[self._owning_up])
         for wire in self.wires:
             name = f"tests.emulator.{MODULES[wire]}"
             if importlib.util.find_spec(name):
@@ -102,6 +105,21 @@ class Emulator:
     ) -> None:
         assert self._runner
         await self._runner.cleanup()
+        if self.broken and error is None:
+            raise AssertionError(f"The emulator failed: {self.broken[0]}")
+
+    @web.middleware
+    async def _owning_up(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Clients take a 500 for a busy model and come again; the test has to hear of it."""
+        try:
+            return await handler(request)
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception:
+            self.broken.append(traceback.format_exc())
+            raise
 
     def url(self, wire: str) -> str:
         """The base_url of a profile."""

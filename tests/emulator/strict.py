@@ -5,6 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+# What is a JSON Schema or the model's own JSON, which the types describe only by halves.
+_FREE = frozenset({"input_schema", "schema", "parameters", "parametersJsonSchema", "parameters_json_schema"})
+
 _adapters: dict[Any, TypeAdapter[Any]] = {}
 
 
@@ -35,7 +38,7 @@ def _unknown(sent: Any, known: Any, at: str = "") -> Iterator[str]:
         for name, one in sent.items():
             if name not in known:
                 yield f"{at}.{name}"
-            else:
+            elif name not in _FREE:
                 yield from _unknown(one, known[name], f"{at}.{name}")
     elif isinstance(sent, list) and isinstance(known, list):
         for index, (one, other) in enumerate(zip(sent, known, strict=False)):

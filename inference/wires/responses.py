@@ -1,0 +1,440 @@
+"""OpenAI Responses: the computer tool, or the preview of it (option `computer`: preview).
+
+Nothing is kept at the vendor: every request holds the whole conversation, in groups as they came (what was thought, the
+call, its output). One computer_call may hold several actions; its one output is sent after the last of them.
+"""
+
+import asyncio
+import base64
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from types import ModuleType
+from typing import Any
+
+from inference.errors import ModelMisconfigured, ModelRefused
+from inference.profiles import Spec
+from inference.records import Usage
+from inference.scaling import view_of
+from inference.wires import reading, transport
+from inference.wires.base import Answer, Check, Json, Request, Thought, View, Wanted
+from inference.wires.reading import UnusableError
+
+VENDOR = "https://api.openai.com/v1"
+NOTCH = 100  # pixels of scrolling
+STRAIGHT = 5.0  # pixels by which a drag may leave the line between its ends
+WAIT_MS = 1000  # its wait has no length
+UNACKNOWLEDGED = "The vendor did not take back a call whose safety check a person refused; it was left out."
+
+_BUTTONS: dict[str, Json] = {"left": {}, "right": {"button": "right"}, "wheel": {"button": "middle"}}
+
+
+class ResponsesWire:
+    """Options: computer, max_side, max_tokens, effort, extra_body, proxy."""
+
+    def __init__(self, spec: Spec) -> None:
+        transport.needs("openai", spec)
+        if not spec.key:
+            raise ModelMisconfigured(f"The profile {spec.name} has no key.")
+        self.spec = spec
+        self._preview = spec.options.get("computer") == "preview"
+        self._client: Any = None
+        self._opening = asyncio.Lock()
+
+    def view(self, width: int, height: int) -> View:
+        return view_of(width, height, self.spec.options)
+
+    def opening(self, text: str, picture: str | None) -> list[Json]:
+        return [_user(text, picture)]
+
+    def note(self, text: str, picture: str | None = None) -> list[Json]:
+        return [_user(text, picture)]
+
+    def results(self, answers: Sequence[Answer], picture: str | None) -> list[Json]:
+        """An output for each call; what there is to say of actions, which outputs have no room for, stands in a user item
+        after them. A call that a person refused is answered by the screen as it is, and nothing is acknowledged."""
+        items: list[Json] = []
+        words: list[str] = []
+        for call in _by_call(answers):
+            if call[0].wanted.extra.get("kind") == "computer":
+                items.append(_screenshot(call, picture))
+                words += [_told(answer) for answer in call if answer.text or not answer.ok]
+            else:
+                items.append(_function_output(call))
+        shown = [answer.picture for answer in answers if answer.picture and answer.wanted.name == "zoom"]
+        has_screen = any(item["type"] == "computer_call_output" for item in items)
+        after = [*shown, *([] if has_screen or not picture else [picture])]
+        if words or after:
+            texts = [_text(word) for word in dict.fromkeys(words)]
+            items.append({"role": "user", "content": [*texts, *map(_image, after)]})
+        return items
+
+    def body(self, request: Request) -> Json:
+        options = self.spec.options
+        body: Json = {
+            "model": self.spec.model,
+            "input": transport.with_pictures(list(request.log), lambda sha: _data_url(request.picture(sha))),
+            "store": False,
+            "include": ["reasoning.encrypted_content"],
+            # The preview takes nothing else; elsewhere a conversation that is too long has to be told, not shortened.
+            "truncation": "auto" if self._preview and request.computer else "disabled",
+        }
+        if request.system:
+            body["instructions"] = request.system
+        if request.key:
+            body["prompt_cache_key"] = request.key[:64]
+        if tools := self._tools(request):
+            body["tools"] = tools
+        if options.get("effort"):
+            body["reasoning"] = {"effort": options["effort"]}
+        if options.get("max_tokens"):
+            body["max_output_tokens"] = int(options["max_tokens"]) * (2 if request.longer else 1)
+        if request.schema is not None:
+            shape = {"type": "json_schema", "name": "answer", "schema": request.schema}
+            body["text"] = {"format": {**shape, "strict": _is_strict(request.schema)}}
+        if options.get("extra_body"):
+            body["extra_body"] = options["extra_body"]
+        return body
+
+    def _tools(self, request: Request) -> list[Json]:
+        functions = [
+            {
+                "type": "function", "name": tool.name, "description": tool.description, "parameters": tool.schema,
+                "strict": _is_strict(tool.schema),
+            }
+            for tool in reading.functions(request)
+        ]  # fmt: skip
+        return [*([self._computer(request)] if request.computer else []), *functions]
+
+    def _computer(self, request: Request) -> Json:
+        if not self._preview:
+            return {"type": "computer"}
+        return {
+            "type": "computer_use_preview",
+            "display_width": request.view.sent_width,
+            "display_height": request.view.sent_height,
+            "environment": "browser" if request.machine_kind == "browser" else "linux",
+        }
+
+    async def send(self, body: Json, request: Request, on_first_byte: Callable[[], None]) -> Thought:
+        sdk, client = await self._ready()
+        try:
+            async with transport.asking(sdk, self.spec):
+                try:
+                    return self._thought(*await _ask(client, body, on_first_byte), request)
+                except sdk.BadRequestError as error:
+                    fewer = _without_refused(body["input"])
+                    if "safety check" not in str(error).lower() or len(fewer) == len(body["input"]):
+                        raise
+                    answer = await _ask(client, {**body, "input": fewer}, on_first_byte)
+                    return replace(self._thought(*answer, request), notes=(UNACKNOWLEDGED,))
+        except transport.ConversationFullError:
+            return Thought((), "full")
+
+    async def _ready(self) -> tuple[ModuleType, Any]:
+        """The SDK and the client, made in a thread: the import alone takes seconds."""
+        async with self._opening:
+            if self._client is None:
+                self._client = await asyncio.to_thread(self._connected)
+        return self._client
+
+    def _connected(self) -> tuple[ModuleType, Any]:
+        import openai
+
+        client = openai.AsyncOpenAI(
+            api_key=self.spec.key,
+            base_url=self.spec.base_url or VENDOR,
+            max_retries=0,
+            http_client=transport.http_client(openai, self.spec),
+        )
+        # The SDK reads these from the environment; they belong to another key.
+        client.organization = client.project = client.admin_api_key = None
+        return openai, client
+
+    async def close(self) -> None:
+        if self._client is not None:
+            _, client = self._client
+            self._client = None
+            await client.close()
+
+    def _thought(self, response: Any, items: list[Json], request_id: str | None, request: Request) -> Thought:
+        usage = _usage(response.usage)
+        facts: Json = {"usage": usage, "request_id": request_id}
+        if response.status == "failed":
+            self._failed(response, facts)
+        reason = response.incomplete_details.reason if response.incomplete_details else None
+        if response.status == "incomplete" and reason != "content_filter":
+            return Thought((), "cut", text=_said(items), **facts)
+        refusals = [part["refusal"] for part in _parts(items) if part["type"] == "refusal"]
+        if refusals or reason == "content_filter":
+            why = transport.quoted(self.spec, " ".join(refusals) or "its vendor's filter stopped the answer.")
+            record = transport.bare_record(self.spec, "refused", usage, request_id)
+            raise ModelRefused(f"The model refused: {why}", "refusal" if refusals else "content_filter", record)
+        wanted = tuple(one for item in items for one in _wanted(item, request))
+        return Thought(
+            tuple(items), "calls" if wanted else "said", wanted, _said(items), _reasoning(items), **facts
+        )  # fmt: skip
+
+    def _failed(self, response: Any, facts: Json) -> None:
+        """Raises ModelProblem, ConversationFullError."""
+        error = response.error
+        body = {"code": error.code, "message": error.message} if error else {}
+        problem = transport.by_status(self.spec, 200, body, "it failed without a reason", {})
+        if isinstance(problem, ModelRefused):
+            problem.record = transport.bare_record(self.spec, "refused", facts["usage"], facts["request_id"])
+        raise problem
+
+
+async def _ask(client: Any, body: Json, on_first_byte: Callable[[], None]) -> tuple[Any, list[Json], str | None]:
+    """The whole response, its items and its number. Reasoning that streams is whole only when its item is done."""
+    done: dict[int, Json] = {}
+    async with await client.responses.create(**body, stream=True) as stream:
+        on_first_byte()
+        async for event in stream:
+            if event.type == "response.output_item.done":
+                done[event.output_index] = transport.as_sent(event.item)
+            if event.type in {"response.completed", "response.incomplete", "response.failed"}:
+                items = [done[index] for index in sorted(done)] or list(
+                    map(transport.as_sent, event.response.output or ())
+                )
+                return event.response, items, stream.response.headers.get("x-request-id") or event.response.id
+            if event.type == "error":
+                raise transport.StreamError({"code": event.code, "message": event.message})
+    raise transport.BrokenOffError
+
+
+def _user(text: str, picture: str | None) -> Json:
+    return {"role": "user", "content": [_text(text), *([_image(picture)] if picture else [])]}
+
+
+def _text(text: str) -> Json:
+    return {"type": "input_text", "text": text}
+
+
+def _image(sha: str) -> Json:
+    return {"type": "input_image", "detail": "original", "image_url": {"$img": sha}}
+
+
+def _data_url(picture: bytes) -> str:
+    return f"data:{transport.media_type(picture)};base64,{base64.b64encode(picture).decode('ascii')}"
+
+
+def _by_call(answers: Sequence[Answer]) -> list[list[Answer]]:
+    calls: dict[str, list[Answer]] = {}
+    for answer in answers:
+        calls.setdefault(answer.wanted.call, []).append(answer)
+    return list(calls.values())
+
+
+def _screenshot(call: Sequence[Answer], picture: str | None) -> Json:
+    own = [answer.picture for answer in call if answer.picture and answer.wanted.name == "screenshot"]
+    sha = picture or next(iter(own), None)
+    if sha is None:
+        raise ValueError("a computer call is answered by a picture of the screen")
+    output = {"type": "computer_screenshot", "image_url": {"$img": sha}}
+    item: Json = {"type": "computer_call_output", "call_id": call[0].wanted.call, "output": output}
+    checked = [answer for answer in call if answer.wanted.checks]
+    if checked and all(answer.acknowledged for answer in checked):
+        item["acknowledged_safety_checks"] = checked[0].wanted.extra["checks"]
+    return item
+
+
+def _told(answer: Answer) -> str:
+    name = answer.wanted.name or "An action"
+    return f"{name}: {answer.text or ('done.' if answer.ok else 'it was not done.')}"
+
+
+def _function_output(call: Sequence[Answer]) -> Json:
+    texts = list(dict.fromkeys(answer.text for answer in call if answer.text))
+    ok = all(answer.ok for answer in call)
+    output = "\n".join(texts) or ("Done." if ok else "It was not done.")
+    return {"type": "function_call_output", "call_id": call[0].wanted.call, "output": output}
+
+
+def _without_refused(items: Sequence[Json]) -> list[Json]:
+    """Without the calls whose checks a person refused, and without what was thought for them; the words about it stay."""
+    acknowledged = {
+        item["call_id"] for item in items
+        if item.get("type") == "computer_call_output" and item.get("acknowledged_safety_checks")
+    }  # fmt: skip
+    refused = {
+        item["call_id"] for item in items
+        if item.get("type") == "computer_call" and item.get("pending_safety_checks") and item["call_id"] not in acknowledged
+    }  # fmt: skip
+    kept: list[Json] = []
+    for item in items:
+        if item.get("call_id") not in refused:
+            kept.append(item)
+        elif item["type"] == "computer_call":
+            while kept and kept[-1].get("type") == "reasoning":
+                kept.pop()
+    return kept
+
+
+def _is_strict(schema: Json) -> bool:
+    """Strict schemas name every property as required and allow no others, all the way down."""
+    if schema.get("type") == "object":
+        properties = schema.get("properties", {})
+        if schema.get("additionalProperties") is not False or set(schema.get("required", ())) != set(properties):
+            return False
+        return all(_is_strict(one) for one in properties.values())
+    return (
+        _is_strict(schema["items"]) if isinstance(schema.get("items"), dict) else "type" in schema or "enum" in schema
+    )
+
+
+def _usage(usage: Any) -> Usage:
+    if usage is None:
+        return Usage()
+    into, out = usage.input_tokens_details, usage.output_tokens_details
+    return Usage(
+        input=usage.input_tokens,
+        cached=getattr(into, "cached_tokens", None),
+        cache_written=getattr(into, "cache_write_tokens", None),
+        output=usage.output_tokens,
+        reasoning=getattr(out, "reasoning_tokens", None),
+    )
+
+
+def _parts(items: Sequence[Json]) -> Iterator[Json]:
+    for item in items:
+        if item["type"] == "message":
+            yield from item["content"]
+
+
+def _said(items: Sequence[Json]) -> str:
+    return "".join(part["text"] for part in _parts(items) if part["type"] == "output_text").strip()
+
+
+def _reasoning(items: Sequence[Json]) -> str:
+    thought = [item for item in items if item["type"] == "reasoning"]
+    texts = [part["text"] for item in thought for part in (item.get("content") or item.get("summary") or ())]
+    return "\n\n".join(filter(None, texts))
+
+
+def _wanted(item: Json, request: Request) -> list[Wanted]:
+    if item["type"] == "function_call":
+        return [_function(item, request)]
+    if item["type"] != "computer_call":
+        return []
+    checks = item.get("pending_safety_checks") or []
+    extra = {"kind": "computer", **({"checks": checks} if checks else {})}
+    things = list(_actions(item, request))
+    ours = tuple(Check(check["id"], check.get("code") or "", check.get("message") or "") for check in checks)
+    # Asked of people once, at the first action; when there is none, at the first look.
+    first = next((place for place, one in enumerate(things) if one.kind == "act"), 0)
+    return [
+        replace(one, last=place == len(things) - 1, checks=ours if place == first else (), extra=extra)
+        for place, one in enumerate(things)
+    ]
+
+
+def _function(item: Json, request: Request) -> Wanted:
+    call, extra = item["call_id"], {"kind": "function"}
+    try:
+        params = reading.arguments(item.get("arguments"))
+    except UnusableError as problem:
+        return Wanted(call, "bad", item["name"], problem=str(problem), extra=extra)
+    return reading.function_call(call, item["name"], params, request, extra)
+
+
+def _actions(item: Json, request: Request) -> Iterator[Wanted]:
+    actions = item.get("actions") or ([item["action"]] if item.get("action") else [])
+    if not actions:
+        yield Wanted(item["call_id"], "bad", problem="The call holds no action.")
+    for action in actions:
+        name = str(action.get("type"))[:60]
+        try:
+            for ours, params in _read(action, request):
+                if ours != "screenshot" and ours not in request.actions:
+                    raise UnusableError(f"“{name}” cannot be done on this machine.")  # noqa: TRY301
+                yield Wanted(item["call_id"], "look" if ours == "screenshot" else "act", ours, params)
+        except UnusableError as problem:
+            yield Wanted(item["call_id"], "bad", name, problem=str(problem))
+
+
+def _read(action: Mapping[str, Any], request: Request) -> list[tuple[str, Json]]:
+    """(name, params) in our words. Raises UnusableError."""
+    kind = action.get("type")
+    if kind != "keypress":
+        reading.no_held_keys(action.get("keys"))
+    if kind not in _READERS:
+        raise UnusableError(f"There is no action named “{str(kind)[:60]}”.")
+    return _READERS[str(kind)](action, request)
+
+
+def _click(action: Mapping[str, Any], request: Request) -> list[tuple[str, Json]]:
+    button = action.get("button", "left")
+    if button == "back":
+        return [("go_back", {})]
+    if button not in _BUTTONS:
+        raise UnusableError(f"The mouse here has no button named “{str(button)[:20]}”.")
+    return [("click", {**_at(action, request), **_BUTTONS[button]})]
+
+
+def _at(action: Mapping[str, Any], request: Request) -> Json:
+    x, y = reading.point(request.view, [action.get("x"), action.get("y")])
+    return {"x": x, "y": y}
+
+
+def _drag(action: Mapping[str, Any], request: Request) -> list[tuple[str, Json]]:
+    path = action.get("path")
+    if not isinstance(path, list) or len(path) < 2 or not all(isinstance(one, dict) for one in path):
+        raise UnusableError("Give the path of the drag as two points.")
+    points = [reading.point(request.view, [one.get("x"), one.get("y")]) for one in path]
+    if not _is_straight(points):
+        raise UnusableError(
+            "A drag goes straight from its first point to its last one here. Give these two points only."
+        )
+    (from_x, from_y), (to_x, to_y) = points[0], points[-1]
+    return [("drag", {"from_x": from_x, "from_y": from_y, "to_x": to_x, "to_y": to_y})]
+
+
+def _is_straight(points: Sequence[tuple[int, int]]) -> bool:
+    """Does the path go from its first to its last point without leaving the line or turning back?"""
+    (x1, y1), (x2, y2) = points[0], points[-1]
+    length = ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5
+    if length == 0:
+        return all(point == points[0] for point in points)
+    aside = [abs((x2 - x1) * (y - y1) - (x - x1) * (y2 - y1)) / length for x, y in points]
+    along = [((x - x1) * (x2 - x1) + (y - y1) * (y2 - y1)) / length for x, y in points]
+    return max(aside) <= STRAIGHT and all(after >= before - STRAIGHT for before, after in pairwise(along))
+
+
+def _scroll(action: Mapping[str, Any], request: Request) -> list[tuple[str, Json]]:
+    """By pixels of the picture, either way or both."""
+    at, view = _at(action, request), request.view
+    things: list[tuple[str, Json]] = []
+    for name, scale, directions in (
+        ("scroll_y", view.height / view.sent_height, ("up", "down")),
+        ("scroll_x", view.width / view.sent_width, ("left", "right")),
+    ):
+        distance = action.get(name) or 0
+        if distance:
+            direction = directions[reading.number(distance) > 0]
+            things.append(
+                ("scroll", {**at, "direction": direction, "amount": reading.notches(abs(distance) * scale / NOTCH)})
+            )
+    if not things:
+        raise UnusableError("Give how far to scroll: scroll_x and scroll_y are 0.")
+    return things
+
+
+def _keypress(action: Mapping[str, Any]) -> list[tuple[str, Json]]:
+    names = action.get("keys")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UnusableError("Give the keys as a list of names.")
+    return [reading.pressed([one for name in names for one in reading.keys.split(name)], capitals=False)]
+
+
+_READERS: dict[str, Callable[[Mapping[str, Any], Request], list[tuple[str, Json]]]] = {
+    "click": _click,
+    "double_click": lambda action, request: [("click", {**_at(action, request), "count": 2})],
+    "drag": _drag,
+    "keypress": lambda action, request: _keypress(action),
+    "move": lambda action, request: [("move", _at(action, request))],
+    "screenshot": lambda action, request: [("screenshot", {})],
+    "scroll": _scroll,
+    "type": lambda action, request: [("type_text", {"text": reading.text(action.get("text"))})],
+    "wait": lambda action, request: [("wait", {"ms": WAIT_MS})],
+}
