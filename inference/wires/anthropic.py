@@ -215,12 +215,16 @@ class AnthropicWire:
 
 
 async def _ask(client: Any, body: Json, on_first_byte: Callable[[], None]) -> tuple[Any, str | None]:
-    """The whole message; what breaks off before its end is none."""
+    """The whole message and the number of the request; what breaks off before its end is none."""
     whole = False
     async with client.beta.messages.stream(**body) as stream:
         on_first_byte()
-        async for event in stream:
-            whole = whole or event.type == "message_stop"
+        try:
+            async for event in stream:
+                whole = whole or event.type == "message_stop"
+        except Exception:
+            if not whole:
+                raise  # else it is whole, however the connection ended
         if not whole or stream.current_message_snapshot.stop_reason is None:
             raise transport.BrokenOffError
         return stream.current_message_snapshot, stream.request_id

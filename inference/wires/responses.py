@@ -17,7 +17,7 @@ from inference.profiles import Spec
 from inference.records import Usage
 from inference.scaling import view_of
 from inference.wires import reading, transport
-from inference.wires.base import Answer, Check, Json, Request, Thought, View, Wanted
+from inference.wires.base import Answer, Check, End, Json, Request, Thought, View, Wanted
 from inference.wires.reading import UnusableError
 
 VENDOR = "https://api.openai.com/v1"
@@ -61,13 +61,11 @@ class ResponsesWire:
                 words += [_told(answer) for answer in call if answer.text or not answer.ok]
             else:
                 items.append(_function_output(call))
-        shown = [answer.picture for answer in answers if answer.picture and answer.wanted.name == "zoom"]
-        has_screen = any(item["type"] == "computer_call_output" for item in items)
-        after = [*shown, *([] if has_screen or not picture else [picture])]
-        if words or after:
-            texts = [_text(word) for word in dict.fromkeys(words)]
-            items.append({"role": "user", "content": [*texts, *map(_image, after)]})
-        return items
+        shown = any(item["type"] == "computer_call_output" for item in items)
+        content = [_text(word) for word in dict.fromkeys(words)]
+        if picture and not shown:
+            content.append(_image(picture))
+        return [*items, {"role": "user", "content": content}] if content else items
 
     def body(self, request: Request) -> Json:
         options = self.spec.options
@@ -171,9 +169,9 @@ class ResponsesWire:
             record = transport.bare_record(self.spec, "refused", usage, request_id)
             raise ModelRefused(f"The model refused: {why}", "refusal" if refusals else "content_filter", record)
         wanted = tuple(one for item in items for one in _wanted(item, request))
-        return Thought(
-            tuple(items), "calls" if wanted else "said", wanted, _said(items), _reasoning(items), **facts
-        )  # fmt: skip
+        notes = tuple(f"The vendor left out a thought ({one.id}: {one.reason})." for one in _transformations(response))
+        end: End = "calls" if wanted else "said"
+        return Thought(tuple(items), end, wanted, _said(items), _reasoning(items), notes=notes, **facts)
 
     def _failed(self, response: Any, facts: Json) -> None:
         """Raises ModelProblem, ConversationFullError."""
@@ -188,19 +186,24 @@ class ResponsesWire:
 async def _ask(client: Any, body: Json, on_first_byte: Callable[[], None]) -> tuple[Any, list[Json], str | None]:
     """The whole response, its items and its number. Reasoning that streams is whole only when its item is done."""
     done: dict[int, Json] = {}
+    response = None
     async with await client.responses.create(**body, stream=True) as stream:
         on_first_byte()
-        async for event in stream:
-            if event.type == "response.output_item.done":
-                done[event.output_index] = transport.as_sent(event.item)
-            if event.type in {"response.completed", "response.incomplete", "response.failed"}:
-                items = [done[index] for index in sorted(done)] or list(
-                    map(transport.as_sent, event.response.output or ())
-                )
-                return event.response, items, stream.response.headers.get("x-request-id") or event.response.id
-            if event.type == "error":
-                raise transport.StreamError({"code": event.code, "message": event.message})
-    raise transport.BrokenOffError
+        try:
+            async for event in stream:
+                if event.type == "response.output_item.done":
+                    done[event.output_index] = transport.as_sent(event.item)
+                elif event.type in {"response.completed", "response.incomplete", "response.failed"}:
+                    response = event.response
+                elif event.type == "error":
+                    raise transport.StreamError({"code": event.code, "message": event.message})
+        except Exception:
+            if response is None:
+                raise  # else it is whole, however the connection ended
+        if response is None:
+            raise transport.BrokenOffError
+        items = [done[index] for index in sorted(done)] or list(map(transport.as_sent, response.output or ()))
+        return response, items, stream.response.headers.get("x-request-id") or response.id
 
 
 def _user(text: str, picture: str | None) -> Json:
@@ -262,10 +265,10 @@ def _without_refused(items: Sequence[Json]) -> list[Json]:
         if item.get("type") == "computer_call" and item.get("pending_safety_checks") and item["call_id"] not in acknowledged
     }  # fmt: skip
     kept: list[Json] = []
-    for item in items:
+    for item, following in zip(items, [*items[1:], {}], strict=True):
         if item.get("call_id") not in refused:
             kept.append(item)
-        elif item["type"] == "computer_call":
+        elif item["type"] == "computer_call" and following.get("type") not in {"computer_call", "function_call"}:
             while kept and kept[-1].get("type") == "reasoning":
                 kept.pop()
     return kept
@@ -294,6 +297,10 @@ def _usage(usage: Any) -> Usage:
         output=usage.output_tokens,
         reasoning=getattr(out, "reasoning_tokens", None),
     )
+
+
+def _transformations(response: Any) -> Sequence[Any]:
+    return getattr(response, "input_transformations", None) or ()
 
 
 def _parts(items: Sequence[Json]) -> Iterator[Json]:
@@ -347,7 +354,7 @@ def _actions(item: Json, request: Request) -> Iterator[Wanted]:
         try:
             for ours, params in _read(action, request):
                 if ours != "screenshot" and ours not in request.actions:
-                    raise UnusableError(f"“{name}” cannot be done on this machine.")  # noqa: TRY301
+                    raise UnusableError(f"“{name}” cannot be done on this machine.")
                 yield Wanted(item["call_id"], "look" if ours == "screenshot" else "act", ours, params)
         except UnusableError as problem:
             yield Wanted(item["call_id"], "bad", name, problem=str(problem))

@@ -79,6 +79,7 @@ class Emulator:
         self.requests: Counter[str] = Counter()
         self.refused: list[str] = []
         self.broken: list[str] = []
+        self.strict_checks = False  # openai: a safety check that is not acknowledged is refused whatever is told of it
         self.faults: Counter[tuple[str, str, str, int]] = Counter()  # used: (wire, story, kind, turn)
         self.left = 0
         self._keep = keep_bodies
@@ -138,7 +139,7 @@ class Emulator:
         raw = await request.read()
         self.requests[wire] += 1
         try:
-            body = self._shortened(json.loads(raw))
+            body = self.shortened(json.loads(raw))
         except ValueError:
             body = None
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -154,11 +155,11 @@ class Emulator:
             with self._log.open("a") as file:
                 file.write(json.dumps(line) + "\n")
 
-    def _shortened(self, value: Any) -> Any:
+    def shortened(self, value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: self._shortened(one) for name, one in value.items()}
+            return {name: self.shortened(one) for name, one in value.items()}
         if isinstance(value, list):
-            return [self._shortened(one) for one in value]
+            return [self.shortened(one) for one in value]
         if isinstance(value, str) and len(value) > _LONG:
             return self._stand_in(value)
         return value

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -87,7 +88,7 @@ async def test_ten_moves_with_a_new_wire_and_memory_through_json_after_each(emul
 async def test_what_was_sent_before_is_sent_again_unchanged(emulator: Emulator) -> None:
     await whole(talk(emulator))
     unmarked = [json.loads(json.dumps(body.json), object_hook=_unmarked) for body in emulator.bodies]
-    for before, after in zip(unmarked, unmarked[1:], strict=False):
+    for before, after in pairwise(unmarked):
         sent = len(before["messages"])
         assert json.dumps(after["messages"][:sent]) == json.dumps(before["messages"])
         assert [after["system"], after["tools"]] == [before["system"], before["tools"]]
