@@ -6,7 +6,6 @@ part of it: they are put into a copy when a request is built.
 """
 
 import asyncio
-import base64
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -76,13 +75,15 @@ class AnthropicWire:
         return [{"role": "user", "content": content}]
 
     def body(self, request: Request) -> Json:
+        """{plain, with pictures by their hashes; betas; content, the bytes that are sent}."""
         options = self.spec.options
         system = [{"type": "text", "text": request.system}] if request.system else []
         tools = self._tools(request)
-        messages = transport.with_pictures(list(request.log), lambda sha: _image(request.picture(sha)))
-        self._mark(system or tools, messages)
+        messages = self._marked(request.log)
+        if fixed := system or tools:
+            fixed[-1] = {**fixed[-1], "cache_control": self._mark}
         tokens = int(options.get("max_tokens") or MAX_TOKENS)
-        body: Json = {
+        plain: Json = {
             "model": self.spec.model,
             "max_tokens": tokens * 2 if request.longer else tokens,
             "messages": messages,
@@ -90,12 +91,10 @@ class AnthropicWire:
             **({"tools": tools} if tools else {}),
             **self._thinking(tokens),
             **self._output(request),
+            "stream": True,
+            **(options.get("extra_body") or {}),
         }
-        if self._older and request.computer:
-            body["betas"] = [OLDER_BETA]
-        if options.get("extra_body"):
-            body["extra_body"] = options["extra_body"]
-        return body
+        return _encoded(plain, [OLDER_BETA] if self._older and request.computer else [], request)
 
     def _thinking(self, tokens: int) -> Json:
         how = self.spec.options.get("thinking", "adaptive")
@@ -129,15 +128,21 @@ class AnthropicWire:
         off = {name: {"enabled": False} for name in sorted([*_NEVER, *lacking])}
         return {"type": "computer_toolset_20260801", "configs": off}
 
-    def _mark(self, fixed: list[Json], messages: list[Json]) -> None:
-        """Where the vendor's cache may begin again: what never changes, and the ends of the newest two user items."""
-        mark: Json = {"type": "ephemeral"}
-        if self.spec.options.get("cache_ttl") in {"5m", "1h"}:
-            mark["ttl"] = self.spec.options["cache_ttl"]
-        users = [message for message in messages if message["role"] == "user"]
-        for blocks in (fixed, *(message["content"] for message in users[-2:])):
-            if blocks:
-                blocks[-1]["cache_control"] = mark
+    @property
+    def _mark(self) -> Json:
+        """Where the vendor's cache may begin again."""
+        ttl = self.spec.options.get("cache_ttl")
+        return {"type": "ephemeral", **({"ttl": ttl} if ttl in {"5m", "1h"} else {})}
+
+    def _marked(self, log: Sequence[Json]) -> list[Json]:
+        """A copy of the log with marks at the ends of the newest two user items; with the one of what never changes that is
+        three of the four that are allowed."""
+        messages = list(log)
+        users = [place for place, message in enumerate(messages) if message["role"] == "user"]
+        for place in users[-2:]:
+            *others, last = messages[place]["content"]
+            messages[place] = {**messages[place], "content": [*others, {**last, "cache_control": self._mark}]}
+        return messages
 
     async def send(self, body: Json, request: Request, on_first_byte: Callable[[], None]) -> Thought:
         sdk, client = await self._ready()
@@ -155,14 +160,15 @@ class AnthropicWire:
     async def _rescued(self, client: Any, body: Json, request: Request, on_first_byte: Callable[[], None]) -> Thought:
         """Once more without the thoughts that an older release's log does not bear out. The refusal before cost nothing."""
         thinking = {
-            **body.get("thinking", {"type": "adaptive"}),
+            **body["plain"].get("thinking", {"type": "adaptive"}),
             "block_binding": {"prefix_mismatch_behavior": "drop_block"},
         }
-        betas = [*body.get("betas", ()), BINDING_BETA]
-        answer = await _ask(client, {**body, "thinking": thinking, "betas": betas}, on_first_byte)
+        changed = {**body["plain"], "thinking": thinking}
+        again = await asyncio.to_thread(_encoded, changed, [*body["betas"], BINDING_BETA], request)
+        answer = await _ask(client, again, on_first_byte)
         thought = self._thought(*answer, request)
-        changed = [f"{one.path}: {one.type}, {one.reason}" for one in answer[0].input_transformations or ()]
-        return replace(thought, notes=(DROPPED, *changed))
+        left_out = [f"{one.path}: {one.type}, {one.reason}" for one in answer[0].input_transformations or ()]
+        return replace(thought, notes=(DROPPED, *left_out))
 
     async def _ready(self) -> tuple[ModuleType, Any]:
         """The SDK and the client, made in a thread: the import alone takes seconds."""
@@ -214,10 +220,27 @@ class AnthropicWire:
         )
 
 
+def _encoded(plain: Json, betas: list[str], request: Request) -> Json:
+    return {"plain": plain, "betas": betas, "content": transport.encoded(plain, _image, request.picture)}
+
+
 async def _ask(client: Any, body: Json, on_first_byte: Callable[[], None]) -> tuple[Any, str | None]:
     """The whole message and the number of the request; what breaks off before its end is none."""
+    from anthropic import NOT_GIVEN, AsyncStream
+    from anthropic.lib.streaming import BetaAsyncMessageStream
+    from anthropic.types.beta import BetaMessage, BetaRawMessageStreamEvent
+
+    # What beta.messages.stream() does, but with bytes that a thread has made.
+    raw = await client.post(
+        "/v1/messages?beta=true",
+        content=body["content"],
+        cast_to=BetaMessage,
+        options={"headers": {"anthropic-beta": ",".join(body["betas"])} if body["betas"] else {}},
+        stream=True,
+        stream_cls=AsyncStream[BetaRawMessageStreamEvent],
+    )
     whole = False
-    async with client.beta.messages.stream(**body) as stream:
+    async with BetaAsyncMessageStream(raw, output_format=NOT_GIVEN) as stream:
         on_first_byte()
         try:
             async for event in stream:
@@ -235,9 +258,8 @@ def _user(text: str, picture: str | None) -> Json:
     return {"role": "user", "content": [*content, {"$img": picture}] if picture else content}
 
 
-def _image(png: bytes) -> Json:
-    data = base64.b64encode(png).decode("ascii")
-    source = {"type": "base64", "media_type": transport.media_type(png), "data": data}
+def _image(media_type: str, data: str) -> Json:
+    source = {"type": "base64", "media_type": media_type, "data": data}
     # Otherwise the server makes a large picture smaller without a word, and every point is off.
     return {"type": "image", "source": source, "transformations": {"oversized_image": "error"}}
 

@@ -5,7 +5,6 @@ call, its output). One computer_call may hold several actions; its one output is
 """
 
 import asyncio
-import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -68,10 +67,12 @@ class ResponsesWire:
         return [*items, {"role": "user", "content": content}] if content else items
 
     def body(self, request: Request) -> Json:
+        """{plain, with pictures by their hashes; content, the bytes that are sent}."""
         options = self.spec.options
         body: Json = {
             "model": self.spec.model,
-            "input": transport.with_pictures(list(request.log), lambda sha: _data_url(request.picture(sha))),
+            "input": list(request.log),
+            "stream": True,
             "store": False,
             "include": ["reasoning.encrypted_content"],
             # The preview takes nothing else; elsewhere a conversation that is too long has to be told, not shortened.
@@ -90,9 +91,7 @@ class ResponsesWire:
         if request.schema is not None:
             shape = {"type": "json_schema", "name": "answer", "schema": request.schema}
             body["text"] = {"format": {**shape, "strict": _is_strict(request.schema)}}
-        if options.get("extra_body"):
-            body["extra_body"] = options["extra_body"]
-        return body
+        return _encoded({**body, **(options.get("extra_body") or {})}, request)
 
     def _tools(self, request: Request) -> list[Json]:
         functions = [
@@ -121,11 +120,12 @@ class ResponsesWire:
                 try:
                     return self._thought(*await _ask(client, body, on_first_byte), request)
                 except sdk.BadRequestError as error:
-                    fewer = _without_refused(body["input"])
-                    if "safety check" not in str(error).lower() or len(fewer) == len(body["input"]):
+                    fewer = _without_refused(body["plain"]["input"])
+                    if "safety check" not in str(error).lower() or len(fewer) == len(body["plain"]["input"]):
                         raise
-                    answer = await _ask(client, {**body, "input": fewer}, on_first_byte)
-                    return replace(self._thought(*answer, request), notes=(UNACKNOWLEDGED,))
+                    again = await asyncio.to_thread(_encoded, {**body["plain"], "input": fewer}, request)
+                    thought = self._thought(*await _ask(client, again, on_first_byte), request)
+                    return replace(thought, notes=(UNACKNOWLEDGED, *thought.notes))
         except transport.ConversationFullError:
             return Thought((), "full")
 
@@ -183,11 +183,25 @@ class ResponsesWire:
         raise problem
 
 
+def _encoded(plain: Json, request: Request) -> Json:
+    return {"plain": plain, "content": transport.encoded(plain, _data_url, request.picture)}
+
+
 async def _ask(client: Any, body: Json, on_first_byte: Callable[[], None]) -> tuple[Any, list[Json], str | None]:
     """The whole response, its items and its number. Reasoning that streams is whole only when its item is done."""
+    from openai import AsyncStream
+    from openai.types.responses import Response, ResponseStreamEvent
+
     done: dict[int, Json] = {}
     response = None
-    async with await client.responses.create(**body, stream=True) as stream:
+    # What responses.create() does, but with bytes that a thread has made.
+    async with await client.post(
+        "/responses",
+        content=body["content"],
+        cast_to=Response,
+        stream=True,
+        stream_cls=AsyncStream[ResponseStreamEvent],
+    ) as stream:
         on_first_byte()
         try:
             async for event in stream:
@@ -218,8 +232,8 @@ def _image(sha: str) -> Json:
     return {"type": "input_image", "detail": "original", "image_url": {"$img": sha}}
 
 
-def _data_url(picture: bytes) -> str:
-    return f"data:{transport.media_type(picture)};base64,{base64.b64encode(picture).decode('ascii')}"
+def _data_url(media_type: str, data: str) -> str:
+    return f"data:{media_type};base64,{data}"
 
 
 def _by_call(answers: Sequence[Answer]) -> list[list[Answer]]:

@@ -4,9 +4,11 @@ The SDKs raise the same kinds of exceptions under the same names; a wire hands o
 """
 
 import asyncio
+import base64
 import contextlib
 import json
 import re
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,6 +19,7 @@ from typing import Any
 from inference.errors import ModelBusy, ModelMisconfigured, ModelProblem, ModelRefused
 from inference.profiles import Spec
 from inference.records import CallRecord, Status, Usage
+from inference.wires.base import Json
 
 CONNECT_SECONDS = 5.0
 POOL_SECONDS = 60.0
@@ -178,15 +181,30 @@ def retry_after(headers: Mapping[str, str]) -> float:
     return 0.0
 
 
-def with_pictures(value: Any, put: Callable[[str], Any]) -> Any:
-    """A copy of the log in which `put` has replaced each {"$img": SHA-256}."""
-    if isinstance(value, dict):
-        if "$img" in value:
-            return put(value["$img"])
-        return {name: with_pictures(one, put) for name, one in value.items()}
-    if isinstance(value, list):
-        return [with_pictures(one, put) for one in value]
-    return value
+def encoded(body: Json, show: Callable[[str, str], Any], picture: Callable[[str], bytes]) -> bytes:
+    """The body as JSON, with each {"$img": SHA-256} of it replaced by `show`(its media type, its base64).
+
+    Megabytes of base64 are joined in, not written by the JSON encoder, which would look at each character and let nothing else
+    of the process run meanwhile. Reads files; raises FileNotFoundError.
+    """
+    mark = secrets.token_hex(16)  # no text of a screen can hold it
+    found: list[bytes] = []
+
+    def put(value: Any) -> Any:
+        if isinstance(value, dict):
+            if "$img" not in value:
+                return {name: put(one) for name, one in value.items()}
+            content = picture(value["$img"])
+            found.append(base64.b64encode(content))
+            shown, beside = (
+                show(media_type(content), mark),
+                {name: one for name, one in value.items() if name != "$img"},
+            )
+            return {**shown, **beside} if beside else shown
+        return [put(one) for one in value] if isinstance(value, list) else value
+
+    pieces = json.dumps(put(body), separators=(",", ":")).encode().split(mark.encode())
+    return b"".join(part for pair in zip(pieces, [*found, b""], strict=True) for part in pair)
 
 
 def media_type(picture: bytes) -> str:

@@ -622,7 +622,7 @@ async def test_each_rule_of_the_vendor_bites(emulator: Emulator, mutate: Any) ->
 async def test_a_check_that_nobody_acknowledged_and_nobody_speaks_of_is_refused(emulator: Emulator) -> None:
     conversation, thought = await checked(emulator)
     conversation.answer(thought)
-    sent = ResponsesWire(spec(emulator, "openai")).body(conversation.request())
+    sent = json.loads(ResponsesWire(spec(emulator, "openai")).body(conversation.request())["content"])
     with pytest.raises(BrokenRuleError, match="Safety checks not acknowledged"):
         check(emulator.shortened(sent), emulator)
 
