@@ -55,7 +55,7 @@ def split(text: str) -> list[str]:
 def action(names: Sequence[str], *, capitals: bool = True) -> tuple[str, dict[str, Any]]:
     """The action of machines.actions that presses them, modifiers in any place. `capitals`: a lone capital letter is meant as
     such; where a vendor names all keys in capitals it is not. Raises UnknownKeyError."""
-    if not names or not all(isinstance(name, str) and name for name in names):
+    if not names or not all(names):
         raise UnknownKeyError("Name the key to press.")
     modifiers = list(dict.fromkeys(filter(None, map(_modifier, names))))
     others = [name for name in names if not _modifier(name)]

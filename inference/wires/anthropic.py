@@ -12,6 +12,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
+from inference import keys
 from inference.errors import ModelMisconfigured, ModelRefused
 from inference.profiles import Spec
 from inference.records import Usage
@@ -50,7 +51,7 @@ class AnthropicWire:
             raise ModelMisconfigured(f"The profile {spec.name} has no key.")
         self.spec = spec
         self._older = spec.options.get("computer") == "older"
-        self._client: Any = None
+        self._client: tuple[ModuleType, Any] | None = None
         self._opening = asyncio.Lock()
 
     def view(self, width: int, height: int) -> View:
@@ -72,12 +73,12 @@ class AnthropicWire:
             # Results of what failed take no pictures: then it stands after them.
             place = content if not calls or content[-1]["is_error"] else content[-1]["content"]
             place.append({"$img": picture})
-        return [{"role": "user", "content": content}]
+        return [{"role": "user", "content": content}] if content else []
 
     def body(self, request: Request) -> Json:
         """{plain, with pictures by their hashes; betas; content, the bytes that are sent}."""
         options = self.spec.options
-        system = [{"type": "text", "text": request.system}] if request.system else []
+        system: list[Json] = [{"type": "text", "text": request.system}] if request.system else []
         tools = self._tools(request)
         messages = self._marked(request.log)
         if fixed := system or tools:
@@ -254,7 +255,7 @@ async def _ask(client: Any, body: Json, on_first_byte: Callable[[], None]) -> tu
 
 
 def _user(text: str, picture: str | None) -> Json:
-    content: list[Json] = [{"type": "text", "text": text}]
+    content: list[Json] = [{"type": "text", "text": text}] if text else []  # an empty text is not accepted
     return {"role": "user", "content": [*content, {"$img": picture}] if picture else content}
 
 
@@ -342,9 +343,9 @@ def _read(member: str, values: Json, request: Request) -> Iterator[tuple[str, Js
 def _keys(values: Json) -> Iterator[tuple[str, Json]]:
     """One action for each time it is pressed. X11 writes keys one after the other with spaces between them."""
     spelled, repeat = reading.text(values.get("text"), "key"), values.get("repeat") or 1
-    if not isinstance(repeat, int) or not 1 <= repeat <= reading.keys.MOST_REPEATS:
-        raise UnusableError(f"A key can be pressed 1 to {reading.keys.MOST_REPEATS} times at once.")
-    pressed = [reading.pressed(reading.keys.split(one)) for one in (spelled.split() or [spelled])]
+    if not isinstance(repeat, int) or not 1 <= repeat <= keys.MOST_REPEATS:
+        raise UnusableError(f"A key can be pressed 1 to {keys.MOST_REPEATS} times at once.")
+    pressed = [reading.pressed(keys.split(one)) for one in (spelled.split() or [spelled])]
     for _ in range(repeat):
         yield from pressed
 

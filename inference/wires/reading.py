@@ -118,13 +118,13 @@ def notches(value: Any) -> int:
     """How far to scroll; a vendor's number may be anything. Raises UnusableError."""
     if not _is_number(value) or value <= 0:
         raise UnusableError("Give how far to scroll as a number above 0.")
-    return min(MOST_NOTCHES, max(1, round(value)))
+    return min(MOST_NOTCHES, max(1, round(float(value))))
 
 
 def milliseconds(seconds: Any) -> int:
     if not _is_number(seconds) or not 0 <= seconds * 1000 <= LONGEST_WAIT:
         raise UnusableError(f"Wait between 0 and {LONGEST_WAIT // 1000} seconds.")
-    return round(seconds * 1000)
+    return round(float(seconds) * 1000)
 
 
 def no_held_keys(held: Any) -> None:

@@ -108,5 +108,5 @@ def load(path: Path | str) -> Stories:
 
 def _turn(value: Json) -> Turn:
     fault = Fault(**value["fault"]) if value.get("fault") else None
-    wants = [(name, params) for name, params in value.get("wants", ())]
+    wants = tuple((name, params) for name, params in value.get("wants", ()))
     return Turn(**{**value, "wants": wants, "fault": fault})

@@ -103,6 +103,3 @@ class Conversation:
             text = wanted.problem or ("" if ok else "not executed: a person said no")
             answers.append(Answer(wanted, ok, text, own, acknowledged))
         self.keep(self.make().results(answers, self.picture()))
-
-    async def close(self) -> None:
-        pass
