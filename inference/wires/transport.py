@@ -33,13 +33,15 @@ _BUSY_WORDS = frozenset({
     "overloaded_error", "rate_limit_error", "api_error", "timeout_error",
     "rate_limit_exceeded", "server_error", "vector_store_timeout",
 })  # fmt: skip
+_STATUSES = frozenset(map(str, range(400, 600)))
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_error"})
 _REFUSED_WORDS = frozenset({
     "content_filter", "content_policy_violation", "misalignment_policy_violation", "bio_policy", "cyber_policy",
     "image_content_policy_violation",
 })  # fmt: skip
 _TOO_LONG = re.compile(
-    r"prompt is too long|context (?:window|length)|maximum context|too many total (?:text )?tokens", re.IGNORECASE
+    r"prompt is too long|context (?:window|length|size)|maximum context|too many total (?:text )?tokens|input token count",
+    re.IGNORECASE,
 )
 _KEY = re.compile(r"\b(?:sk|pk|key|rk|AIza|Bearer )[-_A-Za-z0-9*.…]{6,}")
 
@@ -122,7 +124,9 @@ def by_status(spec: Spec, status: int, body: Any, message: str, headers: Mapping
     """`body`: the error's JSON, as far as it is some."""
     words = facts(body)
     said = quoted(spec, words.get("message") or message)
-    kinds = {words.get("type"), words.get("code")}
+    kinds = {str(words.get("type")), str(words.get("code"))}
+    if status < 300 and kinds & _STATUSES:  # routers write the status of the server behind them into the stream
+        status = int(min(kinds & _STATUSES))
     if kinds & _NO_CREDIT:
         return ModelMisconfigured(
             f"The account of {spec.name} has no credit left or has reached its limit ({status}): {said}"
@@ -134,7 +138,7 @@ def by_status(spec: Spec, status: int, body: Any, message: str, headers: Mapping
         return ModelRefused(
             f"The vendor of {spec.name} refused the request: {said}", str(words.get("code") or words.get("type"))
         )
-    if status == 413 or _is_too_long(words.get("code"), said):
+    if status == 413 or _is_too_long(str(words.get("code")), said):
         return ConversationFullError(said)
     return ModelMisconfigured(_misconfigured(spec, status, said))
 
