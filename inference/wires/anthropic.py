@@ -103,7 +103,8 @@ class AnthropicWire:
             return {}
         if isinstance(how, int) and not isinstance(how, bool):
             return {"thinking": {"type": "enabled", "budget_tokens": max(1024, min(how, tokens - 1))}}
-        return {"thinking": {"type": "adaptive"}}
+        # Newer models keep what they thought to themselves unless they are asked; people want to read it.
+        return {"thinking": {"type": "adaptive", "display": "summarized"}}
 
     def _output(self, request: Request) -> Json:
         config: Json = {}
@@ -150,7 +151,7 @@ class AnthropicWire:
         try:
             async with transport.asking(sdk, self.spec):
                 try:
-                    return self._thought(*await _ask(client, body, on_first_byte), request)
+                    return self._thought(*await self._ask(client, body, on_first_byte), request)
                 except sdk.BadRequestError as error:
                     if not _BOUND.search(str(error)):
                         raise
@@ -166,10 +167,39 @@ class AnthropicWire:
         }
         changed = {**body["plain"], "thinking": thinking}
         again = await asyncio.to_thread(_encoded, changed, [*body["betas"], BINDING_BETA], request)
-        answer = await _ask(client, again, on_first_byte)
+        answer = await self._ask(client, again, on_first_byte)
         thought = self._thought(*answer, request)
         left_out = [f"{one.path}: {one.type}, {one.reason}" for one in answer[0].input_transformations or ()]
         return replace(thought, notes=(DROPPED, *left_out))
+
+    async def _ask(self, client: Any, body: Json, on_first_byte: Callable[[], None]) -> tuple[Any, str | None]:
+        """The whole message and the number of the request; what breaks off before its end is none."""
+        from anthropic import NOT_GIVEN, AsyncStream
+        from anthropic.lib.streaming import BetaAsyncMessageStream
+        from anthropic.types.beta import BetaMessage, BetaRawMessageStreamEvent
+
+        # What beta.messages.stream() does, but with bytes that a thread has made.
+        raw = await client.post(
+            "/v1/messages?beta=true",
+            content=body["content"],
+            cast_to=BetaMessage,
+            options={"headers": {"anthropic-beta": ",".join(body["betas"])} if body["betas"] else {}},
+            stream=True,
+            stream_cls=AsyncStream[BetaRawMessageStreamEvent],
+        )
+        whole = False
+        async with BetaAsyncMessageStream(raw, output_format=NOT_GIVEN) as stream:
+            transport.check_stream(self.spec, raw.response)
+            on_first_byte()
+            try:
+                async for event in stream:
+                    whole = whole or event.type == "message_stop"
+            except Exception:
+                if not whole:
+                    raise  # else it is whole, however the connection ended
+            if not whole or stream.current_message_snapshot.stop_reason is None:
+                raise transport.BrokenOffError
+            return stream.current_message_snapshot, stream.request_id
 
     async def _ready(self) -> tuple[ModuleType, Any]:
         """The SDK and the client, made in a thread: the import alone takes seconds."""
@@ -223,35 +253,6 @@ class AnthropicWire:
 
 def _encoded(plain: Json, betas: list[str], request: Request) -> Json:
     return {"plain": plain, "betas": betas, "content": transport.encoded(plain, _image, request.picture)}
-
-
-async def _ask(client: Any, body: Json, on_first_byte: Callable[[], None]) -> tuple[Any, str | None]:
-    """The whole message and the number of the request; what breaks off before its end is none."""
-    from anthropic import NOT_GIVEN, AsyncStream
-    from anthropic.lib.streaming import BetaAsyncMessageStream
-    from anthropic.types.beta import BetaMessage, BetaRawMessageStreamEvent
-
-    # What beta.messages.stream() does, but with bytes that a thread has made.
-    raw = await client.post(
-        "/v1/messages?beta=true",
-        content=body["content"],
-        cast_to=BetaMessage,
-        options={"headers": {"anthropic-beta": ",".join(body["betas"])} if body["betas"] else {}},
-        stream=True,
-        stream_cls=AsyncStream[BetaRawMessageStreamEvent],
-    )
-    whole = False
-    async with BetaAsyncMessageStream(raw, output_format=NOT_GIVEN) as stream:
-        on_first_byte()
-        try:
-            async for event in stream:
-                whole = whole or event.type == "message_stop"
-        except Exception:
-            if not whole:
-                raise  # else it is whole, however the connection ended
-        if not whole or stream.current_message_snapshot.stop_reason is None:
-            raise transport.BrokenOffError
-        return stream.current_message_snapshot, stream.request_id
 
 
 def _user(text: str, picture: str | None) -> Json:

@@ -20,6 +20,7 @@ from inference.wires.computer_calls import actions
 from inference.wires.reading import UnusableError
 
 VENDOR = "https://api.openai.com/v1"
+UNAGREED = "No person agreed to the safety check of this call; nothing of it was done."
 UNACKNOWLEDGED = "The vendor did not take back a call whose safety check a person refused; it was left out."
 
 
@@ -52,7 +53,8 @@ class ResponsesWire:
         for call in _by_call(answers):
             if call[0].wanted.extra.get("kind") == "computer":
                 items.append(_screenshot(call, picture))
-                words += [_told(answer) for answer in call if answer.text or not answer.ok]
+                told = [_told(answer) for answer in call if answer.text or not answer.ok]
+                words += told or ([UNAGREED] if _checked(call) and not _acknowledged(call) else [])
             else:
                 items.append(_function_output(call))
         shown = any(item["type"] == "computer_call_output" for item in items)
@@ -113,16 +115,51 @@ class ResponsesWire:
         try:
             async with transport.asking(sdk, self.spec):
                 try:
-                    return self._thought(*await _ask(client, body, on_first_byte), request)
+                    return self._thought(*await self._ask(client, body, on_first_byte), request)
                 except sdk.BadRequestError as error:
                     fewer = _without_refused(body["plain"]["input"])
                     if "safety check" not in str(error).lower() or len(fewer) == len(body["plain"]["input"]):
                         raise
                     again = await asyncio.to_thread(_encoded, {**body["plain"], "input": fewer}, request)
-                    thought = self._thought(*await _ask(client, again, on_first_byte), request)
+                    thought = self._thought(*await self._ask(client, again, on_first_byte), request)
                     return replace(thought, notes=(UNACKNOWLEDGED, *thought.notes))
         except transport.ConversationFullError:
             return Thought((), "full")
+
+    async def _ask(
+        self, client: Any, body: Json, on_first_byte: Callable[[], None]
+    ) -> tuple[Any, list[Json], str | None]:
+        """The whole response, its items and its number. Reasoning that streams is whole only when its item is done."""
+        from openai import AsyncStream
+        from openai.types.responses import Response, ResponseStreamEvent
+
+        done: dict[int, Json] = {}
+        response = None
+        # What responses.create() does, but with bytes that a thread has made.
+        async with await client.post(
+            "/responses",
+            content=body["content"],
+            cast_to=Response,
+            stream=True,
+            stream_cls=AsyncStream[ResponseStreamEvent],
+        ) as stream:
+            transport.check_stream(self.spec, stream.response)
+            on_first_byte()
+            try:
+                async for event in stream:
+                    if event.type == "response.output_item.done":
+                        done[event.output_index] = transport.as_sent(event.item)
+                    elif event.type in {"response.completed", "response.incomplete", "response.failed"}:
+                        response = event.response
+                    elif event.type == "error":
+                        raise transport.StreamError({"code": event.code, "message": event.message})
+            except Exception:
+                if response is None:
+                    raise  # else it is whole, however the connection ended
+            if response is None:
+                raise transport.BrokenOffError
+            items = [done[index] for index in sorted(done)] or list(map(transport.as_sent, response.output or ()))
+            return response, items, stream.response.headers.get("x-request-id") or response.id
 
     async def _ready(self) -> tuple[ModuleType, Any]:
         """The SDK and the client, made in a thread: the import alone takes seconds."""
@@ -182,39 +219,6 @@ def _encoded(plain: Json, request: Request) -> Json:
     return {"plain": plain, "content": transport.encoded(plain, _data_url, request.picture)}
 
 
-async def _ask(client: Any, body: Json, on_first_byte: Callable[[], None]) -> tuple[Any, list[Json], str | None]:
-    """The whole response, its items and its number. Reasoning that streams is whole only when its item is done."""
-    from openai import AsyncStream
-    from openai.types.responses import Response, ResponseStreamEvent
-
-    done: dict[int, Json] = {}
-    response = None
-    # What responses.create() does, but with bytes that a thread has made.
-    async with await client.post(
-        "/responses",
-        content=body["content"],
-        cast_to=Response,
-        stream=True,
-        stream_cls=AsyncStream[ResponseStreamEvent],
-    ) as stream:
-        on_first_byte()
-        try:
-            async for event in stream:
-                if event.type == "response.output_item.done":
-                    done[event.output_index] = transport.as_sent(event.item)
-                elif event.type in {"response.completed", "response.incomplete", "response.failed"}:
-                    response = event.response
-                elif event.type == "error":
-                    raise transport.StreamError({"code": event.code, "message": event.message})
-        except Exception:
-            if response is None:
-                raise  # else it is whole, however the connection ended
-        if response is None:
-            raise transport.BrokenOffError
-        items = [done[index] for index in sorted(done)] or list(map(transport.as_sent, response.output or ()))
-        return response, items, stream.response.headers.get("x-request-id") or response.id
-
-
 def _user(text: str, picture: str | None) -> Json:
     return {"role": "user", "content": [*([_text(text)] if text else []), *([_image(picture)] if picture else [])]}
 
@@ -245,10 +249,18 @@ def _screenshot(call: Sequence[Answer], picture: str | None) -> Json:
         raise ValueError("a computer call is answered by a picture of the screen")
     output = {"type": "computer_screenshot", "image_url": {"$img": sha}}
     item: Json = {"type": "computer_call_output", "call_id": call[0].wanted.call, "output": output}
-    checked = [answer for answer in call if answer.wanted.checks]
-    if checked and all(answer.acknowledged for answer in checked):
-        item["acknowledged_safety_checks"] = checked[0].wanted.extra["checks"]
+    if _acknowledged(call):
+        item["acknowledged_safety_checks"] = _checked(call)[0].wanted.extra["checks"]
     return item
+
+
+def _checked(call: Sequence[Answer]) -> list[Answer]:
+    return [answer for answer in call if answer.wanted.checks]
+
+
+def _acknowledged(call: Sequence[Answer]) -> bool:
+    checked = _checked(call)
+    return bool(checked) and all(answer.acknowledged for answer in checked)
 
 
 def _told(answer: Answer) -> str:

@@ -36,7 +36,7 @@ _BUSY_WORDS = frozenset({
 _STATUSES = frozenset(map(str, range(400, 600)))
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_error"})
 _REFUSED_WORDS = frozenset({
-    "content_filter", "content_policy_violation", "misalignment_policy_violation", "bio_policy", "cyber_policy",
+    "content_filter", "content_policy_violation", "invalid_prompt", "misalignment_policy_violation", "bio_policy", "cyber_policy",
     "image_content_policy_violation",
 })  # fmt: skip
 _TOO_LONG = re.compile(
@@ -211,6 +211,15 @@ def encoded(body: Json, show: Callable[[str, str], Any], picture: Callable[[str]
     return b"".join(part for pair in zip(pieces, [*found, b""], strict=True) for part in pair)
 
 
+def check_stream(spec: Spec, response: Any) -> None:
+    """Raises ModelMisconfigured where something else than a model answered: an address that leads to a web page says 200 too."""
+    kind = response.headers.get("content-type", "")
+    if not kind.startswith("text/event-stream"):
+        raise ModelMisconfigured(
+            f"What answers at the address of {spec.name} is no such model: it sent “{quoted(spec, kind)[:60]}” and no stream."
+        )
+
+
 def media_type(picture: bytes) -> str:
     if picture.startswith(b"\xff\xd8"):
         return "image/jpeg"
@@ -225,5 +234,5 @@ def bare_record(spec: Spec, status: Status, usage: Usage, request_id: str | None
 
 def as_sent(block: Any) -> dict[str, Any]:
     """An item of an answer as it came, byte for byte; nulls that only say that a field is absent are left out."""
-    sent: dict[str, Any] = block.to_dict(mode="json", exclude_unset=True)
+    sent: dict[str, Any] = block.to_dict(mode="json", exclude_unset=True, warnings=False)
     return {name: one for name, one in sent.items() if one is not None}

@@ -1,13 +1,15 @@
 """A conversation with a model over a wire, as an agent leads it, but without a machine: memory goes through JSON all the time."""
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from aiohttp import web
 from PIL import Image
 
 from inference.profiles import Spec
@@ -43,6 +45,24 @@ def screen(number: int, width: int = 1280, height: int = 800) -> str:
 
 def spec(emulator: Emulator, wire: Any, model: str = "model-1", **options: Any) -> Spec:
     return Spec("eye", wire, model, base_url=emulator.url(wire), key=KEY, options=options)
+
+
+@contextlib.asynccontextmanager
+async def web_page() -> AsyncIterator[str]:
+    """The address of a server that says 200 to everything, as many pages do."""
+
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text="<h1>Welcome</h1>", content_type="text/html")
+
+    app = web.Application(client_max_size=2**26)
+    app.router.add_route("*", "/{path:.*}", page)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 @dataclass

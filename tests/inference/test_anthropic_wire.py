@@ -18,7 +18,7 @@ from inference.wires.base import Answer, Request, Thought, View, Wanted
 from tests.emulator.anthropic import BrokenRuleError, check
 from tests.emulator.server import Emulator
 from tests.emulator.story import Fault, Turn
-from tests.inference.conversing import ACTIONS, ASK, FINISH, KEY, Conversation, screen, spec
+from tests.inference.conversing import ACTIONS, ASK, FINISH, KEY, Conversation, screen, spec, web_page
 
 STORY = [
     Turn([("click", {"x": 100, "y": 200})], text="I open it.", thinking="There is a link."),
@@ -141,7 +141,10 @@ async def test_options_of_thinking_effort_and_length(emulator: Emulator) -> None
     conversation.options = {"longer": True}
     await conversation.think()
     body = emulator.bodies[0].json
-    assert (body["thinking"], body["output_config"]) == ({"type": "adaptive"}, {"effort": "high"})
+    assert (body["thinking"], body["output_config"]) == (
+        {"type": "adaptive", "display": "summarized"},
+        {"effort": "high"},
+    )
     assert (body["max_tokens"], body["inference_geo"]) == (6000, "eu")
     await talk(emulator, thinking=2000, max_tokens=3000).think()
     assert emulator.bodies[1].json["thinking"] == {"type": "enabled", "budget_tokens": 2000}
@@ -414,6 +417,42 @@ async def test_an_error_in_the_middle_of_a_stream(emulator: Emulator, monkeypatc
     monkeypatch.setattr(emulated, "events", broken)
     with pytest.raises(ModelBusy, match="overloaded"):
         await talk(emulator).think()
+
+
+async def test_an_address_where_something_else_answers() -> None:
+    from inference.profiles import Spec
+
+    async with web_page() as address:
+        wire = AnthropicWire(Spec("eye", "anthropic", "model-1", base_url=address, key=KEY))
+        with pytest.raises(ModelMisconfigured, match="is no such model: it sent “text/html"):
+            await Conversation(lambda: wire, "x").think()
+
+
+async def test_a_block_of_a_kind_that_nobody_knows_is_kept_as_it_came(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.emulator import anthropic as emulated
+
+    monkeypatch.setattr(emulated.strict, "problem", lambda kind, value: None)
+    odd = {"type": "hologram", "depth": {"near": None, "far": 2}}
+    nulls = {"type": "tool_use", "id": "t", "name": "finish", "input": {"passed": True, "summary": None}}
+    emulator.stories["odd"] = type(emulator.stories["ten"])([Turn(raw=[odd, nulls])])
+    conversation = talk(emulator, "story:odd")
+    assert (await conversation.think()).wanted[0].params == {"passed": True, "summary": None}
+    assert conversation.log[-1]["content"] == [odd, nulls]
+
+
+async def test_a_server_that_forgot_everything_goes_on_with_the_conversation() -> None:
+    log: list[Any] = []
+    for number in range(len(STORY)):
+        async with Emulator({"ten": STORY}, wires=("anthropic",)) as emulator:
+            conversation = talk(emulator)
+            conversation.log, conversation.shown = log, number
+            thought = await conversation.think()
+            conversation.answer(thought)
+            log = conversation.log
+            assert emulator.refused == []
+    assert thought.wanted[-1].name == "finish"
 
 
 async def test_a_server_that_is_not_there() -> None:

@@ -20,7 +20,7 @@ from tests.emulator.anthropic import BrokenRuleError
 from tests.emulator.responses import check
 from tests.emulator.server import Emulator
 from tests.emulator.story import Fault, Story, Turn
-from tests.inference.conversing import ACTIONS, ASK, FINISH, KEY, Conversation, screen, spec
+from tests.inference.conversing import ACTIONS, ASK, FINISH, KEY, Conversation, screen, spec, web_page
 
 CHECKS = [
     {"id": "sc_1", "code": "malicious_instructions", "message": "The page tries to instruct the model."},
@@ -332,6 +332,17 @@ async def test_what_a_person_refused_is_answered_by_the_unchanged_screen_and_wor
     assert emulator.refused == []
 
 
+async def test_a_check_of_a_call_that_only_looks_is_not_acknowledged_by_looking(emulator: Emulator) -> None:
+    emulator.stories["look"] = Story([Turn([("screenshot", {})], checks=CHECKS), Turn(text="Done.")])
+    conversation = talk(emulator, "story:look")
+    thought = await conversation.think()
+    assert [len(one.checks) for one in thought.wanted] == [2]
+    conversation.answer(thought)
+    assert (await conversation.think()).text == "Done."
+    assert "acknowledged" not in json.dumps(emulator.bodies[-1].json)
+    assert emulator.refused == []
+
+
 async def test_a_vendor_that_takes_no_refusal_is_told_in_words_alone(emulator: Emulator) -> None:
     emulator.strict_checks = True
     conversation, thought = await checked(emulator)
@@ -398,7 +409,7 @@ async def test_a_refusal_is_told_with_its_category_and_what_it_cost(
     ("code", "kind"),
     [
         ("server_error", ModelBusy), ("rate_limit_exceeded", ModelBusy), ("image_too_large", ModelMisconfigured),
-        ("invalid_prompt", ModelMisconfigured), ("bio_policy", ModelRefused),
+        ("invalid_prompt", ModelRefused), ("bio_policy", ModelRefused),
     ],
 )  # fmt: skip
 async def test_a_response_that_failed(emulator: Emulator, code: str, kind: type[ModelProblem]) -> None:
@@ -468,6 +479,24 @@ async def test_a_stream_that_ends_before_its_answer_does(emulator: Emulator, mon
     monkeypatch.setattr(emulated, "events", lambda response: list(events(response))[:-1])
     with pytest.raises(ModelBusy, match="broke off"):
         await talk(emulator).think()
+
+
+async def test_an_address_where_something_else_answers() -> None:
+    async with web_page() as address:
+        wire = ResponsesWire(Spec("eye", "openai", "model-1", base_url=address, key=KEY))
+        with pytest.raises(ModelMisconfigured, match="is no such model: it sent “text/html"):
+            await Conversation(lambda: wire, "x").think()
+
+
+async def test_an_item_of_a_kind_that_nobody_knows_is_kept_as_it_came(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulated.strict, "problem", lambda kind, value: None)
+    odd = {"type": "hologram", "id": "h_1", "depth": {"near": None, "far": 2}, "status": "completed"}
+    emulator.stories["odd"] = Story([Turn(raw=[odd])])
+    conversation = talk(emulator, "story:odd")
+    assert (await conversation.think()).end == "said"
+    assert conversation.log[-1] == odd
 
 
 async def test_a_server_that_is_not_there() -> None:
@@ -622,6 +651,7 @@ async def test_each_rule_of_the_vendor_bites(emulator: Emulator, mutate: Any) ->
 async def test_a_check_that_nobody_acknowledged_and_nobody_speaks_of_is_refused(emulator: Emulator) -> None:
     conversation, thought = await checked(emulator)
     conversation.answer(thought)
+    conversation.log.pop()  # the words
     sent = json.loads(ResponsesWire(spec(emulator, "openai")).body(conversation.request())["content"])
     with pytest.raises(BrokenRuleError, match="Safety checks not acknowledged"):
         check(emulator.shortened(sent), emulator)
