@@ -6,7 +6,7 @@ import contextlib
 import sys
 
 from tests.emulator import story
-from tests.emulator.server import MODULES, Emulator
+from tests.emulator.server import Emulator, installed
 
 
 async def serve(options: argparse.Namespace) -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--default", default="", help="the story of a task that names none")
     parser.add_argument("--log", default=None)
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
-    parser.add_argument("--wires", default=",".join(MODULES))
+    parser.add_argument("--wires", default=",".join(installed()))
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(parser.parse_args()))
 

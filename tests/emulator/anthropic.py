@@ -14,6 +14,7 @@ from anthropic.types.beta.message_create_params import MessageCreateParamsNonStr
 from tests.emulator import story, strict
 from tests.emulator.server import Call, Emulator
 from tests.emulator.story import Json, Turn
+from tests.emulator.strict import BrokenRuleError
 
 BINDING_BETA = "thinking-binding-controls-2026-08-01"
 OLDER_BETA = "computer-use-2025-11-24"
@@ -24,10 +25,6 @@ KINDS = {
     404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error", 529: "overloaded_error",
 }  # fmt: skip
 STOPS = {"cut": "max_tokens", "refusal": "refusal", "paused": "pause_turn", "full": "model_context_window_exceeded"}
-
-
-class BrokenRuleError(ValueError):
-    """A request that the vendor would not accept."""
 
 
 def routes(emulator: Emulator) -> list[web.RouteDef]:

@@ -18,9 +18,9 @@ from openai.types.responses.response_create_params import (
 from openai.types.responses.response_input_param import ResponseInputItemParam
 
 from tests.emulator import story, strict
-from tests.emulator.anthropic import BrokenRuleError
 from tests.emulator.server import Call, Emulator
 from tests.emulator.story import Json, Turn
+from tests.emulator.strict import BrokenRuleError
 
 CALLS = ("computer_call", "function_call")
 KINDS = {

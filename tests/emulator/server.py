@@ -35,7 +35,20 @@ from tests.emulator.story import Fault, Json, Story, Turn
 MODULES = {"anthropic": "anthropic", "openai": "responses", "compatible": "chat", "gemini": "gemini"}
 PATHS = {"anthropic": "/anthropic", "openai": "/openai/v1", "compatible": "/compatible/v1", "gemini": "/gemini"}
 _DATA_URL = re.compile(r"data:(image/[a-z]+);base64,")
+_SDKS = {"anthropic": "anthropic", "openai": "openai", "compatible": "openai", "gemini": "google.genai"}
 _LONG = 400  # characters: shorter strings are no pictures
+
+
+def installed() -> tuple[str, ...]:
+    """The wires whose SDK is there, and that are written."""
+    return tuple(wire for wire in MODULES if _is_there(_SDKS[wire]) and _is_there(f"tests.emulator.{MODULES[wire]}"))
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package around it
+        return False
 
 
 @dataclass(frozen=True)
@@ -58,22 +71,24 @@ class Body:
 
 
 class Emulator:
-    """`async with Emulator({"name": [Turn(...), ...]}) as emulator`. `default`: the story of a task that names none (the only one if
-    there is one). `keys`: the keys that are let in, None = any; change it to revoke one. `delay`: seconds before each answer.
+    """`async with Emulator({"name": [Turn(...), ...]}) as emulator`.
 
-    `bodies`, `requests` (by wire), `refused` (the rules that requests broke), `left` (clients that went before their answer) tell
-    what came; `broken` are faults of the emulator itself, for which leaving it raises. `log`: a file that gets every body as a
-    line of JSON.
+    `default`: the story of a task that names none (the only one if there is one). `wires`: those that it answers on, by default all
+    whose SDK is installed. `keys`: the keys that are let in, None = any; change it to revoke one. `delay`: seconds before each
+    answer. `log`: a file that gets every body as a line of JSON. `bodies`, `requests` (by wire), `refused` (the rules that requests
+    broke), `left` (clients that went before their answer) tell what came; `broken` are faults of the emulator itself, for which
+    leaving it raises.
     """
 
     def __init__(
         self, stories: Mapping[str, Story | Sequence[Turn]], default: str = "", *, port: int = 0,
         log: Path | str | None = None, keys: set[str] | None = None, delay: float = 0.0,
-        wires: Sequence[str] = tuple(MODULES), keep_bodies: bool = True,
+        wires: Sequence[str] = (), keep_bodies: bool = True,
     ) -> None:  # fmt: skip
         self.stories = {name: story.as_story(one) for name, one in stories.items()}
         self.default = default or (next(iter(self.stories)) if len(self.stories) == 1 else "")
-        self.port, self.keys, self.delay, self.wires = port, keys, delay, wires
+        self.port, self.keys, self.delay = port, keys, delay
+        self.wires = tuple(wires) or installed()
         self.bodies: list[Body] = []
         self.pictures: dict[str, Picture] = {}  # by stand-in
         self.requests: Counter[str] = Counter()
@@ -90,10 +105,8 @@ class Emulator:
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=256 * 2**20, middlewares=[self._owning_up])
         for wire in self.wires:
-            name = f"tests.emulator.{MODULES[wire]}"
-            if importlib.util.find_spec(name):
-                module = await asyncio.to_thread(importlib.import_module, name)
-                app.router.add_routes(module.routes(self))
+            module = await asyncio.to_thread(importlib.import_module, f"tests.emulator.{MODULES[wire]}")
+            app.router.add_routes(module.routes(self))
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)

@@ -11,6 +11,10 @@ _FREE = frozenset({"input_schema", "schema", "parameters", "parametersJsonSchema
 _adapters: dict[Any, TypeAdapter[Any]] = {}
 
 
+class BrokenRuleError(ValueError):
+    """A request that the vendor would not accept."""
+
+
 def problem(kind: Any, value: Any) -> str | None:
     """What of the (JSON) value does not fit the type, in words; None when all fits."""
     adapter = _adapters.get(kind) or _adapters.setdefault(kind, TypeAdapter(kind))

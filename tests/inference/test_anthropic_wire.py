@@ -15,9 +15,11 @@ import pytest
 from inference.errors import ModelBusy, ModelMisconfigured, ModelProblem, ModelRefused
 from inference.wires.anthropic import AnthropicWire
 from inference.wires.base import Answer, Request, Thought, View, Wanted
-from tests.emulator.anthropic import BrokenRuleError, check
+from tests import needs_anthropic  # noqa: F401 - skips this file without the SDK
+from tests.emulator.anthropic import check
 from tests.emulator.server import Emulator
 from tests.emulator.story import Fault, Turn
+from tests.emulator.strict import BrokenRuleError
 from tests.inference.conversing import ACTIONS, ASK, FINISH, KEY, Conversation, screen, spec, web_page
 
 STORY = [

@@ -14,6 +14,7 @@ import pytest
 from inference.errors import ModelBusy
 from inference.profiles import Spec
 from inference.wires.anthropic import AnthropicWire
+from tests import needs_anthropic, needs_openai  # noqa: F401 - skips this file without the SDK
 from tests.emulator import story
 from tests.emulator.server import Emulator, in_thread
 from tests.emulator.story import Fault, Story, Turn

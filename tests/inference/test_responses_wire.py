@@ -15,11 +15,12 @@ from inference.profiles import Spec
 from inference.wires import transport
 from inference.wires.base import Answer, Request, Thought, View, Wanted
 from inference.wires.responses import ResponsesWire, _wanted
+from tests import needs_openai  # noqa: F401 - skips this file without the SDK
 from tests.emulator import responses as emulated
-from tests.emulator.anthropic import BrokenRuleError
 from tests.emulator.responses import check
 from tests.emulator.server import Emulator
 from tests.emulator.story import Fault, Story, Turn
+from tests.emulator.strict import BrokenRuleError
 from tests.inference.conversing import ACTIONS, ASK, FINISH, KEY, Conversation, screen, spec, web_page
 
 CHECKS = [

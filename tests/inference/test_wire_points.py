@@ -11,6 +11,7 @@ from inference.wires import anthropic, responses
 from inference.wires.anthropic import AnthropicWire
 from inference.wires.base import Request, View, Wanted
 from inference.wires.responses import ResponsesWire
+from tests import needs_anthropic, needs_openai  # noqa: F401 - skips this file without the SDKs
 
 SIDES = st.integers(1, 5000)
 PART = st.floats(0, 1, allow_nan=False)
