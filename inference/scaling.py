@@ -86,7 +86,7 @@ def region_on_screen(view: View, region: Sequence[float], grid: int | None = Non
     """`region` [x1, y1, x2, y2] in pixels of the screen, corners in order; None when it is empty or outside."""
     if len(region) != 4:
         return None
-    one, two = (to_screen(view, *corner, grid) for corner in (region[:2], region[2:]))
+    one, two = (to_screen(view, x, y, grid) for x, y in (region[:2], region[2:]))
     if one is None or two is None or one[0] == two[0] or one[1] == two[1]:
         return None
     return [min(one[0], two[0]), min(one[1], two[1]), max(one[0], two[0]), max(one[1], two[1])]
