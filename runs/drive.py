@@ -257,9 +257,10 @@ class Drive:
         return replace(act, host=state.host or web_host(state.url or ""))
 
     async def _propose_plan(self, before: Frame) -> None:
-        context = self._context(await self._connect())
+        connected = await self._connect()
+        plan = await self.agent.plan(self._context(connected), self._eyes(connected))
         picture = await self._evidence(before)
-        await self.host.db(jobs.ask_for_plan, self.job, self.agent.plan(context), picture)
+        await self.host.db(jobs.ask_for_plan, self.job, plan.text, picture)
 
     async def _no_longer_fits(self, act: Act, approved: dict[str, Any]) -> binding.Voided | None:
         """Whether what a person approved is not what would happen now; where the team wants it, by a fresh look."""
@@ -407,6 +408,7 @@ class Drive:
             width=connected.spec.width, height=connected.spec.height, last=self.last, messages=self.job.messages,
             interrupted=self.job.interrupted, restarted=restarted, instructions=run.instructions,
             system_prompt=run.system_prompt, bound=tuple(Bound(*place) for place in run.bound), secrets=kept_secrets(run),
+            db=self.host.db,
         )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ its machine through the session but never acts through it: actions go through th
 them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -130,7 +130,7 @@ class Context:
     that people and workflows gave in confidence, by name; they are for comparing and must not be put into a decision.
     `frame`: the picture that people will see beside the decision, stored as `picture` (SHA-256) for agents that think.
     `cursor`: where the last action pointed. `profile`: the name of the agent's profile. `output_schema`: what the output of
-    the end has to fit.
+    the end has to fit. `db`: `await context.db(work, *args)` does synchronous database work in one of the worker's threads.
     """
 
     task: str
@@ -157,6 +157,7 @@ class Context:
     picture: str | None = None
     cursor: tuple[int, int] | None = None
     output_schema: dict[str, Any] | None = None
+    db: Callable[..., Awaitable[Any]] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -171,11 +172,27 @@ class Verdict:
     calls: tuple[CallRecord, ...] = ()
 
 
+class GuardReached(Exception):
+    """The run has used what its profile allows it: `guard` is budget_tokens or depth. The run ends GUARD_EXCEEDED."""
+
+    def __init__(self, guard: str, limit: int, used: int) -> None:
+        super().__init__(f"{guard}: {used} of {limit}")
+        self.guard = guard
+        self.limit = limit
+        self.used = used
+
+
 class Agent(Protocol):
+    """`thinks`: a model is asked for decisions, which may take minutes and is paid for each time. next(), plan() and verify()
+    of such an agent may raise inference.errors.ModelProblem and GuardReached besides."""
+
+    thinks: bool
+
     async def next(self, context: Context, session: Session) -> Decision: ...
 
-    def plan(self, context: Context) -> str:
-        """What the agent means to do, step by step, in plain words (mode plan)."""
+    async def plan(self, context: Context, session: Session) -> Plan:
+        """What the agent means to do, step by step (mode plan); asked for in place of the first move that is more than
+        looking, whose decision is not kept."""
         ...
 
     async def verify(self, context: Context, session: Session, claim: Finish) -> Verdict:

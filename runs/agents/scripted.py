@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from machines.drivers.base import Action, Session
-from runs.agents.base import Act, Ask, Context, Decision, Finish, Memory, Message, Verdict
+from runs.agents.base import Act, Ask, Context, Decision, Finish, Memory, Message, Plan, Verdict
 
 PLAN_TEXT = "1. click\n2. type\n3. press"
 
@@ -118,8 +118,10 @@ class ScriptedAgent:
     action that differs from the approved one, once.
     """
 
-    def plan(self, context: Context) -> str:
-        return PLAN_TEXT
+    thinks = False
+
+    async def plan(self, context: Context, session: Session) -> Plan:
+        return Plan(PLAN_TEXT, context.memory)
 
     async def next(self, context: Context, session: Session) -> Decision:
         wanted = script(context.task)

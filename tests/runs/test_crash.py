@@ -103,6 +103,8 @@ def test_three_takeovers_without_a_step_end_the_run(live: Api) -> None:
 class Unwritable:
     """An agent whose memory no database takes: the outcome of its action cannot be written down."""
 
+    thinks = False
+
     async def next(self, context: Context, session: Session) -> Decision:
         return Decision(Act(Action("key_press", {"key": "enter"})), {"read": "half a \0 word"})
 

@@ -16,6 +16,8 @@ pytestmark = pytest.mark.django_db
 class Opens:
     """An agent that opens one address, and says of its host what it likes."""
 
+    thinks = False
+
     def __init__(self, url: str) -> None:
         self.url = url
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from machines.drivers.base import Session
-from runs.agents.base import Act, Ask, Context, Decision, Finish, Message, Verdict
+from runs.agents.base import Act, Ask, Context, Decision, Finish, Message, Plan, Verdict
 from runs.agents.playbook import leaving, other_steps, people, screen_steps, terminal_steps, unread, verifying
 from runs.agents.playbook.bound import Handles
 from runs.agents.playbook.conditions import OF_BROWSERS
@@ -62,12 +62,14 @@ MOST_AGAIN = 2
 class PlaybookAgent:
     """Stateless: what it knows of a run is in the run's memory (progress.py)."""
 
+    thinks = False
+
     def __init__(self, patience: Patience | None = None) -> None:
         self.patience = patience or Patience()
 
-    def plan(self, context: Context) -> str:
+    async def plan(self, context: Context, session: Session) -> Plan:
         """The task as it was read; a person who wants another plan says so, and the task is shown again as it stands."""
-        return parse(context.task, context.bound).text
+        return Plan(parse(context.task, context.bound).text, context.memory)
 
     async def next(self, context: Context, session: Session) -> Decision:
         return await _Turn(context, session, self.patience).decide()
