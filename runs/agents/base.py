@@ -68,14 +68,24 @@ class Finish:
 
 
 @dataclass(frozen=True)
+class Again:
+    """Nothing to do yet: what was thought is kept, and next() is called again, on a fresh picture. Not a step.
+
+    For an agent that thinks and looks: with one call of its model in each next() none is lost or made twice.
+    """
+
+
+@dataclass(frozen=True)
 class Decision:
     """One move of an agent; `memory` replaces the run's memory when the move is complete.
 
     `scrolled`: the agent's looking moved the page, so a picture from before shows something else. `thought`: a model was asked
-    for it, by `calls`: it is committed before anything else is done with it and comes from memory afterwards.
+    for it, by `calls`: memory, calls and words are committed, and the messages taken as read (but the verdict on the action at
+    hand), before anything else is done with it; from then on next() gives the same move from memory, without `thought`.
+    `text` of such a repetition stands on requests and steps; it is not said again in the log.
     """
 
-    move: Act | Ask | Finish
+    move: Act | Ask | Finish | Again
     memory: Memory
     text: str = ""
     reasoning: str = ""
@@ -125,9 +135,10 @@ class Context:
     """What an agent may know when it decides.
 
     `step_index`: the index (from 1) that its next action will have. `last`: the result of the action before, None at
-    the start. `interrupted`: the last action was sent but its outcome is unknown: look at the screen first.
-    `restarted`: the machine was restarted since the last move. `bound`: where values stand in the task. `secrets`: values
-    that people and workflows gave in confidence, by name; they are for comparing and must not be put into a decision.
+    the start. `interrupted`: the last action was sent but its outcome is unknown: look at the screen first; so until a thought
+    or a move is committed. `restarted`: the machine was restarted since the last move, in the same way. `bound`: where values
+    stand in the task. `secrets`: values that people and workflows gave in confidence, by name; they are for comparing and must
+    not be put into a decision.
     `frame`: the picture that people will see beside the decision, stored as `picture` (SHA-256) for agents that think.
     `cursor`: where the last action pointed. `profile`: the name of the agent's profile. `output_schema`: what the output of
     the end has to fit. `db`: `await context.db(work, *args)` does synchronous database work in one of the worker's threads.
@@ -184,7 +195,8 @@ class GuardReached(Exception):
 
 class Agent(Protocol):
     """`thinks`: a model is asked for decisions, which may take minutes and is paid for each time. next(), plan() and verify()
-    of such an agent may raise inference.errors.ModelProblem and GuardReached besides."""
+    of such an agent may raise inference.errors.ModelProblem and GuardReached besides. What they raise, CancelledError too, may
+    carry `record` (CallRecord) and `calls`, those made before: they are written down."""
 
     thinks: bool
 
