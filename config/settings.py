@@ -129,6 +129,9 @@ RUN_LOOP_THREADS = env.int("RUN_LOOP_THREADS", default=4)  # database connection
 CLOCK_LOOK_SECONDS = env.float("CLOCK_LOOK_SECONDS", default=2.5)  # so often the clock asks what is due, rung or not
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=8.0)  # a worker that is silent for so long loses its runs
 STUCK_SECONDS = 60
+MODEL_PATIENCE = env.float(
+    "MODEL_PATIENCE", default=900.0
+)  # seconds a run waits for a model that is busy, then it fails
 
 # --- product
 ALLOW_SCRIPTED_LIVE = env.bool("ALLOW_SCRIPTED_LIVE", default=True)

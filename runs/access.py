@@ -208,13 +208,23 @@ def why_queued(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
 def _why_still(run: Run) -> dict[str, Any] | None:
     now = timezone.now()
     if run.lease_until is not None and run.lease_until > now:
-        return None
+        return _model_busy(run)
     if (
         run.lease_until is not None
         and (now - run.lease_until).total_seconds() + settings.LEASE_SECONDS > settings.STUCK_SECONDS
     ):
         return _reason("stuck", "The worker that drove this run is silent; another one takes over", run.lease_owner)
     return _why_undriven()
+
+
+def _model_busy(run: Run) -> dict[str, Any] | None:
+    if not run.model_wait:
+        return None
+    since, until = (datetime.fromisoformat(run.model_wait[name]) for name in ("since", "until"))
+    message = (
+        f"{run.model_wait['why']} Waiting for the model since {since:%H:%M}; it is asked again at {until:%H:%M:%S}"
+    )
+    return _reason("model_busy", message)
 
 
 def _why_undriven() -> dict[str, Any] | None:

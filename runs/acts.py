@@ -74,6 +74,11 @@ def action_object(run: Run, act: Act, call_id: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def told_checks(act: Act) -> list[dict[str, str]]:
+    """The vendor's safety checks of an action, as requests keep them. Untrusted words."""
+    return [asdict(check) for check in act.checks]
+
+
 def told_target(target: Target | None) -> dict[str, dict[str, str]]:
     """What the action would reach, as requests, steps and events tell it where the machine can say: {"target": {…}}."""
     return {"target": asdict(target)} if target else {}
@@ -114,6 +119,14 @@ def kept_action(act: Act) -> dict[str, Any]:
     return {"name": act.action.name, "params": act.action.params, **told_target(act.target)}
 
 
+def point_of(act: Act) -> tuple[int, int] | None:
+    """Where the action leaves the pointer, in pixels; None when it does not move it."""
+    params = act.action.params
+    if "to_x" in params:
+        return params["to_x"], params["to_y"]
+    return (params["x"], params["y"]) if "x" in params and "y" in params else None
+
+
 @dataclass(frozen=True)
 class Call:
     """An action on its way to the machine, with what allowed it."""
@@ -123,6 +136,7 @@ class Call:
     approval_id: str | None
     edited: bool
     policy_id: str | None
+    skipped: bool  # denied: it will not be done
 
     def event(self, step: int) -> Event:
         action = self.act.action

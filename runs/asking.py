@@ -17,12 +17,13 @@ from approvals.models import Approval
 from approvals.policies import Ruling
 from approvals.schemas import REASONS, input_kind
 from billing.errors import BudgetReached
+from inference.errors import ModelProblem, ModelRefused
 from machines.actions import action_hash
 from machines.drivers.base import Prompt
 from machines.models import Machine
 from runs import webhook_bodies
 from runs.access import UNSETTLED
-from runs.acts import action_object, action_title, raised_beyond_write
+from runs.acts import action_object, action_title, raised_beyond_write, told_checks
 from runs.agents.base import Act, Ask
 from runs.errors import run_error
 from runs.events import Event
@@ -49,6 +50,8 @@ def open_for_act(
     evidence: dict[str, Any] = {"url": url}
     if prompt is not None:
         evidence |= {"prompt_at": prompt.at, "prompt_line": prompt.line}
+    if act.checks:
+        evidence["checks"] = told_checks(act)
     if previous is not None:
         evidence["previous_screenshot_index"] = previous.evidence.get("screenshot_index")
     return _open(
@@ -94,6 +97,19 @@ def open_for_takeover(run: Run, name: str, note: str | None) -> Approval:
     message = f"{name} took control of the machine." + (f" {note}" if note else "")
     title = f"{name} took control of the machine"
     return _open(run, by_mail=False, kind="takeover", title=title, message=message)
+
+
+def open_for_model(run: Run, problem: ModelProblem) -> Approval:
+    """The run's model refuses, or cannot be used as it is set up. The answer is not for the agent, which has decided nothing:
+    approved, the model is asked again. The caller holds the run's lock.
+    """
+    refused = isinstance(problem, ModelRefused)
+    title = "The model refused to go on" if refused else "The model cannot be used"
+    then = "Approve to ask it again." if refused else "Mend it on the page Models, then approve: the run tries again."
+    return _open(
+        run, kind="approval", title=title, message=f"{problem.why} {then}", step_index=run.steps_completed + 1,
+        evidence={"model": {"profile": run.agent, "problem": "refused" if refused else "misconfigured"}},
+    )  # fmt: skip
 
 
 def open_for_budget(run: Run, reached: BudgetReached) -> Approval:

@@ -13,6 +13,7 @@ from approvals import services as approvals
 from approvals.access import locked_approval
 from approvals.models import Approval, Decision
 from approvals.policies import Ruling
+from inference.wires.base import Check
 from machines import pictures
 from machines.drivers.base import Action, Prompt
 from runs import acts, asking
@@ -52,6 +53,11 @@ def same_target(shown: dict[str, str] | None, act: Act) -> bool:
     if acts.risk_of(act) == "write":
         return _steady(_DIGITS, shown["name"]) == _steady(_DIGITS, now["name"])
     return all(_steady(_CLOCKS, shown[key]) == _steady(_CLOCKS, now[key]) for key in ("name", "kind", "form"))
+
+
+def same_checks(shown: list[dict[str, str]], act: Act) -> bool:
+    """Whether the approver was shown every safety check of the action."""
+    return all(check in shown for check in acts.told_checks(act))
 
 
 _DIGITS = re.compile(r"\d")
@@ -121,7 +127,8 @@ def start_again(run: Run, approval_id: str, problem: str) -> bool:
         return False
     wanted = old.action
     target = acts.target_of(wanted.get("target"))
-    act = Act(Action(wanted["name"], wanted["params"]), wanted["risk"], wanted["host"], target)
+    checks = tuple(Check(**check) for check in old.evidence.get("checks", ()))
+    act = Act(Action(wanted["name"], wanted["params"]), wanted["risk"], wanted["host"], target, checks=checks)
     why = f"{_WORDS[NOT_STARTED]} {problem}"
     ruling = Ruling("ask", why, None, old.can_remember, old.quorum, old.four_eyes, old.by_rule)
     url = old.evidence.get("url")

@@ -26,7 +26,7 @@ from approvals.mail import outbox
 from approvals.models import Approval, Decision
 from approvals.services import Answer, Settled
 from machines.actions import ActionError, Screen, action_hash, canonical
-from runs import standing, webhook_bodies
+from runs import inbox, standing, webhook_bodies
 from runs.access import UNSETTLED, wanting_money
 from runs.errors import AmbiguousTarget, NotAwaitingHuman, ResumeConflict, run_error
 from runs.events import Event, record, wake_workers
@@ -210,19 +210,9 @@ def take_effect(run: Run, approval: Approval, settled: Settled) -> None:
         _fail(run, approval, decision, resumed)
         webhook_bodies.resumed(run, approval)
         return
-    message = {
-        "kind": approval.kind,
-        "verdict": decision.verdict,
-        "payload": settled.redacted,
-        "approval_id": approval.id,
-    }
-    message |= {"action_hash": approval.action_hash} if approval.action_hash else {}
-    message |= {"target": approval.action.get("target")} if approval.action else {}
-    readable = [*(unseal(run.inbox_secrets) if run.inbox_secrets else []), settled.payload]
     move(
-        run, "running", before=(("resumed", resumed),), **end_wait(run, now), inbox=[*run.inbox, message],
-        inbox_secrets=seal(readable), **_lift_budget(run, approval, settled), **_judge_plan(run, approval, decision),
-        **_kept(run, settled),
+        run, "running", before=(("resumed", resumed),), **end_wait(run, now), **inbox.decided(run, approval, settled),
+        **_lift_budget(run, approval, settled), **_judge_plan(run, approval, decision), **_kept(run, settled),
     )  # fmt: skip
     webhook_bodies.resumed(run, approval)
     wake_workers(run.id)

@@ -44,6 +44,8 @@ RUN_ERRORS = {
     "TASK_FAILED": "The agent declared that the task failed.",
     "VERIFICATION_FAILED": "The agent claimed success, the verifier disagreed.",
     "GUARD_EXCEEDED": "A guard of the run was reached.",
+    "MODEL_UNAVAILABLE": "The model of the run did not answer for too long.",
+    "MODEL_ERROR": "The model of the run cannot be used, and no person could be asked.",
     "WALLET_EXHAUSTED": "The wallet cannot cover the next step. Top it up and start the run again.",
     "PLAN_REVISION_LIMIT": "The plan was sent back too often.",
     "MACHINE_UNAVAILABLE": "The machine of the run is gone.",

@@ -23,9 +23,20 @@ def rule(run: Run, act: Act) -> Ruling:
             read_only=read_only, risk_floor=floor,
         )
     )  # fmt: skip
+    if act.checks and ruling.verdict != "deny":
+        ruling = _checked(run, ruling)
     if ruling.verdict == "ask" and too_large(act):  # nobody could be shown it whole, so nobody is asked
         return replace(ruling, verdict="deny", why="action_too_large")
     return ruling
+
+
+def _checked(run: Run, ruling: Ruling) -> Ruling:
+    """The vendor of the model wants a person to agree: no mode, no rule and no allowance speaks for one."""
+    if run.human_in_the_loop is False:
+        why = "The vendor of the model wants a person to agree to this action, and this run has none."
+        return replace(ruling, verdict="deny", why=why, policy_id=None)
+    why = f"The vendor of the model wants a person to agree to this action. {ruling.why}".strip()
+    return replace(ruling, verdict="ask", why=why, policy_id=None, can_remember=False, by_rule=True)
 
 
 def plan_approved(run: Run) -> bool:

@@ -14,12 +14,16 @@ from approvals.access import lifted_cents
 from approvals.policies import Ruling
 from billing.errors import BudgetReached
 from billing.services import release_holds
+from inference.models import Call
+from inference.records import CallRecord
+from inference.services import record_calls
 from machines.drivers.base import Prompt
 from runs import asking, binding, services, standing
 from runs.access import run_of
 from runs.agents.base import Act, Ask, Finish, Message, Verdict
 from runs.errors import run_error
 from runs.events import Event, record
+from runs.inbox import readable
 from runs.models import Run, Step
 from runs.steps import LeaseLost, Picture, delivered
 
@@ -60,21 +64,23 @@ def load(run_id: str, epoch: int) -> Job:
         if run.lease_epoch != epoch or run.status not in ("running", "awaiting_human"):
             raise LeaseLost
         given_up = run.takeovers >= MAX_TAKEOVERS
-        interrupted = not given_up and _close_interrupted(run)
+        if not given_up:
+            _close_interrupted(run)
         if given_up:
             services.fail(run, "WORKER_LOST", fatal=True)
     if given_up:  # raised outside, where it undoes nothing
         raise LeaseLost
-    job = Job(run, epoch, interrupted)
+    job = Job(run, epoch, run.interrupted)
     _read_inbox(job)
     return job
 
 
-def _close_interrupted(run: Run) -> bool:
-    """An intent without an outcome: its worker died. It is never repeated blindly; the agent decides anew."""
+def _close_interrupted(run: Run) -> None:
+    """An intent without an outcome: its worker died. It is never repeated blindly; the agent decides anew. Of one that was
+    denied the outcome is known: nothing was done."""
     step = fetch(Step, "run_id = %(run)s AND status = 'acting'", {"run": run.id})
     if step is None:
-        return False
+        return
     run.inbox = [*map(binding.used_up, step.inbox), *run.inbox]
     secrets = [
         *(unseal(step.inbox_secrets) if step.inbox_secrets else []),
@@ -90,18 +96,18 @@ def _close_interrupted(run: Run) -> bool:
     step.save(update_fields=["status", "finished_at", "error", "inbox", "inbox_secrets"])
     if not run.test:
         release_holds(run.id)
+    run.interrupted = not step.skipped
     result = {
-        "step": step.index, "call_id": step.call_id, "success": False, "skipped": False, "error": "interrupted",
+        "step": step.index, "call_id": step.call_id, "success": False, "skipped": step.skipped, "error": "interrupted",
         "approval_id": step.approval_id,
     }  # fmt: skip
-    record(run, ("tool_result", result), save=("inbox", "inbox_secrets"))
-    return True
+    record(run, ("tool_result", result), save=("inbox", "inbox_secrets", "interrupted"))
 
 
 def _read_inbox(job: Job) -> None:
     run = job.run
     job.inbox = list(run.inbox)
-    job.readable = unseal(run.inbox_secrets) if run.inbox_secrets else [m["payload"] for m in run.inbox]
+    job.readable = readable(run)
     # What was allowed or denied is the last word on the action at hand; a budget may have been lifted in between.
     last = next((m for m in reversed(job.inbox) if m["kind"] != "budget"), None)
     if last and last["kind"] == "tool" and not last.get("used"):
@@ -118,7 +124,7 @@ def reload(job: Job) -> Job | None:
         raise LeaseLost
     if run.status == "awaiting_human":
         return None
-    fresh = Job(run, job.epoch)
+    fresh = Job(run, job.epoch, run.interrupted)
     _read_inbox(fresh)
     return fresh
 
@@ -132,12 +138,32 @@ def stand_aside(job: Job) -> Job | None:
     return reload(job)
 
 
-def _locked(job: Job, *, barred: bool = False) -> Run:
-    """The run, locked, while this worker may write to it; `barred`: also while a person controls its machine."""
+def require_driven(job: Job) -> None:
+    """Raises LeaseLost when the run has ended or is another worker's."""
+    if not Run.objects.filter(id=job.run.id, lease_epoch=job.epoch, finished_at__isnull=True).exists():
+        raise LeaseLost
+
+
+def locked(job: Job, *, barred: bool = False) -> Run:
+    """The run, locked, while this worker may write to it; `barred`: also while a person controls its machine, or sent
+    something that the agent has not read."""
     run = services.lock_run(job.run.id)
-    if run.lease_epoch != job.epoch or run.status != "running" or (run.controlled_by and not barred):
+    if run.lease_epoch != job.epoch or run.status != "running":
+        raise LeaseLost
+    if not barred and (run.controlled_by or len(run.inbox) != len(job.inbox)):
         raise LeaseLost
     return run
+
+
+def write_calls(run: Run, calls: tuple[CallRecord, ...]) -> bool:
+    """The calls of a model, in the caller's transaction. False when they were written before the connection broke."""
+    if (
+        not calls
+        or Call.objects.filter(run_id=run.id, started_at=calls[-1].started_at, ended_at=calls[-1].ended_at).exists()
+    ):
+        return False
+    record_calls(calls, team_id=run.team_id, test=run.test, run_id=run.id, step_index=run.steps_completed + 1)
+    return True
 
 
 def _write_observation(run: Run, job: Job, texts: tuple[Event, ...], picture: Picture | None) -> None:
@@ -147,7 +173,10 @@ def _write_observation(run: Run, job: Job, texts: tuple[Event, ...], picture: Pi
     if picture:
         _keep_picture(run, picture)
     run.inbox, run.inbox_secrets, run.machine_restarts = [], None, job.run.machine_restarts
-    record(run, *events, save=("inbox", "inbox_secrets", "next_screenshot", "memory", "machine_restarts"))
+    run.interrupted = False
+    record(
+        run, *events, save=("inbox", "inbox_secrets", "next_screenshot", "memory", "machine_restarts", "interrupted")
+    )
     job.inbox, job.readable = [], []
 
 
@@ -159,7 +188,7 @@ def _keep_picture(run: Run, picture: Picture) -> None:
 def ask(job: Job, move: Ask, memory: dict[str, Any], texts: tuple[Event, ...], picture: Picture | None) -> None:
     """Open the request that the agent raised and let the run wait."""
     with transaction.atomic():
-        run = _locked(job)
+        run = locked(job)
         run.memory = memory
         _write_observation(run, job, texts, picture)
         asking.open_for_ask(run, move, job.url)
@@ -173,8 +202,8 @@ def ask_before(
     """Open a tool request. Memory and inbox stay as they were: the agent decides again once the person has, and whatever
     it read for this decision it reads again with the verdict."""
     with transaction.atomic():
-        run = _locked(job)
-        _show_picture(run, job, picture)
+        run = locked(job)
+        show_picture(run, job, picture)
         if voided:
             binding.ask_again(run, voided, act, call_id, ruling, text, job.url, job.prompt)
         else:
@@ -185,22 +214,13 @@ def ask_before(
 def not_started(job: Job, problem: str) -> bool:
     """What a person approved could not begin. True when people are asked again, False when that was done often enough."""
     with transaction.atomic():
-        run = _locked(job, barred=True)
+        run = locked(job, barred=True)
         asked = job.approved is not None and binding.start_again(run, job.approved["approval_id"], problem)
         job.run = run
         return asked
 
 
-def ask_for_plan(job: Job, text: str, picture: Picture | None) -> None:
-    """Open a plan request; nothing of the agent's move is kept, as with a tool request."""
-    with transaction.atomic():
-        run = _locked(job)
-        _show_picture(run, job, picture)
-        asking.open_for_plan(run, text, job.url)
-        job.run = run
-
-
-def _show_picture(run: Run, job: Job, picture: Picture | None) -> None:
+def show_picture(run: Run, job: Job, picture: Picture | None) -> None:
     if picture:
         _keep_picture(run, picture)
         run.machine_restarts = job.run.machine_restarts
@@ -210,7 +230,7 @@ def _show_picture(run: Run, job: Job, picture: Picture | None) -> None:
 def ask_for_money(job: Job, reached: BudgetReached) -> None:
     """Open a budget request. Nothing of the agent's move was written: it decides again once the person has."""
     with transaction.atomic():
-        run = _locked(job)
+        run = locked(job)
         if run.parent_id is None:
             asking.open_for_budget(run, reached)
         else:
@@ -221,10 +241,12 @@ def ask_for_money(job: Job, reached: BudgetReached) -> None:
 def end(job: Job, claim: Finish, verdict: Verdict | None, texts: tuple[Event, ...]) -> None:
     """The agent declared the end; on engine v4 the verifier had the last word."""
     with transaction.atomic():
-        run = _locked(job)
+        run = locked(job)
         delivered(job.inbox, timezone.now())
-        if texts:
-            record(run, *texts)
+        seen = (("reasoning", {"text": "\n".join(verdict.evidence)}),) if verdict and verdict.evidence else ()
+        if texts or seen:
+            record(run, *texts, *seen)
+        write_calls(run, verdict.calls if verdict else ())
         skipped = claim.skipped
         if not claim.passed:
             error = run_error("TASK_FAILED", claim.summary)
@@ -242,12 +264,12 @@ def end(job: Job, claim: Finish, verdict: Verdict | None, texts: tuple[Event, ..
 def break_off(job: Job, code: str, message: str | None = None, **more: Any) -> None:
     """A guard, the wallet, the machine or the agent itself ended the run; completed steps stay billed."""
     with transaction.atomic():
-        services.fail(_locked(job, barred=True), code, message, fatal=True, **more)
+        services.fail(locked(job, barred=True), code, message, fatal=True, **more)
 
 
 def note(job: Job, text: str) -> None:
     with transaction.atomic():
-        record(_locked(job), ("text", {"text": text}))
+        record(locked(job), ("text", {"text": text}))
 
 
 def hot_window(team_id: str) -> float:

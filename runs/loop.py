@@ -29,6 +29,7 @@ BATCH = 8
 REACH_MS = 50  # the longest pause between two batches of one claim
 DB_PATIENCE = 30.0  # seconds that a write waits for the database to come back
 DRAIN_SECONDS = 4.0
+CUT_OFF_SECONDS = 0.5  # then what is still at work is cut off, and may say what it was
 
 _loop: "RunLoop | None" = None
 
@@ -196,6 +197,8 @@ class RunLoop:
             _, late = await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
             for task in late:
                 task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=CUT_OFF_SECONDS)
         with contextlib.suppress(Exception):
             await self.loop.run_in_executor(self.threads, leases.retire, self.name)
         self.threads.shutdown(wait=False)

@@ -123,6 +123,10 @@ class Run(models.Model):
         max_length=40, null=True
     )  # the takeover lease that bars the agent from its machine
     machine_restarts = models.PositiveIntegerField(default=0)  # the machine's count when the agent last looked
+    interrupted = models.BooleanField(
+        default=False
+    )  # what its last action did is not known, and the agent has not read that
+    model_wait = models.JSONField(null=True)  # its model is busy: {since, until, why}
 
     class Meta:
         indexes = (

@@ -53,6 +53,8 @@ def _write(run: Run, to: str, before: tuple[Event, ...], after: tuple[Event, ...
     if to not in MOVES[run.status]:
         raise InvalidState(current_state=run.status, allowed_from=[s for s, nexts in MOVES.items() if to in nexts])
     run.status = to
+    if run.model_wait and to != "running":
+        fields = fields | {"model_wait": None}
     for name, value in fields.items():
         setattr(run, name, value)
     record(run, *before, ("status", {"status": to}), *after, save=("status", *fields))

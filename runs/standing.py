@@ -10,14 +10,13 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.errors import Invalid
-from accounts.sealing import seal, unseal
 from accounts.times import rfc3339
 from approvals.models import Approval
 from machines import takeover
 from machines.models import TakeoverLease
-from runs import asking
+from runs import asking, inbox
 from runs.acts import action_title
-from runs.events import Event, record
+from runs.events import Event, record, wake_workers
 from runs.models import Run, Step
 
 MOST_ACTIONS = 100  # by hand, that the log tells one by one
@@ -34,6 +33,7 @@ def bar(run: Run, lease: TakeoverLease) -> None:
         lease.save(update_fields=["approval_id"])
     elif asked is None and run.status == "running" and not Step.objects.filter(run=run, status="acting").exists():
         stand(run, lease)
+    wake_workers(run.id)  # who waits for a model lets the person work
 
 
 def stand(run: Run, lease: TakeoverLease | None = None) -> None:
@@ -113,9 +113,9 @@ def tell(run: Run, note: str | None) -> None:
     if not note:
         return
     payload = {"note": note}
-    known = unseal(run.inbox_secrets) if run.inbox_secrets else [message["payload"] for message in run.inbox]
-    run.inbox = [*run.inbox, {"kind": "takeover", "verdict": "approve", "payload": payload, "approval_id": None}]
-    run.inbox_secrets = seal([*known, payload])
+    message = {"kind": "takeover", "verdict": "approve", "payload": payload, "approval_id": None}
+    for name, value in inbox.with_message(run, message, payload).items():
+        setattr(run, name, value)
     run.save(update_fields=["inbox", "inbox_secrets"])
 
 

@@ -35,11 +35,12 @@ SELECT r.next_seq, pg_notify('run_events', r.id || ':' || (r.next_seq - 1)),
 _INTENT = (
     """
 WITH r AS (UPDATE runs_run SET next_seq = next_seq + %(n)s::int, next_screenshot = %(next_screenshot)s::int,
-    inbox = '[]', inbox_secrets = NULL
-  WHERE id = %(run)s AND lease_epoch = %(epoch)s AND status = 'running' AND controlled_by IS NULL RETURNING id, next_seq, team_id, test),
+    inbox = '[]', inbox_secrets = NULL, interrupted = false
+  WHERE id = %(run)s AND lease_epoch = %(epoch)s AND status = 'running' AND controlled_by IS NULL
+    AND jsonb_array_length(inbox) = jsonb_array_length(%(inbox)s::jsonb) RETURNING id, next_seq, team_id, test),
 s AS (INSERT INTO runs_step (run_id, index, status, call_id, action, host, text, skipped, cost_cents, inbox, inbox_secrets,
                              approval_id, started_at)
-  SELECT r.id, %(index)s::int, 'acting', %(call_id)s::text, %(action)s::jsonb, %(host)s::text, %(text)s::text, false, 0,
+  SELECT r.id, %(index)s::int, 'acting', %(call_id)s::text, %(action)s::jsonb, %(host)s::text, %(text)s::text, %(skipped)s::boolean, 0,
          %(inbox)s::jsonb, %(inbox_secrets)s::bytea, %(approval_id)s::text, %(now)s::timestamptz FROM r),
 """
     + _TAIL
@@ -106,6 +107,7 @@ class Intent:
     approval_id: str | None = None
     hold: dict[str, Any] | None = None
     policy_id: str | None = None
+    skipped: bool = False  # denied: it will not be done
     root_id: str | None = None  # of a task: its workflow run, whose budget has to have room for `price`
     price: int = 0
 
@@ -143,7 +145,8 @@ def written(data: dict[str, Any]) -> dict[str, Any]:
 
 
 class LeaseLost(Exception):
-    """Another worker drives the run, it has ended, or a person controls its machine: nothing is written."""
+    """Another worker drives the run, it has ended, a person controls its machine, or sent something that the agent has not
+    read: nothing is written."""
 
 
 def _tail(change: Intent | Outcome) -> dict[str, Any]:
@@ -162,7 +165,7 @@ def _together(*more: object) -> AbstractContextManager[None]:
 def write_intent(intent: Intent) -> str | None:
     """Commit the intent with the hold of its price; returns the hold's id. Raises LeaseLost, WalletEmpty, BudgetReached."""
     values = _tail(intent) | {
-        "action": Jsonb(intent.action), "host": intent.host, "text": intent.text, "inbox": Jsonb(intent.inbox),
+        "action": Jsonb(intent.action), "host": intent.host, "text": intent.text, "skipped": intent.skipped, "inbox": Jsonb(intent.inbox),
         "inbox_secrets": intent.inbox_secrets, "approval_id": intent.approval_id,
     }  # fmt: skip
     with _together(intent.hold, intent.policy_id, intent.inbox, intent.root_id):

@@ -1,0 +1,157 @@
+"""The machine of a driven run: what the drive loop sees of it and does to it.
+
+A machine that dies is started again and looked at anew; nothing of a private takeover gets through.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import asdict, replace
+from typing import Any, Protocol, TypeVar
+
+from django.utils import timezone
+
+from machines import pictures
+from machines.actions import READ_ONLY
+from machines.addresses import web_host
+from machines.connections import Connected, open_session, simulated_machine
+from machines.drivers.base import ActResult, Frame, MachineGone, Prompt, Session, Target
+from machines.errors import MachineUnavailable
+from machines.takeover import private_since
+from runs.agents.base import Act
+from runs.jobs import Job
+from runs.secrets import cleared, kept_secrets, with_secrets, without_secrets
+from runs.shield import Shielded
+from runs.steps import LeaseLost, Picture
+
+T = TypeVar("T")
+RECONNECTS = 3
+
+
+class Host(Protocol):
+    """What a run needs of the loop that drives it."""
+
+    async def db(self, work: Callable[..., T], *args: Any) -> T: ...
+
+    async def wait_for_bell(self, run_id: str, seconds: float) -> bool:
+        """True when the run's bell rang, False after `seconds`."""
+        ...
+
+
+class Attached:
+    """The hands and eyes of a run that this worker drives."""
+
+    job: Job
+
+    def __init__(self, host: Host, run_id: str, epoch: int) -> None:
+        self.host = host
+        self.run_id = run_id
+        self.epoch = epoch
+        self.connected: Connected | None = None
+        self.frame: Frame | None = None  # the picture after the last step serves as the one before the next
+        self.gone = 0  # how often in a row the machine ended while the agent looked at it
+
+    async def _connect(self) -> Connected:
+        if self.connected is None:
+            run, db = self.job.run, self.host.db
+            self.connected = simulated_machine() if run.owns_machine else await open_session(run.machine_id or "", db)
+        return self.connected
+
+    async def _disconnect(self) -> None:
+        """Let go of the machine, whether or not it is still there."""
+        connected, self.connected = self.connected, None
+        if connected is not None:
+            with suppress(MachineGone):
+                await connected.session.close()
+
+    async def _lost_sight(self, gone: MachineGone) -> None:
+        """Look again, on a new connection: not for ever. Raises MachineUnavailable."""
+        await self._disconnect()
+        self.frame = None
+        self.gone += 1
+        if self.gone >= RECONNECTS:
+            raise MachineUnavailable(f"The machine ends again and again while it is looked at. {gone}") from gone
+
+    async def _retry(self, look: Callable[[Connected], Awaitable[T]]) -> T:
+        for _ in range(RECONNECTS):
+            connected = await self._connect()
+            try:
+                return await look(connected)
+            except MachineGone:
+                await self._disconnect()
+        raise MachineUnavailable("The machine ends again and again while it is looked at.")
+
+    # --- looking
+
+    def _eyes(self, connected: Connected) -> Session:
+        """The machine as an agent may see it: nothing of a private takeover."""
+        run = self.job.run
+        return connected.session if run.owns_machine else Shielded(connected.session, run.id, self.host.db)
+
+    async def _observe(self) -> Frame:
+        return await self._retry(lambda c: self._eyes(c).screenshot())
+
+    async def _picture(self, frame: Frame, phase: str, index: int) -> Picture:
+        sha = await asyncio.to_thread(pictures.store, frame.png)
+        return Picture(index, phase, sha, replace(frame, text=cleared(frame.text, kept_secrets(self.job.run))))
+
+    async def _evidence(self, before: Frame) -> Picture:
+        """The picture that people are shown; the job keeps the address beside it."""
+        browser = self.job.run.machine_kind == "browser"
+        self.job.url = (await self._retry(lambda c: self._eyes(c).state())).url if browser else None
+        return await self._picture(before, "before", self.job.run.next_screenshot)
+
+    async def _placed(self, act: Act) -> Act:
+        """The action with what it would reach and the host it acts on: the machine says so, whatever the agent says."""
+        if act.action.name in READ_ONLY or self.job.run.machine_kind == "simulated":
+            return await self._at_host(act)
+        target = await self._retry(lambda c: self._eyes(c).target(act.action))
+        if target is not None:
+            target = Target(**cleared(asdict(target), kept_secrets(self.job.run)))
+        return await self._at_host(replace(act, target=target))
+
+    async def _at_host(self, act: Act) -> Act:
+        if self.job.run.machine_kind != "browser":
+            return act
+        if act.action.name == "open_url":
+            return replace(act, host=web_host(act.action.params["url"]))
+        state = await self._retry(lambda c: self._eyes(c).state())
+        return replace(act, host=state.host or web_host(state.url or ""))
+
+    async def _prompt(self) -> Prompt | None:
+        return await self._retry(lambda c: self._eyes(c).prompt())
+
+    def _shown(self, prompt: Prompt | None) -> Prompt | None:
+        """The prompt as people are shown it and requests keep it."""
+        return replace(prompt, line=cleared(prompt.line, kept_secrets(self.job.run))) if prompt else None
+
+    # --- acting
+
+    async def _do(self, act: Act) -> ActResult:
+        """Act on the machine; a machine that dies under the action is a failed action, and is restarted for the next."""
+        connected, start, kept = await self._connect(), timezone.now(), kept_secrets(self.job.run)
+        action = with_secrets(act, kept)
+        if action is None:
+            return ActResult(False, "A secret that this action needs is not there any more.")
+        try:
+            result = without_secrets(await connected.session.act(action), kept)
+        except MachineGone as gone:
+            await self._disconnect()
+            return ActResult(False, f"The machine did not answer: {gone}")
+        terminal = self.job.run.machine_kind == "terminal"
+        if terminal and await self.host.db(private_since, self.job.run.id, start):
+            return _hidden(result)  # somebody may have taken control privately and given it back meanwhile
+        return result
+
+    async def _look_after(self, result: ActResult) -> tuple[Frame | None, Picture | None, ActResult]:
+        """The screen after an action, its picture, and what the machine said; nothing of a private takeover."""
+        try:
+            after = await self._observe()
+        except LeaseLost:
+            return None, None, _hidden(result)
+        return after, await self._picture(after, "after", self.job.run.next_screenshot), result
+
+
+def _hidden(result: ActResult) -> ActResult:
+    """What is known of an action during which a private takeover lived: whether it worked."""
+    return ActResult(result.success, None if result.success else "Hidden by a private takeover.")
