@@ -126,7 +126,7 @@ class Drive(Thinking):
         connected = await self._connect()
         before = self.frame or await self._observe()
         context = await self._context(connected, before)
-        decision = await self._asked(lambda: self.agent.next(context, self._eyes(connected)))
+        decision = await self._asked(lambda: self._next(context, self._eyes(connected)))
         if decision is None:
             return
         self.job.run.machine_restarts = connected.restarts
@@ -143,7 +143,7 @@ class Drive(Thinking):
         if isinstance(move, Finish):
             await self._finish(move, replace(context, memory=decision.memory), texts)
         elif isinstance(move, Again):
-            await self._again(decision)
+            self.frame = None  # the next look is a fresh one
         elif self.job.run.steps_completed >= self.job.run.max_steps and isinstance(move, Act):
             await self.host.db(jobs.break_off, self.job, "MAX_STEPS_REACHED")
             self.job.run.status = "failed"
@@ -152,12 +152,6 @@ class Drive(Thinking):
             await self.host.db(jobs.ask, self.job, move, decision.memory, texts, picture)
         else:
             await self._act(move, decision, texts, before)
-
-    async def _again(self, decision: Decision) -> None:
-        """The next look is a fresh one. What was not thought would be decided again for ever."""
-        self.frame = None
-        if not decision.thought:
-            await self._agent_failed(ValueError("It has nothing to do, and has thought nothing."))
 
     async def _finish(self, claim: Finish, context: Context, texts: tuple[Event, ...]) -> None:
         verdict = None

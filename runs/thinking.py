@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from inference.errors import ModelBusy, ModelProblem
 from inference.records import CallRecord
-from machines.drivers.base import MachineGone
+from machines.drivers.base import MachineGone, Session
 from runs import jobs, thoughts
-from runs.agents.base import Agent, Decision, GuardReached
+from runs.agents.base import Again, Agent, Context, Decision, GuardReached
 from runs.attached import Attached
 from runs.events import Event
 from runs.secrets import cleared, kept_secrets
@@ -45,6 +45,12 @@ class Thinking(Attached):
         except Exception as error:  # noqa: BLE001 - whatever an agent does wrong ends its run, not the worker
             await self._agent_failed(error)
         return None
+
+    async def _next(self, context: Context, session: Session) -> Decision:
+        decision = await self.agent.next(context, session)
+        if isinstance(decision.move, Again) and (decision.memory == context.memory or not self.agent.thinks):
+            raise ValueError("There is nothing to do and nothing to remember: so it would be for ever.")
+        return decision
 
     async def _agent_failed(self, error: Exception) -> None:
         log.error("agent %s failed on %s", self.job.run.agent, self.run_id, exc_info=error)
@@ -98,8 +104,8 @@ class Thinking(Attached):
         """The decision of an agent that thinks, committed if it is a new one, and without secrets that it has read."""
         kept = kept_secrets(self.job.run)
         decision = replace(decision, text=cleared(decision.text, kept), reasoning=cleared(decision.reasoning, kept))
-        if decision.thought:
-            await self.host.db(thoughts.thought, self.job, decision, words(decision))
+        if decision.thought or isinstance(decision.move, Again):
+            await self.host.db(thoughts.thought, self.job, decision, words(decision) if decision.thought else ())
         return decision
 
     async def _commit(self, calls: tuple[CallRecord, ...], work: Callable[..., None], *args: Any) -> None:

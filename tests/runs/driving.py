@@ -87,6 +87,38 @@ class Dying(Inline):
         return await super().db(work, *args)
 
 
+class Falling(Inline):
+    """A worker that dies right after its n-th commit that matters, whichever that is."""
+
+    COMMITS = frozenset({
+        "load", "thought", "write_intent", "write_outcome", "ask", "ask_before", "ask_for_plan", "busy", "ask_about_model",
+        "budget_reached", "note_calls", "end",
+    })  # fmt: skip
+
+    def __init__(self, nth: int) -> None:
+        self.left = nth
+        self.last = ""
+
+    async def db(self, work: Callable[..., Any], *args: Any) -> Any:
+        result = await super().db(work, *args)
+        self.last = work.__name__
+        self.left -= self.last in self.COMMITS
+        if self.left == 0 and self.last in self.COMMITS:
+            raise _Killed
+        return result
+
+
+def drive_and_fall(host: Falling) -> None:
+    """Drive what can go on until it waits or ends, or the worker dies; then its lease runs out."""
+    for run_id, epoch in leases.claim("falling-worker", 50):
+        try:
+            go(Once(host, run_id, epoch))
+        except _Killed:
+            expire_lease(run_id)
+        else:
+            leases.let_go(run_id, "falling-worker", epoch)
+
+
 def drive_and_die(at: str, nth: int = 1) -> str:
     """Claim the next run, drive it until the worker dies, and let the lease run out. Returns the run's id."""
     doomed = "doomed-worker"  # the next one is another: a worker that claims its own run again was not lost
