@@ -29,6 +29,7 @@ APPROVE_WORDS = {
     "approval": "Approve", "tool": "Approve", "plan": "Approve the plan", "question": "Send the answer",
     "input": "Send", "takeover": "Hand control back", "budget": "Allow more money",
 }  # fmt: skip
+TRY_AGAIN = "Try again"  # of a model that could not be asked
 REJECT_WORDS = {"question": "Decline to answer", "input": "Decline", "takeover": "Decline"}
 REJECT_EFFECTS = {
     "fail_run": "The run then ends as failed.", "skip_action": "The action is skipped and the agent goes on.",
@@ -59,7 +60,7 @@ def card(
     is_open = approval.is_open
     return {
         "approval": approval, "action": approval.action_now, "decision": decision, "is_open": is_open, "back": back, "actor": actor,
-        "verdict": VERDICT_OF.get(approval.kind, "approve"), "approve_word": APPROVE_WORDS[approval.kind],
+        "verdict": VERDICT_OF.get(approval.kind, "approve"), "approve_word": TRY_AGAIN if "model" in approval.evidence else APPROVE_WORDS[approval.kind],
         "twice": twice(approval), "takes_note": approval.kind in NOTED, "is_long": is_long(approval),
         "reject_word": REJECT_WORDS.get(approval.kind, "Reject"),
         "reject_effect": REJECT_EFFECTS.get(approval.on_reject, ""),
@@ -148,6 +149,7 @@ def is_long(approval: Approval) -> bool:
     texts = [approval.words, approval.title, str((approval.plan or {}).get("text", ""))]
     texts += [str(value) for value in ((approval.action_now or {}).get("params") or {}).values()]
     texts += [f"{q['question']}{q['options']}" for q in approval.questions]
+    texts += [check["message"] for check in approval.evidence.get("checks", ())]
     return sum(len(text) + 60 * text.count("\n") for text in texts) > LONG
 
 

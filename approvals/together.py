@@ -73,6 +73,8 @@ def _facts(row: Approval) -> dict[str, Any]:
     facts |= action.get("params") or {}
     if row.kind == "tool" and row.words:
         facts["The agent’s own words"] = row.words
+    if checks := row.evidence.get("checks"):
+        facts["The model’s vendor doubts"] = " ".join(check["message"] or check["code"] for check in checks)
     if (at := row.evidence.get("prompt_at")) and (at != "prompt" or row.evidence.get("prompt_line")):
         facts["At the prompt"] = AT_PROMPT.get(at, "") + (row.evidence.get("prompt_line") or "")
     facts |= {

@@ -1,21 +1,21 @@
 """Agents that think: what their model said is kept, and never paid for twice (guides/models.md section 2)."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
+from accounts.actor import Actor
 from approvals.models import Approval, Decision
+from approvals.services import Answer
 from inference.models import Call
 from machines import pictures
-from machines.drivers.base import Action, ActResult
-from machines.drivers.simulated import SimulatedSession
 from runs import leases
-from runs.agents import registry
-from runs.agents.base import Act, Again, Agent, Ask, Context, Finish, GuardReached, Verdict
+from runs.agents.base import Act, Again, Ask, Context, GuardReached, Verdict
 from runs.agents.base import Decision as Move
+from runs.decisions import decide as settle
 from runs.models import Run, Screenshot, Step
-from tests.cast import Api
+from tests.cast import Api, Cast
 from tests.runs.driving import (
     Falling,
     Inline,
@@ -36,55 +36,10 @@ from tests.runs.driving import (
     waiting,
 )  # fmt: skip
 from tests.runs.invariants import check_run
-from tests.runs.thinker import Thinker, Want, record
+from tests.runs.thinker import ASKING, DONE, KEY, TEXT, Play, Want, click, decide, record
 from tests.takeover.control import drive_with, release, take
 
 pytestmark = pytest.mark.django_db
-ASKING: dict[str, Any] = {"human_in_the_loop": True, "permission_mode": "approval"}
-
-
-def click(x: int) -> Want:
-    return "click", {"x": x, "y": 200, "button": "left", "count": 1}
-
-
-KEY: Want = ("key_press", {"key": "enter"})
-TEXT: Want = ("type_text", {"text": "hello"})
-DONE = Finish(True, "All done.")
-Play = Callable[..., Thinker]
-
-
-@pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch) -> Play:
-    """Puts an agent that thinks along this story in the place of the scripted one."""
-
-    def put(*story: list[Want], **more: Any) -> Thinker:
-        thinker = Thinker(*story, **more)
-        monkeypatch.setitem(registry._AGENTS, "scripted", cast("Agent", thinker))
-        return thinker
-
-    return put
-
-
-@pytest.fixture
-def acted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
-    """What simulated machines were told to do: their own record."""
-    done: list[tuple[str, dict[str, Any]]] = []
-    act = SimulatedSession.act
-
-    async def noted(session: SimulatedSession, action: Action) -> ActResult:
-        done.append((action.name, action.params))
-        return await act(session, action)
-
-    monkeypatch.setattr(SimulatedSession, "act", noted)
-    return done
-
-
-def decide(api: Api, run: dict[str, Any], verdict: str = "approve", **more: Any) -> dict[str, Any]:
-    """Decide what the run asks, and drive it on. Returns the run."""
-    answer = api.post(f"/approvals/{request_of(api, run)['id']}/decide", {"verdict": verdict, **more})
-    assert answer.status_code == 200, answer.content
-    drive_all()
-    return show(api, run["id"])
 
 
 def texts(run_id: str) -> list[str]:
@@ -294,40 +249,40 @@ STORY: list[list[Want]] = [
 ]  # fmt: skip
 
 
-def _answer_as_people_do(api: Api, run_id: str) -> None:
+def _answer_as_people_do(actor: Actor, run_id: str) -> None:
     """Always the same: the text is edited, the second click is denied, all else is allowed."""
-    request = request_of(api, {"id": run_id})
-    action = request["action"] or {"name": "", "params": {}}
-    body: dict[str, Any] = {"verdict": "approve"}
+    request = Approval.objects.get(run_id=run_id, status="pending")
+    action = request.action or {"name": "", "params": {}}
+    answer = Answer("approve")
     if action["name"] == "type_text":
-        body["edited_action"] = {"name": "type_text", "params": {"text": "bye"}}
+        answer = Answer("approve", edited_action={"name": "type_text", "params": {"text": "bye"}})
     elif action["params"].get("x") == 2:
-        body = {"verdict": "reject", "note": "not there"}
-    assert api.post(f"/approvals/{request['id']}/decide", body).status_code == 200
+        answer = Answer("reject", note="not there")
+    settle(actor, request, answer)
 
 
-def _played(api: Api, host: Falling, machine: str) -> str:
+def _played(cast: Cast, api: Api, host: Falling, machine: str) -> str:
     run_id = begin(api, machine_id=machine, agent="scripted", **ASKING)["id"]
     while status_of(run_id) in ("queued", "running", "awaiting_human"):
         drive_and_fall(host)
         check_run(run_id)
         if status_of(run_id) == "awaiting_human":
-            _answer_as_people_do(api, run_id)
+            _answer_as_people_do(cast.actor(), run_id)
     return str(run_id)
 
 
 def test_T_186_killed_after_every_commit_the_same_is_done_and_nothing_is_paid_twice(
-    live: Api, play: Play, acted: list[Any]
+    cast: Cast, live: Api, play: Play, acted: list[Any]
 ) -> None:
     machine = simulated(live)
     calls = play(*STORY).model
-    usual = steps(_played(live, Falling(-1), machine))
+    usual = steps(_played(cast, live, Falling(-1), machine))
     executed, most = list(acted), calls.calls
     assert (len(usual), len(executed), most) == (5, 4, 5)
     for nth in range(1, 100):
         acted.clear()
         thinker, host = play(*STORY), Falling(nth)
-        run_id = _played(live, host, machine)
+        run_id = _played(cast, live, host, machine)
         if host.left > 0:
             break
         run = Run.objects.get(id=run_id)

@@ -4,6 +4,7 @@ The story is a list of turns, each a batch of things wanted: (action name, param
 due is derived from the conversation alone, as a model does: whatever had no known outcome is wanted again.
 """
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from inference.records import CallRecord
 from inference.wires.base import Check
 from machines.drivers.base import Action, Session
 from runs.agents.base import Act, Again, Ask, Context, Decision, Finish, Memory, Message, Plan, Verdict
+from tests.cast import Api
+from tests.runs.driving import drive_all, request_of, show
 
 Want = tuple[str, dict[str, Any]] | Ask | Finish | str
 
@@ -151,3 +154,24 @@ class Thinker:
         if isinstance(verdict, Exception):
             raise verdict
         return verdict
+
+
+# --- what the tests of it share
+
+Play = Callable[..., Thinker]
+ASKING: dict[str, Any] = {"human_in_the_loop": True, "permission_mode": "approval"}
+KEY: Want = ("key_press", {"key": "enter"})
+TEXT: Want = ("type_text", {"text": "hello"})
+DONE = Finish(True, "All done.")
+
+
+def click(x: int) -> Want:
+    return "click", {"x": x, "y": 200, "button": "left", "count": 1}
+
+
+def decide(api: Api, run: dict[str, Any], verdict: str = "approve", **more: Any) -> dict[str, Any]:
+    """Decide what the run asks, and drive it on. Returns the run."""
+    answer = api.post(f"/approvals/{request_of(api, run)['id']}/decide", {"verdict": verdict, **more})
+    assert answer.status_code == 200, answer.content
+    drive_all()
+    return show(api, run["id"])
