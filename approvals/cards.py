@@ -60,7 +60,7 @@ def card(
     is_open = approval.is_open
     return {
         "approval": approval, "action": approval.action_now, "decision": decision, "is_open": is_open, "back": back, "actor": actor,
-        "verdict": VERDICT_OF.get(approval.kind, "approve"), "approve_word": TRY_AGAIN if "model" in approval.evidence else APPROVE_WORDS[approval.kind],
+        "verdict": VERDICT_OF.get(approval.kind, "approve"), "approve_word": _approve_word(approval),
         "twice": twice(approval), "takes_note": approval.kind in NOTED, "is_long": is_long(approval),
         "reject_word": REJECT_WORDS.get(approval.kind, "Reject"),
         "reject_effect": REJECT_EFFECTS.get(approval.on_reject, ""),
@@ -74,6 +74,10 @@ def card(
         "previous": previous, "before": _before(previous), "unfinished": _unfinished(approval, decision, now),
         **_form(approval, refusal, sent),
     }  # fmt: skip
+
+
+def _approve_word(approval: Approval) -> str:
+    return TRY_AGAIN if "model" in approval.evidence else APPROVE_WORDS[approval.kind]
 
 
 def _refusal(actor: Actor, approval: Approval, verdict: str) -> str:

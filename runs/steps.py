@@ -198,9 +198,14 @@ def _deliver(intent: Intent) -> None:
 
 def delivered(inbox: list[Any], at: datetime, begun: str | None = None) -> None:
     """Receipts: the agent has read these messages, and what `begun` approved begins. In the transaction of its move."""
-    if inbox:
-        read = [m["approval_id"] for m in inbox if "approval_id" in m]
-        prepared(_DELIVERED, {"read": read, "begun": begun, "now": at})
+    if not inbox:
+        return
+    read = [m["approval_id"] for m in inbox if "approval_id" in m]
+    prepared(_DELIVERED, {"read": read, "begun": begun, "now": at})
+    allowed = [m for m in inbox if m["kind"] == "tool" and m["verdict"] == "approve" and not m.get("used")]
+    if passed_over := [m["approval_id"] for m in allowed if m["approval_id"] != begun]:
+        rows = Decision.objects.filter(counts=True, approval_id__in=passed_over, outcome__isnull=True)
+        rows.update(outcome="not_executed", error="The agent did something else.")
 
 
 def write_outcome(outcome: Outcome) -> None:

@@ -71,7 +71,8 @@ class Finish:
 class Again:
     """Nothing to do yet: what was thought is kept, and next() is called again, on a fresh picture. Not a step.
 
-    Its memory is committed, with or without a thought, and has to differ from the one before. For an agent that thinks and looks: with one call of its model in each next() none is lost or made twice.
+    Its memory is committed, with or without a thought, and has to differ from the one before. For an agent that thinks and
+    looks: with one call of its model in each next() none is lost or made twice.
     """
 
 

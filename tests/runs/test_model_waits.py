@@ -308,6 +308,26 @@ def test_T_186_a_verifier_that_is_busy_or_refuses_is_waited_for(test_key: Api, p
     check_run(run["id"])
 
 
+def test_T_186_a_plan_that_its_model_is_too_busy_for_is_waited_for(test_key: Api, play: Play) -> None:
+    thinker = play([click(1)], [DONE])
+    faults: list[Exception] = [busy(), ModelMisconfigured("The key was refused.")]
+    plan = thinker.plan
+
+    async def hardly(*args: Any) -> Any:
+        if faults:
+            raise faults.pop(0)
+        return await plan(*args)
+
+    thinker.plan = hardly  # type: ignore[method-assign]
+    run = waiting(test_key, human_in_the_loop=True, permission_mode="plan")
+    assert request_of(test_key, run)["kind"] == "approval"
+    run = decide(test_key, run)
+    assert request_of(test_key, run)["plan"]["text"] == "plan 1"
+    run = decide(test_key, run)
+    assert (run["status"], thinker.model.calls) == ("succeeded", 3)
+    check_run(run["id"])
+
+
 # --- with a worker's own loop
 
 

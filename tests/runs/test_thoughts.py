@@ -452,3 +452,41 @@ def test_an_agent_that_thinks_may_read_the_database(test_key: Api, play: Play, m
     assert read == [1, 1]
     assert len(log(Run.objects.get().id)) > 0
     assert isinstance(thinker._move(0), Act)
+
+
+def test_T_186_an_approval_that_the_agent_passes_over_is_not_called_executed(
+    test_key: Api, play: Play, acted: list[Any]
+) -> None:
+    thinker = play([click(1)], [DONE])
+    run = waiting(test_key, **ASKING)
+    asked = request_of(test_key, run)["id"]
+    thinker.model.story = [[Ask("approval", "Rather this?")], [DONE]]
+    run = decide(test_key, run)
+    assert request_of(test_key, run)["kind"] == "approval"
+    receipt = test_key.get(f"/approvals/{asked}").json()["decision"]["receipt"]
+    assert (receipt["outcome"], receipt["execution_started_at"], acted) == ("not_executed", None, [])
+    assert receipt["delivered_at"] is not None
+
+
+def test_T_186_nothing_of_a_private_takeover_reaches_who_thinks(live: Api, play: Play, acted: list[Any]) -> None:
+    """It looks while a person works in private: what it would have seen is dropped, and so is what it wanted."""
+    thinker, machine = play([click(1)], [DONE]), simulated(live)
+    leased: list[dict[str, Any]] = []
+    following = thinker.next
+
+    async def looks(context: Context, session: Any) -> Move:
+        if not leased:
+            await Inline().db(lambda: leased.append(take(live, machine, private=True)))
+            await session.screenshot()
+            raise AssertionError("It saw the screen of a private takeover.")
+        return await following(context, session)
+
+    thinker.next = looks  # type: ignore[method-assign]
+    run_id = begin(live, machine_id=machine, agent="scripted")["id"]
+    drive_all()
+    assert (status_of(run_id), thinker.contexts, acted) == ("awaiting_human", [], [])
+    release(live, leased[0])
+    drive_all()
+    assert (status_of(run_id), acted) == ("succeeded", [click(1)])
+    assert [m.kind for m in thinker.contexts[0].messages] == ["takeover"]
+    check_run(run_id)
