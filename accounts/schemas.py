@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from django.conf import settings
+from django.utils.module_loading import import_string
 from pydantic import AfterValidator, Field
 
 from accounts.bodies import Body, Int, Time
@@ -50,7 +51,7 @@ class TeamPatch(Body):
 
 def team_object(team: Team) -> dict[str, Any]:
     shown = {"id": team.id, "object": "team", "name": team.name} | {name: getattr(team, name) for name in SETTINGS}
-    return shown | {"default_agent": team.default_agent or settings.DEFAULT_AGENT}
+    return shown | {"default_agent": team.default_agent or import_string(settings.USUAL_AGENT)()}
 
 
 def key_object(key: ApiKey) -> dict[str, Any]:

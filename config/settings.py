@@ -124,6 +124,7 @@ MACHINE_GATE = "billing.services.machine_gate"  # asked before a machine is made
 MACHINE_TILL = "billing.services.charge_machine"  # takes what machine time costs (machines/metering.py)
 # Asked before a group is renamed or deleted, callable(team_id, words): who names it so, in words.
 GROUP_USERS = ("approvals.quorum.users_of_group", "workflows.lookups.users_of_group")
+USUAL_AGENT = "inference.profiles.usual_agent"  # callable(): the agent where neither a call nor a team names one
 RUN_LOOP_CAPACITY = env.int("RUN_LOOP_CAPACITY", default=600)  # runs that one worker process drives at once
 RUN_LOOP_THREADS = env.int("RUN_LOOP_THREADS", default=4)  # database connections of one worker process
 CLOCK_LOOK_SECONDS = env.float("CLOCK_LOOK_SECONDS", default=2.5)  # so often the clock asks what is due, rung or not
@@ -135,7 +136,7 @@ MODEL_PATIENCE = env.float(
 
 # --- product
 ALLOW_SCRIPTED_LIVE = env.bool("ALLOW_SCRIPTED_LIVE", default=True)
-DEFAULT_AGENT = env.str("DEFAULT_AGENT", default="playbook")
+DEFAULT_AGENT = env.str("DEFAULT_AGENT", default="")
 MAX_STEPS_CEILING = env.int("MAX_STEPS_CEILING", default=1000)
 PRICE_STEP_CENTS = {"v1": 8, "v3": 5, "v4": 5}
 RATE_LIMIT_PER_MINUTE = env.int("RATE_LIMIT_PER_MINUTE", default=600)

@@ -1,7 +1,14 @@
 """Model profiles: which model answers, over which wire, at which address, with which key."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
+
+from cryptography.fernet import InvalidToken
+from django.conf import settings
+
+from accounts.sealing import unseal
+from inference.errors import ModelMisconfigured
+from inference.models import Profile
 
 WireName = Literal["anthropic", "openai", "compatible", "gemini"]
 
@@ -26,3 +33,55 @@ class Spec:
     options: dict[str, Any] = field(default_factory=dict)
     prices: dict[str, float] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
+
+
+def spec_of(name: str) -> Spec:
+    """The profile of this name. Raises ModelMisconfigured when there is none, or none that works now."""
+    row = Profile.objects.filter(name=name).first()
+    if row is None:
+        raise ModelMisconfigured(f"There is no model profile “{name}” any more.")
+    if row.disabled_at is not None:
+        raise ModelMisconfigured(f"The model profile “{name}” is disabled.")
+    return as_spec(row)
+
+
+def as_spec(row: Profile) -> Spec:
+    """Raises ModelMisconfigured when the key cannot be opened any more."""
+    try:
+        key = unseal(row.key) if row.key is not None else None
+    except InvalidToken:
+        raise ModelMisconfigured(
+            f"The key of the model profile “{row.name}” cannot be read, because SECRET_KEY has changed: enter it again."
+        ) from None
+    return Spec(
+        row.name, cast("WireName", row.wire), row.model, base_url=row.base_url, key=key, version=row.version,
+        options=row.options, prices=row.prices, limits=row.limits,
+    )  # fmt: skip
+
+
+def live_names() -> list[str]:
+    """The profiles that work now, the default first, then by name."""
+    rows = Profile.objects.filter(disabled_at__isnull=True).order_by("-is_default", "name")
+    return list(rows.values_list("name", flat=True))
+
+
+def default_name() -> str | None:
+    """What thinks where nobody chose: the installation's default profile."""
+    return Profile.objects.filter(is_default=True, disabled_at__isnull=True).values_list("name", flat=True).first()
+
+
+def usual_agent() -> str:
+    """The agent of a live run where neither the call nor the team names one (settings.USUAL_AGENT)."""
+    return str(settings.DEFAULT_AGENT) or default_name() or "playbook"
+
+
+def verifier_of(name: str) -> Spec:
+    """The profile that judges what `name` did: the one that its options name, else another one, else itself.
+
+    Raises ModelMisconfigured when not even `name` works.
+    """
+    own = spec_of(name)
+    live = live_names()
+    others = [other for other in live if other != name]
+    chosen = own.options.get("verifier")
+    return spec_of(chosen) if chosen in live else spec_of(others[0]) if others else own

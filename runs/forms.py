@@ -11,7 +11,7 @@ from accounts.access import get_team
 from accounts.actor import Actor
 from machines.access import machines_of
 from machines.models import Machine
-from runs.agents.registry import PROFILES
+from runs.agents.registry import names
 from runs.machine_hints import hint
 from runs.models import Run
 from runs.schemas import RunCreate
@@ -108,7 +108,7 @@ class RunForm(forms.Form):
         named = [(m.id, f"{m.display_name} ({m.kind}, {m.get_status_display().lower()})") for m in usable]
         self.fields["machine_id"].choices = [("", _unnamed(actor, usable)), *named]  # type: ignore[attr-defined]
         usual = "Usual: scripted, which clicks three times whatever the task says" if actor.test else "Usual"
-        self.fields["agent"].choices = [("", usual), *((p, p) for p in PROFILES)]  # type: ignore[attr-defined]
+        self.fields["agent"].choices = [("", usual), *((p, p) for p in names())]  # type: ignore[attr-defined]
 
     def machine_hint(self) -> str:
         """Which machine the run would get as the form stands."""

@@ -20,11 +20,12 @@ from accounts.statements import fetch, prepared
 from accounts.webhooks import targets
 from accounts.webhooks.signing import new_secret
 from billing.services import run_gate, step_price
+from inference.profiles import usual_agent
 from machines.access import get_machine, machines_of
 from machines.errors import MachineNotFound
 from machines.models import Machine
 from runs.agents.base import Bound
-from runs.agents.registry import PROFILES
+from runs.agents.registry import known, names
 from runs.choosing import choose, hold_team, no_machine
 from runs.errors import TooManyRuns
 from runs.events import begin
@@ -190,8 +191,8 @@ def _check_people(given: Mapping[str, Any]) -> list[Detail]:
 
 def _check_agent(actor: Actor, asked: Any) -> list[Detail]:
     agent = agent_of(actor, asked if isinstance(asked, str) else None)
-    if agent not in PROFILES:
-        return [(("body", "agent"), f"Unknown agent profile. Known: {', '.join(PROFILES)}.", "value_error")]
+    if not known(agent):
+        return [(("body", "agent"), f"Unknown agent profile. Known: {', '.join(names())}.", "value_error")]
     if agent == "scripted" and not actor.test and not settings.ALLOW_SCRIPTED_LIVE:
         return [(("body", "agent"), "The scripted agent works with test keys only.", "value_error")]
     return []
@@ -207,7 +208,7 @@ def agent_of(actor: Actor, asked: str | None) -> str:
     """The profile asked for, else the usual one."""
     if asked:
         return asked
-    return "scripted" if actor.test else get_team(actor).default_agent or str(settings.DEFAULT_AGENT)
+    return "scripted" if actor.test else get_team(actor).default_agent or usual_agent()
 
 
 def _default(actor: Actor) -> Machine | None:

@@ -1,14 +1,35 @@
-"""The agent profiles that this installation knows, by name."""
+"""The agents that this installation knows, by name: two that need no model, and one for each model profile."""
 
+import functools
+from importlib import import_module
+from typing import cast
+
+from inference.profiles import live_names
 from runs.agents.base import Agent
 from runs.agents.playbook import PlaybookAgent
 from runs.agents.scripted import ScriptedAgent
 
 _AGENTS: dict[str, Agent] = {"playbook": PlaybookAgent(), "scripted": ScriptedAgent()}
 
-PROFILES: tuple[str, ...] = tuple(_AGENTS)
-
 
 def agent_for(profile: str) -> Agent:
-    """The agent of a profile; KeyError when there is none. Agents are stateless, so one serves every run."""
-    return _AGENTS[profile]
+    """The agent of a profile. Agents are stateless, so one serves every run.
+
+    Any name that is not ours is a model profile's: whether it still works is asked when it thinks, so that a run whose
+    profile was removed can ask people.
+    """
+    return _AGENTS[profile] if profile in _AGENTS else _model_agent()
+
+
+@functools.cache
+def _model_agent() -> Agent:
+    return cast("Agent", import_module("runs.agents.model").ModelAgent())
+
+
+def names() -> list[str]:
+    """What `agent` takes now: asks the database, as profiles come and go while we run."""
+    return [*_AGENTS, *live_names()]
+
+
+def known(profile: str) -> bool:
+    return profile in _AGENTS or profile in live_names()

@@ -19,15 +19,14 @@ from django.utils import timezone
 from config.postgres_home import PostgresError, programs, server_owner
 from config.up.checks import enough_disk
 from config.up.terminal import CannotStart
+from inference.profiles import live_names
 from machines.drivers import isolation
 from machines.drivers.base import DriverUnavailable
 from machines.drivers.chromium import browser_program, fetched
 from machines.drivers.registry import driver_for
 from machines.tools.catalogue import CHROMIUM
-from runs.agents.registry import PROFILES
 
 MOST_DAYS = 60  # after that a browser engine has known holes
-WITHOUT_MODEL = {"playbook", "scripted"}
 
 
 class Lack(Exception):
@@ -153,8 +152,7 @@ def fonts() -> str:
 
 
 def models() -> str:
-    configured = [name for name in PROFILES if name not in WITHOUT_MODEL]
-    return ", ".join(configured) or "none configured; the playbook agent works without one"
+    return ", ".join(live_names()) or "none configured; the playbook agent works without one"
 
 
 CHECKS = (
