@@ -34,7 +34,7 @@ def store(png: bytes) -> str:
     sha = hashlib.sha256(png).hexdigest()
     if not _known(sha):
         try:
-            _write(path_of(sha), png)
+            write(path_of(sha), png)
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise StorageFull("There is no room left to store pictures. Free some space on the disk.") from error
@@ -75,7 +75,8 @@ def _remember(sha: str) -> None:
             _recent.popitem(last=False)
 
 
-def _write(path: str, png: bytes) -> None:
+def write(path: str, png: bytes) -> None:
+    """Keep a file whose name is made of what is in it, whole or not at all. Raises OSError."""
     storage: Storage = default_storage
     if storage.exists(path) and storage.size(path) == len(png):  # a crash may have left an empty file
         return
