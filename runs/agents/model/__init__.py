@@ -1,0 +1,3 @@
+from runs.agents.model.agent import ModelAgent
+
+__all__ = ["ModelAgent"]

@@ -1,0 +1,104 @@
+"""What a model sees: the screen as it is sent, stored by its hash, and closer looks at it. Looking is no step."""
+
+import asyncio
+import io
+from typing import Any
+
+from PIL import Image
+
+from inference import scaling
+from inference.wires.base import View
+from machines import pictures
+from machines.drivers.base import Frame, Session
+from runs.agents.base import Context
+from runs.secrets import cleared
+
+LONGEST_TEXT = 20_000  # characters of a page that are read
+MUCH = 0.3  # the share of a screen that changed when what was meant to be done on it is no longer done
+
+
+class Eyes:
+    """The screen during one decision. Pictures are named by the SHA-256 of the full screen; what is sent of it may be smaller."""
+
+    def __init__(self, context: Context, session: Session) -> None:
+        self.context = context
+        self.session = session
+        self.frame = context.frame
+        self.sha = context.picture if context.frame is not None else None
+        self._sent: dict[str, str] = {}
+
+    async def picture(self) -> str:
+        """The newest screen, stored."""
+        if self.frame is None:
+            await self.look()
+        assert self.frame is not None
+        if self.sha is None:
+            self.sha = await asyncio.to_thread(pictures.store, self.frame.png)
+        return self.sha
+
+    async def look(self) -> str:
+        """A fresh picture."""
+        self.frame, self.sha = await self.session.screenshot(), None
+        return await self.picture()
+
+    async def sent(self, view: View) -> str:
+        """The newest screen as this model is sent it: the stored file itself, or a smaller one under its own hash."""
+        sha = await self.picture()
+        if sha not in self._sent:
+            assert self.frame is not None
+            self._sent[sha] = await asyncio.to_thread(_stored_as_sent, sha, self.frame, view)
+        return self._sent[sha]
+
+    async def changed(self, before: str | None) -> float:
+        """The share of the screen (0-1) that is not as it was in that picture; 1 when the picture is not there any more."""
+        sha = await self.picture()
+        if before == sha:
+            return 0.0
+        if before is None or self.frame is None:
+            return 1.0
+        try:
+            return await asyncio.to_thread(_changed, before, self.frame.png)
+        except FileNotFoundError:
+            return 1.0
+
+    async def zoom(self, region: Any, view: View) -> str | None:
+        """A part of the screen ([x1, y1, x2, y2] in its pixels), made as large as what is sent; None where there is none."""
+        box = _box(region, self.context.width, self.context.height)
+        await self.picture()
+        if box is None or self.frame is None:
+            return None
+        return await asyncio.to_thread(_cut_out, self.frame.png, box, view)
+
+    async def text(self) -> str:
+        """What can be read on the page or in the terminal, without the run's secrets."""
+        text = cleared(await self.session.text(), self.context.secrets)
+        return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "\n[...]"
+
+
+def _stored_as_sent(sha: str, frame: Frame, view: View) -> str:
+    scaled = scaling.picture_bytes(frame.png, view)
+    return sha if scaled is frame.png else pictures.store(scaled)
+
+
+def _changed(before: str, png: bytes) -> float:
+    return pictures.changed_share(pictures.read(before), png)
+
+
+def _box(region: Any, width: int, height: int) -> tuple[int, int, int, int] | None:
+    if not isinstance(region, list | tuple) or len(region) != 4:
+        return None
+    if not all(isinstance(side, int | float) and not isinstance(side, bool) for side in region):
+        return None
+    across, down = sorted((region[0], region[2])), sorted((region[1], region[3]))
+    box = max(0, round(across[0])), max(0, round(down[0])), min(width, round(across[1])), min(height, round(down[1]))
+    return box if box[2] > box[0] and box[3] > box[1] else None
+
+
+def _cut_out(png: bytes, box: tuple[int, int, int, int], view: View) -> str:
+    with Image.open(io.BytesIO(png)) as image:
+        part = image.convert("RGB").crop(box)
+    scale = min(view.sent_width / part.width, view.sent_height / part.height)
+    size = max(1, round(part.width * scale)), max(1, round(part.height * scale))
+    file = io.BytesIO()
+    part.resize(size, Image.Resampling.LANCZOS).save(file, "PNG")
+    return pictures.store(file.getvalue())

@@ -1,0 +1,98 @@
+"""What a model agent remembers of a run: JSON, so that any worker can go on with it (Run.memory).
+
+The conversation (`log`) is kept as the wire sends and got it, byte for byte; pictures in it are named by their hash.
+"""
+
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from inference.wires.base import Answer, Json, Wanted
+from runs.agents.base import Memory
+
+MOST_DONE = 200  # actions that are kept for the verifier and for a new episode
+MOST_SEEN = 20
+MOST_WORDS = 50
+LONGEST_WORDS = 2000  # characters of one message of a person
+VERSION = 1
+
+
+@dataclass
+class State:
+    """`todo`: what the newest answer wants and has not come to yet (Wanted). `now`: the move that was decided on and whose
+    outcome is not known (moves.py). `got`: results that the model has not been sent yet (Answer). `notes`: what it is told
+    with them. `words`: all that people said in this run. `picture`: the screen on which the newest answer was decided;
+    `first`: the one at the beginning of the run.
+
+    `begun`: an action of the newest answer was done already. `longer`: the newest answer was cut off, the next may be longer.
+    `looks`, `bad`, `talks`, `misfits`, `calls`: how many in a row. `tokens`: of the run so far. `seen`: [action hash, whether
+    the screen stayed as it was] of the last actions. `done`: [name, params, outcome] of the run. `old`: the files of former
+    episodes.
+    """
+
+    wire: str = ""
+    model: str = ""
+    profile: str = ""
+    episode: int = 0  # 0: nothing was asked yet
+    summary: str = ""
+    log: list[Json] = field(default_factory=list)
+    todo: list[Json] = field(default_factory=list)
+    now: Json | None = None
+    got: list[Json] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    picture: str | None = None
+    first: str | None = None
+    begun: bool = False
+    longer: bool = False
+    looks: int = 0
+    bad: int = 0
+    talks: int = 0
+    misfits: int = 0
+    calls: int = 0
+    tokens: int = 0
+    window: int = 0  # tokens that the newest request and its answer took
+    seen: list[list[Any]] = field(default_factory=list)
+    done: list[list[Any]] = field(default_factory=list)
+    old: list[str] = field(default_factory=list)
+    v: int = VERSION
+
+    @classmethod
+    def of(cls, memory: Memory) -> "State":
+        known = {each.name for each in fields(cls)}
+        return cls(**{key: deepcopy(value) for key, value in memory.items() if key in known})
+
+    def memory(self) -> Memory:
+        return deepcopy(asdict(self))
+
+    # --- results for the model
+
+    def answer(
+        self, wanted: Wanted, ok: bool, text: str, picture: str | None = None, *, acknowledged: bool = False
+    ) -> None:
+        """What came of one thing that the model wanted."""
+        self.got.append(asdict(Answer(wanted, ok, text, picture, acknowledged)))
+
+    def answers(self) -> list[Answer]:
+        return [Answer(**{**kept, "wanted": Wanted.from_json(kept["wanted"])}) for kept in self.got]
+
+    def close_rest(self, why: str) -> None:
+        """The rest of the newest answer is not done: the model is told so of each."""
+        for kept in self.todo:
+            self.answer(Wanted.from_json(kept), False, f"Not executed: {why}")
+        self.todo = []
+
+    def tell(self, words: str) -> None:
+        """What the model is told with its next request, and again when a new episode begins: people said it."""
+        self.notes.append(words)
+        self.words = [*self.words, words[:LONGEST_WORDS]][-MOST_WORDS:]
+
+    # --- what was done
+
+    def record(self, name: str, params: Json, outcome: str) -> None:
+        short = {key: _short(value) for key, value in params.items()}
+        self.done = [*self.done, [name, short, _short(outcome)]][-MOST_DONE:]
+
+
+def _short(value: Any, most: int = 200) -> Any:
+    return value if not isinstance(value, str) or len(value) <= most else value[:most] + "…"

@@ -1,0 +1,117 @@
+"""What people sent, sorted by what it means for the move at hand, and in the words that the model is told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inference.wires.base import Json
+from runs.agents.base import Ask, Message
+from runs.agents.model.handles import handle
+from runs.secrets import REDACTED, secret_values
+
+GO_ON, TAKE_OVER, STOP = "Try again", "Take over", "Stop"
+_CLEARS = frozenset({"takeover", "plan"})  # what stands in the newest answer is no longer what should be done
+_MEANINGS = {
+    GO_ON: "The model looks again and goes on.",
+    TAKE_OVER: "Do it by hand, then hand back; the model goes on from there.",
+    STOP: "End the run here.",
+}
+
+
+@dataclass(frozen=True)
+class News:
+    """`verdict`: what was decided on an action. `reply`: the answer to the agent's open question. `words`: what else people
+    said; `clears`: it makes the model think anew. `plan`: its plan was approved."""
+
+    verdict: Message | None = None
+    reply: Message | None = None
+    words: tuple[str, ...] = ()
+    clears: bool = False
+
+    @classmethod
+    def of(cls, messages: Sequence[Message], now: Json | None) -> "News":
+        verdict = reply = None
+        words: list[str] = []
+        clears = False
+        open_kind = now["ask"]["kind"] if now is not None and now["kind"] == "ask" else None
+        for message in messages:
+            if message.kind == "tool":
+                verdict = message
+            elif message.kind == open_kind and reply is None:
+                reply = message
+            else:
+                clears = clears or (message.kind in _CLEARS and (message.kind, message.verdict) != ("plan", "approve"))
+                words += _news(message)
+        return cls(verdict, reply, tuple(words), clears)
+
+
+def _news(message: Message) -> list[str]:
+    words = words_of(message)
+    if message.kind == "plan":
+        if message.verdict == "approve":
+            return [_sentence("A person approved your plan: carry it out.", words)]
+        return [_sentence("A person wants another plan.", words)]
+    if message.kind == "takeover":
+        return [_sentence("A person worked on the machine and gave it back. Look at the screen anew.", words)]
+    return [f"A person says: {words}"] if words else []
+
+
+def _sentence(first: str, words: str) -> str:
+    return f"{first} They say: {words}" if words else first
+
+
+def words_of(message: Message) -> str:
+    """Note, reason, answers and values as text; what was given in confidence by its handle."""
+    shown = message.redacted
+    names = secret_values(message.payload, shown)
+    parts = [str(shown[key]).strip() for key in ("note", "reason") if shown.get(key)]
+    for part in ("answers", "values"):
+        items = shown.get(part)
+        if not isinstance(items, dict):
+            continue
+        for key, value in items.items():
+            secret = next(
+                (name for name in names if name == f"{part}.{key}" or name.startswith(f"{part}.{key}.")), None
+            )
+            given = _in_confidence(secret.partition(".")[2]) if secret else _text(value)
+            parts.append(given if part == "answers" and len(items) == 1 else f"{key}: {given}")
+    return "; ".join(filter(None, parts))
+
+
+def _in_confidence(name: str) -> str:
+    return f"given in confidence, type it as {handle(name)}"
+
+
+def _text(value: Any) -> str:
+    items = value if isinstance(value, list) else [value]
+    texts = [item.get("value") if isinstance(item, dict) else item for item in items]
+    return ", ".join(str(text) for text in texts if text not in (None, REDACTED))
+
+
+def answer_of(reply: Message) -> tuple[bool, str]:
+    """The answer to the model's own question: whether it got one, and the words."""
+    words = words_of(reply)
+    if reply.verdict in ("reject", "skip"):
+        return False, f"The person declined.{f' They say: {words}' if words else ''}"
+    if reply.kind == "approval":
+        return True, _sentence("A person approved this.", words)
+    if reply.kind == "takeover":
+        return True, _sentence("A person did it by hand and gave the machine back.", words)
+    return True, f"The person answered: {words}"
+
+
+# --- the agent's own questions
+
+
+def trouble(message: str) -> Ask:
+    """How to go on when the model alone does not."""
+    options = [{"label": label, "description": text, "recommended": False} for label, text in _MEANINGS.items()]
+    question = {
+        "id": "trouble", "header": "Agent", "question": message[:2000], "multi_select": False, "allow_custom": True,
+        "secret": False, "options": options,
+    }  # fmt: skip
+    return Ask("question", message, [question])
+
+
+def hand_over(message: str) -> Ask:
+    return Ask("takeover", f"Please take over: {message}"[:2000])

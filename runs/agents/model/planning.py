@@ -1,0 +1,57 @@
+"""Mode plan: what the model means to do, before it may do anything."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from inference.records import CallRecord
+from runs.agents.base import Plan
+from runs.agents.model import prompt
+from runs.agents.model.mind import Mind
+from runs.agents.model.people import News
+
+MOST_TRIES = 3
+NO_PLAN = "The model gave no plan."
+_LONGEST = 16_000
+_WORDS = "Words only: write the plan, and call nothing yet."
+
+
+async def plan(mind: Mind) -> Plan:
+    """One conversation with what is done afterwards; what was decided before the plan is not done."""
+    state, now = mind.state, mind.state.now
+    for words in News.of(mind.context.messages, now).words:
+        state.tell(words)
+    await mind.begin()
+    if now is not None and now["wanted"] and now["episode"] == state.episode:
+        state.todo = [now["wanted"], *state.todo]
+    state.now = None
+    state.close_rest(prompt.CLOSED_FOR_PLAN)
+    state.notes.append(prompt.PLAN)
+    with carrying(mind.calls):
+        text = await _written(mind)
+    state.calls = 0
+    return Plan(text[:_LONGEST] or NO_PLAN, state.memory(), tuple(mind.calls))
+
+
+async def _written(mind: Mind) -> str:
+    state = mind.state
+    for _ in range(MOST_TRIES):
+        thought = await mind.think("plan")
+        if thought is None:
+            continue  # a new episode; the wish for a plan is in it
+        state.longer = thought.end == "cut"
+        state.todo = [wanted.as_json() for wanted in thought.wanted] if thought.end == "calls" else []
+        state.close_rest(prompt.CLOSED_FOR_PLAN)
+        if thought.text.strip() and thought.end in ("said", "calls"):
+            return thought.text.strip()
+        state.notes.append(_WORDS)
+    return ""
+
+
+@contextmanager
+def carrying(calls: list[CallRecord]) -> Iterator[None]:
+    """What ends this early tells of the calls that were answered before it: they were paid."""
+    try:
+        yield
+    except BaseException as error:
+        error.calls = tuple(calls)  # type: ignore[attr-defined]
+        raise
