@@ -13,6 +13,7 @@ from inference.records import CallRecord
 from inference.wires.base import Json, Request, Thought, View, Wire
 from machines import pictures
 from machines.drivers.base import Session
+from machines.drivers.storable import clean
 from runs.agents.base import Context, Verdict
 from runs.agents.model import facts
 from runs.agents.model.eyes import Eyes
@@ -129,8 +130,8 @@ class Judge:
         if judged is None:
             return Verdict(False, "unknown", NO_VERDICT, calls=calls)
         word = judged["verdict"]
-        summary = " ".join(judged["reasons"])[:2000]
-        evidence = tuple(line[:500] for line in judged["evidence"][:20])
+        summary = clean(" ".join(judged["reasons"])[:2000])
+        evidence = tuple(clean(line[:500]) for line in judged["evidence"][:20])
         return Verdict(word == "pass", word, summary, evidence, calls)
 
 

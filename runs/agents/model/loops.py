@@ -12,16 +12,16 @@ NUDGE = "You have done exactly this {times} times and the screen has not changed
 STUCK = "The agent has done the same thing {times} times and the screen has not changed: {what}"
 
 
-def seen(state: State, machine: str, name: str, params: Json, changed: float) -> int:
-    """Note down an action that was done, and how much of the screen changed with it (0-1). Returns how often this one has
-    left the screen as it was.
+def stayed(name: str, identical: bool, changed: float) -> bool:
+    """Whether an action left the screen as it was. A key may change very little, so only the very same picture counts."""
+    return identical or (name not in _KEYS and changed < SAME)
 
-    A key may change very little, so only a screen that is exactly the same counts for it. A short wait never counts.
-    """
+
+def seen(state: State, machine: str, name: str, params: Json, same: bool) -> int:
+    """Note down an action that was done. Returns how often this one has left the screen as it was; a short wait never counts."""
     if name == "wait" and params["ms"] <= LONG_WAIT_MS:
         return 0
     digest = action_hash(machine, name, params)
-    same = changed == 0 if name in _KEYS else changed < SAME
     state.seen = [*state.seen, [digest, same]][-MOST_SEEN:]
     if not same:
         state.seen = [each for each in state.seen if each[0] != digest]

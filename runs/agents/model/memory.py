@@ -1,9 +1,12 @@
 """What a model agent remembers of a run: JSON, so that any worker can go on with it (Run.memory).
 
-The conversation (`log`) is kept as the wire sends and got it, byte for byte; pictures in it are named by their hash.
+The conversation (`log`) is kept as the wire sends and got it, byte for byte; pictures in it are named by their hash. What holds
+words of others stands in memory as JSON text: PostgreSQL's own JSON would sort its keys, which changes what a vendor reads
+and has signed, and takes neither NUL nor half of a surrogate pair.
 """
 
-from copy import deepcopy
+import json
+import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -15,6 +18,8 @@ MOST_SEEN = 20
 MOST_WORDS = 50
 LONGEST_WORDS = 2000  # characters of one message of a person
 VERSION = 1
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_AS_TEXT = frozenset({"summary", "todo", "now", "got", "notes", "words", "done"})
 
 
 @dataclass
@@ -60,10 +65,11 @@ class State:
     @classmethod
     def of(cls, memory: Memory) -> "State":
         known = {each.name for each in fields(cls)}
-        return cls(**{key: deepcopy(value) for key, value in memory.items() if key in known})
+        values = {key: _read(key, value) for key, value in memory.items() if key in known}
+        return cls(**values)
 
     def memory(self) -> Memory:
-        return deepcopy(asdict(self))
+        return {each.name: _written(each.name, getattr(self, each.name)) for each in fields(self)}
 
     # --- results for the model
 
@@ -92,6 +98,26 @@ class State:
     def record(self, name: str, params: Json, outcome: str) -> None:
         short = {key: _short(value) for key, value in params.items()}
         self.done = [*self.done, [name, short, _short(outcome)]][-MOST_DONE:]
+
+
+def _read(name: str, value: Any) -> Any:
+    if name == "log":
+        return [json.loads(item) for item in value]
+    if name in _AS_TEXT:
+        return json.loads(value)
+    return [list(item) if isinstance(item, list) else item for item in value] if isinstance(value, list) else value
+
+
+def _written(name: str, value: Any) -> Any:
+    if name == "log":
+        return [as_text(item) for item in value]
+    return as_text(value) if name in _AS_TEXT else _read("", value)
+
+
+def as_text(value: Any) -> str:
+    """JSON text that PostgreSQL can store."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, separators=(",", ":")) if _SURROGATE.search(text) else text
 
 
 def _short(value: Any, most: int = 200) -> Any:

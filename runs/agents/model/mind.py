@@ -12,7 +12,7 @@ from inference.wires.base import Json, Request, Thought, View, Wire
 from runs.agents.base import Context, GuardReached
 from runs.agents.model import old_logs, prompt
 from runs.agents.model.eyes import Eyes
-from runs.agents.model.memory import State
+from runs.agents.model.memory import State, as_text
 from runs.agents.model.tools import HANDS, tools_of
 
 Think = Callable[[Spec, Request, Purpose], Awaitable[tuple[Thought, CallRecord]]]
@@ -156,7 +156,7 @@ def pictures_in(value: Any) -> Iterator[str]:
 
 
 def _bytes(log: list[Json]) -> int:
-    return len(json.dumps(log, ensure_ascii=False).encode())
+    return sum(len(as_text(item).encode()) for item in log)
 
 
 def digest(state: State) -> str:

@@ -8,6 +8,7 @@ also what people said of it: "approved", "refused" (the reason), "edited" (the p
 from dataclasses import asdict
 from typing import Any
 
+from accounts.json_values import unstorable_at
 from inference.wires.base import Check, Json, Wanted
 from machines.actions import ActionError, Screen, Violation, canonical
 from machines.drivers.base import Action
@@ -39,6 +40,8 @@ def act(wanted: Wanted, context: Context) -> Json:
         raise ActionError([Violation("", f"There is no action '{wanted.name}'.")])
     if wanted.name == "open_url" and "://" not in str(params.get("url", "://")):
         params = {**params, "url": f"https://{params['url']}"}
+    if (at := unstorable_at(params)) is not None:
+        raise ActionError([Violation(".".join(map(str, at)), "Holds a character that cannot be typed or stored.")])
     name, params = canonical(wanted.name, params, Screen(context.width, context.height), context.machine_kind)
     secrets = {key: pieces for key, value in params.items() if isinstance(value, str) and (pieces := pieces_of(value))}
     timeout = params["ms"] + GRACE_MS if name == "wait" else Action.timeout_ms

@@ -7,11 +7,12 @@ from typing import Any
 from django.core.files.storage import default_storage
 
 from machines import pictures
+from runs.agents.model.memory import as_text
 
 
 def store(log: list[dict[str, Any]], facts: dict[str, Any]) -> str:
     """Keep the log and return its SHA-256 (hex). Raises OSError."""
-    data = json.dumps({**facts, "log": log}, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    data = as_text({**facts, "log": log}).encode()
     sha = hashlib.sha256(data).hexdigest()
     pictures.write(path_of(sha), data)
     return sha

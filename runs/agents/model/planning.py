@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from inference.records import CallRecord
+from machines.drivers.storable import clean
 from runs.agents.base import Plan
 from runs.agents.model import prompt
 from runs.agents.model.mind import Mind
@@ -29,7 +30,7 @@ async def plan(mind: Mind) -> Plan:
     with carrying(mind.calls):
         text = await _written(mind)
     state.calls = 0
-    return Plan(text[:_LONGEST] or NO_PLAN, state.memory(), tuple(mind.calls))
+    return Plan(clean(text[:_LONGEST]) or NO_PLAN, state.memory(), tuple(mind.calls))
 
 
 async def _written(mind: Mind) -> str:

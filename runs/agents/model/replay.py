@@ -139,7 +139,9 @@ async def _done(state: State, context: Context, eyes: Eyes, news: News) -> Settl
     state.calls = state.looks = 0
     stuck = ""
     if now.get("refused") is None:
-        times = loops.seen(state, context.run_id, name, params, await eyes.changed(now["picture"]))
+        before = now["picture"]
+        same = loops.stayed(name, await eyes.picture() == before, await eyes.changed(before))
+        times = loops.seen(state, context.run_id, name, params, same)
         if times >= loops.SAY:
             state.notes.append(loops.NUDGE.format(times=times))
         if times >= loops.ASK:

@@ -6,7 +6,9 @@ Their order never changes within a run: vendors bind what a model thought to the
 import json
 from typing import Any
 
+from accounts.json_values import DEEPEST, deeper_than
 from inference.wires.base import Tool
+from machines.drivers.storable import clean
 from runs.agents.base import Ask, Context, Finish
 
 HANDS = frozenset({"click", "type_text", "key_press", "key_combo", "scroll", "drag", "move", "wait"})
@@ -89,6 +91,7 @@ def _finish(schema: dict[str, Any] | None) -> Tool:
 
 def read_ask(params: dict[str, Any]) -> Ask:
     """Raises ToolError."""
+    params = cleaned(params)
     question, kind = params.get("question"), params.get("kind", "question")
     if not isinstance(question, str) or not question.strip():
         raise ToolError("ask_human needs a question.")
@@ -100,6 +103,15 @@ def read_ask(params: dict[str, Any]) -> Ask:
     if kind == "input":
         return Ask(kind, question, input_schema=_schema(params.get("fields") or []))
     return Ask(kind, question)
+
+
+def cleaned(value: Any) -> Any:
+    """Without what nothing can store."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {clean(key): cleaned(item) for key, item in value.items()}
+    return [cleaned(item) for item in value] if isinstance(value, list) else value
 
 
 def _question(text: str, options: Any) -> dict[str, Any]:
@@ -135,6 +147,9 @@ def _schema(wanted: Any) -> dict[str, Any]:
 
 def read_finish(params: dict[str, Any]) -> Finish:
     """Raises ToolError."""
+    if deeper_than(params, DEEPEST):
+        raise ToolError("The arguments are nested too deep.")
+    params = cleaned(params)
     passed, summary = params.get("passed"), params.get("summary")
     if not isinstance(passed, bool):
         raise ToolError("finish needs passed: true or false.")

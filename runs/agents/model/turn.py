@@ -5,6 +5,7 @@ import asyncio
 from accounts import json_schema
 from inference.wires.base import Json, Thought, Wanted
 from machines.actions import ActionError
+from machines.drivers.storable import clean
 from runs.agents.base import Again, Context, Decision, Finish, Message
 from runs.agents.model import moves, people, prompt, replay, tools
 from runs.agents.model.eyes import MUCH
@@ -41,17 +42,21 @@ class Turn:
 
     def _decision(self, kept: bool) -> Decision:
         """What was thought is committed even if it leads to no move: the next call is then made on a fresh picture."""
-        now, memory = self.state.now, self.state.memory
-        text = "\n".join(dict.fromkeys(filter(None, self.mind.texts)))
+        now = self.state.now
+        text = clean("\n".join(dict.fromkeys(filter(None, self.mind.texts))))
         if now is None:
-            return Decision(Again(), memory(), text, self._reasoning(), thought=True, calls=tuple(self.mind.calls))
+            return Decision(
+                Again(), self.state.memory(), text, self._reasoning(), thought=True, calls=tuple(self.mind.calls)
+            )
         if not kept:
-            now["text"] = "\n".join(dict.fromkeys(filter(None, (text, now["text"]))))[:LONGEST_TEXT]
+            now["text"] = clean("\n".join(dict.fromkeys(filter(None, (text, now["text"]))))[:LONGEST_TEXT])
         calls = tuple(self.mind.calls)
-        return Decision(moves.move_of(now), memory(), now["text"], self._reasoning(), thought=self.thought, calls=calls)
+        return Decision(
+            moves.move_of(now), self.state.memory(), now["text"], self._reasoning(), thought=self.thought, calls=calls
+        )
 
     def _reasoning(self) -> str:
-        return "\n".join(filter(None, self.mind.reasoning))
+        return clean("\n".join(filter(None, self.mind.reasoning)))
 
     def _is(self, now: Json) -> None:
         self.state.now = now | {"episode": self.state.episode}
@@ -79,7 +84,7 @@ class Turn:
         if self.state.talks <= MOST_TALKS:
             self.state.notes.append(prompt.TALK)
             return
-        words = thought.text.strip()
+        words = clean(thought.text.strip())
         passed = words.upper().startswith("DONE") and self.context.output_schema is None
         end = Finish(passed, words[:2000] or "The model stopped without a word.")
         self._is(moves.finish(None, end, self.context))

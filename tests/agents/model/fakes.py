@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from accounts.json_values import unstorable_at
 from inference.profiles import Spec
 from inference.records import CallRecord, Purpose, Usage
 from inference.wires.base import Answer, Check, Json, Request, Thought, View, Wanted
@@ -20,6 +21,7 @@ from machines import pictures
 from machines.drivers.base import Action, ActResult, Frame
 from runs.agents.base import Act, Again, Ask, Context, Decision, Finish, Message, Plan, Verdict
 from runs.agents.model import ModelAgent
+from runs.agents.model.memory import State
 from tests.agents.machines import FakeSession
 
 SPEC = Spec("fake", "compatible", "fake-1")
@@ -65,7 +67,7 @@ class Vendor:
         self.turns = list(turns)
         self.requests: list[Request] = []
         self.purposes: list[Purpose] = []
-        self._logs: list[list[Json]] = []
+        self.answered = 0
 
     async def think(self, spec: Spec, request: Request, purpose: Purpose) -> tuple[Thought, CallRecord]:
         json.dumps(list(request.log))
@@ -77,7 +79,8 @@ class Vendor:
         turn = self.turns.pop(0)
         if isinstance(turn, Exception):
             raise turn
-        thought = turn if isinstance(turn, Thought) else thought_of(turn, len(self.requests))
+        self.answered += 1
+        thought = turn if isinstance(turn, Thought) else thought_of(turn, self.answered)
         now = datetime.now(UTC)
         return thought, CallRecord(spec.name, spec.wire, spec.model, purpose, "ok", now, now, usage=thought.usage)
 
@@ -261,7 +264,9 @@ class Run:
             self.frame = None
 
     def _keep(self, memory: Json) -> None:
-        self.memory = json.loads(json.dumps(memory))
+        """As PostgreSQL does: keys are sorted, and some characters are not taken."""
+        assert unstorable_at(memory) is None
+        self.memory = json.loads(json.dumps(memory, sort_keys=True))
         self.commits += 1
 
     async def do(self, decision: Decision, edited: Json | None = None, refused: str | None = None) -> None:
@@ -311,6 +316,10 @@ class Run:
 
     async def verify(self, claim: Finish) -> Verdict:
         return await self.agent().verify(await self.context(), self.session, claim)
+
+    @property
+    def state(self) -> State:
+        return State.of(self.memory)
 
     @property
     def actions(self) -> list[tuple[str, Mapping[str, Any]]]:

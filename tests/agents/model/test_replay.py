@@ -69,7 +69,7 @@ async def test_the_model_is_told_what_a_person_changed() -> None:
     assert result["ok"]
     assert '"x": 99' in result["text"]
     assert "A person changed this action" in result["text"]
-    assert run.memory["done"][0][1]["x"] == 99
+    assert run.state.done[0][1]["x"] == 99
 
 
 @pytest.mark.parametrize("position", [0, 1])
@@ -115,7 +115,8 @@ async def test_an_interruption_after_an_approval_is_no_approval_of_the_next_acti
     decision = await run.decide()
     assert isinstance(decision.move, Act)
     assert decision.move.action.params["x"] == 40
-    assert "approved" not in run.memory["now"]
+    assert run.state.now is not None
+    assert "approved" not in run.state.now
 
 
 async def test_an_action_after_an_answer_that_was_interrupted_is_not_repeated() -> None:
