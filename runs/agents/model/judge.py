@@ -80,8 +80,7 @@ class Judge:
             seen = self.eyes.sha
             if judged is None or judged["verdict"] != "unknown":
                 break
-            await self.eyes.look()
-            if await self.eyes.changed(seen) == 0:
+            if await self.eyes.look() == seen:
                 break
             log += self.wire.note(_LOOK, await self.eyes.sent(self.view))
         return self._as_verdict(judged)

@@ -57,7 +57,7 @@ def bad(problem: str, call: str = "bad") -> Wanted:
     return Wanted(call, "bad", problem=problem)
 
 
-Turn = Sequence[Wanted] | str | Thought | Exception
+Turn = Sequence[Wanted] | str | Thought | Exception | Callable[[Request], str]
 
 
 class Vendor:
@@ -80,6 +80,7 @@ class Vendor:
         if isinstance(turn, Exception):
             raise turn
         self.answered += 1
+        turn = turn(request) if callable(turn) else turn
         thought = turn if isinstance(turn, Thought) else thought_of(turn, self.answered)
         now = datetime.now(UTC)
         return thought, CallRecord(spec.name, spec.wire, spec.model, purpose, "ok", now, now, usage=thought.usage)
