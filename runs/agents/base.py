@@ -77,6 +77,17 @@ class Again:
 
 
 @dataclass(frozen=True)
+class Look:
+    """A picture that an agent was shown besides those of the steps: of the whole screen, or a zoom into `region` (x1, y1, x2,
+    y2, in pixels of the screen). `picture`: the SHA-256 under which machines.pictures has it; its own size."""
+
+    picture: str
+    width: int
+    height: int
+    region: tuple[int, int, int, int] | None = None
+
+
+@dataclass(frozen=True)
 class Decision:
     """One move of an agent; `memory` replaces the run's memory when the move is complete.
 
@@ -93,6 +104,7 @@ class Decision:
     scrolled: bool = False
     thought: bool = False
     calls: tuple[CallRecord, ...] = ()
+    looks: tuple[Look, ...] = ()  # since the decision before, for people: what the model looked at
 
 
 @dataclass(frozen=True)
