@@ -10,7 +10,7 @@ from inference import scaling
 from inference.wires.base import View
 from machines import pictures
 from machines.drivers.base import Frame, Session
-from runs.agents.base import Context
+from runs.agents.base import Context, Look
 from runs.secrets import cleared
 
 LONGEST_TEXT = 20_000  # characters of a page that are read
@@ -61,7 +61,12 @@ class Eyes:
         except FileNotFoundError:
             return 1.0
 
-    async def zoom(self, region: Any, view: View) -> str | None:
+    async def whole(self, view: View) -> Look:
+        """A fresh picture, as this model is sent it."""
+        await self.look()
+        return Look(await self.sent(view), view.sent_width, view.sent_height)
+
+    async def zoom(self, region: Any, view: View) -> Look | None:
         """A part of the screen ([x1, y1, x2, y2] in its pixels), made as large as what is sent; None where there is none."""
         box = _box(region, self.context.width, self.context.height)
         await self.picture()
@@ -94,11 +99,16 @@ def _box(region: Any, width: int, height: int) -> tuple[int, int, int, int] | No
     return box if box[2] > box[0] and box[3] > box[1] else None
 
 
-def _cut_out(png: bytes, box: tuple[int, int, int, int], view: View) -> str:
+def _cut_out(png: bytes, box: tuple[int, int, int, int], view: View) -> Look:
     with Image.open(io.BytesIO(png)) as image:
         part = image.convert("RGB").crop(box)
     scale = min(view.sent_width / part.width, view.sent_height / part.height)
-    size = max(1, round(part.width * scale)), max(1, round(part.height * scale))
+    width, height = max(1, round(part.width * scale)), max(1, round(part.height * scale))
     file = io.BytesIO()
-    part.resize(size, Image.Resampling.LANCZOS).save(file, "PNG")
-    return pictures.store(file.getvalue())
+    part.resize((width, height), Image.Resampling.LANCZOS).save(file, "PNG")
+    return Look(pictures.store(file.getvalue()), width, height, box)
+
+
+def as_look(kept: dict[str, Any]) -> Look:
+    """A look that memory has kept."""
+    return Look(**{**kept, "region": tuple(kept["region"]) if kept["region"] else None})

@@ -30,9 +30,9 @@ class State:
     `first`: the one at the beginning of the run.
 
     `begun`: an action of the newest answer was done already. `longer`: the newest answer was cut off, the next may be longer.
-    `looks`, `bad`, `talks`, `misfits`, `calls`: how many in a row. `tokens`: of the run so far. `seen`: [action hash, whether
-    the screen stayed as it was] of the last actions. `done`: [name, params, outcome] of the run. `old`: the files of former
-    episodes.
+    `looked`: what was looked at since the newest thought (base.Look). `looks`, `bad`, `talks`, `misfits`, `calls`: how many in
+    a row. `tokens`: of the run so far. `seen`: [action hash, whether the screen stayed as it was] of the last actions.
+    `done`: [name, params, outcome] of the run. `old`: the files of former episodes.
     """
 
     wire: str = ""
@@ -50,6 +50,7 @@ class State:
     first: str | None = None
     begun: bool = False
     longer: bool = False
+    looked: list[Json] = field(default_factory=list)
     looks: int = 0
     bad: int = 0
     talks: int = 0
@@ -105,7 +106,9 @@ def _read(name: str, value: Any) -> Any:
         return [json.loads(item) for item in value]
     if name in _AS_TEXT:
         return json.loads(value)
-    return [list(item) if isinstance(item, list) else item for item in value] if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    return [item.copy() if isinstance(item, dict | list) else item for item in value]
 
 
 def _written(name: str, value: Any) -> Any:

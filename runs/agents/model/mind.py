@@ -13,7 +13,7 @@ from runs.agents.base import Context, GuardReached
 from runs.agents.model import old_logs, prompt
 from runs.agents.model.eyes import Eyes
 from runs.agents.model.memory import State, as_text
-from runs.agents.model.tools import HANDS, tools_of
+from runs.agents.model.tools import ACTIONS, tools_of
 
 Think = Callable[[Spec, Request, Purpose], Awaitable[tuple[Thought, CallRecord]]]
 
@@ -138,9 +138,16 @@ class Mind:
         """The same tools for every purpose: vendors bind what a model thought to them."""
         context = self.context
         return Request(
-            system=prompt.system(context), log=log, view=self.view, tools=tools_of(context), actions=HANDS,
-            machine_kind=context.machine_kind, key=context.run_id, cursor=context.cursor, longer=self.state.longer,
-        )  # fmt: skip
+            prompt.system(context),
+            log,
+            self.view,
+            tools_of(context),
+            ACTIONS.get(context.machine_kind, frozenset()),
+            context.machine_kind,
+            key=context.run_id,
+            cursor=context.cursor,
+            longer=self.state.longer,
+        )
 
 
 def pictures_in(value: Any) -> Iterator[str]:

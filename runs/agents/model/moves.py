@@ -13,7 +13,7 @@ from inference.wires.base import Check, Json, Wanted
 from machines.actions import ActionError, Screen, Violation, canonical
 from machines.drivers.base import Action
 from runs.agents.base import Act, Ask, Context, Finish
-from runs.agents.model.handles import pieces_of
+from runs.handles import pieces_of
 
 GRACE_MS = 30_000  # beyond the time that a wait takes
 _POINTS = {"click": ("x", "y"), "scroll": ("x", "y"), "move": ("x", "y"), "drag": ("from_x", "from_y")}
@@ -38,7 +38,7 @@ def act(wanted: Wanted, context: Context) -> Json:
     params = _with_point(wanted, context)
     if wanted.name in _NO_ACTS:
         raise ActionError([Violation("", f"There is no action '{wanted.name}'.")])
-    if wanted.name == "open_url" and "://" not in str(params.get("url", "://")):
+    if wanted.name == "open_url" and isinstance(params.get("url"), str) and "://" not in params["url"]:
         params = {**params, "url": f"https://{params['url']}"}
     if (at := unstorable_at(params)) is not None:
         raise ActionError([Violation(".".join(map(str, at)), "Holds a character that cannot be typed or stored.")])

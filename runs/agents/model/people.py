@@ -6,7 +6,6 @@ from typing import Any
 
 from inference.wires.base import Json
 from runs.agents.base import Ask, Message
-from runs.agents.model.handles import handle
 from runs.secrets import REDACTED, secret_values
 
 GO_ON, TAKE_OVER, STOP = "Try again", "Take over", "Stop"
@@ -79,7 +78,7 @@ def words_of(message: Message) -> str:
 
 
 def _in_confidence(name: str) -> str:
-    return f"given in confidence, type it as {handle(name)}"
+    return f"given in confidence, type it as {{{{secret:{name}}}}}"
 
 
 def _text(value: Any) -> str:

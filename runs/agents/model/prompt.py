@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 from runs.agents.base import Bound, Context
-from runs.agents.model.handles import handle
 
 _BASE = """You carry out a task on a computer that you see in pictures and use through tools.
 
@@ -19,7 +18,7 @@ _BASE = """You carry out a task on a computer that you see in pictures and use t
 - A person may refuse an action, change it, or say something in between: follow what people say.
 - Do no more than the task asks for."""
 _KINDS = {
-    "browser": "The computer is a web browser: the picture is its page. Use open_url for addresses.",
+    "browser": "The computer is a web browser: the picture is its page, without an address bar. Use open_url for addresses.",
     "terminal": "The computer is a terminal. run_line runs a line at its prompt and waits for its end; keys and text go to a "
     "program that has the terminal.",
 }
@@ -73,7 +72,7 @@ def opening(context: Context, words: list[str], summary: str) -> str:
 def _task(task: str, bound: tuple[Bound, ...]) -> str:
     """The task with handles where secrets stand."""
     for place in sorted((b for b in bound if b.secret), key=lambda b: b.at, reverse=True):
-        task = task[: place.at] + handle(place.secret or "") + task[place.at + place.length :]
+        task = f"{task[: place.at]}{{{{secret:{place.secret}}}}}{task[place.at + place.length :]}"
     return task
 
 

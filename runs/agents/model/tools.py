@@ -1,4 +1,5 @@
-"""The functions that a model has beside its hands: to ask people, to end, and what each kind of machine can do without a mouse.
+"""The functions that a model has beside its hands: to ask people, to end, to read text. What a machine can do without a mouse is
+offered by the wires, as ACTIONS says.
 
 Their order never changes within a run: vendors bind what a model thought to the tools that it had.
 """
@@ -8,11 +9,12 @@ from typing import Any
 
 from accounts.json_values import DEEPEST, deeper_than
 from inference.wires.base import Tool
+from machines.actions import BROWSER_ONLY, TERMINAL_ONLY
 from machines.drivers.storable import clean
 from runs.agents.base import Ask, Context, Finish
 
-HANDS = frozenset({"click", "type_text", "key_press", "key_combo", "scroll", "drag", "move", "wait"})
-ACTS = {"browser": ("open_url", "go_back", "reload"), "terminal": ("run_line",)}
+_HANDS = frozenset({"click", "type_text", "key_press", "key_combo", "scroll", "drag", "move", "wait"})
+ACTIONS = {"browser": _HANDS | BROWSER_ONLY, "terminal": _HANDS | TERMINAL_ONLY, "simulated": _HANDS}
 TEXT = {"browser": "page_text", "terminal": "read_text"}
 KINDS = ("question", "approval", "input", "takeover")
 MOST_OPTIONS, MOST_FIELDS = 10, 20
@@ -30,8 +32,7 @@ def tools_of(context: Context) -> tuple[Tool, ...]:
     return (
         *((_ASK,) if context.may_ask else ()),
         _finish(context.output_schema),
-        *(_MACHINE[name] for name in ACTS.get(kind, ())),
-        *((_MACHINE[TEXT[kind]],) if kind in TEXT else ()),
+        *((_READ[kind],) if kind in _READ else ()),
     )
 
 
@@ -57,17 +58,9 @@ _ASK = Tool(
         },
     ),
 )
-_MACHINE = {
-    "open_url": Tool("open_url", "Open an address in the browser.", _object(["url"], url=_TEXT_TYPE)),
-    "go_back": Tool("go_back", "Go back to the page before.", _NOTHING),
-    "reload": Tool("reload", "Load the page again.", _NOTHING),
-    "page_text": Tool("page_text", "Read the text of the page, also what lies below the screen.", _NOTHING),
-    "run_line": Tool(
-        "run_line",
-        "Run one line at the terminal's prompt and wait for its end.",
-        _object(["command"], command=_TEXT_TYPE),
-    ),
-    "read_text": Tool("read_text", "Read the text of the terminal.", _NOTHING),
+_READ = {
+    "browser": Tool("page_text", "Read the text of the page, also what lies below the screen.", _NOTHING),
+    "terminal": Tool("read_text", "Read the text of the terminal.", _NOTHING),
 }
 
 

@@ -82,3 +82,19 @@ async def test_pictures_are_kept_as_they_were_sent() -> None:
     frame = (await run.context()).picture
     await run.play()
     assert shas(run.vendor.requests[0].log) == [frame]
+
+
+async def test_a_decision_says_what_was_looked_at() -> None:
+    run = Run(Vendor([look(), look("zoom", "zoom", region=[0, 0, 64, 40])], [click(10), look(), click(20)], [finish()]))
+    first = await run.once()
+    whole, part = first.looks
+    assert (whole.width, whole.height, whole.region) == (WIDTH, HEIGHT, None)
+    assert (part.width, part.height, part.region) == (WIDTH, HEIGHT, (0, 0, 64, 40))
+    decision = await run.decide()
+    assert decision.looks == ()
+    await run.do(decision)
+    second = await run.decide()
+    assert (second.thought, second.looks) == (False, ())
+    await run.do(second)
+    end = await run.decide()
+    assert [each.region for each in end.looks] == [None]

@@ -7,7 +7,6 @@ import pytest
 
 from accounts import json_schema
 from runs.agents.base import Act, Ask, Finish, Message
-from runs.agents.model.handles import pieces_of
 from tests.agents.model.fakes import Run, Vendor, act, finish, message, tool
 
 
@@ -80,19 +79,6 @@ async def test_a_secret_answer_to_a_question_is_a_handle_too() -> None:
     await run.play(Message("question", "answer", payload, {"answers": {"answer": "[redacted]"}}))
     assert run.vendor.results[0]["text"] == "The person answered: given in confidence, type it as {{secret:answer}}"
     assert "4711" not in json.dumps([run.memory, run.vendor.log])
-
-
-@pytest.mark.parametrize(
-    ("text", "pieces"),
-    [
-        ("plain", []),
-        ("{{secret:a}}", [("secret", "a")]),
-        ("x{{secret:a b}}y{{secret:c}}", [("text", "x"), ("secret", "a b"), ("text", "y"), ("secret", "c")]),
-        ("{{secret:}} {{secret:{x}}} {{other:a}}", []),
-    ],
-)
-def test_handles_in_a_text(text: str, pieces: list[tuple[str, str]]) -> None:
-    assert pieces_of(text) == pieces
 
 
 async def test_what_people_said_is_told_again_in_a_new_episode() -> None:

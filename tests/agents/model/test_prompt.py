@@ -35,8 +35,8 @@ def test_each_kind_of_machine_has_its_tools() -> None:
     def names(**changes: object) -> list[str]:
         return [each.name for each in tools_of(context("x", **changes))]
 
-    assert names() == ["ask_human", "finish", "open_url", "go_back", "reload", "page_text"]
-    assert names(machine_kind="terminal") == ["ask_human", "finish", "run_line", "read_text"]
+    assert names() == ["ask_human", "finish", "page_text"]
+    assert names(machine_kind="terminal") == ["ask_human", "finish", "read_text"]
     assert names(machine_kind="simulated", may_ask=False) == ["finish"]
 
 
@@ -51,12 +51,14 @@ async def test_nothing_that_a_screen_says_becomes_a_system_word() -> None:
     assert HOSTILE in run.vendor.requests[1].log[-1]["results"][0]["text"]
 
 
-async def test_tools_of_a_machine_are_actions_like_others() -> None:
-    run = Run(Vendor([tool("open_url", url="a.test/x"), tool("go_back"), tool("reload")], [finish()]))
+async def test_what_a_machine_does_without_a_mouse_is_an_action_like_others() -> None:
+    run = Run(Vendor([act("open_url", url="a.test/x"), act("go_back"), act("reload")], [finish()]))
     await run.play()
+    assert {"fill", "select_option", "upload", "open_url"} <= run.vendor.requests[0].actions
+    assert "run_line" not in run.vendor.requests[0].actions
     assert run.actions == [("open_url", {"url": "https://a.test/x"}), ("go_back", {}), ("reload", {})]
     run = Run(
-        Vendor([tool("run_line", command="ls")], [tool("read_text")], [finish()]), changes={"machine_kind": "terminal"}
+        Vendor([act("run_line", command="ls")], [tool("read_text")], [finish()]), changes={"machine_kind": "terminal"}
     )
     run.session.page = "$ ls\nmilk.txt"
     await run.play()
