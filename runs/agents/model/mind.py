@@ -97,15 +97,15 @@ class Mind:
         return thought
 
     async def _flush(self) -> None:
-        """Results and notes become items of the log."""
-        state, picture = self.state, None
+        """Results and notes become items of the log, with the screen where it is not the newest picture there."""
+        state = self.state
         if state.got:
-            picture = await self.eyes.sent(self.view)
-            state.log += self.wire.results(state.answers(), picture)
+            state.log += self.wire.results(state.answers(), await self.eyes.sent(self.view))
         self._told = "\n".join(state.notes)
         if self._told:
-            shown = None if picture else await self.eyes.sent(self.view)
-            state.log += self.wire.note(self._told, shown)
+            now = await self.eyes.sent(self.view)
+            shown = list(pictures_in(state.log))[-1:]
+            state.log += self.wire.note(self._told, None if shown == [now] else now)
         state.got, state.notes = [], []
 
     async def _made_room(self) -> bool:
