@@ -1,5 +1,6 @@
 """What people sent, sorted by what it means for the move at hand, and in the words that the model is told."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,20 +61,19 @@ def _sentence(first: str, words: str) -> str:
 
 
 def words_of(message: Message) -> str:
-    """Note, reason, answers and values as text; what was given in confidence by its handle."""
+    """Note, reason, feedback, answers and values as text; what was given in confidence by its handle."""
     shown = message.redacted
     names = secret_values(message.payload, shown)
-    parts = [str(shown[key]).strip() for key in ("note", "reason") if shown.get(key)]
-    for part in ("answers", "values"):
+    parts = [str(shown[key]).strip() for key in ("note", "reason", "feedback") if shown.get(key)]
+    for part in ("answers", "values", "context"):
         items = shown.get(part)
-        if not isinstance(items, dict):
+        if not isinstance(items, dict) or message.kind == "budget":
             continue
         for key, value in items.items():
-            secret = next(
-                (name for name in names if name == f"{part}.{key}" or name.startswith(f"{part}.{key}.")), None
-            )
-            given = _in_confidence(secret.partition(".")[2]) if secret else _text(value)
-            parts.append(given if part == "answers" and len(items) == 1 else f"{key}: {given}")
+            at = f"{part}.{key}"
+            secret = next((name for name in names if name == at or name.startswith(f"{at}.")), None)
+            text = _in_confidence(secret.partition(".")[2]) if secret else _text(value)
+            parts.append(text if part == "answers" and len(items) == 1 else f"{key}: {text}")
     return "; ".join(filter(None, parts))
 
 
@@ -82,9 +82,11 @@ def _in_confidence(name: str) -> str:
 
 
 def _text(value: Any) -> str:
+    """An answer is kept as {value, custom}, or as a list of these; other values are JSON of any kind."""
     items = value if isinstance(value, list) else [value]
-    texts = [item.get("value") if isinstance(item, dict) else item for item in items]
-    return ", ".join(str(text) for text in texts if text not in (None, REDACTED))
+    plain = [item["value"] if isinstance(item, dict) and "value" in item else item for item in items]
+    texts = (item if isinstance(item, str) else json.dumps(item, ensure_ascii=False) for item in plain)
+    return ", ".join(text for text in texts if text not in ("null", REDACTED))
 
 
 def answer_of(reply: Message) -> tuple[bool, str]:

@@ -25,6 +25,8 @@ def question(kind: str, **more: Any) -> Any:
         ("input", message("input", "submit", values={"a": "1", "b": "2"}), True, "The person answered: a: 1; b: 2"),
         ("question", message("question", "answer", answers={"answer": {"value": "B", "custom": False}}), True,
          "The person answered: B"),
+        ("question", message("question", "answer", answers={"answer": {"value": "B", "custom": False}}, context={"size": "L"}),
+         True, "The person answered: B; size: L"),
     ],
 )  # fmt: skip
 async def test_each_kind_of_question_gets_its_answer(kind: str, reply: Message, ok: bool, text: str) -> None:

@@ -44,7 +44,7 @@ async def test_another_plan_is_made_with_what_the_person_said(straight: bool) ->
     run = Run(Vendor(*turns))
     await run.decide()
     await run.plan()
-    revise = message("plan", "revise", note="Not that shop")
+    revise = message("plan", "revise", feedback="Not that shop", plan=FIRST)
     if straight:
         plan: Plan = await run.plan(revise)
     else:

@@ -206,17 +206,21 @@ async def test_a_kept_action_is_not_done_on_a_screen_that_changed_much() -> None
     assert "the screen has changed" in run.vendor.results[0]["text"]
 
 
-async def test_money_that_was_added_changes_nothing_but_its_words_are_told() -> None:
-    run = Run(Vendor([click(10)], [finish()]))
+@pytest.mark.parametrize("note", ["", "The last time"])
+@pytest.mark.parametrize("position", [0, 1])
+async def test_money_that_was_added_changes_nothing_but_its_words_are_told(position: int, note: str) -> None:
+    run = Run(Vendor([click(10), click(20)], [finish()]))
+    for _ in range(position):
+        await run.do(await run.decide())
     shown = await run.decide()
-    assert (
-        await run.decide(message("budget", "approve", values={"add_cents": 10}, note="Last time"))
-    ).move == shown.move
-    decision = await run.decide()
+    more = {"note": note} if note else {}
+    decision = await run.decide(message("budget", "approve", values={"add_cents": 10}, **more))
+    assert decision.move == shown.move
     await run.do(decision)
-    run.inbox = []
     await run.play()
+    assert run.points == [10, 20]
     assert len(run.vendor.requests) == 2
+    assert run.vendor.notes == ("A person says: The last time" if note else "")
 
 
 async def test_a_look_in_the_middle_of_an_answer_is_made_again_when_the_action_behind_it_is_decided() -> None:
