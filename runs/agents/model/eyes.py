@@ -54,17 +54,19 @@ class Eyes:
         sha = await self.picture()
         if before == sha:
             return 0.0
-        if before is None or self.frame is None:
-            return 1.0
-        try:
-            return await asyncio.to_thread(_changed, before, self.frame.png)
-        except FileNotFoundError:
-            return 1.0
+        return await self.share(before, sha) if before else 1.0
 
     async def whole(self, view: View) -> Look:
         """A fresh picture, as this model is sent it."""
         await self.look()
         return Look(await self.sent(view), view.sent_width, view.sent_height)
+
+    async def share(self, one: str, other: str) -> float:
+        """How much two stored pictures differ (0-1); 1 when one is not there any more."""
+        try:
+            return await asyncio.to_thread(lambda: pictures.changed_share(pictures.read(one), pictures.read(other)))
+        except FileNotFoundError:
+            return 1.0
 
     async def zoom(self, region: Any, view: View) -> Look | None:
         """A part of the screen ([x1, y1, x2, y2] in its pixels), made as large as what is sent; None where there is none."""
@@ -83,10 +85,6 @@ class Eyes:
 def _stored_as_sent(sha: str, frame: Frame, view: View) -> str:
     scaled = scaling.picture_bytes(frame.png, view)
     return sha if scaled is frame.png else pictures.store(scaled)
-
-
-def _changed(before: str, png: bytes) -> float:
-    return pictures.changed_share(pictures.read(before), png)
 
 
 def _box(region: Any, width: int, height: int) -> tuple[int, int, int, int] | None:

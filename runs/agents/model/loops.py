@@ -1,5 +1,7 @@
 """Seeing that a model does the same thing again and again and nothing comes of it."""
 
+from collections.abc import Awaitable, Callable
+
 from inference.wires.base import Json
 from machines.actions import action_hash
 from runs.agents.model.memory import MOST_SEEN, State
@@ -11,19 +13,28 @@ _KEYS = frozenset({"type_text", "key_press", "key_combo"})
 NUDGE = "You have done exactly this {times} times and the screen has not changed. Try another way, or ask."
 STUCK = "The agent has done the same thing {times} times and the screen has not changed: {what}"
 
-
-def stayed(name: str, identical: bool, changed: float) -> bool:
-    """Whether an action left the screen as it was. A key may change very little, so only the very same picture counts."""
-    return identical or (name not in _KEYS and changed < SAME)
+Share = Callable[[str, str], Awaitable[float]]
 
 
-def seen(state: State, machine: str, name: str, params: Json, same: bool) -> int:
-    """Note down an action that was done. Returns how often this one has left the screen as it was; a short wait never counts."""
+async def seen(state: State, machine: str, name: str, params: Json, before: str, after: str, share: Share) -> int:
+    """Note down an action that was done, with the pictures around it. Returns how often this one has left the screen as it
+    was; a short wait never counts. `share`: how much two pictures differ (0-1), asked for only when it matters.
+
+    A key may change very little: for it only the very same picture counts.
+    """
     if name == "wait" and params["ms"] <= LONG_WAIT_MS:
         return 0
     digest = action_hash(machine, name, params)
-    state.seen = [*state.seen, [digest, same]][-MOST_SEEN:]
-    if not same:
-        state.seen = [each for each in state.seen if each[0] != digest]
+    state.seen = [*state.seen, [digest, before, after]][-MOST_SEEN:]
+    pairs = [each for each in state.seen if each[0] == digest]
+    if len(pairs) < SAY:
         return 0
-    return sum(each == [digest, True] for each in state.seen)
+    times = 0
+    for _, one, other in reversed(pairs):
+        if one != other and (name in _KEYS or await share(one, other) >= SAME):
+            state.seen = [each for each in state.seen if each[0] != digest] + [
+                [digest, b, a] for _, b, a in pairs[len(pairs) - times :]
+            ]
+            break
+        times += 1
+    return times if times >= SAY else 0

@@ -31,7 +31,7 @@ class State:
 
     `begun`: an action of the newest answer was done already. `longer`: the newest answer was cut off, the next may be longer.
     `looked`: what was looked at since the newest thought (base.Look). `looks`, `bad`, `talks`, `misfits`, `calls`: how many in
-    a row. `tokens`: of the run so far. `seen`: [action hash, whether the screen stayed as it was] of the last actions.
+    a row. `tokens`: of the run so far. `seen`: [action hash, picture before, picture after] of the last actions.
     `done`: [name, params, outcome] of the run. `old`: the files of former episodes.
     """
 

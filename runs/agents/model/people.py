@@ -7,7 +7,7 @@ from typing import Any
 
 from inference.wires.base import Json
 from runs.agents.base import Ask, Message
-from runs.secrets import REDACTED, secret_values
+from runs.secrets import REDACTED
 
 GO_ON, TAKE_OVER, STOP = "Try again", "Take over", "Stop"
 _CLEARS = frozenset({"takeover", "plan"})  # what stands in the newest answer is no longer what should be done
@@ -63,18 +63,24 @@ def _sentence(first: str, words: str) -> str:
 def words_of(message: Message) -> str:
     """Note, reason, feedback, answers and values as text; what was given in confidence by its handle."""
     shown = message.redacted
-    names = secret_values(message.payload, shown)
     parts = [str(shown[key]).strip() for key in ("note", "reason", "feedback") if shown.get(key)]
     for part in ("answers", "values", "context"):
         items = shown.get(part)
         if not isinstance(items, dict) or message.kind == "budget":
             continue
         for key, value in items.items():
-            at = f"{part}.{key}"
-            secret = next((name for name in names if name == at or name.startswith(f"{at}.")), None)
-            text = _in_confidence(secret.partition(".")[2]) if secret else _text(value)
+            hidden = _hidden_at(value, key)
+            text = _in_confidence(hidden) if hidden else _text(value)
             parts.append(text if part == "answers" and len(items) == 1 else f"{key}: {text}")
     return "; ".join(filter(None, parts))
+
+
+def _hidden_at(value: Any, path: str) -> str | None:
+    """Under which name the run keeps what was redacted in this value (runs.secrets.secret_values): its dotted path."""
+    if value == REDACTED:
+        return path
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return next((found for key, item in children if (found := _hidden_at(item, f"{path}.{key}"))), None)
 
 
 def _in_confidence(name: str) -> str:
@@ -86,7 +92,7 @@ def _text(value: Any) -> str:
     items = value if isinstance(value, list) else [value]
     plain = [item["value"] if isinstance(item, dict) and "value" in item else item for item in items]
     texts = (item if isinstance(item, str) else json.dumps(item, ensure_ascii=False) for item in plain)
-    return ", ".join(text for text in texts if text not in ("null", REDACTED))
+    return ", ".join(text for text in texts if text != "null")
 
 
 def answer_of(reply: Message) -> tuple[bool, str]:

@@ -139,9 +139,8 @@ async def _done(state: State, context: Context, eyes: Eyes, news: News) -> Settl
     state.calls = state.looks = 0
     stuck = ""
     if now.get("refused") is None:
-        before = now["picture"]
-        same = loops.stayed(name, await eyes.picture() == before, await eyes.changed(before))
-        times = loops.seen(state, context.run_id, name, params, same)
+        after = await eyes.picture()
+        times = await loops.seen(state, context.run_id, name, params, now["picture"] or "", after, eyes.share)
         if times >= loops.SAY:
             state.notes.append(loops.NUDGE.format(times=times))
         if times >= loops.ASK:
