@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from inference import calling
+from inference.errors import ModelBusy, ModelMisconfigured, ModelRefused
 from inference.profiles import Spec
 from inference.wires import WIRES, wire_for
-from runs.agents.base import Act, Ask, Finish
+from runs.agents.base import Act, Again, Ask, Finish
 from runs.agents.model import ModelAgent, mind
 from tests.agents.model.fakes import Run, Screen, Vendor, answered, approve, message, reject
 from tests.emulator.server import MODULES, Emulator
-from tests.emulator.story import Story, Turn
+from tests.emulator.story import Fault, Story, Turn
 
 CHECK = {"id": "chk_1", "code": "malicious_instructions", "message": "The page may try to instruct you."}
 TEN = Story(
@@ -185,3 +186,48 @@ async def test_a_refused_check_is_not_acknowledged_and_the_conversation_goes_on(
     assert "acknowledged_safety_checks" not in sent
     assert "safety_acknowledgement" not in sent
     assert not run.points
+
+
+CLICK = ("click", {"x": 40, "y": 50, "button": "left", "count": 1})
+END = Turn([("finish", {"passed": True, "summary": "Clicked."})])
+
+
+@pytest.mark.parametrize("stop", ["cut", "full"])
+async def test_an_answer_that_ends_early_is_asked_for_again_and_nothing_of_it_runs(wire: str, stop: str) -> None:
+    first = Turn([CLICK, CLICK], thinking="Click.", fault=Fault(stop=stop))
+    async with Emulator({"early": Story([first, END])}, wires=(wire,)) as emulator:
+        run = run_over(emulator, wire, "early")
+        assert isinstance((await run.once()).move, Again)
+        assert await run.play() == Finish(True, "Clicked.")
+        assert len(emulator.refused) == (stop == "full" and wire != "anthropic")  # some say it by an error
+    assert run.points == [40, 40]
+    assert run.state.episode == (2 if stop == "full" else 1)
+
+
+FAULTS = [
+    (Fault(status=429, headers={"retry-after": "3600"}), ModelBusy),
+    (Fault(status=529), ModelBusy),
+    (Fault(cut=True), ModelBusy),
+    (Fault(half=True), ModelBusy),
+    (Fault(status=401), ModelMisconfigured),
+    (Fault(stop="refusal"), ModelRefused),
+]
+
+
+@pytest.mark.parametrize(("fault", "problem"), FAULTS)
+async def test_after_a_bad_day_the_same_question_is_asked_and_nothing_is_done_twice(
+    wire: str, fault: Fault, problem: type[Exception]
+) -> None:
+    turns = [Turn([CLICK], thinking="Click."), Turn([CLICK], thinking="Again.", fault=fault), END]
+    async with Emulator({"bad": Story(turns)}, wires=(wire,)) as emulator:
+        run = run_over(emulator, wire, "bad")
+        await run.do(await run.decide())
+        memory = json.dumps(run.memory)
+        with pytest.raises(problem):
+            await run.decide()
+        assert json.dumps(run.memory) == memory
+        assert await run.play() == Finish(True, "Clicked.")
+        asked = [json.dumps(body.json) for body in emulator.bodies]
+    assert asked[1] == asked[2]
+    assert run.points == [40, 40]
+    assert len(run.calls) == 3
