@@ -17,7 +17,7 @@ from runs.handles import pieces_of
 
 GRACE_MS = 30_000  # beyond the time that a wait takes
 _POINTS = {"click": ("x", "y"), "scroll": ("x", "y"), "move": ("x", "y"), "drag": ("from_x", "from_y")}
-_NO_ACTS = frozenset({"done", "fail", "screenshot"})
+_NO_ACTS = frozenset({"done", "fail"})
 _LONGEST_MESSAGE = 2000
 
 

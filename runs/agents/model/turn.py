@@ -1,7 +1,7 @@
 """One decision of a model agent: settle the last move, take the next thing that the model wants, or ask it."""
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from accounts import json_schema
 from inference.wires.base import Json, Thought, Wanted
@@ -101,7 +101,9 @@ class Turn:
 
     async def _take(self, wanted: Wanted) -> None:
         kind = self.context.machine_kind
-        if wanted.kind == "look" or wanted.name in ("screenshot", tools.TEXT.get(kind)):
+        if wanted.kind == "look" and wanted.checks:  # as an action it is for a person to allow
+            await self._act(replace(wanted, kind="act", name="screenshot", params={}))
+        elif wanted.kind == "look" or wanted.name in ("screenshot", tools.TEXT.get(kind)):
             await self._look(wanted)
         elif wanted.kind == "act":
             await self._act(wanted)

@@ -19,6 +19,7 @@ from tests.agents.model.fakes import (
     bad,
     click,
     finish,
+    look,
     message,
     reject,
     thought_of,
@@ -125,6 +126,16 @@ async def test_an_approval_of_one_check_is_none_of_the_next() -> None:
     await run.do(second, refused="denied")
     await run.play()
     assert [r["acknowledged"] for r in run.vendor.results] == [True, False]
+
+
+async def test_a_look_that_the_vendor_doubts_is_for_a_person_to_allow() -> None:
+    run = Run(Vendor([replace(look(), checks=(CHECK,))], [finish()]))
+    shown = await run.decide()
+    assert isinstance(shown.move, Act)
+    assert (shown.move.action.name, shown.move.checks) == ("screenshot", (CHECK,))
+    await run.do(await run.decide(approve()))
+    await run.play()
+    assert [(r["ok"], r["acknowledged"]) for r in run.vendor.results] == [(True, True)]
 
 
 # --- what is no use
