@@ -177,5 +177,5 @@ async def test_whatever_happens_nothing_is_done_twice_and_every_call_is_answered
     answers = len([turn for turn in run.calls if turn.purpose in ("act", "summary")])
     assert answers == run.vendor.answered == len(run.calls)
     for before, after in pairwise(run.vendor.requests):
-        if before.log[0] == after.log[0]:  # the same episode
+        if before.log[0] == after.log[0] and len(before.log) <= len(after.log):  # the same episode
             assert json.dumps(list(after.log)).startswith(json.dumps(list(before.log))[:-1])
