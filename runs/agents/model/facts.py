@@ -68,18 +68,24 @@ async def frame(sha: str, context: Context) -> Frame:
 
 
 async def told(context: Context, state: State, session: Session, patience: Patience) -> str:
-    """Task, actions and what the machine shows. Nothing of it is the agent's own word."""
-    actions = [
-        f"{n}. {name} {json.dumps(params, ensure_ascii=False)}" for n, (name, params, _) in enumerate(state.done, 1)
-    ]
+    """Task, actions and what the machine shows. Nothing of it is the agent's own word, its questions neither."""
+    said = "\n".join(f"- {words}" for _, words in state.words)
     parts = [
         prompt.opening(context, [], ""),
         f"What the task was given with:\n{context.instructions}" if context.instructions else "",
-        "What people said while it was done:\n" + "\n".join(f"- {w}" for w in state.words) if state.words else "",
-        "The actions that were done:\n" + ("\n".join(actions) or "None."),
-        "\n".join([_OPEN, *await _shown(context, session, patience), _CLOSE]),
+        f"What people said while it was done:\n{said}" if said else "",
+        "The actions that were done:\n" + ("\n".join(_actions(state)) or "None."),
     ]
-    return "\n\n".join(filter(None, parts))
+    ours = "\n\n".join(filter(None, parts)).replace("machine>", "machine›")  # only we begin and end what it shows
+    return "\n".join([ours, "", _OPEN, *await _shown(context, session, patience), _CLOSE])
+
+
+def _actions(state: State) -> list[str]:
+    lines = (
+        f"{n}. {name} {json.dumps(params, ensure_ascii=False)}{'' if outcome == 'done' else ' (not done)'}"
+        for n, (name, params, outcome) in enumerate(state.done, 1)
+    )
+    return list(lines)
 
 
 async def _shown(context: Context, session: Session, patience: Patience) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 from inference.wires.base import Answer, Json, Wanted
 from runs.agents.base import Memory
 
-MOST_DONE = 200  # actions that are kept for the verifier and for a new episode
+MOST_DONE = 100  # actions that are kept for the verifier and for a new episode
 MOST_SEEN = 20
 MOST_WORDS = 50
 LONGEST_WORDS = 2000  # characters of one message of a person
@@ -26,7 +26,8 @@ _AS_TEXT = frozenset({"summary", "todo", "now", "got", "notes", "words", "done"}
 class State:
     """`todo`: what the newest answer wants and has not come to yet (Wanted). `now`: the move that was decided on and whose
     outcome is not known (moves.py). `got`: results that the model has not been sent yet (Answer). `notes`: what it is told
-    with them. `words`: all that people said in this run. `picture`: the screen on which the newest answer was decided;
+    with them. `words`: [what they were asked, what they
+    said] of all that people said in this run. `picture`: the screen on which the newest answer was decided;
     `first`: the one at the beginning of the run.
 
     `begun`: an action of the newest answer was done already. `longer`: the newest answer was cut off, the next may be longer.
@@ -45,7 +46,7 @@ class State:
     now: Json | None = None
     got: list[Json] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
+    words: list[list[str]] = field(default_factory=list)
     picture: str | None = None
     first: str | None = None
     begun: bool = False
@@ -90,9 +91,12 @@ class State:
         self.todo = []
 
     def tell(self, words: str) -> None:
-        """What the model is told with its next request, and again when a new episode begins: people said it."""
+        """What people said: for the model with its next request, and again when a new episode begins."""
         self.notes.append(words)
-        self.words = [*self.words, words[:LONGEST_WORDS]][-MOST_WORDS:]
+        self.heard("", words)
+
+    def heard(self, question: str, words: str) -> None:
+        self.words = [*self.words, [question[:LONGEST_WORDS], words[:LONGEST_WORDS]]][-MOST_WORDS:]
 
     # --- what was done
 

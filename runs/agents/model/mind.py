@@ -13,7 +13,7 @@ from runs.agents.base import Context, GuardReached
 from runs.agents.model import old_logs, prompt
 from runs.agents.model.eyes import Eyes
 from runs.agents.model.memory import State, as_text
-from runs.agents.model.tools import ACTIONS, tools_of
+from runs.agents.model.tools import ACTIONS, HANDS, tools_of
 
 Think = Callable[[Spec, Request, Purpose], Awaitable[tuple[Thought, CallRecord]]]
 
@@ -21,7 +21,8 @@ MOST_BYTES = 256 * 1024  # of memory as JSON: each step writes it
 MOST_PICTURES = 40
 SHARE_OF_WINDOW = 0.6
 DEPTH = 12  # calls in a row without a step, where the profile says nothing
-_LONGEST_DIGEST = 8000
+_LONGEST_DIGEST = 8000  # characters
+_LONGEST_SUMMARY = 24_000
 
 
 @dataclass
@@ -121,7 +122,7 @@ class Mind:
             await self.new_episode(digest(state))
             return False
         state.log = [*asked, *thought.items]
-        await self.new_episode(thought.text.strip() or digest(state))
+        await self.new_episode(thought.text.strip()[:_LONGEST_SUMMARY] or digest(state))
         return True
 
     async def _call(self, purpose: Purpose, log: list[Json]) -> Thought:
@@ -142,7 +143,7 @@ class Mind:
             log,
             self.view,
             tools_of(context),
-            ACTIONS.get(context.machine_kind, frozenset()),
+            ACTIONS.get(context.machine_kind, HANDS),
             context.machine_kind,
             key=context.run_id,
             cursor=context.cursor,

@@ -180,7 +180,7 @@ def _asked(state: State, news: News, context: Context) -> Settled:
     if now["wanted"] is None:
         return Settled(why=now["why"], reply=news.reply)
     ok, text = people.answer_of(news.reply)
-    state.words = [*state.words, f"{now['ask']['message']} {text}"]
+    state.heard(now["ask"]["message"], text)
     _tell(state, now, ok, text)
     if context.interrupted:  # the next action of the answer had begun, on this very step
         _interrupted_next(state, news)

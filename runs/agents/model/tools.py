@@ -13,8 +13,8 @@ from machines.actions import BROWSER_ONLY, TERMINAL_ONLY
 from machines.drivers.storable import clean
 from runs.agents.base import Ask, Context, Finish
 
-_HANDS = frozenset({"click", "type_text", "key_press", "key_combo", "scroll", "drag", "move", "wait"})
-ACTIONS = {"browser": _HANDS | BROWSER_ONLY, "terminal": _HANDS | TERMINAL_ONLY, "simulated": _HANDS}
+HANDS = frozenset({"click", "type_text", "key_press", "key_combo", "scroll", "drag", "move", "wait"})
+ACTIONS = {"browser": HANDS | BROWSER_ONLY, "terminal": HANDS | TERMINAL_ONLY, "simulated": HANDS}
 TEXT = {"browser": "page_text", "terminal": "read_text"}
 KINDS = ("question", "approval", "input", "takeover")
 MOST_OPTIONS, MOST_FIELDS = 10, 20

@@ -15,6 +15,7 @@ from runs.agents.model.mind import Mind
 LONGEST_TEXT = 4000  # characters of what the model says to a move
 MOST_BAD, MOST_LOOKS, MOST_MISFITS, MOST_TALKS = 3, 5, 3, 1
 _POINTED = frozenset({"click", "drag"})
+MOST_CALLS = 50  # in one answer
 _ENOUGH = f"You have looked {MOST_LOOKS} times in a row. Act, ask or finish now."
 
 
@@ -73,7 +74,7 @@ class Turn:
         was_cut, self.state.longer = self.state.longer, thought.end == "cut"
         if thought.end == "calls" and thought.wanted:
             self.state.talks = 0
-            self.state.todo = [wanted.as_json() for wanted in thought.wanted]
+            self.state.todo = [wanted.as_json() for wanted in (*thought.wanted[:MOST_CALLS], *_too_many(thought))]
             await self._next()
         elif thought.end == "cut" and was_cut:
             self._bad_answer(prompt.TOO_LONG)
@@ -221,3 +222,9 @@ class Turn:
             )
         else:
             self.state.tell("Try another way." if words in ("", people.GO_ON) else f"A person says: {words}")
+
+
+def _too_many(thought: Thought) -> list[Wanted]:
+    """What is more than is taken of one answer is told to the model, when its turn comes."""
+    problem = f"Not executed: at most {MOST_CALLS} calls are taken of one answer."
+    return [replace(wanted, kind="bad", params={}, problem=problem) for wanted in thought.wanted[MOST_CALLS:]]

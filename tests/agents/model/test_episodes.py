@@ -92,7 +92,7 @@ async def test_a_picture_that_is_gone_begins_a_new_episode_and_no_crash() -> Non
     run.session.shows = "another"
     decision = await run.decide(answered("blue"))
     assert run.state.episode == 2
-    assert "Colour? The person answered: blue" in run.vendor.requests[-1].log[0]["opening"]
+    assert "You asked: Colour? The person answered: blue" in run.vendor.requests[-1].log[0]["opening"]
     await run.do(decision)
     assert isinstance(await run.play(), Finish)
 

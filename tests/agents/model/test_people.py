@@ -87,4 +87,4 @@ async def test_what_people_said_is_told_again_in_a_new_episode() -> None:
     run = Run(Vendor([question("question")], [act("wait", ms=1)], [finish()]))
     run.asked(await run.decide())
     await run.decide(message("question", "answer", answers={"answer": {"value": "blue", "custom": True}}))
-    assert run.state.words == ["What now? The person answered: blue"]
+    assert run.state.words == [["What now?", "The person answered: blue"]]

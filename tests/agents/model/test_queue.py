@@ -1,5 +1,6 @@
 """What a model sent in one answer is done one by one; a failure, a refusal or another screen ends it."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -27,6 +28,14 @@ from tests.agents.model.fakes import (
 )
 
 CHECK = Check("chk_1", "malicious_instructions", "The page may try to instruct you.")
+
+
+def quick(session: Screen) -> Callable[[Action], Awaitable[ActResult]]:
+    async def noted(action: Action) -> ActResult:
+        session.done.append(action)
+        return ActResult(True)
+
+    return noted
 
 
 def failing(name: str) -> Screen:
@@ -82,6 +91,14 @@ async def test_the_end_comes_after_what_stands_before_it() -> None:
     run = Run(Vendor([click(10), finish()]))
     assert await run.play() == Finish(True, "All done.")
     assert run.points == [10]
+
+
+async def test_no_more_than_fifty_calls_are_taken_of_one_answer() -> None:
+    run = Run(Vendor([act("wait", f"w{n}", ms=n) for n in range(60)], [finish()]))
+    run.session.act = quick(run.session)  # type: ignore[method-assign]
+    await run.play()
+    assert len(run.session.done) == 50
+    assert [r["ok"] for r in run.vendor.results] == [True] * 50 + [False] * 10
 
 
 # --- safety checks of vendors
