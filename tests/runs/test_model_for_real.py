@@ -62,7 +62,7 @@ def machine(cast: Cast, driven: Driven, settings: Any) -> str:
 def vendor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     pytest.importorskip(request.param)
     with in_thread(Emulator({"coasty": Story([])}, wires=(request.param,))) as emulator:
-        spec = Spec("model", request.param, "model-1", base_url=emulator.url(request.param), key="k")
+        spec = Spec("model", request.param, "model-1", base_url=emulator.url(request.param), key="sk-test-0123456789")
         agent = ModelAgent(calling.think, lambda name: spec, lambda name: spec, wire_for)
         monkeypatch.setitem(registry._AGENTS, "scripted", cast("Agent", agent))
         yield emulator

@@ -67,7 +67,7 @@ def vendor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     """The emulator of one vendor, and the agent that asks it in the place of the scripted one."""
     pytest.importorskip(request.param)
     with in_thread(Emulator(STORIES, wires=(request.param,))) as emulator:
-        spec = Spec("model", request.param, "model-1", base_url=emulator.url(request.param), key="k")
+        spec = Spec("model", request.param, "model-1", base_url=emulator.url(request.param), key="sk-test-0123456789")
         agent = ModelAgent(calling.think, lambda name: spec, lambda name: spec, wire_for)
         monkeypatch.setitem(registry._AGENTS, "scripted", cast("Agent", agent))
         yield emulator
