@@ -156,6 +156,24 @@ def locked_team(actor: Actor, scope: str) -> Actor:
     return actor
 
 
+# The first team is the installation's own: whoever set it up made it.
+_OWNS = """
+SELECT 1 FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id
+WHERE m.user_id = %(user)s AND u.is_active AND m.roles && ARRAY['owner']::varchar[]
+  AND m.team_id = (SELECT id FROM accounts_team ORDER BY created_at, id LIMIT 1)
+"""
+
+
+def owns_installation(actor: Actor) -> bool:
+    """Whether the actor is an owner of the installation: a person who owns its first team, whatever team they look at."""
+    return actor.kind == "user" and prepared(_OWNS, {"user": actor.id}) is not None
+
+
+def installation_team() -> Team | None:
+    """The first team; None before there is one."""
+    return Team.objects.order_by("created_at", "id").first()
+
+
 def get_team(actor: Actor) -> Team:
     team = fetch(Team, "id = %(team)s", {"team": actor.team_id})
     assert team is not None

@@ -144,6 +144,12 @@ class OwnersOnly(Refusal):
     code, status = "OWNERS_ONLY", 403
 
 
+class InstallationOwnersOnly(OwnersOnly):
+    """Only the owners of this installation, who own its first team, keep its models."""
+
+    reason_code = "installation_owners_only"
+
+
 class CsrfFailed(Refusal):
     """The CSRF token is missing or wrong. Reload the page and try again."""
 

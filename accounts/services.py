@@ -18,7 +18,7 @@ from accounts.models import ApiKey, Membership, Role, Team, User
 from accounts.statements import insert, prepared
 
 MAX_ACTIVE_KEYS = 20
-OF_BOTH_WORLDS = ("team.", "member.", "group.", "invitation.", "profile.")  # people and settings have no world
+OF_BOTH_WORLDS = ("team.", "member.", "group.", "invitation.", "profile.", "model.")  # no world of their own
 
 
 @dataclass(frozen=True)

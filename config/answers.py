@@ -108,6 +108,11 @@ SCHEMAS: dict[str, Json] = {
         integer="attempts",
         maybe_integer="response_status", time="created_at", maybe_time="next_attempt_at finished_at",
     ),
+    "ModelCall": _shape(
+        string="id object run_id profile wire model purpose status", maybe_string="why request_id",
+        maybe_integer="step_index input_tokens cached_tokens cache_written_tokens output_tokens reasoning_tokens cost_microcents",
+        time="started_at ended_at", maybe_time="first_byte_at",
+    ),
     "Workflow": _shape(
         string="id object name slug dsl_version status request_id", maybe_string="declared_version description",
         integer="version budget_cents_month", object="definition", maybe_object="inputs_schema metadata",
@@ -162,6 +167,7 @@ LISTS = {
     "/v1/webhooks": "Webhook",
     "/v1/webhooks/{webhook_id}/deliveries": "Delivery",
     "/v1/runs/{run_id}/deliveries": "Delivery",
+    "/v1/runs/{run_id}/calls": "ModelCall",
     "/v1/workflows/runs/{run_id}/deliveries": "Delivery",
     "/v1/billing/ledger": "Transaction",
     "/v1/workflows": "Workflow",

@@ -18,6 +18,7 @@ from config.version import VERSION
 from machines.api import router as machines_router
 from runs.agents_api import router as agents_router
 from runs.api import router as runs_router
+from runs.calls_api import router as calls_router
 from runs.decide_api import router as decide_router
 from runs.handling_api import router as handling_router
 from runs.signals_api import router as signals_router
@@ -42,6 +43,7 @@ for router in (
     webhooks_router,
     machines_router,
     runs_router,
+    calls_router,
     streams_router,
     takeover_router,
     decide_router,

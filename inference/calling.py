@@ -222,7 +222,7 @@ class _Sheet:
         usage: Usage = more.get("usage") or Usage()
         return CallRecord(
             spec.name, spec.wire, spec.model, self.purpose, status, self.began, datetime.now(UTC),
-            first_byte_at=self.first_byte, request_hash=self.digest, usage=usage, request_id=more.get("request_id"),
+            first_byte_at=self.first_byte, request_hash=self.digest, usage=usage, request_id=(more.get("request_id") or "")[:128] or None,
             cost_microcents=cost_of(spec.prices, usage), why=why,
         )  # fmt: skip
 

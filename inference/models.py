@@ -25,9 +25,7 @@ class Profile(models.Model):
     limits = models.JSONField(default=dict)
     is_default = models.BooleanField(default=False)
     disabled_at = models.DateTimeField(null=True)
-    tested = models.JSONField(
-        null=True
-    )  # {at, passed, problem, targets: [{name, x, y, hit}]} of the version that was tested
+    tested = models.JSONField(null=True)  # the last test: inference.trials.Trial
     version = models.PositiveIntegerField(default=1)
     created_by = models.JSONField()
     created_at = models.DateTimeField(default=timezone.now)
@@ -68,4 +66,5 @@ class Call(models.Model):
         indexes = (
             models.Index(fields=("run_id", "started_at"), name="calls_of_a_run", condition=Q(run_id__isnull=False)),
             models.Index(fields=("team", "-started_at"), name="calls_of_a_team"),
+            models.Index(fields=("profile", "started_at"), name="calls_of_a_profile"),
         )

@@ -5,10 +5,11 @@ from runs.audit.wanted import LOST
 KIND_NAMES = {
     "decision": "Decisions", "request": "Work on requests", "policy": "Policies", "key": "API keys", "team": "Settings",
     "member": "Members and groups", "machine": "Machines", "wallet": "Wallet", "webhook": "Webhooks", "workflow": "Workflows",
+    "model": "Models",
 }  # fmt: skip
 KIND_ICONS = {
     "decision": "check", "request": "hand", "policy": "shield-check", "key": "key-round", "team": "pen-line", "member": "user",
-    "machine": "monitor", "wallet": "wallet", "webhook": "webhook", "workflow": "list-checks",
+    "machine": "monitor", "wallet": "wallet", "webhook": "webhook", "workflow": "list-checks", "model": "bot",
 }  # fmt: skip
 VERDICT_NAMES = {
     "approve": "Approve", "reject": "Reject", "answer": "Answer", "submit": "Submit", "revise": "Send back",
@@ -55,12 +56,15 @@ CHANGED = {
     "invitation.created": "Invited", "invitation.renewed": "Invited again", "invitation.revoked": "Took back the invitation of",
     "invitation.accepted": "Accepted the invitation", "group.created": "Made the group", "group.changed": "Changed the group",
     "group.deleted": "Deleted the group",
+    "model.created": "Added the model", "model.updated": "Changed the model", "model.deleted": "Deleted the model",
+    "model.disabled": "Disabled the model", "model.enabled": "Enabled the model", "model.tested": "Tested the model",
+    "model.default_set": "Made the model the default", "model.default_cleared": "Took the default away from the model",
     "group.member_added": "Added somebody to the group", "group.member_removed": "Took somebody out of the group",
 }  # fmt: skip
 
 THINGS = {
     "apr": "request", "key": "key", "mch": "machine", "pol": "policy", "whk": "webhook", "usr": "person", "grp": "group",
-    "inv": "invitation", "wf": "workflow",
+    "inv": "invitation", "wf": "workflow", "mdl": "model",
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ _TABLES = {
     "connection:read": "GET /machines/{}/connection",
     "runs:write": "POST /runs, POST /runs/{}/cancel",
     "runs:read": "GET /runs, GET /runs/{}, GET /runs/{}/screenshots, GET /runs/{}/screenshots/{}, GET /runs/{}/events,"
-    " GET /runs/{}/events/stream, GET /runs/{}/deliveries, POST /agents/playbook/parse",
+    " GET /runs/{}/events/stream, GET /runs/{}/deliveries, GET /runs/{}/calls, POST /agents/playbook/parse",
     "approvals:decide": "POST /runs/{}/resume, POST /runs/{}/signal, POST /runs/{}/approve, POST /runs/{}/answer,"
     " PATCH /runs/{}/permission-mode, POST /workflows/runs/{}/resume, POST /workflows/runs/{}/signal,"
     " POST /workflows/runs/{}/approve, POST /workflows/runs/{}/answer, PATCH /workflows/runs/{}/permission-mode,"

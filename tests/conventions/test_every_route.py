@@ -61,6 +61,7 @@ GET    /runs/{run_id}                       200 200 200 200 200 404 401 403 403
 POST   /runs/{run_id}/answer                409 409 409 403 403 404 401 403 403 {"request_id":"{approval_id}","answers":{"q1":"a"}}
 POST   /runs/{run_id}/approve               200 200 200 403 403 404 401 403 403 {"request_id":"{approval_id}","decision":"allow"}
 POST   /runs/{run_id}/cancel                200 200 403 200 403 404 401 403 403
+GET    /runs/{run_id}/calls                 200 200 200 200 200 404 401 403 403
 GET    /runs/{run_id}/deliveries            200 200 200 200 200 404 401 403 403
 GET    /runs/{run_id}/events                200 200 200 200 200 404 401 403 403
 GET    /runs/{run_id}/events/stream         200 200 200 200 200 404 401 403 403
