@@ -11,8 +11,10 @@ RUN apt-get update \
  && install -d -o countersign -g countersign -m 0711 /data
 
 WORKDIR /app
-COPY requirements.lock ./
-RUN pip install --no-cache-dir --require-hashes -r requirements.lock
+# --build-arg MODELS=1: with the SDKs that talk to models
+ARG MODELS=
+COPY requirements.lock requirements-models.lock ./
+RUN pip install --no-cache-dir --require-hashes -r "requirements${MODELS:+-models}.lock"
 COPY . .
 RUN python -m compileall -q accounts approvals billing config inference machines runs workflows
 

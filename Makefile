@@ -1,5 +1,6 @@
 # make run    everything on this computer (PORT, HOST, DATA_DIR, DATABASE_URL, WORKERS by environment)
 # make test   the suite but the slow marks; make test-fast without the browser; make test-bare on a computer that has nothing
+# make models     the SDKs that talk to models (make run does it by itself where the environment names one); make ocr: what reads pictures
 # make machines   what the system's package manager can add to machines; shows its plan and asks (YES=1 does not)
 # make lint, fmt, openapi, bench, lock, vendor-editor
 
@@ -25,10 +26,19 @@ define install
 	@cmp -s $(1) $(VENV)/$(1) || $(MAKE) --no-print-directory _install LOCK=$(1)
 endef
 
-.PHONY: run machines test test-fast test-slow test-deep test-bare lint fmt openapi bench lock vendor-editor venv dev _venv _install
+.PHONY: run models ocr machines test test-fast test-slow test-deep test-bare lint fmt openapi bench lock vendor-editor venv dev _venv _install
 
-run: venv
+# A model named in the environment needs its SDK.
+SDKS_WANTED = $(strip $(foreach name,ANTHROPIC_API_KEY OPENAI_API_KEY GEMINI_API_KEY MODEL_BASE_URL,$(value $(name))))
+
+run: venv $(if $(SDKS_WANTED),models)
 	@exec $(BIN)/python manage.py up --with-parent
+
+models: venv
+	$(call install,requirements-models.lock)
+
+ocr: venv
+	$(call install,requirements-ocr.lock)
 
 machines: venv
 	@$(BIN)/python manage.py machines install $(if $(YES),--yes)

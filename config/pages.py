@@ -15,5 +15,6 @@ urlpatterns = [
     path("", include("runs.audit.urls")),
     path("", include("workflows.urls")),
     path("", include("machines.urls")),
+    path("", include("inference.urls")),
     path("", include("billing.urls")),
 ]

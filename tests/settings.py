@@ -29,6 +29,9 @@ if not os.environ.get("DATABASE_URL"):
 if "TOOLS_DIR" not in os.environ:  # kept from one run of the tests to the next
     os.environ["TOOLS_DIR"] = str(Path(__file__).resolve().parent.parent / ".tools")
 
+for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "MODEL_BASE_URL", "DEFAULT_AGENT"):
+    os.environ.pop(name, None)  # a developer's own: no test may ask a vendor
+
 from config.settings import *  # noqa: E402, F403
 
 WHITENOISE_AUTOREFRESH = True  # else each new test client lists every static file

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -25,11 +26,9 @@ from config.up.machines import lines, make_machines, start_machines, stop_machin
 from config.up.terminal import say, step
 from machines.tools.catalogue import CHROMIUM
 
-# What to do next, said at every start. Models can be connected to agents later; the first run needs none.
-NEXT = (
-    "First run     README.md, “First run”: three lines of curl; or sign in and press “Start the sample run”",
-    "Agents        the playbook agent follows plain sentences (docs/playbook.md) and needs no model",
-)
+# What to do next, said at every start.
+NEXT = ("First run     README.md, “First run”: three lines of curl; or sign in and press “Start the sample run”",)
+PLAYBOOK = "Agents        the playbook agent follows plain sentences (docs/playbook.md) and needs no model"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -48,6 +47,7 @@ class Supervisor:
     postgres_patience: Patience = field(default_factory=lambda: Patience("PostgreSQL"))
     children: list[Child] = field(default_factory=list)
     welcome: list[str] = field(default_factory=list)
+    agents: list[str] = field(default_factory=list)
     fetching: subprocess.Popen[bytes] | None = None
 
     def run(self, prepare_only: bool = False) -> None:
@@ -60,7 +60,7 @@ class Supervisor:
             try:
                 self._prepare(prepare_only)
                 if prepare_only:
-                    say("\n".join(self.welcome))
+                    say("\n".join([*self.welcome, *self.agents]))
                 else:
                     if only_here(self.host):  # whoever starts runs here may reach this computer anyway
                         os.environ.setdefault("WEBHOOK_ALLOW_LOOPBACK", "true")
@@ -78,6 +78,7 @@ class Supervisor:
             call_command("migrate", verbosity=0, interactive=False)
         with step("Looking for a team"):
             self.welcome = first_run(self.data_dir)
+            self.agents = agents(os.environ)
             start_machines()
             if prepare_only:
                 leave_machines_to_workers()
@@ -129,7 +130,7 @@ class Supervisor:
         fetching = wants_browser()
         say(f"Starting web, worker and clock … ok {seconds:.1f} s\n")
         say(f"  Countersign   {local_url(self.host, self.port)}")
-        for line in (*self.welcome, *lines(fetching), *NEXT):
+        for line in (*self.welcome, *lines(fetching), *NEXT, *self.agents):
             say(f"  {line}")
         say("\n  Ctrl-C stops everything.\n")
         if fetching:
@@ -199,6 +200,29 @@ def first_run(data_dir: Path) -> list[str]:
     path.touch(mode=0o600)
     path.write_text("\n".join(lines) + "\n")
     return [*lines, f"              shown this once, kept in {path}"]
+
+
+def agents(environ: MutableMapping[str, str]) -> list[str]:
+    """Take over the models that the environment names; the lines that say who thinks.
+
+    Their keys are in the database then, sealed, and leave the environment: no child needs them there.
+    """
+    from inference.environment import KEYS, take_over
+    from inference.profiles import default_name, live_names
+    from inference.sdks import missing
+
+    taken = take_over(environ)
+    for name in KEYS:
+        environ.pop(name, None)
+    lines = [f"Models        {each.variable} was not taken over: {each.problem}" for each in taken if each.problem]
+    default = default_name()
+    if default is None and not live_names():
+        return [*lines, PLAYBOOK]
+    lines.append(
+        f"Agents        {f'the model {default} drives runs' if default else 'no model is the default'}; see the page Models"
+    )
+    lines += [f"Models        {sentence}" for sentence in missing()]
+    return lines
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -1,12 +1,10 @@
 """A cast whose team is the installation's first one, and profiles."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from accounts.models import Team
 from inference import calling, trials
 from inference.models import Profile
 from inference.services import create_profile
@@ -21,7 +19,7 @@ VALUES: dict[str, Any] = {
 
 @pytest.fixture
 def first(cast: Cast, strangers: Cast) -> Cast:
-    Team.objects.filter(id=cast.team.id).update(created_at=datetime(2020, 1, 1, tzinfo=UTC))
+    """Its team is the installation's own; another one is there."""
     return cast
 
 

@@ -1,6 +1,5 @@
 """The test of a profile: five targets on a picture, through the wire, with what becomes of it in the row."""
 
-import asyncio
 import io
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,6 +11,7 @@ from PIL import Image
 
 from accounts.models import AuditEntry
 from accounts.times import rfc3339
+from config.processes import wait_until
 from inference import services, trials
 from inference.errors import ModelBusy, ModelMisconfigured, ModelRefused
 from inference.models import Call, Profile
@@ -97,7 +97,7 @@ def test_a_model_may_look_before_it_clicks(first: Cast, make: Make, over: Over) 
     wire = over(lambda request: aims(request) if len(request.log) > 1 else look)
     assert tried(first, make()).passed
     assert len(wire.requests) == 10
-    assert [item for item in wire.requests[1].log if "result" in item][0]["ok"]
+    assert next(item for item in wire.requests[1].log if "result" in item)["ok"]
 
 
 @pytest.mark.parametrize(
@@ -193,11 +193,6 @@ def test_in_the_web_process_a_thread_does_it(first: Cast, make: Make, over: Over
     row = make()
     trials.start(first.actor("olga"), row.id)
 
-    async def ended() -> None:
-        async with asyncio.timeout(20):
-            while (await Profile.objects.aget(id=row.id)).tested["running"]:  # noqa: ASYNC110  another thread writes it
-                await asyncio.sleep(0.02)
-
-    asyncio.run(ended())
+    assert wait_until(lambda: not Profile.objects.get(id=row.id).tested["running"], 20)
     row.refresh_from_db()
     assert services.passed(row)

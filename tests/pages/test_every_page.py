@@ -12,10 +12,12 @@ from accounts.invitations.services import invite
 from accounts.models import ApiKey
 from approvals.mail.links import link
 from config import pages
+from inference.services import create_profile
 from machines.models import Machine
 from runs.models import Run
 from tests.cast import Cast
 from tests.doors import CALLERS, client_of, credential, filled_in, read_table, without_trace
+from tests.inference.conftest import VALUES
 from tests.pages.conftest import request_of, text
 from tests.pages.reading import read
 from tests.people.conftest import group
@@ -86,6 +88,22 @@ GET  /members/{person}/remove             200 200 403 403 403 404 302 302 302
 POST /members/{person}/remove             302 302 403 403 403 404 302 302 302
 GET  /members/{person}/roles              200 200 403 403 403 404 302 302 302
 POST /members/{person}/roles              422 422 403 403 403 404 302 302 302
+GET  /models                              200 403 403 403 403 403 302 302 302
+GET  /models/new                          200 403 403 403 403 403 302 302 302
+GET  /models/new?wire=compatible          200 403 403 403 403 403 302 302 302
+POST /models/new?wire=compatible          422 403 403 403 403 403 302 302 302
+GET  /models/targets.png                  200 403 403 403 403 403 302 302 302
+GET  /models/{model}                      200 403 403 403 403 403 302 302 302
+GET  /models/mdl_none                     404 403 403 403 403 403 302 302 302
+GET  /models/{model}/edit                 200 403 403 403 403 403 302 302 302
+POST /models/{model}/edit                 422 403 403 403 403 403 302 302 302
+POST /models/{model}/test                 302 403 403 403 403 403 302 302 302
+GET  /models/{model}/default              200 403 403 403 403 403 302 302 302
+POST /models/{model}/default              302 403 403 403 403 403 302 302 302 anyway=yes
+POST /models/{model}/no-default           302 403 403 403 403 403 302 302 302
+POST /models/{model}/switch               302 403 403 403 403 403 302 302 302 on=true
+GET  /models/{model}/delete               200 403 403 403 403 403 302 302 302
+POST /models/{model}/delete               302 403 403 403 403 403 302 302 302
 GET  /notifications                       200 200 200 200 200 200 302 302 302
 POST /notifications                       302 302 302 302 302 302 302 302 302
 GET  /policies                            200 200 200 200 200 200 302 302 302
@@ -178,7 +196,7 @@ def places(cast: Cast, begin_live: Callable[..., Run], machine: Machine) -> dict
         "workflow": live.post("/workflows", examples()["test-and-report"]).json()["id"],
         "key": ApiKey.objects.get().id, "person": cast.people["bob"].id, "group": group(cast, "Finance").id,
         "webhook": hook, "delivery": live.post(f"/webhooks/{hook}/test").json()["id"], "token": invited.token,
-        "invitation": invited.row.id, "policy": policy,
+        "invitation": invited.row.id, "policy": policy, "model": create_profile(cast.actor(), VALUES).id,
         "link": link(request_of(waiting), cast.people["ana"].id).rpartition("/")[2],
     }  # fmt: skip
 

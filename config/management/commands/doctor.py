@@ -20,6 +20,7 @@ from config.postgres_home import PostgresError, programs, server_owner
 from config.up.checks import enough_disk
 from config.up.terminal import CannotStart
 from inference.profiles import live_names
+from inference.sdks import missing
 from machines.drivers import isolation
 from machines.drivers.base import DriverUnavailable
 from machines.drivers.chromium import browser_program, fetched
@@ -152,7 +153,13 @@ def fonts() -> str:
 
 
 def models() -> str:
-    return ", ".join(live_names()) or "none configured; the playbook agent works without one"
+    try:
+        names, lacks = live_names(), missing()
+    except DatabaseError:
+        return "unknown without the database; the playbook agent works without one"
+    if lacks:
+        raise Lack("; ".join(lacks).capitalize() + ".")
+    return ", ".join(names) or "none configured; the playbook agent works without one"
 
 
 CHECKS = (
