@@ -20,7 +20,7 @@ _CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "tools": (("native", "native calls"), ("json_schema", "JSON by a schema"), ("text", "text")),
     "picture_in_tool": (("true", "in the answer of the tool"), ("false", "as the next message")),
-    "effort": (("low", "low"), ("medium", "medium"), ("high", "high"), ("max", "max")),
+    "effort": (("low", "low"), ("medium", "medium"), ("high", "high"), ("xhigh", "very high"), ("max", "the most")),
 }  # fmt: skip
 _COMPUTER = {
     "anthropic": (("toolset", "the toolset of 2026"), ("older", "the computer tool of older models")),

@@ -44,7 +44,12 @@ def _object(value: Any) -> str | None:
     return None if isinstance(value, dict) else "Must be a JSON object."
 
 
-# Those of inference.profiles.Spec.
+def _thinking(value: Any) -> str | None:
+    words = "Must be adaptive, off, or a whole number of tokens from 1024 to 1000000."
+    return None if value in ("adaptive", "off") or _number(1024, 1_000_000)(value) is None else words
+
+
+# What the wires read; docs/models.md says what each does.
 OPTIONS: dict[str, Test] = {
     "coordinates": _one_of("pixels", "thousand", "resized"),
     "factor": _number(1, 256),
@@ -62,6 +67,10 @@ OPTIONS: dict[str, Test] = {
     "computer": _one_of("toolset", "older", "computer", "preview"),
     "window": _number(1024, 100_000_000),
     "extra_body": _object,
+    "thinking": _thinking,
+    "cache_ttl": _one_of("5m", "1h"),
+    "system_notes": _flag,
+    "proxy": _flag,
     "verifier": _text,
 }
 

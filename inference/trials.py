@@ -201,17 +201,18 @@ async def _one_target(spec: Spec, wire: Wire, target: Target, keep: Keep) -> Sho
     pictures = {picture_hash(): picture()}
     task = f"Click on {target.words}. One click, nothing else."
     log_items: list[Json] = wire.opening(task, picture_hash())
-    until = asyncio.get_running_loop().time() + TARGET_SECONDS
+    until, longer = asyncio.get_running_loop().time() + TARGET_SECONDS, False
     for _ in range(MOST_THOUGHTS):
         request = Request(
             SYSTEM, log_items, wire.view(WIDTH, HEIGHT), actions=ACTIONS, key=f"test-{target.name}",
-            picture=pictures.__getitem__,
+            picture=pictures.__getitem__, longer=longer,
         )  # fmt: skip
         left = max(1.0, until - asyncio.get_running_loop().time())
         thought = await _ask(spec, request, left, keep)
         shot = _click_in(thought, target)
         if shot is not None:
             return shot
+        longer = thought.end == "cut"  # then there are no items, and the same is asked again
         log_items = [*log_items, *thought.items, *_replies(wire, thought)]
     return Shot(target.name, problem=f"It did not click within {MOST_THOUGHTS} answers.")
 
@@ -243,12 +244,8 @@ def _click_in(thought: Thought, target: Target) -> Shot | None:
 
 
 def _replies(wire: Wire, thought: Thought) -> list[Json]:
-    """Answers to what was no click; a cut or paused answer is only sent back."""
-    if thought.end == "cut":
-        return wire.note("Your answer was cut off. Only click, without many words.", picture_hash())
-    if not thought.wanted:
-        return []
-    return wire.results([_reply(wanted) for wanted in thought.wanted], picture_hash())
+    """Answers to what was no click; a paused answer is only sent back."""
+    return [] if not thought.wanted else wire.results([_reply(wanted) for wanted in thought.wanted], picture_hash())
 
 
 def _reply(wanted: Wanted) -> Answer:

@@ -100,6 +100,13 @@ def test_a_model_may_look_before_it_clicks(first: Cast, make: Make, over: Over) 
     assert next(item for item in wire.requests[1].log if "result" in item)["ok"]
 
 
+def test_an_answer_that_was_cut_may_be_longer_the_next_time(first: Cast, make: Make, over: Over) -> None:
+    wire = over(lambda request: aims(request) if request.longer else Thought((), "cut"))
+    assert tried(first, make()).passed
+    assert [request.longer for request in wire.requests[:2]] == [False, True]
+    assert wire.requests[0].log == wire.requests[1].log
+
+
 @pytest.mark.parametrize(
     ("move", "words"),
     [
