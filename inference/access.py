@@ -46,8 +46,10 @@ class Use:
     unknown: int = 0
 
     @property
-    def dollars(self) -> float:
-        return self.microcents / 1e8
+    def money(self) -> str:
+        """Less than a cent is more than nothing."""
+        dollars = self.microcents / 1e8
+        return f"${dollars:,.2f}" if dollars >= 0.01 or not dollars else f"${dollars:.4f}"
 
 
 def use_since(start: datetime, names: Iterable[str]) -> dict[str, Use]:

@@ -12,10 +12,7 @@ from inference.profiles import as_spec
 from inference.services import create_profile, set_default, update_profile
 from inference.vendors import VENDORS, Vendor, usual_prices
 
-VARIABLES = tuple(vendor.variable for vendor in VENDORS.values())
-# Of MODEL_BASE_URL, which is an address: its key and model stand beside it. The others may name another address.
 KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "MODEL_API_KEY")
-ADDRESSES = {"ANTHROPIC_API_KEY": "ANTHROPIC_BASE_URL", "OPENAI_API_KEY": "OPENAI_BASE_URL"}
 
 
 @dataclass(frozen=True)
@@ -45,24 +42,28 @@ def _take(vendor: Vendor, environ: Mapping[str, str]) -> Taken:
     row = Profile.objects.filter(from_env=vendor.variable).order_by("created_at").first()
     try:
         if row is None:
-            row = _make(vendor, _asked_for(vendor, environ))
+            row = _make(vendor, _asked_for(vendor.wire, environ))
             return Taken(vendor.variable, row.name, row.model, new=True)
         before = row.version
-        row = _renew(row, _asked_for(vendor, environ))
+        row = _renew(row, _asked_for(vendor.wire, environ))
         return Taken(vendor.variable, row.name, row.model, changed=row.version != before)
     except Invalid as wrong:
         words = " ".join(detail["msg"] for detail in wrong.facts["details"])
         return Taken(vendor.variable, problem=words)
 
 
-def _asked_for(vendor: Vendor, environ: Mapping[str, str]) -> dict[str, str]:
+def _asked_for(wire: str, environ: Mapping[str, str]) -> dict[str, str]:
     """key, base_url and model as far as the environment says them."""
-    value = environ[vendor.variable].strip()
-    if vendor.wire == "compatible":
-        found = {"base_url": value, "key": environ.get("MODEL_API_KEY", ""), "model": environ.get("MODEL_NAME", "")}
-    else:
-        found = {"key": value, "base_url": environ.get(ADDRESSES.get(vendor.variable, ""), "")}
-    return {name: text.strip() for name, text in found.items() if text.strip()}
+    found: dict[str, str | None] = {
+        "anthropic": lambda: {"key": environ.get("ANTHROPIC_API_KEY"), "base_url": environ.get("ANTHROPIC_BASE_URL")},
+        "openai": lambda: {"key": environ.get("OPENAI_API_KEY"), "base_url": environ.get("OPENAI_BASE_URL")},
+        "gemini": lambda: {"key": environ.get("GEMINI_API_KEY")},
+        "compatible": lambda: {
+            "base_url": environ.get("MODEL_BASE_URL"), "key": environ.get("MODEL_API_KEY"),
+            "model": environ.get("MODEL_NAME"),
+        },
+    }[wire]()  # fmt: skip
+    return {name: text.strip() for name, text in found.items() if text and text.strip()}
 
 
 def _make(vendor: Vendor, found: Mapping[str, str]) -> Profile:

@@ -181,6 +181,12 @@ def _cents(dollars: Any) -> float:
     return int(cents) if cents == int(cents) else cents
 
 
+def prices_in_words(row: Profile) -> list[tuple[str, str]]:
+    """(what is paid for, dollars per million tokens)."""
+    dollars = _price_fields(row.prices)
+    return [(PRICES[field][1].lower(), text) for field, text in dollars.items()]
+
+
 def start_of(vendor: Vendor) -> dict[str, Any]:
     """What the form of a new profile holds at first."""
     prices = usual_prices(vendor.wire, vendor.model)

@@ -12,7 +12,7 @@ from accounts.models import Team
 from accounts.pages import PageRequest, problems, show, signed_in
 from inference import services, trials
 from inference.access import ever_used, get_profile, month_start, profiles, require_owner, use_since
-from inference.forms import ProfileForm, start_of, values_of
+from inference.forms import ProfileForm, prices_in_words, start_of, values_of
 from inference.models import Profile
 from inference.profiles import usual_agent
 from inference.sdks import installed
@@ -95,7 +95,7 @@ def model_page(request: PageRequest, profile_id: str) -> HttpResponse:
         "section": "models", "live_title": row.name, "use": use_since(month_start(), [row.name]).get(row.name),
         "targets": [{"target": target, "shot": shots.get(target.name)} for target in TARGETS], "width": WIDTH,
         "height": HEIGHT, "used": ever_used(row.name), "teams": Team.objects.filter(default_agent=row.name).count(),
-        "passed": services.passed(row),
+        "passed": services.passed(row), "prices": prices_in_words(row),
     }  # fmt: skip
     return show(request, "inference/model.html", context)
 

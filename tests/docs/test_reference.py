@@ -16,7 +16,9 @@ from runs.errors import RUN_ERRORS
 
 ROOT = Path(settings.BASE_DIR)
 DOCS = ROOT / "docs"
-APPS = [ROOT / name for name in ("accounts", "approvals", "billing", "config", "machines", "runs", "workflows")]
+APPS = [
+    ROOT / name for name in ("accounts", "approvals", "billing", "config", "inference", "machines", "runs", "workflows")
+]
 FOREIGN = {"PYTHONPATH", "PATH", "HOME", "DJANGO_SETTINGS_MODULE"}  # of the system, not of this product
 EVENTS = {
     "status", "text", "reasoning", "tool_call", "tool_result", "step", "billing", "awaiting_human", "resumed", "error",
