@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from django.db import transaction
+
 from accounts.access import installation_team
 from accounts.actor import system
 from accounts.errors import Invalid
@@ -55,14 +57,14 @@ def _take(vendor: Vendor, environ: Mapping[str, str]) -> Taken:
 def _asked_for(wire: str, environ: Mapping[str, str]) -> dict[str, str]:
     """key, base_url and model as far as the environment says them."""
     found: dict[str, str | None] = {
-        "anthropic": lambda: {"key": environ.get("ANTHROPIC_API_KEY"), "base_url": environ.get("ANTHROPIC_BASE_URL")},
-        "openai": lambda: {"key": environ.get("OPENAI_API_KEY"), "base_url": environ.get("OPENAI_BASE_URL")},
-        "gemini": lambda: {"key": environ.get("GEMINI_API_KEY")},
-        "compatible": lambda: {
+        "anthropic": {"key": environ.get("ANTHROPIC_API_KEY"), "base_url": environ.get("ANTHROPIC_BASE_URL")},
+        "openai": {"key": environ.get("OPENAI_API_KEY"), "base_url": environ.get("OPENAI_BASE_URL")},
+        "gemini": {"key": environ.get("GEMINI_API_KEY")},
+        "compatible": {
             "base_url": environ.get("MODEL_BASE_URL"), "key": environ.get("MODEL_API_KEY"),
             "model": environ.get("MODEL_NAME"),
         },
-    }[wire]()  # fmt: skip
+    }[wire]  # fmt: skip
     return {name: text.strip() for name, text in found.items() if text and text.strip()}
 
 
@@ -74,9 +76,10 @@ def _make(vendor: Vendor, found: Mapping[str, str]) -> Profile:
         "name": _free_name(vendor.name), "wire": vendor.wire, "model": model, "base_url": found.get("base_url", ""),
         "key": found.get("key"), "options": {}, "prices": usual_prices(vendor.wire, model), "limits": {},
     }  # fmt: skip
-    row = create_profile(actor, values, from_env=vendor.variable)
-    if not Profile.objects.filter(is_default=True).exists():
-        row = set_default(actor, row.id, anyway=True)
+    with transaction.atomic():
+        row = create_profile(actor, values, from_env=vendor.variable)
+        if not Profile.objects.filter(is_default=True).exists():
+            row = set_default(actor, row.id, anyway=True)
     return row
 
 
