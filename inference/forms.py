@@ -86,7 +86,7 @@ class ProfileForm(forms.Form):
     def _fields_of_wire(self, wire: str, others: tuple[str, ...]) -> None:
         for name in SHOWN[wire]:
             choices = _COMPUTER[wire] if name == "computer" else _CHOICES.get(name)
-            more = {"required": False, "label": _LABELS[name], "help_text": _HELP.get(name, "")}
+            more: dict[str, Any] = {"required": False, "label": _LABELS[name], "help_text": _HELP.get(name, "")}
             self.fields[name] = (
                 forms.ChoiceField(choices=(UNKNOWN, *choices), **more) if choices else forms.IntegerField(**more)
             )

@@ -1,15 +1,14 @@
 """What a profile may hold. Pure: no database, no request."""
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from accounts.json_values import DEEPEST, Detail, deeper_than, unstorable_at
+from inference.profiles import NAME
 from inference.vendors import VENDORS
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._:-]{0,63}")
 TAKEN = ("playbook", "scripted")  # agents that are no profiles
 PRICES = ("input", "cached", "cache_written", "output")
 LIMITS: dict[str, tuple[int, int]] = {"concurrent": (1, 1000), "tokens": (0, 10**9), "depth": (1, 100)}

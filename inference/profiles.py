@@ -1,5 +1,6 @@
 """Model profiles: which model answers, over which wire, at which address, with which key."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -7,9 +8,11 @@ from cryptography.fernet import InvalidToken
 from django.conf import settings
 
 from accounts.sealing import unseal
+from accounts.statements import prepared
 from inference.errors import ModelMisconfigured
 from inference.models import Profile
 
+NAME = re.compile(r"[a-z0-9][a-z0-9._:-]{0,63}")
 WireName = Literal["anthropic", "openai", "compatible", "gemini"]
 
 
@@ -67,7 +70,18 @@ def live_names() -> list[str]:
 
 def default_name() -> str | None:
     """What thinks where nobody chose: the installation's default profile."""
-    return Profile.objects.filter(is_default=True, disabled_at__isnull=True).values_list("name", flat=True).first()
+    row = prepared(_DEFAULT, {})
+    return row[0] if row else None
+
+
+def is_live(name: str) -> bool:
+    """`name` may be any text, also such that the database cannot even compare."""
+    return NAME.fullmatch(name) is not None and prepared(_LIVE, {"name": name}) is not None
+
+
+# Asked for every run that is started.
+_DEFAULT = "SELECT name FROM inference_profile WHERE is_default AND disabled_at IS NULL"
+_LIVE = "SELECT 1 FROM inference_profile WHERE name = %(name)s AND disabled_at IS NULL"
 
 
 def usual_agent() -> str:

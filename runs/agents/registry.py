@@ -4,7 +4,7 @@ import functools
 from importlib import import_module
 from typing import cast
 
-from inference.profiles import live_names
+from inference.profiles import is_live, live_names
 from runs.agents.base import Agent
 from runs.agents.playbook import PlaybookAgent
 from runs.agents.scripted import ScriptedAgent
@@ -32,4 +32,4 @@ def names() -> list[str]:
 
 
 def known(profile: str) -> bool:
-    return profile in _AGENTS or profile in live_names()
+    return profile in _AGENTS or is_live(profile)

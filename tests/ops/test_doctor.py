@@ -48,6 +48,12 @@ def test_what_is_missing_is_named_with_its_fix_and_is_not_fatal(
     assert "manage.py fetch chromium" in text
 
 
+def test_the_sdk_of_a_model_that_is_not_installed_is_a_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert diagnosis()["Models"] == ("ok", "none configured; the playbook agent works without one")
+    monkeypatch.setattr(doctor, "missing", lambda: ["the SDK anthropic is not installed: run make models"])
+    assert diagnosis()["Models"] == ("missing", "The SDK anthropic is not installed: run make models.")
+
+
 @pytest.mark.browser
 def test_an_old_engine_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     program = browser_program()

@@ -158,7 +158,8 @@ def models() -> str:
     except DatabaseError:
         return "unknown without the database; the playbook agent works without one"
     if lacks:
-        raise Lack("; ".join(lacks).capitalize() + ".")
+        words = "; ".join(lacks)
+        raise Lack(f"{words[0].upper()}{words[1:]}.")
     return ", ".join(names) or "none configured; the playbook agent works without one"
 
 
