@@ -10,7 +10,7 @@ from accounts.actor import system
 from accounts.errors import Invalid
 from inference.errors import ModelMisconfigured
 from inference.models import Profile
-from inference.profiles import as_spec
+from inference.profiles import as_spec, free_name
 from inference.services import create_profile, set_default, update_profile
 from inference.vendors import VENDORS, Vendor, usual_prices
 
@@ -73,7 +73,7 @@ def _make(vendor: Vendor, found: Mapping[str, str]) -> Profile:
     assert team is not None
     actor, model = system(team.id, False), found.get("model", vendor.model)
     values = {
-        "name": _free_name(vendor.name), "wire": vendor.wire, "model": model, "base_url": found.get("base_url", ""),
+        "name": free_name(vendor.name), "wire": vendor.wire, "model": model, "base_url": found.get("base_url", ""),
         "key": found.get("key"), "options": {}, "prices": usual_prices(vendor.wire, model), "limits": {},
     }  # fmt: skip
     with transaction.atomic():
@@ -81,11 +81,6 @@ def _make(vendor: Vendor, found: Mapping[str, str]) -> Profile:
         if not Profile.objects.filter(is_default=True).exists():
             row = set_default(actor, row.id, anyway=True)
     return row
-
-
-def _free_name(name: str) -> str:
-    taken = set(Profile.objects.filter(name__startswith=name).values_list("name", flat=True))
-    return next(each for each in (name, *(f"{name}-{n}" for n in range(2, 1000))) if each not in taken)
 
 
 def _renew(row: Profile, found: Mapping[str, str]) -> Profile:

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 
 from inference.models import Profile
+from inference.profiles import free_name
 from inference.vendors import PRICES_OF, VENDORS, Vendor, usual_prices
 
 UNKNOWN = ("", "As usual")
@@ -191,7 +192,7 @@ def start_of(vendor: Vendor) -> dict[str, Any]:
     """What the form of a new profile holds at first."""
     prices = usual_prices(vendor.wire, vendor.model)
     model = "" if vendor.wire == "compatible" else vendor.model
-    return {"name": vendor.name, "model": model} | _price_fields(prices)
+    return {"name": free_name(vendor.name), "model": model} | _price_fields(prices)
 
 
 def values_of(row: Profile) -> dict[str, Any]:

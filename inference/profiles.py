@@ -1,5 +1,6 @@
 """Model profiles: which model answers, over which wire, at which address, with which key."""
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
@@ -66,6 +67,13 @@ def live_names() -> list[str]:
     """The profiles that work now, the default first, then by name."""
     rows = Profile.objects.filter(disabled_at__isnull=True).order_by("-is_default", "name")
     return list(rows.values_list("name", flat=True))
+
+
+def free_name(name: str) -> str:
+    """The name, or the first of name-2, name-3, … that no profile has."""
+    taken = set(Profile.objects.filter(name__startswith=name).values_list("name", flat=True))
+    further = (f"{name}-{n}" for n in itertools.count(2))
+    return next(each for each in itertools.chain((name,), further) if each not in taken)
 
 
 def default_name() -> str | None:

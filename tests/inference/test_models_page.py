@@ -55,7 +55,7 @@ def test_the_navigation_leads_owners_of_the_installation_there_and_nobody_else(
         assert 'href="/models"' not in page(client.get("/profile"))
 
 
-def test_each_kind_has_its_form_with_what_is_usual(olga: Client) -> None:
+def test_each_kind_has_its_form_with_what_is_usual(olga: Client, make: Make) -> None:
     kinds = page(olga.get("/models/new"))
     for wire, model in (("anthropic", "claude-opus-5-5"), ("openai", "gpt-6-astra"), ("gemini", "gemini-3.5-flash")):
         assert f"?wire={wire}" in kinds
@@ -63,6 +63,8 @@ def test_each_kind_has_its_form_with_what_is_usual(olga: Client) -> None:
         assert f'value="{model}"' in shown
         assert "check your vendor" in shown
         assert "Places are given in" not in shown
+    make()
+    assert 'value="claude-2"' in page(olga.get("/models/new?wire=anthropic"))
     assert "Places are given in" in page(olga.get("/models/new?wire=compatible"))
     assert "Add a model" in page(olga.get("/models/new?wire=nonsense"))
 
