@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +15,17 @@ from inference.targets import TARGETS, Target, picture, picture_hash
 from inference.wires import WIRES, wire_for
 from inference.wires.base import Request
 from tests.cast import Cast
+from tests.emulator import server
+from tests.emulator.server import Emulator
+from tests.emulator.story import Fault, Turn
 from tests.inference.conftest import VALUES
 
-story = pytest.importorskip("tests.emulator.story", reason="the emulator is not there")
-server = pytest.importorskip("tests.emulator.server", reason="the emulator is not there")
-HERE = Path(__file__).parents[1] / "emulator"
-SPOKEN = [wire for wire in WIRES if (HERE / f"{server.MODULES[wire]}.py").exists()]
+SPOKEN = [
+    pytest.param(
+        wire, marks=pytest.mark.skipif(wire not in server.installed(), reason=f"The SDK or the emulator of {wire} is missing")
+    )
+    for wire in WIRES
+]  # fmt: skip
 KEY = "sk-test-0123456789abcdef"
 PRICES = {"input": 100.0, "output": 500.0}
 
@@ -32,18 +36,18 @@ async def closed() -> AsyncIterator[None]:
     await calling.close()
 
 
-def fault(**more: Any) -> Any:
-    return story.Turn(fault=story.Fault(times=0, **more))
+def fault(**more: Any) -> Turn:
+    return Turn(fault=Fault(times=0, **more))
 
 
 STORIES = {
-    "click": [story.Turn(wants=[("click", {"x": 100, "y": 200})])], "hang": [fault(hang=True)],
+    "click": [Turn(wants=[("click", {"x": 100, "y": 200})])], "hang": [fault(hang=True)],
     "later": [fault(status=429, headers={"retry-after": "3600"})], "down": [fault(status=503)], "cut": [fault(cut=True)],
     "half": [fault(half=True)],
 }  # fmt: skip
 
 
-def spec(emulator: Any, wire: Any) -> Spec:
+def spec(emulator: Emulator, wire: Any) -> Spec:
     return Spec(
         "eye", wire, "model-1", base_url=emulator.url(wire), key=KEY, prices=PRICES, options={"coordinates": "pixels"}
     )
@@ -61,7 +65,7 @@ def asked(one: Spec, name: str) -> Request:
 
 @pytest.mark.parametrize("wire", SPOKEN)
 async def test_a_whole_answer_has_its_record(wire: str) -> None:
-    async with server.Emulator(STORIES) as emulator:
+    async with Emulator(STORIES) as emulator:
         one = spec(emulator, wire)
         thought, record = await think(one, asked(one, "click"), "act")
     assert [(w.name, w.params["x"], w.params["y"]) for w in thought.wanted] == [("click", 100, 200)]
@@ -76,7 +80,7 @@ async def test_a_whole_answer_has_its_record(wire: str) -> None:
 @pytest.mark.parametrize("wire", SPOKEN)
 @pytest.mark.parametrize("name", ["later", "down", "cut", "half"])
 async def test_a_bad_day_is_one_request_and_a_time_to_wait(wire: str, name: str) -> None:
-    async with server.Emulator(STORIES) as emulator:
+    async with Emulator(STORIES) as emulator:
         one = spec(emulator, wire)
         with pytest.raises(ModelBusy) as busy:
             await think(one, asked(one, name), "act")
@@ -89,7 +93,7 @@ async def test_a_bad_day_is_one_request_and_a_time_to_wait(wire: str, name: str)
 
 @pytest.mark.parametrize("wire", SPOKEN)
 async def test_a_revoked_key_is_told_without_it(wire: str) -> None:
-    async with server.Emulator(STORIES, keys={"another"}) as emulator:
+    async with Emulator(STORIES, keys={"another"}) as emulator:
         one = spec(emulator, wire)
         with pytest.raises(ModelMisconfigured, match="key") as refused:
             await think(one, asked(one, "click"), "act")
@@ -99,7 +103,7 @@ async def test_a_revoked_key_is_told_without_it(wire: str) -> None:
 
 @pytest.mark.parametrize("wire", SPOKEN)
 async def test_a_cancelled_call_is_gone_at_once_and_the_server_sees_it(wire: str) -> None:
-    async with server.Emulator(STORIES) as emulator:
+    async with Emulator(STORIES) as emulator:
         one = spec(emulator, wire)
         task = asyncio.create_task(think(one, asked(one, "hang"), "act"))
         await emulator.until(lambda: emulator.requests[wire] == 1)
@@ -115,7 +119,7 @@ async def test_a_cancelled_call_is_gone_at_once_and_the_server_sees_it(wire: str
 
 @pytest.mark.parametrize("wire", SPOKEN)
 async def test_fifty_calls_at_once_all_have_their_answer(wire: str) -> None:
-    async with server.Emulator(STORIES, delay=0.02) as emulator:
+    async with Emulator(STORIES, delay=0.02) as emulator:
         one = spec(emulator, wire)
         request = asked(one, "click")
         answers = await asyncio.gather(*(think(one, request, "act") for _ in range(50)))
@@ -132,7 +136,7 @@ def aimed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., dict[str, A
         monkeypatch.setattr(trials, "TARGETS", named)
         middles = {t.name: ((t.box[0] + t.box[2]) // 2, (t.box[1] + t.box[3]) // 2) for t in TARGETS}
         return {
-            name: [story.Turn(wants=[("screenshot", {})]), story.Turn(wants=[("click", {"x": x - beside, "y": y})])]
+            name: [Turn(wants=[("screenshot", {})]), Turn(wants=[("click", {"x": x - beside, "y": y})])]
             for name, (x, y) in middles.items()
         }
 
@@ -145,7 +149,7 @@ def aimed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., dict[str, A
 def test_the_test_of_a_profile_through_the_real_wire(
     first: Cast, aimed: Callable[..., dict[str, Any]], wire: str, beside: int
 ) -> None:
-    with server.in_thread(server.Emulator(aimed(beside))) as emulator:
+    with server.in_thread(Emulator(aimed(beside))) as emulator:
         options = {"coordinates": "pixels"} if wire == "compatible" else {}
         row = services.create_profile(
             first.actor("olga"), VALUES | {"wire": wire, "base_url": emulator.url(wire), "options": options}
