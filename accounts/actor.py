@@ -11,6 +11,7 @@ SCOPES = (
     "approvals:read", "approvals:decide",
     "machines:read", "machines:write", "actions:exec", "terminal:exec", "connection:read",
     "webhooks:read", "webhooks:write",
+    "secrets:write",
     "usage",
     "keys", "team:read", "team:write",
 )  # fmt: skip

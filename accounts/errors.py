@@ -182,6 +182,10 @@ class GroupNotFound(NotFound):
     """There is no such group in this team."""
 
 
+class SecretNotFound(NotFound):
+    """There is no such secret in this team and world."""
+
+
 class InvitationNotFound(NotFound):
     """There is no such invitation in this team."""
 

@@ -15,7 +15,7 @@ SCOPE_GROUPS = (
     ("Workflows", ("workflows:read", "workflows:write")),
     ("Machines", ("machines:read", "machines:write", "actions:exec", "terminal:exec", "connection:read")),
     ("Inference", ("predict", "session", "ground", "parse")),
-    ("Team", ("usage", "webhooks:read", "webhooks:write", "keys", "team:read", "team:write")),
+    ("Team", ("usage", "webhooks:read", "webhooks:write", "secrets:write", "keys", "team:read", "team:write")),
 )
 SCOPE_WORDS = {
     "runs:read": "Read runs, their steps and pictures", "runs:write": "Start and cancel runs",
@@ -26,7 +26,8 @@ SCOPE_WORDS = {
     "connection:read": "Read connection secrets", "predict": "Predict actions", "session": "Sessions",
     "ground": "Find elements", "parse": "Parse code into actions",
     "usage": "Read usage, balance and ledger", "webhooks:read": "Read webhooks",
-    "webhooks:write": "Change webhooks", "keys": "Make and revoke keys", "team:read": "Read team settings",
+    "webhooks:write": "Change webhooks", "secrets:write": "Make, replace and delete secrets",
+    "keys": "Make and revoke keys", "team:read": "Read team settings",
     "team:write": "Change team settings",
 }  # fmt: skip
 

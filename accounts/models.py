@@ -1,4 +1,4 @@
-"""Teams, people, roles, groups, API keys and webhooks: every row of the product has a team, every call an actor."""
+"""Teams, people, roles, groups, API keys, webhooks and secrets: every row of the product has a team, every call an actor."""
 
 import functools
 from collections.abc import Iterable
@@ -9,6 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.db.models.fields.json import KT
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from accounts.ids import new_id
@@ -324,3 +325,27 @@ class WebhookDelivery(models.Model):
                 | (~Q(status="pending") & Q(next_attempt_at__isnull=True, finished_at__isnull=False)),
             ),
         )
+
+
+class TeamSecret(models.Model):
+    """A value that runs of the team put in and nobody reads again (contract/runs.md section 11).
+
+    `sealed`: the value, or the seed of its codes as base32. `hosts`: whose pages may get it. `machines`: terminals that may.
+    """
+
+    id = models.CharField(primary_key=True, max_length=40, default=_id("sec"))
+    team = models.ForeignKey(Team, models.CASCADE, related_name="secrets")
+    test = models.BooleanField()
+    name = models.CharField(max_length=64)
+    kind = models.CharField(max_length=8, choices=[("value", "value"), ("totp", "totp")])
+    sealed = models.BinaryField()
+    hosts = ArrayField(models.CharField(max_length=255))
+    machines = ArrayField(models.CharField(max_length=128), default=list)
+    created_by = models.JSONField()  # {type, id, name}
+    created_at = models.DateTimeField(default=timezone.now)
+    replaced_at = models.DateTimeField(null=True)  # when its value was last replaced
+    last_used_at = models.DateTimeField(null=True)
+    last_used_run_id = models.CharField(max_length=40, null=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint("team", "test", Lower("name"), name="one_secret_of_a_name"),)

@@ -103,6 +103,10 @@ SCHEMAS: dict[str, Json] = {
         string="id object url secret", maybe_string="description disabled_reason", array="events", boolean="active",
         time="created_at",
     ),
+    "Secret": _shape(
+        string="id object name kind", maybe_string="last_used_run_id", array="hosts machines", object="created_by",
+        time="created_at", maybe_time="replaced_at last_used_at",
+    ),
     "Delivery": _shape(
         string="id object event_id event url status", maybe_string="webhook_id run_id reason redelivery_of",
         integer="attempts",
@@ -165,6 +169,7 @@ LISTS = {
     "/v1/keys": "Key",
     "/v1/permissions": "Policy",
     "/v1/webhooks": "Webhook",
+    "/v1/secrets": "Secret",
     "/v1/webhooks/{webhook_id}/deliveries": "Delivery",
     "/v1/runs/{run_id}/deliveries": "Delivery",
     "/v1/runs/{run_id}/calls": "ModelCall",
@@ -231,6 +236,8 @@ ANSWERS: dict[tuple[str, str], str] = {
     ("PATCH", "/v1/team"): "Team",
     ("POST", "/v1/keys"): "NewKey",
     ("DELETE", "/v1/keys/{key_id}"): "KeyRevoked",
+    ("POST", "/v1/secrets"): "Secret",
+    ("PUT", "/v1/secrets/{name}"): "Secret",
     ("POST", "/v1/webhooks"): "Webhook",
     ("GET", "/v1/webhooks/{webhook_id}"): "Webhook",
     ("PATCH", "/v1/webhooks/{webhook_id}"): "Webhook",
@@ -251,6 +258,8 @@ ANSWERS: dict[tuple[str, str], str] = {
 STATUSES: dict[tuple[str, str], str] = {
     ("POST", "/v1/permissions"): "201",
     ("DELETE", "/v1/permissions/{policy_id}"): "204",
+    ("POST", "/v1/secrets"): "201",
+    ("DELETE", "/v1/secrets/{name}"): "204",
     ("POST", "/v1/webhooks"): "201",
     ("DELETE", "/v1/webhooks/{webhook_id}"): "204",
     ("POST", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver"): "201",

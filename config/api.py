@@ -10,6 +10,7 @@ from ninja.errors import HttpError, ValidationError
 from accounts.api import router as accounts_router
 from accounts.errors import BadRequest, InternalError, Invalid, NotFound, Refusal
 from accounts.middleware import refusal_response
+from accounts.secrets.api import router as secrets_router
 from accounts.webhooks.api import router as webhooks_router
 from approvals.policy_api import router as policies_router
 from billing.api import router as billing_router
@@ -41,6 +42,7 @@ api = Api(
 for router in (
     accounts_router,
     webhooks_router,
+    secrets_router,
     machines_router,
     runs_router,
     calls_router,

@@ -38,6 +38,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/runs/{run_id}/permission-mode"): {"permission_mode": "autonomous"},
     ("POST", "/v1/runs/{run_id}/resume"): {"note": "Go on."},
     ("POST", "/v1/runs/{run_id}/signal"): {"action": "approve"},
+    ("POST", "/v1/secrets"): {"name": "shop password", "value": "…", "hosts": ["shop.example.com"]},
+    ("PUT", "/v1/secrets/{name}"): {"hosts": ["shop.example.com", "*.login.example.com"]},
     ("PATCH", "/v1/team"): {"claim_minutes": 10},
     ("POST", "/v1/webhooks"): {"url": "https://example.com/hooks", "events": ["run.succeeded", "run.failed"]},
     ("PATCH", "/v1/webhooks/{webhook_id}"): {"description": "Tells the chat."},

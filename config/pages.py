@@ -7,6 +7,7 @@ urlpatterns = [
     path("", include("accounts.invitations.urls")),
     path("", include("accounts.members.urls")),
     path("", include("accounts.groups.urls")),
+    path("", include("accounts.secrets.urls")),
     path("", include("accounts.webhooks.urls")),
     path("", include("approvals.urls")),
     path("", include("approvals.mail.urls")),

@@ -4,12 +4,13 @@ from runs.audit.wanted import LOST
 
 KIND_NAMES = {
     "decision": "Decisions", "request": "Work on requests", "policy": "Policies", "key": "API keys", "team": "Settings",
-    "member": "Members and groups", "machine": "Machines", "wallet": "Wallet", "webhook": "Webhooks", "workflow": "Workflows",
-    "model": "Models",
+    "member": "Members and groups", "machine": "Machines", "wallet": "Wallet", "webhook": "Webhooks", "secret": "Secrets",
+    "workflow": "Workflows", "model": "Models",
 }  # fmt: skip
 KIND_ICONS = {
     "decision": "check", "request": "hand", "policy": "shield-check", "key": "key-round", "team": "pen-line", "member": "user",
-    "machine": "monitor", "wallet": "wallet", "webhook": "webhook", "workflow": "list-checks", "model": "bot",
+    "machine": "monitor", "wallet": "wallet", "webhook": "webhook", "secret": "key-round",
+    "workflow": "list-checks", "model": "bot",
 }  # fmt: skip
 VERDICT_NAMES = {
     "approve": "Approve", "reject": "Reject", "answer": "Answer", "submit": "Submit", "revise": "Send back",
@@ -41,6 +42,8 @@ CHANGED = {
     "policy.created": "Made the policy", "policy.updated": "Changed the policy", "policy.revoked": "Revoked the policy",
     "webhook.created": "Made the webhook", "webhook.updated": "Changed the webhook", "webhook.deleted": "Deleted the webhook",
     "webhook.disabled": "Switched off the webhook",
+    "secret.created": "Made the secret", "secret.changed": "Changed the secret", "secret.deleted": "Deleted the secret",
+    "secret.used": "Put in the secret", "secret.withheld": "Did not put in the secret",
     "workflow.created": "Made the workflow", "workflow.updated": "Changed the workflow", "workflow.archived": "Archived the workflow",
     "wallet.topup": "Added money", "wallet.grant": "Granted money", "wallet.adjustment": "Adjusted the wallet",
     "machine.created": "Made the machine", "machine.ttl": "Changed how long the machine lives",
@@ -64,7 +67,7 @@ CHANGED = {
 
 THINGS = {
     "apr": "request", "key": "key", "mch": "machine", "pol": "policy", "whk": "webhook", "usr": "person", "grp": "group",
-    "inv": "invitation", "wf": "workflow", "mdl": "model",
+    "inv": "invitation", "wf": "workflow", "mdl": "model", "sec": "secret",
 }  # fmt: skip
 
 

@@ -40,6 +40,7 @@ _TABLES = {
     "webhooks:read": "GET /webhooks, GET /webhooks/{}, GET /webhooks/{}/deliveries",
     "webhooks:write": "POST /webhooks, PATCH /webhooks/{}, DELETE /webhooks/{}, POST /webhooks/{}/test,"
     " POST /webhooks/{}/deliveries/{}/redeliver",
+    "secrets:write": "POST /secrets, GET /secrets, PUT /secrets/{}, DELETE /secrets/{}",
     "usage": "GET /billing/balance, GET /billing/ledger, GET /billing/active, GET /usage",
     "predict": "POST /predict",
     "ground": "POST /ground",

@@ -71,6 +71,10 @@ POST   /runs/{run_id}/resume                200 200 200 403 403 404 401 403 403
 GET    /runs/{run_id}/screenshots           200 200 200 200 200 404 401 403 403
 GET    /runs/{run_id}/screenshots/{index}   200 200 200 200 200 404 401 403 403
 POST   /runs/{run_id}/signal                200 200 200 403 403 404 401 403 403 {"action":"approve"}
+GET    /secrets                             200 200 403 403 403 200 401 403 403
+POST   /secrets                             201 201 403 403 403 201 401 403 403 {"name":"n","value":"v","hosts":["a.test"]}
+PUT    /secrets/{name}                      200 200 403 403 403 404 401 403 403 {"hosts":["b.test"]}
+DELETE /secrets/{name}                      204 204 403 403 403 404 401 403 403
 GET    /team                                200 200 200 200 200 200 401 403 403
 PATCH  /team                                200 200 403 403 403 200 401 403 403 {"claim_minutes":5}
 GET    /usage                               200 200 200 200 200 200 401 403 403
@@ -119,6 +123,7 @@ def things(begin_live: Callable[..., Run], machine: Machine, live: Api) -> dict[
     return {
         "run_id": waiting.id, "approval_id": request_of(waiting).id, "machine_id": machine.id, "webhook_id": hook,
         "delivery_id": live.post(f"/webhooks/{hook}/test").json()["id"], "key_id": ApiKey.objects.get().id, "key": "x",
+        "name": live.post("/secrets", {"name": "s", "value": "v", "hosts": ["a.test"]}).json()["name"],
         "policy_id": live.post("/permissions", {"tool": "mail.send"}).json()["id"], "index": "0",
         "workflow_id": live.post("/workflows", {"name": "w", "steps": steps}).json()["id"], "number": "1",
     }  # fmt: skip

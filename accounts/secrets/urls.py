@@ -1,0 +1,3 @@
+"""Addresses of secrets."""
+
+urlpatterns: list[object] = []
