@@ -6,12 +6,13 @@ http to this computer.
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 import httpx
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\Z")
+_SIGNS = re.compile(r"[\s/\\@?#%*:]")
 _NUMBER = re.compile(r"0x[0-9a-f]*\Z|\d+\Z")
 LONGEST = 253
 WRONG = "Must be a host such as shop.example.com, or *.example.com for all hosts below example.com."
@@ -22,69 +23,60 @@ def as_compared(entry: str) -> str | None:
     text = entry.strip().removesuffix(".")
     wild = text.startswith("*.")
     host = _host(text.removeprefix("*.") if wild else text)
-    if host is None or (wild and (is_number(host) or "." not in host)):
+    if host is None or (wild and (_address(host) or "." not in host)):
         return None
     return f"*.{host}" if wild else host
 
 
 def _host(text: str) -> str | None:
-    if text.startswith("[") and text.endswith("]"):
-        text = text[1:-1]
-    if ":" in text:
-        try:
-            return str(ipaddress.IPv6Address(text))
-        except ValueError:
-            return None
-    if re.search(r"[\s/\\@?#%*]", text):
-        return None
-    if not text.isascii():
-        try:
-            text = httpx.URL(f"http://{text}/").raw_host.decode()
-        except (httpx.InvalidURL, UnicodeError):
-            return None
-    host = text.lower()
-    labels = host.split(".")
+    inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if ":" in inner:
+        return _address(inner)
+    host = _ascii(text)
+    labels = host.split(".") if host else []
     if not host or len(host) > LONGEST or not all(map(_LABEL.match, labels)):
         return None
-    if not _NUMBER.match(labels[-1]):
-        return host
-    try:  # a browser takes a host that ends in a number for an address, whatever stands before it
-        return str(ipaddress.IPv4Address(host))
+    # A browser takes a host that ends in a number for an address, whatever stands before it.
+    return _address(host) if _NUMBER.match(labels[-1]) else host
+
+
+def _ascii(text: str) -> str | None:
+    if text.isascii():
+        return text.lower()
+    try:
+        return httpx.URL(f"http://{text}/").raw_host.decode() if not _SIGNS.search(text) else None
+    except (httpx.InvalidURL, UnicodeError):
+        return None
+
+
+def _address(text: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(text))
     except ValueError:
         return None
 
 
-def is_number(host: str) -> bool:
-    """Is it an address and no name?"""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+def allows(patterns: Collection[str], host: str) -> bool:
+    """Whether the list holds this host, as compared. An address is below no domain."""
+    names = [one[1:] for one in patterns if one.startswith("*.") and _address(host) is None]
+    return host in patterns or any(host.endswith(name) and len(host) > len(name) for name in names)
 
 
-def allows(patterns: Iterable[str], host: str) -> bool:
-    """Whether the list holds this host, as compared."""
-    return any(
-        host.endswith(one[1:]) and len(host) >= len(one) if one.startswith("*.") else host == one for one in patterns
-    )
-
-
-def may_receive(patterns: Iterable[str], origin: str) -> str | None:
-    """Why a page of this origin may not get the secret, None when it may. The origin is the browser's own word:
-    `https://shop.example.com:8443`, or `null` for a page that has none.
+def may_receive(patterns: Collection[str], origin: str) -> str | None:
+    """Why a page of this origin may not get the secret, as a clause; None when it may. The origin is the browser's own
+    word: `https://shop.example.com:8443`, or `null` for a page that has none.
     """
     parts = urlsplit(origin)
-    host = _host(f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or "")
+    host = _host(parts.hostname or "")
     if parts.scheme not in ("http", "https") or host is None:
-        return "a page without a host of its own"
+        return "the page has no host of its own"
     if not allows(patterns, host):
-        return host
-    return None if parts.scheme == "https" or is_this_computer(host) else f"{host} without https"
+        return f"{host} is not among its hosts"
+    return None if parts.scheme == "https" or is_this_computer(host) else f"{host} is not read by https"
 
 
 def is_this_computer(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    address = _address(host)
+    if address is not None:
+        return ipaddress.ip_address(address).is_loopback
+    return host == "localhost" or host.endswith(".localhost")

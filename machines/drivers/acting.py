@@ -17,6 +17,7 @@ from machines.drivers.nodes import Nodes
 from machines.drivers.places import Places
 from machines.drivers.pointer import Click, Pointer, gone
 from machines.drivers.reach import Node
+from machines.drivers.receiving import Withheld
 
 T = TypeVar("T")
 Params = dict[str, Any]
@@ -66,6 +67,7 @@ class Acting:
         if doer is None:
             return ActResult(False, f"A browser machine does not know the command {action.name}.")
         self._ref, self._typing = action.ref, Typing(str(action.params.get("text", "")))
+        self._fields.guard(secret=action.secret, only=action.only)
         left = await leaving.dismissed(self.tab.ask) if action.name in leaving.ACTIONS else None
         try:
             dialog = await self.tab.look()
@@ -176,6 +178,8 @@ class Acting:
 
     async def _answer(self, dialog: Dialog, action: Action) -> ActResult:
         """While a dialog is open only its field and its buttons take input."""
+        if action.secret:  # nobody can say whose dialog it is, and it would be drawn with what is typed
+            raise Withheld("a dialog is open, and it goes into a field of a page only.")
         if dialogs.is_ref(action.ref) and not dialog.owns(action.ref):
             raise gone()
         reply = dialogs.reply(dialog, action, self.tab.spec.width, self.tab.spec.height)

@@ -6,6 +6,7 @@ Text, names and files that come from a machine are untrusted input.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,7 +61,8 @@ class Action:
 
     `ref` says which element is meant (Element.ref), for who looked at the elements: the action is done to that one or not
     at all. It is no parameter: it is neither shown nor hashed, and holds only as long as the page does.
-    `secret`: what it types is not to be told, nor what a page made of it.
+    `secret`: what it types is not to be told, nor what a page made of it. `only`: lists of hosts, each of which has to hold the
+    host of the page, and of every frame around the field, that gets the text; none: any page may.
 
     `prompt` is what stood at the terminal's prompt when people approved the action: with anything else there it is not
     done. No parameter either.
@@ -73,6 +75,7 @@ class Action:
     prompt: Prompt | None = None
     checked: bool | None = None
     secret: bool = False
+    only: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ class ActResult:
     A line that a terminal's shell was given has `finished` and `exit_code` (None: still running, or nobody knows), `output`
     (text, at most 4 KiB, `[...]` where it was cut), and where they apply `cleared` (what stood on the line and was replaced),
     `line` (the whole line that ran, when it was more than what was typed), `waits` (who waits for input, in words), `busy`
-    (the shell did not read, nothing was typed) and `changed` (something else than Action.prompt stood there).
+    (the shell did not read, nothing was typed) and `changed` (something else than Action.prompt stood there). `withheld`: why
+    the secrets of the text did not go in.
     """
 
     success: bool
@@ -188,7 +192,9 @@ class TerminalResult:
 class Session(Protocol):
     """A connection to one running machine. Every method raises MachineGone when the machine does not answer."""
 
-    async def screenshot(self) -> Frame: ...
+    async def screenshot(self, hidden: Sequence[str] = ()) -> Frame:
+        """Password fields, and whatever shows one of the texts `hidden`, are painted over in it."""
+        ...
 
     async def act(self, action: Action) -> ActResult:
         """Do one action and wait until the screen has settled. A failure on the machine is a result, no exception."""

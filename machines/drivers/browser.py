@@ -11,12 +11,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from machines.addresses import web_host
-from machines.drivers import dialogs, guestlink, isolation, page, process
+from machines.drivers import dialogs, guestlink, isolation, masking, page, process
 from machines.drivers.acting import LOAD_TIMEOUT, LONGEST_WORDS, Acting
 from machines.drivers.base import (
     Action,
@@ -137,13 +137,24 @@ class BrowserSession:
 
     # Looking
 
-    async def screenshot(self) -> Frame:
-        answer = await self._read(lambda: self.send("Page.captureScreenshot", {"format": "png"}))
-        if answer is None:
-            dialog = await self.look() or Dialog("alert", "The page is busy.")
+    async def screenshot(self, hidden: Sequence[str] = ()) -> Frame:
+        png = await self._read(lambda: self._captured(hidden))
+        if png is None:
+            dialog = dialogs.hiding(await self.look() or Dialog("alert", "The page is busy."), hidden)
             return dialogs.picture(dialog, self._last, self.spec.width, self.spec.height)
-        self._last = Frame(base64.b64decode(answer["data"]), self.spec.width, self.spec.height)
+        self._last = Frame(png, self.spec.width, self.spec.height)
         return self._last
+
+    async def _captured(self, hidden: Sequence[str]) -> bytes:
+        """The page may move between two looks: what is hidden is hidden where it stood before and after the picture."""
+        before, answer = await asyncio.gather(
+            masking.boxes(self.frames, hidden), self.send("Page.captureScreenshot", {"format": "png"})
+        )
+        png = base64.b64decode(answer["data"])
+        if not before and not hidden:
+            return png
+        masks = dict.fromkeys([*before, *await masking.boxes(self.frames, hidden)])
+        return await asyncio.to_thread(masking.painted_over, png, list(masks)) if masks else png
 
     async def elements(self) -> list[Element]:
         found = await self._read(self._page_elements)

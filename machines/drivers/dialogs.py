@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -138,6 +139,14 @@ def pressed(dialog: Dialog, x: int, y: int, width: int, height: int) -> Element 
         if inside and element.role in ("button", "textbox"):
             return element
     return None
+
+
+def hiding(dialog: Dialog, hidden: Sequence[str]) -> Dialog:
+    """The dialog without these texts in its words."""
+    message, typed = dialog.message, dialog.typed
+    for text in filter(None, hidden):
+        message, typed = message.replace(text, "\u2022" * 5), typed.replace(text, "\u2022" * 5)
+    return replace(dialog, message=message, typed=typed)
 
 
 def picture(dialog: Dialog, behind: Frame | None, width: int, height: int) -> Frame:

@@ -17,6 +17,7 @@ from machines.drivers.keyboard import Typing
 from machines.drivers.nodes import Nodes
 from machines.drivers.page import Channel, PageProblem
 from machines.drivers.reach import Node
+from machines.drivers.receiving import Lists, Receiver, Withheld
 
 OPTION_WAIT = 2.0  # seconds within which a list that was opened shows its options
 SUGGESTION_WAIT = 1.5  # seconds for options that typing brings up
@@ -25,6 +26,7 @@ MOST_STEPS = 200  # presses of an arrow key at a slider
 MOST_LOOKS = 6  # for an option that is drawn anew again and again
 LONGEST_QUOTE = 300  # characters of a field in a message
 POLL = 0.05  # seconds
+_CONFIDENTIAL = frozenset({"text", "editable", "custom", "keys"})  # what takes a secret
 
 Data = dict[str, Any]
 
@@ -49,6 +51,7 @@ class Fields:
     def __init__(self, nodes: Nodes, send: Channel) -> None:
         self.nodes = nodes
         self.send = send
+        self._receiver: Receiver | None = None
         self._fillers: dict[str, Callable[[Field, str, Typing], Awaitable[Data]]] = {
             "text": self._type_over,
             "editable": self._type_over,
@@ -70,6 +73,19 @@ class Fields:
     async def _described(self, node: Node) -> Field:
         return Field(node, **await self.nodes.call(node, scripts.DESCRIBE))
 
+    def guard(self, *, secret: bool, only: Lists) -> None:
+        """What is typed next holds secrets, which go to pages of these hosts only."""
+        self._receiver = Receiver(self.nodes, self.send, only) if secret else None
+
+    async def _type(self, node: Node, kind: str, typing: Typing) -> None:
+        """At the cursor, which is in this field. Raises Withheld where a secret may not go."""
+        if self._receiver is None:
+            await keyboard.type_text(self.send, typing)
+            return
+        if kind not in _CONFIDENTIAL:
+            raise Withheld("it goes into a field of text only.")
+        await self._receiver.put(node, typing)
+
     # Filling
 
     async def fill(self, node: Node | None, typing: Typing) -> Data:
@@ -82,6 +98,10 @@ class Fields:
             file = " It takes a file, which is uploaded." if field and field.kind == "file" else ""
             raise PageProblem(f"There is no field to type into at this point.{file}")
         self._unlocked(field)
+        if self._receiver:
+            if field.kind not in _CONFIDENTIAL:
+                raise Withheld("it goes into a field of text only.")
+            await self._receiver.origin(field.node)
         return await self._fillers[field.kind](field, typing.text, typing)
 
     def _unlocked(self, field: Field) -> None:
@@ -94,10 +114,10 @@ class Fields:
             raise PageProblem("This field takes one line of text only.")
         await self._focus(field)
         if text:
-            await keyboard.type_text(self.send, typing)
+            await self._type(field.node, field.kind, typing)
         else:
             await keyboard.press(self.send, "delete")
-        if text and field.suggests and not field.searches and await self._suggested(field, text):
+        if text and field.suggests and not field.searches and not self._receiver and await self._suggested(field, text):
             return {"selected": text}
         return _said(await self._read_back(field, text), typing.hasty)
 
@@ -290,13 +310,13 @@ class Fields:
         if not node or not kind:
             raise PageProblem("Nothing that takes text has the focus, so nothing was typed.")
         if kind == "keys":
-            await keyboard.type_text(self.send, typing)
+            await self._type(node, kind, typing)
             return _said({}, typing.hasty)
         field = await self._described(node)
         self._unlocked(field)
-        if kind in ("moment", "color", "range"):
+        if kind in ("moment", "color", "range") and not self._receiver:
             return await self._type_or_set(field, typing)
-        await keyboard.type_text(self.send, typing)
+        await self._type(node, kind, typing)
         return _said({}, typing.hasty)
 
     async def _type_or_set(self, field: Field, typing: Typing) -> Data:

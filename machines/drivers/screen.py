@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +29,7 @@ _ANSI: tuple[Color, ...] = (
 _TOKEN = re.compile(r"\x1b\[([0-9;:]*)m|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|[\x00-\x1f\x7f]|(.)", re.DOTALL)
 # What letters mean between SO and SI: the line drawing set of the VT100.
 _LINES = dict(zip("`afgijklmnopqrstuvwxyz{|}~", "◆▒°±␤┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·", strict=True))
+_COVER = "\u2588"  # a full block
 # It comes along: pictures are the same on every computer, with fonts of its own or without.
 FONTS = Path(__file__).with_name("fonts")
 
@@ -149,6 +151,29 @@ def _append(row: list[Cell], char: str, style: Style) -> None:
 
 def plain(row: list[Cell]) -> str:
     return "".join(cell.char for cell in row).rstrip()
+
+
+def masked(grid: list[list[Cell]], columns: int, hidden: Sequence[str]) -> list[list[Cell]]:
+    """The cells with these texts painted over, also where the end of a row wraps them."""
+    places: list[tuple[int, int] | None] = []  # of each character
+    text = ""
+    for y, row in enumerate(grid):
+        for x, cell in enumerate(row):
+            text += cell.char
+            places += [(y, x)] * len(cell.char)
+        if len(row) < columns:
+            text += "\n"
+            places.append(None)
+    covered: set[tuple[int, int]] = set()
+    for one in filter(None, hidden):
+        at = text.find(one)
+        while at >= 0:
+            covered |= {place for place in places[at : at + len(one)] if place}
+            at = text.find(one, at + 1)
+    return [
+        [cell._replace(char=_COVER * max(cell.width, 1)) if (y, x) in covered else cell for x, cell in enumerate(row)]
+        for y, row in enumerate(grid)
+    ]
 
 
 class Run(NamedTuple):

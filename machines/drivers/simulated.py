@@ -1,6 +1,7 @@
 """The machine that is no machine: every action succeeds at once. Test keys get it, and so do tests."""
 
 import io
+from collections.abc import Sequence
 from functools import lru_cache
 
 from PIL import Image, ImageDraw
@@ -38,7 +39,7 @@ class SimulatedSession:
     def __init__(self, spec: MachineSpec) -> None:
         self.spec = spec
 
-    async def screenshot(self) -> Frame:
+    async def screenshot(self, hidden: Sequence[str] = ()) -> Frame:
         return Frame(_picture(self.spec.width, self.spec.height), self.spec.width, self.spec.height)
 
     async def act(self, action: Action) -> ActResult:

@@ -60,14 +60,16 @@ class TerminalSession:
         self.places = places
         self.screen = screen_
         self.own_ports = own_ports  # what listens in its network is in the machine
-        self._last: tuple[Look, Frame] | None = None
+        self._last: tuple[Look, tuple[str, ...], Frame] | None = None
 
-    async def screenshot(self) -> Frame:
-        look = await self.screen.look()
-        if self._last is None or self._last[0] != look:
-            png = screen.draw(look.grid, (self.spec.width, self.spec.height), look.cursor)
-            self._last = look, Frame(png, self.spec.width, self.spec.height, storable.clean(await self.text()))
-        return self._last[1]
+    async def screenshot(self, hidden: Sequence[str] = ()) -> Frame:
+        """The texts `hidden` are painted over; Frame.text has them still."""
+        look, texts = await self.screen.look(), tuple(hidden)
+        if self._last is None or self._last[:2] != (look, texts):
+            grid = screen.masked(look.grid, self.spec.width // screen.CELL_WIDTH, texts) if texts else look.grid
+            png = screen.draw(grid, (self.spec.width, self.spec.height), look.cursor)
+            self._last = look, texts, Frame(png, self.spec.width, self.spec.height, storable.clean(await self.text()))
+        return self._last[2]
 
     async def reach(self, ref: str) -> Reach | None:
         return None

@@ -131,7 +131,7 @@ async def painted_text(frames: Frames) -> str:
     documents = await frames.documents()
     sessions = list(dict.fromkeys(document.session for document in documents.values()))
     roots: dict[str, list[int]] = {}
-    for shadows in await asyncio.gather(*(_closed_roots(frames, session) for session in sessions)):
+    for shadows in await asyncio.gather(*(closed_roots(frames, session) for session in sessions)):
         roots |= shadows
     reader = _Reader(frames, documents)
     texts = await asyncio.gather(
@@ -140,7 +140,7 @@ async def painted_text(frames: Frames) -> str:
     return "\n".join(filter(None, texts))
 
 
-async def _closed_roots(frames: Frames, session: str) -> dict[str, list[int]]:
+async def closed_roots(frames: Frames, session: str) -> dict[str, list[int]]:
     """The closed shadow roots of each frame of a process."""
     params = {"computedStyles": [], "includeDOMRects": False}
     try:

@@ -4,6 +4,8 @@ import pytest
 
 from accounts.secrets.hosts import as_compared, may_receive
 
+NO_HOST = "the page has no host of its own"
+
 
 @pytest.mark.parametrize(
     ("entry", "kept"),
@@ -45,24 +47,24 @@ def test_a_listed_host_gets_it(listed: str, origin: str) -> None:
 @pytest.mark.parametrize(
     ("listed", "origin", "why"),
     [
-        ("shop.test", "http://shop.test", "shop.test without https"),  # on the way anybody reads it
-        ("shop.test", "https://login.shop.test", "login.shop.test"),
-        ("*.shop.test", "https://shop.test", "shop.test"),
-        ("*.shop.test", "https://evilshop.test", "evilshop.test"),
-        ("*.shop.test", "https://a.shop.test.evil.test", "a.shop.test.evil.test"),
-        ("shop.test", "https://shop.test.evil.test", "shop.test.evil.test"),
-        ("shop.test", "https://shop-test", "shop-test"),
-        ("shop.test", "https://shop.test@evil.test", "evil.test"),
-        ("127.0.0.1", "http://127.0.0.2", "127.0.0.2"),
-        ("localhost", "http://localhost.evil.test", "localhost.evil.test"),
-        ("*.shop.test", "null", "a page without a host of its own"),
-        ("shop.test", "file://", "a page without a host of its own"),
-        ("shop.test", "data:text/html,shop.test", "a page without a host of its own"),
-        ("shop.test", "about:blank", "a page without a host of its own"),
-        ("shop.test", "chrome://shop.test", "a page without a host of its own"),
-        ("shop.test", "ftp://shop.test", "a page without a host of its own"),
-        ("shop.test", "", "a page without a host of its own"),
-        ("10.0.0.1", "http://10.0.0.1", "10.0.0.1 without https"),
+        ("shop.test", "http://shop.test", "shop.test is not read by https"),  # on the way anybody reads it
+        ("shop.test", "https://login.shop.test", "login.shop.test is not among its hosts"),
+        ("*.shop.test", "https://shop.test", "shop.test is not among its hosts"),
+        ("*.shop.test", "https://evilshop.test", "evilshop.test is not among its hosts"),
+        ("*.shop.test", "https://a.shop.test.evil.test", "a.shop.test.evil.test is not among its hosts"),
+        ("shop.test", "https://shop.test.evil.test", "shop.test.evil.test is not among its hosts"),
+        ("shop.test", "https://shop-test", "shop-test is not among its hosts"),
+        ("shop.test", "https://shop.test@evil.test", "evil.test is not among its hosts"),
+        ("127.0.0.1", "http://127.0.0.2", "127.0.0.2 is not among its hosts"),
+        ("localhost", "http://localhost.evil.test", "localhost.evil.test is not among its hosts"),
+        ("*.shop.test", "null", NO_HOST),
+        ("shop.test", "file://", NO_HOST),
+        ("shop.test", "data:text/html,shop.test", NO_HOST),
+        ("shop.test", "about:blank", NO_HOST),
+        ("shop.test", "chrome://shop.test", NO_HOST),
+        ("shop.test", "ftp://shop.test", NO_HOST),
+        ("shop.test", "", NO_HOST),
+        ("10.0.0.1", "http://10.0.0.1", "10.0.0.1 is not read by https"),
     ],
 )  # fmt: skip
 def test_nobody_else_does(listed: str, origin: str, why: str) -> None:
