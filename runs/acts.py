@@ -12,6 +12,7 @@ from machines.drivers.base import Target
 from machines.risks import COMMAND, ORDER, Raised, raised_by
 from runs.agents.base import Act
 from runs.events import Event
+from runs.handles import HANDLE, handles_in, pieces_of
 from runs.models import Run
 
 MAX_ACTION_BYTES = 64 * 1024
@@ -20,15 +21,15 @@ _LONGEST_NAME = 120  # characters of a name in a title; a longer one ends in …
 _LONGEST_COMMAND = 200  # characters of a command in a title
 
 _VERBS = {
-    "click": "Click at {x}, {y}", "type_text": "Type {length} characters", "key_press": "Press {key}",
+    "click": "Click at {x}, {y}", "type_text": "Type {typed}", "key_press": "Press {key}",
     "key_combo": "Press {keys}", "scroll": "Scroll {direction}", "drag": "Drag to {to_x}, {to_y}", "move": "Move to {x}, {y}",
-    "wait": "Wait", "screenshot": "Take a picture", "open_url": "Open {url}", "fill": "Fill a field with {length} characters",
+    "wait": "Wait", "screenshot": "Take a picture", "open_url": "Open {url}", "fill": "Fill a field with {typed}",
     "select_option": "Select an option", "run_line": "Run {command}",
     "upload": "Upload {file}", "go_back": "Go back", "reload": "Load the page again",
 }  # fmt: skip
 _VERBS_AT = {
-    "click": "Click {it}", "type_text": "Type {length} characters into {it}", "key_press": "Press {key} in {it}",
-    "key_combo": "Press {keys} in {it}", "fill": "Fill {it} with {length} characters", "select_option": "Select an option in {it}",
+    "click": "Click {it}", "type_text": "Type {typed} into {it}", "key_press": "Press {key} in {it}",
+    "key_combo": "Press {keys} in {it}", "fill": "Fill {it} with {typed}", "select_option": "Select an option in {it}",
 }  # fmt: skip
 _CLICKS = {
     ("left", 2): "Double-click", ("left", 3): "Triple-click", ("right", 1): "Right-click", ("middle", 1): "Middle-click",
@@ -43,7 +44,7 @@ def action_title(
     keys = "+".join(params.get("keys", ()))
     url = params.get("url", "")
     shown = url if len(url) <= _LONGEST_ADDRESS else f"{url[:_LONGEST_ADDRESS]}…"
-    facts = params | {"length": len(params.get("text", "")), "keys": keys, "url": shown}
+    facts = params | {"typed": _what_is_typed(params.get("text", "")), "keys": keys, "url": shown}
     facts["command"] = _one_line(params.get("command", ""), _LONGEST_COMMAND)
     named = target is not None and target.role != COMMAND and name in _VERBS_AT
     verb = _VERBS_AT[name] if named else _VERBS.get(name, name)
@@ -108,10 +109,25 @@ def too_large(act: Act) -> bool:
 
 def edited_act(act: Act, edited: dict[str, Any]) -> Act:
     """The action as a person changed it: it is done where that person said, not to the element that the agent meant. A
-    text that was changed holds no secrets any more."""
-    same = {key: pieces for key, pieces in act.secrets.items() if edited["params"].get(key) == act.action.params[key]}
+    text that was changed holds the secrets that it still names, or names now."""
+    params = edited["params"]
+    same = {key: pieces for key, pieces in act.secrets.items() if params.get(key) == act.action.params[key]}
+    changed = {
+        key: value for key, value in params.items() if isinstance(value, str) and value != act.action.params.get(key)
+    }
+    same |= {key: pieces for key, value in changed.items() if (pieces := pieces_of(value))}
     action = replace(act.action, name=edited["name"], params=edited["params"], ref=None, checked=None)
     return replace(act, action=action, secrets=same)
+
+
+def _what_is_typed(text: str) -> str:
+    """In words for a title: how long it is, and the secrets that it names."""
+    names = list(dict.fromkeys(name for _, name in handles_in(text)))
+    if not names:
+        return f"{len(text)} characters"
+    listed = " and ".join(f'"{name}"' for name in names)
+    words = f"the secret{'s' if len(names) > 1 else ''} {listed}"
+    return words if HANDLE.fullmatch(text) else f"text with {words}"
 
 
 def kept_action(act: Act) -> dict[str, Any]:

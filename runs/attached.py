@@ -19,8 +19,9 @@ from machines.drivers.base import ActResult, Frame, MachineGone, Prompt, Session
 from machines.errors import MachineUnavailable
 from machines.takeover import private_since
 from runs.agents.base import Act
+from runs.clearing import Cleared
 from runs.jobs import Job
-from runs.secrets import cleared, kept_secrets, with_secrets, without_secrets
+from runs.secrets import Later, Withheld, cleared, kept_secrets, not_put_in, opened, without_secrets
 from runs.shield import Shielded
 from runs.steps import LeaseLost, Picture
 
@@ -84,9 +85,11 @@ class Attached:
     # --- looking
 
     def _eyes(self, connected: Connected) -> Session:
-        """The machine as an agent may see it: nothing of a private takeover."""
+        """The machine as an agent may see it: nothing of a private takeover, no secret of the run."""
         run = self.job.run
-        return connected.session if run.owns_machine else Shielded(connected.session, run.id, self.host.db)
+        session = connected.session if run.owns_machine else Shielded(connected.session, run.id, self.host.db)
+        hidden = kept_secrets(run).hidden
+        return Cleared(session, hidden) if hidden else session
 
     async def _observe(self) -> Frame:
         return await self._retry(lambda c: self._eyes(c).screenshot())
@@ -129,17 +132,20 @@ class Attached:
 
     async def _do(self, act: Act) -> ActResult:
         """Act on the machine; a machine that dies under the action is a failed action, and is restarted for the next."""
-        connected, start, kept = await self._connect(), timezone.now(), kept_secrets(self.job.run)
-        action = with_secrets(act, kept)
-        if action is None:
-            return ActResult(False, "A secret that this action needs is not there any more.")
+        run, connected, start = self.job.run, await self._connect(), timezone.now()
         try:
-            result = without_secrets(await connected.session.act(action), kept)
+            while isinstance(action := await self.host.db(opened, run, self.epoch, act), Later):  # noqa: ASYNC110
+                await asyncio.sleep(action.seconds)
+            result = without_secrets(await connected.session.act(action), kept_secrets(run))
+        except Withheld as why:
+            return ActResult(False, str(why))
         except MachineGone as gone:
             await self._disconnect()
             return ActResult(False, f"The machine did not answer: {gone}")
-        terminal = self.job.run.machine_kind == "terminal"
-        if terminal and await self.host.db(private_since, self.job.run.id, start):
+        if "withheld" in result.data:
+            await self.host.db(not_put_in, run, act, result.data["withheld"])
+        terminal = run.machine_kind == "terminal"
+        if terminal and await self.host.db(private_since, run.id, start):
             return _hidden(result)  # somebody may have taken control privately and given it back meanwhile
         return result
 

@@ -28,7 +28,7 @@ from runs.agents.base import Act, Again, Ask, Bound, Context, Decision, Finish
 from runs.agents.registry import agent_for
 from runs.attached import Host
 from runs.events import Event
-from runs.secrets import kept_secrets
+from runs.secrets import REDACTED, kept_secrets
 from runs.steps import Intent, LeaseLost, Outcome, write_intent, write_outcome, written
 from runs.thinking import Thinking, words
 
@@ -299,8 +299,8 @@ class Drive(Thinking):
             messages=self.job.messages, interrupted=self.job.interrupted,
             restarted=connected.restarts > run.machine_restarts and run.steps_completed > 0,
             instructions=run.instructions, system_prompt=run.system_prompt,
-            bound=tuple(Bound(*place) for place in run.bound), secrets=kept_secrets(run), run_id=run.id, team_id=run.team_id,
-            profile=run.agent, frame=before, cursor=self.cursor, db=self.host.db,
+            bound=tuple(Bound(*place) for place in run.bound), secrets=dict.fromkeys(kept_secrets(run), REDACTED),
+            run_id=run.id, team_id=run.team_id, profile=run.agent, frame=before, cursor=self.cursor, db=self.host.db,
             picture=await asyncio.to_thread(pictures.store, before.png) if thinks else None,
         )  # fmt: skip
 

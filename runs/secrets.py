@@ -1,30 +1,73 @@
-"""Values that people and workflows give to a run in confidence: sealed with it, put in at the machine, gone when it ends.
+"""Values that nobody but the machine gets to see: those that people and workflows give to a run in confidence, sealed with it
+and gone when it ends, and the secrets of its team (accounts/secrets).
 
-Everything that is hashed, shown, stored or sent names them only (base.Act.secrets).
+Everything that is hashed, shown, stored or sent names them only: `{{secret:NAME}}` (base.Act.secrets). The drive loop puts
+the values in at the machine, and takes them out of whatever the machine says afterwards.
 """
 
+import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from django.db import transaction
+
 from accounts.sealing import seal, unseal
+from accounts.secrets import services as team_secrets
+from accounts.secrets.services import Handed
+from accounts.secrets.totp import code, seconds_left
 from machines.drivers.base import Action, ActResult
 from runs.agents.base import Act
+from runs.handles import HANDLE
+from runs.handles import pieces_of as pieces_of  # for agents
 from runs.models import Run
+from runs.spellings import REDACTED, Hidden
+from runs.steps import LeaseLost
 
-REDACTED = "[redacted]"
+# What may hold a secret, by kind of machine: it is typed, and goes nowhere else. A simulated machine is never given one.
+_TYPED: dict[str, frozenset[str]] = {
+    "browser": frozenset({"type_text", "fill"}),
+    "terminal": frozenset({"type_text", "run_line"}),
+    "simulated": frozenset({"type_text", "fill", "run_line"}),
+}
+_PUT_IN = "\0put in"  # beside the run's own secrets: values of the team that it has put in. No name can be spelled so
+_MOST_PUT_IN = 50
+SHORTEST_CODE = 5.0  # seconds that a code still has to hold when it is typed
 T = TypeVar("T")
 
 
-def kept_secrets(run: Run) -> dict[str, str]:
-    """The secrets of the run by name, readable."""
-    kept: dict[str, str] = unseal(run.secrets) if run.secrets else {}
-    return kept
+class Withheld(Exception):
+    """The action names a secret that may not go where it would; the message is for people."""
+
+
+@dataclass(frozen=True)
+class Later:
+    """A code of the moment is about to run out: ask again after so many seconds."""
+
+    seconds: float
+
+
+class Kept(dict[str, str]):
+    """The secrets of a run by name, readable. `hidden`: these, and what else it has put in, as they may turn up again."""
+
+    hidden: Hidden
+
+
+def kept_secrets(run: Run) -> Kept:
+    """Opened once, until what is sealed changes."""
+    opened: tuple[Any, Kept] | None = run.__dict__.get("_kept_secrets")
+    if opened is None or opened[0] is not run.secrets:
+        raw: dict[str, Any] = unseal(run.secrets) if run.secrets else {}
+        put_in = raw.pop(_PUT_IN, [])
+        kept = Kept(raw)
+        kept.hidden = Hidden([*raw.values(), *put_in])
+        opened = run.__dict__["_kept_secrets"] = (run.secrets, kept)
+    return opened[1]
 
 
 def sealed_with(run: Run, more: Mapping[str, str]) -> bytes | None:
     """What the run keeps once these are added; a name is used again for the newest value."""
-    kept = kept_secrets(run) | dict(more)
+    kept = (unseal(run.secrets) if run.secrets else {}) | dict(more)
     return seal(kept) if kept else None
 
 
@@ -52,36 +95,89 @@ def _text(value: Any) -> str:
     return ", ".join(text if isinstance(text, str) else str(text) for text in texts)
 
 
-def with_secrets(act: Act, kept: Mapping[str, str]) -> Action | None:
-    """The action as the machine gets it; None when a secret that it names is not kept."""
+# --- putting them in
+
+
+def named_by(act: Act) -> list[str]:
+    """The secrets that the action names, each once."""
+    names = (text for pieces in act.secrets.values() for kind, text in pieces if kind == "secret")
+    return list(dict.fromkeys(names))
+
+
+def opened(run: Run, epoch: int, act: Act) -> Action | Later:
+    """The action as the machine gets it; that it is used is written down before. Raises Withheld, LeaseLost."""
+    names, allowed = named_by(act), _TYPED.get(run.machine_kind, frozenset())
+    if act.action.name not in allowed and (names or any(map(_has_handle, act.action.params.values()))):
+        raise Withheld("A secret can only be typed: into a field of a page, or into a terminal.")
+    if not names:
+        return act.action
+    kept = kept_secrets(run)
+    of_team = [name for name in names if name not in kept]
+    values: dict[str, str] = {name: kept[name] for name in names if name in kept}
+    only: tuple[tuple[str, ...], ...] = ()
+    if of_team:
+        handed = _taken(run, epoch, act, of_team)
+        if isinstance(handed, Later):
+            return handed
+        values |= {secret.name: secret.text for secret in handed}
+        only = tuple(secret.hosts for secret in handed) if run.machine_kind == "browser" else ()
+    if run.machine_kind == "simulated":
+        return act.action
     params = dict(act.action.params)
     for key, pieces in act.secrets.items():
-        if any(kind == "secret" and text not in kept for kind, text in pieces):
-            return None
-        params[key] = "".join(kept[text] if kind == "secret" else text for kind, text in pieces)
-    return replace(act.action, params=params, secret=True) if act.secrets else act.action
+        params[key] = "".join(values[text] if kind == "secret" else text for kind, text in pieces)
+    return replace(act.action, params=params, secret=True, only=only)
+
+
+def _has_handle(value: Any) -> bool:
+    return isinstance(value, str) and HANDLE.search(value) is not None
+
+
+def _taken(run: Run, epoch: int, act: Act, names: list[str]) -> list[Handed] | Later:
+    """The team's secrets of these names with what is to be typed, which is sealed with the run from now on."""
+    with transaction.atomic():
+        fresh = Run.objects.select_for_update().filter(id=run.id, lease_epoch=epoch, status="running").first()
+        if fresh is None:
+            raise LeaseLost
+        there = team_secrets.readable(run.team_id, run.test, names)
+        for name in names:
+            if name not in there:
+                raise Withheld(f'There is no secret "{name}" any more.')
+            if run.machine_kind == "terminal" and run.machine_id not in there[name].machines:
+                raise Withheld(f'The secret "{name}" is not for this terminal: it is not among its machines.')
+        now = time.time()
+        if seconds_left(now) < SHORTEST_CODE and any(secret.kind == "totp" for secret in there.values()):
+            return Later(seconds_left(now))
+        handed = [
+            replace(secret, text=code(secret.text, now)) if secret.kind == "totp" else secret
+            for secret in there.values()
+        ]
+        run.secrets = fresh.secrets = _sealed_put_in(fresh, [secret.text for secret in handed])
+        fresh.save(update_fields=["secrets"])
+        team_secrets.used(run.team_id, run.test, run.id, handed, act.action.name, act.host)
+        return handed
+
+
+def _sealed_put_in(run: Run, texts: list[str]) -> bytes:
+    raw: dict[str, Any] = unseal(run.secrets) if run.secrets else {}
+    put_in = list(dict.fromkeys([*raw.get(_PUT_IN, []), *texts]))
+    return seal(raw | {_PUT_IN: put_in[-_MOST_PUT_IN:]})
+
+
+def not_put_in(run: Run, act: Act, why: str) -> None:
+    """Write down that the machine did not put in what it was given."""
+    names = [name for name in named_by(act) if name not in kept_secrets(run)]
+    team_secrets.withheld(run.team_id, run.test, run.id, names, why)
+
+
+# --- taking them out
 
 
 def without_secrets(result: ActResult, kept: Mapping[str, str]) -> ActResult:
     """What the machine says of an action, without the secrets of the run: a later command may print an earlier one."""
-    return ActResult(result.success, cleared(result.error, kept), cleared(result.data, kept)) if kept else result
+    return ActResult(result.success, cleared(result.error, kept), cleared(result.data, kept))
 
 
 def cleared(value: T, kept: Mapping[str, str]) -> T:
     """Text, or JSON with text in it, as it may be kept and shown."""
-    if not kept:
-        return value
-    if isinstance(value, dict):
-        return {key: cleared(item, kept) for key, item in value.items()}  # type: ignore[return-value]
-    if isinstance(value, list):
-        return [cleared(item, kept) for item in value]  # type: ignore[return-value]
-    if isinstance(value, str):
-        return _replaced(value, kept)  # type: ignore[return-value]
-    return value
-
-
-def _replaced(text: str, kept: Mapping[str, str]) -> str:
-    """The longest first: one secret may be a part of another."""
-    for secret in sorted(filter(None, kept.values()), key=len, reverse=True):
-        text = text.replace(secret, REDACTED)
-    return text
+    return (kept.hidden if isinstance(kept, Kept) else Hidden(list(kept.values()))).cleared(value)

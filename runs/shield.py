@@ -1,6 +1,6 @@
 """A session as an agent may see it: what was on the screen during a private takeover never gets through."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from django.utils import timezone
@@ -38,8 +38,8 @@ class Shielded:
             raise LeaseLost
         return seen
 
-    async def screenshot(self) -> Frame:
-        return await self._kept(self._session.screenshot())
+    async def screenshot(self, hidden: Sequence[str] = ()) -> Frame:
+        return await self._kept(self._session.screenshot(hidden) if hidden else self._session.screenshot())
 
     async def elements(self) -> list[Element]:
         return await self._kept(self._session.elements())

@@ -16,6 +16,7 @@ from accounts.ids import new_id
 from accounts.json_values import Detail
 from accounts.limits import spend
 from accounts.sealing import seal
+from accounts.secrets.access import unknown_names
 from accounts.statements import fetch, prepared
 from accounts.webhooks import targets
 from accounts.webhooks.signing import new_secret
@@ -29,6 +30,7 @@ from runs.agents.registry import known, names
 from runs.choosing import choose, hold_team, no_machine
 from runs.errors import TooManyRuns
 from runs.events import begin
+from runs.handles import handles_in
 from runs.models import Run
 from runs.schemas import RunCreate, Terms
 
@@ -149,7 +151,7 @@ def _drive(run: Run) -> None:
 
 def violations(actor: Actor, given: Mapping[str, Any]) -> list[Detail]:
     """What is wrong with a new run beyond the form of each field; the values in `given` may be of any type."""
-    return [*_check_task(given), *terms_violations(actor, given)]
+    return [*_check_task(given), *_check_secrets(actor, given), *terms_violations(actor, given)]
 
 
 def terms_violations(actor: Actor, given: Mapping[str, Any]) -> list[Detail]:
@@ -166,6 +168,14 @@ def _check_task(given: Mapping[str, Any]) -> list[Detail]:
     if isinstance(data, dict) and (kind := _wrong_goal(data.get("goal"))):
         wrong.append((("body", "input", "goal"), "Must be text of 1 to 16000 characters.", kind))
     return wrong
+
+
+def _check_secrets(actor: Actor, given: Mapping[str, Any]) -> list[Detail]:
+    """Every secret that the task or the input names is there."""
+    named = [place for part in ("task", "input") for place in handles_in(given.get(part), "body", part)]
+    unknown = set(unknown_names(actor, (name for _, name in named)))
+    wrong = {loc: name for loc, name in reversed(named) if name in unknown}  # the first of each text
+    return [(loc, f'There is no secret "{name}".', "value_error") for loc, name in wrong.items()]
 
 
 def _wrong_goal(goal: Any) -> str | None:

@@ -116,9 +116,9 @@ def used(team_id: str, test: bool, run_id: str, secrets: Iterable[Handed], actio
         audit(system(team_id, test), "secret.used", secret.id, **facts)
 
 
-def withheld(team_id: str, test: bool, run_id: str, ids: Collection[str], why: str) -> None:
+def withheld(team_id: str, test: bool, run_id: str, names: Collection[str], why: str) -> None:
     """Write down that they were not put in after all."""
     with transaction.atomic():
-        for row in TeamSecret.objects.filter(team_id=team_id, test=test, id__in=ids):
+        for row in TeamSecret.objects.filter(team_id=team_id, test=test, name__in=names):
             facts = {"name": row.name, "run_id": run_id, "why": why}
             audit(system(team_id, test), "secret.withheld", row.id, **facts)

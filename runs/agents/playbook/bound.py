@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runs.agents.base import Bound, Piece
+from runs.handles import HANDLE, name_in
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
 MARK = f"{_OPEN}\\d+{_CLOSE}"
@@ -58,8 +59,10 @@ class Marked:
 
     @classmethod
     def of(cls, task: str, bound: Sequence[Bound]) -> "Marked":
+        """Handles of secrets are values, too, but for those that stand in a value."""
         marked, end = cls(""), 0
-        for place in sorted(bound, key=lambda b: b.at):
+        handles = [Bound(found.start(), len(found[0]), name_in(found)) for found in HANDLE.finditer(task)]
+        for place in sorted([*bound, *handles], key=lambda b: b.at):
             if place.at < end:
                 continue  # places never overlap
             inside = task[place.at : place.at + place.length].translate(_FORGED)

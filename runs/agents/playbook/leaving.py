@@ -20,12 +20,14 @@ from runs.agents.playbook.grounding import kind
 from runs.agents.playbook.plan import Instruction
 from runs.agents.playbook.scene import Patience
 from runs.agents.playbook.shell import PID_FILE
+from runs.handles import pieces_of
 
 # What may change the page that fields stand on, and what surely leaves it.
 _ACTS = frozenset({"click", "press", "drag", "type_text", "hover"})
 _LEAVES_PAGE = frozenset({"open_url", "go_back", "reload"})
 _FIELDS = {"fill": "field_is", "select_option": "field_is", "check": "box_checked", "uncheck": "box_unchecked"}
 _PLACE = ("label", "role", "row", "ordinal")
+HIDDEN = "[redacted]"  # how a secret that was put in is read back
 _CHANGES_FOLDER = re.compile(r"\b(?:cd|pushd|popd|chroot)\b")
 
 
@@ -76,7 +78,10 @@ def edited(draft: Condition | None, params: dict[str, Any]) -> Condition | None:
         if text == draft["text"]:
             return draft
         place = {key: draft[key] for key in _PLACE if key in draft}
-        return {"is": "field_is", **place, "text": text}  # without its secrets: what was changed holds none
+        pieces = pieces_of(text or "")
+        return {"is": "field_is", **place, "text": text} | (
+            {"pieces": [list(piece) for piece in pieces]} if pieces else {}
+        )
     return {"is": "reached", "url": params["url"]} if draft["is"] == "reached" else None
 
 
@@ -172,7 +177,7 @@ async def _field_holds(condition: Condition, session: Session, secrets: Mapping[
         return None
     text = condition["text"]
     if pieces := condition.get("pieces"):
-        text = "".join(secrets.get(part, "") if kind == "secret" else part for kind, part in pieces)
+        text = "".join(secrets.get(part, HIDDEN) if kind == "secret" else part for kind, part in pieces)
     if means(text, value):
         return True
     return None if condition.get("acted") and not value.strip() else False  # it was sent off

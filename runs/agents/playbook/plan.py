@@ -8,10 +8,10 @@ from typing import Any
 
 from runs.agents.base import Bound
 from runs.agents.playbook import grammar, loose, sentences
-from runs.agents.playbook.bound import Marked, Reference, Value, shown
+from runs.agents.playbook.bound import Marked, Reference, Value, has_mark, shown
 from runs.agents.playbook.grammar import Params
 from runs.agents.playbook.sentences import QUOTED, Sentence
-from runs.agents.playbook.words import RefusedError
+from runs.agents.playbook.words import RefusedError, unquoted
 
 DEFAULT_PORT = 8000
 DEFAULT_LIMIT_MS = 30_000
@@ -22,6 +22,12 @@ _MOST_PAUSES = 8  # places where one unreadable sentence is tried to be cut in t
 _ENDS = frozenset({"stop", "succeed", "fail"})
 _ANSWERS = ("answer", "reply", "value")  # what the newest of them is called besides its own name
 _ATOM = rf"`[^`]*`|{QUOTED}"
+# Only where a text belongs that is typed: type the secret "x" ..., fill ... with the secret "x".
+_SECRET = re.compile(
+    rf"(?P<before>\A(?:type|write|enter|put)\s+|\Afill\b.*\bwith\s+)(?:the\s+)?secret\s+(?P<name>{QUOTED})"
+    r"(?!\w)",
+    re.IGNORECASE | re.DOTALL,
+)
 _ARTICLE = r"(?:the|that|this|their|his|her|my|your)\s+"
 
 
@@ -138,12 +144,21 @@ class _Reader:
         return self._made(sentence, action, params)
 
     def _understood(self, text: str) -> tuple[str, Params] | None:
+        text = self._with_secrets(text)
         for each in (text, *loose.rewritten(text)):
             known = grammar.read(each, self.marked.values)
             if known:
                 return known
         named = self._with_answers(text)
         return grammar.read(named, self.marked.values) if named else None
+
+    def _with_secrets(self, text: str) -> str:
+        """The sentence with the secret that it calls by name as a value: `type the secret "shop password" into "Password"`."""
+        found = _SECRET.match(text)
+        if found is None or has_mark(found["name"]):
+            return text
+        mark = self.marked.mark(Reference("secret", unquoted(found["name"]).strip()))
+        return f"{found['before']}{mark}{text[found.end() :]}"
 
     def _with_answers(self, text: str) -> str | None:
         """The sentence with the names of what people gave as values: `type the code into "Code"`. None without any."""

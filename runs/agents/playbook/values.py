@@ -18,7 +18,8 @@ class UnknownValueError(Exception):
 
 
 def with_values(instruction: Instruction, given: Mapping[str, list[str]], secrets: Mapping[str, str]) -> Instruction:
-    """The instruction with all its values; those of secrets stay named. Raises UnknownValueError."""
+    """The instruction with all its values; those of secrets stay named: whether there is one of this name is seen when it is
+    put in. Raises UnknownValueError."""
 
     def answer(name: str) -> Piece:
         if name not in given:
@@ -29,9 +30,6 @@ def with_values(instruction: Instruction, given: Mapping[str, list[str]], secret
     params = resolved(instruction.params, instruction.values, answer)
     if params == instruction.params:
         return instruction
-    for name in secret_names(params):
-        if name not in secrets:
-            raise UnknownValueError(f'The run has no secret "{name}": {short(instruction.text, 500)}')
     if secret_names(params) and instruction.action not in _TYPE:
         raise UnknownValueError(f"A secret can only be typed: {short(instruction.text, 500)}")
     return replace(instruction, params=_checked(instruction, params))

@@ -1,0 +1,75 @@
+"""Taking secrets out of text: as they are, and as pages, addresses and programs write them."""
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import TypeVar
+from urllib.parse import quote, quote_plus
+
+REDACTED = "[redacted]"
+SHORT = 4  # characters: what is shorter is taken out where it stands alone, or every text would be full of holes
+_LINE = 8  # characters of one line of a secret that are worth taking out alone
+T = TypeVar("T")
+
+
+def spellings(secret: str) -> Iterator[str]:
+    """Every way in which this secret may turn up."""
+    for text in dict.fromkeys((secret, secret.strip(), " ".join(secret.split()), *_lines(secret))):
+        yield text
+        yield from (quote(text, safe=safe) for safe in ("", "/", "!*'()~", "!$&'()*+,;=:@/?"))
+        yield quote_plus(text)
+        yield from (html.escape(text), html.escape(text, quote=False))
+        yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+        if len(text) >= SHORT:
+            yield from (base64.b64encode(text.encode()).decode().rstrip("="), text.encode().hex())
+
+
+def _lines(secret: str) -> list[str]:
+    lines = secret.splitlines()
+    return [line.strip() for line in lines if len(line.strip()) >= _LINE] if len(lines) > 1 else []
+
+
+class Hidden:
+    """Texts that are not to be read anywhere."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self.secrets = tuple(dict.fromkeys(filter(None, secrets)))
+
+    def __bool__(self) -> bool:
+        return bool(self.secrets)
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """What they may look like, the longest first: one may be a part of another."""
+        found = {text for secret in self.secrets for text in spellings(secret) if text.strip()}
+        return tuple(sorted(found, key=lambda text: (-len(text), text)))
+
+    @cached_property
+    def painted(self) -> Sequence[str]:
+        """What is looked for in pictures."""
+        return [text for text in self.texts if len(text) >= SHORT]
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        """Hexadecimal digits of an encoded text may be written small."""
+        return re.compile("|".join(map(_as_pattern, self.texts)))
+
+    def cleared(self, value: T) -> T:
+        """Text, bytes or JSON with text in it, without them."""
+        if not self:
+            return value
+        if isinstance(value, dict):
+            return {self.cleared(key): self.cleared(item) for key, item in value.items()}  # type: ignore[return-value]
+        if isinstance(value, (list, tuple)):
+            return type(value)(map(self.cleared, value))  # type: ignore[call-arg,return-value]
+        if isinstance(value, bytes):
+            return self._pattern.sub(REDACTED, value.decode(errors="surrogateescape")).encode(errors="surrogateescape")  # type: ignore[return-value]
+        return self._pattern.sub(REDACTED, value) if isinstance(value, str) else value  # type: ignore[return-value]
+
+
+def _as_pattern(text: str) -> str:
+    pattern = re.sub(r"%[0-9A-F]{2}", lambda found: f"(?i:{found[0]})", re.escape(text).replace("\\%", "%"))
+    return pattern if len(text) >= SHORT else rf"(?<!\w){pattern}(?!\w)"
