@@ -15,7 +15,7 @@ from machines import pictures
 from machines.actions import READ_ONLY
 from machines.addresses import web_host
 from machines.connections import Connected, open_session, simulated_machine
-from machines.drivers.base import ActResult, Frame, MachineGone, Prompt, Session, Target
+from machines.drivers.base import Action, ActResult, Frame, MachineGone, Prompt, Session, Target
 from machines.errors import MachineUnavailable
 from machines.takeover import private_since
 from runs.agents.base import Act
@@ -134,8 +134,7 @@ class Attached:
         """Act on the machine; a machine that dies under the action is a failed action, and is restarted for the next."""
         run, connected, start = self.job.run, await self._connect(), timezone.now()
         try:
-            while isinstance(action := await self.host.db(opened, run, self.epoch, act), Later):  # noqa: ASYNC110
-                await asyncio.sleep(action.seconds)
+            action = await self._with_secrets(act)
             result = without_secrets(await connected.session.act(action), kept_secrets(run))
         except Withheld as why:
             return ActResult(False, str(why))
@@ -148,6 +147,14 @@ class Attached:
         if terminal and await self.host.db(private_since, run.id, start):
             return _hidden(result)  # somebody may have taken control privately and given it back meanwhile
         return result
+
+    async def _with_secrets(self, act: Act) -> Action:
+        """A code of the moment that is about to run out is not typed; the next one is. Raises Withheld, LeaseLost."""
+        action = await self.host.db(opened, self.job.run, self.epoch, act)
+        if isinstance(action, Later):
+            await asyncio.sleep(action.seconds)
+            return await self._with_secrets(act)
+        return action
 
     async def _look_after(self, result: ActResult) -> tuple[Frame | None, Picture | None, ActResult]:
         """The screen after an action, its picture, and what the machine said; nothing of a private takeover."""

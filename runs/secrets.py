@@ -18,8 +18,7 @@ from accounts.secrets.services import Handed
 from accounts.secrets.totp import code, seconds_left
 from machines.drivers.base import Action, ActResult
 from runs.agents.base import Act
-from runs.handles import HANDLE
-from runs.handles import pieces_of as pieces_of  # for agents
+from runs.handles import HANDLE, pieces_of
 from runs.models import Run
 from runs.spellings import REDACTED, Hidden
 from runs.steps import LeaseLost
@@ -30,6 +29,7 @@ _TYPED: dict[str, frozenset[str]] = {
     "terminal": frozenset({"type_text", "run_line"}),
     "simulated": frozenset({"type_text", "fill", "run_line"}),
 }
+__all__ = ["REDACTED", "Kept", "Later", "Withheld", "cleared", "kept_secrets", "opened", "pieces_of", "without_secrets"]
 _PUT_IN = "\0put in"  # beside the run's own secrets: values of the team that it has put in. No name can be spelled so
 _MOST_PUT_IN = 50
 SHORTEST_CODE = 5.0  # seconds that a code still has to hold when it is typed
