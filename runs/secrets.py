@@ -145,7 +145,7 @@ def _taken(run: Run, epoch: int, act: Act, names: list[str]) -> list[Handed] | L
                 raise Withheld(f'There is no secret "{name}" any more.')
             if run.machine_kind == "terminal" and run.machine_id not in there[name].machines:
                 raise Withheld(f'The secret "{name}" is not for this terminal: it is not among its machines.')
-        now = time.time()
+        now = _now()
         if seconds_left(now) < SHORTEST_CODE and any(secret.kind == "totp" for secret in there.values()):
             return Later(seconds_left(now))
         handed = [
@@ -156,6 +156,10 @@ def _taken(run: Run, epoch: int, act: Act, names: list[str]) -> list[Handed] | L
         fresh.save(update_fields=["secrets"])
         team_secrets.used(run.team_id, run.test, run.id, handed, act.action.name, act.host)
         return handed
+
+
+def _now() -> float:
+    return time.time()
 
 
 def _sealed_put_in(run: Run, texts: list[str]) -> bytes:

@@ -24,9 +24,10 @@ def get_secret(actor: Actor, name: str, *, lock: bool = False) -> TeamSecret:
 
 def unknown_names(actor: Actor, names: Iterable[str]) -> list[str]:
     """Those of the names that no secret of the actor's team and world has, each once, in their order."""
-    wanted = [name for name in dict.fromkeys(names) if "\0" not in name]
+    each = list(dict.fromkeys(names))
+    wanted = [name for name in each if "\0" not in name]
     there = set(secrets_of(actor).filter(name__in=wanted).values_list("name", flat=True)) if wanted else set()
-    return [name for name in dict.fromkeys(names) if name not in there]
+    return [name for name in each if name not in there]
 
 
 def uses_of(row: TeamSecret) -> QuerySet[AuditEntry]:
