@@ -34,3 +34,17 @@ def uses_of(row: TeamSecret) -> QuerySet[AuditEntry]:
     """When it was put in, and when it was refused to a page, the newest first."""
     verbs = ("secret.used", "secret.withheld")
     return AuditEntry.objects.filter(team_id=row.team_id, subject=row.id, verb__in=verbs).order_by("-at", "-id")
+
+
+def get_secret_by_id(actor: Actor, secret_id: str) -> TeamSecret:
+    """As get_secret(), for pages: a name may look like another page's address."""
+    row = secrets_of(actor).filter(id=secret_id).first()
+    if row is None:
+        raise SecretNotFound
+    return row
+
+
+def was_deleted(actor: Actor, secret_id: str) -> bool:
+    """Was there such a secret once? Then a second click on Delete has nothing left to do."""
+    rows = AuditEntry.objects.filter(team_id=actor.team_id, test=actor.test, verb="secret.deleted")
+    return rows.filter(subject=secret_id).exists()

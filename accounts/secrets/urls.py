@@ -1,3 +1,13 @@
 """Addresses of secrets."""
 
-urlpatterns: list[object] = []
+from django.urls import path
+
+from accounts.secrets import views
+
+urlpatterns = [
+    path("secrets", views.secrets, name="secrets"),
+    path("secrets/new", views.new_secret, name="secret-new"),
+    path("secrets/<str:secret_id>", views.secret, name="secret"),
+    path("secrets/<str:secret_id>/edit", views.edit_secret, name="secret-edit"),
+    path("secrets/<str:secret_id>/delete", views.delete_secret, name="secret-delete"),
+]

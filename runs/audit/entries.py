@@ -21,7 +21,7 @@ from runs.models import RunEvent
 _CHANNELS = {"api_key": "api", "user": "session", "system": "system"}  # where no table says more
 _TONES = {"approve": "good", "answer": "good", "submit": "good", "reject": "bad"}
 _ICONS = {"reject": "x", "revise": "undo-2", "expired": "timer-off", "cancelled": "ban"}
-_PAGES = {"whk": "webhook", "pol": "policy", "grp": "group"}  # whose subjects have one of their own
+_PAGES = {"whk": "webhook", "pol": "policy", "grp": "group", "sec": "secret"}  # whose subjects have one of their own
 _NAMED = ("name", "display_name", "url", "email", "reference")  # what an entry calls its subject
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from accounts.actor import Actor
-from accounts.models import AuditEntry, Group, User, WebhookEndpoint
+from accounts.models import AuditEntry, Group, TeamSecret, User, WebhookEndpoint
 from approvals.access import approvals_of
 from approvals.models import Approval, Comment
 from approvals.policies import policies_of
@@ -43,7 +43,9 @@ def look_up(actor: Actor, rows: Iterable[Row]) -> Names:
     names |= {row.id: row.name or row.email for row in _some(User.objects.all(), ids, "usr_")}
     names |= {row.id: row.name for row in groups} | {row.id: row.url for row in hooks}
     names |= {row.id: what_for(row) for row in rules}
-    there = {row.id for row in hooks if row.deleted_at is None} | {row.id for row in (*rules, *groups)}
+    secrets = list(_some(TeamSecret.objects.filter(team_id=actor.team_id, test=actor.test), ids, "sec_"))
+    names |= {row.id: row.name for row in secrets}
+    there = {row.id for row in hooks if row.deleted_at is None} | {row.id for row in (*rules, *groups, *secrets)}
     there |= {row.id for row in _some(members, ids, "usr_")}
     asked = {row.id: row for row in approvals_of(actor).filter(id__in=requests).only(*_OF_REQUEST)} if requests else {}
     return Names(asked, names, frozenset(there))

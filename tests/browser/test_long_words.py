@@ -49,11 +49,13 @@ def pages(site: Site) -> Iterator[list[str]]:
     site.reaches(ended, "failed", "succeeded")
     site.call("POST", f"/approvals/{request}/comment", {"text": words[:3900]})
     site.call("POST", "/permissions", {"tool": "click", "effect": "ask", "note": WORD[:480]})
+    site.call("POST", "/secrets", {"name": "W" * 64, "value": "x", "hosts": [f"{'a' * 60}.{'b' * 60}.test"] * 3})
     yield [
         "/", *(f"/?open={each}" for each in (request, asked, tool, spend)), f"/approvals/{asked}", f"/approvals/{tool}",
         "/runs", *(f"/runs/{each}" for each in (plain, question, opened, spent, ended)), f"/runs/{plain}/cancel",
         f"/runs/{ended}?step=1", f"/runs/new?like={plain}", f"/together?id={request}&id={tool}&id={asked}", "/audit", "/ledger",
-        "/machines", "/policies", "/workflows", "/keys", "/webhooks",
+        "/machines", "/policies", "/workflows", "/keys", "/webhooks", "/secrets", "/secrets/new",
+        *(f"/secrets/{each['id']}" for each in site.call("GET", "/secrets")["data"]),
     ]  # fmt: skip
     for policy in site.call("GET", "/permissions?limit=100")["data"]:
         site.call("DELETE", f"/permissions/{policy['id']}")

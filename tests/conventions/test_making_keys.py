@@ -16,7 +16,7 @@ CONTRACT_DEFAULT = {
     "approvals:read", "machines:read", "actions:exec",
 }  # fmt: skip
 CONTRACT_SCOPES = CONTRACT_DEFAULT | {
-    "approvals:decide", "machines:write", "terminal:exec", "connection:read", "webhooks:read", "webhooks:write",
+    "approvals:decide", "machines:write", "terminal:exec", "connection:read", "webhooks:read", "webhooks:write", "secrets:write",
     "usage",
     "keys", "team:read", "team:write",
 }  # fmt: skip

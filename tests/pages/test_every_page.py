@@ -138,6 +138,14 @@ GET  /runs/wfr_{flow}/cancel              200 200 403 200 403 404 302 302 302
 GET  /runs/{run}/screen                   302 302 302 302 302 404 302 302 302
 GET  /runs/{run}/screenshots/0.png        200 200 200 200 200 404 302 302 302
 GET  /runs/{run}/screenshots/999.png      404 404 404 404 404 404 302 302 302
+GET  /secrets                             200 200 403 403 403 200 302 302 302
+GET  /secrets/new                         200 200 403 403 403 200 302 302 302
+POST /secrets/new                         422 422 403 403 403 422 302 302 302
+GET  /secrets/{secret}                    200 200 403 403 403 404 302 302 302
+GET  /secrets/{secret}/delete             200 200 403 403 403 404 302 302 302
+POST /secrets/{secret}/delete             302 302 403 403 403 404 302 302 302
+GET  /secrets/{secret}/edit               200 200 403 403 403 404 302 302 302
+POST /secrets/{secret}/edit               422 422 403 403 403 404 302 302 302
 GET  /sign-in                             302 302 302 302 302 302 200 200 200
 POST /sign-in                             302 302 302 302 302 302 422 422 422
 POST /sign-out                            302 302 302 302 302 302 302 302 302
@@ -197,6 +205,7 @@ def places(cast: Cast, begin_live: Callable[..., Run], machine: Machine) -> dict
         "key": ApiKey.objects.get().id, "person": cast.people["bob"].id, "group": group(cast, "Finance").id,
         "webhook": hook, "delivery": live.post(f"/webhooks/{hook}/test").json()["id"], "token": invited.token,
         "invitation": invited.row.id, "policy": policy, "model": create_profile(cast.actor(), VALUES).id,
+        "secret": live.post("/secrets", {"name": "s", "value": "v", "hosts": ["a.test"]}).json()["id"],
         "link": link(request_of(waiting), cast.people["ana"].id).rpartition("/")[2],
     }  # fmt: skip
 
