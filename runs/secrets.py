@@ -145,6 +145,8 @@ def _taken(run: Run, epoch: int, act: Act, names: list[str]) -> list[Handed] | L
                 raise Withheld(f'There is no secret "{name}" any more.')
             if run.machine_kind == "terminal" and run.machine_id not in there[name].machines:
                 raise Withheld(f'The secret "{name}" is not for this terminal: it is not among its machines.')
+            if not there[name].text:
+                raise Withheld(f'The secret "{name}" cannot be opened any more: its value has to be kept anew.')
         now = _now()
         if seconds_left(now) < SHORTEST_CODE and any(secret.kind == "totp" for secret in there.values()):
             return Later(seconds_left(now))

@@ -64,7 +64,7 @@ class Hidden:
         if isinstance(value, dict):
             return {self.cleared(key): self.cleared(item) for key, item in value.items()}  # type: ignore[return-value]
         if isinstance(value, (list, tuple)):
-            return type(value)(map(self.cleared, value))  # type: ignore[call-arg,return-value]
+            return type(value)(map(self.cleared, value))
         if isinstance(value, bytes):
             return self._pattern.sub(REDACTED, value.decode(errors="surrogateescape")).encode(errors="surrogateescape")  # type: ignore[return-value]
         return self._pattern.sub(REDACTED, value) if isinstance(value, str) else value  # type: ignore[return-value]

@@ -58,6 +58,12 @@ class SecretForm(forms.Form):
         hosts: list[str] = self.cleaned_data["hosts"]
         return hosts
 
+    def clean(self) -> dict[str, Any]:
+        data = self.cleaned_data
+        if not self.change and not data.get("value") and not data.get("totp_seed") and not self.errors.get("value"):
+            self.add_error("value", "Give a value, or the key of one-time codes.")
+        return data
+
     def wanted(self) -> dict[str, Any]:
         data = self.cleaned_data
         given = {name: data[name] for name in ("value", "totp_seed") if data[name]}

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from cryptography.fernet import InvalidToken
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -89,7 +90,8 @@ def _facts(row: TeamSecret) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Handed:
-    """A secret in the hands of a run that is about to put it in. `text`: its value, or the seed of its codes."""
+    """A secret in the hands of a run that is about to put it in. `text`: its value, or the seed of its codes; empty when it was
+    sealed with another SECRET_KEY."""
 
     id: str
     name: str
@@ -103,9 +105,16 @@ def readable(team_id: str, test: bool, names: Collection[str]) -> dict[str, Hand
     """Those of the names that are there. The caller is inside atomic(): none is changed or deleted until it has ended."""
     rows = TeamSecret.objects.filter(team_id=team_id, test=test, name__in=names).order_by("id").select_for_update()
     return {
-        row.name: Handed(row.id, row.name, row.kind, unseal(row.sealed), tuple(row.hosts), frozenset(row.machines))
+        row.name: Handed(row.id, row.name, row.kind, _opened(row), tuple(row.hosts), frozenset(row.machines))
         for row in rows
     }
+
+
+def _opened(row: TeamSecret) -> str:
+    try:
+        return str(unseal(row.sealed))
+    except InvalidToken:
+        return ""
 
 
 def used(team_id: str, test: bool, run_id: str, secrets: Iterable[Handed], action: str, host: str | None) -> None:

@@ -183,7 +183,8 @@ def _href(actor: Actor, subject: str, names: Names) -> str:
     """Where the subject of a change is shown to this actor; nothing when it is shown nowhere any more."""
     page = _PAGES.get(subject.partition("_")[0])
     if page is not None:
-        return reverse(page, args=[subject]) if subject in names.there else ""
+        shown = subject in names.there and (page != "secret" or actor.may("secrets:write"))
+        return reverse(page, args=[subject]) if shown else ""
     if subject.startswith("usr_"):
         return f"{reverse('members')}#{subject}" if subject in names.there else ""
     if subject.startswith("mch_"):

@@ -70,7 +70,8 @@ def test_uses_are_listed_with_their_runs(admin: Client) -> None:
     [
         ({"name": ""}, "This field is required."),
         ({"name": "a}}"}, "Must be letters and digits"),
-        ({"value": ""}, "Give exactly one of value and totp_seed."),
+        ({"value": ""}, "Give a value, or the key of one-time codes."),
+        ({"value": "", "hosts": ""}, "Give a value, or the key of one-time codes."),
         ({"totp_seed": "JBSWY3DPEHPK3PXP"}, "Give exactly one of value and totp_seed."),
         ({"value": "", "totp_seed": "no seed!"}, "Must be base32"),
         ({"hosts": ""}, "This field is required."),

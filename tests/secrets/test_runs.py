@@ -337,3 +337,13 @@ def test_a_run_that_was_lost_meanwhile_gets_nothing(test_key: Api, live: Api, do
     with pytest.raises(run_secrets.LeaseLost):
         run_secrets.opened(run, run.lease_epoch, act)  # queued: no worker drives it
     assert not AuditEntry.objects.filter(verb="secret.used").exists()
+
+
+def test_a_secret_that_was_sealed_with_another_key_is_kept_anew(test_key: Api, does: Any) -> None:
+    make(test_key)
+    TeamSecret.objects.update(sealed=b"gAAAAABnot-ours")
+    does(("type_text", {"text": H}))
+    run = ended(test_key, "x", agent="playbook")
+    assert error(run) == 'The secret "shop password" cannot be opened any more: its value has to be kept anew.'
+    assert test_key.put("/secrets/shop%20password", {"value": VALUE}).status_code == 200
+    assert ended(test_key, "x", agent="playbook")["status"] == "succeeded"
