@@ -68,7 +68,7 @@ def _read_object(value: Json) -> Call:
                 'Not executed: your answer names no action and has no point. To click answer {"x": ..., "y": ...}.'
             )
         return Call("click", numbers({"x": params["x"], "y": params["y"]}))
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not name:
         return bad("Not executed: the name of the action is not a text.")
     return Call(name, numbers(params) if name in NAMES else params)
 
