@@ -16,7 +16,9 @@ from inference.wires.base import Request, Tool, Wanted
 
 _PROGRAMS: dict[str, Any] = {"uitars": uitars, "pyautogui": pyautogui, "json_point": json_point}
 _KEYS = frozenset({"key_press", "key_combo"})
-NO_CALL = "Not executed: your answer calls no function. Call one of your functions; when the task has ended, call finish."
+NO_CALL = (
+    "Not executed: your answer calls no function. Call one of your functions; when the task has ended, call finish."
+)
 IN_TEXT = "Not executed: you wrote a call into the text. Use your functions as tools instead of writing them down."
 
 
@@ -92,7 +94,10 @@ class Language:
             return {"response_format": _format("calls", tools.answer_schema(functions))}
         return {
             "tools": [
-                {"type": "function", "function": {"name": one.name, "description": one.description, "parameters": one.schema}}
+                {
+                    "type": "function",
+                    "function": {"name": one.name, "description": one.description, "parameters": one.schema},
+                }
                 for one in functions
             ]
         }
@@ -129,28 +134,30 @@ class Language:
 
     def wanted(self, call: Call, request: Request) -> Wanted:
         """The call as it is wanted, points in pixels of the screen."""
-        params, own = call.params, {tool.name for tool in request.tools}
         if call.problem:
             return Wanted(call.id, "bad", call.name, problem=call.problem)
-        if call.name in own:
-            return Wanted(call.id, "tool", call.name, params)
+        if call.name in {tool.name for tool in request.tools}:
+            return Wanted(call.id, "tool", call.name, call.params)
         if not request.computer or call.name not in {*request.actions, *tools.LOOKS}:
             names = ", ".join(one.name for one in self.functions(request))
             problem = f"Not executed: there is no function “{call.name[:64]}” here. There are: {names}."
             return Wanted(call.id, "bad", call.name[:64], problem=problem)
         try:
-            name, params = _pressed(params) if call.name in _KEYS else (call.name, self._placed(params, request))
+            name, params = (
+                _pressed(call.params) if call.name in _KEYS else (call.name, self._placed(call.params, request))
+            )
         except ValueError as problem:
             return Wanted(call.id, "bad", call.name, problem=f"Not executed: {problem}")
-        if name not in tools.LOOKS:
-            return Wanted(call.id, "act", name, params)
         if name == "zoom":
             return self._zoom(call, params)
-        return Wanted(call.id, "look", name)
+        return Wanted(call.id, "look", name) if name in tools.LOOKS else Wanted(call.id, "act", name, params)
 
     def _zoom(self, call: Call, params: Json) -> Wanted:
-        sides = [params.get(name) for name in ("x1", "y1", "x2", "y2")]
-        if not all(isinstance(side, int) for side in sides) or sides[0] == sides[2] or sides[1] == sides[3]:
+        if (
+            not {"x1", "y1", "x2", "y2"} <= params.keys()
+            or params["x1"] == params["x2"]
+            or params["y1"] == params["y2"]
+        ):
             problem = "Not executed: zoom needs x1, y1, x2 and y2, two opposite corners."
             return Wanted(call.id, "bad", call.name, problem=problem)
         across, down = sorted((params["x1"], params["x2"])), sorted((params["y1"], params["y2"]))

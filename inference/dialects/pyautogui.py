@@ -99,7 +99,7 @@ def read(text: str, functions: Sequence[Tool], pointer: Point | None, middle: Po
 def _named(name: str, params: Json, own: Mapping[str, Any]) -> Call:
     """The words DONE and FAIL are ends; the model's way to end is a function, if it has one."""
     if name in {"done", "fail"} and "finish" in own:
-        return Call("finish", {"passed": name == "done", "summary": params.get("reason", "")})
+        return Call("finish", {"passed": name == "done", "summary": f"The model ended the task: {name}."})
     return Call(name, params)
 
 
@@ -151,7 +151,7 @@ class _Arguments:
         value = default if value is None else value
         if not is_number(value) or not abs(value) <= FARTHEST:
             raise _WrongError(f"needs a number as {names[0]}.")
-        return float(value) if isinstance(value, float) else int(value)
+        return value
 
     def point(self, place: int = 0) -> Point | None:
         """x and y, by name, by place, or as one list; None where neither is there."""

@@ -124,8 +124,8 @@ def _wait(action: str, args: Json, mouse: Mouse) -> Read:
 def _terminate(action: str, args: Json, mouse: Mouse) -> Read:
     if args.get("status") not in {"success", "failure"}:
         return "terminate needs status, success or failure."
-    text = args.get("text")
-    return [("finish", {"passed": args["status"] == "success", "summary": text if isinstance(text, str) else ""})]
+    words = args.get("text") or f"The model ended the task with {args['status']}."
+    return [("finish", {"passed": args["status"] == "success", "summary": str(words)})]
 
 
 def _answer(action: str, args: Json, mouse: Mouse) -> Read:

@@ -159,7 +159,7 @@ def _scroll(called: literals.Called, mouse: Mouse) -> Read:
 
 
 def _finished(called: literals.Called, mouse: Mouse) -> Read:
-    return [("finish", {"passed": True, "summary": _text(called, "content") or ""})]
+    return [("finish", {"passed": True, "summary": _text(called, "content") or "The model ended the task."})]
 
 
 def _call_user(called: literals.Called, mouse: Mouse) -> Read:

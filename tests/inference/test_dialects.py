@@ -150,7 +150,10 @@ class TestQwen:
                 [("scroll", {"x": 1, "y": 1, "direction": "right", "amount": 1})],
             ),
             ({"action": "wait", "time": 1.5}, [("wait", {"ms": 1500})]),
-            ({"action": "terminate", "status": "failure"}, [("finish", {"passed": False, "summary": ""})]),
+            (
+                {"action": "terminate", "status": "failure"},
+                [("finish", {"passed": False, "summary": "The model ended the task with failure."})],
+            ),
             ({"action": "answer", "text": "42"}, [("finish", {"passed": True, "summary": "42"})]),
             ({"action": "screenshot"}, [("screenshot", {})]),
         ],
