@@ -89,8 +89,10 @@ def read(text: str, functions: Sequence[Tool], pointer: Point | None, middle: Po
     for line, acts in _program(code, own, Pointer(pointer, middle)):
         if isinstance(acts, str):
             calls.append(bad(f"Not executed: “{line.text[:200]}” {acts}"))
-        else:
-            calls += as_one([_named(name, params, own) for name, params in acts])
+            continue
+        if calls and acts[0][0] == "drag" and calls[-1].name == "move":
+            calls.pop()  # it only says where the drag begins
+        calls += as_one([_named(name, params, own) for name, params in acts])
     if not blocks and any(call.problem for call in calls):
         return Reading((), text)
     return Reading(tuple(calls), _FENCE.sub("", text.partition("```")[0]).strip() if blocks else "")

@@ -5,9 +5,8 @@ old pictures may be left out when a request is built, and what a server cannot r
 """
 
 import asyncio
-import base64
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from inference.dialects.calls import Call, json_object, without_thinking
 from inference.dialects.language import Language
 from inference.dialects.tools import read_native
-from inference.errors import ModelRefused
+from inference.errors import ModelMisconfigured, ModelRefused
 from inference.profiles import Spec
 from inference.records import Usage
 from inference.scaling import view_of
@@ -70,15 +69,16 @@ class ChatWire:
         return items
 
     def body(self, request: Request) -> Json:
+        """{content, the bytes that are sent}."""
         options = self.spec.options
         said = "\n\n".join(filter(None, (request.system, self.language.system(request))))
         log = [self._as_sent(item) for item in request.log]
         messages = _merged([*([{"role": "system", "content": said}] if said else []), *log])
         _forget_pictures(messages, options.get("keep_images"))
         tokens = int(options.get("max_tokens") or MAX_TOKENS) * (2 if request.longer else 1)
-        body: Json = {
+        plain: Json = {
             "model": self.spec.model,
-            "messages": transport.with_pictures(messages, lambda sha: _data_url(request.picture(sha))),
+            "messages": messages,
             "max_tokens" if self.spec.base_url else "max_completion_tokens": tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
@@ -87,7 +87,8 @@ class ChatWire:
             **({"reasoning_effort": options["effort"]} if options.get("effort") else {}),
             **(options.get("extra_body") or {}),
         }
-        return {name: value for name, value in body.items() if value is not None}
+        sent = {name: value for name, value in plain.items() if value is not None}
+        return {"content": transport.encoded(sent, _data_url, request.picture)}
 
     def _as_sent(self, item: Json) -> Json:
         """An item of the log as servers take it back: what the model thought only where the profile says so, and no arguments
@@ -108,10 +109,13 @@ class ChatWire:
         sdk, client = await self._ready()
         try:
             async with transport.asking(sdk, self.spec):
-                answer = await _ask(client, body, on_first_byte)
+                answer = await _ask(client, body["content"], self._headers(sdk), on_first_byte)
                 return self._thought(answer, request)
         except transport.ConversationFullError:
             return Thought((), "full")
+
+    def _headers(self, sdk: ModuleType) -> Json:
+        return {} if self.spec.key else {"Authorization": sdk.Omit()}
 
     async def _ready(self) -> tuple[ModuleType, Any]:
         """The SDK and the client, made in a thread: the import alone takes seconds."""
@@ -123,14 +127,17 @@ class ChatWire:
     def _connected(self) -> tuple[ModuleType, Any]:
         import openai
 
-        no_key: Any = None if self.spec.key else {"Authorization": openai.Omit()}
-        client = openai.AsyncOpenAI(
-            api_key=self.spec.key or "none",
-            base_url=self.spec.base_url or VENDOR,
-            max_retries=0,
-            http_client=transport.http_client(openai, self.spec),
-            default_headers=no_key,
-        )
+        try:
+            client = openai.AsyncOpenAI(
+                api_key=self.spec.key or "none",
+                base_url=self.spec.base_url or VENDOR,
+                max_retries=0,
+                http_client=transport.http_client(openai, self.spec),
+            )
+        except Exception as error:
+            if type(error).__name__ != "InvalidURL":
+                raise
+            raise ModelMisconfigured(f"The address of {self.spec.name} cannot be used in a request.") from None
         # The SDK reads these from the environment; they belong to another key.
         client.organization = client.project = client.admin_api_key = None
         return openai, client
@@ -146,7 +153,7 @@ class ChatWire:
         facts: Json = {"usage": usage, "request_id": answer.request_id}
         text, thought = without_thinking(_text_of(message.get("content")))
         reasoning = "\n\n".join(filter(None, (_reasoning_of(message), thought)))
-        refusal = message.get("refusal")
+        refusal = _word(message.get("refusal"))
         if answer.finish == "content_filter" or (refusal and not message.get("tool_calls")):
             why = transport.quoted(self.spec, refusal or text or "its vendor's filter stopped the answer.")
             record = transport.bare_record(self.spec, "refused", usage, answer.request_id)
@@ -180,24 +187,25 @@ class _Message:
         self.usage: Any = None
         self.request_id = request_id
 
-    def take(self, chunk: Mapping[str, Any]) -> None:
-        """A chunk of a stream, or a whole answer."""
+    def take(self, chunk: Mapping[str, Any], *, whole: bool = False) -> None:
+        """A chunk of a stream, or a whole answer. Servers write what they like: what has another shape is left out."""
         self.request_id = self.request_id or chunk.get("id") or None
         self.usage = chunk.get("usage") or self.usage
-        for choice in chunk.get("choices") or ():
+        for choice in _objects(chunk.get("choices")):
             if choice.get("index", 0):
                 continue
-            for name, value in (choice.get("delta") or choice.get("message") or {}).items():
-                self._add(name, value)
+            part = choice.get("delta") or choice.get("message")
+            for name, value in part.items() if isinstance(part, dict) else ():
+                self._add(name, value, whole=whole)
             self.finish = choice.get("finish_reason") or self.finish
 
-    def _add(self, name: str, value: Any) -> None:
+    def _add(self, name: str, value: Any, *, whole: bool) -> None:
         if value is None or name == "role":
             return
         before = self.message.get(name)
         if name == "tool_calls":
-            for call in value if isinstance(value, list) else ():
-                _add_call(self.message.setdefault("tool_calls", []), call)
+            for call in _objects(value):
+                _add_call(self.message.setdefault("tool_calls", []), call, whole=whole)
         elif isinstance(before, str) and isinstance(value, str):
             self.message[name] = before + value
         elif isinstance(before, list) and isinstance(value, list):
@@ -206,21 +214,29 @@ class _Message:
             self.message[name] = value
 
 
-def _add_call(calls: list[Json], part: Mapping[str, Any]) -> None:
+def _objects(value: Any) -> Iterator[Json]:
+    return (one for one in value if isinstance(one, dict)) if isinstance(value, list) else iter(())
+
+
+def _add_call(calls: list[Json], part: Mapping[str, Any], *, whole: bool) -> None:
     """Servers number the parts of calls, but not all do it right: a part with another id begins another call."""
-    function = part.get("function") or {}
-    place = part.get("index")
+    function = part["function"] if isinstance(part.get("function"), dict) else {}
+    call_id, place = _word(part.get("id")), part.get("index")
     call = next((one for one in reversed(calls) if place is None or one.get("index") == place), None)
-    if call is None or (part.get("id") and call["id"] and part["id"] != call["id"]):
+    if whole or call is None or (call_id and call["id"] and call_id != call["id"]):
         call = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}, "index": place}
         calls.append(call)
-    call["id"] = call["id"] or part.get("id") or ""
-    call["function"]["name"] = call["function"]["name"] or function.get("name") or ""
+    call["id"] = call["id"] or call_id
+    call["function"]["name"] = call["function"]["name"] or _word(function.get("name"))
     arguments = function.get("arguments")
     call["function"]["arguments"] += (
         arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
     )
     call |= {name: value for name, value in part.items() if name not in {"id", "type", "function", "index"}}
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _name_calls(message: Json, place: int) -> None:
@@ -233,32 +249,46 @@ def _name_calls(message: Json, place: int) -> None:
         seen.add(call["id"])
 
 
-async def _ask(client: Any, body: Json, on_first_byte: Callable[[], None]) -> _Message:
+async def _ask(client: Any, content: bytes, headers: Json, on_first_byte: Callable[[], None]) -> _Message:
     """The whole answer, from a stream or from a server that does not stream."""
-    named = {name: body[name] for name in ("model", "messages", "stream") if name in body}
-    rest = {name: value for name, value in body.items() if name not in named}
-    create = client.chat.completions.with_streaming_response.create
-    async with create(**named, extra_body=rest) as response:
-        answer = _Message(response.headers.get("x-request-id"))
-        streams = "event-stream" in response.headers.get("content-type", "")
-        async for chunk in _chunks(response) if streams else _whole(response):
+    from openai import AsyncStream
+    from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+    # What chat.completions.create() does, but with bytes that a thread has made.
+    async with await client.post(
+        "/chat/completions",
+        content=content,
+        cast_to=ChatCompletion,
+        options={"headers": headers},
+        stream=True,
+        stream_cls=AsyncStream[ChatCompletionChunk],
+    ) as stream:
+        answer = _Message(stream.response.headers.get("x-request-id"))
+        if "event-stream" not in stream.response.headers.get("content-type", ""):
+            whole = _checked(json.loads(await stream.response.aread()))
             on_first_byte()
-            answer.take(chunk)
-    if streams and answer.finish is None:
+            answer.take(whole, whole=True)
+            return answer
+        try:
+            async for chunk in stream:
+                on_first_byte()
+                answer.take(chunk.to_dict(mode="json", exclude_unset=True, warnings=False))
+        except Exception:
+            if answer.finish is None:
+                raise  # else it is whole, however the connection ended
+    if answer.finish is None:
         raise transport.BrokenOffError
     return answer
 
 
-async def _chunks(response: Any) -> AsyncIterator[Json]:
-    async for chunk in await response.parse():
-        yield chunk.to_dict(mode="json", exclude_unset=True, warnings=False)
-
-
-async def _whole(response: Any) -> AsyncIterator[Json]:
-    answer = json.loads(await response.read())
-    if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list) or not answer["choices"]:
+def _checked(answer: Any) -> Json:
+    if not isinstance(answer, dict):
         raise transport.BrokenOffError
-    yield answer
+    if answer.get("error"):
+        raise transport.StreamError(answer)
+    if not isinstance(answer.get("choices"), list) or not answer["choices"]:
+        raise transport.BrokenOffError
+    return answer
 
 
 def _native(call: Json) -> Call:
@@ -287,8 +317,8 @@ def _image(sha: str) -> Json:
     return {"type": "image_url", "image_url": {"url": {"$img": sha}}}
 
 
-def _data_url(picture: bytes) -> str:
-    return f"data:{transport.media_type(picture)};base64,{base64.b64encode(picture).decode('ascii')}"
+def _data_url(media_type: str, data: str) -> str:
+    return f"data:{media_type};base64,{data}"
 
 
 def _by_call(answers: Sequence[Answer]) -> list[list[Answer]]:

@@ -338,7 +338,7 @@ DONE
         ]  # fmt: skip
         assert reading.text == "I click the button."
         assert calls_of(pyautogui.read("```\nDONE\n```", OWN, None, MIDDLE)) == [
-            ("finish", {"passed": True, "summary": ""})
+            ("finish", {"passed": True, "summary": "The model ended the task: done."})
         ]
         assert calls_of(pyautogui.read("pyautogui.scroll(3)", OWN, None, MIDDLE))[0][1]["x"] == 500
         assert calls_of(pyautogui.read("pyautogui.click()", OWN, POINTER, MIDDLE))[0][1]["x"] == 7
