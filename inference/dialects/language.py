@@ -174,7 +174,8 @@ class Language:
                 raise ValueError(f"{names[0]} and {names[1]} have to be numbers.")
             point = scaling.to_screen(request.view, x, y, self.grid)
             if point is None:
-                raise ValueError(f"the point ({x:.6g}, {y:.6g}) lies outside of the picture. {self.where(request)}")
+                shown = ", ".join(f"{one:.6g}" if abs(one) < 1e15 else "…" for one in (x, y))
+                raise ValueError(f"the point ({shown}) lies outside of the picture. {self.where(request)}")
             placed |= dict(zip(names, point, strict=True))
         return placed
 

@@ -4,7 +4,6 @@ What cannot be used is an Unusable with words for the model. Nothing is repaired
 """
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -140,4 +139,5 @@ def pressed(names: list[str], *, capitals: bool = True) -> tuple[str, Json]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # JSON has integers that no float can hold; NaN is not between anything.
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e15 < value < 1e15

@@ -64,7 +64,11 @@ class BrokenOffError(Exception):
 
 def needs(module: str, spec: Spec) -> None:
     """Raises ModelMisconfigured where the SDK is not installed; does not import it."""
-    if find_spec(module) is None:
+    try:
+        missing = find_spec(module) is None
+    except ModuleNotFoundError:  # of the package around it
+        missing = True
+    if missing:
         raise ModelMisconfigured(
             f"The profile {spec.name} needs the package {module}, which is not installed. Run: make models"
         )

@@ -36,6 +36,7 @@ MODULES = {"anthropic": "anthropic", "openai": "responses", "compatible": "chat"
 PATHS = {"anthropic": "/anthropic", "openai": "/openai/v1", "compatible": "/compatible/v1", "gemini": "/gemini"}
 _DATA_URL = re.compile(r"data:(image/[a-z]+);base64,")
 _SDKS = {"anthropic": "anthropic", "openai": "openai", "compatible": "openai", "gemini": "google.genai"}
+_PLAIN = str.maketrans("-_", "+/")  # both alphabets of base64 are taken
 _LONG = 400  # characters: shorter strings are no pictures
 
 
@@ -187,7 +188,7 @@ class Emulator:
         short = base64.b64encode(sha).decode()
         if short not in self.pictures:
             width, height = struct.unpack(">II", start[16:24]) if start.startswith(b"\x89PNG") else (0, 0)
-            content = base64.b64decode(text[len(prefix) :])
+            content = base64.b64decode(text[len(prefix) :].translate(_PLAIN))
             self.pictures[short] = Picture(hashlib.sha256(content).hexdigest(), width, height, len(content))
         return prefix + short
 
@@ -198,7 +199,7 @@ class Emulator:
 
 def _bytes_of(text: str) -> bytes | None:
     try:
-        return base64.b64decode(text[: len(text) // 4 * 4], validate=True)
+        return base64.b64decode(text[: len(text) // 4 * 4].translate(_PLAIN), validate=True)
     except ValueError:
         return None
 
