@@ -109,7 +109,7 @@ class ChatWire:
         sdk, client = await self._ready()
         try:
             async with transport.asking(sdk, self.spec):
-                answer = await _ask(client, body["content"], self._headers(sdk), on_first_byte)
+                answer = await _ask(self.spec, client, body["content"], self._headers(sdk), on_first_byte)
                 return self._thought(answer, request)
         except transport.ConversationFullError:
             return Thought((), "full")
@@ -249,7 +249,7 @@ def _name_calls(message: Json, place: int) -> None:
         seen.add(call["id"])
 
 
-async def _ask(client: Any, content: bytes, headers: Json, on_first_byte: Callable[[], None]) -> _Message:
+async def _ask(spec: Spec, client: Any, content: bytes, headers: Json, on_first_byte: Callable[[], None]) -> _Message:
     """The whole answer, from a stream or from a server that does not stream."""
     from openai import AsyncStream
     from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -264,11 +264,12 @@ async def _ask(client: Any, content: bytes, headers: Json, on_first_byte: Callab
         stream_cls=AsyncStream[ChatCompletionChunk],
     ) as stream:
         answer = _Message(stream.response.headers.get("x-request-id"))
-        if "event-stream" not in stream.response.headers.get("content-type", ""):
+        if stream.response.headers.get("content-type", "").startswith("application/json"):
             whole = _checked(json.loads(await stream.response.aread()))
             on_first_byte()
             answer.take(whole, whole=True)
             return answer
+        transport.check_stream(spec, stream.response)
         try:
             async for chunk in stream:
                 on_first_byte()

@@ -7,6 +7,7 @@ in the event loop that asks, so it gets a thread with a loop of its own.
 
 import asyncio
 import base64
+import contextlib
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -219,8 +220,13 @@ class _Connection:
             # The SDK has one number for all of them.
             request.extensions["timeout"] = limits
 
+        async def checked(response: Any) -> None:
+            if response.status_code == 200:
+                transport.check_stream(spec, response)
+
+        hooks: Any = {"request": [limited], "response": [checked]}
         trusting = bool(spec.options.get("proxy"))
-        self.http = httpx2.AsyncClient(follow_redirects=False, trust_env=trusting, event_hooks={"request": [limited]})
+        self.http = httpx2.AsyncClient(follow_redirects=False, trust_env=trusting, event_hooks=hooks)
         self.unused = httpx2.Client(trust_env=False)
         self.client = genai.Client(
             api_key=spec.key,
@@ -253,9 +259,10 @@ class _Connection:
             model=self.spec.model, contents=contents, config=self.types.GenerateContentConfig(**body["config"])
         )
         try:
-            async for chunk in stream:
-                on_first_byte()
-                answer.take(chunk)
+            async with contextlib.aclosing(stream) as chunks:
+                async for chunk in chunks:
+                    on_first_byte()
+                    answer.take(chunk)
         except Exception:
             if answer.finish is None:
                 raise  # else it is whole, however the connection ended
@@ -310,9 +317,20 @@ class _Thread:
         return await asyncio.wrap_future(future)
 
     def stop(self) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        asyncio.run_coroutine_threadsafe(self._end(), self.loop)
         self.thread.join(10)
-        self.loop.close()
+        if not self.thread.is_alive():
+            self.loop.close()
+
+    async def _end(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self.loop.shutdown_asyncgens()
+        for _ in range(3):  # connections that were closed are gone only after a turn of the loop
+            await asyncio.sleep(0)
+        self.loop.stop()
 
 
 def _address(base_url: str) -> tuple[str, str | None]:

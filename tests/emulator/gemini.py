@@ -263,7 +263,8 @@ def answer(body: Json, due: story.Due, emulator: Emulator) -> Json:
 
 def _candidate(body: Json, turn: Turn, tag: str, emulator: Emulator) -> Json:
     if turn.stop in {"refusal", "malformed", "unsigned"}:
-        return {"finishReason": STOPS[turn.stop], **({"finishMessage": turn.text} if turn.text else {})}
+        said = {"content": {"role": "model", "parts": [{"text": turn.text}]}} if turn.text else {}
+        return {**said, "finishReason": STOPS[turn.stop]}
     parts: list[Json] = [{"text": turn.thinking, "thought": True}] if turn.thinking else []
     parts += [{"text": turn.text}] if turn.text else []
     calls = [_call(body, name, params, f"{tag}_{number}", emulator) for number, (name, params) in enumerate(turn.wants)]

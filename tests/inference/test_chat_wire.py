@@ -21,7 +21,7 @@ from tests.chance import TRIED
 from tests.emulator.chat import BrokenRuleError, check
 from tests.emulator.server import Emulator
 from tests.emulator.story import Fault, Story, Turn
-from tests.inference.conversing import ACTIONS, ASK, FINISH, KEY, Conversation, screen, spec
+from tests.inference.conversing import ACTIONS, ASK, FINISH, KEY, Conversation, screen, spec, web_page
 
 TEN = [
     Turn([("click", {"x": 640, "y": 200})], text="I open it.", thinking="There is a link."),
@@ -572,6 +572,13 @@ async def test_an_answer_that_is_none(emulator: Emulator, monkeypatch: pytest.Mo
     monkeypatch.setattr(server.Call, "_whole", whole_answer)
     with pytest.raises(ModelBusy, match=r"could not be read|broke off"):
         await talk(emulator, model="never-streams").think()
+
+
+async def test_a_web_page_is_no_model() -> None:
+    async with web_page() as address:
+        wire = ChatWire(Spec("eye", "compatible", "model-1", base_url=address, key=KEY))
+        with pytest.raises(ModelMisconfigured, match="text/html"):
+            await Conversation(lambda: wire, "x").think()
 
 
 async def test_a_server_that_is_not_there() -> None:

@@ -23,7 +23,7 @@ from tests.chance import TRIED
 from tests.emulator.gemini import BrokenRuleError, check
 from tests.emulator.server import Emulator
 from tests.emulator.story import Fault, Story, Turn
-from tests.inference.conversing import ACTIONS, ASK, FINISH, KEY, Conversation, spec
+from tests.inference.conversing import ACTIONS, ASK, FINISH, KEY, Conversation, spec, web_page
 
 TEN = [
     Turn([("click", {"x": 640, "y": 200})], text="I open it.", thinking="There is a link."),
@@ -143,7 +143,7 @@ async def test_the_key_is_sent_in_a_header_and_nowhere_else(
 async def test_an_address_with_a_version_and_one_without(emulator: Emulator, version: str) -> None:
     at = Spec("eye", "gemini", "model-1", base_url=emulator.url("gemini") + version, key=KEY)
     assert (await Conversation(lambda: GeminiWire(at), "x").think()).end == "calls"
-    assert emulator.bodies[0].path.startswith(f"/gemini/{version.strip('/') or 'v1beta'}/models/")
+    assert emulator.bodies[0].path.startswith(f"/gemini/{version.strip('/') or 'v1'}")
 
 
 async def test_options_of_length_effort_and_whatever_a_vendor_wants(emulator: Emulator) -> None:
@@ -499,6 +499,23 @@ WHOLE = {
 }  # fmt: skip
 
 
+async def test_a_web_page_is_no_model() -> None:
+    async with web_page() as address:
+        wire = GeminiWire(Spec("eye", "gemini", "model-1", base_url=address, key=KEY))
+        with pytest.raises(ModelMisconfigured, match="text/html"):
+            await Conversation(lambda: wire, "x").think()
+
+
+async def test_fields_that_the_sdk_does_not_know_yet(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.emulator import gemini as emulated
+
+    part = {"text": "x", "colour": "red"}
+    chunk = {"responseId": "r", "candidates": [{"content": {"role": "model", "parts": [part]}, "finishReason": "STOP"}]}
+    monkeypatch.setattr(emulated, "events", lambda whole: [f"data: {json.dumps(chunk)}\r\n\r\n".encode()])
+    thought = await talk(emulator).think()
+    assert thought.text == "x"
+
+
 async def test_a_server_that_is_not_there() -> None:
     wire = GeminiWire(Spec("eye", "gemini", "model-1", base_url="http://127.0.0.1:9", key=KEY))
     with pytest.raises(ModelBusy, match="could not be reached"):
@@ -682,12 +699,14 @@ async def test_each_rule_of_the_vendor_bites(emulator: Emulator, mutate: Any) ->
 
 
 async def test_an_answer_that_was_not_asked_for_as_a_stream(emulator: Emulator) -> None:
+    import httpx2
     from google import genai
     from google.genai import types
 
-    options = types.HttpOptions(base_url=emulator.url("gemini"))
-    async with genai.Client(api_key=KEY, http_options=options).aio as client:
-        answer = await client.models.generate_content(model="model-1", contents="Refund")
+    async with httpx2.AsyncClient() as http:
+        options = types.HttpOptions(base_url=emulator.url("gemini"), httpx_async_client=http)
+        async with genai.Client(api_key=KEY, http_options=options).aio as client:
+            answer = await client.models.generate_content(model="model-1", contents="Refund")
     assert answer.text == "This is what happened so far."
 
 
