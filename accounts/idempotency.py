@@ -10,6 +10,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -77,20 +78,44 @@ def once_outside(request: HttpRequest, effect: Callable[[], HttpResponse]) -> Ht
     """As once(), for an effect outside the database that may take minutes: meanwhile no transaction is open, so no row stays
     locked. If this process dies under it the key is taken for LONGEST_EFFECT: what became of the effect is not known.
     """
-    key = key_of(request)
-    if key is None:
-        return effect()
-    fingerprint = _fingerprint(read_json(request))
-    record, made = _claim_in_turn(request, key, fingerprint)
-    if not made:
-        return _replay(record, fingerprint)
+    turn = take_turn(request)
+    if turn.replay is not None:
+        return turn.replay
     try:
         response = effect()
     except BaseException:
-        record.delete()
+        turn.give_up()
         raise
-    _complete(record, response)
+    turn.complete(response)
     return response
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A call's right to its effect. `replay`: the effect was had before, this is its answer."""
+
+    record: IdempotencyRecord | None = None
+    replay: HttpResponse | None = None
+
+    def complete(self, response: HttpResponse) -> None:
+        """There was an effect: from now on this is the answer. May stand in the transaction of the effect."""
+        if self.record is not None:
+            _complete(self.record, response)
+
+    def give_up(self) -> None:
+        """There was none: the key is free."""
+        if self.record is not None:
+            self.record.delete()
+
+
+def take_turn(request: HttpRequest) -> Turn:
+    """once_outside() in parts, for effects that wait in an event loop: who gets no replay must complete() or give_up()."""
+    key = key_of(request)
+    if key is None:
+        return Turn()
+    fingerprint = _fingerprint(read_json(request))
+    record, made = _claim_in_turn(request, key, fingerprint)
+    return Turn(record) if made else Turn(replay=_replay(record, fingerprint))
 
 
 def _claim_in_turn(request: HttpRequest, key: str, fingerprint: str) -> tuple[IdempotencyRecord, bool]:

@@ -16,6 +16,8 @@ from django.http import FileResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
+from accounts.later import MARK, Later, to_the_end
+
 MOST_AT_ONCE = 1000  # requests in hand; more wait for their turn. Open streams do not count
 
 Scope = dict[str, Any]
@@ -44,8 +46,12 @@ class Handler(ASGIHandler):
         except RequestAborted:
             return
         with body:
-            response, wanted = await self._answered(scope, body)
-            if not isinstance(response, StreamingHttpResponse):
+            response, wanted = await self._answered(scope | {MARK: True}, body)
+            if isinstance(response, Later):
+                made = await self._made(response, receive, wanted)
+                if made is not None:
+                    await self.send_response(made, send)
+            elif not isinstance(response, StreamingHttpResponse):
                 await self.send_response(response, send)
             elif wanted:
                 with suppress(CancelledError):  # daphne would let the other applications wait no longer
@@ -63,6 +69,39 @@ class Handler(ASGIHandler):
             return await asyncio.shield(visit), True
         except CancelledError:
             return await visit, False
+
+    async def _made(self, place: Later, receive: Receive, wanted: bool) -> HttpResponseBase | None:
+        """The answer of a view that waits, unless its caller leaves first: then its work is cancelled, and there is none.
+
+        When the server ends, the work is cancelled too, but what it answers is sent: the caller is still there.
+        """
+        working = asyncio.ensure_future(place.work(self._with_database))
+        leaving = asyncio.ensure_future(self.listen_for_disconnect(receive))
+        try:
+            with suppress(CancelledError):
+                await asyncio.sleep(0)  # it begins: what is cancelled before cannot tidy up
+            if wanted:
+                with suppress(CancelledError):
+                    await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+            left = leaving.done() and not leaving.cancelled()
+            if not working.done():
+                working.cancel()
+            response = await to_the_end(working)
+        finally:
+            leaving.cancel()
+            await asyncio.gather(leaving, return_exceptions=True)
+        return None if left else place.dressed(response)
+
+    async def _with_database(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Django's own signals give connections back at the end of a request; here the request is over."""
+
+        def visit() -> Any:
+            try:
+                return call(*args)
+            finally:
+                close_old_connections()
+
+        return await self._visit(visit)()
 
     def _visit(self, call: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         return sync_to_async(call, thread_sensitive=False, executor=self._threads)

@@ -1,6 +1,7 @@
 """How a web process takes a request to a thread and back, with the handler itself and views of our own."""
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from django.db import connection, connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
+from accounts.later import Db, later, to_the_end
 from config.handler import Handler
 
 SECONDS = 5
@@ -58,7 +60,35 @@ async def awaited(request: HttpRequest) -> HttpResponse:
     return HttpResponse(await sync_to_async(request.body.upper)())
 
 
+async def made(db: Db) -> HttpResponse:
+    """Waits until it may go on, or tidies up where the database would be."""
+    entered.set()
+    try:
+        await asyncio.to_thread(may_go_on.wait, SECONDS)
+    except asyncio.CancelledError:
+        return await to_the_end(db(tidied))
+    return HttpResponse("made", status=201)
+
+
+def tidied() -> HttpResponse:
+    closed.append(threading.current_thread().name)
+    return HttpResponse("cut off", status=503)
+
+
+def waits(request: HttpRequest) -> HttpResponse:
+    response = later(request, made)
+    response["X-Place"] = "kept"
+    response.set_cookie("place", "kept")
+    return response
+
+
+async def fails(_: Db) -> HttpResponse:
+    raise LookupError("the database is away")
+
+
 urlpatterns = [
+    path("later-fails", lambda request: later(request, fails)),
+    path("later", waits),
     path("slow", slow),
     path("stream", lambda _: StreamingHttpResponse(Endless())),
     path("reading", reading),
@@ -150,6 +180,58 @@ async def test_who_leaves_before_the_answer_does_not_stop_what_was_begun(handler
     may_go_on.set()
     assert (await asked.receive_output(SECONDS))["status"] == 200
     await ended(asked)
+
+
+async def test_an_answer_that_comes_later_has_the_headers_of_its_place(handler: Handler) -> None:
+    asked = await in_hand(handler, "later")
+    may_go_on.set()
+    start = await asked.receive_output(SECONDS)
+    headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+    assert (start["status"], headers["x-place"], headers["content-length"]) == (201, "kept", "4")
+    assert headers["set-cookie"].startswith("place=kept")
+    assert "x-request-id" in headers
+    assert (await asked.receive_output(SECONDS))["body"] == b"made"
+    await ended(asked)
+
+
+async def test_an_answer_that_comes_later_is_given_up_when_its_caller_leaves(handler: Handler) -> None:
+    asked = await in_hand(handler, "later")
+    await asked.send_input({"type": "http.disconnect"})
+    await ended(asked)
+    assert asked.output_queue.empty()
+    assert [name.partition("_")[0] for name in closed] == ["request"]  # it tidied up in a thread that has the database
+    may_go_on.set()
+
+
+async def test_an_answer_that_comes_later_says_that_the_server_ends(handler: Handler) -> None:
+    asked = await in_hand(handler, "later")
+    asked.future.cancel()
+    assert (await asked.receive_output(SECONDS))["status"] == 503
+    await ended(asked)
+    may_go_on.set()
+
+
+async def test_an_answer_that_cannot_be_made_is_an_error_of_ours(handler: Handler) -> None:
+    status, body = await answer(handler, "later-fails")
+    assert (status, json.loads(body)["error"]["code"]) == (500, "INTERNAL_ERROR")
+
+
+async def test_it_tidies_up_even_when_the_server_ends_before_it_has_begun(
+    handler: Handler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = handler._answered
+
+    async def late(*args: Any) -> Any:
+        response, _ = await answered(*args)
+        return response, False
+
+    monkeypatch.setattr(handler, "_answered", late)
+    asked = opened(handler, "later")
+    await asked.send_input({"type": "http.request"})
+    assert (await asked.receive_output(SECONDS))["status"] == 503
+    await ended(asked)
+    may_go_on.set()
+    assert len(closed) == 1
 
 
 async def test_who_leaves_before_the_request_is_whole_is_forgotten(handler: Handler) -> None:

@@ -1,0 +1,73 @@
+"""Answers that wait for something outside for long, such as a model: meanwhile neither a thread nor a connection is held.
+
+In a web process the handler makes them in its event loop (config/handler.py) and cancels them when their caller leaves;
+elsewhere, as in the client of tests, they are made on the spot.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from asgiref.sync import async_to_sync, sync_to_async
+from django.http import HttpRequest, HttpResponse
+
+from accounts.errors import InternalError
+from accounts.middleware import refusal_response
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Db = Callable[
+    ..., Awaitable[Any]
+]  # `await db(call, *args)`: synchronous work with the database, in a thread that has it
+Work = Callable[[Db], Awaitable[HttpResponse]]
+MARK = "countersign.later"  # in the scope of requests whose server can wait
+
+
+class Later(HttpResponse):
+    """The place of an answer that `work` makes. Whatever middleware writes on it is put on the answer."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(content_type="application/json")
+        self.work = work
+
+    def dressed(self, response: HttpResponse) -> HttpResponse:
+        """The answer with the headers and cookies of this place."""
+        response["Content-Length"] = str(len(response.content))
+        for name, value in self.items():
+            response.headers.setdefault(name, value)
+        response.cookies.update(self.cookies)
+        return response
+
+
+def later(request: HttpRequest, work: Work) -> HttpResponse:
+    """The answer of a view that waits. When `work` is cancelled it tidies up, and may answer all the same."""
+
+    async def made(db: Db) -> HttpResponse:
+        try:
+            return await work(db)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path_info)
+            return refusal_response(InternalError(), request)
+
+    if getattr(request, "scope", {}).get(MARK):
+        return Later(made)
+    return async_to_sync(made)(_in_this_thread)
+
+
+async def _in_this_thread(call: Callable[..., Any], *args: Any) -> Any:
+    return await sync_to_async(call, thread_sensitive=True)(*args)
+
+
+async def to_the_end(work: Awaitable[T]) -> T:
+    """Await what must not be left half done: a cancellation that comes meanwhile is as if it had come too late."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+        except BaseException:  # noqa: BLE001, S110  it is raised below
+            pass
+    return task.result()
