@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.actor import Actor
@@ -137,15 +137,19 @@ def usage(actor: Actor, period: str) -> dict[str, Any]:
         else datetime.max.replace(tzinfo=UTC)
     )
     rows = transactions_of(actor).filter(target="usage", created_at__gte=start, created_at__lt=end)
-    steps = rows.filter(type="capture").aggregate(requests=Count("id"), credits=Sum("amount_cents"))
-    breakdown = (
-        {"agent_step": {"requests": steps["requests"], "credits": steps["credits"] or 0}} if steps["requests"] else {}
+    captures = (
+        rows.filter(type="capture").values("endpoint").annotate(requests=Count("id"), credits=Sum("amount_cents"))
     )
+    breakdown = {
+        row["endpoint"] or "agent_step": {"requests": row["requests"], "credits": row["credits"]}
+        for row in captures.order_by(F("endpoint").asc(nulls_first=True))
+    }
+    requests = sum(part["requests"] for part in breakdown.values())
     total = _sum(rows)
     if machines := _sum(rows.filter(type="machine_time")):
         breakdown["machine_time"] = {"requests": 0, "credits": machines}
     cents = TEST_BALANCE if actor.test else available(actor.team_id) + held(actor.team_id)
     return {
-        "period": period, "total_requests": steps["requests"], "total_credits": total, "total_cost_cents": total,
+        "period": period, "total_requests": requests, "total_credits": total, "total_cost_cents": total,
         "breakdown": breakdown, "balance": cents, "wallet_balance_cents": cents, "wallet_balance_usd": f"{cents / 100:.2f}",
     }  # fmt: skip

@@ -17,3 +17,7 @@ class BudgetReached(Exception):
     @property
     def details(self) -> dict[str, Any]:
         return {"guard": "budget_cents", "scope": self.scope, "limit": self.limit, "used": self.used}
+
+
+class HoldEnded(Exception):
+    """The hold of a direct call has lapsed: the call took longer than any may."""

@@ -55,6 +55,7 @@ class Transaction(models.Model):
     machine_id = models.CharField(max_length=40, null=True)
     key_id = models.CharField(max_length=40, null=True)
     workflow_id = models.CharField(max_length=40, null=True)
+    endpoint = models.CharField(max_length=24, null=True)  # of a direct call, by its name in settings.PRICE_CALL_CENTS
     hold_id = models.CharField(max_length=40, null=True)  # of a capture or release: the hold it ends
     reference = models.CharField(max_length=128, null=True)
     description = models.CharField(max_length=255, blank=True, default="")
@@ -92,3 +93,14 @@ class WorkflowBudget(models.Model):
     workflow_id = models.CharField(primary_key=True, max_length=40)
     team = models.ForeignKey(Team, models.CASCADE, related_name="workflow_budgets")
     limit_cents = models.PositiveIntegerField()
+
+
+class CallInHand(models.Model):
+    """A direct call whose hold has not ended yet. If its process dies nobody ends it, so it lapses by the clock."""
+
+    hold_id = models.CharField(primary_key=True, max_length=40)
+    caller = models.CharField(max_length=96)  # Actor.caller
+    lapses_at = models.DateTimeField()
+
+    class Meta:
+        indexes = (models.Index(fields=("lapses_at",), name="calls_that_lapse"),)

@@ -35,16 +35,17 @@ w AS (UPDATE billing_wallet SET available_cents = available_cents - %(cents)s::i
       WHERE team_id = %(team)s::text AND available_cents >= %(cents)s::int AND (%(checked)s::bool OR NOT EXISTS (SELECT 1 FROM b))
       RETURNING available_cents)
 INSERT INTO billing_transaction (id, team_id, type, source, target, amount_cents, available_after_cents, run_id, step_index,
-                                 machine_id, key_id, workflow_id, description, created_by, created_at)
+                                 machine_id, key_id, workflow_id, endpoint, description, created_by, created_at)
 SELECT %(id)s::text, %(team)s::text, 'hold', 'wallet', 'held', %(cents)s::int, w.available_cents, %(run)s::text, %(step)s::int,
-       NULL, %(key)s::text, %(workflow)s::text, %(description)s::text, %(by)s::jsonb, clock_timestamp() FROM w RETURNING id
+       NULL, %(key)s::text, %(workflow)s::text, %(endpoint)s::text,
+       %(description)s::text, %(by)s::jsonb, clock_timestamp() FROM w RETURNING id
 """
 _CAPTURE = """
 INSERT INTO billing_transaction (id, team_id, type, source, target, amount_cents, available_after_cents, run_id, step_index,
-                                 machine_id, key_id, workflow_id, hold_id, description, created_by, created_at)
+                                 machine_id, key_id, workflow_id, endpoint, hold_id, description, created_by, created_at)
 SELECT %(id)s::text, h.team_id, 'capture', 'held', 'usage', h.amount_cents,
        (SELECT available_cents FROM billing_wallet WHERE team_id = h.team_id), h.run_id, h.step_index,
-       NULL, h.key_id, h.workflow_id, h.id, h.description, h.created_by, clock_timestamp()
+       NULL, h.key_id, h.workflow_id, h.endpoint, h.id, h.description, h.created_by, clock_timestamp()
 FROM billing_transaction h WHERE h.id = %(hold)s::text RETURNING id
 """
 
@@ -117,12 +118,17 @@ def hold(
     """
     values = {
         "id": new_id("led"), "team": team_id, "cents": cents, "run": run_id, "step": step_index, "key": key_id, "workflow": workflow_id,
-        "description": f"Step {step_index}", "by": Jsonb(created_by), "checked": False,
+        "endpoint": None, "description": f"Step {step_index}", "by": Jsonb(created_by), "checked": False,
     }  # fmt: skip
+    return take_hold(values, lifted)
+
+
+def take_hold(values: dict[str, Any], lifted: Mapping[str, int] = NOTHING) -> str:
+    """Insert the hold that `values` describe; its id. Raises WalletEmpty or BudgetReached."""
     if prepared(_TAKE, values) is not None:
         return str(values["id"])
-    Wallet.objects.select_for_update().filter(team_id=team_id).first()
-    _check_budgets(team_id, key_id, workflow_id, cents, lifted)
+    Wallet.objects.select_for_update().filter(team_id=values["team"]).first()
+    _check_budgets(values["team"], values["key"], values["workflow"], values["cents"], lifted)
     if prepared(_TAKE, values | {"checked": True}) is None:
         raise WalletEmpty
     return str(values["id"])
@@ -140,11 +146,12 @@ def release_holds(run_id: str) -> int:
         open_holds = access.open_holds(run_id=run_id)
         released = 0
         for row in open_holds:
-            released += _release(row)
+            released += release_hold(row)
         return released
 
 
-def _release(row: Transaction) -> int:
+def release_hold(row: Transaction) -> int:
+    """Give one hold back, in the caller's transaction: cents, 0 when it has ended."""
     wallet = Wallet.objects.select_for_update().get(team_id=row.team_id)
     if Transaction.objects.filter(hold_id=row.id).exists():
         return 0
@@ -153,7 +160,8 @@ def _release(row: Transaction) -> int:
     Transaction.objects.create(
         team_id=row.team_id, type="release", source="held", target="wallet", amount_cents=row.amount_cents,
         available_after_cents=wallet.available_cents, run_id=row.run_id, step_index=row.step_index, key_id=row.key_id,
-        workflow_id=row.workflow_id, hold_id=row.id, description=f"{row.description} did not complete", created_by=row.created_by,
+        workflow_id=row.workflow_id, endpoint=row.endpoint, hold_id=row.id, description=f"{row.description} did not complete",
+        created_by=row.created_by,
     )  # fmt: skip
     return row.amount_cents
 

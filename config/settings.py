@@ -139,6 +139,8 @@ ALLOW_SCRIPTED_LIVE = env.bool("ALLOW_SCRIPTED_LIVE", default=True)
 DEFAULT_AGENT = env.str("DEFAULT_AGENT", default="")
 MAX_STEPS_CEILING = env.int("MAX_STEPS_CEILING", default=1000)
 PRICE_STEP_CENTS = {"v1": 8, "v3": 5, "v4": 5}
+PRICE_CALL_CENTS = {"predict": 5, "sessions": 10, "session_predict": 4, "ground": 3}
+PRICE_EXTRA_CENTS = {"trajectory_images": 2, "high_definition": 1, "engine_v1": 3, "system_prompt": 1}
 RATE_LIMIT_PER_MINUTE = env.int("RATE_LIMIT_PER_MINUTE", default=600)
 RATE_LIMIT_RUNS_PER_MINUTE = env.int("RATE_LIMIT_RUNS_PER_MINUTE", default=120)
 IDEMPOTENCY_WAIT_SECONDS = env.float("IDEMPOTENCY_WAIT_SECONDS", default=25.0)  # for the first call with the same key
