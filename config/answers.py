@@ -142,10 +142,18 @@ SCHEMAS: dict[str, Json] = {
         array="budgets",
     ),
     "Transaction": _shape(
-        string="id object type description", maybe_string="run_id key_id machine_id", maybe_integer="step_index",
+        string="id object type description", maybe_string="run_id key_id machine_id endpoint", maybe_integer="step_index",
         integer="amount_cents available_after_cents", array="entries", object="created_by", time="created_at",
     ),
     "Active": _shape(array="active", integer="current_run_rate_cents_per_hour"),
+    "CallUsage": _shape(integer="input_tokens output_tokens credits_charged cost_cents", object="breakdown", boolean="billed"),
+    "Prediction": _shape(string="request_id status", maybe_string="reasoning", array="actions", CallUsage="usage"),
+    "NewSession": _shape(string="session_id screen_size request_id", time="created_at expires_at", CallUsage="usage"),
+    "Session": _shape(string="session_id", integer="step_count total_credits_used", time="created_at expires_at"),
+    "SessionEnd": _shape(string="status session_id"),
+    "Grounding": _shape(string="request_id", integer="x y screen_width screen_height", CallUsage="usage"),
+    "ParsedActions": _shape(string="request_id", array="actions"),
+    "Models": _shape(string="request_id", array="models cua_versions action_types agents"),
     "Usage": _shape(
         string="period wallet_balance_usd",
         integer="total_requests total_credits total_cost_cents balance wallet_balance_cents", object="breakdown",
@@ -157,6 +165,9 @@ _OF_WORKFLOW = _shape(
     integer="iterations_used spent_cents",
 )  # fmt: skip
 SCHEMAS["WorkflowRun"] = {"allOf": [{"$ref": "#/components/schemas/Run"}, _OF_WORKFLOW]}  # and any `output`
+
+_OF_SESSION = _shape(string="session_id", integer="step")
+SCHEMAS["SessionPrediction"] = {"allOf": [{"$ref": "#/components/schemas/Prediction"}, _OF_SESSION]}
 
 # GET routes that answer the list envelope, with what they list.
 LISTS = {
@@ -175,6 +186,7 @@ LISTS = {
     "/v1/runs/{run_id}/calls": "ModelCall",
     "/v1/workflows/runs/{run_id}/deliveries": "Delivery",
     "/v1/billing/ledger": "Transaction",
+    "/v1/sessions": "Session",
     "/v1/workflows": "Workflow",
     "/v1/workflows/{workflow_id}/versions": "WorkflowVersion",
 }
@@ -247,6 +259,15 @@ ANSWERS: dict[tuple[str, str], str] = {
     ("GET", "/v1/billing/balance"): "Balance",
     ("GET", "/v1/billing/active"): "Active",
     ("GET", "/v1/usage"): "Usage",
+    ("POST", "/v1/predict"): "Prediction",
+    ("POST", "/v1/ground"): "Grounding",
+    ("POST", "/v1/parse"): "ParsedActions",
+    ("GET", "/v1/models"): "Models",
+    ("POST", "/v1/sessions"): "NewSession",
+    ("GET", "/v1/sessions/{session_id}"): "Session",
+    ("DELETE", "/v1/sessions/{session_id}"): "SessionEnd",
+    ("POST", "/v1/sessions/{session_id}/predict"): "SessionPrediction",
+    ("POST", "/v1/sessions/{session_id}/reset"): "SessionEnd",
     ("POST", "/v1/workflows"): "Workflow",
     ("GET", "/v1/workflows/{workflow_id}"): "Workflow",
     ("PUT", "/v1/workflows/{workflow_id}"): "Workflow",

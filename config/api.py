@@ -16,6 +16,7 @@ from approvals.policy_api import router as policies_router
 from billing.api import router as billing_router
 from config.openapi import Api
 from config.version import VERSION
+from inference.api import router as inference_router
 from machines.api import router as machines_router
 from runs.agents_api import router as agents_router
 from runs.api import router as runs_router
@@ -54,6 +55,7 @@ for router in (
     policies_router,
     agents_router,
     billing_router,
+    inference_router,
     workflows_router,
     workflow_runs_router,
 ):

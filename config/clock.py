@@ -19,6 +19,8 @@ from accounts.statements import prepared
 from accounts.webhooks import outbox
 from approvals.mail import outbox as mail
 from approvals.mail import reminders
+from billing import direct
+from inference import sessions
 from machines import lifecycle, metering
 from machines import takeover as control
 from runs import clock, takeover
@@ -57,7 +59,9 @@ CHORES = (
     Chore(lifecycle.revive_dead, 2),
     Chore(clock.vanished, 5),
     Chore(lifecycle.reap, 5),
+    Chore(direct.release_lapsed, 10),
     Chore(metering.charge_all, 60),
+    Chore(sessions.sweep, 60),
     Chore(workflows.forget_ended, 60),
     Chore(limits.sweep, 60),
     Chore(idempotency.sweep, 60),

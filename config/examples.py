@@ -2,6 +2,15 @@
 
 from typing import Any
 
+# A small page with one button, as a PNG of two colours.
+_SCREENSHOT = (
+    "iVBORw0KGgoAAAANSUhEUgAAAoAAAAGQAQAAAAAWiOyIAAABZUlEQVR42u3cMW5UMRAG4N9Pq932lakSIy6woqSKKHIO7kEBN+Aq"
+    "HGElkOgQJ0BPyQVeSLMs8JaGYrsN0lBE+qazZH0aezR2ZbdjamMIEAgEAoFAIBAIBAKBQCAQCAQCgUAgEAgEAoFAIBAIBAKBQCAQ"
+    "CAQCgUAgEAgEAoFA4H8Af7eT6Genr87OaKfPLCdFAQKfMjglya8y8Mf1nCRLGbiftkmyLgMfdsV7uLrqd296Pv3sReCY+dsyZ1nm"
+    "IvDQvn5pu7xsuyJwc53x0JND1ZI3r+e2nrKsp8ds+GMqtx2PQ8+Qqgwz/m2WqQicP8zbfc+yr8rw/v2L7+spn2+qMry4HJ4PPbtX"
+    "vagom485rsa8rTwPp9JeTnL7rhh8Vp3hpVsP+KTA84fDsZ0Mrs42dfPZCxAIBAKBQCAQCAQCgUAgEAgEAoFAIBAIBAKBQCAQCAQC"
+    "gUAgEAgEAoFAIBAIBAKBwH+PP6ZiPX8Ru3WJAAAAAElFTkSuQmCC"
+)
 _STEPS = [
     {"id": "look", "type": "task", "task": "run `date`"},
     {"id": "ok", "type": "human_approval", "message": "Is the date right?"},
@@ -17,6 +26,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/approvals/{approval_id}/extend"): {"seconds": 3600},
     ("POST", "/v1/approvals/{approval_id}/release"): {},
     ("POST", "/v1/approvals/{approval_id}/undo"): {},
+    ("POST", "/v1/ground"): {"screenshot": _SCREENSHOT, "element": 'the "Sign in" button', "screen_width": 640, "screen_height": 400},
     ("POST", "/v1/keys"): {"name": "a reading key", "scopes": ["runs:read"]},
     ("POST", "/v1/machines"): {"display_name": "Terminal 2", "kind": "terminal"},
     ("PATCH", "/v1/machines/{machine_id}"): {"ttl_minutes": 0},
@@ -29,8 +39,12 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/machines/{machine_id}/takeover/release"): {"lease_id": "tko_…", "note": "Nothing was changed."},
     ("POST", "/v1/machines/{machine_id}/terminal"): {"command": "uname -a"},
     ("POST", "/v1/machines/{machine_id}/terminate"): {},
+    ("POST", "/v1/parse"): {"code": "pyautogui.click(640, 360)\npyautogui.write('hello')\nDONE"},
     ("POST", "/v1/permissions"): {"tool": "click", "effect": "ask", "host": "shop.test"},
     ("PATCH", "/v1/permissions/{policy_id}"): {"note": "Asked for by Finance."},
+    ("POST", "/v1/predict"): {
+        "screenshot": _SCREENSHOT, "instruction": "Sign in as ada", "screen_width": 640, "screen_height": 400, "max_actions": 3,
+    },
     ("POST", "/v1/runs"): {"task": "run `uname -a`, then ask for approval to go on, then run `date`"},
     ("POST", "/v1/runs/{run_id}/answer"): {"answers": {"Which inbox?": "Sales"}},
     ("POST", "/v1/runs/{run_id}/approve"): {"request_id": "apr_…", "decision": "allow"},
@@ -40,6 +54,9 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/runs/{run_id}/signal"): {"action": "approve"},
     ("POST", "/v1/secrets"): {"name": "shop password", "value": "…", "hosts": ["shop.example.com"]},
     ("PUT", "/v1/secrets/{name}"): {"hosts": ["shop.example.com", "*.login.example.com"]},
+    ("POST", "/v1/sessions"): {"screen_width": 640, "screen_height": 400, "instructions": "Use the keyboard where you can."},
+    ("POST", "/v1/sessions/{session_id}/predict"): {"screenshot": _SCREENSHOT, "instruction": "Sign in as ada"},
+    ("POST", "/v1/sessions/{session_id}/reset"): {},
     ("PATCH", "/v1/team"): {"claim_minutes": 10},
     ("POST", "/v1/webhooks"): {"url": "https://example.com/hooks", "events": ["run.succeeded", "run.failed"]},
     ("PATCH", "/v1/webhooks/{webhook_id}"): {"description": "Tells the chat."},

@@ -68,3 +68,54 @@ class Call(models.Model):
             models.Index(fields=("team", "-started_at"), name="calls_of_a_team"),
             models.Index(fields=("profile", "started_at"), name="calls_of_a_profile"),
         )
+
+
+class Session(models.Model):
+    """A conversation about one screen that the API's caller keeps up; it ends half an hour after its last use.
+
+    `log`: the conversation in the form of its profile's wire (inference.wires.base); `pending`: what the model wanted last, and
+    whether it was handed out ([Wanted JSON, bool]); `shown`: the pictures that the log names, in order, with the sizes they came in
+    ([SHA-256, width, height]); `history`: the steps in words, for when the log begins anew. `busy`: the call that works on it now.
+    """
+
+    id = models.CharField(primary_key=True, max_length=40, default=functools.partial(new_id, "sess"))
+    team = models.ForeignKey(Team, models.CASCADE, related_name="inference_sessions")
+    test = models.BooleanField()
+    caller = models.CharField(max_length=96)  # Actor.caller: who is counted for it
+    cua_version = models.CharField(max_length=4)
+    screen_width = models.PositiveIntegerField()
+    screen_height = models.PositiveIntegerField()
+    max_trajectory_length = models.PositiveSmallIntegerField()
+    system_prompt = models.TextField(null=True)
+    instructions = models.TextField(null=True)
+    tools = models.JSONField(null=True)
+    metadata = models.JSONField(default=dict)
+    profile = models.CharField(max_length=64, null=True)
+    log = models.JSONField(default=list)
+    pending = models.JSONField(default=list)
+    shown = models.JSONField(default=list)
+    history = models.JSONField(default=list)
+    step_count = models.PositiveIntegerField(default=0)
+    total_credits_used = models.PositiveIntegerField(default=0)
+    busy = models.CharField(max_length=40, null=True)
+    busy_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = (
+            models.Index(fields=("team", "test", "-created_at"), name="sessions_of_a_team"),
+            models.Index(fields=("caller", "expires_at"), name="sessions_of_a_caller"),
+            models.Index(fields=("expires_at",), name="sessions_that_end"),
+        )
+
+
+class SessionPicture(models.Model):
+    """A picture that a session's log names, as it was sent to the model. It goes when the log or the session goes."""
+
+    session = models.ForeignKey(Session, models.CASCADE, related_name="pictures")
+    sha256 = models.CharField(max_length=64)
+    png = models.BinaryField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("session", "sha256"), name="a_picture_is_kept_once"),)

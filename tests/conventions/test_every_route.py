@@ -1,11 +1,14 @@
 """Every route of /v1 with every kind of caller. A new route fails here until it stands in the table."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from accounts.actor import SCOPES
 from accounts.models import ApiKey
+from inference.models import Session
 from machines.models import Machine
 from runs.models import Run
 from tests.cast import Api, Cast
@@ -29,6 +32,7 @@ POST   /approvals/{approval_id}/undo        409 409 409 403 403 404 401 403 403
 GET    /billing/active                      200 200 200 200 200 200 401 403 403
 GET    /billing/balance                     200 200 200 200 200 200 401 403 403
 GET    /billing/ledger                      200 200 200 200 200 200 401 403 403
+POST   /ground                              422 422 403 403 403 422 401 403 403
 GET    /health                              200 200 200 200 200 200 200 200 200
 GET    /idempotency/{key}                   404 404 404 404 404 404 401 404 403
 GET    /keys                                200 200 403 403 403 200 401 403 403
@@ -50,11 +54,14 @@ POST   /machines/{machine_id}/takeover/heartbeat 409 409 409 409 403 404 401 403
 POST   /machines/{machine_id}/takeover/release 409 409 409 409 403 404 401 403 403 {"lease_id":"tko_x"}
 POST   /machines/{machine_id}/terminal      409 409 403 409 403 404 401 403 403 {"command":"ls"}
 POST   /machines/{machine_id}/terminate     200 200 403 200 403 404 401 403 403
+GET    /models                              200 200 200 200 200 200 401 200 403
+POST   /parse                               200 200 403 403 403 200 401 403 403 {"code":"DONE"}
 GET    /permissions                         200 200 200 200 200 200 401 403 403
 POST   /permissions                         201 201 201 403 403 201 401 403 403 {"tool":"mail.read"}
 GET    /permissions/{policy_id}             200 200 200 200 200 404 401 403 403
 PATCH  /permissions/{policy_id}             200 200 200 403 403 404 401 403 403 {"note":"n"}
 DELETE /permissions/{policy_id}             204 204 204 403 403 404 401 403 403
+POST   /predict                             422 422 403 403 403 422 401 403 403
 GET    /runs                                200 200 200 200 200 200 401 403 403
 POST   /runs                                200 200 403 200 403 404 401 403 403 {"task":"x","agent":"scripted","machine_id":"{machine_id}"}
 GET    /runs/{run_id}                       200 200 200 200 200 404 401 403 403
@@ -75,6 +82,12 @@ GET    /secrets                             200 200 403 403 403 200 401 403 403
 POST   /secrets                             201 201 403 403 403 201 401 403 403 {"name":"n","value":"v","hosts":["a.test"]}
 PUT    /secrets/{name}                      200 200 403 403 403 404 401 403 403 {"hosts":["b.test"]}
 DELETE /secrets/{name}                      204 204 403 403 403 404 401 403 403
+GET    /sessions                            200 200 403 403 403 200 401 403 403
+POST   /sessions                            200 200 403 403 403 200 401 403 403
+GET    /sessions/{session_id}               200 200 403 403 403 404 401 403 403
+DELETE /sessions/{session_id}               200 200 403 403 403 404 401 403 403
+POST   /sessions/{session_id}/predict       422 422 403 403 403 404 401 403 403
+POST   /sessions/{session_id}/reset         200 200 403 403 403 404 401 403 403
 GET    /team                                200 200 200 200 200 200 401 403 403
 PATCH  /team                                200 200 403 403 403 200 401 403 403 {"claim_minutes":5}
 GET    /usage                               200 200 200 200 200 200 401 403 403
@@ -120,8 +133,13 @@ def things(begin_live: Callable[..., Run], machine: Machine, live: Api) -> dict[
     waiting = begin_live("asks [pause]")
     steps = [{"id": "a", "type": "fail"}]
     hook = live.post("/webhooks", {"url": "https://93.184.216.34/x", "events": ["run.failed"]}).json()["id"]
+    session = Session.objects.create(
+        team_id=waiting.team_id, test=False, caller="key_x", cua_version="v3", screen_width=1280, screen_height=720,
+        max_trajectory_length=3,
+        expires_at=timezone.now() + timedelta(minutes=30),
+    )  # fmt: skip
     return {
-        "run_id": waiting.id, "approval_id": request_of(waiting).id, "machine_id": machine.id, "webhook_id": hook,
+        "session_id": session.id, "run_id": waiting.id, "approval_id": request_of(waiting).id, "machine_id": machine.id, "webhook_id": hook,
         "delivery_id": live.post(f"/webhooks/{hook}/test").json()["id"], "key_id": ApiKey.objects.get().id, "key": "x",
         "name": live.post("/secrets", {"name": "s", "value": "v", "hosts": ["a.test"]}).json()["name"],
         "policy_id": live.post("/permissions", {"tool": "mail.send"}).json()["id"], "index": "0",

@@ -48,6 +48,7 @@ def test_the_first_execute_of_each_operation_succeeds_or_says_why(test_key: Api)
     ]
     ids = {
         "machine_id": machine, "run_id": run["id"], "approval_id": run["open_approvals"][0], "workflow_id": workflow,
+        "session_id": test_key.post("/sessions", {}).json()["session_id"],
         "policy_id": test_key.post("/permissions", {"tool": "click"}).json()["id"], "number": "1", "index": "1", "key": "k",
         "webhook_id": test_key.post("/webhooks", {"url": "https://example.com/"}).json()["id"],
         "name": test_key.post("/secrets", {"name": "s", "value": "v", "hosts": ["a.test"]}).json()["name"],

@@ -15,6 +15,7 @@ from config.api import api
 from config.management.commands.openapi import document
 from config.openapi import operations
 from tests.cast import Api
+from tests.inference.shots import shot
 from tests.runs.driving import drive_all
 
 DOCUMENT = json.loads(document())
@@ -93,7 +94,7 @@ def test_real_answers_are_what_the_document_says(live: Api, test_key: Api) -> No
     drive_all()
     (approval,) = test_key.get(f"/runs/{run}").json()["open_approvals"]
     made = live.post("/keys", {"name": "n"}).json()
-    steps = {"steps": [{"id": "a", "type": "fail"}]}
+    steps, session = {"steps": [{"id": "a", "type": "fail"}]}, test_key.post("/sessions").json()["session_id"]
     workflow = f"/workflows/{live.post('/workflows', {'name': 'w'} | steps).json()['id']}"
     seen = {
         "Health": live.get("/health"), "Team": live.get("/team"),
@@ -101,7 +102,12 @@ def test_real_answers_are_what_the_document_says(live: Api, test_key: Api) -> No
         "MachineChange": live.post(f"/machines/{machine['id']}/stop"), "Run": test_key.get(f"/runs/{run}"),
         "Approval": test_key.get(f"/approvals/{approval}"), "IdempotencyRecord": test_key.get("/idempotency/k"),
         "DecisionResult": test_key.post(f"/approvals/{approval}/decide", {"verdict": "approve"}),
-        "Balance": live.get("/billing/balance"), "Usage": live.get("/usage"),
+        "Models": live.get("/models"), "ParsedActions": live.post("/parse", {"code": "DONE"}),
+        "Session": test_key.get(f"/sessions/{session}"),
+        "SessionPrediction": test_key.post(f"/sessions/{session}/predict", {"screenshot": shot(), "instruction": "x"}),
+        "Prediction": test_key.post("/predict", {"screenshot": shot(), "instruction": "x", "include_reasoning": False}),
+        "Grounding": test_key.post("/ground", {"screenshot": shot(), "element": "x"}), "NewSession": test_key.post("/sessions"),
+        "SessionEnd": test_key.post(f"/sessions/{session}/reset"), "Balance": live.get("/billing/balance"), "Usage": live.get("/usage"),
         "KeyRevoked": live.delete(f"/keys/{made['key_id']}"),
         "Plan": live.post("/agents/playbook/parse", {"task": "stop"}),
         "Workflow": live.put(workflow, {"metadata": {}, "inputs_schema": {}}),

@@ -1,0 +1,129 @@
+"""Request bodies and answers of the inference routes (contract/machines-and-inference.md section 4)."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from accounts.bodies import Body, Int
+from accounts.json_values import too_big
+from accounts.times import rfc3339
+from inference.models import Session
+from inference.screenshots import Loc
+
+# The words of actions that this API answers: those of machines.actions that a caller can do on any screen.
+ACTION_TYPES = ("click", "type_text", "key_press", "key_combo", "scroll", "drag", "move", "wait", "done", "fail")
+ENGINES = ("v1", "v3", "v4")
+MOST_METADATA = 32
+
+
+def _each_once(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _small(value: dict[str, Any]) -> dict[str, Any]:
+    if problem := too_big(value):
+        raise ValueError(problem)
+    return value
+
+
+Base64 = Annotated[str, Field(description="Raw base64 of a PNG, JPEG or WebP, 101 to 10,485,760 characters")]
+Words = Annotated[str, Field(min_length=1, max_length=32_000)]
+Long = Annotated[str, Field(max_length=16_000)]
+Width = Annotated[Int, Field(ge=320, le=3840)]
+Height = Annotated[Int, Field(ge=240, le=2160)]
+Name = Literal["click", "type_text", "key_press", "key_combo", "scroll", "drag", "move", "wait", "done", "fail"]
+Tools = Annotated[list[Name], Field(min_length=1, max_length=8), AfterValidator(_each_once)]
+Engine = Literal["v1", "v3", "v4"]
+Metadata = Annotated[dict[str, Any], Field(max_length=MOST_METADATA), AfterValidator(_small)]
+
+
+class PastAction(Body):
+    """An action as a prediction answers it; the spellings of machine actions are accepted too."""
+
+    action_type: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    command: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    name: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    params: dict[str, Any] | None = None
+    parameters: dict[str, Any] | None = None
+    description: Annotated[str, Field(max_length=2000)] | None = None
+
+    @model_validator(mode="after")
+    def _one_spelling(self) -> Self:
+        if sum(word is not None for word in (self.action_type, self.command, self.name)) != 1:
+            raise ValueError("Give one of action_type, command and name.")
+        if self.params is not None and self.parameters is not None:
+            raise ValueError("Give either params or parameters, not both.")
+        return self
+
+    @property
+    def as_pair(self) -> tuple[str, dict[str, Any]]:
+        return self.action_type or self.command or self.name or "", self.params or self.parameters or {}
+
+
+class PastStep(Body):
+    screenshot: Base64
+    actions: Annotated[list[PastAction], Field(max_length=10)] = Field(default_factory=list)
+    reasoning: Long | None = None
+
+
+class Screen(Body):
+    screen_width: Width = 1920
+    screen_height: Height = 1080
+
+    @property
+    def screen(self) -> tuple[int, int]:
+        return self.screen_width, self.screen_height
+
+
+class Terms(Screen):
+    """What a prediction and a session have in common."""
+
+    cua_version: Engine = "v3"
+    system_prompt: Long | None = None
+    instructions: Long | None = None
+    tools: Tools | None = None
+
+
+class PredictBody(Terms):
+    screenshot: Base64
+    instruction: Words
+    trajectory: Annotated[list[PastStep], Field(max_length=20)] = Field(default_factory=list)
+    max_actions: Annotated[Int, Field(ge=1, le=10)] = 5
+    include_reasoning: bool = True
+
+    def screenshots(self) -> Iterator[tuple[Loc, str]]:
+        """Those of the trajectory, oldest first, and the present one."""
+        for n, step in enumerate(self.trajectory):
+            yield ("body", "trajectory", n, "screenshot"), step.screenshot
+        yield ("body", "screenshot"), self.screenshot
+
+
+class SessionCreate(Terms):
+    max_trajectory_length: Annotated[Int, Field(ge=1, le=20)] = 3
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class SessionPredictBody(Body):
+    screenshot: Base64
+    instruction: Words
+
+
+class GroundBody(Screen):
+    screenshot: Base64
+    element: Words
+
+
+class ParseBody(Body):
+    code: Annotated[str, Field(min_length=1, max_length=50_000)]
+
+
+class Nothing(Body):
+    """A call that takes no fields."""
+
+
+def session_object(session: Session) -> dict[str, Any]:
+    return {
+        "session_id": session.id, "step_count": session.step_count, "total_credits_used": session.total_credits_used,
+        "created_at": rfc3339(session.created_at), "expires_at": rfc3339(session.expires_at),
+    }  # fmt: skip
