@@ -301,6 +301,7 @@ class Drive(Thinking):
             instructions=run.instructions, system_prompt=run.system_prompt,
             bound=tuple(Bound(*place) for place in run.bound), secrets=dict.fromkeys(kept_secrets(run), REDACTED),
             run_id=run.id, team_id=run.team_id, profile=run.agent, frame=before, cursor=self.cursor, db=self.host.db,
+            output_schema=run.output_schema,
             picture=await asyncio.to_thread(pictures.store, before.png) if thinks else None,
         )  # fmt: skip
 

@@ -25,6 +25,8 @@ from runs.errors import run_error
 from runs.events import Event, record
 from runs.inbox import readable
 from runs.models import Run, Step
+from runs.outputs import misfit
+from runs.secrets import cleared, kept_secrets
 from runs.steps import LeaseLost, Picture, delivered
 
 log = logging.getLogger(__name__)
@@ -239,7 +241,10 @@ def ask_for_money(job: Job, reached: BudgetReached) -> None:
 
 
 def end(job: Job, claim: Finish, verdict: Verdict | None, texts: tuple[Event, ...]) -> None:
-    """The agent declared the end; on engine v4 the verifier had the last word."""
+    """The agent declared the end; on engine v4 the verifier had the last word, and no run succeeds whose output does not fit."""
+    output = cleared(claim.output, kept_secrets(job.run))
+    problem = misfit(job.run.output_schema, output)
+    output = None if problem else output
     with transaction.atomic():
         run = locked(job)
         delivered(job.inbox, timezone.now())
@@ -250,15 +255,22 @@ def end(job: Job, claim: Finish, verdict: Verdict | None, texts: tuple[Event, ..
         skipped = claim.skipped
         if not claim.passed:
             error = run_error("TASK_FAILED", claim.summary)
-            services.finish(run, "failed", summary=claim.summary, error=error, skipped=skipped)
+            services.finish(run, "failed", summary=claim.summary, error=error, skipped=skipped, output=output)
         elif verdict is not None and not verdict.passed:
             error = run_error("VERIFICATION_FAILED", verdict.summary)
             word = verdict.verdict
-            services.finish(run, "failed", summary=verdict.summary, verdict=word, error=error, skipped=skipped)
+            services.finish(
+                run, "failed", summary=verdict.summary, verdict=word, error=error, skipped=skipped, output=output
+            )
+        elif problem:
+            error = run_error("TASK_FAILED", problem)
+            services.finish(run, "failed", summary=problem, error=error, skipped=skipped)
         else:
             word = verdict.verdict if verdict else None
             passed = not skipped
-            services.finish(run, "succeeded", summary=claim.summary, passed=passed, verdict=word, skipped=skipped)
+            services.finish(
+                run, "succeeded", summary=claim.summary, passed=passed, verdict=word, skipped=skipped, output=output
+            )
 
 
 def break_off(job: Job, code: str, message: str | None = None, **more: Any) -> None:

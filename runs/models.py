@@ -58,6 +58,7 @@ class Run(models.Model):
     agent = models.CharField(max_length=64)
     instructions = models.TextField(null=True)
     system_prompt = models.TextField(null=True)
+    output_schema = KeptJSONField(null=True)  # what result.output has to fit
     max_steps = models.PositiveIntegerField(default=50)
     deadline_seconds = models.PositiveIntegerField(null=True)
     deadline_clock = models.CharField(max_length=8, default="active")
@@ -83,7 +84,7 @@ class Run(models.Model):
     workflow_version = models.PositiveIntegerField(null=True)
     step_id = models.CharField(max_length=64, null=True)
     inputs = KeptJSONField(null=True)
-    output = KeptJSONField(null=True)
+    output = KeptJSONField(null=True)  # of an agent run: what it handed over
     max_iterations = models.PositiveIntegerField(null=True)
     iterations_used = models.PositiveIntegerField(default=0)
     awaiting_step_id = models.CharField(max_length=64, null=True)

@@ -10,6 +10,7 @@ from accounts.json_values import too_big
 from accounts.times import rfc3339
 from approvals.schemas import Note
 from runs.models import Run
+from runs.outputs import schema_problem
 
 
 def _small(value: dict[str, Any]) -> dict[str, Any]:
@@ -19,6 +20,15 @@ def _small(value: dict[str, Any]) -> dict[str, Any]:
 
 
 SmallObject = Annotated[dict[str, Any], AfterValidator(_small)]
+
+
+def _schema(value: dict[str, Any]) -> dict[str, Any]:
+    if problem := schema_problem(value):
+        raise ValueError(f"The schema {problem}.")
+    return value
+
+
+OutputSchema = Annotated[dict[str, Any], AfterValidator(_schema)]  # JSON Schema 2020-12
 
 
 class Terms(Body):
@@ -50,6 +60,7 @@ class RunCreate(Terms):
     """POST /v1/runs."""
 
     input: SmallObject | None = None
+    output_schema: OutputSchema | None = None
 
     @property
     def goal(self) -> str | None:

@@ -58,7 +58,7 @@ def create_run(actor: Actor, body: RunCreate, request_id: str) -> Run:
         raise no_machine(actor)
     run_gate(actor, step_price(body.cua_version))
     run = _new_run(actor, body, request_id, agent, machine)
-    run.task, run.input = body.goal, body.input
+    run.task, run.input, run.output_schema = body.goal, body.input, body.output_schema
     run.owns_machine, run.machine_id = machine is None, run.machine_id or f"mch_of_{run.id}"
     _admit(actor, run, _drive, chosen=chosen)
     return run
