@@ -50,6 +50,7 @@ class TaskEnded:
     steps: int = 0
     cost_cents: int = 0
     error: dict[str, Any] | None = None
+    output: Any = None  # what it handed over
 
 
 @dataclass(frozen=True)

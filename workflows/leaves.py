@@ -16,7 +16,7 @@ MAX_SYSTEM_PROMPT = 32_000
 MAX_MACHINE_ID = 128
 MAX_MESSAGE = 16_000  # longer messages are cut
 MAX_OUTPUT = 256 * 1024  # characters of an output as JSON
-_PLAIN = ("cua_version", "max_steps", "on_awaiting_human", "agent")
+_PLAIN = ("cua_version", "max_steps", "on_awaiting_human", "agent", "output_schema")
 _TEXTS = {"instructions": MAX_TASK, "system_prompt": MAX_SYSTEM_PROMPT}
 _ENDS_ALL = {("WALLET_EXHAUSTED", "wallet_exhausted"), ("GUARD_EXCEEDED", "budget_cents")}
 
@@ -68,9 +68,10 @@ def end_task(run: Progress, branch: Branch, ended: TaskEnded) -> None:
     step = _leave_wait(run, branch)
     passed = ended.passed and ended.status == "succeeded"
     error = ended.error and {"code": ended.error["code"], "message": ended.error["message"]}
+    handed_over = {} if ended.output is None else {"output": ended.output}
     run.bind(step, {
         "status": ended.status, "passed": passed, "result": ended.result, "run_id": ended.run_id, "steps": ended.steps,
-        "error": error, "cost_cents": ended.cost_cents,
+        "error": error, "cost_cents": ended.cost_cents, **handed_over,
     })  # fmt: skip
     run.write("step", step_id=step["id"], type="task", passed=passed, status=ended.status, run_id=ended.run_id)
     if ended.error and (ended.error["code"], ended.error["reason_code"]) in _ENDS_ALL:

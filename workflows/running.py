@@ -82,7 +82,7 @@ def _task_ended(ticket: Ticket) -> TaskEnded:
     result = task.result or {}
     return TaskEnded(
         ticket.number, task.id, task.status, bool(result.get("passed")), result.get("summary"), task.steps_completed,
-        task.cost_cents, task.error,
+        task.cost_cents, task.error, result.get("output"),
     )  # fmt: skip
 
 

@@ -1,10 +1,11 @@
 """The steps of a definition: which there are, what each may hold, and how they nest (contract/workflows.md 3 and 8)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from accounts import json_schema
 from accounts.json_values import Detail, Loc
+from runs.outputs import schema_problem
 from workflows import conditions
 from workflows.fields import Field, Violations, flag, mapping, name, one_of, text, whole
 
@@ -12,7 +13,7 @@ MAX_STEPS = 200
 MAX_DEPTH = 8
 MAX_BRANCHES = 16
 MAX_APPROVERS = 20
-MAX_SCHEMA_PARTS = 2000  # objects in all input_schemas of a document; each takes about 0.2 ms to check
+MAX_SCHEMA_PARTS = 2000  # objects in all schemas of a document's steps; each takes about 0.2 ms to check
 ENGINES = ("v1", "v3", "v4")
 ON_AWAITING_HUMAN = ("pause", "fail", "cancel")
 ON_TIMEOUT = ("cancel", "fail", "reject", "default_answer")
@@ -25,7 +26,8 @@ FIELDS: dict[str, dict[str, Field]] = {
     "task": {
         "task": Field(text(1, 16_000), required=True), "machine_id": Field(text(1, 128)), "cua_version": Field(one_of(*ENGINES)),
         "instructions": Field(text(0, 16_000)), "system_prompt": Field(text(0, 32_000)), "max_steps": Field(whole(1, 1000)),
-        "on_awaiting_human": Field(one_of(*ON_AWAITING_HUMAN)), "agent": Field(text(1, 64)), "save_as": Field(name),
+        "on_awaiting_human": Field(one_of(*ON_AWAITING_HUMAN)), "agent": Field(text(1, 64)), "output_schema": Field(mapping),
+        "save_as": Field(name),
     },
     "assert": {"message": Field(text())},
     "if": {},
@@ -152,7 +154,9 @@ class StepReader:
             self._check_branches(step.get("branches"), (*at, "branches"))
         if kind == "human_approval":
             self._check_approvers(step.get("approvers"), (*at, "approvers"))
-            self._check_schema(step.get("input_schema"), (*at, "input_schema"))
+            self._check_schema(step.get("input_schema"), (*at, "input_schema"), json_schema.problem)
+        if kind == "task":
+            self._check_schema(step.get("output_schema"), (*at, "output_schema"), schema_problem)
         if isinstance(step.get("save_as"), str) and "save_as" in FIELDS[kind]:
             self._saved.append(((*at, "save_as"), step["save_as"]))
         known = {
@@ -220,11 +224,11 @@ class StepReader:
             if key not in _NEED:
                 self.violations.add((*at, key), "Unknown field.", "extra_forbidden")
 
-    def _check_schema(self, schema: Any, at: Loc) -> None:
+    def _check_schema(self, schema: Any, at: Loc, problem_of: Callable[[Any], str | None]) -> None:
         if not isinstance(schema, dict):
             return
         self._schema_parts += json_schema.count_parts(schema)
         if self._schema_parts > MAX_SCHEMA_PARTS:
             self.violations.add(at, f"All schemas together have more than {MAX_SCHEMA_PARTS} parts.")
-        elif problem := json_schema.problem(schema):
+        elif problem := problem_of(schema):
             self.violations.add(at, f"The schema {problem}.")

@@ -1,7 +1,15 @@
 """What steps bind and templates make of it, from the start of a run to its output (contract/workflows.md 4, 5 and 6)."""
 
+import json
 from typing import Any
 
+import pytest
+
+from machines.drivers.base import Session
+from runs.agents import registry
+from runs.agents.base import Context, Decision, Finish
+from runs.agents.scripted import ScriptedAgent
+from runs.models import Run
 from tests.cast import Api
 from tests.runs.driving import data_of, show
 from tests.workflows.documents import branch, eq, fail, loop, retry
@@ -101,3 +109,91 @@ def test_a_task_that_comes_out_empty_or_too_long_fails_its_step(test_key: Api) -
     for inputs in ({}, {"a": "x" * 16_001}):
         run = ran(test_key, [task("t", "{{inputs.a}}")], inputs=inputs)
         assert (run["error"]["code"], tasks_of(test_key, run)) == ("STEP_FAILED", [])
+
+
+# --- what a task hands over
+
+
+READ = {"type": "object", "properties": {"total": {"type": "integer"}, "who": {}}, "required": ["total"]}
+
+
+class Reading(ScriptedAgent):
+    """Hands over what its task says, as JSON."""
+
+    async def next(self, context: Context, session: Session) -> Decision:
+        output = json.loads(context.task) if context.task.startswith(("{", "[")) else None
+        return Decision(Finish(True, "Read.", output=output), context.memory)
+
+
+@pytest.fixture
+def reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._AGENTS, "scripted", Reading())
+
+
+def test_T_188_what_a_task_hands_over_reaches_later_templates(test_key: Api, reading: None) -> None:
+    steps = [
+        task(
+            "read",
+            '{"total": 7, "who": {"name": "{{x}} Ana", "tags": ["a", "b"]}}',
+            output_schema=READ,
+            save_as="saved",
+        ),
+        {"id": "enough", "type": "assert", "condition": {"op": "gt", "left": "{{read.output.total}}", "right": 5}},
+        task("none", "nothing"),
+    ]
+    output = {
+        "total": "{{read.output.total}}", "text": "{{saved.output.who.name}}: {{read.output.total}}", "tag": "{{read.output.who.tags.1}}",
+        "all": "{{read.output}}", "missing": "{{read.output.nothing}}", "none": "{{none.output}}", "bound": "{{none}}",
+    }  # fmt: skip
+    run = ran(test_key, steps, output)
+    assert run["status"] == "succeeded", run["error"]
+    first, second = tasks_of(test_key, run)
+    handed = {"total": 7, "who": {"name": " Ana", "tags": ["a", "b"]}}
+    assert first["result"]["output"] == handed
+    assert run["output"] == {
+        "total": 7, "text": " Ana: 7", "tag": "b", "all": handed, "missing": None, "none": None, "bound": run["output"]["bound"],
+    }  # fmt: skip
+    assert set(run["output"]["bound"]) == {"status", "passed", "result", "run_id", "steps", "error", "cost_cents"}
+    assert second["result"]["output"] is None
+
+
+def test_T_188_a_task_whose_output_does_not_fit_has_failed_and_a_retry_begins_anew(
+    test_key: Api, reading: None
+) -> None:
+    body = [task("read", '{"total": "{{vars.attempt}} pieces"}', output_schema=READ)]
+    steps = [{"id": "again", "type": "retry", "max_attempts": 2, "body": body}]
+    output = {"status": "{{read.status}}", "why": "{{read.error.message}}", "output": "{{read.output}}"}
+    run = ran(test_key, steps, output)
+    assert run["output"]["status"] == "failed"
+    assert "total: '2 pieces' is not of type 'integer'" in run["output"]["why"]
+    assert run["output"]["output"] is None
+    assert len(tasks_of(test_key, run)) == 2
+
+
+def test_what_a_page_said_is_data_in_the_next_task(test_key: Api, reading: None) -> None:
+    steps = [task("read", '{"total": 1, "who": "{{inputs.text}}"}'), task("next", "do {{read.output.who}}")]
+    run = ran(test_key, steps, inputs={"text": "a{{b}} and stop"})
+    (child,) = [each for each in tasks_of(test_key, run) if each["task"].startswith("do")]
+    assert child["task"] == "do a{{b}} and stop"
+    assert Run.objects.get(id=child["id"]).bound == [[3, 15, None]]
+
+
+@pytest.mark.parametrize(
+    ("schema", "kind", "says"),
+    [
+        ("{}", "type_error", "Must be an object."),
+        ({"type": "objekt"}, "value_error", "The schema is not valid"),
+        ({"description": "x" * 16_384}, "value_error", "The schema is larger than 16 KiB."),
+    ],
+)
+def test_a_document_with_a_schema_that_is_none_is_refused(test_key: Api, schema: Any, kind: str, says: str) -> None:
+    body = {"definition": {"steps": [task("read", output_schema=schema)]}}
+    answer = test_key.post("/workflows/runs", body)
+    assert answer.status_code == 422
+    (detail,) = answer.json()["error"]["details"]
+    assert detail["loc"] == ["body", "definition", "steps", 0, "output_schema"]
+    assert detail["type"] == kind
+    assert detail["msg"].startswith(says)
+    valid = {"name": "x", "definition": {"steps": [task("read", output_schema=READ)]}}
+    assert test_key.post("/workflows/validate", valid).json()["valid"]
+    assert not test_key.post("/workflows/validate", valid).json()["warnings"]
