@@ -8,7 +8,16 @@ from typing import Any
 
 from machines.drivers.base import Session
 from runs.agents.base import Act, Ask, Context, Decision, Finish, Message, Plan, Verdict
-from runs.agents.playbook import leaving, other_steps, people, screen_steps, terminal_steps, unread, verifying
+from runs.agents.playbook import (
+    leaving,
+    other_steps,
+    people,
+    remembering,
+    screen_steps,
+    terminal_steps,
+    unread,
+    verifying,
+)
 from runs.agents.playbook.bound import Handles
 from runs.agents.playbook.conditions import OF_BROWSERS
 from runs.agents.playbook.grounding import short
@@ -43,6 +52,9 @@ _STEPS: dict[str, Callable[[Scene], Awaitable[Reply]]] = {
     "wait": other_steps.wait,
     "wait_for": other_steps.wait_for,
     "check_that": other_steps.check_that,
+    "remember": remembering.remember,
+    "remember_line": remembering.remember_line,
+    "remember_output": remembering.remember_output,
     "ask_question": other_steps.ask_question,
     "ask_approval": other_steps.ask_approval,
     "ask_input": other_steps.ask_input,
@@ -51,7 +63,7 @@ _STEPS: dict[str, Callable[[Scene], Awaitable[Reply]]] = {
 }
 _IN_BROWSERS = frozenset({"open_url", "go_back", "reload", "fill", "clear", "select_option", "upload"})
 _ON_SCREENS = frozenset({"click", "hover", "drag", "check", "uncheck", "scroll_to"})
-_IN_TERMINALS = frozenset({"run", "run_tests", "create_file", "start_server", "stop_server"})
+_IN_TERMINALS = frozenset({"run", "run_tests", "create_file", "start_server", "stop_server", "remember_output"})
 _UNREPEATABLE = frozenset({"click", "drag", "type_text", "press", "upload", "go_back", "run", "run_tests"})
 
 # After this many answers "run again" the action is repeated even if the one before was interrupted as well: the answer
@@ -125,7 +137,10 @@ class _Turn:
     def _scene(self, instruction: Instruction) -> Scene:
         following = self._current(ahead=1)
         action = following.action if following else None
-        return Scene(instruction, self.context, self.session, self.patience, self.progress.here, action, self.looking)
+        return Scene(
+            instruction, self.context, self.session, self.patience, self.progress.here, action, self.looking,
+            self.progress.output,
+        )  # fmt: skip
 
     # What people said
 
@@ -211,6 +226,8 @@ class _Turn:
                 return None
             return self._failed(last.error or "no reason given")
         await self._left_behind(progress.acted)
+        if progress.acted and progress.command:
+            progress.output = last.data.get("output") if last and last.data.get("finished", True) else None
         progress.acted = None
         return await self._command_ended()
 
@@ -285,7 +302,8 @@ class _Turn:
         while (instruction := self._current()) and instruction.action == SKIPPED:
             self.progress.skip()
         if instruction is None or instruction.action in ("stop", "succeed"):
-            return other_steps.finished(self.progress, self._summary(instruction))
+            output = remembering.output_of(self.progress.remembered, self.context.output_schema)
+            return other_steps.finished(self.progress, self._summary(instruction), output)
         try:
             instruction = with_values(instruction, self.progress.given, self.context.secrets)
         except UnknownValueError as error:
@@ -368,6 +386,8 @@ class _Turn:
             progress.command = {**reply.lasting["command"], "left": reply.facts.get("left")}
         if "check" in reply.lasting:
             progress.checks.append(reply.lasting["check"])
+        for name, value in reply.lasting.get("remembered", {}).items():
+            progress.remembered[name], progress.given[name] = value, ["text", value]
         if reply.done:
             progress.next()
         place = f"Instruction {at + 1} of {total}: " if isinstance(reply.move, Act) else ""
@@ -383,6 +403,12 @@ def lacks(instruction: Instruction, kind: str) -> str | None:
     if action in _IN_BROWSERS and kind != "browser":
         return "browser"
     if kind == "terminal" and (action in _ON_SCREENS or condition in OF_BROWSERS):
+        return "browser"
+    if (
+        kind == "terminal"
+        and action == "remember"
+        and ("label" not in instruction.params or "role" in instruction.params)
+    ):
         return "browser"
     return "terminal" if action in _IN_TERMINALS and kind not in ("terminal", "simulated") else None
 

@@ -50,6 +50,10 @@ _GRAMMAR = r"""
     | _WAIT _FOR awaited limit?                             -> wait_for
     | _WAIT _UNTIL condition limit?                         -> wait_for
     | (_CHECK | _VERIFY) _THAT? condition                   -> check_that
+    | _REMEMBER _TEXT_OF? target place? _AS saved_as        -> remember
+    | _REMEMBER _TEXT_OF? kind place? _AS saved_as           -> remember
+    | _REMEMBER _LINE_WITH line _AS saved_as                -> remember_line
+    | _REMEMBER _OUTPUT _AS saved_as                        -> remember_output
     | _ASK _PERSON? question options?                       -> ask_question
     | (_ASK _PERSON? _FOR | _GET | _WAIT _FOR) _APPROVAL purpose?  -> ask_approval
     | _ASK _PERSON? _FOR value                              -> ask_input
@@ -59,6 +63,7 @@ _GRAMMAR = r"""
     | _FAIL (_BECAUSE reason | quoted_reason)?              -> fail
 
 target: ordinal? label role? | ordinal? role label
+kind: ordinal? role
 place: _IN _ROW? row _ROW?
 contents: _WITH_TEXT text
 options: _OPTIONS choice (_LIST? choice)*
@@ -93,6 +98,8 @@ limit: _UP_TO duration
 
 how: CLICK
 label: STR
+line: STR
+saved_as: STR | KEY_NAME
 from: STR
 to: STR
 row: STR
@@ -189,6 +196,11 @@ _IT: /it\b/i
 _TO_LISTEN: /to\s+((start|be|begin)\s+)*(listen(ing)?|open)(\s+(on|at))?\b/i
 _TO_APPEAR: /to\s+(appear|exist|show(\s+up)?|be\s+(visible|shown|there))\b/i
 _TO_DISAPPEAR: /to\s+(disappear|go\s+away)\b/i
+_REMEMBER: /(remember|memorize|note(\s+down)?)\b/i
+_TEXT_OF: /(text|value|content|contents|words?)\s+(of|in|from)\b/i
+_LINE_WITH: /line\s+(with|containing|that\s+(contains|has|says))\b/i
+_OUTPUT: /((last|latest)\s+)?output(\s+of\s+(the\s+)?(last\s+|latest\s+)?command)?\b/i
+_AS: /as\b/i
 _ASK: /ask\b/i
 _PERSON: /(person|human|operator|user|approver|someone|somebody|me)\b/i
 _OPTIONS: /(with\s+|from\s+)?((the|these)\s+)?(options|choices|answers)\b:?|:/i
@@ -218,6 +230,7 @@ ORDINAL: /(first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last
 KEYS: /(?!(the|an?)\s)((page|arrow)\s+(up|down|left|right)\b|(up|down|left|right)\s+arrow\b|[^\s+"'`\ufdd0]+(\s*\+\s*[^\s+"'`\ufdd0]+)*)/i
 DIRECTION: /(up|down|left|right)\b/i
 EDGE: /(top|bottom|end)(\s+of\s+(the\s+)?page)?\b/i
+KEY_NAME: /(?!(the|an?)\s)\w[\w.-]{0,63}/i
 NUMBER: /\d{1,9}(\.\d{1,3})?/
 UNIT: /(milliseconds?|ms|seconds?|secs?|s|minutes?|mins?)\b/i
 NAME: /(?!(the|an?)\s+file\b)(?!the\s)[^\s"'`,;]+/
@@ -239,10 +252,12 @@ CONDITIONS = frozenset(
 # Leaves that are text: how they lose their quotes, before the values in them are put in.
 _LITERAL: dict[str, Callable[[str], str]] = {
     **dict.fromkeys(
-        ("label", "from", "to", "row", "text", "seen", "option", "choice", "question", "url_part"), words.unquoted
+        ("label", "from", "to", "row", "text", "seen", "option", "choice", "question", "url_part", "line"),
+        words.unquoted,
     ),
     **dict.fromkeys(("reason", "summary"), words.prose),
     "value": words.wanted,
+    "saved_as": words.key_of_output,
 }
 # Leaves that are read with the values in them.
 _READ: dict[str, Callable[[str], Any]] = {"keys": words.key_names, "times": words.whole, "port": words.port}
@@ -273,7 +288,7 @@ class _Fragments(Transformer[Token, Any]):
         merged: Params = {key: value for child in children for key, value in child.items()}
         if rule in CONDITIONS:
             return {"condition": {"is": rule, **merged}}
-        return merged if rule in ("target", "place", "contents") else (rule, merged)
+        return merged if rule in ("target", "kind", "place", "contents") else (rule, merged)
 
     def _leaf(self, rule: str, parts: list[str]) -> Any:
         """Raises UnreadableError, and RefusedError where it is a value that does not fit."""

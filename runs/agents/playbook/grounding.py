@@ -104,6 +104,8 @@ def _pool(elements: Sequence[Element], target: Target) -> list[Element]:
 
 def score(element: Element, label: str, role: str | None = None) -> int:
     """How well the element's name fits, 0 = not at all; the asked role and clickable things are preferred."""
+    if not label and role is not None:  # nothing but its kind and place is named
+        return EXACT if kind(element) in _ROLES.get(role, frozenset()) else 0
     points = _likeness(element, label)
     if not points:
         return 0

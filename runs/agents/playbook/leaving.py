@@ -173,7 +173,7 @@ async def _field_holds(condition: Condition, session: Session, secrets: Mapping[
     if condition["is"] != "field_is":
         return None if element.checked is None else element.checked == (condition["is"] == "box_checked")
     value = "" if element.value is None and kind(element) in roles.TEXT_FIELDS else element.value
-    if value is None or _is_hidden(value):  # browsers give an empty field no value at all
+    if value is None or is_hidden(value):  # browsers give an empty field no value at all
         return None
     text = condition["text"]
     if pieces := condition.get("pieces"):
@@ -183,7 +183,7 @@ async def _field_holds(condition: Condition, session: Session, secrets: Mapping[
     return None if condition.get("acted") and not value.strip() else False  # it was sent off
 
 
-def _is_hidden(value: str) -> bool:
+def is_hidden(value: str) -> bool:
     """The dots of a password field."""
     return bool(value) and set(value) <= set("•●*")
 

@@ -40,7 +40,8 @@ async def located(scene: Scene, only: str | None = None) -> Element | Reply:
 
 
 async def chosen(scene: Scene, target: Target, *, covered: bool = False) -> Element | Reply:
-    """The one element that fits, or the one that a person picked. `covered`: it need not be pressable, only there."""
+    """The one element that fits, or the one that a person picked. `covered`: it need not be pressable or enabled,
+    only there."""
     sight = await _look_for(scene, target, covered=covered)
     if len(sight.pressable) == 1:
         return sight.pressable[0]
@@ -92,7 +93,7 @@ async def _look_for(scene: Scene, target: Target, *, covered: bool) -> Sight:
     """Look until something fits that can be pressed; what is covered or missing may come late."""
     deadline = time.monotonic() + (0 if "picked" in scene.here else scene.patience.target)
     while True:
-        sight = await _sight(scene, target)
+        sight = await _sight(scene, target, covered=covered)
         if covered and not sight.pressable:
             sight.pressable = [element for element, _ in sight.covered]
         if sight.pressable or time.monotonic() >= deadline:
@@ -100,27 +101,27 @@ async def _look_for(scene: Scene, target: Target, *, covered: bool) -> Sight:
         await asyncio.sleep(scene.patience.poll)
 
 
-async def _sight(scene: Scene, target: Target) -> Sight:
+async def _sight(scene: Scene, target: Target, *, covered: bool) -> Sight:
     sight = Sight(await scene.session.elements())
     fitting = grounding.best(sight.elements, replace(target, ordinal=None))
     if target.ordinal is None:
-        fitting = [element for element in fitting if not element.disabled]
+        fitting = [element for element in fitting if covered or not element.disabled]
         if len(fitting) > MOST_TESTED:
             sight.pressable = fitting
             return sight
         for element in fitting:
             _sort(sight, element, await _reach(scene, element))
         return sight
-    return await _counted(scene, sight, fitting, target.ordinal)
+    return await _counted(scene, sight, fitting, target.ordinal, covered=covered)
 
 
-async def _counted(scene: Scene, sight: Sight, fitting: list[Element], ordinal: int) -> Sight:
+async def _counted(scene: Scene, sight: Sight, fitting: list[Element], ordinal: int, *, covered: bool) -> Sight:
     """Count as people do: what nobody sees is no first or second, what is covered or disabled is."""
     left = abs(ordinal)
     for element in fitting[::-1] if ordinal < 0 else fitting:
         reach = await _reach(scene, element)
         left -= not reach.hidden
-        if left == 0 and not element.disabled:
+        if left == 0 and (covered or not element.disabled):
             _sort(sight, element, reach)
         if left == 0:
             break
@@ -186,6 +187,8 @@ def _wanted(target: Target) -> str:
     number = {None: "", -1: "last "}.get(target.ordinal, f"number {target.ordinal} ")
     noun = target.role or target.only or ""
     name = f'"{grounding.short(target.label, 100)}"'
+    if not target.label:
+        name = ""
     row = f' in the row "{grounding.short(target.row, 100)}"' if target.row else ""
     return f"the {number}{noun} {name}{row}".replace("  ", " ") if number or noun else f"{name}{row}"
 

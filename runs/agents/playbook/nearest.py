@@ -96,6 +96,7 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ("check verify make sure assert confirm see visible shown", 'check that "{rest}" is visible'),
     ("check verify make sure file exists", "check that the file {name} exists"),
     ("check verify url address", 'check that the URL contains "{rest}"'),
+    ("remember note save keep memorize extract read copy text value", 'remember the text of "{rest}" as text'),
     ("ask question which what", 'ask "{rest}?"'),
     ("ask approval permission confirm allow before", "ask for approval to {rest}"),
     ("ask need get code password number value", "ask for {rest}"),

@@ -1,5 +1,7 @@
 """The sentences that wait, check, call for a person or end the run."""
 
+from typing import Any
+
 from machines.drivers.base import Action
 from runs.agents.base import Act, Ask, Finish
 from runs.agents.playbook import people
@@ -77,7 +79,7 @@ def refusal(instruction: Instruction) -> str:
     return f"This is not carried out: {short(instruction.text, 500)}. {instruction.params['reason']}"
 
 
-def finished(progress: Progress, summary: str | None) -> Reply:
+def finished(progress: Progress, summary: str | None, output: dict[str, Any] | None = None) -> Reply:
     """The end of a task that was gone through: what was left out is said, and is never called passed."""
     done, skipped = progress.done, progress.skipped
     total = done + skipped
@@ -87,4 +89,4 @@ def finished(progress: Progress, summary: str | None) -> Reply:
     left_out = f"{skipped} of {total} skipped." if skipped else ""
     words = summary or f"Done: {done} instruction{'' if done == 1 else 's'}."
     text = f"{words} {left_out}".strip()
-    return Reply(Finish(True, text, skipped), text, done=False)
+    return Reply(Finish(True, text, skipped, output=output), text, done=False)

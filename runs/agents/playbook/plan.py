@@ -98,8 +98,16 @@ def parse(task: str, bound: tuple[Bound, ...] = (), names: tuple[str, ...] = ())
     return _Reader(Marked.of(task, bound), names).plan(task)
 
 
+def name_given(action: str, shown_params: Params) -> str | None:
+    """What later instructions can call the value that this one brings; None for one that brings none."""
+    if action == "ask_question":
+        return _ANSWERS[0]
+    key = "value" if action == "ask_input" else "saved_as"
+    return shown_params.get(key) if action == "ask_input" or action.startswith("remember") else None
+
+
 class _Reader:
-    """Reads one task from its beginning to its end; what people are asked for has a name from then on."""
+    """Reads one task from its beginning to its end; what people are asked for, or is remembered, has a name from then on."""
 
     def __init__(self, marked: Marked, names: Iterable[str]) -> None:
         self.marked = marked
@@ -137,10 +145,9 @@ class _Reader:
         if known is None:
             return None
         action, params = _complete(*known)
-        if action == "ask_input":
-            self.names.append(shown(params["value"], self.marked.values))
-        elif action == "ask_question":
-            self.names.append(_ANSWERS[0])
+        name = name_given(action, _shown(params, self.marked.values))
+        if name is not None:
+            self.names.append(name)
         return self._made(sentence, action, params)
 
     def _understood(self, text: str) -> tuple[str, Params] | None:

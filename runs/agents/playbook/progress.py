@@ -5,7 +5,7 @@ from typing import Any
 
 from runs.agents.base import Bound, Memory
 from runs.agents.playbook.conditions import Condition
-from runs.agents.playbook.plan import Instruction, parse
+from runs.agents.playbook.plan import Instruction, name_given, parse
 
 BEFORE = "before"  # not in the place of an instruction, but before it
 SKIPPED = "skipped"  # the action of an instruction that a person left out before its turn
@@ -19,7 +19,8 @@ class Progress:
     [index, text, action] where only what is done with it was changed. `asked`: the open question {kind, why, labels, at}.
     `acted`: what `at` and `done` were before the last action, and the draft of what it leaves behind. `command`: the
     terminal command whose end has not been seen yet, with its draft. `checks`: those that the task asks for. `left`: what
-    instructions left behind. `given`: [kind, text] by name, what people gave (the text of a secret is its name).
+    instructions left behind. `given`: [kind, text] by name, what people gave (the text of a secret is its name) and what
+    was remembered. `remembered`: what the output of the run is made of. `output`: what the last command wrote.
     """
 
     at: int = 0
@@ -32,6 +33,8 @@ class Progress:
     left: list[Condition] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
     given: dict[str, list[str]] = field(default_factory=dict)
+    remembered: dict[str, str] = field(default_factory=dict)
+    output: str | None = None
     asked: dict[str, Any] | None = None
     acted: dict[str, Any] | None = None
     command: dict[str, Any] | None = None
@@ -73,7 +76,5 @@ class Progress:
 
 
 def _names(instructions: list[Instruction]) -> list[str]:
-    """Of what people are asked for by these."""
-    named = {"ask_input": "value", "ask_question": None}
-    asks = [i for i in instructions if i.action in named]
-    return [i.shown_params["value"] if i.action == "ask_input" else "answer" for i in asks]
+    """Of what these ask people for, and remember."""
+    return [name for i in instructions if (name := name_given(i.action, i.shown_params)) is not None]

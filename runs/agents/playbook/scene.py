@@ -28,7 +28,7 @@ class Looking:
 @dataclass(frozen=True)
 class Scene:
     """One instruction on a live machine. `here` is what was remembered for this instruction alone, `next_action` the
-    action of the instruction that follows."""
+    action of the instruction that follows, `output` what the last command wrote, None where that is not known."""
 
     instruction: Instruction
     context: Context
@@ -37,6 +37,7 @@ class Scene:
     here: Memory
     next_action: str | None = None
     looking: Looking = field(default_factory=Looking)
+    output: str | None = None
 
     @property
     def params(self) -> dict[str, Any]:

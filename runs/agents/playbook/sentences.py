@@ -27,7 +27,7 @@ _VERB = (
     r"(?:(?:please|now|next|finally|also|then)\s+)*(?:open|go\s+(?:to|back)|visit|navigate|browse"
     r"|(?:double|right)[\s-]*click|click|tap|type|enter|put|write|fill|press|hit|select|choose|pick|check|tick|uncheck"
     r"|untick|verify|confirm|ensure|make|scroll|run|execute|create|start|launch|stop|shut|kill|wait|ask|request|get|hand"
-    r"|hover|refresh|reload|upload|attach|clear|drag|succeed|finish|end|done|quit|fail|assert)\b"
+    r"|hover|remember|memorize|refresh|reload|upload|attach|clear|drag|succeed|finish|end|done|quit|fail|assert)\b"
 )
 _TOKEN = re.compile(
     rf"(?P<atom>`[^`]*`|{QUOTED}|https?://[^\s\"'`“”]*[^\s\"'`“”.,;!?)])"

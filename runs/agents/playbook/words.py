@@ -52,6 +52,14 @@ def wanted(word: str) -> str:
     return unquoted(word)
 
 
+def key_of_output(word: str) -> str:
+    """The name under which something is remembered."""
+    text = unquoted(word).strip()
+    if not text:
+        raise UnreadableError
+    return text
+
+
 def nonempty(word: str) -> str:
     """The text of a command or a file name, which cannot be empty."""
     text = word[1:-1] if word[0] in _QUOTES + "`" else word
