@@ -275,6 +275,22 @@ class Screenshot(models.Model):
         constraints = (models.UniqueConstraint(fields=("run", "index"), name="one_screenshot_per_index"),)
 
 
+class Look(models.Model):
+    """A picture that a model was shown besides those of the steps (agents.base.Look): looking is no step."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="looks")
+    number = models.PositiveIntegerField()  # from 0
+    step = models.PositiveIntegerField()  # the step that it was made for
+    sha256 = models.CharField(max_length=64)
+    width = models.PositiveSmallIntegerField()
+    height = models.PositiveSmallIntegerField()
+    region = models.JSONField(null=True)  # of a zoom: [x1, y1, x2, y2] in pixels of the screen
+    taken_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("run", "number"), name="one_look_per_number"),)
+
+
 class Worker(models.Model):
     """A worker process that hosts a run loop; its heartbeat tells that runs can be driven."""
 
