@@ -27,6 +27,7 @@ from runs.acts import action_object, action_title, raised_beyond_write, told_che
 from runs.agents.base import Act, Ask
 from runs.errors import run_error
 from runs.events import Event
+from runs.model_page import model_of
 from runs.models import Run, Screenshot
 from runs.services import finish, move
 
@@ -145,7 +146,8 @@ def _budget_facts(run: Run, reached: BudgetReached) -> dict[str, Any]:
 def _context(run: Run, picture: Screenshot | None) -> dict[str, Any]:
     machine = None if run.owns_machine else Machine.objects.filter(id=run.machine_id).first()
     return {
-        "task": run.task, "name": run.name, "kind": run.kind, "step_id": run.step_id, "agent": run.agent, "machine_id": run.machine_id,
+        "task": run.task, "name": run.name, "kind": run.kind, "step_id": run.step_id, "agent": run.agent, "model": model_of(run),
+        "machine_id": run.machine_id,
         "machine_name": machine.display_name if machine else "Simulated machine", "machine_kind": run.machine_kind,
         "width": picture.width if picture else None, "height": picture.height if picture else None,
         "started_by": run.created_by, "starter_owner_id": run.owner_id, "step": run.steps_completed + 1,

@@ -245,32 +245,36 @@ def end(job: Job, claim: Finish, verdict: Verdict | None, texts: tuple[Event, ..
     output = cleared(claim.output, kept_secrets(job.run))
     problem = misfit(job.run.output_schema, output)
     output = None if problem else output
+    word, skipped = verdict.verdict if verdict else None, claim.skipped
     with transaction.atomic():
         run = locked(job)
         delivered(job.inbox, timezone.now())
-        seen = (("reasoning", {"text": "\n".join(verdict.evidence)}),) if verdict and verdict.evidence else ()
-        if texts or seen:
-            record(run, *texts, *seen)
+        if texts or (verdict and verdict.evidence):
+            record(run, *texts, *_evidence(job, verdict))
         write_calls(run, verdict.calls if verdict else ())
-        skipped = claim.skipped
         if not claim.passed:
             error = run_error("TASK_FAILED", claim.summary)
             services.finish(run, "failed", summary=claim.summary, error=error, skipped=skipped, output=output)
         elif verdict is not None and not verdict.passed:
             error = run_error("VERIFICATION_FAILED", verdict.summary)
-            word = verdict.verdict
             services.finish(
                 run, "failed", summary=verdict.summary, verdict=word, error=error, skipped=skipped, output=output
             )
         elif problem:
             error = run_error("TASK_FAILED", problem)
-            services.finish(run, "failed", summary=problem, error=error, skipped=skipped)
+            services.finish(run, "failed", summary=problem, verdict=word, error=error, skipped=skipped)
         else:
-            word = verdict.verdict if verdict else None
-            passed = not skipped
             services.finish(
-                run, "succeeded", summary=claim.summary, passed=passed, verdict=word, skipped=skipped, output=output
+                run, "succeeded", summary=claim.summary, passed=not skipped, verdict=word, skipped=skipped, output=output
             )
+
+
+def _evidence(job: Job, verdict: Verdict | None) -> tuple[Event, ...]:
+    """What the verifier saw, in its words: not those of the agent."""
+    if verdict is None or not verdict.evidence:
+        return ()
+    text = cleared("\n".join(verdict.evidence), kept_secrets(job.run))
+    return (("reasoning", {"text": text, "by": "verifier"}),)
 
 
 def break_off(job: Job, code: str, message: str | None = None, **more: Any) -> None:

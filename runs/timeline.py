@@ -1,6 +1,6 @@
 """A run as its page shows it: rows of steps and bands of requests in order, and the picture of one moment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from machines.risks import COMMAND
 from machines.takeover import actions_of
 from runs.access import screen_text
 from runs.acts import action_title, it, target_of
+from runs.model_page import Story, Thinking, evidence_of, has_model, story_since, thinking_at, totals_of
 from runs.models import Run, RunEvent, Screenshot, Step
 from runs.standing import MOST_ACTIONS, hand_words
 
@@ -44,7 +45,7 @@ _CLICKS = {
 class StepRow:
     """Thought, action and result of one step. `state`: done, failed, skipped, acting, interrupted or dropped.
 
-    `note`: what the machine said of it besides.
+    `note`: what the machine said of it besides. `thinking`: what led to it, of a run with a model.
     """
 
     step: Step
@@ -53,6 +54,7 @@ class StepRow:
     state: str
     seconds: float | None
     note: str = ""
+    thinking: Thinking | None = None
     kind: str = "step"
 
     @property
@@ -67,6 +69,7 @@ class BandRow:
     approval: Approval
     decision: Decision | None
     waited: float
+    thinking: Thinking | None = None
     kind: str = "band"
 
     @property
@@ -141,6 +144,35 @@ def rows_of(run: Run, steps: list[Step], approvals: list[Approval]) -> list[Row]
     ]
     rows += [_hands(lease, now) for lease in TakeoverLease.objects.filter(run_id=run.id).select_related("machine")]
     return sorted(rows, key=lambda row: row.at)
+
+
+def with_thoughts(rows: list[Row], story: Story) -> list[Row]:
+    """Each step and each request of the agent with what the model thought since the row before; the rest stays in the story."""
+    return [_thought_of(row, story) for row in rows]
+
+
+def _thought_of(row: Row, story: Story) -> Row:
+    if isinstance(row, StepRow):
+        return replace(row, thinking=story.before(row.at).without(row.thought))
+    if isinstance(row, BandRow) and row.approval.kind != "budget":
+        return replace(row, thinking=story.before(row.at).without(row.approval.words or row.approval.message))
+    return row
+
+
+def model_facts(run: Run, rows: list[Row], steps: list[Step], chosen: "Moment") -> dict[str, Any]:
+    """What the page of a run with a model shows besides; nothing of another one. `steps`: those shown, the newest first."""
+    if not has_model(run):
+        return {"rows": rows}
+    story = story_since(run, steps[-1] if steps else None)
+    rows = with_thoughts(rows, story)
+    present = story.before(None)
+    if run.status == "cancelled":
+        present.words = []  # what is said last is who cancelled it
+    return {
+        "rows": rows, "present": present, "verifying": story.verifying(), "model": totals_of(run),
+        "evidence": evidence_of(run) if run.is_terminal and run.cua_version == "v4" else [],
+        "thinking": thinking_at(run, chosen.step) if chosen.step else None,
+    }  # fmt: skip
 
 
 def _step_row(step: Step, note: str) -> StepRow:

@@ -15,6 +15,7 @@ urlpatterns = [
     path("runs/<str:run_id>/control", control_views.take_control_of_run, name="run-control"),
     path("runs/<str:run_id>/cancel", views.cancel, name="run-cancel"),
     path("runs/<str:run_id>/screenshots/<int:index>.png", views.picture, name="run-picture"),
+    path("runs/<str:run_id>/looks/<int:number>.png", views.look, name="run-look"),
     path("approvals/<str:approval_id>/decide", views.decide_request, name="decide"),
     path("approvals/<str:approval_id>/undo", views.undo_decision, name="undo"),
     path("approvals/<str:approval_id>/claim", handling_views.claim, name="claim"),

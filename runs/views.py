@@ -27,11 +27,11 @@ from runs import services, starting
 from runs.access import get_run, runs_of, tasks_of, waiting_on, why_queued
 from runs.decisions import decide, undo
 from runs.forms import RunForm, as_api_call, initial_from, rerun_values
-from runs.models import Run, RunStatus, Screenshot, Step
+from runs.models import Look, Run, RunStatus, Screenshot, Step
 from runs.reading import reading
 from runs.schemas import RunCreate
 from runs.standing import require_reason
-from runs.timeline import SHOWN, Moment, moment, rows_of
+from runs.timeline import SHOWN, Moment, model_facts, moment, rows_of
 
 SAMPLE_TASK = (
     "Create a file named approval.txt, ask for approval to finish, "
@@ -93,7 +93,7 @@ def run(request: PageRequest, run_id: str) -> HttpResponse:
     steps = list(Step.objects.filter(run=found).order_by("-started_at")[: None if request.GET.get("all") else SHOWN])
     rows = rows_of(found, steps, _since(requests, steps, found))
     context = {
-        "section": "runs", "run": found, "rows": rows, "moment": chosen, "hidden": found.steps_completed - len(steps),
+        "section": "runs", "run": found, "moment": chosen, "hidden": found.steps_completed - len(steps),
         "watched": _watched(request, found, chosen), "hands": _in_other_hands(found),
         "waits": waiting_on(found), "clocks": found.clocks(timezone.now()),
         "card": card(request.actor, waiting, request.path) if waiting and request.actor.may("approvals:read") else None,
@@ -101,7 +101,7 @@ def run(request: PageRequest, run_id: str) -> HttpResponse:
         "may_write": request.actor.may("runs:write"), "may_act": request.actor.may("actions:exec"),
         "may_read_money": request.actor.may("usage"),
         "live_title": page_title(found),
-        "decided": receipt(request), "by_person": _by_person(found, requests),
+        "decided": receipt(request), "by_person": _by_person(found, requests), **model_facts(found, rows, steps, chosen),
     }  # fmt: skip
     return show(request, "runs/run.html", context)
 
@@ -256,9 +256,19 @@ def picture(request: PageRequest, run_id: str, index: int) -> HttpResponse:
     return png(get_run(request.actor, run_id), index)
 
 
+@require_GET
+@signed_in("runs:read")
+def look(request: PageRequest, run_id: str, number: int) -> HttpResponse:
+    """What a model looked at between steps, only for who may see the run."""
+    return _file(Look.objects.filter(run=get_run(request.actor, run_id), number=number).first())
+
+
 def png(found: Run, index: int) -> HttpResponse:
     """The picture itself, for this answer only."""
-    shot = Screenshot.objects.filter(run=found, index=index).first()
+    return _file(Screenshot.objects.filter(run=found, index=index).first())
+
+
+def _file(shot: Screenshot | Look | None) -> HttpResponse:
     if shot is None:
         raise Http404
     try:

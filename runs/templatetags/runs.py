@@ -1,15 +1,20 @@
 """How runs look on pages."""
 
+from contextlib import suppress
 from typing import Any
 
 from django import template
+from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from accounts.access import owns_installation
 from accounts.actor import Actor
 from accounts.templatetags.show import icon
 from approvals.models import Approval
+from inference.models import Call
 from runs.access import screen_text
+from runs.model_page import Use
 from runs.models import Run, Screenshot
 from runs.standing import controlled_for
 
@@ -54,6 +59,47 @@ def end_badge(run: Run) -> SafeString:
 def step_icon(state: str) -> SafeString:
     shape, look, words = STEP_LOOKS.get(state, ("circle-dashed", "", state))
     return format_html('<span class="step-state {}">{}<span class="unseen">{}</span></span>', look, icon(shape), words)
+
+
+@register.filter
+def tokens(count: int | None) -> str:
+    """How many; `unknown` where the vendor does not say, which is not none."""
+    return "unknown" if count is None else f"{count:,}"
+
+
+@register.filter
+def vendor_cost(use: Use) -> str:
+    """What the vendor takes for calls: `$0.0123`, `unknown`, `at least $0.0123 (unknown for 2 calls)`."""
+    if use.microcents is None:
+        return "unknown" if use.calls else "$0.00"
+    dollars = use.microcents / 1e8
+    shown = "under $0.0001" if 0 < dollars < 0.0001 else f"${dollars:,.4f}" if 0 < dollars < 1 else f"${dollars:,.2f}"
+    if not use.unknown:
+        return shown
+    return f"at least {shown} (unknown for {use.unknown} call{'' if use.unknown == 1 else 's'})"
+
+
+# status of a call that got no answer -> what that means
+CALL_PROBLEMS = {
+    "busy": "The model was busy", "refused": "The model refused", "failed": "The model could not be asked",
+    "abandoned": "A call was given up before its answer",
+}  # fmt: skip
+
+
+@register.filter
+def call_problem(call: Call) -> str:
+    return CALL_PROBLEMS.get(call.status, "A call got no answer")
+
+
+@register.simple_tag(takes_context=True)
+def models_page(context: dict[str, Any]) -> str:
+    """The address of the page of model profiles, for those who may use it; "" for others."""
+    actor = context.get("frame_actor")
+    if actor is None or not owns_installation(actor):
+        return ""
+    with suppress(NoReverseMatch):
+        return reverse("models")
+    return ""
 
 
 @register.simple_tag

@@ -136,6 +136,7 @@ GET  /runs/wfr_{flow}/again               200 200 403 200 403 404 302 302 302
 POST /runs/wfr_{flow}/again               302 302 403 302 403 404 302 302 302
 GET  /runs/wfr_{flow}/cancel              200 200 403 200 403 404 302 302 302
 GET  /runs/{run}/screen                   302 302 302 302 302 404 302 302 302
+GET  /runs/{run}/looks/0.png              404 404 404 404 404 404 302 302 302
 GET  /runs/{run}/screenshots/0.png        200 200 200 200 200 404 302 302 302
 GET  /runs/{run}/screenshots/999.png      404 404 404 404 404 404 302 302 302
 GET  /secrets                             200 200 403 403 403 200 302 302 302
