@@ -265,7 +265,13 @@ def end(job: Job, claim: Finish, verdict: Verdict | None, texts: tuple[Event, ..
             services.finish(run, "failed", summary=problem, verdict=word, error=error, skipped=skipped)
         else:
             services.finish(
-                run, "succeeded", summary=claim.summary, passed=not skipped, verdict=word, skipped=skipped, output=output
+                run,
+                "succeeded",
+                summary=claim.summary,
+                passed=not skipped,
+                verdict=word,
+                skipped=skipped,
+                output=output,
             )
 
 

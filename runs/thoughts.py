@@ -16,6 +16,7 @@ from runs import asking, inbox, services
 from runs.agents.base import Decision, GuardReached, Plan
 from runs.events import Event, record
 from runs.jobs import Job, locked, show_picture, write_calls
+from runs.looks import keep_looks
 from runs.models import Run
 from runs.steps import LeaseLost, Picture, delivered
 
@@ -40,6 +41,7 @@ def thought(job: Job, decision: Decision, words: tuple[Event, ...]) -> None:
         fresh = write_calls(run, decision.calls)
         if ours and (fresh or not decision.calls):
             run.memory = decision.memory
+            keep_looks(run, decision.looks)
             _take_in(run, job, *words)
     if not ours or run.status != "running" or run.controlled_by or len(run.inbox) > len(stays):
         raise LeaseLost

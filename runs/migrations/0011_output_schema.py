@@ -5,7 +5,7 @@ import accounts.kept_json
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runs", "0009_bound_values_and_secrets"),
+        ("runs", "0010_thoughts"),
     ]
 
     operations = [
