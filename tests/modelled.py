@@ -9,12 +9,13 @@ from django.utils import timezone
 from PIL import Image
 
 from accounts.models import Team
+from inference.errors import ModelBusy, ModelMisconfigured
 from inference.models import Profile
 from inference.records import CallRecord, Purpose, Status, Usage
 from inference.services import record_calls
 from machines import pictures
 from machines.drivers.base import Action, Frame
-from runs import asking, jobs
+from runs import asking, jobs, thoughts
 from runs.acts import Call, kept_action
 from runs.agents.base import Act, Ask, Finish, Look, Verdict
 from runs.events import Event, begin, record
@@ -117,6 +118,13 @@ class ModelRun:
         with transaction.atomic():
             self.run = lock_run(self.run.id)
             asking.open_for_ask(self.run, Ask(kind, message), None)
+
+    def stuck(self, why: str) -> None:
+        """The model cannot be used before somebody did something."""
+        thoughts.ask_about_model(Job(Run.objects.get(id=self.run.id), 1), ModelMisconfigured(why))
+
+    def busy(self, why: str, seconds: float = 40) -> None:
+        thoughts.busy(Job(Run.objects.get(id=self.run.id), 1), ModelBusy(why, seconds))
 
     def end(self, verdict: Verdict | None = None, summary: str = "The price is 42.", output: Any = None) -> None:
         job = Job(Run.objects.get(id=self.run.id), 1)

@@ -192,11 +192,31 @@ def test_a_long_thought_is_cut_in_the_list_and_longer_at_its_step(visit: Visit, 
     assert "end of thought" in screen
 
 
-def test_owners_of_the_installation_are_led_to_the_models(visit: Visit, made: Made, cast: Cast) -> None:
+@pytest.mark.parametrize("name", ["olga", "ana", "bob"])
+def test_a_key_that_was_refused_is_asked_about_and_owners_are_led_to_the_models(
+    visit: Visit, made: Made, name: str
+) -> None:
     run = made()
     run.thought("", call(status="failed", why="The key was refused."))
-    assert "The key was refused." in _panel(text(visit("bob").get(f"/runs/{run.run.id}")))
-    assert "Look at the model profiles" not in text(visit("bob").get(f"/runs/{run.run.id}"))
+    run.stuck("The key was refused.")
+    page = text(visit(name).get(f"/runs/{run.run.id}"))
+    assert "The key was refused. Mend it on the page Models" in page
+    assert "cannot be used as it is set up." in page
+    assert ('<a href="/models">' in page) == (name == "olga")
+    assert ("<span data-approve-word>Retry</span>" in page) == (name != "bob")
+    assert "The last call got no answer" in _panel(page)
+
+
+def test_a_model_that_is_busy_is_why_it_waits(visit: Visit, made: Made) -> None:
+    run = made()
+    run.busy("Too many requests to the model.")
+    page = text(visit("bob").get(f"/runs/{run.run.id}"))
+    strip = page[page.index('class="strip-status"') : page.index('class="meters"')]
+    assert "Too many requests to the model. Waiting for the model since" in strip
+    assert "it is asked again at" in strip
+    assert "/models" not in strip
+    owner = text(visit("olga").get(f"/runs/{run.run.id}"))
+    assert '<a href="/models">' in owner[owner.index('class="strip-status"') : owner.index('class="meters"')]
 
 
 def test_a_run_without_a_model_has_nothing_of_it_and_costs_no_query_more(
