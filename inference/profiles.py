@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 
 from cryptography.fernet import InvalidToken
 from django.conf import settings
+from django.db.models import QuerySet
 
 from accounts.sealing import unseal
 from accounts.statements import prepared
@@ -65,8 +66,11 @@ def as_spec(row: Profile) -> Spec:
 
 def live_names() -> list[str]:
     """The profiles that work now, the default first, then by name."""
-    rows = Profile.objects.filter(disabled_at__isnull=True).order_by("-is_default", "name")
-    return list(rows.values_list("name", flat=True))
+    return list(live_profiles().values_list("name", flat=True))
+
+
+def live_profiles() -> QuerySet[Profile]:
+    return Profile.objects.filter(disabled_at__isnull=True).order_by("-is_default", "name")
 
 
 def free_name(name: str) -> str:

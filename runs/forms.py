@@ -9,11 +9,13 @@ from django.utils.datastructures import MultiValueDict
 
 from accounts.access import get_team
 from accounts.actor import Actor
+from accounts.json_values import DEEPEST, deeper_than, unstorable_at
 from machines.access import machines_of
 from machines.models import Machine
-from runs.agents.registry import names
+from runs.agent_choices import Agents, AgentSelect
 from runs.machine_hints import hint
 from runs.models import Run
+from runs.outputs import schema_problem
 from runs.schemas import RunCreate
 
 NEVER_SHOWN = frozenset({"system_prompt"})
@@ -22,6 +24,11 @@ KEEP_ON_RERUN = (
     "deadline_clock", "on_awaiting_human", "awaiting_human_timeout_seconds", "on_timeout", "priority", "end_user",
     "on_budget",
 )  # fmt: skip
+FOR_MODELS = ("instructions", "system_prompt")
+NOT_MORE = frozenset({"task", "machine_id", "agent", "permission_mode", "budget", "output_schema", *FOR_MODELS})
+EXAMPLE = """{"type": "object",
+ "properties": {"total": {"type": "number"}},
+ "required": ["total"]}"""
 PERMISSIONS = (
     ("autonomous", "Only when the agent asks"),
     ("approval", "Before every action that changes something"),
@@ -43,7 +50,7 @@ class RunForm(forms.Form):
         "The playbook agent follows them word by word and asks when it is in doubt.",
     )  # fmt: skip
     machine_id = forms.ChoiceField(label="Machine", required=False)
-    agent = forms.ChoiceField(required=False)
+    agent = forms.ChoiceField(required=False, widget=AgentSelect)
     permission_mode = forms.ChoiceField(label="A person is asked", choices=PERMISSIONS, required=False)
     budget = forms.DecimalField(
         label="Budget in dollars",
@@ -96,7 +103,17 @@ class RunForm(forms.Form):
         required=False,
         max_length=16_000,
         widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="A model reads them after its base prompt. The playbook agent shows them to people only.",
     )
+    system_prompt = forms.CharField(
+        label="System prompt", required=False, max_length=32_000, widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Takes the place of the model’s base prompt. It is not shown again.",
+    )  # fmt: skip
+    output_schema = forms.CharField(
+        label="JSON Schema of the output", required=False, strip=False,
+        widget=forms.Textarea(attrs={"rows": 6, "class": "code-text", "spellcheck": "false", "placeholder": EXAMPLE}),
+        help_text="What the run hands over at its end has to fit it, or the run fails and says what does not.",
+    )  # fmt: skip
     end_user = forms.CharField(
         label="End user", required=False, max_length=128, help_text="A label; it grants no access."
     )
@@ -107,8 +124,10 @@ class RunForm(forms.Form):
         usable = machines_of(actor).exclude(status__in=("terminated", "terminating")).order_by("created_at")
         named = [(m.id, f"{m.display_name} ({m.kind}, {m.get_status_display().lower()})") for m in usable]
         self.fields["machine_id"].choices = [("", _unnamed(actor, usable)), *named]  # type: ignore[attr-defined]
-        usual = "Usual: scripted, which clicks three times whatever the task says" if actor.test else "Usual"
-        self.fields["agent"].choices = [("", usual), *((p, p) for p in names())]  # type: ignore[attr-defined]
+        agents = Agents(actor)
+        self.has_models = bool(agents.models)
+        self.fields["agent"].choices = agents.choices  # type: ignore[attr-defined]
+        self.fields["agent"].widget.reads = agents.reads  # type: ignore[attr-defined]
 
     def machine_hint(self) -> str:
         """Which machine the run would get as the form stands."""
@@ -117,15 +136,47 @@ class RunForm(forms.Form):
         )
         return hint(self.actor, task[:16_000], agent, machine_id)
 
+    def clean_output_schema(self) -> dict[str, Any] | None:
+        text = self.cleaned_data["output_schema"]
+        if not text.strip():
+            return None
+        try:
+            schema = json.loads(text, parse_constant=_no_number)
+        except RecursionError:
+            raise forms.ValidationError("The schema is nested too deep.") from None
+        except json.JSONDecodeError as error:
+            where = f"line {error.lineno}, column {error.colno}"
+            raise forms.ValidationError(f"This is not JSON: {error.msg} at {where}.") from None
+        except ValueError:
+            raise forms.ValidationError("This is not JSON: it holds a number that JSON does not have.") from None
+        if deeper_than(schema, DEEPEST) or unstorable_at(schema) is not None:
+            raise forms.ValidationError("The schema is nested too deep, or holds a NUL character.")
+        if problem := schema_problem(schema):
+            raise forms.ValidationError(f"The schema {problem}.")
+        return dict(schema)
+
+    def is_for_models(self) -> bool:
+        """Is there something in what only a model reads?"""
+        return any(self[name].value() or self[name].errors for name in FOR_MODELS)
+
     def more_is_wrong(self) -> bool:
         """Is there something to see in the folded part?"""
         return any(name in self.errors for name in self.more_names())
 
     def more_names(self) -> list[str]:
-        return [n for n in self.fields if n not in ("task", "machine_id", "agent", "permission_mode", "budget")]
+        return [n for n in self.fields if n not in NOT_MORE]
 
     def more(self) -> list[forms.BoundField]:
         return [self[name] for name in self.more_names()]
+
+    def left_out(self, run: Run) -> list[str]:
+        """What the form of a run like this one cannot have of it, in words."""
+        lost = []
+        if run.agent not in dict(self.fields["agent"].choices):  # type: ignore[attr-defined]
+            lost.append(f"its agent, {run.agent}, which is not there any more")
+        if run.system_prompt:
+            lost.append("its system prompt, which is not shown again")
+        return lost
 
     def wanted(self) -> RunCreate:
         """Raises pydantic's ValidationError for what the form's own checks let through."""
@@ -146,6 +197,11 @@ class RunForm(forms.Form):
             self.add_error(known if known in self.fields else None, message)
 
 
+def _no_number(word: str) -> float:
+    """NaN and Infinity, which Python takes for JSON."""
+    raise ValueError(word)
+
+
 def _unnamed(actor: Actor, usable: Iterable[Machine]) -> str:
     """The machine of a run that names none."""
     if actor.test:
@@ -164,6 +220,7 @@ def rerun_values(run: Run) -> dict[str, Any]:
         values["task"] = ""
     if run.owns_machine:
         values["machine_id"] = ""
+    values["output_schema"] = json.dumps(run.output_schema, ensure_ascii=False, indent=2) if run.output_schema else ""
     values["budget"] = run.budget_cents / 100 if run.budget_cents else None
     people = run.human_in_the_loop
     values["human_in_the_loop"] = "" if people is None or run.permission_mode != "autonomous" else str(people).lower()

@@ -145,7 +145,9 @@ def receipt(request: PageRequest) -> dict[str, Any] | None:
 @require_http_methods(["GET", "POST"])
 @signed_in("runs:write")
 def new_run(request: PageRequest) -> HttpResponseBase:
-    form = RunForm(request.actor, request.POST if request.method == "POST" else None, initial=_initial(request))
+    like = get_run(request.actor, request.GET["like"]) if request.GET.get("like") else None
+    initial = rerun_values(like) if like else initial_from(request.GET)
+    form = RunForm(request.actor, request.POST if request.method == "POST" else None, initial=initial)
     if form.is_valid():
         try:
             made = starting.create_run(request.actor, form.wanted(), request.request_id)
@@ -156,13 +158,8 @@ def new_run(request: PageRequest) -> HttpResponseBase:
         else:
             return redirect("run", made.id)
     shown = reading(request.actor, str(form["task"].value() or ""), str(form["agent"].value() or ""))
-    context = {"section": "runs", "form": form, "reading": shown}
+    context = {"section": "runs", "form": form, "reading": shown, "left_out": form.left_out(like) if like else []}
     return render(request, "runs/new.html", context, status=422 if form.errors else 200)
-
-
-def _initial(request: PageRequest) -> dict[str, Any]:
-    like = request.GET.get("like")
-    return rerun_values(get_run(request.actor, like)) if like else initial_from(request.GET)
 
 
 @require_POST
