@@ -23,13 +23,13 @@ UNSETTLED = Q(status="pending") | Q(effect_pending=True)  # requests whose decis
 
 
 def runs_of(actor: Actor) -> QuerySet[Run]:
-    """The top-level runs of the actor's team and world."""
-    return Run.objects.filter(team_id=actor.team_id, test=actor.test, parent__isnull=True)
+    """The top-level runs of the actor's team and world. Without what agents remember: a model's conversation is long."""
+    return Run.objects.filter(team_id=actor.team_id, test=actor.test, parent__isnull=True).defer("memory")
 
 
 def tasks_of(actor: Actor, run_id: str) -> QuerySet[Run]:
     """The child runs of a workflow run. Raises RunNotFound."""
-    return Run.objects.filter(parent=get_run(actor, run_id))
+    return Run.objects.filter(parent=get_run(actor, run_id)).defer("memory")
 
 
 def get_run(actor: Actor, run_id: str) -> Run:

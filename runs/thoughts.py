@@ -20,6 +20,7 @@ from runs.looks import keep_looks
 from runs.models import Run
 from runs.steps import LeaseLost, Picture, delivered
 
+NOTED_WAIT = 10.0  # seconds: of shorter waits in a row only the first stands in the log
 LEAST_WAIT = 1.0  # seconds between two attempts at a busy model, whatever it says
 _GUARDS = {
     "budget_tokens": "The run has used {used} tokens of its model; the model's profile allows {limit}.",
@@ -101,8 +102,11 @@ def busy(job: Job, problem: ModelBusy) -> None:
             services.fail(run, "MODEL_UNAVAILABLE", why, fatal=True)
         else:
             until = min(now + timedelta(seconds=max(problem.retry_after, LEAST_WAIT)), ends)
+            noted = run.model_wait is None or (until - now).total_seconds() >= NOTED_WAIT
             run.model_wait = {"since": rfc3339(since), "until": rfc3339(until), "why": problem.why}
-            record(run, save=("model_wait",))
+            words = f"{problem.why} The model is asked again at {until:%H:%M:%S} UTC."
+            # An event is what makes the pages look again.
+            record(run, *((("text", {"text": words, "by": "system"}),) if noted else ()), save=("model_wait",))
         job.run = run
 
 

@@ -55,7 +55,7 @@ def runs(request: PageRequest) -> HttpResponse:
     _name_machines(request, shown)
     reasons = why_queued(run for run in shown if run.status == "queued")
     for row in part["data"]:
-        row["waits"] = reasons.get(row["run"].id)
+        row["waits"] = reasons.get(row["run"].id) or (waiting_on(row["run"]) if row["run"].model_wait else None)
     context = {
         "section": "runs", "rows": part["data"], "next_cursor": part["next_cursor"],
         "status": request.GET.get("status", ""), "q": request.GET.get("q", ""),

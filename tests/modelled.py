@@ -57,13 +57,26 @@ class ModelRun:
         usual: dict[str, Any] = {"agent": PROFILE, "cua_version": "v4", "test": True, "owns_machine": True}
         run = Run(team=team, task=task, created_by=created_by, request_id="req_hand", **usual | fields)
         run.root_id, run.machine_id = run.id, f"mch_of_{run.id}"
-        begin(run, ("status", {"status": "queued"}))
-        with transaction.atomic():
+        with transaction.atomic():  # as a whole, or a worker takes it
+            begin(run, ("status", {"status": "queued"}))
             run = lock_run(run.id)
             now = timezone.now()
             lease = {"lease_owner": "by-hand", "lease_until": now + timedelta(days=1), "lease_epoch": 1}
             move(run, "running", started_at=now, **lease)
         self.run = run
+
+    @classmethod
+    def known(cls, run_id: str) -> "ModelRun":
+        """One that was made before, perhaps by another process."""
+        known = cls.__new__(cls)
+        known.run = Run.objects.get(id=run_id)
+        return known
+
+    @classmethod
+    def of_first_team(cls, **fields: Any) -> "ModelRun":
+        return cls(
+            Team.objects.order_by("created_at")[0], {"type": "api_key", "id": "key_1", "name": "By hand"}, **fields
+        )
 
     def thought(
         self, reasoning: str = "", *calls: CallRecord, text: str = "", looks: tuple[Look, ...] = (), step: int | None = None

@@ -201,9 +201,9 @@ def test_a_key_that_was_refused_is_asked_about_and_owners_are_led_to_the_models(
     run.stuck("The key was refused.")
     page = text(visit(name).get(f"/runs/{run.run.id}"))
     assert "The key was refused. Mend it on the page Models" in page
-    assert "cannot be used as it is set up." in page
+    assert ("Look at the model profile" in page) == (name == "olga")
     assert ('<a href="/models">' in page) == (name == "olga")
-    assert ("<span data-approve-word>Retry</span>" in page) == (name != "bob")
+    assert ("<span data-approve-word>Try again</span>" in page) == (name != "bob")
     assert "The last call got no answer" in _panel(page)
 
 
@@ -261,3 +261,28 @@ def test_the_newest_steps_of_a_long_run_keep_their_own_thoughts(
     assert "Thought number 3." in row(page, 3)
     assert "Thought number 2." not in page
     assert "Thought number 1." in text(visit("bob").get(f"/runs/{run.run.id}?all=1"))
+
+
+def test_the_list_of_runs_asks_no_more_for_many_and_loads_no_conversation(visit: Visit, made: Made) -> None:
+    bob = visit("bob")
+
+    def queries() -> list[str]:
+        bob.get("/runs")
+        with CaptureQueriesContext(connection) as asked:
+            bob.get("/runs")
+        return [query["sql"] for query in asked.captured_queries]
+
+    def one() -> None:
+        run = made()
+        run.thought("a", call(), looks=(run.look("#111"),))
+        run.act()
+        run.busy("Too many requests to the model.")
+
+    one()
+    few = queries()
+    for _ in range(5):
+        one()
+    many = queries()
+    assert len(many) == len(few)
+    assert not [sql for sql in many if '"memory"' in sql or "inference_call" in sql]
+    assert "Too many requests to the model." in text(bob.get("/runs"))
