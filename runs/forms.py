@@ -127,7 +127,7 @@ class RunForm(forms.Form):
         agents = Agents(actor)
         self.has_models = bool(agents.models)
         self.fields["agent"].choices = agents.choices  # type: ignore[attr-defined]
-        self.fields["agent"].widget.reads = agents.reads  # type: ignore[attr-defined]
+        self.fields["agent"].widget.reads = agents.reads
 
     def machine_hint(self) -> str:
         """Which machine the run would get as the form stands."""

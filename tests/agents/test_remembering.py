@@ -176,6 +176,16 @@ async def test_a_secret_of_the_run_is_not_remembered() -> None:
     assert "9321" not in "".join(player.said)
 
 
+async def test_lines_that_are_offered_hold_no_secret_of_the_run() -> None:
+    session = FakeSession(page="Pin 9321 old\nPin 9321 new")
+    player = Player('remember the line with "pin" as p', session, machine_kind="terminal", secrets={"pin": "9321"})
+    ask = await player.play()
+    assert isinstance(ask, Ask)
+    labels = [option["label"] for option in ask.questions[0]["options"]]
+    assert labels[:2] == ['1: "Pin [redacted] old"', '2: "Pin [redacted] new"']
+    assert "9321" not in f"{ask} {player.context.memory} {player.said}"
+
+
 async def test_the_output_is_that_of_the_last_command() -> None:
     wrote = iter(["one\n", "two\n\n"])
 

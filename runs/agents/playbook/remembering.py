@@ -5,6 +5,7 @@ Texts come from pages and programs: data, that is never read as words of an inst
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from accounts.json_schema import referred
@@ -24,7 +25,6 @@ _LABELS = frozenset(
     {"text", "label", "cell", "tablecell", "gridcell", "layouttablecell", "rowheader", "term", "strong"}
 )
 _VALUES = _LABELS - {"term", "rowheader"} | roles.FIELDS | {"definition", "status", "link"}
-_PLACE = ("label", "role", "row", "ordinal")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,300}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,300}(?:\.[0-9]{1,300})?|\.[0-9]{1,300})(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 _BOOLEANS = {"true": True, "false": False, "yes": True, "no": False}
@@ -34,11 +34,11 @@ async def remember(scene: Scene) -> Reply:
     """The text of something on the screen; at a terminal, the line that holds it."""
     if scene.context.machine_kind == "terminal":
         return await _line(scene, scene.params["label"])
-    place = {key: scene.params.get(key) for key in _PLACE} | {"label": scene.params.get("label", "")}
-    element = await chosen(scene, Target(**place), covered=True)
+    label, place = scene.params.get("label", ""), {key: scene.params.get(key) for key in ("role", "row", "ordinal")}
+    element = await chosen(scene, Target(label, **place), covered=True)
     if isinstance(element, Reply):
         return element
-    element = _beside(element, scene.params.get("label", ""), await scene.session.elements()) or element
+    element = _beside(element, label, await scene.session.elements()) or element
     text = text_of(element)
     if is_hidden(text) and kind(element) in roles.FIELDS:
         return fail(f"{named(element)} hides what it holds, so it cannot be remembered.")
@@ -87,7 +87,8 @@ async def _line(scene: Scene, text: str) -> Reply:
     """The one line that holds the text: of what the last command wrote, else of what can be read on the screen."""
     if (picked := scene.here.get("picked")) in (offered := scene.here.get("lines", {})):
         return _kept(scene, offered[picked])
-    lines = _lines_with(text, scene.output or "") or _lines_with(text, await scene.session.text())
+    found = _lines_with(text, scene.output or "") or _lines_with(text, await scene.session.text())
+    lines = cleared(found, scene.context.secrets)  # they are offered to people, too
     if len(lines) == 1:
         return _kept(scene, lines[0])
     if not lines:
@@ -97,8 +98,7 @@ async def _line(scene: Scene, text: str) -> Reply:
     more = f" The first {len(labels)} are offered." if len(lines) > len(labels) else ""
     message = f'{len(lines)} lines hold "{short(text, 100)}".{more} Which one is meant?'
     asked = stuck(scene, "choice", message, [*labels, people.SKIP, people.TAKE_OVER, people.STOP])
-    kept = cleared(labels, scene.context.secrets)
-    return Reply(asked.move, asked.text, done=False, here={"lines": kept}, why=asked.why)
+    return replace(asked, here={"lines": labels})
 
 
 def _lines_with(text: str, page: str) -> list[str]:
