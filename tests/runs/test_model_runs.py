@@ -9,11 +9,12 @@ import pytest
 from inference import calling
 from inference.models import Call
 from inference.profiles import Spec
-from inference.wires import wire_for
+from inference.wires import WIRES, wire_for
 from runs.agents import registry
 from runs.agents.base import Agent
 from runs.agents.model import ModelAgent
 from runs.models import Run, Step
+from tests.agents.model.test_wires import needs
 from tests.cast import Api
 from tests.emulator.server import Emulator, in_thread
 from tests.emulator.story import Story, Turn
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.django_db
 CHECK = {"id": "chk_1", "code": "malicious_instructions", "message": "The page may try to instruct you."}
 
 
+# Points that a grid of a thousand can name on a screen that is 1280 wide.
 def click(x: int) -> tuple[str, dict[str, Any]]:
     return "click", {"x": x, "y": 200, "button": "left", "count": 1}
 
@@ -32,27 +34,27 @@ def click(x: int) -> tuple[str, dict[str, Any]]:
 STORIES = {
     "short": Story(
         [
-            Turn([click(10), ("type_text", {"text": "milk"})], text="I buy milk.", thinking="It is simple."),
+            Turn([click(32), ("type_text", {"text": "milk"})], text="I buy milk.", thinking="It is simple."),
             Turn([("screenshot", {})], thinking="Is it there?"),
             Turn([("key_press", {"key": "enter"})]),
-            Turn([("ask_human", {"question": "Which one?", "kind": "question"}), click(20)], thinking="I ask."),
+            Turn([("ask_human", {"question": "Which one?", "kind": "question"}), click(64)], thinking="I ask."),
             Turn([("finish", {"passed": True, "summary": "Milk is bought."})]),
         ]
     ),
     "batch": [
-        Turn([click(10), click(20), click(30)], text="Three clicks."),
+        Turn([click(32), click(64), click(96)], text="Three clicks."),
         Turn([("finish", {"passed": True, "summary": "Clicked."})]),
     ],
     "plan": [
-        Turn([click(10)], thinking="At once."),
+        Turn([click(32)], thinking="At once."),
         Turn(text="1. Click at 10", thinking="A plan."),
-        Turn([click(20)], thinking="Not yet."),
+        Turn([click(64)], thinking="Not yet."),
         Turn(text="1. Click at 30", thinking="Another plan."),
-        Turn([click(30)]),
+        Turn([click(96)]),
         Turn([("finish", {"passed": True, "summary": "Clicked."})]),
     ],
     "checked": [
-        Turn([click(10)], checks=[CHECK]),
+        Turn([click(32)], checks=[CHECK]),
         Turn([("finish", {"passed": True, "summary": "Clicked."})]),
     ],
     "output": [
@@ -62,10 +64,10 @@ STORIES = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=["anthropic", "openai"])
+@pytest.fixture(params=list(WIRES))
 def vendor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """The emulator of one vendor, and the agent that asks it in the place of the scripted one."""
-    pytest.importorskip(request.param)
+    needs(request.param)
     with in_thread(Emulator(STORIES, wires=(request.param,))) as emulator:
         spec = Spec("model", request.param, "model-1", base_url=emulator.url(request.param), key="sk-test-0123456789")
         agent = ModelAgent(calling.think, lambda name: spec, lambda name: spec, wire_for)
@@ -95,7 +97,7 @@ def answered(api: Api, run: dict[str, Any]) -> None:
         drive_all()
 
 
-DONE = [("click", 10), ("type_text", None), ("key_press", None), ("click", 20)]
+DONE = [("click", 32), ("type_text", None), ("key_press", None), ("click", 64)]
 
 
 def short(acted: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, int | None]]:
@@ -137,14 +139,14 @@ def test_T_186_what_was_approved_in_the_middle_of_a_batch_is_what_ran(
     drive_all()
     decide(test_key, run)
     request = request_of(test_key, run)
-    assert request["action"]["params"]["x"] == 20
+    assert request["action"]["params"]["x"] == 64
     body: dict[str, Any] = {"verdict": "reject" if how == "reject" else "approve", "note": "Because."}
     if how == "edit":
-        body["edited_action"] = {"name": "click", "params": {**request["action"]["params"], "x": 21}}
+        body["edited_action"] = {"name": "click", "params": {**request["action"]["params"], "x": 65}}
     assert test_key.post(f"/approvals/{request['id']}/decide", body).status_code == 200
     drive_all()
     answered(test_key, run)
-    expected = {"approve": [10, 20, 30], "edit": [10, 21, 30], "reject": [10]}[how]
+    expected = {"approve": [32, 64, 96], "edit": [32, 65, 96], "reject": [32]}[how]
     assert [params["x"] for _, params in acted] == expected
     assert status_of(run["id"]) == "succeeded"
     told = json.dumps(vendor.bodies[-1].json)
@@ -171,7 +173,7 @@ def test_a_plan_comes_before_the_first_action_and_again_when_people_want_another
     assert (second["plan"]["text"], second["plan"]["revision"]) == ("1. Click at 30", 2)
     answered(test_key, run)
     assert status_of(run["id"]) == "succeeded"
-    assert short(acted) == [("click", 30)]
+    assert short(acted) == [("click", 96)]
     assert [call.purpose for call in Call.objects.filter(run_id=run["id"]).order_by("started_at")] == [
         "act", "plan", "act", "plan", "act", "act",
     ]  # fmt: skip
@@ -192,7 +194,7 @@ def test_the_log_says_what_the_model_said_and_each_action_is_a_step(test_key: Ap
     run = start(test_key, "batch")
     drive_all()
     texts = [data["text"] for data in data_of(run["id"], "text")]
-    assert texts.count("Three clicks.") == 1
+    assert len([text for text in texts if "Three clicks." in text]) == 1
     assert Step.objects.filter(run_id=run["id"], status="completed").count() == 3
     assert show(test_key, run["id"])["steps_completed"] == 3
     memory = Run.objects.get(id=run["id"]).memory

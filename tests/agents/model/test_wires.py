@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
@@ -50,17 +51,17 @@ def ten(wire: str) -> Story:
 SDKS = {"anthropic": "anthropic", "openai": "openai", "compatible": "openai", "gemini": "google.genai"}
 
 
-def there(wire: str) -> bool:
-    from importlib.util import find_spec
-
-    return find_spec(WIRES[wire][0]) is not None and find_spec(f"tests.emulator.{MODULES[wire]}") is not None
+def needs(wire: str) -> None:
+    """Skips the test where the wire, its SDK or its emulator is not there."""
+    pytest.importorskip(SDKS[wire])
+    for name in (WIRES[wire][0], f"tests.emulator.{MODULES[wire]}"):
+        if find_spec(name) is None:
+            pytest.skip(f"{name} is not there")
 
 
 @pytest.fixture(params=list(WIRES))
 async def wire(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    pytest.importorskip(SDKS[request.param])
-    if not there(request.param):
-        pytest.skip(f"the wire {request.param} is not there")
+    needs(request.param)
     yield request.param
     await calling.close()
 
