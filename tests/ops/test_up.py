@@ -122,6 +122,21 @@ def teams(one: Installation) -> list[str]:
 
 
 @pytest.mark.slow
+def test_a_model_named_in_the_environment_is_the_default_and_no_child_has_its_key(start: Start) -> None:
+    one = start(ANTHROPIC_API_KEY="sk-not-a-real-one")
+    wait_for_ready(one)
+    assert "the model claude drives runs" in one.said
+    assert "sk-not-a-real-one" not in one.said
+    web, worker = one.child("daphne"), one.child("qcluster")
+    for pid in (web, worker):
+        assert b"sk-not-a-real-one" not in Path(f"/proc/{pid}/environ").read_bytes()
+        assert "/jiter/" not in Path(f"/proc/{pid}/maps").read_text()  # which each SDK maps: a profile alone loads none
+    with psycopg.connect(one.database()) as connection:
+        rows = connection.execute("SELECT name, is_default, from_env FROM inference_profile").fetchall()
+    assert rows == [("claude", True, "ANTHROPIC_API_KEY")]
+
+
+@pytest.mark.slow
 def test_it_stops_leaving_nothing_and_starts_again_with_its_data(start: Start) -> None:
     first = start()
     wait_for_ready(first)
