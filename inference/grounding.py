@@ -28,9 +28,7 @@ from inference.wires.base import Thought
 
 SURE, SURE_OF_ONE = 0.8, 0.95  # least scores of text, and of a single character
 LONGEST_TEXT = 200  # characters of an element that is looked for as text
-NO_READER = (
-    "Text cannot be read in pictures here: the optional extra “ocr” is not installed (make ocr)."
-)
+NO_READER = "Text cannot be read in pictures here: the optional extra “ocr” is not installed (make ocr)."
 # What is no text, and what says where another thing is: reading does not find these.
 _NO_TEXT = "field input box textbox textarea checkbox radio icon image picture logo avatar slider toggle switch dropdown combobox arrow"
 _ELSEWHERE = "next beside below above under left right near before after between behind first second third last inside"
