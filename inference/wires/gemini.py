@@ -139,7 +139,8 @@ class GeminiWire:
                 try:
                     await thread.start()
                 except BaseException:
-                    await asyncio.to_thread(thread.stop)
+                    # Nobody waits for an import that is under way: who was cancelled goes at once.
+                    threading.Thread(target=thread.stop, name="gemini-end", daemon=True).start()
                     raise
                 self._thread = thread
         return self._thread
@@ -227,7 +228,8 @@ class _Connection:
         hooks: Any = {"request": [limited], "response": [checked]}
         trusting = bool(spec.options.get("proxy"))
         self.http = httpx2.AsyncClient(follow_redirects=False, trust_env=trusting, event_hooks=hooks)
-        self.unused = httpx2.Client(trust_env=False)
+        # The SDK makes a second client where it is given none; this one loads no certificates.
+        self.unused = httpx2.Client(transport=httpx2.MockTransport(lambda request: httpx2.Response(500)))
         self.client = genai.Client(
             api_key=spec.key,
             enterprise=False,

@@ -19,6 +19,7 @@ from openai.types.chat.completion_create_params import (
 from tests.emulator import spoken, story, strict
 from tests.emulator.server import Call, Emulator
 from tests.emulator.story import Json, Turn
+from tests.emulator.strict import BrokenRuleError
 
 # What the name of a model may hold: its server does so.
 MODELS = {
@@ -31,10 +32,6 @@ REASONING = ("reasoning_content", "reasoning", "reasoning_details")
 FINISHES = {"cut": "length", "filter": "content_filter"}
 SAMPLE = {"prompt_tokens": 130, "completion_tokens": 50, "total_tokens": 180}
 DETAILS = {"prompt_tokens_details": {"cached_tokens": 100}, "completion_tokens_details": {"reasoning_tokens": 30}}
-
-
-class BrokenRuleError(ValueError):
-    """A request that such a server would not accept."""
 
 
 def routes(emulator: Emulator) -> list[web.RouteDef]:

@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 from tests.emulator import story, strict
 from tests.emulator.server import Call, Emulator
 from tests.emulator.story import Json, Turn
+from tests.emulator.strict import BrokenRuleError
 
 GRID = 1000
 STATUSES = {
@@ -40,10 +41,6 @@ OLDER = frozenset({
 
 
 _FREE = frozenset({"args", "response", "parametersJsonSchema", "responseJsonSchema", "labels"})
-
-
-class BrokenRuleError(ValueError):
-    """A request that the vendor would not accept."""
 
 
 class _Body(BaseModel):

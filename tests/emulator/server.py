@@ -37,6 +37,7 @@ PATHS = {"anthropic": "/anthropic", "openai": "/openai/v1", "compatible": "/comp
 _DATA_URL = re.compile(r"data:(image/[a-z]+);base64,")
 _SDKS = {"anthropic": "anthropic", "openai": "openai", "compatible": "openai", "gemini": "google.genai"}
 _PLAIN = str.maketrans("-_", "+/")  # both alphabets of base64 are taken
+_SDKS = {"anthropic": "anthropic", "openai": "openai", "compatible": "openai", "gemini": "google.genai"}
 _LONG = 400  # characters: shorter strings are no pictures
 
 

@@ -17,10 +17,12 @@ from inference.errors import ModelBusy, ModelMisconfigured, ModelProblem, ModelR
 from inference.profiles import Spec
 from inference.wires.base import Answer, Request, Thought, View, Wanted
 from inference.wires.chat import LEFT_OUT, NO_ANSWER, ChatWire, _Message, _name_calls
+from tests import needs_openai  # noqa: F401 - skips this file without the SDK
 from tests.chance import TRIED
-from tests.emulator.chat import BrokenRuleError, check
+from tests.emulator.chat import check
 from tests.emulator.server import Emulator
 from tests.emulator.story import Fault, Story, Turn
+from tests.emulator.strict import BrokenRuleError
 from tests.inference.conversing import ACTIONS, ASK, FINISH, KEY, Conversation, screen, spec, web_page
 
 TEN = [

@@ -19,10 +19,12 @@ from inference.profiles import Spec
 from inference.wires import gemini_calls
 from inference.wires.base import Answer, Request, Thought, Tool, View, Wanted
 from inference.wires.gemini import LOST, GeminiWire
+from tests import needs_gemini  # noqa: F401 - skips this file without the SDK
 from tests.chance import TRIED
-from tests.emulator.gemini import BrokenRuleError, check
+from tests.emulator.gemini import check
 from tests.emulator.server import Emulator
 from tests.emulator.story import Fault, Story, Turn
+from tests.emulator.strict import BrokenRuleError
 from tests.inference.conversing import ACTIONS, ASK, FINISH, KEY, Conversation, spec, web_page
 
 TEN = [
