@@ -307,7 +307,7 @@ def _readable(call: Json) -> Json:
 
 
 def _user(texts: Sequence[str], pictures: Sequence[str]) -> Json:
-    return {"role": "user", "content": [*map(_text, texts), *map(_image, pictures)]}
+    return {"role": "user", "content": [*map(_text, filter(None, texts)), *map(_image, pictures)]}
 
 
 def _text(text: str) -> Json:

@@ -735,3 +735,10 @@ async def test_each_rule_of_the_servers_bites(emulator: Emulator, mutate: Any) -
     mutate(changed)
     with pytest.raises(BrokenRuleError):
         check(changed, emulator)
+
+
+def test_a_note_without_words_has_no_empty_text(emulator: Emulator) -> None:
+    wire = ChatWire(spec(emulator, "compatible"))
+    assert wire.note("", "a") == [
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": {"$img": "a"}}}]}
+    ]

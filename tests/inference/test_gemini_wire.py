@@ -719,3 +719,8 @@ def test_a_picture_of_a_look_stands_with_its_own_call(emulator: Emulator) -> Non
     response, words = item["parts"]
     assert response["functionResponse"]["parts"] == [{"inlineData": {"$img": "a"}}, {"inlineData": {"$img": "b"}}]
     assert words == {"text": "Again."}
+
+
+def test_a_note_without_words_has_no_empty_text(emulator: Emulator) -> None:
+    wire = GeminiWire(spec(emulator, "gemini"))
+    assert wire.note("", "a") == [{"role": "user", "parts": [{"inlineData": {"$img": "a"}}]}]
