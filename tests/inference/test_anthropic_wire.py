@@ -522,7 +522,9 @@ def test_without_the_sdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
 
 def test_no_sdk_is_imported_with_the_wires() -> None:
     program = (
-        "import sys, inference.wires, inference.wires.anthropic, inference.wires.responses\n"
+        "import django, sys\n"
+        "django.setup()\n"
+        "import inference.wires.anthropic, inference.wires.responses, inference.wires.chat, inference.wires.gemini\n"
         "print([name for name in ('anthropic', 'openai', 'google.genai', 'httpx2') if name in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -110,7 +110,7 @@ def test_an_edit_shows_what_is_there_but_the_key_and_keeps_what_is_not_touched(o
     row = make(name="local", wire="compatible", base_url="http://h/v1", options={"tools": "text", "picture_in_tool": True, "factor": 32},
                prices={"input": 1.5}, limits={"depth": 4})  # fmt: skip
     shown = page(olga.get(f"/models/{row.id}/edit"))
-    assert "secret" not in shown
+    assert "sk-very-secret" not in shown
     for part in (
         'value="http://h/v1"',
         '<option value="text" selected>',
