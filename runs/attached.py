@@ -21,7 +21,7 @@ from machines.takeover import private_since
 from runs.agents.base import Act
 from runs.clearing import Cleared
 from runs.jobs import Job
-from runs.secrets import Later, Withheld, cleared, kept_secrets, not_put_in, opened, without_secrets
+from runs.secrets import Later, Withheld, cleared, kept_secrets, not_put_in, opened, ready, without_secrets
 from runs.shield import Shielded
 from runs.steps import LeaseLost, Picture
 
@@ -86,10 +86,12 @@ class Attached:
 
     def _eyes(self, connected: Connected) -> Session:
         """The machine as an agent may see it: nothing of a private takeover, no secret of the run."""
-        run = self.job.run
-        session = connected.session if run.owns_machine else Shielded(connected.session, run.id, self.host.db)
-        hidden = kept_secrets(run).hidden
+        session, hidden = self._shielded(connected), kept_secrets(self.job.run).hidden
         return Cleared(session, hidden) if hidden else session
+
+    def _shielded(self, connected: Connected) -> Session:
+        run = self.job.run
+        return connected.session if run.owns_machine else Shielded(connected.session, run.id, self.host.db)
 
     async def _observe(self) -> Frame:
         return await self._retry(lambda c: self._eyes(c).screenshot())
@@ -122,7 +124,8 @@ class Attached:
         return replace(act, host=state.host or web_host(state.url or ""))
 
     async def _prompt(self) -> Prompt | None:
-        return await self._retry(lambda c: self._eyes(c).prompt())
+        """As it is: what was approved is bound to this very line. Who shows it clears it."""
+        return await self._retry(lambda c: self._shielded(c).prompt())
 
     def _shown(self, prompt: Prompt | None) -> Prompt | None:
         """The prompt as people are shown it and requests keep it."""
@@ -150,7 +153,7 @@ class Attached:
 
     async def _with_secrets(self, act: Act) -> Action:
         """A code of the moment that is about to run out is not typed; the next one is. Raises Withheld, LeaseLost."""
-        action = await self.host.db(opened, self.job.run, self.epoch, act)
+        action = ready(self.job.run, act) or await self.host.db(opened, self.job.run, self.epoch, act)
         if isinstance(action, Later):
             await asyncio.sleep(action.seconds)
             return await self._with_secrets(act)

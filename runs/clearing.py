@@ -41,7 +41,8 @@ class Cleared:
         return Target(**self._hidden.cleared(asdict(target))) if target else None
 
     async def prompt(self) -> Prompt | None:
-        return await self._session.prompt()  # what is approved is bound to the very line: who keeps it clears it
+        prompt = await self._session.prompt()
+        return replace(prompt, line=self._hidden.cleared(prompt.line)) if prompt else None
 
     async def text(self) -> str:
         return self._hidden.cleared(await self._session.text())

@@ -29,7 +29,18 @@ _TYPED: dict[str, frozenset[str]] = {
     "terminal": frozenset({"type_text", "run_line"}),
     "simulated": frozenset({"type_text", "fill", "run_line"}),
 }
-__all__ = ["REDACTED", "Kept", "Later", "Withheld", "cleared", "kept_secrets", "opened", "pieces_of", "without_secrets"]
+__all__ = [
+    "REDACTED",
+    "Kept",
+    "Later",
+    "Withheld",
+    "cleared",
+    "kept_secrets",
+    "opened",
+    "pieces_of",
+    "ready",
+    "without_secrets",
+]
 _PUT_IN = "\0put in"  # beside the run's own secrets: values of the team that it has put in. No name can be spelled so
 _MOST_PUT_IN = 50
 SHORTEST_CODE = 5.0  # seconds that a code still has to hold when it is typed
@@ -104,29 +115,34 @@ def named_by(act: Act) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def opened(run: Run, epoch: int, act: Act) -> Action | Later:
-    """The action as the machine gets it; that it is used is written down before. Raises Withheld, LeaseLost."""
+def ready(run: Run, act: Act) -> Action | None:
+    """The action as the machine gets it, where that needs no secret of the team; None where it does. Raises Withheld."""
     names, allowed = named_by(act), _TYPED.get(run.machine_kind, frozenset())
     if act.action.name not in allowed and (names or any(map(_has_handle, act.action.params.values()))):
         raise Withheld("A secret can only be typed: into a field of a page, or into a terminal.")
     if not names:
         return act.action
     kept = kept_secrets(run)
-    of_team = [name for name in names if name not in kept]
-    values: dict[str, str] = {name: kept[name] for name in names if name in kept}
-    only: tuple[tuple[str, ...], ...] = ()
-    if of_team:
-        handed = _taken(run, epoch, act, of_team)
-        if isinstance(handed, Later):
-            return handed
-        values |= {secret.name: secret.text for secret in handed}
-        only = tuple(secret.hosts for secret in handed) if run.machine_kind == "browser" else ()
+    return None if any(name not in kept for name in names) else _filled(run, act, kept)
+
+
+def opened(run: Run, epoch: int, act: Act) -> Action | Later:
+    """The action with secrets of the team in it; that they are used is written down before. Raises Withheld, LeaseLost."""
+    kept = kept_secrets(run)
+    handed = _taken(run, epoch, act, [name for name in named_by(act) if name not in kept])
+    if isinstance(handed, Later):
+        return handed
+    action = _filled(run, act, kept | {secret.name: secret.text for secret in handed})
+    return replace(action, only=tuple(secret.hosts for secret in handed) if run.machine_kind == "browser" else ())
+
+
+def _filled(run: Run, act: Act, values: Mapping[str, str]) -> Action:
     if run.machine_kind == "simulated":
         return act.action
     params = dict(act.action.params)
     for key, pieces in act.secrets.items():
         params[key] = "".join(values[text] if kind == "secret" else text for kind, text in pieces)
-    return replace(act.action, params=params, secret=True, only=only)
+    return replace(act.action, params=params, secret=True)
 
 
 def _has_handle(value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from PIL import Image
@@ -15,6 +15,7 @@ from machines.drivers.base import Action, Session
 from machines.drivers.masking import COLOR
 from machines.drivers.simulated import SimulatedSession
 from machines.models import Machine
+from runs import leases
 from runs import secrets as run_secrets
 from runs.agents import registry
 from runs.agents.base import Act, Context, Decision, Finish
@@ -22,7 +23,7 @@ from runs.models import Run, Screenshot
 from runs.secrets import pieces_of
 from tests.cast import Api, Cast
 from tests.drivers.conftest import Site, site  # noqa: F401
-from tests.runs.driving import begin, data_of, drive_all, ended, request_of, show, waiting
+from tests.runs.driving import Inline, Once, begin, data_of, drive_all, ended, go, request_of, show, waiting
 from tests.runs.invariants import check_run
 from tests.runs.test_field_runs import Desk, desk  # noqa: F401
 from tests.runs.test_secrets import _dump
@@ -334,6 +335,7 @@ def test_a_run_that_was_lost_meanwhile_gets_nothing(test_key: Api, live: Api, do
     made = begin(test_key, "x", agent="playbook")
     run = Run.objects.get(id=made["id"])
     act = Act(Action("type_text", {"text": H}), secrets={"text": pieces_of(H) or ()})
+    assert run_secrets.ready(run, act) is None
     with pytest.raises(run_secrets.LeaseLost):
         run_secrets.opened(run, run.lease_epoch, act)  # queued: no worker drives it
     assert not AuditEntry.objects.filter(verb="secret.used").exists()
@@ -347,3 +349,19 @@ def test_a_secret_that_was_sealed_with_another_key_is_kept_anew(test_key: Api, d
     assert error(run) == 'The secret "shop password" cannot be opened any more: its value has to be kept anew.'
     assert test_key.put("/secrets/shop%20password", {"value": VALUE}).status_code == 200
     assert ended(test_key, "x", agent="playbook")["status"] == "succeeded"
+
+
+def test_an_action_without_a_secret_of_the_team_costs_no_visit_to_the_database(test_key: Api, does: Any) -> None:
+    does(("click", {"x": 1, "y": 2}), ("type_text", {"text": "plain"}))
+
+    class Counting(Inline):
+        work: ClassVar[list[str]] = []
+
+        async def db(self, work: Callable[..., Any], *args: Any) -> Any:
+            self.work.append(work.__name__)
+            return await super().db(work, *args)
+
+    begin(test_key, "x", agent="playbook")
+    ((run_id, epoch),) = leases.claim(Inline.name, 1)
+    go(Once(Counting(), run_id, epoch))
+    assert Counting.work == ["load", *["rule", "write_intent", "write_outcome"] * 2, "end"]
