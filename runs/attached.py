@@ -153,11 +153,13 @@ class Attached:
 
     async def _with_secrets(self, act: Act) -> Action:
         """A code of the moment that is about to run out is not typed; the next one is. Raises Withheld, LeaseLost."""
-        action = ready(self.job.run, act) or await self.host.db(opened, self.job.run, self.epoch, act)
-        if isinstance(action, Later):
-            await asyncio.sleep(action.seconds)
+        if (action := ready(self.job.run, act)) is not None:
+            return action
+        handed: Action | Later = await self.host.db(opened, self.job.run, self.epoch, act)
+        if isinstance(handed, Later):
+            await asyncio.sleep(handed.seconds)
             return await self._with_secrets(act)
-        return action
+        return handed
 
     async def _look_after(self, result: ActResult) -> tuple[Frame | None, Picture | None, ActResult]:
         """The screen after an action, its picture, and what the machine said; nothing of a private takeover."""
