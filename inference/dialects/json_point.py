@@ -58,7 +58,7 @@ def _read_object(value: Json) -> Call:
     params = dict(arguments) if isinstance(arguments, dict) else _rest(value)
     for key in _POINTS:
         point = pair(params.get(key))
-        if point and name in {None, "click", *NAMES}:
+        if point and name in (None, "click", *NAMES):
             del params[key]
             params |= {"x": point[0], "y": point[1]}
             break

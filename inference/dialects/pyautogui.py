@@ -171,7 +171,7 @@ class _Arguments:
 
     def button(self, place: int) -> str:
         button = self.get(place, "button")
-        if button not in {None, *_BUTTONS}:
+        if button not in (None, *_BUTTONS):
             raise _WrongError("needs left, right or middle as button.")
         return button or "left"
 

@@ -122,7 +122,7 @@ def _wait(action: str, args: Json, mouse: Mouse) -> Read:
 
 
 def _terminate(action: str, args: Json, mouse: Mouse) -> Read:
-    if args.get("status") not in {"success", "failure"}:
+    if args.get("status") not in ("success", "failure"):
         return "terminate needs status, success or failure."
     words = args.get("text") or f"The model ended the task with {args['status']}."
     return [("finish", {"passed": args["status"] == "success", "summary": str(words)})]

@@ -153,7 +153,7 @@ def _scroll(called: literals.Called, mouse: Mouse) -> Read:
     direction = called.named.get("direction", called.args[-1] if called.args else None)
     named = "start_box" in called.named or "point" in called.named or len(called.args) > 1
     point = _point(called, "start_box", "point") if named else mouse[0] or mouse[1]
-    if not point or direction not in {"up", "down", "left", "right"}:
+    if not point or direction not in ("up", "down", "left", "right"):
         return "needs start_box='(x,y)' and direction, one of up, down, left, right."
     return [("scroll", {"x": point[0], "y": point[1], "direction": direction, "amount": 5})]
 

@@ -14,7 +14,7 @@ from typing import Any
 from inference.dialects.calls import Call, json_object, without_thinking
 from inference.dialects.language import Language
 from inference.dialects.tools import read_native
-from inference.errors import ModelMisconfigured, ModelRefused
+from inference.errors import ModelBusy, ModelMisconfigured, ModelRefused
 from inference.profiles import Spec
 from inference.records import Usage
 from inference.scaling import view_of
@@ -158,6 +158,8 @@ class ChatWire:
             why = transport.quoted(self.spec, refusal or text or "its vendor's filter stopped the answer.")
             record = transport.bare_record(self.spec, "refused", usage, answer.request_id)
             raise ModelRefused(f"The model refused: {why}", "refusal" if refusal else "content_filter", record)
+        if answer.finish == "error":  # of routers whose server broke down in the middle
+            raise ModelBusy(f"The answer of {self.spec.name} broke off.", 0.0)
         if answer.finish == "length":
             return Thought((), "cut", text=text, **facts)
         _name_calls(message, len(request.log))

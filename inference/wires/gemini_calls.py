@@ -186,7 +186,7 @@ def _scroll_document(values: Json, request: Request) -> Things:
 
 
 def _parts(magnitude: Any, values: Json, request: Request) -> float:
-    side = request.view.width if values.get("direction") in {"left", "right"} else request.view.height
+    side = request.view.width if values.get("direction") in ("left", "right") else request.view.height
     return reading.number(magnitude) / GRID * side / NOTCH
 
 
@@ -196,7 +196,7 @@ def _middle(request: Request) -> Json:
 
 def _scrolled(at: Json, values: Json, notches: float) -> tuple[str, Json]:
     direction = values.get("direction")
-    if direction not in {"up", "down", "left", "right"}:
+    if direction not in ("up", "down", "left", "right"):
         raise UnusableError("Give the direction: up, down, left or right.")
     return "scroll", {**at, "direction": direction, "amount": reading.notches(notches)}
 

@@ -500,6 +500,15 @@ async def test_a_refusal_is_told_with_what_it_cost(emulator: Emulator) -> None:
     assert filtered.value.category == "content_filter"
 
 
+async def test_a_router_whose_server_broke_down(emulator: Emulator) -> None:
+    with pytest.raises(ModelBusy, match="broke off"):
+        await end_of(
+            emulator,
+            Turn(raw={"message": {"role": "assistant", "content": "So"}, "finish_reason": "error"}),
+            model="never-streams",
+        )
+
+
 # --- Bad days ---
 
 

@@ -369,7 +369,16 @@ class TestJsonPoint:
         ]
 
     @pytest.mark.parametrize(
-        "text", ["(1, 2) or (3, 4)", '{"z": 1}', '{"action": 3}', '{"x": "a", "y": 1}', "click(1)", '{"point": [1]}']
+        "text",
+        [
+            "(1, 2) or (3, 4)",
+            '{"z": 1}',
+            '{"action": 3}',
+            '{"x": "a", "y": 1}',
+            "click(1)",
+            '{"point": [1]}',
+            '{"action": ["a"], "point": [1, 2]}',
+        ],
     )
     def test_what_is_not_one_point_is_told(self, text: str) -> None:
         assert json_point.read(text, OWN, None, MIDDLE).calls[0].problem
@@ -392,6 +401,17 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
     lambda one: st.lists(one) | st.dictionaries(st.sampled_from(FIELDS), one),
     max_leaves=12,
+)
+
+
+ARGUMENTS = [
+    "x", "y", "button", "clicks", "presses", "keys", "key", "message", "text", "secs", "start_box", "end_box", "point", "direction",
+    "content", "coordinate", "start_coordinate", "pixels", "time", "status",
+]  # fmt: skip
+LITERALS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=6),
+    lambda one: st.lists(one, max_size=4),
+    max_leaves=5,
 )
 
 
@@ -423,6 +443,28 @@ class TestAnything:
             for action in ("key", "scroll", "left_click", "left_click_drag", "wait", "type", value.get("action")):
                 for call in qwen.translated(Call(qwen.NAME, {**value, "action": action}), None, MIDDLE):
                     assert bool(call.name) != bool(call.problem)
+
+    @TRIED
+    @given(
+        st.sampled_from(sorted({*uitars._READERS, *pyautogui._READERS})),
+        st.dictionaries(st.sampled_from(ARGUMENTS), LITERALS, max_size=4),
+        st.lists(LITERALS, max_size=3),
+    )
+    def test_nor_for_any_literal_argument(self, name: str, named: dict[str, Any], args: list[Any]) -> None:
+        code = f"{name}({', '.join([*map(repr, args), *(f'{key}={value!r}' for key, value in named.items())])})"
+        assert pyautogui.parse(code)
+        for reading in (
+            uitars.read(f"Action: {code}", OWN, None, MIDDLE),
+            pyautogui.read(f"```\n{code}\n```", OWN, POINTER, MIDDLE),
+            json_point.read(code, OWN, None, MIDDLE),
+        ):
+            assert all(bool(call.name) != bool(call.problem) for call in reading.calls)
+
+    @TRIED
+    @given(st.sampled_from(sorted(qwen._READERS)), st.dictionaries(st.sampled_from(ARGUMENTS), LITERALS))
+    def test_nor_for_any_argument_of_computer_use(self, action: str, args: dict[str, Any]) -> None:
+        for call in qwen.translated(Call(qwen.NAME, {**args, "action": action}), None, MIDDLE):
+            assert bool(call.name) != bool(call.problem)
 
     @TRIED
     @given(st.text(alphabet="ab(),'\"\\\n;= [", max_size=80))
