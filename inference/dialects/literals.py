@@ -5,6 +5,7 @@ Untrusted text of any shape: only flat calls reach the parser of Python, and the
 
 import ast
 import re
+import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -29,6 +30,8 @@ _USUAL = re.compile(
 )
 _PLAIN = re.compile(r"([ \t]*)([^'\"#(){}\[\]\n;]*)(?:\n|\Z)")  # nothing to take apart either
 _INDENT = re.compile(r"[ \t]*")
+# Early versions of Python 3.11 keep the depth of the tree in one place for all threads, and break off when it is not their own.
+_parser = threading.Lock()
 _ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
@@ -140,7 +143,8 @@ def call(text: str, known: Collection[str]) -> Called | None:
 
 def _parsed(texts: Sequence[str]) -> list[ast.stmt] | None:
     try:
-        body = ast.parse("\n".join(texts)).body
+        with _parser:
+            body = ast.parse("\n".join(texts)).body
     except _ERRORS:
         return None
     return body if len(body) == len(texts) else None
