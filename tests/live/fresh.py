@@ -51,10 +51,10 @@ class Fresh:
         return all(m["current_run_id"] is None for m in self.ok("GET", "/v1/machines")["data"])
 
 
-def installed(kind: str = "terminal") -> Iterator[Fresh]:
-    """Started, with a running machine of the kind; stopped with the generator."""
+def installed(kind: str = "terminal", **environment: str) -> Iterator[Fresh]:
+    """Started with these variables, with a running machine of the kind; stopped with the generator."""
     starts = installations()
-    one: Installation = next(starts)()
+    one: Installation = next(starts)(**environment)
     wait_for_ready(one)
     live, test = (re.search(rf"cs_{world}_\S+", one.said) for world in ("live", "test"))
     assert live
