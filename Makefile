@@ -1,5 +1,6 @@
 # make run    everything on this computer (PORT, HOST, DATA_DIR, DATABASE_URL, WORKERS by environment)
 # make test   the suite but the slow marks; make test-fast without the browser; make test-bare on a computer that has nothing
+# make demo-model a run of a model to look at, without a model; make test-model: ten tasks for the one that MODEL_TEST_URL names
 # make models     the SDKs that talk to models (make run does it by itself where the environment names one); make ocr: what reads pictures
 # make machines   what the system's package manager can add to machines; shows its plan and asks (YES=1 does not)
 # make lint, fmt, openapi, bench, lock, vendor-editor
@@ -26,7 +27,7 @@ define install
 	@cmp -s $(1) $(VENV)/$(1) || $(MAKE) --no-print-directory _install LOCK=$(1)
 endef
 
-.PHONY: run models ocr machines test test-fast test-slow test-deep test-bare lint fmt openapi bench lock vendor-editor venv dev _venv _install
+.PHONY: run models ocr machines test test-fast test-slow test-deep test-bare test-model demo-model lint fmt openapi bench lock vendor-editor venv dev _venv _install
 
 # A model named in the environment needs its SDK.
 SDKS_WANTED = $(strip $(foreach name,ANTHROPIC_API_KEY OPENAI_API_KEY GEMINI_API_KEY MODEL_BASE_URL,$(value $(name))))
@@ -52,24 +53,33 @@ dev: venv
 
 # Playwright occupies the event loop of its process, so the pages are tested in a run of their own.
 test: dev
-	$(BIN)/python -m pytest $(SHARED) -m "not slow and not again" --ignore=tests/browser
+	$(BIN)/python -m pytest $(SHARED) -m "not slow and not again and not model" --ignore=tests/browser
 	$(BIN)/python -m pytest -n $(BROWSERS) --dist worksteal -m "not slow" tests/browser
 
 test-fast: dev
-	$(BIN)/python -m pytest $(SHARED) -m "not slow and not again and not browser" --ignore=tests/browser
+	$(BIN)/python -m pytest $(SHARED) -m "not slow and not again and not browser and not model" --ignore=tests/browser
 
 test-slow: dev
-	$(BIN)/python -m pytest -m slow --ignore=tests/browser
+	$(BIN)/python -m pytest -m "slow and not model" --ignore=tests/browser
 
 # The README on a computer without bubblewrap, tmux, Chromium, node and npm: as root, as a plain user, without namespaces, offline.
 test-bare: dev
 	$(BIN)/python -m tests.bare
+
+# Ten tasks on real machines for the model behind MODEL_TEST_URL (MODEL_TEST_MODEL, MODEL_TEST_KEY, MODEL_TEST_WIRE); docs/models.md.
+test-model: dev
+	$(BIN)/python -m pytest -m model --ignore=tests/browser tests/modelling
 
 # Fifty rounds for each race, many times the examples for each property (tests/chance.py), 500 random pages, half of them with a
 # process per site; and what is tested once more.
 test-deep: dev
 	$(BIN)/python -m pytest $(SHARED) -m "again and not slow" tests/drivers tests/agents tests/runs
 	RACE_ROUNDS=50 EXAMPLES=400 PAGES=250 $(BIN)/python -m pytest $(SHARED) -m "not slow" $$(grep -rl --include="*.py" -e "^from tests.chance import" -e "[(]chance.ROUNDS" tests)
+
+# The emulator of the tests drives a real browser machine, in an installation of its own; PORT, DATA_DIR by environment.
+demo-model: venv
+	$(call install,requirements-demo.lock)
+	@exec $(BIN)/python -m tests.demo --with-parent
 
 lint: dev
 	$(BIN)/ruff check .
@@ -96,6 +106,7 @@ lock: venv
 	$(call step,Locking requirements-models.lock,$(COMPILE) -c requirements.lock $(SDKS) -o requirements-models.lock)
 	$(call step,Locking requirements-ocr.lock,$(COMPILE) -c requirements-models.lock $(SDKS) --extra ocr -o requirements-ocr.lock)
 	$(call step,Locking requirements-dev.lock,$(COMPILE) -c requirements-ocr.lock $(SDKS) --extra ocr --group dev -o requirements-dev.lock)
+	$(call step,Locking requirements-demo.lock,$(COMPILE) -c requirements-dev.lock --extra openai --group demo -o requirements-demo.lock)
 
 # static/vendor/codemirror.js anew; the only thing here that needs node and npm (vendoring/README.md).
 vendor-editor:
