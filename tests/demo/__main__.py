@@ -16,7 +16,7 @@ from typing import NoReturn
 import httpx
 
 from config.processes import die_with_parent
-from tests.demo.product import ROOT, CannotShow, Product, port_for, started
+from tests.demo.product import ROOT, CannotShow, Product, nobody_else, port_for, started
 from tests.demo.shop import open_shop
 from tests.demo.telling import events, line_of
 from tests.emulator import story
@@ -44,10 +44,11 @@ def main() -> None:
 
 
 def show() -> None:
+    folder = Path(os.environ.get("DATA_DIR") or ROOT / ".data" / "demo").resolve()
+    nobody_else(folder)
     port, sentence = port_for(os.environ.get("PORT") or None)
     if sentence:
         say(sentence)
-    folder = Path(os.environ.get("DATA_DIR") or ROOT / ".data" / "demo").resolve()
     with open_shop() as shop, in_thread(model(shop)) as emulator:
         say(
             f"Model     an emulator that tells a story, at {emulator.url('compatible')}; no key, nothing leaves this computer"

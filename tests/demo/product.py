@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 
 from config.processes import child_start
+from config.up.checks import alone
+from config.up.terminal import CannotStart
 
 ROOT = Path(__file__).resolve().parents[2]
 READY, MISSING, NOT_FETCHED = "Ctrl-C stops everything", "Missing       ", " is not here: "
@@ -77,7 +79,9 @@ class Product:
 
     def _no_browser(self) -> str | None:
         lines = self.log.read_text().splitlines()
-        return next((line.strip() for line in lines if MISSING in line or NOT_FETCHED in line), None)
+        return next(
+            (line.strip().removeprefix(MISSING) for line in lines if MISSING in line or NOT_FETCHED in line), None
+        )
 
     def end(self) -> None:
         if self.process.poll() is None:
@@ -88,10 +92,10 @@ class Product:
 @contextmanager
 def started(folder: Path, port: int, **more: str) -> Iterator[Product]:
     """`manage.py up` over the folder; ended afterwards, and with us however we end."""
-    folder.mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if name not in OTHERS}
     environment |= {"DATA_DIR": str(folder), "PORT": str(port), "DJANGO_SETTINGS_MODULE": "config.settings"} | more
     environment.setdefault("TOOLS_DIR", str(ROOT / ".data" / "tools"))  # one Chromium for `make run` and this
+    log_of(folder).touch(mode=0o600)  # it holds the sign-in
     with log_of(folder).open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "manage.py"), "up"], env=environment, cwd=ROOT, stdout=log, stderr=log,
@@ -102,6 +106,16 @@ def started(folder: Path, port: int, **more: str) -> Iterator[Product]:
         yield product
     finally:
         product.end()
+
+
+def nobody_else(folder: Path) -> None:
+    """Raises CannotShow when another Countersign, or another demonstration, has the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with alone(folder):
+            return
+    except CannotStart as sentence:
+        raise CannotShow(str(sentence)) from sentence
 
 
 def log_of(folder: Path) -> Path:

@@ -82,10 +82,10 @@ async def terminal(screens: str, tmp_path: Path) -> AsyncIterator[Machine]:
 class Site:
     """A web site on this computer that test machines may visit: pages by path, and what was asked of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.pages: dict[str, tuple[str, bytes]] = {}
         self.asked: list[str] = []
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self.host = f"127.0.0.1:{self.server.server_port}"
 
     def page(self, html: str, path: str = "/", media_type: str = "text/html; charset=utf-8") -> str:

@@ -55,6 +55,12 @@ def test_a_server_of_one_s_own_and_the_key_from_the_input(first: Cast, monkeypat
     monkeypatch.setattr(sys, "stdin", io.StringIO("sk-typed\n"))
     models("add", "two", "--wire", "compatible", "--model", "qwen", *address)
     assert (spec_of("two").key, spec_of("two").model) == ("sk-typed", "qwen")
+    models("add", "three", "--wire", "compatible", "--no-key", *address, "--options", '{"tools": "text"}')
+    assert spec_of("three").options == {"tools": "text"}
+    for wrong, why in (("tools=text", "JSON object"), ("[]", "JSON object"), ('{"tool": "text"}', "Unknown option")):
+        with pytest.raises(CommandError, match=why):
+            models("add", "four", "--wire", "compatible", "--no-key", *address, "--options", wrong)
+    models("delete", "three")
     models("disable", "one")
     assert live_names() == ["two"]
     models("enable", "one")

@@ -1,6 +1,7 @@
 """`manage.py models`: the models of the installation from the command line, as the page Models has them."""
 
 import getpass
+import json
 import os
 import sys
 from typing import Any
@@ -30,6 +31,7 @@ class Command(BaseCommand):
         add.add_argument("--base-url", default="", help="default: the vendor's")
         add.add_argument("--key-from", metavar="VARIABLE", help="the variable of the environment that holds the key")
         add.add_argument("--no-key", action="store_true", help="the server wants none")
+        add.add_argument("--options", default="{}", metavar="JSON", help='its options, for example {"tools": "text"}')
         for verb, words in (
             ("test", "click on five targets with it"), ("disable", "new runs cannot have it"), ("enable", "they can again"),
             ("delete", "only what no run used"),
@@ -69,7 +71,7 @@ class Command(BaseCommand):
         model = options["model"] or VENDORS[wire].model
         row = services.create_profile(actor, {
             "name": options["name"], "wire": wire, "model": model, "base_url": options["base_url"], "key": _key(options),
-            "options": {}, "prices": usual_prices(wire, model), "limits": {},
+            "options": _options(options["options"]), "prices": usual_prices(wire, model), "limits": {},
         })  # fmt: skip
         self.stdout.write(f"{row.name} is added. Try it: manage.py models test {row.name}")
 
@@ -110,6 +112,16 @@ def _tested(row: Profile) -> str:
     if services.passed(row):
         return "passed"
     return "not tested" if row.tested is None or row.tested["version"] != row.version else "not passed"
+
+
+def _options(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise CommandError("--options must be a JSON object.")
+    return value
 
 
 def _key(options: dict[str, Any]) -> str | None:
