@@ -32,7 +32,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.demo", description=__doc__)
     parser.add_argument("--with-parent", action="store_true", help="end when the parent (make) is gone, even by kill")
     for signum in SIGNALS:
-        signal.signal(signum, _interrupt)
+        if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # nohup wants to be left alone
+            signal.signal(signum, _interrupt)
     if parser.parse_args().with_parent:
         die_with_parent(signal.SIGTERM)
     try:

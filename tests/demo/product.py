@@ -21,9 +21,10 @@ from config.up.terminal import CannotStart
 ROOT = Path(__file__).resolve().parents[2]
 READY, MISSING, NOT_FETCHED = "Ctrl-C stops everything", "Missing       ", " is not here: "
 START_SECONDS, MACHINE_SECONDS, END_SECONDS = 120, 600, 20
-# Another model, or another database, is not what is shown here.
+# Of a real installation: another model, database or address is not what is shown here.
 OTHERS = (
     "DATABASE_URL", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "MODEL_API_KEY", "DEFAULT_AGENT", "HOST",
+    "ALLOWED_HOSTS", "SECURE_COOKIES", "PUBLIC_URL", "EMAIL_URL",
 )  # fmt: skip
 
 

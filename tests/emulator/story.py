@@ -57,7 +57,9 @@ class Story:
     the last is said again when there are no more."""
 
     turns: Sequence[Turn]
-    schema: Sequence[Turn] = (Turn(text='{"verdict": "pass", "reasons": ["The screen shows it."], "evidence": []}'),)
+    schema: Sequence[Turn] = (
+        Turn(text='{"verdict": "pass", "reasons": ["The screen shows it."], "evidence": ["It is there."]}'),
+    )
     words: Sequence[Turn] = (Turn(text="This is what happened so far."),)
 
 

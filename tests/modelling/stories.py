@@ -4,7 +4,6 @@ from typing import Any
 
 from tests.emulator.story import Story, Turn
 
-VERDICT = Turn(text='{"verdict": "pass", "reasons": ["It is so."], "evidence": ["The screen."]}')
 Want = tuple[str, dict[str, Any]]
 WRONG = {
     "orders": "it handed over {'order': 'A-307'}",  # it reads the table wrong, and its verifier believes it
@@ -63,4 +62,4 @@ def stories(port: int) -> dict[str, Story]:
             _finish(),
         ],
     }
-    return {name: Story(each, schema=[VERDICT]) for name, each in turns.items()}
+    return {name: Story(each) for name, each in turns.items()}
