@@ -19,7 +19,9 @@ from config.up.checks import alone
 from config.up.terminal import CannotStart
 
 ROOT = Path(__file__).resolve().parents[2]
-READY, MISSING, NOT_FETCHED = "Ctrl-C stops everything", "Missing       ", " is not here: "
+# What `manage.py up` says.
+READY, NO_BROWSER, MISSING = "Ctrl-C stops everything", "browser missing", "Missing       "
+NOT_FETCHED = " is not here: "
 START_SECONDS, MACHINE_SECONDS, END_SECONDS = 120, 600, 20
 # Of a real installation: another model, database or address is not what is shown here.
 OTHERS = (
@@ -79,10 +81,11 @@ class Product:
             time.sleep(0.5)
 
     def _no_browser(self) -> str | None:
-        lines = self.log.read_text().splitlines()
-        return next(
-            (line.strip().removeprefix(MISSING) for line in lines if MISSING in line or NOT_FETCHED in line), None
-        )
+        """Why there will be none; None while one may still come."""
+        text = self.log.read_text()
+        words = (MISSING, NOT_FETCHED) if NO_BROWSER in text else (NOT_FETCHED,)
+        lines = (line.strip() for line in text.splitlines() if any(word in line for word in words))
+        return next((line.removeprefix(MISSING) for line in lines), None)
 
     def end(self) -> None:
         if self.process.poll() is None:
