@@ -11,11 +11,10 @@ from inference.points import Size, moved
 from inference.profiles import Spec
 from inference.prompts import FINISH, NOT_DONE, PREDICT, system_of
 from inference.records import CallRecord
-from inference.scaling import THOUSAND
 from inference.schemas import ACTION_TYPES, PredictBody
 from inference.screenshots import Screenshot
 from inference.wires import wire_for
-from inference.wires.base import Answer, Json, Thought, View, Wanted
+from inference.wires.base import Answer, Json, Thought, View, Wanted, Wire
 from inference.wording import action_words, step_words
 from machines.actions import ENDS, ActionError, canonical
 from machines.actions import Screen as Plane
@@ -59,7 +58,7 @@ def question_of(spec: Spec, body: PredictBody, shots: Sequence[Screenshot]) -> Q
     for number, step in enumerate(body.trajectory, 1):
         actions = [action.as_pair for action in step.actions]
         view = old[number - 1][2]
-        texts.append(step_words(number, [(n, as_seen(p, body.screen, view, spec)) for n, p in actions], step.reasoning))
+        texts.append(step_words(number, [(n, as_seen(p, body.screen, view, wire)) for n, p in actions], step.reasoning))
     shown = [*(f"The screen before step {n}:" for n in range(1, len(old) + 1)), "The screen now:"]
     log: list[Json] = []
     for text, words, (_, sha, _) in zip(texts, shown, [*old, newest], strict=True):
@@ -75,10 +74,9 @@ def allowed(tools: Collection[str] | None) -> frozenset[str]:
     return frozenset(ACTION_TYPES if tools is None else tools) - ENDS
 
 
-def as_seen(params: dict[str, Any], screen: Size, view: View, spec: Spec) -> dict[str, Any]:
+def as_seen(params: dict[str, Any], screen: Size, view: View, wire: Wire) -> dict[str, Any]:
     """Parameters with their points as the model names them on a picture of this view."""
-    grid = spec.options.get("coordinates") == "thousand"
-    return moved(params, screen, (THOUSAND, THOUSAND) if grid else (view.sent_width, view.sent_height))
+    return moved(params, screen, (wire.grid or view.sent_width, wire.grid or view.sent_height))
 
 
 async def predict(question: Question, screen: Size, max_actions: int, calls: list[CallRecord]) -> Outcome:

@@ -194,7 +194,7 @@ class SessionPrediction:
             screen = session.screen_width, session.screen_height
             past = [
                 step_words(
-                    step["step"], [(n, as_seen(p, screen, view, spec)) for n, p in step["actions"]], step["reasoning"]
+                    step["step"], [(n, as_seen(p, screen, view, wire)) for n, p in step["actions"]], step["reasoning"]
                 )
                 for step in session.history
             ]

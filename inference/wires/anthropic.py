@@ -45,6 +45,8 @@ class AnthropicWire:
     """Options: computer, max_side, max_tokens, thinking (adaptive, off, or a number of tokens), effort, cache_ttl (5m, 1h),
     system_notes (notes of people as system items, for models that take them), extra_body, proxy."""
 
+    grid: int | None = None
+
     def __init__(self, spec: Spec) -> None:
         transport.needs("anthropic", spec)
         if not spec.key:

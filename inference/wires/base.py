@@ -125,6 +125,11 @@ class Thought:
 class Wire(Protocol):
     """One vendor's form. Made for one profile; has no state but its client, so one serves many conversations at once."""
 
+    @property
+    def grid(self) -> int | None:
+        """The model counts points in so many parts of each side of a picture; None: in pixels of the picture sent."""
+        ...
+
     def view(self, width: int, height: int) -> View:
         """How pictures of a screen of this size are sent."""
         ...

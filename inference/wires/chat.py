@@ -37,6 +37,7 @@ class ChatWire:
         transport.needs("openai", spec)
         self.spec = spec
         self.language = Language.of(spec.options)
+        self.grid = self.language.grid
         self._client: tuple[ModuleType, Any] | None = None
         self._opening = asyncio.Lock()
 

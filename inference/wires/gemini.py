@@ -31,6 +31,8 @@ _BUSY = frozenset({"OTHER", "FINISH_REASON_UNSPECIFIED"})
 class GeminiWire:
     """Options: computer (older: the functions of 2.5 and 3), max_side, max_tokens, effort (thinking level), extra_body, proxy."""
 
+    grid: int | None = gemini_calls.GRID
+
     def __init__(self, spec: Spec) -> None:
         transport.needs("google.genai", spec)
         if not spec.key:

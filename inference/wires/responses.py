@@ -27,6 +27,8 @@ UNACKNOWLEDGED = "The vendor did not take back a call whose safety check a perso
 class ResponsesWire:
     """Options: computer, max_side, max_tokens, effort, extra_body, proxy."""
 
+    grid: int | None = None
+
     def __init__(self, spec: Spec) -> None:
         transport.needs("openai", spec)
         if not spec.key:

@@ -4,6 +4,7 @@ How a story's wants are said is read from the request: tools of the vendor's for
 prompt describes; and whether points are 0-1000 or pixels. The name of the model says how its server is: words of MODELS.
 """
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -148,15 +149,12 @@ def _check_arguments(index: int, function: Json) -> None:
 
 def _check_pictures(message: Json, model: str, emulator: Emulator) -> None:
     content = message.get("content")
-    pictures = (
-        [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
-        if isinstance(content, list)
-        else []
-    )
+    parts = content if isinstance(content, list) else []
+    pictures = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
     if pictures and message["role"] != "user" and not (message["role"] == "tool" and "sees-in-tools" in model):
         raise BrokenRuleError(f"Pictures are not taken in {message['role']} messages.")
-    if len(set(pictures)) < len(pictures):
-        raise BrokenRuleError("The same picture stands twice in a message.")
+    if any(one == other and one["type"] == "image_url" for one, other in itertools.pairwise(parts)):
+        raise BrokenRuleError("The same picture stands twice in a message, and nothing is said of the second.")
     if any(emulator.picture(url) is None for url in pictures):
         raise BrokenRuleError("Could not process image")
 

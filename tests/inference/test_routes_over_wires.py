@@ -1,6 +1,7 @@
 """The inference routes over the real wires, with the vendors' SDKs, against the emulator: it refuses what a vendor would refuse."""
 
 import importlib.util
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.http import HttpResponse
 
 from accounts.sealing import seal
 from inference import calling, direct
-from inference.models import Call
+from inference.models import Call, Profile
 from tests.cast import Api
 from tests.conventions.conftest import refused
 from tests.emulator.server import Emulator, in_thread
@@ -91,6 +92,19 @@ def test_a_prediction(live: Api, wire: Emulator) -> None:
     assert answer.json()["reasoning"].endswith("There it is.")
     assert answer.json()["usage"]["input_tokens"] > 0
     assert answer["X-Credits-Charged"] == "9"
+
+
+def test_earlier_points_are_counted_as_this_model_counts(live: Api, wire: Emulator) -> None:
+    middle = {"action_type": "click", "params": {"x": 640, "y": 360}}
+    answer = live.post("/predict", body("one", trajectory=[{"screenshot": shot(), "actions": [middle]}]))
+    assert answer.status_code == 200, answer.content
+    place = {"compatible": "(500, 500)", "gemini": "(500, 500)"}.get(Profile.objects.get().wire, "(640, 360)")
+    assert f"Click at {place}" in json.dumps(wire.bodies[-1], default=repr)
+
+
+def test_a_screen_that_did_not_change_may_be_shown_twice(live: Api, wire: Emulator) -> None:
+    answer = live.post("/predict", body("one", trajectory=[{"screenshot": shot(), "actions": []}] * 2))
+    assert answer.status_code == 200, answer.content
 
 
 def test_a_model_that_looks_first(live: Api, wire: Emulator) -> None:

@@ -14,6 +14,8 @@ Move = Thought | Exception | Callable[[Request], Thought] | None  # None: hang u
 class FakeWire:
     """`moves` are answered in order, the last one for ever."""
 
+    grid: int | None = None
+
     def __init__(self, *moves: Move) -> None:
         self.moves = list(moves)
         self.requests: list[Request] = []

@@ -129,6 +129,8 @@ def answered_in_order(log: Sequence[Json]) -> None:
 class PlainWire:
     """The plainest form of a wire."""
 
+    grid: int | None = None
+
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
 
