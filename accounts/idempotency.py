@@ -5,7 +5,6 @@ back, so errors never bind a key; a crash leaves neither effect nor record. A se
 unique index until the first commits (then it replays) or rolls back (then it goes first).
 """
 
-import hashlib
 import json
 import re
 import time
@@ -24,7 +23,7 @@ from accounts.actor import Actor
 from accounts.bodies import read_json
 from accounts.errors import IdempotencyInFlight, IdempotencyKeyMismatch, IdempotencyKeyReused, Invalid, NotFound
 from accounts.models import IdempotencyRecord
-from accounts.sealing import seal, unseal
+from accounts.sealing import keyed_hash, seal, unseal
 from accounts.statements import give_back_connection
 from accounts.times import rfc3339
 
@@ -133,7 +132,8 @@ def _claim_in_turn(request: HttpRequest, key: str, fingerprint: str) -> tuple[Id
 
 
 def _fingerprint(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    """Keyed: a body may hold a password, which a plain hash would let somebody with a dump of the database guess."""
+    return keyed_hash(json.dumps(body, sort_keys=True))
 
 
 def _complete(record: IdempotencyRecord, response: HttpResponse) -> None:
