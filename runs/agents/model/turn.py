@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import asdict, replace
 
-from accounts import json_schema
 from inference.wires.base import Json, Thought, Wanted
 from machines.actions import ActionError
 from machines.drivers.storable import clean
@@ -11,6 +10,7 @@ from runs.agents.base import Act, Again, Ask, Context, Decision, Finish, Look, M
 from runs.agents.model import eyes, moves, people, prompt, replay, tools
 from runs.agents.model.eyes import MUCH
 from runs.agents.model.mind import Mind
+from runs.outputs import misfit
 
 LONGEST_TEXT = 4000  # characters of what the model says to a move
 MOST_BAD, MOST_LOOKS, MOST_MISFITS, MOST_TALKS = 3, 5, 3, 1
@@ -164,27 +164,15 @@ class Turn:
         except tools.ToolError as error:
             self._bad(wanted, str(error))
             return
-        problem = await self._misfit(end) if end.passed else None
+        problem = await asyncio.to_thread(misfit, self.context.output_schema, end.output) if end.passed else None
         if problem and self.state.misfits < MOST_MISFITS:
             self.state.misfits += 1
-            self.state.answer(wanted, False, f"The output does not fit what was asked for: {problem}")
+            self.state.answer(wanted, False, problem)
             self.state.close_rest(replay.BY_FAILURE)
             return
         if problem:
-            end = Finish(False, f"The output does not fit what was asked for: {problem} {end.summary}"[:2000])
+            end = Finish(False, f"{problem} {end.summary}"[:2000])
         self._is(moves.finish(wanted, end, self.context))
-
-    async def _misfit(self, end: Finish) -> str | None:
-        """What of the output does not fit the run's schema."""
-        schema = self.context.output_schema
-        if schema is None:
-            return None
-        try:
-            wrong = await asyncio.to_thread(json_schema.errors, schema, end.output, 5)
-        except json_schema.TooMuchEffort:
-            return "it cannot be checked in reasonable time."
-        lines = [f"{'/'.join(map(str, error.absolute_path)) or 'output'}: {error.message[:300]}" for error in wrong]
-        return "; ".join(lines) or None
 
     # --- what is no use
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from inference.errors import ModelMisconfigured, ModelRefused
+from runs import outputs
 from runs.agents.base import Ask, Finish, GuardReached
 from runs.agents.model.turn import MOST_MISFITS
 from tests.agents.model.fakes import SPEC, Run, Screen, Vendor, act, answered, click, finish, look
@@ -126,7 +127,7 @@ async def test_the_output_fits_or_the_model_is_told_what_is_wrong() -> None:
     run = Run(vendor, changes={"output_schema": SCHEMA})
     assert await run.play() == Finish(True, "All done.", output={"price": 3})
     texts = [item["results"][0]["text"] for item in vendor.log if "results" in item]
-    assert "None is not of type 'object'" in texts[0]
+    assert texts[0] == outputs.NOTHING
     assert "price: 'cheap' is not of type 'number'" in texts[1]
     (tool,) = [each for each in vendor.requests[0].tools if each.name == "finish"]
     assert tool.schema["properties"]["output"] == SCHEMA
@@ -140,6 +141,15 @@ async def test_after_three_corrections_the_run_fails_saying_what_did_not_fit() -
     assert "price: -1 is less than the minimum of 0" in end.summary
     assert end.output is None
     assert len(vendor.requests) == 4
+
+
+@pytest.mark.parametrize("schema", [None, {}])
+async def test_an_output_that_cannot_be_kept_is_told_the_model_too(schema: dict[str, Any] | None) -> None:
+    """It would else fail the run at its very end (runs.outputs.misfit), with the model's work done."""
+    vendor = Vendor([finish(output=[0] * 65_537)], [finish(output="x" * 65_537)], [finish(output="fits")])
+    assert await Run(vendor, changes={"output_schema": schema}).play() == Finish(True, "All done.", output="fits")
+    texts = [item["results"][0]["text"] for item in vendor.log if "results" in item]
+    assert ["64 KiB" in text for text in texts] == [True, True]
 
 
 async def test_who_has_failed_owes_no_output() -> None:
