@@ -1,7 +1,7 @@
 """What the drive loop reads and writes between two moves of an agent. Synchronous: the loop calls these in its threads."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import transaction
@@ -242,7 +242,10 @@ def ask_for_money(job: Job, reached: BudgetReached) -> None:
 
 def end(job: Job, claim: Finish, verdict: Verdict | None, texts: tuple[Event, ...]) -> None:
     """The agent declared the end; on engine v4 the verifier had the last word, and no run succeeds whose output does not fit."""
-    output = cleared(claim.output, kept_secrets(job.run))
+    kept = kept_secrets(job.run)
+    output = cleared(claim.output, kept)
+    claim = replace(claim, summary=cleared(claim.summary, kept))
+    verdict = replace(verdict, summary=cleared(verdict.summary, kept)) if verdict else None
     problem = misfit(job.run.output_schema, output)
     output = None if problem else output
     word, skipped = verdict.verdict if verdict else None, claim.skipped

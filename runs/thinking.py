@@ -12,15 +12,16 @@ from inference.errors import ModelBusy, ModelProblem
 from inference.records import CallRecord
 from machines.drivers.base import MachineGone, Session
 from runs import jobs, thoughts
-from runs.agents.base import Again, Agent, Context, Decision, GuardReached
+from runs.agents.base import Again, Agent, Ask, Context, Decision, GuardReached
 from runs.attached import Attached
 from runs.events import Event
-from runs.secrets import cleared, kept_secrets
+from runs.secrets import Kept, cleared, kept_secrets
 from runs.steps import LeaseLost
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 LONGEST_THOUGHT = 3600.0  # seconds; an agent has shorter limits of its own
+_SHOWN = frozenset({"header", "question", "label", "description", "title", "default"})  # of questions and schemas
 CUT_OFF_SECONDS = 2.0  # so long a thought that is cut off may take to say what it was
 
 
@@ -104,6 +105,8 @@ class Thinking(Attached):
         """The decision of an agent that thinks, committed if it is a new one, and without secrets that it has read."""
         kept = kept_secrets(self.job.run)
         decision = replace(decision, text=cleared(decision.text, kept), reasoning=cleared(decision.reasoning, kept))
+        if isinstance(decision.move, Ask):
+            decision = replace(decision, move=_without_secrets(decision.move, kept))
         if decision.thought or isinstance(decision.move, Again):
             await self.host.db(thoughts.thought, self.job, decision, words(decision) if decision.thought else ())
         return decision
@@ -116,6 +119,20 @@ class Thinking(Attached):
             if calls:
                 await self.host.db(thoughts.note_calls, self.job, calls)
             raise
+
+
+def _without_secrets(ask: Ask, kept: Kept) -> Ask:
+    """What people read of it. Names, kinds and types stay as they are: a secret may be spelled like one."""
+
+    def clear(value: Any) -> Any:
+        if isinstance(value, dict):
+            shown = {name: each for name, each in value.items() if name in _SHOWN and isinstance(each, str)}
+            return {name: clear(each) for name, each in value.items()} | {n: cleared(t, kept) for n, t in shown.items()}
+        return [clear(each) for each in value] if isinstance(value, list) else value
+
+    return replace(
+        ask, message=cleared(ask.message, kept), questions=clear(ask.questions), input_schema=clear(ask.input_schema)
+    )
 
 
 def words(decision: Decision) -> tuple[Event, ...]:

@@ -18,6 +18,7 @@ from runs.events import Event, record
 from runs.jobs import Job, locked, show_picture, write_calls
 from runs.looks import keep_looks
 from runs.models import Run
+from runs.secrets import cleared, kept_secrets
 from runs.steps import LeaseLost, Picture, delivered
 
 NOTED_WAIT = 10.0  # seconds: of shorter waits in a row only the first stands in the log
@@ -82,7 +83,7 @@ def ask_for_plan(job: Job, plan: Plan, picture: Picture | None, thinks: bool) ->
         if thinks:
             run.memory = plan.memory
             _take_in(run, job)
-        asking.open_for_plan(run, plan.text, job.url)
+        asking.open_for_plan(run, cleared(plan.text, kept_secrets(run)), job.url)
         job.run = run
 
 
