@@ -12,7 +12,7 @@ from accounts.json_values import Detail
 from runs.starting import terms_violations
 from workflows.documents import MAX_BYTES, Form, Reading, check_document, unreadable
 from workflows.estimate import estimate
-from workflows.lookups import wrong_names
+from workflows.lookups import unknown_secrets, wrong_names
 from workflows.terms import StartBody, read_terms
 
 
@@ -46,8 +46,12 @@ def look_at(actor: Actor, body: Any, form: Form, others: Collection[str] = ()) -
     if definition is None:
         return found
     at = ("body", "steps") if body.get("definition") is None else ("body", "definition", "steps")
-    names = wrong_names(actor, definition.get("steps"), at)
-    return replace(found, violations=together(found.violations, names))
+    steps = definition.get("steps")
+    return replace(
+        found,
+        violations=together(found.violations, wrong_names(actor, steps, at)),
+        warnings=[*found.warnings, *unknown_secrets(actor, steps, at)],
+    )
 
 
 def together(said: list[Detail], more: Iterable[Detail]) -> list[Detail]:

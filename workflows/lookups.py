@@ -1,4 +1,5 @@
-"""What a document names and only the team knows: agents, groups, people. Takes nonsense, of which documents.py tells."""
+"""What a document names and only the team knows: agents, groups, people, secrets. Accepts invalid documents;
+documents.py reports what is wrong with them."""
 
 import json
 from collections import Counter
@@ -13,8 +14,10 @@ from django.db.models.functions import Cast
 from accounts.actor import Actor
 from accounts.json_values import Detail, Loc
 from accounts.models import Group
+from accounts.secrets.access import unknown_names
 from approvals.handling import assignee_problem
 from approvals.quorum import groups_named, in_words, wrong_needs
+from runs.handles import handles_in
 from runs.starting import terms_violations
 from workflows import steps as rules
 from workflows.models import Execution, Workflow
@@ -37,6 +40,15 @@ def wrong_names(actor: Actor, steps: Any, at: Loc) -> list[Detail]:
         if isinstance(assignee, str) and (problem := problem_of(assignee)):
             wrong.append(((*here, "assignee"), problem, "value_error"))
     return wrong
+
+
+def unknown_secrets(actor: Actor, steps: Any, at: Loc) -> list[Detail]:
+    """Handles in tasks of secrets that are not there: they may be before the workflow is started."""
+    tasks = [(place, step.get("task")) for place, step in _named_steps(steps) if step["type"] == "task"]
+    named = [(loc, name) for place, task in tasks for loc, name in handles_in(task, *at, *place, "task")]
+    unknown = set(unknown_names(actor, (name for _, name in named)))
+    wrong = {(loc, name): None for loc, name in named if name in unknown}
+    return [(loc, f'There is no secret "{name}" yet.', "unknown_secret") for loc, name in wrong]
 
 
 def _named_steps(steps: Any) -> Iterator[tuple[Loc, Step]]:

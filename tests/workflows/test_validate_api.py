@@ -45,6 +45,19 @@ def test_T_162_an_invalid_document_is_answered_with_all_its_errors(live: Api) ->
     assert all(each.keys() == {"loc", "msg", "type"} and each["msg"] for each in found["errors"])
 
 
+def test_a_secret_that_is_not_there_yet_is_a_warning(live: Api) -> None:
+    assert live.post("/secrets", {"name": "pin", "value": "1", "hosts": ["a.test"]}).status_code == 201
+    steps = [
+        task(),
+        task("t", task="{{secret:pin}}"),
+        loop("l", [task("u", task="{{secret:no}} {{secret:no}}")], count=2),
+    ]
+    (warning,) = examined(live, whole(steps))["warnings"]
+    loc = ["body", "definition", "steps", 2, "body", 0, "task"]
+    assert warning == {"loc": loc, "msg": 'There is no secret "no" yet.', "type": "unknown_secret"}
+    assert live.post("/workflows", whole(steps)).status_code == 200
+
+
 def test_T_162_a_valid_document_has_an_estimate_and_nothing_is_stored(live: Api) -> None:
     steps = [
         retry("r", [loop("l", [task(max_steps=10)], count=3)], 2),
