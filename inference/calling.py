@@ -116,7 +116,7 @@ class _Line:
     _wire: Wire | None = None
 
     async def wire(self) -> Wire:
-        """The client, made by the first call in a thread: importing an SDK takes seconds."""
+        """The client. The first call makes it."""
         async with self.opening:
             if self._wire is None:
                 self._wire = await asyncio.to_thread(wire_for, self.spec)

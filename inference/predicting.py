@@ -51,7 +51,7 @@ def as_answered(name: str, params: dict[str, Any], words: str = "") -> dict[str,
 
 
 def question_of(spec: Spec, body: PredictBody, shots: Sequence[Screenshot]) -> Question:
-    """The whole conversation of a stateless call. Heavy: it may import an SDK and scales pictures."""
+    """The whole conversation of a stateless call. Heavy: it scales pictures."""
     wire, pictures = wire_for(spec), dict[str, bytes]()
     *old, newest = [(shot, *send_picture(wire, shot, pictures)) for shot in shots]
     texts = [f"The task: {body.instruction}"]

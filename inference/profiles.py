@@ -22,11 +22,9 @@ WireName = Literal["anthropic", "openai", "compatible", "gemini"]
 class Spec:
     """A profile as the wires need it, apart from the database. `version` changes with every edit.
 
-    `options`, all optional: coordinates (pixels, thousand, resized), factor, min_pixels, max_pixels, max_side, dialect
-    (tools, uitars, qwen, pyautogui, json_point), tools (native, json_schema, text), picture_in_tool, max_tokens, stop,
-    keep_images, reasoning_back, effort, computer (anthropic: toolset or older; openai: computer or preview), window (tokens),
-    extra_body. `prices`: cents per million tokens: input, cached, cache_written, output. `limits`: concurrent (calls at once,
-    8), tokens (of one run, 0 = none), depth (calls in a row without a step, 12).
+    `options`: those of profile_rules.OPTIONS, all optional; docs/models.md says what each does. `prices`: cents
+    per million tokens: input, cached, cache_written, output. `limits`: concurrent (calls at once, 8), tokens (of one run, 0 =
+    none), depth (calls in a row without a step, 12).
     """
 
     name: str

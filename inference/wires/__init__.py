@@ -9,28 +9,20 @@ if TYPE_CHECKING:
     from inference.profiles import Spec
     from inference.wires.base import Wire
 
-# Each wire's module and class, and the extra of pyproject.toml that holds its SDK.
 WIRES = {
-    "anthropic": ("inference.wires.anthropic", "AnthropicWire", "anthropic"),
-    "openai": ("inference.wires.responses", "ResponsesWire", "openai"),
-    "compatible": ("inference.wires.chat", "ChatWire", "openai"),
-    "gemini": ("inference.wires.gemini", "GeminiWire", "gemini"),
+    "anthropic": ("inference.wires.anthropic", "AnthropicWire"),
+    "openai": ("inference.wires.responses", "ResponsesWire"),
+    "compatible": ("inference.wires.chat", "ChatWire"),
+    "gemini": ("inference.wires.gemini", "GeminiWire"),
 }
 
 
 def wire_for(spec: "Spec") -> "Wire":
-    """A new wire of this profile. The first one of a kind imports an SDK, which takes seconds: never call it in an event loop.
+    """A new wire of this profile. Its SDK, which takes seconds to import, comes with its first call (transport.Client).
 
-    Raises ModelMisconfigured where the SDK is not installed.
+    Raises ModelMisconfigured where the SDK is not installed, or a key is missing.
     """
     if spec.wire not in WIRES:
         raise ModelMisconfigured(f"The wire “{spec.wire}” of the profile {spec.name} is not known here.")
-    module, name, extra = WIRES[spec.wire]
-    try:
-        return cast("Wire", getattr(import_module(module), name)(spec))
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] in ("inference", "machines"):
-            raise  # a fault of ours
-        raise ModelMisconfigured(
-            f"The profile {spec.name} needs the SDK “{extra}”, which is not installed: run make models."
-        ) from missing
+    module, name = WIRES[spec.wire]
+    return cast("Wire", getattr(import_module(module), name)(spec))

@@ -41,6 +41,20 @@ _CLICKS: dict[str, Json] = {
 _BOUND = re.compile(r"bound to (?:a different|another)|prefix_binding_mismatch|block_binding", re.IGNORECASE)
 
 
+def _connected(spec: Spec) -> tuple[ModuleType, Any]:
+    import anthropic
+
+    client = anthropic.AsyncAnthropic(
+        api_key=spec.key,
+        base_url=spec.base_url or VENDOR,
+        max_retries=0,
+        http_client=transport.http_client(anthropic, spec),
+    )
+    # The SDK reads ANTHROPIC_CUSTOM_HEADERS of the environment; they are for another server.
+    client._custom_headers = {}  # it has no other way to leave them out
+    return anthropic, client
+
+
 class AnthropicWire:
     """Options: computer, max_side, max_tokens, thinking (adaptive, off, or a number of tokens), effort, cache_ttl (5m, 1h),
     system_notes (notes of people as system items, for models that take them), extra_body, proxy."""
@@ -53,8 +67,7 @@ class AnthropicWire:
             raise ModelMisconfigured(f"The profile {spec.name} has no key.")
         self.spec = spec
         self._older = spec.options.get("computer") == "older"
-        self._client: tuple[ModuleType, Any] | None = None
-        self._opening = asyncio.Lock()
+        self._client = transport.Client(spec, _connected)
 
     def view(self, width: int, height: int) -> View:
         return view_of(width, height, self.spec.options)
@@ -149,7 +162,7 @@ class AnthropicWire:
         return messages
 
     async def send(self, body: Json, request: Request, on_first_byte: Callable[[], None]) -> Thought:
-        sdk, client = await self._ready()
+        sdk, client = await self._client.ready()
         try:
             async with transport.asking(sdk, self.spec):
                 try:
@@ -203,29 +216,8 @@ class AnthropicWire:
                 raise transport.BrokenOffError
             return stream.current_message_snapshot, stream.request_id
 
-    async def _ready(self) -> tuple[ModuleType, Any]:
-        """The SDK and the client, made in a thread: the import alone takes seconds."""
-        async with self._opening:
-            if self._client is None:
-                self._client = await asyncio.to_thread(self._connected)
-        return self._client
-
-    def _connected(self) -> tuple[ModuleType, Any]:
-        import anthropic
-
-        client = anthropic.AsyncAnthropic(
-            api_key=self.spec.key,
-            base_url=self.spec.base_url or VENDOR,
-            max_retries=0,
-            http_client=transport.http_client(anthropic, self.spec),
-        )
-        return anthropic, client
-
     async def close(self) -> None:
-        if self._client is not None:
-            _, client = self._client
-            self._client = None
-            await client.close()
+        await self._client.close()
 
     def _thought(self, message: Any, request_id: str | None, request: Request) -> Thought:
         usage = _usage(message.usage)

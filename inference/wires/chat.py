@@ -4,7 +4,6 @@ These servers differ, so most of it is said by the profile (inference.dialects.l
 old pictures may be left out when a request is built, and what a server cannot read again is left out of what it wrote.
 """
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,14 +13,13 @@ from typing import Any
 from inference.dialects.calls import Call, json_object, without_thinking
 from inference.dialects.language import Language
 from inference.dialects.tools import read_native
-from inference.errors import ModelBusy, ModelMisconfigured, ModelRefused
+from inference.errors import ModelBusy, ModelRefused
 from inference.profiles import Spec
 from inference.records import Usage
 from inference.scaling import view_of
-from inference.wires import transport
+from inference.wires import openai_client, transport
 from inference.wires.base import Answer, Json, Request, Thought, View, Wanted
 
-VENDOR = "https://api.openai.com/v1"
 MAX_TOKENS = 4096
 REASONING = ("reasoning_content", "reasoning", "reasoning_details")
 NO_ANSWER = "(no answer)"  # servers do not take an empty message
@@ -38,8 +36,7 @@ class ChatWire:
         self.spec = spec
         self.language = Language.of(spec.options)
         self.grid = self.language.grid
-        self._client: tuple[ModuleType, Any] | None = None
-        self._opening = asyncio.Lock()
+        self._client = transport.Client(spec, openai_client.connected)
 
     def view(self, width: int, height: int) -> View:
         return view_of(width, height, self.spec.options)
@@ -107,7 +104,7 @@ class ChatWire:
         return sent | ({name: item[name] for name in REASONING if name in item} if back else {})
 
     async def send(self, body: Json, request: Request, on_first_byte: Callable[[], None]) -> Thought:
-        sdk, client = await self._ready()
+        sdk, client = await self._client.ready()
         try:
             async with transport.asking(sdk, self.spec):
                 answer = await _ask(self.spec, client, body["content"], self._headers(sdk), on_first_byte)
@@ -118,36 +115,8 @@ class ChatWire:
     def _headers(self, sdk: ModuleType) -> Json:
         return {} if self.spec.key else {"Authorization": sdk.Omit()}
 
-    async def _ready(self) -> tuple[ModuleType, Any]:
-        """The SDK and the client, made in a thread: the import alone takes seconds."""
-        async with self._opening:
-            if self._client is None:
-                self._client = await asyncio.to_thread(self._connected)
-        return self._client
-
-    def _connected(self) -> tuple[ModuleType, Any]:
-        import openai
-
-        try:
-            client = openai.AsyncOpenAI(
-                api_key=self.spec.key or "none",
-                base_url=self.spec.base_url or VENDOR,
-                max_retries=0,
-                http_client=transport.http_client(openai, self.spec),
-            )
-        except Exception as error:
-            if type(error).__name__ != "InvalidURL":
-                raise
-            raise ModelMisconfigured(f"The address of {self.spec.name} cannot be used in a request.") from None
-        # The SDK reads these from the environment; they belong to another key.
-        client.organization = client.project = client.admin_api_key = None
-        return openai, client
-
     async def close(self) -> None:
-        if self._client is not None:
-            _, client = self._client
-            self._client = None
-            await client.close()
+        await self._client.close()
 
     def _thought(self, answer: "_Message", request: Request) -> Thought:
         message, usage = answer.message, _usage(answer.usage)

@@ -7,19 +7,17 @@ call, its output). One computer_call may hold several actions; its one output is
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 from inference.errors import ModelMisconfigured, ModelRefused
 from inference.profiles import Spec
 from inference.records import Usage
 from inference.scaling import view_of
-from inference.wires import reading, transport
+from inference.wires import openai_client, reading, transport
 from inference.wires.base import Answer, Check, End, Json, Request, Thought, View, Wanted
 from inference.wires.computer_calls import actions
 from inference.wires.reading import UnusableError
 
-VENDOR = "https://api.openai.com/v1"
 UNAGREED = "No person agreed to the safety check of this call; nothing of it was done."
 UNACKNOWLEDGED = "The vendor did not take back a call whose safety check a person refused; it was left out."
 
@@ -35,8 +33,7 @@ class ResponsesWire:
             raise ModelMisconfigured(f"The profile {spec.name} has no key.")
         self.spec = spec
         self._preview = spec.options.get("computer") == "preview"
-        self._client: tuple[ModuleType, Any] | None = None
-        self._opening = asyncio.Lock()
+        self._client = transport.Client(spec, openai_client.connected)
 
     def view(self, width: int, height: int) -> View:
         return view_of(width, height, self.spec.options)
@@ -113,7 +110,7 @@ class ResponsesWire:
         }
 
     async def send(self, body: Json, request: Request, on_first_byte: Callable[[], None]) -> Thought:
-        sdk, client = await self._ready()
+        sdk, client = await self._client.ready()
         try:
             async with transport.asking(sdk, self.spec):
                 try:
@@ -163,31 +160,8 @@ class ResponsesWire:
             items = [done[index] for index in sorted(done)] or list(map(transport.as_sent, response.output or ()))
             return response, items, stream.response.headers.get("x-request-id") or response.id
 
-    async def _ready(self) -> tuple[ModuleType, Any]:
-        """The SDK and the client, made in a thread: the import alone takes seconds."""
-        async with self._opening:
-            if self._client is None:
-                self._client = await asyncio.to_thread(self._connected)
-        return self._client
-
-    def _connected(self) -> tuple[ModuleType, Any]:
-        import openai
-
-        client = openai.AsyncOpenAI(
-            api_key=self.spec.key,
-            base_url=self.spec.base_url or VENDOR,
-            max_retries=0,
-            http_client=transport.http_client(openai, self.spec),
-        )
-        # The SDK reads these from the environment; they belong to another key.
-        client.organization = client.project = client.admin_api_key = None
-        return openai, client
-
     async def close(self) -> None:
-        if self._client is not None:
-            _, client = self._client
-            self._client = None
-            await client.close()
+        await self._client.close()
 
     def _thought(self, response: Any, items: list[Json], request_id: str | None, request: Request) -> Thought:
         usage = _usage(response.usage)

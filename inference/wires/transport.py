@@ -83,6 +83,33 @@ def http_client(sdk: ModuleType, spec: Spec) -> Any:
     )
 
 
+class Client:
+    """An SDK and its client, made by the first call, in a thread: the import alone takes seconds."""
+
+    def __init__(self, spec: Spec, connect: Callable[[Spec], tuple[ModuleType, Any]]) -> None:
+        self._spec = spec
+        self._connect = connect
+        self._made: tuple[ModuleType, Any] | None = None
+        self._opening = asyncio.Lock()
+
+    async def ready(self) -> tuple[ModuleType, Any]:
+        """Raises ModelMisconfigured for an address that is none."""
+        async with self._opening:
+            if self._made is None:
+                try:
+                    self._made = await asyncio.to_thread(self._connect, self._spec)
+                except Exception as error:
+                    if type(error).__name__ != "InvalidURL":
+                        raise
+                    raise ModelMisconfigured(f"The address of {self._spec.name} cannot be used in a request.") from None
+            return self._made
+
+    async def close(self) -> None:
+        made, self._made = self._made, None
+        if made is not None:
+            await made[1].close()
+
+
 @contextlib.asynccontextmanager
 async def asking(sdk: ModuleType, spec: Spec) -> AsyncIterator[None]:
     """Around one call: its longest time, and its errors as ours. Raises ModelProblem, ConversationFullError."""

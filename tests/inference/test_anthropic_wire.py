@@ -534,6 +534,16 @@ def test_no_sdk_is_imported_with_the_wires() -> None:
     assert ran.stdout.strip() == "[]"
 
 
+async def test_headers_of_the_environment_do_not_go_to_another_server(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "X-Gateway-Key: mine")
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "mine-too")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
+    await talk(emulator).think()
+    assert "mine" not in json.dumps(emulator.bodies[0].headers)
+
+
 async def test_proxies_of_the_environment_are_not_used_unless_the_profile_says_so(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

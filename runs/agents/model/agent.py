@@ -64,7 +64,7 @@ class ModelAgent:
         return Mind(context, state, Eyes(context, session), spec, wire, view, self._think)
 
     async def _translator(self, spec: Spec) -> Wire:
-        """The wire that writes the log of this profile; nothing is sent by it. The first one imports an SDK, in a thread."""
+        """The wire that writes the log of this profile; nothing is sent by it."""
         kept = self._translators.get(spec.name)
         if kept is None or kept[0] != spec:
             kept = self._translators[spec.name] = spec, await asyncio.to_thread(self._wire, spec)
