@@ -137,28 +137,28 @@ def list_sessions(request: ApiRequest) -> HttpResponse:
 @router.get("/sessions/{session_id}", summary="One session")
 @door("session")
 def session(request: ApiRequest, session_id: str) -> HttpResponse:
-    found = sessions.get_session(request.actor, session_id)
-    return answer(session_object(found) | {"request_id": request.request_id})
+    row = sessions.get_session(request.actor, session_id)
+    return answer(session_object(row) | {"request_id": request.request_id})
 
 
 @router.post("/sessions/{session_id}/predict", summary="The next actions in a session", **takes(SessionPredictBody))
 @door("session")
 def predict_in_session(request: ApiRequest, session_id: str) -> HttpResponse:
-    found = sessions.get_session(request.actor, session_id)
+    row = sessions.get_session(request.actor, session_id)
     body = read(request, SessionPredictBody)
     (shot,) = read_screenshots([(("body", "screenshot"), body.screenshot)])
-    return answer_directly(request, sessions.SessionPrediction(request.actor, found.id, body, shot))
+    return answer_directly(request, sessions.SessionPrediction(request.actor, row.id, body, shot))
 
 
 @router.post("/sessions/{session_id}/reset", summary="Forget what a session has seen and done", **takes(Nothing))
 @door("session")
 def reset_session(request: ApiRequest, session_id: str) -> HttpResponse:
-    found = sessions.get_session(request.actor, session_id)
+    row = sessions.get_session(request.actor, session_id)
     read(request, Nothing)
 
     def effect() -> dict[str, Any]:
-        sessions.reset(request.actor, found.id)
-        return {"status": "ok", "session_id": found.id, "request_id": request.request_id}
+        sessions.reset(request.actor, row.id)
+        return {"status": "ok", "session_id": row.id, "request_id": request.request_id}
 
     return once(request, effect)
 

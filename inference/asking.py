@@ -5,25 +5,21 @@ A model may look again or answer what nobody can use: it is told, a few times at
 
 import asyncio
 import hashlib
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
-
-from PIL import Image
 
 from inference.calling import abandoned, think
 from inference.errors import ModelProblem, PredictionFailed
 from inference.profiles import Spec
 from inference.prompts import NOT_DONE, USE_A_TOOL
 from inference.records import CallRecord, Purpose
-from inference.scaling import picture_bytes
+from inference.scaling import picture_bytes, zoomed
 from inference.screenshots import Screenshot
 from inference.wires.base import Answer, Json, Request, Thought, Tool, View, Wanted, Wire
 
 R = TypeVar("R")
 MOST_CALLS = 4  # of the model for one question
-SMALLEST_ZOOM = 16  # pixels of a side
 
 
 @dataclass(frozen=True)
@@ -127,17 +123,7 @@ def _reply(question: Question, wanted: Wanted) -> Answer:
 
 
 def _zoomed(question: Question, wanted: Wanted) -> Answer:
-    """A part of the picture, as large as the whole one was sent."""
-    shot, view = question.newest, question.view
-    try:
-        left, top, right, bottom = (int(side) for side in wanted.params["region"])
-    except (KeyError, TypeError, ValueError):
-        return Answer(wanted, ok=False, text="region must be four numbers.")
-    box = max(0, left), max(0, top), min(shot.width, right), min(shot.height, bottom)
-    if box[2] - box[0] < SMALLEST_ZOOM or box[3] - box[1] < SMALLEST_ZOOM:
-        return Answer(wanted, ok=False, text="The region is too small or outside the screen.")
-    file = io.BytesIO()
-    with Image.open(io.BytesIO(shot.png)) as image:
-        part = image.convert("RGB").resize((view.sent_width, view.sent_height), Image.Resampling.LANCZOS, box=box)
-    part.save(file, "PNG")
-    return Answer(wanted, ok=True, picture=_put(file.getvalue(), question.pictures))
+    zoom = zoomed(question.newest.png, wanted.params.get("region"), question.view)
+    if zoom is None:
+        return Answer(wanted, ok=False, text="There is no such part of the screen.")
+    return Answer(wanted, ok=True, picture=_put(zoom.png, question.pictures))

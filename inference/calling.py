@@ -196,11 +196,11 @@ async def close() -> None:
 
 def _build(wire: Wire, request: Request, spec: Spec) -> tuple[Json, str]:
     """The body, and the hash of what was asked: pictures stand in it by their own hashes, so it is small."""
-    asked = {
+    question = {
         "model": spec.model, "system": request.system, "log": list(request.log), "view": asdict(request.view),
         "tools": [asdict(tool) for tool in request.tools], "actions": sorted(request.actions), "schema": request.schema,
     }  # fmt: skip
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=repr).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(question, sort_keys=True, default=repr).encode()).hexdigest()
     return wire.body(request), digest
 
 

@@ -56,7 +56,7 @@ def _take(vendor: Vendor, environ: Mapping[str, str]) -> Taken:
 
 def _asked_for(wire: str, environ: Mapping[str, str]) -> dict[str, str]:
     """key, base_url and model as far as the environment says them."""
-    found: dict[str, str | None] = {
+    variables: dict[str, str | None] = {
         "anthropic": {"key": environ.get("ANTHROPIC_API_KEY"), "base_url": environ.get("ANTHROPIC_BASE_URL")},
         "openai": {"key": environ.get("OPENAI_API_KEY"), "base_url": environ.get("OPENAI_BASE_URL")},
         "gemini": {"key": environ.get("GEMINI_API_KEY")},
@@ -65,7 +65,7 @@ def _asked_for(wire: str, environ: Mapping[str, str]) -> dict[str, str]:
             "model": environ.get("MODEL_NAME"),
         },
     }[wire]  # fmt: skip
-    return {name: text.strip() for name, text in found.items() if text and text.strip()}
+    return {name: text.strip() for name, text in variables.items() if text and text.strip()}
 
 
 def _make(vendor: Vendor, found: Mapping[str, str]) -> Profile:

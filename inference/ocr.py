@@ -119,10 +119,10 @@ def _listens(path: str) -> bool:
 
 def _launch(descriptor: int) -> None:
     """Nothing of our environment goes along: keys of models stand in it."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
     child = subprocess.Popen(
         [sys.executable, "-m", "inference.ocr_child", str(descriptor), str(IDLE_SECONDS)],
-        cwd=settings.BASE_DIR, env=kept | {"OMP_NUM_THREADS": "1"}, pass_fds=(descriptor,),
+        cwd=settings.BASE_DIR, env=environment | {"OMP_NUM_THREADS": "1"}, pass_fds=(descriptor,),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     _children[:] = [each for each in _children if each.poll() is None] + [child]  # poll() reaps those that have ended

@@ -98,24 +98,24 @@ async def predict(question: Question, screen: Size, max_actions: int, calls: lis
 
 def understood(thought: Thought, question: Question, screen: Size, most: int, *, again: bool) -> Prediction | None:
     """What the answer means; None when nothing of it can be used. What stands behind something unusable is left out."""
-    said = "\n\n".join(part for part in (thought.reasoning, thought.text) if part)
+    text = "\n\n".join(part for part in (thought.reasoning, thought.text) if part)
     if checks := [check for wanted in thought.wanted for check in wanted.checks]:
         vendor = "; ".join(check.message or check.code for check in checks)
-        return _failed(f"{ASKS}: {vendor}", before=said)
+        return _failed(f"{ASKS}: {vendor}", before=text)
     if all(wanted.kind == "bad" and wanted.problem == NO_CALL for wanted in thought.wanted):  # words alone
         return _failed(thought.text or "The model gave no action.", before=thought.reasoning) if again else None
     actions: list[dict[str, Any]] = []
     for number, wanted in enumerate(thought.wanted):
         if wanted.kind == "tool" and wanted.name == FINISH.name:
-            return _finished(wanted, said, actions, handed=number + 1)
+            return _finished(wanted, text, actions, handed=number + 1)
         action = _action(wanted, question, screen)
         if action is None or len(actions) == most:
             break
         actions.append(action)
         if wanted.name in ENDS:
             status: Status = "done" if wanted.name == "done" else "fail"
-            return Prediction(status, said, actions, handed=number + 1)
-    return Prediction("continue", said, actions, handed=len(actions)) if actions else None
+            return Prediction(status, text, actions, handed=number + 1)
+    return Prediction("continue", text, actions, handed=len(actions)) if actions else None
 
 
 def _action(wanted: Wanted, question: Question, screen: Size) -> dict[str, Any] | None:

@@ -5,7 +5,8 @@ Never guessed from the name of a model: a profile's options say it, and the test
 
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
@@ -92,10 +93,39 @@ def region_on_screen(view: View, region: Sequence[float], grid: int | None = Non
     return [min(one[0], two[0]), min(one[1], two[1]), max(one[0], two[0]), max(one[1], two[1])]
 
 
-def size_of(png: bytes) -> tuple[int, int]:
-    """Width and height; only the header is read. Raises OSError (PIL) where there is no picture."""
+@dataclass(frozen=True)
+class Zoom:
+    """A part of a picture as PNG, made larger; `region`: x1, y1, x2, y2 of the part, in pixels of the picture."""
+
+    png: bytes
+    width: int
+    height: int
+    region: tuple[int, int, int, int]
+
+
+def zoomed(png: bytes, region: Any, view: View) -> Zoom | None:
+    """A part of the screen ([x1, y1, x2, y2] in its pixels, in any order) as large as what is sent of the whole; None where
+    there is none. Up to 0.1 s of CPU."""
+    box = _box(region, view.width, view.height)
+    if box is None:
+        return None
     with Image.open(io.BytesIO(png)) as image:
-        return image.size
+        part = image.convert("RGB").crop(box)
+    scale = min(view.sent_width / part.width, view.sent_height / part.height)
+    size = max(1, round(part.width * scale)), max(1, round(part.height * scale))
+    file = io.BytesIO()
+    part.resize(size, Image.Resampling.LANCZOS).save(file, "PNG")
+    return Zoom(file.getvalue(), *size, box)
+
+
+def _box(region: Any, width: int, height: int) -> tuple[int, int, int, int] | None:
+    if not isinstance(region, list | tuple) or len(region) != 4:
+        return None
+    if not all(isinstance(side, int | float) and not isinstance(side, bool) for side in region):
+        return None
+    across, down = sorted((region[0], region[2])), sorted((region[1], region[3]))
+    box = max(0, round(across[0])), max(0, round(down[0])), min(width, round(across[1])), min(height, round(down[1]))
+    return box if box[2] > box[0] and box[3] > box[1] else None
 
 
 def picture_bytes(png: bytes, view: View) -> bytes:
@@ -110,10 +140,8 @@ def picture_bytes(png: bytes, view: View) -> bytes:
     return file.getvalue()
 
 
-def sent_picture(sha: str, options: Mapping[str, Any], read: Callable[[str], bytes] = pictures.read) -> str:
-    """The SHA-256 of the picture as it is sent. A scaled one is stored under its own hash: scaled again after an upgrade
-    it could have other bytes, and vendors bind caches and thoughts to bytes. Reads and may write files; raises
-    FileNotFoundError, StorageFull."""
-    png = read(sha)
-    scaled = picture_bytes(png, view_of(*size_of(png), options))
+def sent_picture(sha: str, png: bytes, view: View) -> str:
+    """The SHA-256 under which the picture is stored as it is sent. A scaled one has its own: scaled again after an upgrade it
+    could have other bytes, and vendors bind caches and thoughts to bytes. Writes files; raises StorageFull."""
+    scaled = picture_bytes(png, view)
     return sha if scaled is png else pictures.store(scaled)

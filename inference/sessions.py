@@ -144,8 +144,8 @@ class SessionPrediction:
         now = timezone.now()
         session.busy, session.busy_until, session.expires_at = self.token, now + BUSY, now + IDLE
         session.save(update_fields=["busy", "busy_until", "expires_at"])
-        kept = session.pictures.filter(sha256__in=[sha for sha, *_ in session.shown])
-        self.pictures = {row.sha256: bytes(row.png) for row in kept}
+        rows = session.pictures.filter(sha256__in=[sha for sha, *_ in session.shown])
+        self.pictures = {row.sha256: bytes(row.png) for row in rows}
         images = [(width, height) for _, width, height in session.shown]
         return price(
             "session_predict", images=[*images, self.shot.size], trajectory=len(images), engine=session.cua_version,
@@ -217,9 +217,10 @@ class SessionPrediction:
         row.step_count, row.total_credits_used = row.step_count + 1, row.total_credits_used + price.cents
         row.busy, row.busy_until, row.expires_at = None, None, now + IDLE
         row.profile = before.profile
-        said = outcome.prediction
+        prediction = outcome.prediction
         step = {
-            "step": row.step_count, "actions": [(a["action_type"], a["params"]) for a in said.actions], "reasoning": said.reasoning[:2000]
+            "step": row.step_count, "reasoning": prediction.reasoning[:2000],
+            "actions": [(action["action_type"], action["params"]) for action in prediction.actions],
         }  # fmt: skip
         row.history = [*row.history, step][-REMEMBERED:]
         _remember(row, before, outcome, (self.sent, *self.shot.size))

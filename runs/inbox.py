@@ -34,5 +34,7 @@ def with_message(run: Run, message: dict[str, Any], payload: dict[str, Any]) -> 
 
 def readable(run: Run) -> list[dict[str, Any]]:
     """The payloads of all messages."""
-    known: list[dict[str, Any]] = unseal(run.inbox_secrets) if run.inbox_secrets else [m["payload"] for m in run.inbox]
-    return known
+    payloads: list[dict[str, Any]] = (
+        unseal(run.inbox_secrets) if run.inbox_secrets else [m["payload"] for m in run.inbox]
+    )
+    return payloads

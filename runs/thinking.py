@@ -69,8 +69,8 @@ class Thinking(Attached):
         """Wait for a model, minutes perhaps; no longer than the run is ours. The calls of what fails or is cut off are
         written down: they may have been paid. Raises LeaseLost.
         """
-        made: list[CallRecord] = []
-        task = asyncio.create_task(_noting(work, made))
+        records: list[CallRecord] = []
+        task = asyncio.create_task(_noting(work, records))
         watch = asyncio.create_task(self._until_lost())
         try:
             await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
@@ -79,8 +79,8 @@ class Thinking(Attached):
             return await task
         finally:
             await _cut_off(task, watch)
-            if made:
-                await self.host.db(thoughts.note_calls, self.job, tuple(made))
+            if records:
+                await self.host.db(thoughts.note_calls, self.job, tuple(records))
 
     async def _until_lost(self) -> None:
         """Each ring of the run's bell may tell of its end. Raises LeaseLost."""

@@ -54,25 +54,25 @@ class Called(NamedTuple):
 
 def lines(code: str) -> list[Line]:
     """The statements of a program. What has a bracket open goes on; blank lines and lines with only a comment are none."""
-    found: list[Line] = []
+    statements: list[Line] = []
     at, indent, before = 0, 0, ""
     while at < len(code):
         usual = _USUAL.match(code, at)
         if usual:
-            found.append(Line(usual[1], usual[2], True, usual.start(1) - at, before))
+            statements.append(Line(usual[1], usual[2], True, usual.start(1) - at, before))
             at, before = usual.end(), ""
             continue
         plain = _PLAIN.match(code, at)
         if plain:
             text = plain[2].strip()
-            found += [Line(text, "", False, len(plain[1]), before)] if text else []
+            statements += [Line(text, "", False, len(plain[1]), before)] if text else []
             at, before = plain.end(), ""
             continue
         draft = _Draft(before=before)
         indent = _INDENT.match(code, at).end() - at  # type: ignore[union-attr]  # it matches nothing, too
-        at = _taken(code, at, indent, draft, found)
+        at = _taken(code, at, indent, draft, statements)
         before = "" if draft.texts else draft.comment
-    return found
+    return statements
 
 
 @dataclass
@@ -103,7 +103,7 @@ class _Draft:
         return Line(text, call[1] if call else "", flat, indent, self.comment or self.before) if text else None
 
 
-def _taken(code: str, at: int, indent: int, draft: _Draft, found: list[Line]) -> int:
+def _taken(code: str, at: int, indent: int, draft: _Draft, statements: list[Line]) -> int:
     """Read on to the end of the line, and over it while a bracket is open; the place behind it. Statements go to `found`."""
     for match in _TOKEN.finditer(code, at):
         kind, text = match.lastgroup, match[0]
@@ -111,19 +111,19 @@ def _taken(code: str, at: int, indent: int, draft: _Draft, found: list[Line]) ->
             draft.take(kind, text)
             continue
         line = draft.line(indent)
-        found += [line] if line else []
+        statements += [line] if line else []
         if text == "\n":
             return match.end()
         draft.texts, draft.plain, draft.depth, draft.deepest = [], [], 0, 0
     line = draft.line(indent)
-    found += [line] if line else []
+    statements += [line] if line else []
     return len(code)
 
 
 def calls(statements: Sequence[Line], known: Collection[str]) -> list[Called | None]:
     """What each statement calls, if it is one flat call of a known function and all its arguments are literals."""
     wanted = [index for index, line in enumerate(statements) if line.flat and line.name in known]
-    found: list[Called | None] = [None] * len(statements)
+    results: list[Called | None] = [None] * len(statements)
     pending = [wanted]
     while pending:
         part = pending.pop()
@@ -131,8 +131,8 @@ def calls(statements: Sequence[Line], known: Collection[str]) -> list[Called | N
         if nodes is None and len(part) > 1:  # one of them is broken: which?
             pending += [part[: len(part) // 2], part[len(part) // 2 :]]
         for index, node in zip(part, nodes or (), strict=False):
-            found[index] = _called(node, statements[index].name)
-    return found
+            results[index] = _called(node, statements[index].name)
+    return results
 
 
 def call(text: str, known: Collection[str]) -> Called | None:

@@ -69,9 +69,9 @@ class ChatWire:
     def body(self, request: Request) -> Json:
         """{content, the bytes that are sent}."""
         options = self.spec.options
-        said = "\n\n".join(filter(None, (request.system, self.language.system(request))))
+        system = "\n\n".join(filter(None, (request.system, self.language.system(request))))
         log = [self._as_sent(item) for item in request.log]
-        messages = _merged([*([{"role": "system", "content": said}] if said else []), *log])
+        messages = _merged([*([{"role": "system", "content": system}] if system else []), *log])
         _forget_pictures(messages, options.get("keep_images"))
         tokens = int(options.get("max_tokens") or MAX_TOKENS) * (2 if request.longer else 1)
         plain: Json = {
@@ -95,10 +95,10 @@ class ChatWire:
             return item
         back = bool(self.spec.options.get("reasoning_back"))
         text = _text_of(item.get("content"))
-        said = text if back else without_thinking(text)[0]
+        words = text if back else without_thinking(text)[0]
         sent: Json = {"role": "assistant"}
-        if said or not item.get("tool_calls"):
-            sent["content"] = said or NO_ANSWER
+        if words or not item.get("tool_calls"):
+            sent["content"] = words or NO_ANSWER
         if item.get("tool_calls"):
             sent["tool_calls"] = [_readable(call) for call in item["tool_calls"]]
         return sent | ({name: item[name] for name in REASONING if name in item} if back else {})

@@ -198,14 +198,14 @@ def _word(reason: Any) -> str:
 def _by_answer(spec: Spec, error: Any) -> Exception:
     """An error that the vendor sent, as a status or in the stream."""
     body = error.details if isinstance(error.details, Mapping) else {}
-    said = str(error.message or error)
+    message = str(error.message or error)
     status = error.code if isinstance(error.code, int) else 200
-    if status == 400 and (_BAD_KEY.search(str(body)) or _BAD_KEY.search(said)):
+    if status == 400 and (_BAD_KEY.search(str(body)) or _BAD_KEY.search(message)):
         status = 401
-    if status == 400 and UNSIGNED.search(said):
-        return transport.ConversationFullError(said)
+    if status == 400 and UNSIGNED.search(message):
+        return transport.ConversationFullError(message)
     headers = dict(getattr(error.response, "headers", None) or {})
-    problem = transport.by_status(spec, status, body, said, headers)
+    problem = transport.by_status(spec, status, body, message, headers)
     if isinstance(problem, ModelBusy) and not problem.retry_after:
         problem.retry_after = _delay(body)
     return problem

@@ -52,8 +52,8 @@ class ResponsesWire:
         for call in _by_call(answers):
             if call[0].wanted.extra.get("kind") == "computer":
                 items.append(_screenshot(call, picture))
-                told = [_told(answer) for answer in call if answer.text or not answer.ok]
-                words += told or ([UNAGREED] if _checked(call) and not _acknowledged(call) else [])
+                texts = [_told(answer) for answer in call if answer.text or not answer.ok]
+                words += texts or ([UNAGREED] if _checked(call) and not _acknowledged(call) else [])
             else:
                 items.append(_function_output(call))
         shown = any(item["type"] == "computer_call_output" for item in items)

@@ -154,40 +154,40 @@ def _half_answer(spec: Spec, error: Exception) -> Exception:
 def by_status(spec: Spec, status: int, body: Any, message: str, headers: Mapping[str, str]) -> Exception:
     """`body`: the error's JSON, as far as it is some."""
     words = facts(body)
-    said = quoted(spec, words.get("message") or message)
+    quote = quoted(spec, words.get("message") or message)
     kinds = {str(words.get("type")), str(words.get("code"))}
     if status < 300 and kinds & _STATUSES:  # routers write the status of the server behind them into the stream
         status = int(min(kinds & _STATUSES))
     if kinds & _NO_CREDIT:
         return ModelMisconfigured(
-            f"The account of {spec.name} has no credit left or has reached its limit ({status}): {said}"
+            f"The account of {spec.name} has no credit left or has reached its limit ({status}): {quote}"
         )
     if status in _BUSY or status >= 500 or (status < 300 and kinds & _BUSY_WORDS):
         why = "is overloaded or limits how often it is asked" if status in {200, 429, 529} else "cannot answer now"
-        return ModelBusy(f"The model of {spec.name} {why} ({status}): {said}", retry_after(headers))
+        return ModelBusy(f"The model of {spec.name} {why} ({status}): {quote}", retry_after(headers))
     if kinds & _REFUSED_WORDS:
         return ModelRefused(
-            f"The vendor of {spec.name} refused the request: {said}", str(words.get("code") or words.get("type"))
+            f"The vendor of {spec.name} refused the request: {quote}", str(words.get("code") or words.get("type"))
         )
-    if status == 413 or _is_too_long(str(words.get("code")), said):
-        return ConversationFullError(said)
-    return ModelMisconfigured(_misconfigured(spec, status, said))
+    if status == 413 or _is_too_long(str(words.get("code")), quote):
+        return ConversationFullError(quote)
+    return ModelMisconfigured(_misconfigured(spec, status, quote))
 
 
-def _misconfigured(spec: Spec, status: int, said: str) -> str:
+def _misconfigured(spec: Spec, status: int, quote: str) -> str:
     if status == 401:
-        return f"The key of {spec.name} was refused (401): {said}"
+        return f"The key of {spec.name} was refused (401): {quote}"
     if status == 403:
-        return f"The key of {spec.name} may not be used for this (403): {said}"
+        return f"The key of {spec.name} may not be used for this (403): {quote}"
     if status == 404:
-        return f"There is no model “{spec.model}” at the address of {spec.name} (404): {said}"
+        return f"There is no model “{spec.model}” at the address of {spec.name} (404): {quote}"
     if 300 <= status < 400:
         return f"The address of {spec.name} leads to another one ({status}); give the address that answers."
-    return f"The request to {spec.name} was not accepted ({status}): {said}"
+    return f"The request to {spec.name} was not accepted ({status}): {quote}"
 
 
-def _is_too_long(code: Any, said: str) -> bool:
-    return code in {"context_length_exceeded", "string_above_max_length"} or bool(_TOO_LONG.search(said))
+def _is_too_long(code: Any, quote: str) -> bool:
+    return code in {"context_length_exceeded", "string_above_max_length"} or bool(_TOO_LONG.search(quote))
 
 
 def facts(body: Any) -> dict[str, Any]:
@@ -223,14 +223,14 @@ def encoded(body: Json, show: Callable[[str, str], Any], picture: Callable[[str]
     of the process run meanwhile. Reads files; raises FileNotFoundError.
     """
     mark = secrets.token_hex(16)  # no text of a screen can hold it
-    found: list[bytes] = []
+    pictures: list[bytes] = []
 
     def put(value: Any) -> Any:
         if isinstance(value, dict):
             if "$img" not in value:
                 return {name: put(one) for name, one in value.items()}
             content = picture(value["$img"])
-            found.append(base64.b64encode(content))
+            pictures.append(base64.b64encode(content))
             shown, beside = (
                 show(media_type(content), mark),
                 {name: one for name, one in value.items() if name != "$img"},
@@ -239,7 +239,7 @@ def encoded(body: Json, show: Callable[[str, str], Any], picture: Callable[[str]
         return [put(one) for one in value] if isinstance(value, list) else value
 
     pieces = json.dumps(put(body), separators=(",", ":")).encode().split(mark.encode())
-    return b"".join(part for pair in zip(pieces, [*found, b""], strict=True) for part in pair)
+    return b"".join(part for pair in zip(pieces, [*pictures, b""], strict=True) for part in pair)
 
 
 def check_stream(spec: Spec, response: Any) -> None:

@@ -183,7 +183,7 @@ def test_a_model_may_look_closer_first(live: Api, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("wanted", [
     Wanted("b", "bad", problem="That is no JSON."), act("click", x=5000, y=1), act("click", x="left"), act("open_url", url="https://x.test"),
     Wanted("y", "look", "zoom", {"region": "all"}),
-    Wanted("t", "tool", "ask_human", {}), Wanted("z", "look", "zoom", {"region": [9, 9, 1, 1]}),
+    Wanted("t", "tool", "ask_human", {}), Wanted("z", "look", "zoom", {"region": [9, 9, 9, 1]}),
 ])  # fmt: skip
 def test_what_nobody_can_use_is_told_the_model_and_then_given_up(
     live: Api, monkeypatch: pytest.MonkeyPatch, wanted: Wanted
@@ -294,6 +294,11 @@ class TestScreenshots:
             ["body", "screenshot"],
         ]
 
+    def test_the_smallest(self, test_key: Api) -> None:
+        for length, words in ((100, "at least 101"), (101, "base64"), (104, "whole PNG")):
+            error = refused(test_key.post("/predict", body(screenshot="A" * length)), 422, "INVALID_SCREENSHOT")
+            assert words in error["details"][0]["msg"]
+
     def test_the_largest(self, test_key: Api) -> None:
         answer = test_key.post("/predict", body(screenshot="A" * 10_485_761))
         assert refused(answer, 413, "PAYLOAD_TOO_LARGE")["max_bytes"] == 10_485_760
@@ -343,6 +348,8 @@ def test_bodies_that_are_refused(test_key: Api, more: dict[str, Any], loc: list[
     {"instruction": "x" * 32_000}, {"tools": None},
     {"tools": ["click", "type_text", "key_press", "key_combo", "scroll", "drag", "move", "wait"]},
     {"max_actions": 10, "screen_width": 3840, "screen_height": 2160}, {"screen_width": 320, "screen_height": 240, "cua_version": "v1"},
+    {"trajectory": [{"screenshot": shot(), "actions": [{"action_type": "wait", "params": {"ms": 1}}] * 10}] * 20},
+    {"trajectory": [{"screenshot": shot(), "reasoning": "x" * 16_000}]},
     {"trajectory": []}, {"system_prompt": "x" * 16_000, "instructions": "x" * 16_000, "cua_version": "v4"},
 ])  # fmt: skip
 def test_bodies_at_their_bounds(test_key: Api, more: dict[str, Any]) -> None:

@@ -121,14 +121,15 @@ def test_a_picture_of_the_right_size_is_sent_byte_for_byte() -> None:
     picture = png(1280, 800)
     assert scaling.picture_bytes(picture, scaling.view_of(1280, 800, {})) is picture
     sha = pictures.store(picture)
-    assert scaling.sent_picture(sha, {}) == sha
+    assert scaling.sent_picture(sha, picture, scaling.view_of(1280, 800, {})) == sha
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1", "LA", "I;16"])
 def test_a_scaled_picture_is_kept_under_its_own_hash(mode: str) -> None:
-    sha = pictures.store(png(2880, 1800, mode))
-    sent = scaling.sent_picture(sha, {})
+    picture, view = png(2880, 1800, mode), scaling.view_of(2880, 1800, {})
+    sha = pictures.store(picture)
+    sent = scaling.sent_picture(sha, picture, view)
     assert sent != sha
-    assert scaling.size_of(pictures.read(sent)) == (1440, 900)
-    assert scaling.sent_picture(sha, {}) == sent
-    assert scaling.sent_picture(sent, {}) == sent
+    assert Image.open(io.BytesIO(pictures.read(sent))).size == (1440, 900)
+    assert scaling.sent_picture(sha, picture, view) == sent
+    assert scaling.sent_picture(sent, pictures.read(sent), view) == sent

@@ -282,6 +282,18 @@ def test_bodies_that_are_refused(test_key: Api, more: dict[str, Any], loc: list[
     assert ["body", *loc] in locs(test_key.post("/sessions", more))
 
 
+def test_what_is_not_said_is_as_the_contract_says(test_key: Api) -> None:
+    made = test_key.post("/sessions", {}).json()
+    assert made["screen_size"] == "1920x1080"
+    row = Session.objects.get()
+    assert (row.cua_version, row.max_trajectory_length, row.tools, row.metadata) == ("v3", 3, None, {})
+    assert test_key.post(f"/sessions/{made['session_id']}/reset").json().keys() == {
+        "status",
+        "session_id",
+        "request_id",
+    }
+
+
 def test_the_order_of_checks(test_key: Api) -> None:
     session = created(test_key)
     refused(test_key.post("/sessions/sess_none/predict", {}), 404, "SESSION_NOT_FOUND")

@@ -65,10 +65,10 @@ class ModelAgent:
 
     async def _translator(self, spec: Spec) -> Wire:
         """The wire that writes the log of this profile; nothing is sent by it."""
-        kept = self._translators.get(spec.name)
-        if kept is None or kept[0] != spec:
-            kept = self._translators[spec.name] = spec, await asyncio.to_thread(self._wire, spec)
-        return kept[1]
+        entry = self._translators.get(spec.name)
+        if entry is None or entry[0] != spec:
+            entry = self._translators[spec.name] = spec, await asyncio.to_thread(self._wire, spec)
+        return entry[1]
 
     async def _spec(self, read: Callable[[str], Spec], context: Context) -> Spec:
         if context.db is None:

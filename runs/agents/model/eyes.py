@@ -1,15 +1,12 @@
 """What a model sees: the screen as it is sent, stored by its hash, and closer looks at it. Looking is no step."""
 
 import asyncio
-import io
 from typing import Any
-
-from PIL import Image
 
 from inference import scaling
 from inference.wires.base import View
 from machines import pictures
-from machines.drivers.base import Frame, Session
+from machines.drivers.base import Session
 from runs.agents.base import Context, Look
 from runs.secrets import cleared
 
@@ -46,7 +43,7 @@ class Eyes:
         sha = await self.picture()
         if sha not in self._sent:
             assert self.frame is not None
-            self._sent[sha] = await asyncio.to_thread(_stored_as_sent, sha, self.frame, view)
+            self._sent[sha] = await asyncio.to_thread(scaling.sent_picture, sha, self.frame.png, view)
         return self._sent[sha]
 
     async def changed(self, before: str | None) -> float:
@@ -70,11 +67,9 @@ class Eyes:
 
     async def zoom(self, region: Any, view: View) -> Look | None:
         """A part of the screen ([x1, y1, x2, y2] in its pixels), made as large as what is sent; None where there is none."""
-        box = _box(region, self.context.width, self.context.height)
         await self.picture()
-        if box is None or self.frame is None:
-            return None
-        return await asyncio.to_thread(_cut_out, self.frame.png, box, view)
+        assert self.frame is not None
+        return await asyncio.to_thread(_stored, self.frame.png, region, view)
 
     async def text(self) -> str:
         """What can be read on the page or in the terminal, without the run's secrets."""
@@ -82,29 +77,9 @@ class Eyes:
         return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "\n[...]"
 
 
-def _stored_as_sent(sha: str, frame: Frame, view: View) -> str:
-    scaled = scaling.picture_bytes(frame.png, view)
-    return sha if scaled is frame.png else pictures.store(scaled)
-
-
-def _box(region: Any, width: int, height: int) -> tuple[int, int, int, int] | None:
-    if not isinstance(region, list | tuple) or len(region) != 4:
-        return None
-    if not all(isinstance(side, int | float) and not isinstance(side, bool) for side in region):
-        return None
-    across, down = sorted((region[0], region[2])), sorted((region[1], region[3]))
-    box = max(0, round(across[0])), max(0, round(down[0])), min(width, round(across[1])), min(height, round(down[1]))
-    return box if box[2] > box[0] and box[3] > box[1] else None
-
-
-def _cut_out(png: bytes, box: tuple[int, int, int, int], view: View) -> Look:
-    with Image.open(io.BytesIO(png)) as image:
-        part = image.convert("RGB").crop(box)
-    scale = min(view.sent_width / part.width, view.sent_height / part.height)
-    width, height = max(1, round(part.width * scale)), max(1, round(part.height * scale))
-    file = io.BytesIO()
-    part.resize((width, height), Image.Resampling.LANCZOS).save(file, "PNG")
-    return Look(pictures.store(file.getvalue()), width, height, box)
+def _stored(png: bytes, region: Any, view: View) -> Look | None:
+    zoom = scaling.zoomed(png, region, view)
+    return Look(pictures.store(zoom.png), zoom.width, zoom.height, zoom.region) if zoom else None
 
 
 def as_look(kept: dict[str, Any]) -> Look:

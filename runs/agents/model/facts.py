@@ -24,24 +24,24 @@ _OPEN, _CLOSE = "<machine>", "</machine>"
 
 async def checks(context: Context, session: Session, patience: Patience) -> list[tuple[str, bool]]:
     """Every check that the task itself makes, with whether it holds now: (words, holds)."""
-    found: list[tuple[str, bool]] = []
+    results: list[tuple[str, bool]] = []
     for condition in conditions_of(context):
         waited = await conditions.wait_until(condition, session, patience.target, patience.poll)
-        found.append((conditions.describe(condition), waited is not None))
-    return found
+        results.append((conditions.describe(condition), waited is not None))
+    return results
 
 
 def conditions_of(context: Context) -> list[Condition]:
     """`check that …` of the task; and where all of it can be read, the files and servers that it leaves."""
     instructions = list(parse(context.task, context.bound).instructions)
-    asked = [_condition(i, context) for i in instructions if i.action == "check_that"]
+    checked = [_condition(i, context) for i in instructions if i.action == "check_that"]
     left: list[Condition] = []
     if not unread_places(instructions):
         for instruction in instructions:
             left = leaving.kept(left, instruction)
             draft = _draft(instruction, context)
             left += [draft] if draft is not None and draft["is"] in _SEEN_AT_THE_END else []
-    usable = [condition for condition in (*asked, *left) if condition is not None]
+    usable = [condition for condition in (*checked, *left) if condition is not None]
     kind = context.machine_kind
     return [each for each in usable if kind == "browser" or each["is"] not in conditions.OF_BROWSERS]
 
@@ -69,11 +69,11 @@ async def frame(sha: str, context: Context) -> Frame:
 
 async def told(context: Context, state: State, session: Session, patience: Patience) -> str:
     """Task, actions and what the machine shows. Nothing of it is the agent's own word, its questions neither."""
-    said = "\n".join(f"- {words}" for _, words in state.words)
+    sayings = "\n".join(f"- {words}" for _, words in state.words)
     parts = [
         prompt.opening(context, [], ""),
         f"What the task was given with:\n{context.instructions}" if context.instructions else "",
-        f"What people said while it was done:\n{said}" if said else "",
+        f"What people said while it was done:\n{sayings}" if sayings else "",
         "The actions that were done:\n" + ("\n".join(_actions(state)) or "None."),
     ]
     ours = "\n\n".join(filter(None, parts)).replace("machine>", "machine›")  # only we begin and end what it shows

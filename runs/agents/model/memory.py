@@ -66,8 +66,8 @@ class State:
 
     @classmethod
     def of(cls, memory: Memory) -> "State":
-        known = {each.name for each in fields(cls)}
-        values = {key: _read(key, value) for key, value in memory.items() if key in known}
+        names = {each.name for each in fields(cls)}
+        values = {key: _read(key, value) for key, value in memory.items() if key in names}
         return cls(**values)
 
     def memory(self) -> Memory:

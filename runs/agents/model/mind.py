@@ -115,13 +115,13 @@ class Mind:
         full = window and state.window > window * SHARE_OF_WINDOW
         if not full and _bytes(state.log) <= MOST_BYTES and sum(1 for _ in pictures_in(state.log)) <= MOST_PICTURES:
             return False
-        asked = [*state.log, *self.wire.note(prompt.SUMMARY)]
+        question = [*state.log, *self.wire.note(prompt.SUMMARY)]
         try:
-            thought = await self._call("summary", asked)
+            thought = await self._call("summary", question)
         except FileNotFoundError:
             await self.new_episode(digest(state))
             return False
-        state.log = [*asked, *thought.items]
+        state.log = [*question, *thought.items]
         await self.new_episode(thought.text.strip()[:_LONGEST_SUMMARY] or digest(state))
         return True
 

@@ -19,14 +19,14 @@ def of_act(now: Json, last: ActResult | None) -> tuple[bool, str]:
     if now.get("refused") is not None:
         reason = f" The reason: {now['refused']}" if now["refused"] else ""
         return False, f"Not executed: a person refused this.{reason}"
-    said = [f"A person says: {now['note']}"] if now.get("note") else []
+    words = [f"A person says: {now['note']}"] if now.get("note") else []
     if now.get("edited") is not None:
-        said.append(f"A person changed this action; what was done is: {json.dumps(now['edited'], ensure_ascii=False)}")
+        words.append(f"A person changed this action; what was done is: {json.dumps(now['edited'], ensure_ascii=False)}")
     if last is None:
-        return True, _joined([*said, "Done."])
+        return True, _joined([*words, "Done."])
     if not last.success:
-        return False, _joined([*said, f"Failed: {last.error or 'no reason is known.'}", _details(last.data)])
-    return True, _joined([*said, "Done.", _details(last.data)])
+        return False, _joined([*words, f"Failed: {last.error or 'no reason is known.'}", _details(last.data)])
+    return True, _joined([*words, "Done.", _details(last.data)])
 
 
 def _joined(parts: list[str]) -> str:
@@ -41,5 +41,5 @@ def _details(data: dict[str, Any]) -> str:
         end = "It still runs." if not data["finished"] else f"Exit code: {code}." if code is not None else ""
         facts = [f"{key}: {data[key]}" for key in _SHELL if data.get(key)]
         return "\n".join(filter(None, [end, *facts, str(data.get("output") or "")]))
-    kept = {key: value for key, value in data.items() if value not in (None, "", [], {})}
-    return json.dumps(kept, ensure_ascii=False, default=str) if kept else ""
+    rest = {key: value for key, value in data.items() if value not in (None, "", [], {})}
+    return json.dumps(rest, ensure_ascii=False, default=str) if rest else ""

@@ -87,8 +87,8 @@ async def _line(scene: Scene, text: str) -> Reply:
     """The one line that holds the text: of what the last command wrote, else of what can be read on the screen."""
     if (picked := scene.here.get("picked")) in (offered := scene.here.get("lines", {})):
         return _kept(scene, offered[picked])
-    found = _lines_with(text, scene.output or "") or _lines_with(text, await scene.session.text())
-    lines = cleared(found, scene.context.secrets)  # they are offered to people, too
+    texts = _lines_with(text, scene.output or "") or _lines_with(text, await scene.session.text())
+    lines = cleared(texts, scene.context.secrets)  # they are offered to people, too
     if len(lines) == 1:
         return _kept(scene, lines[0])
     if not lines:
