@@ -244,6 +244,7 @@ def test_what_was_used_has_no_delete_button_and_refuses_it(first: Cast, olga: Cl
 def test_an_unused_one_is_deleted_after_a_question(olga: Client, make: Make) -> None:
     row = make()
     assert "cannot be taken back" in page(olga.get(f"/models/{row.id}/delete"))
+    assert "queued with it will ask a person" in page(olga.get(f"/models/{row.id}/delete"))
     assert "is deleted" in page(sent(olga, f"/models/{row.id}/delete"))
     assert not Profile.objects.exists()
     assert olga.get(f"/models/{row.id}").status_code == 404
