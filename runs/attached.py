@@ -137,7 +137,7 @@ class Attached:
         """Act on the machine; a machine that dies under the action is a failed action, and is restarted for the next."""
         run, connected, start = self.job.run, await self._connect(), timezone.now()
         try:
-            action = await self._with_secrets(act)
+            action = replace(await self._with_secrets(act), hidden=tuple(kept_secrets(run).hidden.painted))
             result = without_secrets(await connected.session.act(action), kept_secrets(run))
         except Withheld as why:
             return ActResult(False, str(why))

@@ -41,8 +41,9 @@ __all__ = [
     "ready",
     "without_secrets",
 ]
-_PUT_IN = "\0put in"  # beside the run's own secrets: values of the team that it has put in. No name can be spelled so
-_MOST_PUT_IN = 50
+# Beside the run's own secrets: values and codes of the team that it has put in. No name can be spelled so.
+_PUT_IN, _CODES = "\0put in", "\0codes"
+_MOST_CODES = 50  # that are remembered; they have long run out then. A value is never forgotten
 SHORTEST_CODE = 5.0  # seconds that a code still has to hold when it is typed
 T = TypeVar("T")
 
@@ -69,7 +70,7 @@ def kept_secrets(run: Run) -> Kept:
     opened: tuple[Any, Kept] | None = run.__dict__.get("_kept_secrets")
     if opened is None or opened[0] is not run.secrets:
         raw: dict[str, Any] = unseal(run.secrets) if run.secrets else {}
-        put_in = raw.pop(_PUT_IN, [])
+        put_in = [*raw.pop(_PUT_IN, []), *raw.pop(_CODES, [])]
         kept = Kept(raw)
         kept.hidden = Hidden([*raw.values(), *put_in])
         opened = run.__dict__["_kept_secrets"] = (run.secrets, kept)
@@ -170,7 +171,7 @@ def _taken(run: Run, epoch: int, act: Act, names: list[str]) -> list[Handed] | L
             replace(secret, text=code(secret.text, now)) if secret.kind == "totp" else secret
             for secret in there.values()
         ]
-        run.secrets = fresh.secrets = _sealed_put_in(fresh, [secret.text for secret in handed])
+        run.secrets = fresh.secrets = _sealed_put_in(fresh, handed)
         fresh.save(update_fields=["secrets"])
         team_secrets.used(run.team_id, run.test, run.id, handed, act.action.name, act.host)
         return handed
@@ -180,10 +181,11 @@ def _now() -> float:
     return time.time()
 
 
-def _sealed_put_in(run: Run, texts: list[str]) -> bytes:
+def _sealed_put_in(run: Run, handed: list[Handed]) -> bytes:
     raw: dict[str, Any] = unseal(run.secrets) if run.secrets else {}
-    put_in = list(dict.fromkeys([*raw.get(_PUT_IN, []), *texts]))
-    return seal(raw | {_PUT_IN: put_in[-_MOST_PUT_IN:]})
+    put_in = dict.fromkeys([*raw.get(_PUT_IN, []), *(secret.text for secret in handed if secret.kind != "totp")])
+    codes = dict.fromkeys([*raw.get(_CODES, []), *(secret.text for secret in handed if secret.kind == "totp")])
+    return seal(raw | {_PUT_IN: list(put_in), _CODES: list(codes)[-_MOST_CODES:]})
 
 
 def not_put_in(run: Run, act: Act, why: str) -> None:

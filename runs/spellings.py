@@ -11,6 +11,7 @@ from urllib.parse import quote, quote_plus
 
 REDACTED = "[redacted]"
 SHORT = 4  # characters: what is shorter is taken out where it stands alone, or every text would be full of holes
+SHORTEST_CUT = 100  # characters: nothing of a machine is cut to less
 _LINE = 8  # characters of one line of a secret that are worth taking out alone
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ def spellings(secret: str) -> Iterator[str]:
         yield from (html.escape(text), html.escape(text, quote=False))
         yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
         if len(text) >= SHORT:
+            yield from (text.upper(), text.lower())  # as style sheets show it
             yield from (base64.b64encode(text.encode()).decode().rstrip("="), text.encode().hex())
 
 
@@ -67,7 +69,26 @@ class Hidden:
             return type(value)(map(self.cleared, value))
         if isinstance(value, bytes):
             return self._pattern.sub(REDACTED, value.decode(errors="surrogateescape")).encode(errors="surrogateescape")  # type: ignore[return-value]
-        return self._pattern.sub(REDACTED, value) if isinstance(value, str) else value  # type: ignore[return-value]
+        return self._cleared(value) if isinstance(value, str) else value  # type: ignore[return-value]
+
+    def _cleared(self, text: str) -> str:
+        """Also without the beginning of one at the end of a long text, which has been cut there."""
+        text = self._pattern.sub(REDACTED, text)
+        if len(text) < SHORTEST_CUT:
+            return text
+        body = text.rstrip("\u2026.[]\n ")
+        cuts = [at for one in self.texts if (at := _cut(body, one)) is not None]
+        return text[: min(cuts)] + REDACTED + text[len(body) :] if cuts else text
+
+
+def _cut(text: str, secret: str) -> int | None:
+    """Where the text's end begins that is the beginning of this secret; None when it has no such end."""
+    at = text.find(secret[:SHORT], max(0, len(text) - len(secret) + 1)) if len(secret) > SHORT else -1
+    while at >= 0:
+        if secret.startswith(text[at:]):
+            return at
+        at = text.find(secret[:SHORT], at + 1)
+    return None
 
 
 def _as_pattern(text: str) -> str:

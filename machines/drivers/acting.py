@@ -7,11 +7,12 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-from machines.drivers import dialogs, keyboard, leaving, page, uploads
+from machines.drivers import dialogs, keyboard, keys, leaving, masking, page, uploads
 from machines.drivers.base import Action, ActResult, MachineSpec
 from machines.drivers.cdp import CdpError
 from machines.drivers.dialogs import Dialog
 from machines.drivers.fields import Fields
+from machines.drivers.frames import Frames
 from machines.drivers.keyboard import Typing
 from machines.drivers.nodes import Nodes
 from machines.drivers.places import Places
@@ -26,6 +27,7 @@ Doer = Callable[[Params], Coroutine[Any, Any, Params | None]]
 SETTLE_TIMEOUT = 2.0  # seconds
 LOAD_TIMEOUT = 10.0
 LONGEST_WORDS = 4096  # characters of a page's own in a result: they are kept and shown
+_CARRIED = "The page shows a secret: nothing is copied or dragged from it."
 _WANTS_FILE = "The page asked for a file. None was chosen; a file is given to it by upload."
 
 
@@ -34,6 +36,7 @@ class Tab(Protocol):
 
     spec: MachineSpec
     places: Places
+    frames: Frames
     pointer: Pointer
     facts: dict[str, Any]  # what the keeper said at the last look
 
@@ -77,6 +80,8 @@ class Acting:
                 return await self._answer(dialog, action)
             if dialogs.is_ref(action.ref):
                 raise gone()
+            if _carries(action) and await masking.holds_secret(self.tab.frames, action.hidden):
+                return ActResult(False, _CARRIED)
             return await self._done(action, doer, left)
         except (page.PageProblem, CdpError) as problem:
             return ActResult(False, str(problem)[:LONGEST_WORDS], _noted(getattr(problem, "data", {}), left))
@@ -196,6 +201,13 @@ def _newer(chooser: object, count: object) -> dict[str, Any] | None:
     if isinstance(chooser, dict) and isinstance(count, int) and int(chooser.get("number", 0)) > count:
         return chooser
     return None
+
+
+def _carries(action: Action) -> bool:
+    """Could it take something of the page to the clipboard, or to another frame?"""
+    names = action.params.get("keys") or [action.params.get("key", "")]
+    held, key = (keys.combination(names) if action.name in ("key_press", "key_combo") else None) or ([], "")
+    return action.name == "drag" or (key.lower() in ("c", "x") and not {"ctrl", "meta"}.isdisjoint(held))
 
 
 def _hushed(result: ActResult) -> ActResult:

@@ -62,7 +62,8 @@ class Action:
     `ref` says which element is meant (Element.ref), for who looked at the elements: the action is done to that one or not
     at all. It is no parameter: it is neither shown nor hashed, and holds only as long as the page does.
     `secret`: what it types is not to be told, nor what a page made of it. `only`: lists of hosts, each of which has to hold the
-    host of the page, and of every frame around the field, that gets the text; none: any page may.
+    host of the page, and of every frame around the field, that gets the text; none: any page may. `hidden`: texts that a
+    page may show and nobody may carry off.
 
     `prompt` is what stood at the terminal's prompt when people approved the action: with anything else there it is not
     done. No parameter either.
@@ -76,6 +77,7 @@ class Action:
     checked: bool | None = None
     secret: bool = False
     only: tuple[tuple[str, ...], ...] = ()
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from machines.drivers import roles
 from machines.drivers.base import Element
 from machines.drivers.cdp import CdpError, unless_refused
 from machines.drivers.frames import Document, Frames, Hop, Point
+from machines.drivers.page_script import MARK
 
 MOST = 5000  # elements of one page
 LONGEST = 4096  # characters of a name or value: they are compared with what is looked for
@@ -54,6 +55,7 @@ class _Layout:
 
     boxes: dict[int, Box] = field(default_factory=dict)
     labels: dict[int, tuple[Box, str]] = field(default_factory=dict)
+    secret: set[int] = field(default_factory=set)  # what a secret was put into
     switches: dict[int, tuple[str, bool]] = field(default_factory=dict)  # role, and whether it is checked
 
 
@@ -144,6 +146,9 @@ def _layout(document: dict[str, Any], strings: list[str], hops: list[Hop]) -> _L
     for node, (x, y, width, height) in zip(laid["nodeIndex"], laid["bounds"], strict=True):
         layout.boxes.setdefault(ids[node], _outward(Box(x - left, y - top, width, height), hops))
     _wrap(layout.boxes, ids, nodes["parentIndex"])
+    if MARK in strings:
+        mark = strings.index(MARK)
+        layout.secret = {ids[at] for at, pairs in enumerate(nodes["attributes"]) if mark in pairs[::2]}
     for box, label in _labelled_boxes(nodes, strings):
         checked = box in set(nodes.get("inputChecked", {}).get("index", []))
         role = "radio" if _attributes(nodes, strings, box).get("type", "").lower() == "radio" else "checkbox"
@@ -229,6 +234,7 @@ def _elements(nodes: list[dict[str, Any]], layout: _Layout, frame: str, title: s
     shown: dict[str, str] = {}  # the name each node stands under, or its nearest ancestor does
     listed: set[int] = set()
     editable: set[str] = set()
+    secret: set[str] = set()
     for node in _in_order(nodes):
         above = shown.get(node.get("parentId", ""), "")
         states = _states(node)
@@ -238,6 +244,10 @@ def _elements(nodes: list[dict[str, Any]], layout: _Layout, frame: str, title: s
         element = None if node.get("ignored") else _element(node, states, layout, frame, whole=whole)
         if element and element.role == "textbox" and not element.name and whole:
             element = replace(element, name=title[:LONGEST].strip())
+        if inside := node.get("parentId") in secret or node.get("backendDOMNodeId") in layout.secret:
+            secret.add(node["nodeId"])
+        if element and inside:
+            element = _untold(element, whole=node.get("parentId") in secret)
         shown[node["nodeId"]] = element.name if element and element.role != "text" and element.name else above
         if element and not (element.role == "text" and element.name.strip() == above.strip()):
             listed.add(node.get("backendDOMNodeId", -1))
@@ -247,6 +257,14 @@ def _elements(nodes: list[dict[str, Any]], layout: _Layout, frame: str, title: s
             box, name = layout.labels[number]
             if name and not box.seems_empty:
                 yield _placed(role, name, box, f"{frame}/{number}", checked=checked)
+
+
+def _untold(element: Element, *, whole: bool) -> Element:
+    """Without what it holds, as browsers tell of password fields; `whole`: without its name too."""
+    return replace(
+        element, name=len(element.name) * "•" if whole else element.name,
+        value=None if element.value is None else len(element.value) * "•",
+    )  # fmt: skip
 
 
 def _in_order(nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

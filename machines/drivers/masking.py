@@ -1,5 +1,6 @@
 """What is painted over in pictures of a page: password fields that hold something, fields that a secret was put into, and
-whatever shows one of the texts that are to be hidden. A mask looks the same whatever it covers.
+whatever shows one of the texts that are to be hidden. A mask looks the same whatever it covers. What an element holds that
+is marked is not read either, and nothing is copied or dragged from a page that shows a secret.
 
 Text that a page draws letter by letter, or on a canvas, is not found.
 """
@@ -7,15 +8,16 @@ Text that a page draws letter by letter, or on a canvas, is not found.
 import asyncio
 import io
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image, ImageDraw
 
+from machines.drivers import page_script
 from machines.drivers.cdp import CdpError
 from machines.drivers.frames import Document, Frames, Hop, Point
 from machines.drivers.visible import closed_roots
 
-MARK = "data-countersign-secret"  # on the page's own field: it outlives our connections and is seen by each of them
+MARK = page_script.MARK  # on the page's own field: it outlives our connections and is seen by each of them
 COLOR, DOTS = (88, 94, 108), (214, 218, 226)
 _GROUP = "masks"
 # The arguments: what is to be hidden, the mark, the closed shadow roots of the frame. Boxes are [left, top, right, bottom].
@@ -39,6 +41,7 @@ _BOXES = r"""function (hidden, mark, ...roots) {
   const shows = (n) => {
     if (n.localName === 'input' && n.type === 'password') return n.value !== '';
     const field = ['input', 'textarea'].includes(n.localName);
+    if (field && holds(n.value)) n.setAttribute(mark, '');  // it stays hidden when a part of it is changed
     if (n.hasAttribute(mark)) return !field || n.value !== '';
     return field && (holds(n.value) || holds(n.placeholder)) || n.localName === 'select' && holds(n.selectedOptions[0]?.label);
   };
@@ -46,7 +49,9 @@ _BOXES = r"""function (hidden, mark, ...roots) {
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | (hidden.length ? NodeFilter.SHOW_TEXT : 0));
     for (let n = walker.currentNode; n; n = walker.nextNode()) {
       if (n.nodeType === 3) {
-        if (!holds(n.nodeValue) || !n.parentElement || !seen(n.parentElement)) continue;
+        if (!holds(n.nodeValue) || !n.parentElement) continue;
+        if (n.parentElement.isContentEditable) n.parentElement.setAttribute(mark, '');
+        if (!seen(n.parentElement)) continue;
         range.selectNodeContents(n);
         for (const rect of range.getClientRects()) put(n.parentElement, rect);
       } else if (n.nodeType === 1) {
@@ -57,6 +62,20 @@ _BOXES = r"""function (hidden, mark, ...roots) {
   };
   [document, ...roots].forEach(look);
   return found;
+}"""
+
+# Could a secret be carried off from this frame, by a selection? Arguments as above. Password fields give nothing away.
+_HOLDS = r"""function (hidden, mark, ...roots) {
+  const holds = (text) => !!text && hidden.some((one) => text.includes(one) || text.replace(/\s+/g, ' ').includes(one));
+  const look = (root) => {
+    if (holds(root.textContent || root.documentElement?.textContent)) return true;
+    return [...root.querySelectorAll('*')].some((n) => {
+      if (n.localName === 'input' && n.type === 'password') return false;
+      const text = ['input', 'textarea'].includes(n.localName) ? n.value : n.hasAttribute(mark) ? n.textContent : '';
+      return !!text && (n.hasAttribute(mark) || holds(text)) || !!n.shadowRoot && look(n.shadowRoot);
+    });
+  };
+  return [document, ...roots].some(look);
 }"""
 
 
@@ -71,29 +90,48 @@ class Box(NamedTuple):
 
 async def boxes(frames: Frames, hidden: Sequence[str]) -> list[Box]:
     """What has to be painted over now. Raises CdpError when the page gives way to another meanwhile."""
-    documents = await frames.documents()
-    roots: dict[str, list[int]] = {}
-    if hidden:
-        for session in dict.fromkeys(document.session for document in documents.values()):
-            roots |= await closed_roots(frames, session)
+    documents, roots = await _documents(frames, hidden)
     found = await asyncio.gather(
         *(_of_frame(frames, document, hidden, roots.get(frame, [])) for frame, document in documents.items())
     )
     return [box for some in found for box in some]
 
 
+async def holds_secret(frames: Frames, hidden: Sequence[str]) -> bool:
+    """Whether somebody could select a secret on this page. Raises CdpError."""
+    documents, roots = await _documents(frames, hidden)
+    return any(await asyncio.gather(
+        *(_asked(frames, document, _HOLDS, hidden, roots.get(frame, [])) for frame, document in documents.items())
+    ))  # fmt: skip
+
+
+async def _documents(frames: Frames, hidden: Sequence[str]) -> tuple[dict[str, Document], dict[str, list[int]]]:
+    """The documents of the page, and the closed shadow roots of each, where something is looked for in them."""
+    documents = await frames.documents()
+    roots: dict[str, list[int]] = {}
+    if hidden:
+        for session in dict.fromkeys(document.session for document in documents.values()):
+            roots |= await closed_roots(frames, session)
+    return documents, roots
+
+
+async def _asked(frames: Frames, document: Document, function: str, hidden: Sequence[str], roots: list[int]) -> Any:
+    """What the function says of this frame; None for one that breaks it."""
+    context = await frames.world(document)
+    held = [await _held(frames, document, context, root) for root in roots]
+    params = {
+        "functionDeclaration": function, "executionContextId": context, "returnByValue": True,
+        "arguments": [{"value": list(hidden)}, {"value": MARK}, *({"objectId": one} for one in held if one)],
+    }  # fmt: skip
+    answer = await frames.send("Runtime.callFunctionOn", params, document.session)
+    if held:
+        await frames.send("Runtime.releaseObjectGroup", {"objectGroup": _GROUP}, document.session)
+    return answer["result"].get("value") if "exceptionDetails" not in answer else None
+
+
 async def _of_frame(frames: Frames, document: Document, hidden: Sequence[str], roots: list[int]) -> list[Box]:
     try:
-        context = await frames.world(document)
-        held = [await _held(frames, document, context, root) for root in roots]
-        params = {
-            "functionDeclaration": _BOXES, "executionContextId": context, "returnByValue": True,
-            "arguments": [{"value": list(hidden)}, {"value": MARK}, *({"objectId": one} for one in held if one)],
-        }  # fmt: skip
-        answer = await frames.send("Runtime.callFunctionOn", params, document.session)
-        if held:
-            await frames.send("Runtime.releaseObjectGroup", {"objectGroup": _GROUP}, document.session)
-        rects = answer["result"].get("value") if "exceptionDetails" not in answer else None
+        rects = await _asked(frames, document, _BOXES, hidden, roots)
         if not rects:
             return []
         way = await _way(frames, document)

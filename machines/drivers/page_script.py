@@ -5,8 +5,11 @@ still do is to give a form a field named "parentNode"; hence the getters of the 
 from another frame may be of that frame's classes: what something is is asked of the node, not by `instanceof`.
 """
 
-# Names used by the functions that include it: up(node), element(node), thing(node), facts(element).
+MARK = "data-countersign-secret"  # stands on what a secret was put into
+
+# Names used by the functions that include it: up(node), element(node), thing(node), facts(element), secret(node).
 WALK = r"""
+  const MARK = 'data-countersign-secret';
   const getter = (type, name) => {
     const get = Object.getOwnPropertyDescriptor(type.prototype, name).get;
     return (node) => get.call(node);
@@ -59,7 +62,10 @@ WALK = r"""
   const labelsOf = (n) => (
     is(n, 'button', 'input', 'meter', 'output', 'progress', 'select', 'textarea') && n.labels ? [...n.labels] : []);
   const short = (text) => String(text || '').replace(/\s+/g, ' ').trim().slice(0, 200);
-  const shown = (n) => short(spaceOf(n) === HTML ? wordsOf(n) : textOf(n));
+  const secret = (n) => !!n && !!nearest(n, `[${MARK}]`);  // what it holds is not told
+  const dots = (text) => '•'.repeat([...text].length);
+  const shown = (n) => (secret(n) || n.querySelector(`[${MARK}]:not(input,textarea)`) ? ''
+    : short(spaceOf(n) === HTML ? wordsOf(n) : textOf(n)));
   const nameOf = (n) => {
     const root = rootOf(n), ids = (attribute(n, 'aria-labelledby') || '').split(/\s+/).filter(Boolean);
     const labelled = ids.map((id) => root.getElementById && root.getElementById(id)).filter(Boolean);

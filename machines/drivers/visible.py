@@ -45,7 +45,8 @@ _PIECES = (
     range.selectNodeContents(node);
     const seen = seenBoxes(parent, range.getClientRects());
     const kept = /pre|break-spaces/.test(styleOf(parent).whiteSpace);
-    if (seen.length) put(kept ? value : value.replace(/\s+/g, ' '), parent, seen);
+    const words = kept ? value : value.replace(/\s+/g, ' ');
+    if (seen.length) put(secret(parent) ? dots(words) : words, parent, seen);
   };
   const whole = (n, words) => {  // words that an element shows in one box of its own
     if (!words || !words.trim() || !isPainted(n) || !inked(n)) return;
@@ -59,7 +60,8 @@ _PIECES = (
   const isList = (n) => n.multiple || n.size > 1;
   const isOpen = (n) => CSS.supports('selector(:open)') && fits(n, ':open');
   const entry = (n) => {  // what a field shows
-    if (is(n, 'input') && !HIDDEN.includes(n.type)) {
+    if (is(n, 'input', 'textarea') && secret(n) && !HIDDEN.includes(n.type)) whole(n, dots(n.value));
+    else if (is(n, 'input') && !HIDDEN.includes(n.type)) {
       whole(n, n.value || attribute(n, 'placeholder') || { submit: 'Submit', reset: 'Reset' }[n.type]);
     } else if (is(n, 'textarea')) whole(n, n.value || attribute(n, 'placeholder'));
     else if (is(n, 'select') && !isList(n)) whole(n, [...n.selectedOptions].map((one) => one.label).join(' '));

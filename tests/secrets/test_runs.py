@@ -150,6 +150,15 @@ def _places(desk: Desk, url: str) -> dict[str, dict[str, int]]:  # noqa: F811
     return with_session(Machine.objects.get(id=desk.id), look, 20)
 
 
+def _text_of(desk: Desk) -> str:  # noqa: F811
+    """What the page shows, to somebody who does not know the secret."""
+
+    async def look(session: Session) -> str:
+        return await session.text()
+
+    return with_session(Machine.objects.get(id=desk.id), look, 20)
+
+
 def _masked(run: dict[str, Any]) -> int:
     """How many of the run's pictures have a mask."""
     found = 0
@@ -224,7 +233,8 @@ def test_a_code_that_is_about_to_run_out_is_waited_for(
     assert run["status"] == "succeeded", run
     assert asked == clock  # the first had a hundredth of a second left
     typed = totp.code("JBSWY3DPEHPK3PXP", clock[1])
-    assert desk.held()["Plain"] == typed
+    assert desk.held()["Plain"] == "••••••"
+    assert f"You typed {typed}" in _text_of(desk)
     nowhere(live, run, typed)
     assert TeamSecret.objects.get().last_used_run_id == run["id"]
 
@@ -365,3 +375,41 @@ def test_an_action_without_a_secret_of_the_team_costs_no_visit_to_the_database(t
     ((run_id, epoch),) = leases.claim(Inline.name, 1)
     go(Once(Counting(), run_id, epoch))
     assert Counting.work == ["load", *["rule", "write_intent", "write_outcome"] * 2, "end"]
+
+
+def test_a_value_that_was_put_in_is_never_forgotten_however_many_codes_follow(
+    test_key: Api, does: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(test_key)
+    make(test_key, "code", totp_seed="JBSWY3DPEHPK3PXP")
+    does(("type_text", {"text": H}))
+    made = begin(test_key, "x", agent="playbook")
+    ((_, epoch),) = leases.claim(Inline.name, 1)
+    Run.objects.filter(id=made["id"]).update(status="running")
+    run = Run.objects.get(id=made["id"])
+    times = iter(range(1_000_000_020, 1_000_000_020 + 70 * 30, 30))
+    monkeypatch.setattr(run_secrets, "_now", lambda: float(next(times)))
+    for text in (H, *["{{secret:code}}"] * 60):
+        act = Act(Action("type_text", {"text": text}), secrets={"text": pieces_of(text) or ()})
+        run_secrets.opened(run, epoch, act)
+    hidden = run_secrets.kept_secrets(Run.objects.get(id=run.id)).hidden
+    assert VALUE in hidden.secrets
+    assert len(hidden.secrets) == 51
+
+
+@pytest.mark.browser
+def test_a_model_that_selects_what_was_typed_cannot_copy_it(desk: Desk, live: Api, does: Any) -> None:  # noqa: F811
+    make(live)
+    url = desk.site.page(FORM, "/p")
+    at = _places(desk, url)
+    combo = [("key_combo", {"keys": ["ctrl", key]}) for key in "ac"]
+    does(
+        ("open_url", {"url": url}),
+        ("fill", {**at["Plain"], "text": H}),
+        ("click", at["Plain"]),
+        *combo,
+        ("wait", {"ms": 1}),
+    )
+    run = ended(live, "x", machine_id=desk.id, agent="playbook", human_in_the_loop=False)
+    assert error(run) == "The page shows a secret: nothing is copied or dragged from it."
+    nowhere(live, run)
