@@ -121,7 +121,13 @@ def address_problem(url: str, *, required: bool) -> str | None:
         _ = parts.port
     except ValueError:
         return "This is not an address."
-    if parts.scheme not in ("http", "https") or not parts.hostname or len(url) > 2048 or not url.isprintable():
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or len(url) > 2048
+        or not url.isprintable()
+        or " " in url
+    ):
         return "Must be an http or https address of at most 2048 characters."
     if parts.username or parts.password:
         return "An address is shown to people: put the key into its own field."
@@ -137,12 +143,20 @@ def _of_options(options: Mapping[str, Any]) -> list[Wrong]:
             wrong.append((("options", name[:64]), f"Unknown option “{name[:64]}”; known are {', '.join(OPTIONS)}."))
         elif problem := OPTIONS[name](value):
             wrong.append((("options", name), f"{name}: {problem}"))
-    if deeper_than(options, DEEPEST) or len(json.dumps(options)) > MOST_EXTRA or unstorable_at(options) is not None:
-        return [(("options",), f"Options are at most {MOST_EXTRA} bytes of JSON, without NUL characters.")]
+    if deeper_than(options, DEEPEST) or not _storable(options):
+        words = f"Options are at most {MOST_EXTRA} bytes of JSON, without NUL characters and without infinite numbers."
+        return [(("options",), words)]
     least, most = options.get("min_pixels"), options.get("max_pixels")
     if not wrong and least is not None and most is not None and least > most:
         wrong.append((("options", "min_pixels"), "min_pixels must not be above max_pixels."))
     return wrong
+
+
+def _storable(options: Mapping[str, Any]) -> bool:
+    try:
+        return len(json.dumps(options, allow_nan=False)) <= MOST_EXTRA and unstorable_at(options) is None
+    except ValueError:
+        return False
 
 
 def _of_prices(prices: Mapping[str, Any]) -> list[Wrong]:

@@ -6,7 +6,8 @@ Actions of an agent's run do not pass here: the drive loop guards and records th
 import asyncio
 import base64
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -16,7 +17,7 @@ from django.utils import timezone
 from accounts.access import require
 from accounts.actor import Actor
 from accounts.errors import Invalid, InvalidState, Refusal
-from machines import pictures, takeover
+from machines import pictures, put_in, takeover
 from machines.access import get_machine
 from machines.actions import ENDS, TERMINAL_ONLY, ActionError, Screen, canonical
 from machines.connections import in_hand, with_session
@@ -95,6 +96,7 @@ def act(
     lease = _admit(actor, machine, actions, lease_id)
     log_actions(actor, machine, actions, lease)
     outcomes: list[Outcome] = []
+    hidden = put_in.texts_of(machine.id)
     end = time.monotonic() + BATCH_SECONDS
     with in_hand(machine) as hand:
         for action in actions:
@@ -104,7 +106,7 @@ def act(
                 if not outcomes:
                     raise
                 break
-            outcomes.append(hand.do(partial(_do, action), action.timeout_ms / 1000 + 2 * SPARE_SECONDS))
+            outcomes.append(hand.do(partial(_do, action, hidden), action.timeout_ms / 1000 + 2 * SPARE_SECONDS))
             if time.monotonic() > end or (stop_on_error and not outcomes[-1].result.success):
                 break
     return outcomes
@@ -121,11 +123,13 @@ def _admit(actor: Actor, machine: Machine, actions: list[Action], lease_id: str 
     return takeover.admit(actor, now, lease_id, is_input=is_input)
 
 
-async def _do(action: Action, session: Session) -> Outcome:
+async def _do(action: Action, hidden: Sequence[str], session: Session) -> Outcome:
     start = time.monotonic()
     png = None
     try:
-        result, png = await asyncio.wait_for(_perform(session, action), action.timeout_ms / 1000 + SPARE_SECONDS)
+        result, png = await asyncio.wait_for(
+            _perform(session, action, hidden), action.timeout_ms / 1000 + SPARE_SECONDS
+        )
     except MachineGone as error:
         result = ActResult(success=False, error=f"The machine stopped answering: {error}")
     except TimeoutError:
@@ -133,14 +137,14 @@ async def _do(action: Action, session: Session) -> Outcome:
     return Outcome(action, result, round((time.monotonic() - start) * 1000), png)
 
 
-async def _perform(session: Session, action: Action) -> tuple[ActResult, bytes | None]:
+async def _perform(session: Session, action: Action, hidden: Sequence[str]) -> tuple[ActResult, bytes | None]:
     if action.name == "screenshot":
-        frame = await session.screenshot()
+        frame = await session.screenshot(hidden)
         data = {"mime_type": "image/png", "width": frame.width, "height": frame.height}
         return ActResult(success=True, data=data), frame.png
     if action.name in ENDS:  # they end a run; the machine has nothing to do
         return ActResult(success=True), None
-    return await session.act(action), None
+    return await session.act(replace(action, hidden=tuple(hidden))), None
 
 
 def take_picture(actor: Actor, machine: Machine) -> tuple[Frame, datetime]:
@@ -148,10 +152,10 @@ def take_picture(actor: Actor, machine: Machine) -> tuple[Frame, datetime]:
     MachineInTakeover while somebody else controls it privately."""
     require_running(machine)
     takeover.require_visible(actor, machine.id)
-    start = timezone.now()
+    start, hidden = timezone.now(), put_in.texts_of(machine.id)
 
     async def use(session: Session) -> Frame:
-        return await session.screenshot()
+        return await session.screenshot(hidden)
 
     try:
         frame, at = with_session(machine, use, PICTURE_SECONDS), timezone.now()

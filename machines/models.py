@@ -115,6 +115,20 @@ class Machine(models.Model):
         )
 
 
+class PutIn(models.Model):
+    """A secret that was typed on a machine (machines/put_in.py). `digest`: keyed, so that each is kept once."""
+
+    machine = models.ForeignKey(Machine, models.CASCADE, related_name="+")
+    digest = models.CharField(max_length=64)
+    sealed = models.BinaryField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("machine", "digest"), name="a_secret_of_a_machine_once"),)
+
+    def __str__(self) -> str:
+        return f"a secret that was typed on {self.machine_id}"
+
+
 class TakeoverLease(models.Model):
     """Exclusive control of a machine by one person or key, from `taken_at` until it is released or lapses."""
 

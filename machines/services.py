@@ -19,7 +19,7 @@ from accounts.errors import Invalid, InvalidState
 from accounts.messages import publish
 from accounts.services import audit
 from accounts.statements import fetch, insert, save
-from machines import takeover
+from machines import put_in, takeover
 from machines.drivers.base import Action
 from machines.drivers.registry import KINDS as DRIVER_KINDS
 from machines.drivers.registry import driver_for
@@ -74,6 +74,7 @@ def move(machine: Machine, to: MachineStatus, actor: Actor | None = None, *, pro
         machine.started_at = now
     if to == MachineStatus.TERMINATED:
         machine.terminated_at = now
+        put_in.forget(machine.id)
     save(machine, ["status", "status_at", "problem", "started_at", "terminated_at", "metered_at", "meter"])
     reason = {"problem": problem} if problem else {}
     audit(actor or actor_for(machine), f"machine.{to}", machine.id, before=before, **reason)

@@ -21,7 +21,7 @@ from machines.takeover import private_since
 from runs.agents.base import Act
 from runs.clearing import Cleared
 from runs.jobs import Job
-from runs.secrets import Later, Withheld, cleared, kept_secrets, not_put_in, opened, ready, without_secrets
+from runs.secrets import Later, Withheld, cleared, kept_secrets, not_put_in, opened, own_put_in, ready, without_secrets
 from runs.shield import Shielded
 from runs.steps import LeaseLost, Picture
 
@@ -154,6 +154,8 @@ class Attached:
     async def _with_secrets(self, act: Act) -> Action:
         """A code of the moment that is about to run out is not typed; the next one is. Raises Withheld, LeaseLost."""
         if (action := ready(self.job.run, act)) is not None:
+            if action.secret:
+                await self.host.db(own_put_in, self.job.run, act)
             return action
         handed: Action | Later = await self.host.db(opened, self.job.run, self.epoch, act)
         if isinstance(handed, Later):

@@ -26,7 +26,7 @@ from runs.events import Event, record
 from runs.inbox import readable
 from runs.models import Run, Step
 from runs.outputs import misfit
-from runs.secrets import cleared, kept_secrets
+from runs.secrets import cleared, kept_secrets, know_machine
 from runs.steps import LeaseLost, Picture, delivered
 
 log = logging.getLogger(__name__)
@@ -108,6 +108,7 @@ def _close_interrupted(run: Run) -> None:
 
 def _read_inbox(job: Job) -> None:
     run = job.run
+    know_machine(run)
     job.inbox = list(run.inbox)
     job.readable = readable(run)
     # What was allowed or denied is the last word on the action at hand; a budget may have been lifted in between.

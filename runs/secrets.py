@@ -16,6 +16,7 @@ from accounts.sealing import seal, unseal
 from accounts.secrets import services as team_secrets
 from accounts.secrets.services import Handed
 from accounts.secrets.totp import code, seconds_left
+from machines import put_in
 from machines.drivers.base import Action, ActResult
 from runs.agents.base import Act
 from runs.handles import HANDLE, pieces_of
@@ -69,12 +70,20 @@ def kept_secrets(run: Run) -> Kept:
     """Opened once, until what is sealed changes."""
     opened: tuple[Any, Kept] | None = run.__dict__.get("_kept_secrets")
     if opened is None or opened[0] is not run.secrets:
+        of_machine: list[str] = run.__dict__.get("_of_machine", [])
         raw: dict[str, Any] = unseal(run.secrets) if run.secrets else {}
-        put_in = [*raw.pop(_PUT_IN, []), *raw.pop(_CODES, [])]
+        typed = [*raw.pop(_PUT_IN, []), *raw.pop(_CODES, [])]
         kept = Kept(raw)
-        kept.hidden = Hidden([*raw.values(), *put_in])
+        kept.hidden = Hidden([*raw.values(), *typed, *of_machine])
         opened = run.__dict__["_kept_secrets"] = (run.secrets, kept)
     return opened[1]
+
+
+def know_machine(run: Run) -> None:
+    """Read what was typed on its machine before, by other runs too: it may be there to be seen."""
+    if run.machine_id and not run.owns_machine:
+        run.__dict__["_of_machine"] = put_in.texts_of(run.machine_id)
+        run.__dict__.pop("_kept_secrets", None)
 
 
 def sealed_with(run: Run, more: Mapping[str, str]) -> bytes | None:
@@ -173,8 +182,20 @@ def _taken(run: Run, epoch: int, act: Act, names: list[str]) -> list[Handed] | L
         ]
         run.secrets = fresh.secrets = _sealed_put_in(fresh, handed)
         fresh.save(update_fields=["secrets"])
+        _on_machine(run, [secret.text for secret in handed if secret.kind != "totp"])
         team_secrets.used(run.team_id, run.test, run.id, handed, act.action.name, act.host)
         return handed
+
+
+def own_put_in(run: Run, act: Act) -> None:
+    """Write down which of the run's own secrets its machine is about to get."""
+    kept = kept_secrets(run)
+    _on_machine(run, [kept[name] for name in named_by(act) if name in kept])
+
+
+def _on_machine(run: Run, texts: list[str]) -> None:
+    if run.machine_id and run.machine_kind != "simulated":
+        put_in.remember(run.machine_id, texts)
 
 
 def _now() -> float:
@@ -183,9 +204,9 @@ def _now() -> float:
 
 def _sealed_put_in(run: Run, handed: list[Handed]) -> bytes:
     raw: dict[str, Any] = unseal(run.secrets) if run.secrets else {}
-    put_in = dict.fromkeys([*raw.get(_PUT_IN, []), *(secret.text for secret in handed if secret.kind != "totp")])
+    values = dict.fromkeys([*raw.get(_PUT_IN, []), *(secret.text for secret in handed if secret.kind != "totp")])
     codes = dict.fromkeys([*raw.get(_CODES, []), *(secret.text for secret in handed if secret.kind == "totp")])
-    return seal(raw | {_PUT_IN: list(put_in), _CODES: list(codes)[-_MOST_CODES:]})
+    return seal(raw | {_PUT_IN: list(values), _CODES: list(codes)[-_MOST_CODES:]})
 
 
 def not_put_in(run: Run, act: Act, why: str) -> None:

@@ -1,15 +1,18 @@
 """Runs that put secrets in, at the door: on a real browser, a real terminal and a simulated machine."""
 
+import base64
 import io
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
+from django.utils.module_loading import import_string
+from django_q.models import OrmQ
 from PIL import Image
 
 from accounts.models import AuditEntry, TeamSecret
 from accounts.secrets import totp
-from machines import pictures
+from machines import pictures, put_in
 from machines.connections import with_session
 from machines.drivers.base import Action, Session
 from machines.drivers.masking import COLOR
@@ -413,3 +416,61 @@ def test_a_model_that_selects_what_was_typed_cannot_copy_it(desk: Desk, live: Ap
     run = ended(live, "x", machine_id=desk.id, agent="playbook", human_in_the_loop=False)
     assert error(run) == "The page shows a secret: nothing is copied or dragged from it."
     nowhere(live, run)
+
+
+# --- what is left on the machine
+
+
+@pytest.mark.browser
+def test_a_later_run_on_the_same_machine_reads_it_no_more_than_the_first(desk: Desk, live: Api, does: Any) -> None:  # noqa: F811
+    make(live)
+    url = desk.site.page(FORM, "/p")
+    at = _places(desk, url)
+    does(("open_url", {"url": url}), ("fill", {**at["Plain"], "text": H}))
+    task = {"machine_id": desk.id, "agent": "playbook", "human_in_the_loop": False}
+    first = ended(live, "x", **task)
+    assert f"You typed {VALUE}" in _text_of(desk)  # the page shows it still
+    live.put("/secrets/shop%20password", {"value": "another"})
+    does(("wait", {"ms": 1}))
+    second = ended(live, "x", **task)
+    assert "You typed [redacted]" in " ".join(data["text"] for data in data_of(second["id"], "text"))
+    for run in (first, second):
+        nowhere(live, run)
+    assert _masked(second) == 2
+
+
+@pytest.mark.parametrize("of_team", [True, False])
+def test_a_picture_that_people_take_of_a_terminal_hides_what_was_typed(
+    terminal: Terminal,  # noqa: F811
+    live: Api,
+    does: Any,
+    of_team: bool,
+) -> None:
+    name = "shop password"
+    if of_team:
+        make(live, machines=[terminal.id])
+    else:
+        name = "own"
+    does(("type_text", {"text": f"echo {{{{secret:{name}}}}}"}))
+    run = begin(live, "x", machine_id=terminal.id, agent="playbook", human_in_the_loop=False)
+    if not of_team:
+        Run.objects.filter(id=run["id"]).update(secrets=run_secrets.seal({"own": VALUE}))
+    drive_all()
+    assert VALUE in with_values_of(terminal)
+    answer = live.get(f"/machines/{terminal.id}/screenshot").json()
+    assert _looks_like(terminal, base64.b64decode(answer["image_b64"]))
+    done = live.post(f"/machines/{terminal.id}/actions", {"command": "screenshot", "parameters": {}}).json()
+    assert _looks_like(terminal, base64.b64decode(done["screenshot"]))
+    nowhere(live, run)
+
+
+def test_what_was_typed_on_a_machine_is_kept_once_and_goes_with_it(terminal: Terminal, live: Api, does: Any) -> None:  # noqa: F811
+    make(live, machines=[terminal.id])
+    does(*[("type_text", {"text": H})] * 2)
+    ended(live, "x", machine_id=terminal.id, agent="playbook", human_in_the_loop=False)
+    assert put_in.texts_of(terminal.id) == [VALUE]
+    assert live.delete(f"/machines/{terminal.id}").status_code == 200
+    for row in [row for row in OrmQ.objects.order_by("id") if row.func().startswith("machines.")]:
+        import_string(row.func())(*row.args())
+    assert Machine.objects.get(id=terminal.id).status == "terminated"
+    assert put_in.texts_of(terminal.id) == []
