@@ -18,10 +18,22 @@ from machines.connections import Connected, open_session, simulated_machine
 from machines.drivers.base import Action, ActResult, Frame, MachineGone, Prompt, Session, Target
 from machines.errors import MachineUnavailable
 from machines.takeover import private_since
+from runs.acts import risk_of
 from runs.agents.base import Act
 from runs.clearing import Cleared
 from runs.jobs import Job
-from runs.secrets import Later, Withheld, cleared, kept_secrets, not_put_in, opened, own_put_in, ready, without_secrets
+from runs.secrets import (
+    REDACTED,
+    Later,
+    Withheld,
+    cleared,
+    kept_secrets,
+    not_put_in,
+    opened,
+    own_put_in,
+    ready,
+    without_secrets,
+)
 from runs.shield import Shielded
 from runs.steps import LeaseLost, Picture
 
@@ -133,11 +145,13 @@ class Attached:
 
     # --- acting
 
-    async def _do(self, act: Act) -> ActResult:
+    async def _do(self, act: Act, *, firm: bool = False) -> ActResult:
         """Act on the machine; a machine that dies under the action is a failed action, and is restarted for the next."""
         run, connected, start = self.job.run, await self._connect(), timezone.now()
         try:
-            action = replace(await self._with_secrets(act), hidden=tuple(kept_secrets(run).hidden.painted))
+            action = replace(
+                _bound(act, await self._with_secrets(act), firm=firm), hidden=tuple(kept_secrets(run).hidden.painted)
+            )
             result = without_secrets(await connected.session.act(action), kept_secrets(run))
         except Withheld as why:
             return ActResult(False, str(why))
@@ -170,6 +184,13 @@ class Attached:
         except LeaseLost:
             return None, None, _hidden(result)
         return after, await self._picture(after, "after", self.job.run.next_screenshot), result
+
+
+def _bound(act: Act, action: Action, *, firm: bool) -> Action:
+    """A click goes to what it was judged by; `firm`: a person agreed to it, or it is more than a write."""
+    if action.name != "click" or act.target is None or action.ref is not None or REDACTED in act.target.name:
+        return action
+    return replace(action, expects=act.target, firm=firm or risk_of(act) != "write")
 
 
 def _hidden(result: ActResult) -> ActResult:

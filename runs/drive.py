@@ -191,7 +191,7 @@ class Drive(Thinking):
         elif ruling.verdict == "deny":
             result = ActResult(False, ruling.why)
         else:
-            result = await self._do(act)
+            result = await self._do(act, firm=approved is not None)
         await self._write_outcome(call, decision, result, hold_id)
 
     def _denied(self, wanted: Act) -> dict[str, Any] | None:

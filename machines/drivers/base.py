@@ -63,7 +63,8 @@ class Action:
     at all. It is no parameter: it is neither shown nor hashed, and holds only as long as the page does.
     `secret`: what it types is not to be told, nor what a page made of it. `only`: lists of hosts, each of which has to hold the
     host of the page, and of every frame around the field, that gets the text; none: any page may. `hidden`: texts that a
-    page may show and nobody may carry off.
+    page may show and nobody may carry off. `expects`: what the click was judged by; where something else lies now it is not
+    made, and where it is `firm` neither when something else comes under the pointer at the last moment.
 
     `prompt` is what stood at the terminal's prompt when people approved the action: with anything else there it is not
     done. No parameter either.
@@ -78,6 +79,8 @@ class Action:
     secret: bool = False
     only: tuple[tuple[str, ...], ...] = ()
     hidden: tuple[str, ...] = ()
+    expects: "Target | None" = None
+    firm: bool = False
 
 
 @dataclass(frozen=True)

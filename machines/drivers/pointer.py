@@ -1,6 +1,7 @@
 """The mouse of a browser machine: one click, to the element that is meant or to a bare point, and what received it."""
 
 import asyncio
+import re
 import time
 from typing import Any
 
@@ -48,6 +49,16 @@ _CHECKED = (
   return word === 'true' ? true : word === 'false' || word === undefined ? false : null;
 }"""
 )
+
+
+_NOTHING = {"role": "", "name": "", "tag": "nothing"}
+_DIGITS = re.compile(r"\d")
+
+
+def same(one: Target, other: Target) -> bool:
+    """Whether both are of one role and name, numbers apart."""
+    names = [" ".join(_DIGITS.sub("", target.name).split()) for target in (one, other)]
+    return one.role == other.role and names[0] == names[1]
 
 
 class Missed(page.PageProblem):
@@ -135,16 +146,24 @@ class Click:
         await asyncio.gather(self._name_it(), self._arm(button, count))
         if self._idle:
             return
+        if self.action.expects and not self._is_expected(self.action.expects):
+            raise Missed(f"The click was not made: {named(self._use or _NOTHING)} lies there now.")
         await page.click(self.pointer.frames.send, *at, button, count)
         await self._guard.heard()
         await self._guard.leave()
+
+    def _is_expected(self, expected: Target) -> bool:
+        """Numbers in a name may have gone on since; what a person agreed to is compared in whole before (runs/binding.py)."""
+        return self._use is not None and same(expected, Target(self._use["role"], self._use["name"]))
 
     async def _name_it(self) -> None:
         self._use = await self.pointer.use(self._node) if self._node else None
 
     async def _arm(self, button: str, count: int) -> None:
         if not self._idle:
-            await self._guard.stand(self.pointer.finder, self._node, button, count, blocks=bool(self.action.ref))
+            await self._guard.stand(
+                self.pointer.finder, self._node, button, count, blocks=bool(self.action.ref) or self.action.firm
+            )
 
     async def _aim(self, at: tuple[int, int]) -> tuple[int, int]:
         finder = self.pointer.finder
@@ -173,10 +192,10 @@ class Click:
             await self._guard.heard()
         hit = self._hit()
         data = {"hit": hit} if hit else {}
+        if self.press.wrong and (self.action.ref or self.action.firm):
+            raise Missed(f"The click was stopped: {named(self.press.wrong)} came under the pointer.", **data)
         if not self.action.ref:
             return data
-        if self.press.wrong:
-            raise Missed(f"The click was stopped: {named(self.press.wrong)} came under the pointer.", **data)
         if not self._idle and hit is None:
             raise Missed("Nothing on the page received the click.")
         if not self._idle and not self.press.complete and not (stands or await self._moved_on()):

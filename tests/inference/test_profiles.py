@@ -113,6 +113,8 @@ def test_every_change_makes_a_new_version_and_nothing_else_does(first: Cast, mak
         ({"options": {"max_side": True}}, "options"), ({"options": {"max_side": 1.5}}, "options"),
         ({"options": {"stop": "x"}}, "options"), ({"options": {"extra_body": []}}, "options"),
         ({"options": {"min_pixels": 5, "max_pixels": 4}}, "options"),
+        ({"options": {"extra_body": {"x": float("inf")}}}, "options"), ({"options": {"extra_body": {"x": float("nan")}}}, "options"),
+        ({"base_url": "http://a b/"}, "base_url"),
         ({"options": {"extra_body": {"x": "\0"}}}, "options"), ({"options": {"extra_body": {"x": "y" * 20_000}}}, "options"),
         ({"prices": {"input": -1}}, "prices"), ({"prices": {"input": "1"}}, "prices"), ({"prices": {"lunch": 1}}, "prices"),
         ({"prices": {"input": float("nan")}}, "prices"),
