@@ -24,7 +24,7 @@ def misfit(schema: dict[str, Any] | None, output: Any) -> str | None:
 
     Without a schema everything fits that can be stored. May take a second: call it outside of a transaction.
     """
-    if problem := _unstorable(output):
+    if problem := unstorable(output):
         return problem
     if schema is None:
         return None
@@ -45,7 +45,8 @@ def _words(error: Any) -> str:
     return f"{f'{place[:100]}: ' if place else ''}{message if len(message) <= 200 else f'{message[:199]}…'}"
 
 
-def _unstorable(output: Any) -> str | None:
+def unstorable(output: Any) -> str | None:
+    """Why it can be handed over to nobody, in words; None when it can be kept."""
     if deeper_than(output, DEEPEST):
         return f"The output is nested deeper than {DEEPEST} levels."
     if unstorable_at(output) is not None:

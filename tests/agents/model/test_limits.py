@@ -164,3 +164,16 @@ async def test_a_schema_that_refers_to_itself_is_told_in_words() -> None:
     (tool,) = [each for each in run.vendor.requests[0].tools if each.name == "finish"]
     assert "$ref" not in tool.schema["properties"]["output"]
     assert "#/$defs/x" in tool.schema["properties"]["output"]["description"]
+
+
+@pytest.mark.parametrize("schema", [None, {"type": ["string", "number"]}])
+@pytest.mark.parametrize(
+    ("output", "why"), [("x" * 70_000, "larger than 64 KiB"), (float("inf"), "that JSON does not have")]
+)
+async def test_an_output_that_nobody_can_keep_is_told_like_one_that_does_not_fit(
+    schema: dict[str, Any] | None, output: Any, why: str
+) -> None:
+    run = Run(Vendor([finish(output=output)], [finish(output="short")]), changes={"output_schema": schema})
+    assert await run.play() == Finish(True, "All done.", output="short")
+    (text,) = [item["results"][0]["text"] for item in run.vendor.log if "results" in item]
+    assert why in text
