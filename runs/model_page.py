@@ -10,6 +10,7 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Left
 
 from inference.models import Call, Profile
+from inference.vendors import VENDORS
 from runs.models import Look, Run, RunEvent, Step
 
 WITHOUT_MODEL = frozenset({"playbook", "scripted"})
@@ -154,6 +155,11 @@ class Totals:
     wire: str
     acted: float  # seconds
     last_problem: str | None  # of the newest call, when it got no answer
+
+    @property
+    def kind(self) -> str:
+        vendor = VENDORS.get(self.wire)
+        return vendor.title if vendor else self.wire
 
 
 def totals_of(run: Run) -> Totals:

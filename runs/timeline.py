@@ -16,21 +16,22 @@ from machines.risks import COMMAND
 from machines.takeover import actions_of
 from runs.access import screen_text
 from runs.acts import action_title, it, target_of
+from runs.handles import HANDLE, name_in
 from runs.model_page import Story, Thinking, evidence_of, has_model, story_since, thinking_at, totals_of
 from runs.models import Run, RunEvent, Screenshot, Step
 from runs.standing import MOST_ACTIONS, hand_words
 
 SHOWN = 200  # newest rows; the rest on demand
 _DONE = {
-    "click": "Clicked at {x}, {y}", "type_text": "Typed “{text}”", "key_press": "Pressed {key}",
+    "click": "Clicked at {x}, {y}", "type_text": "Typed {typed}", "key_press": "Pressed {key}",
     "key_combo": "Pressed {keys}", "scroll": "Scrolled {direction}",
     "drag": "Dragged to {to_x}, {to_y}", "move": "Moved to {x}, {y}",
     "wait": "Waited {seconds} s", "screenshot": "Took a picture", "open_url": "Opened {url}",
-    "fill": "Filled in “{text}”", "select_option": "Chose “{option}”", "run_command": "Ran {command}", "run_line": "Ran {command}",
+    "fill": "Filled in {typed}", "select_option": "Chose “{option}”", "run_command": "Ran {command}", "run_line": "Ran {command}",
     "upload": "Uploaded {file}", "go_back": "Went back", "reload": "Loaded the page again",
 }  # fmt: skip
 _DONE_AT = {
-    "click": "Clicked {it}", "type_text": "Typed “{text}” into {it}", "fill": "Filled “{text}” into {it}",
+    "click": "Clicked {it}", "type_text": "Typed {typed} into {it}", "fill": "Filled {it} with {typed}",
     "select_option": "Chose “{option}” in {it}",
 }  # fmt: skip
 _CLICKS = {
@@ -100,6 +101,8 @@ def action_words(action: dict[str, Any]) -> str:
     name, params = str(action.get("name")), dict(action.get("params") or {})
     params |= {k: v.replace("\n", "⏎") for k, v in params.items() if isinstance(v, str)}
     facts = params | {"keys": "+".join(params.get("keys") or ()), "seconds": params.get("ms", 0) / 1000}
+    if "text" in params:
+        facts["typed"] = _what_was_typed(str(params["text"]))
     target = target_of(action.get("target"))
     named = _DONE_AT.get(name) if target and target.role != COMMAND else None
     try:
@@ -110,6 +113,11 @@ def action_words(action: dict[str, Any]) -> str:
         return name
     click = _CLICKS.get((params.get("button", "left"), params.get("count", 1)))
     return words.replace("Clicked", click) if name == "click" and click else words
+
+
+def _what_was_typed(text: str) -> str:
+    handle = HANDLE.fullmatch(text)
+    return f'the secret "{name_in(handle)}"' if handle else f"“{text}”"
 
 
 def step_words(step: Step) -> str:

@@ -82,7 +82,7 @@ def test_the_totals_stand_beside_the_price_of_the_steps(visit: Visit, made: Made
     run.act()
     run.thought("b", call(status="failed", input=None, output=None, microcents=None, seconds=0.5))
     panel = _panel(text(visit("bob").get(f"/runs/{run.run.id}")))
-    assert f"Profile {PROFILE} Model {MODEL} by anthropic" in panel
+    assert f"Profile {PROFILE} Model {MODEL} by Anthropic Messages" in panel
     assert "Calls 2 of which 1 without an answer" in panel
     assert "Tokens in 1,000 of which 400 cached Tokens out 30 of which 10 thinking" in panel
     assert "Vendor cost $0.5000 beside what the steps cost Model at work 3.0 s" in panel
@@ -109,7 +109,7 @@ def test_what_nobody_knows_is_unknown_and_never_nothing(visit: Visit, made: Made
 
 def test_a_profile_without_a_call_is_named_and_one_that_is_gone_is_no_error(visit: Visit, made: Made) -> None:
     run = made()
-    assert f"Model {MODEL} by anthropic Calls 0 Machine at work 0.0 s" in _panel(
+    assert f"Model {MODEL} by Anthropic Messages Calls 0 Machine at work 0.0 s" in _panel(
         text(visit("bob").get(f"/runs/{run.run.id}"))
     )
     gone = made(agent="gone")
@@ -162,7 +162,8 @@ def test_an_output_is_shown(visit: Visit, made: Made) -> None:
     run.end(output={"price": 42, "note": "<b>\u202egnp"})
     page = text(visit("bob").get(f"/runs/{run.run.id}"))
     assert "&quot;price&quot;: 42" in page
-    assert "<b>" not in page[page.index("<h3>Output</h3>") : page.index("<h3>Output</h3>") + 500]
+    heading = page.index('<h2 class="small">Output</h2>')
+    assert "<b>" not in page[heading : heading + 500]
     assert "\u202e" not in page
 
 
@@ -209,9 +210,12 @@ def test_a_key_that_was_refused_is_asked_about_and_owners_are_led_to_the_models(
 
 def test_a_model_that_is_busy_is_why_it_waits(visit: Visit, made: Made) -> None:
     run = made()
-    run.busy("Too many requests to the model.")
+    run.busy("Too many requests to the model")
     page = text(visit("bob").get(f"/runs/{run.run.id}"))
     strip = page[page.index('class="strip-status"') : page.index('class="meters"')]
+    row = page[page.index('id="working"') :]
+    assert "Waiting for the model" in row[: row.index("</li>")]
+    assert "The agent is working" not in page
     assert "Too many requests to the model. Waiting for the model since" in strip
     assert "it is asked again at" in strip
     assert "/models" not in strip

@@ -12,6 +12,7 @@ from accounts.models import Team
 from machines.models import Machine
 from runs.events import record
 from runs.models import Run, Screenshot, Step
+from runs.timeline import action_words
 from tests.cast import Cast
 from tests.pages.conftest import Visit, request_of, text
 from tests.runs.driving import drive_all, simulated
@@ -129,6 +130,19 @@ def test_a_step_is_part_of_the_address(visit: Visit, begin: Callable[..., Run]) 
     assert 'alt="Screen before step 1' in text(visit("bob").get(f"/runs/{run.id}?step=1&phase=before"))
     for odd in ("99", "-1", "0", "x", "٣", "1e3", "9" * 5000):
         assert visit("bob").get(f"/runs/{run.id}?step={odd}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("type_text", "{{secret:shop password}}", 'Typed the secret "shop password"'),
+        ("type_text", "x {{secret:a}}", "Typed “x {{secret:a}}”"),
+        ("fill", "{{ secret: code }}", 'Filled in the secret "code"'),
+        ("fill", "ana", "Filled in “ana”"),
+    ],
+)
+def test_a_step_that_typed_a_secret_names_it_as_its_request_did(name: str, text: str, words: str) -> None:
+    assert action_words({"name": name, "params": {"text": text}}) == words
 
 
 def test_long_runs_show_their_newest_steps_first(

@@ -11,7 +11,7 @@ SAME = 0.01  # the share of cells that may differ
 LONG_WAIT_MS = 10_000
 _KEYS = frozenset({"type_text", "key_press", "key_combo"})
 NUDGE = "You have done exactly this {times} times and the screen has not changed. Try another way, or ask."
-STUCK = "The agent has done the same thing {times} times and the screen has not changed: {what}"
+STUCK = "The agent has done the same thing {times} times and the screen has not changed: {what}."
 
 Share = Callable[[str, str], Awaitable[float]]
 

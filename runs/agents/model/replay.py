@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from inference.wires.base import Json, Wanted
 from machines.drivers.base import ActResult
+from runs.acts import action_title
 from runs.agents.base import Context, Message
 from runs.agents.model import loops, moves, people, results
 from runs.agents.model.eyes import MUCH, Eyes
@@ -144,7 +145,7 @@ async def _done(state: State, context: Context, eyes: Eyes, news: News) -> Settl
         if times >= loops.SAY:
             state.notes.append(loops.NUDGE.format(times=times))
         if times >= loops.ASK:
-            stuck = loops.STUCK.format(times=times, what=f"{name} {params}")
+            stuck = loops.STUCK.format(times=times, what=action_title(name, params, None, None))
             state.close_rest(BY_FAILURE)
     if not ok:
         state.close_rest(BY_FAILURE)

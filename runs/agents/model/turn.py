@@ -187,7 +187,8 @@ class Turn:
             self.state.notes.append(problem)
         if self.state.bad > MOST_BAD:
             self.state.bad = 0
-            self._trouble("bad", f"The model's answers cannot be used. The last reason: {problem[:500]}")
+            message = f"{MOST_BAD + 1} answers of the model in a row could not be used. It was told: “{problem[:500]}”"
+            self._trouble("bad", message)
 
     def _trouble(self, why: str, message: str) -> None:
         """The agent itself does not know how to go on: people do, where there are any."""

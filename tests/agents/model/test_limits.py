@@ -25,7 +25,7 @@ async def test_the_same_action_that_changes_nothing_is_noticed() -> None:
     run = Run(Vendor(*[[click(10)]] * 5, [finish()]), session=still())
     ask = await run.play()
     assert isinstance(ask, Ask)
-    assert "has done the same thing 5 times" in ask.message
+    assert ask.message.endswith("done the same thing 5 times and the screen has not changed: Click at 10, 50.")
     assert "You have done exactly this 3 times" in run.vendor.requests[3].log[-1]["note"]
     assert not any("exactly this" in str(r.log) for r in run.vendor.requests[:3])
     assert isinstance(await run.play(answered("Try again")), Finish)
@@ -138,7 +138,7 @@ async def test_after_three_corrections_the_run_fails_saying_what_did_not_fit() -
     end = await Run(vendor, changes={"output_schema": SCHEMA}).play()
     assert isinstance(end, Finish)
     assert not end.passed
-    assert "price: -1 is less than the minimum of 0" in end.summary
+    assert "price: -1 is less than the minimum of 0. All done." in end.summary
     assert end.output is None
     assert len(vendor.requests) == 4
 

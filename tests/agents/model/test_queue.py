@@ -199,7 +199,7 @@ async def test_after_three_answers_that_are_no_use_a_person_is_asked() -> None:
     vendor = Vendor(*[[bad(f"Wrong {n}.")] for n in range(1, 5)], [finish()])
     ask = await (run := Run(vendor)).play()
     assert isinstance(ask, Ask)
-    assert ask.message == "The model's answers cannot be used. The last reason: Wrong 4."
+    assert ask.message == "4 answers of the model in a row could not be used. It was told: “Wrong 4.”"
     assert [o["label"] for o in ask.questions[0]["options"]] == ["Try again", "Take over", "Stop"]
     assert len(vendor.requests) == 4
     assert isinstance(await run.play(answered("Use the menu")), Finish)
