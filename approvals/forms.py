@@ -53,9 +53,11 @@ def value_fields(schema: Mapping[str, Any] | None, sent: QueryDict | None = None
         return [Field("v", "Values as JSON", "json", value=typed, help='An object, for example {"name": "value"}.')]
     required = (schema or {}).get("required")
     required = required if isinstance(required, list) else []
+    required = [name for name in required if isinstance(name, str) and name in properties]
+    # The database orders the names of an object by their length; a list stays as it was asked.
     return [
-        _field(name, spec if isinstance(spec, dict) else {}, name in required, sent)
-        for name, spec in properties.items()
+        _field(name, properties[name] if isinstance(properties[name], dict) else {}, name in required, sent)
+        for name in dict.fromkeys((*required, *properties))
     ]
 
 

@@ -302,3 +302,11 @@ def test_a_password_behind_an_escaped_reference_or_a_slow_pattern_is_redacted() 
 def test_a_form_is_shown_and_read_whatever_the_schema(schema: Any) -> None:
     assert forms.value_fields(schema)
     assert isinstance(forms.read_values(schema, QueryDict("")), dict)
+
+
+def test_fields_stand_in_the_order_in_which_they_were_required() -> None:
+    schema = {
+        "properties": {"pin": SECRET, "note": {}, "customer number": {}},
+        "required": ["customer number", "pin", ["x"], "gone"],
+    }
+    assert [field.name for field in forms.value_fields(schema)] == ["v.customer number", "v.pin", "v.note"]
