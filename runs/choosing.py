@@ -10,6 +10,7 @@ from machines.errors import MachineNotFound, NoMachine
 from machines.models import Machine
 from machines.services import lacks_of, no_machine_words
 from runs.agents.base import Bound
+from runs.agents.needs import kind_named
 from runs.agents.playbook.needs import KINDS, kind_needed
 
 # Where a workflow worked before, there its files are. Then: idle before busy before what does not run; the default; the oldest.
@@ -46,8 +47,14 @@ def hold_team(team_id: str) -> None:
 
 
 def kind_of(agent: str, task: str | None, bound: tuple[Bound, ...] = ()) -> str | None:
-    """The kind of machine that the task needs, where its agent can tell; the values in it say nothing of that."""
-    return kind_needed(task, bound) if agent == "playbook" and task else None
+    """The kind of machine that the task needs, where its agent can tell; the values in it say nothing of that.
+
+    For a model the sentences that the playbook could read tell, too, else the words of the task.
+    """
+    if not task or agent in ("", "scripted"):
+        return None
+    needed = kind_needed(task, bound)
+    return needed if needed or agent == "playbook" else kind_named(task, bound)
 
 
 def choose(

@@ -39,6 +39,9 @@ TIMEOUTS = (
     ("cancel", "Cancel the run"), ("fail", "Fail the run"), ("reject", "Count as rejected"),
     ("default_answer", "Take the default answer"),
 )  # fmt: skip
+WITH_MODELS = (
+    "In plain English. A model works out the way by itself; the playbook agent follows instructions word by word."
+)
 
 
 class RunForm(forms.Form):
@@ -126,6 +129,8 @@ class RunForm(forms.Form):
         self.fields["machine_id"].choices = [("", _unnamed(actor, usable)), *named]  # type: ignore[attr-defined]
         agents = Agents(actor)
         self.has_models = bool(agents.models)
+        if self.has_models:
+            self.fields["task"].help_text = WITH_MODELS
         self.fields["agent"].choices = agents.choices  # type: ignore[attr-defined]
         self.fields["agent"].widget.reads = agents.reads
 

@@ -6,6 +6,7 @@ from machines.models import Machine
 from machines.services import lacks_of
 from runs.agents.playbook.needs import also_needed
 from runs.choosing import choose, kind_of, no_machine
+from runs.model_page import WITHOUT_MODEL
 from runs.starting import agent_of, named_machine
 
 
@@ -20,15 +21,21 @@ def hint(actor: Actor, task: str, agent: str, machine_id: str) -> str:
     if machine is None:
         return no_machine(actor).message
     if kind is None:
-        return f"It runs on {machine.display_name}, the team’s default.{_busy(machine)}"
+        elsewhere = " For work on websites choose a browser." if _is_shell_of_model(profile, machine) else ""
+        return f"It runs on {machine.display_name}, the team’s default.{elsewhere}{_busy(machine)}"
     if machine.kind in (kind, "simulated"):
         needs = f"the task needs a machine of kind {kind}.{_beyond(profile, task, machine)}{_busy(machine)}"
         return f"It runs on {machine.display_name}: {needs}"
     lacks = " ".join(lacks_of(kind)) or "Make one on the page Machines."
     return (
         f"The task needs a machine of kind {kind}, and the team has none. {lacks} "
-        f"Started now, it goes to {machine.display_name}, the team’s default, and fails there."
+        f"Started now, it goes to {machine.display_name}, the team’s default, and "
+        + ("fails there." if profile == "playbook" else "has only that.")
     )
+
+
+def _is_shell_of_model(profile: str, machine: Machine) -> bool:
+    return machine.kind == "terminal" and profile not in WITHOUT_MODEL
 
 
 def _named(actor: Actor, machine_id: str, task: str, agent: str) -> str:

@@ -53,8 +53,11 @@ def test_without_a_model_there_is_a_quiet_hint_and_the_owner_is_led_on(visit: Vi
     assert "No model is connected." in page
     assert "/models" not in page[page.index("<main") :]
     assert '<a href="/models">Connect one</a>' in text(visit("olga", "live").get("/runs/new"))
+    assert "The playbook agent follows them word by word" in page
     profile("claude")
-    assert "No model is connected." not in text(visit("olga", "live").get("/runs/new"))
+    page = text(visit("olga", "live").get("/runs/new"))
+    assert "No model is connected." not in page
+    assert "A model works out the way by itself" in page
 
 
 def test_a_run_of_a_model_is_started_with_what_it_is_told_and_has_to_hand_over(visit: Visit) -> None:

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Team
+from inference.models import Profile
 from machines.models import Machine
 from runs.events import record
 from runs.models import Run, Screenshot, Step
@@ -256,6 +257,19 @@ def test_the_form_says_where_the_run_would_go_before_it_is_started(visit: Visit,
     assert "There is no such machine." in text(alice.post("/runs/new/machine", {"machine_id": "mch_x\0"}))
     assert "It gets a simulated machine of its own." in text(visit("alice", "test").get("/runs/new"))
     assert not Run.objects.exists()
+
+
+def test_who_has_a_model_is_told_that_a_terminal_shows_no_websites(visit: Visit, machine: Machine) -> None:
+    Machine.objects.update(kind="terminal")
+    Team.objects.update(default_machine_id=machine.id)
+    Profile.objects.create(name="claude", wire="anthropic", model="m", created_by={}, is_default=True)
+    alice = visit("alice", "live")
+    words = "For work on websites choose a browser."
+    assert words in text(alice.post("/runs/new/machine", {"task": "Sort it out"}))
+    assert words not in text(alice.post("/runs/new/machine", {"task": "Sort it out", "agent": "playbook"}))
+    page = text(alice.post("/runs/new/machine", {"task": "Open the website of the shop"}))
+    assert "needs a machine of kind browser, and the team has none." in page
+    assert "it goes to Desk 1, the team’s default, and has only that." in page
 
 
 def test_a_task_for_a_kind_that_the_team_lacks_is_said_to_fail(visit: Visit, machine: Machine) -> None:

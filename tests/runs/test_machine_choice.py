@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 
 from accounts.models import Team
+from inference.models import Profile
 from machines.drivers.browser import BrowserDriver
 from machines.drivers.terminal import TerminalDriver
 from machines.models import Machine
+from runs.agents.base import Bound
 from runs.agents.playbook.needs import kind_needed
+from runs.choosing import kind_of
 from runs.models import Run
 from tests.cast import Api, Cast, make_cast
 from tests.chance import ROUNDS
@@ -47,8 +50,32 @@ def test_what_a_task_needs_is_read_in_it(task: str, kind: str | None) -> None:
     assert kind_needed(task) == kind
 
 
+@pytest.mark.parametrize(
+    ("task", "kind"),
+    [
+        ("Open the website and find the pricing page", "browser"), ("What is news on HTTPS://a.test?", "browser"),
+        ("Find the cheapest flight online", "browser"), ("In the shell, say who is logged in", "terminal"),
+        ("Use git to see what changed on the site", "terminal"), ("Find out what `df` says", "terminal"),
+        ("Write an opposite", None), ("Sort out my taxes", None), (TYPE, "terminal"), (BROWSE, "browser"),
+    ],
+)  # fmt: skip
+def test_a_model_gets_the_kind_that_its_task_speaks_of(task: str, kind: str | None) -> None:
+    assert kind_of("claude", task) == kind
+    assert kind_of("scripted", task) is None
+
+
+def test_values_in_a_task_do_not_choose_a_machine() -> None:
+    assert kind_of("claude", "Say website", (Bound(4, 7),)) is None
+
+
 @pytest.mark.django_db
 class TestChoice:
+    def test_a_run_of_a_model_goes_where_its_task_is_at_home(self, cast: Cast, live: Api) -> None:
+        Profile.objects.create(name="claude", wire="anthropic", model="m", created_by={})
+        terminal, browser = row(cast, "terminal", "T", default=True), row(cast, "browser", "B")
+        assert goes_to(live, "Find the pricing page of the website", agent="claude") == browser
+        assert goes_to(live, "Sort out my taxes", agent="claude") == terminal
+
     def test_the_task_decides_the_kind_and_the_default_takes_the_rest(self, cast: Cast, live: Api) -> None:
         terminal, browser = row(cast, "terminal", "T", default=True), row(cast, "browser", "B")
         assert [goes_to(live, task) for task in (BROWSE, TYPE, EITHER, "Sort out my taxes")] == [
