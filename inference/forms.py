@@ -185,7 +185,13 @@ def _cents(dollars: Any) -> float:
 def prices_in_words(row: Profile) -> list[tuple[str, str]]:
     """(what is paid for, dollars per million tokens)."""
     dollars = _price_fields(row.prices)
-    return [(PRICES[field][1].lower(), text) for field, text in dollars.items()]
+    return [(PRICES[field][1].lower(), _as_money(text)) for field, text in dollars.items()]
+
+
+def _as_money(dollars: str) -> str:
+    """At least two digits of cents: 1.5 is read as $1.50, 0.003 stays."""
+    whole, _, cents = dollars.partition(".")
+    return f"{whole}.{cents:0<2}"
 
 
 def start_of(vendor: Vendor) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def test_the_totals_stand_beside_the_price_of_the_steps(visit: Visit, made: Made
     run.thought("b", call(status="failed", input=None, output=None, microcents=None, seconds=0.5))
     panel = _panel(text(visit("bob").get(f"/runs/{run.run.id}")))
     assert f"Profile {PROFILE} Model {MODEL} by Anthropic Messages" in panel
-    assert "Calls 2 of which 1 without an answer" in panel
+    assert "Calls 2 of which 1 failed" in panel
     assert "Tokens in 1,000 of which 400 cached Tokens out 30 of which 10 thinking" in panel
     assert "Vendor cost $0.5000 beside what the steps cost Model at work 3.0 s" in panel
 
@@ -205,7 +205,7 @@ def test_a_key_that_was_refused_is_asked_about_and_owners_are_led_to_the_models(
     assert ("Look at the model profile" in page) == (name == "olga")
     assert ('<a href="/models">' in page) == (name == "olga")
     assert ("<span data-approve-word>Try again</span>" in page) == (name != "bob")
-    assert "The last call got no answer" in _panel(page)
+    assert "The last call failed" in _panel(page)
 
 
 def test_a_model_that_is_busy_is_why_it_waits(visit: Visit, made: Made) -> None:
