@@ -148,7 +148,8 @@ def _start_before(run: Run, step: Step) -> datetime | None:
 
 @dataclass(frozen=True)
 class Totals:
-    """`model` and `wire` as the newest call had them, or as the profile has them now; "" for a profile that is gone."""
+    """`model` and `wire` as the newest call of the run's own profile had them (a verifier has its own), or as the profile has
+    them now; "" for a profile that is gone."""
 
     use: Use
     model: str
@@ -172,7 +173,10 @@ def totals_of(run: Run) -> Totals:
     )  # fmt: skip
     seconds = sums.pop("waited")
     last = calls.order_by("-started_at").first()
-    source = last or Profile.objects.filter(name=run.agent).first()
+    source = (
+        calls.filter(profile=run.agent).order_by("-started_at").first()
+        or Profile.objects.filter(name=run.agent).first()
+    )
     acting = ExpressionWrapper(F("finished_at") - F("started_at"), output_field=DurationField())
     acted = Step.objects.filter(run=run, finished_at__isnull=False).aggregate(time=Sum(acting))["time"]
     return Totals(
@@ -186,7 +190,8 @@ def model_of(run: Run) -> str | None:
     """The model that decides for the run, as its newest call named it; None for a run without one."""
     if not has_model(run):
         return None
-    last = Call.objects.filter(run_id=run.id).order_by("-started_at").values_list("model", flat=True).first()
+    calls = Call.objects.filter(run_id=run.id, profile=run.agent)  # its verifier may be another model
+    last = calls.order_by("-started_at").values_list("model", flat=True).first()
     return last or Profile.objects.filter(name=run.agent).values_list("model", flat=True).first()
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from django.db import connection
@@ -9,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from inference.models import Call
 from runs.agents.base import Verdict
+from runs.model_page import model_of
 from runs.models import Look, Run
 from tests.cast import Cast
 from tests.modelled import MODEL, PROFILE, ModelRun, call
@@ -105,6 +107,14 @@ def test_what_nobody_knows_is_unknown_and_never_nothing(visit: Visit, made: Made
     panel = _panel(text(visit("bob").get(f"/runs/{run.run.id}")))
     assert "at least $0.0020 (unknown for 1 call)" in panel
     assert "Tokens in 1,000" in panel
+
+
+def test_the_verifier_is_not_taken_for_the_model(visit: Visit, made: Made) -> None:
+    run = made()
+    run.thought("a", call(), replace(call("verify"), profile="other", wire="openai", model="gpt-verifier"))
+    page = text(visit("bob").get(f"/runs/{run.run.id}"))
+    assert f"Profile {PROFILE} Model {MODEL} by Anthropic Messages Calls 2" in _panel(page)
+    assert model_of(run.run) == MODEL
 
 
 def test_a_profile_without_a_call_is_named_and_one_that_is_gone_is_no_error(visit: Visit, made: Made) -> None:
