@@ -35,9 +35,9 @@ from tests.emulator.story import Fault, Json, Story, Turn
 MODULES = {"anthropic": "anthropic", "openai": "responses", "compatible": "chat", "gemini": "gemini"}
 PATHS = {"anthropic": "/anthropic", "openai": "/openai/v1", "compatible": "/compatible/v1", "gemini": "/gemini"}
 _DATA_URL = re.compile(r"data:(image/[a-z]+);base64,")
-_SDKS = {"anthropic": "anthropic", "openai": "openai", "compatible": "openai", "gemini": "google.genai"}
 _PLAIN = str.maketrans("-_", "+/")  # both alphabets of base64 are taken
 _SDKS = {"anthropic": "anthropic", "openai": "openai", "compatible": "openai", "gemini": "google.genai"}
+_MODELS_ITEMS = frozenset({"reasoning", "computer_call", "function_call"})  # of OpenAI's Responses
 _LONG = 400  # characters: shorter strings are no pictures
 
 
@@ -223,7 +223,8 @@ class Call:
 
     def due(self, opening: str, answers: int, kind: str = "turns") -> story.Due:
         """Raises story.OverError. A fault that only changes how the turn stops is put into the turn here."""
-        due = story.due(self.emulator.stories, self.emulator.default, opening, answers, kind)
+        told = _after_answers(self.json)
+        due = story.due(self.emulator.stories, self.emulator.default, opening, answers, kind, told)
         fault = due.turn.fault
         if fault and fault.stop and self._takes(due, fault):
             return replace(due, turn=replace(due.turn, stop=fault.stop))
@@ -300,6 +301,21 @@ class Call:
             return False
         self.emulator.faults[key] += 1
         return True
+
+
+def _after_answers(body: Json) -> list[str]:
+    """What followed each answer of the model, as JSON: of any wire."""
+    items = next((body[name] for name in ("messages", "input", "contents") if name in body), [])
+    told: list[str] = []
+    spoke = False
+    for item in items:
+        speaks = item.get("role") in {"assistant", "model"} or item.get("type") in _MODELS_ITEMS
+        if speaks and not spoke:
+            told.append("")
+        elif told and not speaks:
+            told[-1] += json.dumps(item)
+        spoke = speaks
+    return told
 
 
 @contextlib.contextmanager

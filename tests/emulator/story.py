@@ -7,12 +7,14 @@ say how the next one goes on; the last such word counts.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
 _CHOICE = re.compile(r"story:([A-Za-z0-9_-]+)(?:@(\d+))?")
+# What a model is told of actions of its newest answer that nobody knows the outcome of, and of those that came after.
+UNKNOWN, NOT_DONE = "The outcome is unknown", "Not executed: an action before it"
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,15 @@ class Turn:
 @dataclass(frozen=True)
 class Story:
     """`turns` answer requests with tools; `schema` those that ask for JSON, `words` those with neither (a summary, a plan). Of these two
-    the last is said again when there are no more."""
+    the last is said again when there are no more. `unknown`: what the model does about an action of which it is told that the
+    outcome is unknown: "" goes on, "again" wants it again with what came after it, "seen" only what came after it."""
 
     turns: Sequence[Turn]
     schema: Sequence[Turn] = (
         Turn(text='{"verdict": "pass", "reasons": ["The screen shows it."], "evidence": ["It is there."]}'),
     )
     words: Sequence[Turn] = (Turn(text="This is what happened so far."),)
+    unknown: str = ""
 
 
 Stories = dict[str, Story]
@@ -78,19 +82,40 @@ class Due:
     key: tuple[str, str, int]
 
 
-def due(stories: Mapping[str, Story], default: str, opening: str, answers: int, kind: str = "turns") -> Due:
-    """`opening`: the text of the first item; `answers`: how many answers of the model stand in the log; `kind`: turns, schema, words."""
+def due(
+    stories: Mapping[str, Story], default: str, opening: str, answers: int, kind: str = "turns", told: Sequence[str] = ()
+) -> Due:  # fmt: skip
+    """`opening`: the text of the first item; `answers`: how many answers of the model stand in the log; `kind`: turns, schema,
+    words; `told`: what followed each of those answers."""
     choices = _CHOICE.findall(opening)
     name, offset = choices[-1] if choices else (default, "")
     if name not in stories:
         raise OverError(f"There is no story {name!r}.")
     index = answers + int(offset or 0)
     turns: Sequence[Turn] = getattr(stories[name], kind)
+    if kind == "turns" and stories[name].unknown:
+        return Due(_interrupted(stories[name], int(offset or 0), told), (name, kind, index))
     if kind != "turns":
         index = min(index, len(turns) - 1)
     if not 0 <= index < len(turns):
         raise OverError(f"The story {name!r} has no turn {index}.")
     return Due(turns[index], (name, kind, index))
+
+
+def _interrupted(story: Story, index: int, told: Sequence[str]) -> Turn:
+    """What is due where some outcomes were unknown: perhaps the rest of an earlier turn."""
+    wants: Sequence[tuple[str, Json]] | None = None
+    for text in told:
+        unknown, undone = text.count(UNKNOWN), text.count(NOT_DONE)
+        left = undone + (unknown if story.unknown == "again" else 0)
+        if unknown and left:
+            wants = (story.turns[index].wants if wants is None else wants)[-left:]
+        else:
+            index, wants = index + 1, None
+    if index >= len(story.turns):
+        raise OverError(f"The story has no turn {index}.")
+    turn = story.turns[index]
+    return turn if wants is None else replace(turn, wants=wants)
 
 
 def as_story(story: Story | Sequence[Turn]) -> Story:
@@ -101,7 +126,8 @@ def from_json(value: Any) -> Story:
     """A list of turns, or {turns, schema, words}."""
     if isinstance(value, list):
         return Story([_turn(one) for one in value])
-    return Story(**{kind: [_turn(one) for one in turns] for kind, turns in value.items()})
+    lists = {kind: [_turn(one) for one in turns] for kind, turns in value.items() if kind != "unknown"}
+    return Story(**lists, unknown=value.get("unknown", ""))
 
 
 def load(path: Path | str) -> Stories:

@@ -89,27 +89,28 @@ class Dying(Inline):
 
 
 class Falling(Inline):
-    """A worker that dies right after its n-th commit that matters, whichever that is."""
+    """A worker that dies right after its n-th commit that matters, or its n-th of these."""
 
     COMMITS = frozenset({
         "load", "thought", "write_intent", "write_outcome", "ask", "ask_before", "ask_for_plan", "busy", "ask_about_model",
         "budget_reached", "note_calls", "end",
     })  # fmt: skip
 
-    def __init__(self, nth: int) -> None:
+    def __init__(self, nth: int, *these: str) -> None:
         self.left = nth
         self.last = ""
+        self.commits = frozenset(these) or self.COMMITS
 
     async def db(self, work: Callable[..., Any], *args: Any) -> Any:
         result = await super().db(work, *args)
         self.last = work.__name__
-        self.left -= self.last in self.COMMITS
-        if self.left == 0 and self.last in self.COMMITS:
+        self.left -= self.last in self.commits
+        if self.left == 0 and self.last in self.commits:
             raise _Killed
         return result
 
 
-def drive_and_fall(host: Falling) -> None:
+def drive_and_fall(host: Falling | Dying) -> None:
     """Drive what can go on until it waits or ends, or the worker dies; then its lease runs out."""
     for run_id, epoch in leases.claim("falling-worker", 50):
         try:
