@@ -52,7 +52,7 @@ class ResponsesWire:
         for call in _by_call(answers):
             if call[0].wanted.extra.get("kind") == "computer":
                 items.append(_screenshot(call, picture))
-                texts = [_told(answer) for answer in call if answer.text or not answer.ok]
+                texts = [_told(call, place) for place, answer in enumerate(call) if answer.text or not answer.ok]
                 words += texts or ([UNAGREED] if _checked(call) and not _acknowledged(call) else [])
             else:
                 items.append(_function_output(call))
@@ -239,8 +239,12 @@ def _acknowledged(call: Sequence[Answer]) -> bool:
     return bool(checked) and all(answer.acknowledged for answer in checked)
 
 
-def _told(answer: Answer) -> str:
+def _told(call: Sequence[Answer], place: int) -> str:
+    """A call may hold many actions, of one name: which of them it was is told by its place."""
+    answer = call[place]
     name = answer.wanted.name or "An action"
+    if len(call) > 1:
+        name = f"{name} (action {place + 1} of {len(call)})"
     return f"{name}: {answer.text or ('done.' if answer.ok else 'it was not done.')}"
 
 

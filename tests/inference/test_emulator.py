@@ -14,6 +14,7 @@ import pytest
 from inference.errors import ModelBusy
 from inference.profiles import Spec
 from inference.wires.anthropic import AnthropicWire
+from runs.agents.model import replay, results
 from tests import needs_anthropic, needs_openai  # noqa: F401 - skips this file without the SDK
 from tests.emulator import story
 from tests.emulator.server import Emulator, in_thread
@@ -44,6 +45,15 @@ def test_a_story_that_is_over_or_unknown_says_so() -> None:
 def test_requests_for_json_or_words_have_their_own_turns_and_repeat_the_last() -> None:
     assert text_due("story:other", 7, "words") == "This is what happened so far."
     assert json.loads(text_due("story:other", 7, "schema"))["verdict"] == "pass"
+
+
+@pytest.mark.parametrize(("unknown", "due"), [("", ["next"]), ("again", ["a", "b"]), ("seen", ["b"])])
+def test_a_model_wants_again_what_it_is_told_was_not_done(unknown: str, due: list[str]) -> None:
+    batch = Turn([(name, {}) for name in ("first", "a", "b")])
+    stories = {"one": Story([batch, Turn([("next", {})])], unknown=unknown)}
+    told = [f"first: Done. a: {results.UNKNOWN} b: Not executed: {replay.BY_FAILURE}"]
+    turn = story.due(stories, "one", "Do it", 1, told=told).turn
+    assert [name for name, _ in turn.wants] == due
 
 
 def test_stories_are_read_from_json(tmp_path: Path) -> None:

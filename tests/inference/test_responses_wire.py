@@ -121,7 +121,17 @@ async def test_a_call_of_several_actions_has_one_output(emulator: Emulator) -> N
     assert all(set(one["output"]) == {"type", "image_url"} for one in outputs)
     denied = conversation.log[conversation.log.index(outputs[6]) + 1]
     words = [part["text"] for part in denied["content"]]
-    assert words == ["click: not executed: a person said no", "wait: not executed: a person said no"]
+    assert words == [
+        "click (action 1 of 2): not executed: a person said no", "wait (action 2 of 2): not executed: a person said no",
+    ]  # fmt: skip
+
+
+def test_of_actions_of_one_name_in_one_call_it_is_told_which_was_not_done() -> None:
+    wanted = [Wanted("call_1", "act", "click", {"x": x, "y": 2}, extra={"kind": "computer"}) for x in (1, 2, 3)]
+    answers = [Answer(wanted[0], True), *(Answer(one, False, "Not executed.") for one in wanted[1:])]
+    wire = ResponsesWire(Spec("eye", "openai", "model-1", key=KEY))
+    told = [part["text"] for part in wire.results(answers, "a" * 64)[-1]["content"]]
+    assert told == ["click (action 2 of 3): Not executed.", "click (action 3 of 3): Not executed."]
 
 
 async def test_an_answer_tells_its_words_thoughts_tokens_and_number(emulator: Emulator) -> None:
@@ -329,7 +339,7 @@ async def test_what_a_person_refused_is_answered_by_the_unchanged_screen_and_wor
     assert (await conversation.think()).text == "Done."
     [output, words] = emulator.bodies[-1].json["input"][-2:]
     assert "acknowledged_safety_checks" not in output
-    assert words["content"][0]["text"] == "click: not executed: a person said no"
+    assert words["content"][0]["text"] == "click (action 2 of 3): not executed: a person said no"
     assert emulator.refused == []
 
 
