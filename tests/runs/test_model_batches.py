@@ -47,6 +47,7 @@ STORIES = {
     "checked": Story([Turn([click(32)]), Turn([click(64)], checks=[CHECK]), END]),
 }
 AUTONOMOUS = ASKING | {"permission_mode": "autonomous"}
+TYPED = "by a person's own hand"
 ACKNOWLEDGED = ("acknowledged_safety_checks", "safety_acknowledgement")
 
 
@@ -94,9 +95,7 @@ def test_T_186_who_does_not_answer_in_time_has_refused_the_rest(live: Api, vendo
 
 
 @pytest.mark.parametrize("private", [False, True])
-def test_T_186_after_a_takeover_the_model_thinks_anew(
-    live: Api, vendor: Emulator, acted: Acted, private: bool
-) -> None:
+def test_T_186_after_a_takeover_the_model_thinks_anew(live: Api, vendor: Emulator, acted: Acted, private: bool) -> None:
     """Taken between two actions of a batch: the rest of it is not done."""
     machine = simulated(live)
     begin(live, "Click. story:again", agent="eye", machine_id=machine, **AUTONOMOUS)
@@ -104,23 +103,21 @@ def test_T_186_after_a_takeover_the_model_thinks_anew(
     drive_with("write_intent", lambda: leases.append(take(live, machine, private=private)), nth=2)
     run = show(live, leases[0]["run_id"])
     assert (run["status"], points(acted), sum(vendor.requests.values())) == ("awaiting_human", [32], 1)
-    typed = {"command": "type_text", "parameters": {"text": "by hand"}, "lease_id": leases[0]["id"]}
+    typed = {"command": "type_text", "parameters": {"text": TYPED}, "lease_id": leases[0]["id"]}
     assert live.post(f"/machines/{machine}/actions", typed).status_code == 200
     drive_all()
-    assert acted.pop() == ("type_text", {"text": "by hand"})
+    assert acted.pop() == ("type_text", {"text": TYPED})
     release(live, leases[0], note="I closed the dialog.")
     drive_all()
     told = check_end(live, vendor, run, 3)
     assert points(acted) == [32, 128]
-    assert told.count("Not executed: a person worked on the machine") == 2
+    assert "Not executed: a person worked on the machine" in told
     assert "I closed the dialog." in told
-    assert "by hand" not in told
+    assert TYPED not in told
 
 
 @pytest.mark.parametrize("lifted", [True, False])
-def test_T_186_a_budget_stops_in_the_middle_of_a_batch(
-    live: Api, vendor: Emulator, acted: Acted, lifted: bool
-) -> None:
+def test_T_186_a_budget_stops_in_the_middle_of_a_batch(live: Api, vendor: Emulator, acted: Acted, lifted: bool) -> None:
     run = driven(live, "batch", budget_cents=5, on_budget="ask")
     assert (run["status"], points(acted), request_of(live, run)["kind"]) == ("awaiting_human", [32], "budget")
     if lifted:

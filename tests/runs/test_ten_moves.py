@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from inference.wires import WIRES
-from tests import chance
 from tests.cast import Api, Cast
+from tests.chance import ROUNDS
 from tests.emulator.server import Emulator
 from tests.runs.driving import Dying, Falling, simulated
 from tests.runs.ten_moves import ACTIONS, CALLS, Played, emulated, play, profile, story_for
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 Acted = list[tuple[str, dict[str, Any]]]
 STEPS, DENIAL = len(ACTIONS) + 1, 6  # one of the steps is denied: of that one the outcome is known whoever dies
 EACH = (
-    12 if chance.ROUNDS < 50 else 1
+    12 if ROUNDS < 50 else 1
 )  # every so many commits on each wire, begun elsewhere on each: make test-deep dies at all
 
 

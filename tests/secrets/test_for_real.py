@@ -1,8 +1,9 @@
-"""A run signs in with a password and a code of the moment, on a real browser, and neither is found anywhere afterwards."""
+"""A run signs in with a password and a code of the moment, on a real browser, and neither is found anywhere afterwards:
+by the playbook's sentences, and by a model that has never seen them."""
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ import pytest
 
 from accounts.secrets.totp import code
 from runs.spellings import spellings
+from tests import needs_anthropic  # noqa: F401 - skips this file without the SDK
+from tests.emulator.server import Emulator, in_thread
+from tests.emulator.story import Story, Turn
 from tests.live.fresh import Fresh, installed
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -71,9 +75,38 @@ def address() -> Iterator[str]:
     thread.join()
 
 
+def told_to_sign_in(address: str) -> Story:
+    """By the keyboard alone: a model that need not look where the fields are."""
+    tab, enter = ("key_press", {"key": "tab"}), ("key_press", {"key": "enter"})
+
+    def typed(text: str) -> tuple[str, dict[str, Any]]:
+        return "type_text", {"text": text}
+
+    return Story(
+        [
+            Turn([("open_url", {"url": f"{address}/"})], text="I open the page."),
+            Turn([tab, typed("ada"), tab, typed("{{secret:shop password}}"), enter], thinking="I sign in."),
+            Turn([("screenshot", {})]),
+            Turn([tab, typed("{{secret:shop code}}"), enter], thinking="And the code."),
+            Turn([("page_text", {})]),
+            Turn([("finish", {"passed": True, "summary": "Signed in."})]),
+        ]
+    )
+
+
 @pytest.fixture(scope="module")
-def fresh(address: str) -> Iterator[Fresh]:
+def vendor(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    log = tmp_path_factory.mktemp("emulator") / "log"
+    with in_thread(Emulator({"in": told_to_sign_in(address)}, wires=("anthropic",), log=log)) as emulator:
+        yield emulator
+    assert emulator.refused == []
+
+
+@pytest.fixture(scope="module")
+def fresh(address: str, vendor: Emulator) -> Iterator[Fresh]:
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANTHROPIC_API_KEY", "sk-test-0123456789")
+        patch.setenv("ANTHROPIC_BASE_URL", vendor.url("anthropic"))
         patch.setenv("MACHINE_ALLOWED_HOSTS", address.removeprefix("http://"))
         yield from installed("browser")
 
@@ -83,21 +116,49 @@ def secret(fresh: Fresh, name: str, **body: Any) -> None:
     assert made.status_code == 201, made.text
 
 
-def test_T_187_a_run_signs_in_and_its_secrets_stand_nowhere(fresh: Fresh, address: str) -> None:
+@pytest.fixture(scope="module")
+def shop(fresh: Fresh) -> Fresh:
+    """With the secrets that signing in takes."""
     secret(fresh, "shop password", value=PASSWORDS[0])
     secret(fresh, "shop code", totp_seed=SEED)
+    return fresh
+
+
+def test_T_187_a_run_signs_in_and_its_secrets_stand_nowhere(shop: Fresh, address: str) -> None:
     task = (
         f'open {address}/\nfill "Name" with "ada"\ntype the secret "shop password" into "Password"\nclick "Sign in"\n'
         'type {{secret:shop code}} into "Code"\nclick "Confirm"\ncheck that "Welcome" is visible'
     )
+    signs_in(shop, "playbook", task, lambda: "")
+
+
+def test_T_187_a_model_signs_in_and_never_sees_the_secrets(shop: Fresh, vendor: Emulator) -> None:
+    task = "Sign in with {{secret:shop password}}, then with the code {{secret:shop code}}. story:in"
+    signs_in(shop, "claude", task, lambda: log_of(vendor))
+    asked = log_of(vendor)
+    assert asked.count("{{secret:shop password}}") > 2
+    assert "Welcome" in asked
+
+
+def log_of(vendor: Emulator) -> str:
+    """Every request that reached it; with what it answers, as that is part of the next one."""
+    assert vendor._log
+    return vendor._log.read_text()
+
+
+def signs_in(fresh: Fresh, agent: str, task: str, vendors_log: Callable[[], str]) -> None:
+    """Twice, with different passwords: what is kept, told and shown is the same."""
     pictures = []
     for password in PASSWORDS:
         Site.sent.clear()
         fresh.call("PUT", "/v1/secrets/shop%20password", {"value": password})
         body = {"machine_id": fresh.machine("browser"), "task": task, "cua_version": "v4", "human_in_the_loop": False}
-        run_id = fresh.ok("POST", "/v1/runs", body)["id"]
+        run_id = fresh.ok("POST", "/v1/runs", {**body, "agent": agent})["id"]
         run = fresh.reaches(run_id, "succeeded", "failed", seconds=90)
-        assert (run["state"], run["result"]["passed"]) == ("succeeded", True), run
+        assert (run["state"], run["result"]["passed"]) == ("succeeded", True), (
+            run["error"],
+            fresh.installation.said[-3000:],
+        )
         assert [fields.get("password") for fields in Site.sent] == [[password], None]
         typed = Site.sent[1]["code"][0]
         assert typed.isdigit()
@@ -105,7 +166,8 @@ def test_T_187_a_run_signs_in_and_its_secrets_stand_nowhere(fresh: Fresh, addres
         assert '"text":"{{secret:shop password}}"' in events
         assert '"text":"{{secret:shop code}}"' in events
         for text in (password, typed):
-            _nowhere(fresh, text, events, fresh.call("GET", f"/v1/runs/{run_id}").text)
+            calls = fresh.call("GET", f"/v1/runs/{run_id}/calls").text
+            _nowhere(fresh, text, events, fresh.call("GET", f"/v1/runs/{run_id}").text, calls, vendors_log())
         shots = fresh.ok("GET", f"/v1/runs/{run_id}/screenshots?limit=100")["data"]
         pictures.append([shot["sha256"] for shot in shots][1:])  # the first is of what the run before left
     assert pictures[0] == pictures[1]
@@ -118,7 +180,7 @@ def test_T_187_a_secret_for_another_host_is_not_typed(fresh: Fresh, address: str
     fresh.call("PUT", "/v1/secrets/elsewhere", {"hosts": ["localhost", "*.example.com"]})
     Site.sent.clear()
     task = f'open {address}/\ntype the secret "elsewhere" into "Password"\nclick "Sign in"'
-    body = {"machine_id": fresh.machine("browser"), "task": task, "human_in_the_loop": False}
+    body = {"machine_id": fresh.machine("browser"), "task": task, "human_in_the_loop": False, "agent": "playbook"}
     run_id = fresh.ok("POST", "/v1/runs", body)["id"]
     assert fresh.reaches(run_id, "succeeded", "failed", seconds=90)["state"] == "failed"
     events = fresh.call("GET", f"/v1/runs/{run_id}/events?format=json&limit=200").text
