@@ -20,7 +20,7 @@ from tests.takeover.control import release, take
 
 pytestmark = pytest.mark.django_db
 Acted = list[tuple[str, dict[str, Any]]]
-EACH = 6 if ROUNDS < 50 else 1  # every so many commits, begun elsewhere on each wire; make test-deep dies at all
+EACH = 12 if ROUNDS < 50 else 1  # every so many commits, begun elsewhere on each wire; make test-deep dies at all
 END = Turn([("finish", {"passed": True, "summary": "Clicked."})])
 CHECK = {"id": "chk_1", "code": "malicious_instructions", "message": "The page may try to instruct you."}
 SECRET = "tr0ub4dor-and-3"
@@ -100,7 +100,7 @@ def test_T_186_what_people_decided_is_done_once_whoever_dies(
     live: Api, vendor: Emulator, acted: Acted, story: str
 ) -> None:
     machine, usual = simulated(live), 0
-    for nth in chain([10_000], count(1 + list(WIRES).index(vendor.wires[0]), EACH)):
+    for nth in chain([10_000], count(1 + list(WIRES).index(vendor.wires[0]) * EACH // len(WIRES), EACH)):
         acted.clear()
         before, host = vendor.requests.total(), Falling(nth)
         run = played(live, machine, story, host)

@@ -1,7 +1,6 @@
 """What people give in confidence, or do in private, on a real browser: nothing of it reaches a model or stays anywhere."""
 
 import base64
-import hashlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from django.core.files.storage import default_storage
 
 from inference.wires import WIRES
+from machines import pictures
 from runs.models import Run
 from tests.cast import Api, Cast
 from tests.drivers.conftest import Site, site  # noqa: F401
@@ -43,7 +43,8 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "emulator.log"
 
 
-@pytest.fixture(params=list(WIRES))
+# One wire at each `make test`: none of them knows of secrets.
+@pytest.fixture(params=[wire if wire == "openai" else pytest.param(wire, marks=pytest.mark.again) for wire in WIRES])
 def vendor(request: pytest.FixtureRequest, cast: Cast, log: Path) -> Iterator[Emulator]:
     with emulated(request.param, {"in": Story([])}, log=log) as emulator:
         profile(cast, emulator)
@@ -129,19 +130,24 @@ def test_T_172_nothing_of_a_private_takeover_reaches_the_model(
     assert SECRET not in asked
     assert ("I signed in." in asked, "Welcome" in asked) == (True, True)
     sent = {picture.sha for picture in vendor.pictures.values()}
-    assert look(live, machine) in sent  # the page on which the person left the machine
-    assert not sent & set(seen[:2])
+    assert as_any(look(live, machine), sent)  # the page on which the person left the machine
+    assert not any(as_any(png, sent) for png in seen[:2])
     check_run(lease["run_id"])
 
 
-def by_hand(api: Api, lease: dict[str, Any], command: str, **params: Any) -> str:
-    """What a person does; the hash of what they see then."""
+def by_hand(api: Api, lease: dict[str, Any], command: str, **params: Any) -> bytes:
+    """What a person does, and what they see then."""
     path, body = f"/machines/{lease['machine_id']}", {"command": command, "parameters": params, "lease_id": lease["id"]}
     assert api.post(f"{path}/actions", body).status_code == 200
     return look(api, lease["machine_id"])
 
 
-def look(api: Api, machine_id: str) -> str:
+def look(api: Api, machine_id: str) -> bytes:
     shot = api.get(f"/machines/{machine_id}/screenshot")
     assert shot.status_code == 200
-    return hashlib.sha256(base64.b64decode(shot.json()["image_b64"])).hexdigest()
+    return base64.b64decode(shot.json()["image_b64"])
+
+
+def as_any(png: bytes, sent: set[str]) -> bool:
+    """Whether one of the pictures that were sent shows the same."""
+    return any(pictures.changed_share(pictures.read(sha), png) == 0 for sha in sent)

@@ -15,7 +15,7 @@ from tests.runs.ten_moves import CALLS, HEARD, PAGE, emulated, play, profile, st
 from tests.runs.test_model_for_real import driven, machine  # noqa: F401
 
 pytestmark = pytest.mark.browser
-DEATHS = ("nobody", "commits", "actions")
+DEATHS = ("commits", pytest.param("actions", marks=pytest.mark.again))
 
 
 def deaths_at(where: str) -> tuple[Falling | Dying, ...]:
@@ -23,7 +23,7 @@ def deaths_at(where: str) -> tuple[Falling | Dying, ...]:
     if where == "commits":
         kinds = {"thought": 2, "ask_before": 1, "write_intent": 1, "write_outcome": 2, "ask": 1, "end": 1}
         return tuple(Falling(nth, kind) for kind, nth in kinds.items())
-    return (Dying("write_outcome", 2), Dying("write_outcome", 3)) if where == "actions" else ()
+    return Dying("write_outcome", 2), Dying("write_outcome", 3)
 
 
 @pytest.fixture(params=list(WIRES))
@@ -55,5 +55,5 @@ def test_T_186_the_page_hears_each_move_once_whoever_dies(
     site.asked.clear()
     played = play(live, vendor, machine, "seen" if where == "actions" else "again", *deaths_at(where))
     assert (played.run["status"], heard(site)) == ("succeeded", HEARD), played.run
-    assert played.asked == played.calls == CALLS + 1 + (where != "nobody")
+    assert played.asked == played.calls == CALLS + 2
     assert site.asked.count("GET /") == 1

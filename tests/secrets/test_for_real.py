@@ -90,7 +90,8 @@ def told_to_sign_in(address: str) -> Story:
             Turn([tab, typed("{{secret:shop code}}"), enter], thinking="And the code."),
             Turn([("page_text", {})]),
             Turn([("finish", {"passed": True, "summary": "Signed in."})]),
-        ]
+        ],
+        schema=[Turn(text='{"verdict": "pass", "reasons": ["It says so."], "evidence": ["Welcome"]}')],
     )
 
 
