@@ -77,6 +77,7 @@ def test_T_186_the_ten_moves_are_the_same_after_whichever_commit_the_worker_dies
     assert lost == len(ACTIONS) or EACH > 1
 
 
+@pytest.mark.again
 def test_T_186_what_was_done_before_the_worker_died_is_not_done_again(
     live: Api, vendor: Emulator, acted: Acted
 ) -> None:
