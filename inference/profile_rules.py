@@ -74,6 +74,12 @@ OPTIONS: dict[str, Test] = {
 }
 
 
+def server_of(base_url: str) -> tuple[str, str]:
+    """Who gets the key: scheme and host with its port; empty for the vendor's own."""
+    parts = urlsplit(base_url.lower())
+    return parts.scheme, parts.netloc
+
+
 def violations(values: Mapping[str, Any]) -> list[Detail]:
     """Everything that is wrong with the fields of a profile; `loc` is ("body", field, …)."""
     return [

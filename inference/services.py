@@ -15,7 +15,7 @@ from accounts.sealing import seal
 from accounts.services import audit
 from inference.access import ever_used, get_profile, require_owner
 from inference.models import Call, Profile
-from inference.profile_rules import violations
+from inference.profile_rules import server_of, violations
 from inference.records import CallRecord
 
 FIELDS = ("model", "base_url", "options", "prices", "limits")  # what an edit may change, the key apart
@@ -54,6 +54,10 @@ def update_profile(actor: Actor, profile_id: str, changes: Mapping[str, Any]) ->
             raise Invalid(*wrong)
         if key is not None and row.from_env and actor.kind != "system":
             raise Invalid((("body", "key"), f"The key is taken from {row.from_env} at every start.", "value_error"))
+        moves = actor.kind != "system" and server_of(values["base_url"]) != server_of(row.base_url)
+        if row.key and key is None and moves:  # else who never saw the key could have it sent to a server of their own
+            words = "Enter the key again: at this address it goes to another server."
+            raise Invalid((("body", "key"), words, "value_error"))
         before = {name: getattr(row, name) for name in FIELDS if getattr(row, name) != values[name]}
         if not before and key is None:
             return row

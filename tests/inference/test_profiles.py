@@ -336,3 +336,20 @@ def test_what_is_done_on_the_computer_itself_is_the_system_s(first: Cast) -> Non
     row = services.create_profile(system(first.team.id, False), VALUES)
     assert row.created_by["type"] == "system"
     assert not Call.objects.exists()
+
+
+def test_a_key_goes_to_no_other_server_unless_it_is_entered_again(first: Cast, make: Make) -> None:
+    row = make(name="local", wire="compatible", base_url="http://inner:8000/v1")
+    for elsewhere in (
+        "http://mine.test:8000/v1",
+        "http://inner:8001/v1",
+        "https://inner:8000/v1",
+        "http://inner:8000@mine.test/v1",
+    ):
+        with pytest.raises(Invalid) as refused:
+            services.update_profile(first.actor("olga"), row.id, {"base_url": elsewhere})
+        assert "key" in str(refused.value.details)
+    assert spec_of("local").base_url == "http://inner:8000/v1"
+    services.update_profile(first.actor("olga"), row.id, {"base_url": "http://INNER:8000/v2"})
+    services.update_profile(first.actor("olga"), row.id, {"base_url": "http://mine.test:8000/v1", "key": "sk-new"})
+    assert (spec_of("local").base_url, spec_of("local").key) == ("http://mine.test:8000/v1", "sk-new")
