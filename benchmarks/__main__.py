@@ -28,6 +28,7 @@ FIGURES = {
     "P10": "p10_browser",
     "P12": "p12_memory",
     "P13": "p13_queue",
+    "P14": "p14_models",
     "P11": "p11_fresh",
 }  # P2 is measured with P5
 

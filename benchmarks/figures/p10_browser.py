@@ -28,21 +28,23 @@ PAGE = b"""<!doctype html><title>Counter</title><h1>Counter</h1><label>Name <inp
 
 
 class _Page(BaseHTTPRequestHandler):
+    page = PAGE
+
     def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(PAGE)))
+        self.send_header("Content-Length", str(len(self.page)))
         self.end_headers()
-        self.wfile.write(PAGE)
+        self.wfile.write(self.page)
 
     def log_message(self, *args: object) -> None:
         return None
 
 
 @contextmanager
-def _site() -> Iterator[str]:
-    """The page of this module on loopback; yields host:port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Page)
+def site(page: bytes = PAGE) -> Iterator[str]:
+    """The page on loopback; yields host:port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("_ThisPage", (_Page,), {"page": page}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"127.0.0.1:{server.server_port}"
@@ -55,8 +57,8 @@ def measure(bench: Bench) -> list[Row]:
     what = "browser step: decide + commit + act + look + commit"
     if lacks := driver_for("browser").missing():
         return [Row("P10", what, f"not measured: {lacks[0]}", first=FIRST, goal=GOAL)]
-    with _site() as host, bench.here.workers(1, MACHINE_ALLOWED_HOSTS=host):
-        machine = _machine(bench)
+    with site() as host, bench.here.workers(1, MACHINE_ALLOWED_HOSTS=host):
+        machine = browser_machine(bench)
         try:
             steps = _steps(bench, machine, host)
             pictures = asyncio.run(_pictures(machine.id, bench.of(*PICTURES)))
@@ -78,7 +80,7 @@ def measure(bench: Bench) -> list[Row]:
     ]
 
 
-def _machine(bench: Bench) -> Machine:
+def browser_machine(bench: Bench) -> Machine:
     made = create_machine(bench.scene.live, MachineCreate(display_name="Browser", kind="browser"))
     until(lambda: Machine.objects.get(id=made.id).status not in ("creating", "starting"))
     made.refresh_from_db()
