@@ -64,10 +64,10 @@ def product(bench: Bench, live: bool, seconds: float) -> float:
     return rate
 
 
-def start_runs(scene: Scene, live: bool, count: int, task: str) -> list[str]:
+def start_runs(scene: Scene, live: bool, count: int, task: str, **more: Any) -> list[str]:
     """Queued runs that appear all at once."""
     with transaction.atomic():
-        return [start_run(scene.live if live else scene.test, task) for _ in range(count)]
+        return [start_run(scene.live if live else scene.test, task, **more) for _ in range(count)]
 
 
 def cancel(scene: Scene, live: bool, ids: list[str]) -> None:
