@@ -7,6 +7,7 @@ others: so the server costs next to nothing. GET /times tells, once, when each r
 
 import argparse
 import asyncio
+import contextlib
 import json
 import re
 import sys
@@ -59,9 +60,10 @@ class Server:
             self._said[key] = self._first(*key, self.emulator.shortened(json.loads(raw)), dict(request.headers))
         await asyncio.sleep(came + self.delay - time.monotonic())
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
-        await response.prepare(request)
-        await response.write(self._said[key])
-        await response.write_eof()
+        with contextlib.suppress(ConnectionError):  # who asked has ended
+            await response.prepare(request)
+            await response.write(self._said[key])
+            await response.write_eof()
         self.times.append((came, time.monotonic()))
         return response
 
