@@ -47,7 +47,7 @@ async def think(spec: Spec, request: Request, purpose: Purpose) -> tuple[Thought
         line.check()
         async with line.room, line.turn():
             wire = await line.wire()
-            body, digest = await asyncio.get_running_loop().run_in_executor(_builders, _build, wire, request, spec)
+            body, digest = await _built(wire, request, spec)
             return await _send(line, wire, body, request, _Sheet(spec, purpose, digest))
     finally:
         line.callers -= 1
@@ -194,6 +194,21 @@ async def close() -> None:
             await line.close()
 
 
+async def _built(wire: Wire, request: Request, spec: Spec) -> tuple[Json, str]:
+    """Raises FileNotFoundError for a picture that is gone, ModelMisconfigured for what no vendor could be sent."""
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_builders, _build, wire, request, spec)
+    except (FileNotFoundError, ModelProblem):
+        raise
+    except Exception as error:
+        log.exception("the wire of the profile %s could not write a request", spec.name)
+        raise ModelMisconfigured(_unforeseen("request to", error)) from error
+
+
+def _unforeseen(what: str, error: Exception) -> str:
+    return f"The {what} the model failed in an unforeseen way ({type(error).__name__}); the log of the worker tells more."
+
+
 def _build(wire: Wire, request: Request, spec: Spec) -> tuple[Json, str]:
     """The body, and the hash of what was asked: pictures stand in it by their own hashes, so it is small."""
     question = {
@@ -250,7 +265,7 @@ async def _send(line: _Line, wire: Wire, body: Json, request: Request, sheet: _S
         raise ModelMisconfigured(record.why or "", record) from None
     except Exception as error:
         log.exception("the wire of the profile %s failed", name)
-        why = f"The call of the model failed in an unforeseen way ({type(error).__name__}); the log of the worker tells more."
+        why = _unforeseen("call of", error)
         raise ModelMisconfigured(why, sheet.record("failed", why)) from error
     line.answered()
     return thought, sheet.record("ok", usage=thought.usage, request_id=thought.request_id)

@@ -73,7 +73,8 @@ class Call(models.Model):
 class Session(models.Model):
     """A conversation about one screen that the API's caller keeps up; it ends half an hour after its last use.
 
-    `log`: the conversation in the form of its profile's wire (inference.wires.base); `pending`: what the model wanted last, and
+    `log`: the conversation in the form of its profile's wire (inference.wires.base) at that time (`form`: profiles.Spec.form);
+    `pending`: what the model wanted last, and
     whether it was handed out ([Wanted JSON, bool]); `shown`: the pictures that the log names, in order, with the sizes they came in
     ([SHA-256, width, height]); `history`: the steps in words, for when the log begins anew. `busy`: the call that works on it now.
     """
@@ -91,6 +92,7 @@ class Session(models.Model):
     tools = models.JSONField(null=True)
     metadata = models.JSONField(default=dict)
     profile = models.CharField(max_length=64, null=True)
+    form = models.CharField(max_length=16, default="")
     log = models.JSONField(default=list)
     pending = models.JSONField(default=list)
     shown = models.JSONField(default=list)

@@ -1,6 +1,8 @@
 """Model profiles: which model answers, over which wire, at which address, with which key."""
 
+import hashlib
 import itertools
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
@@ -37,6 +39,19 @@ class Spec:
     prices: dict[str, float] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def form(self) -> str:
+        """What a conversation is written for, in short: one that was begun for another form cannot be gone on with."""
+        options = {name: self.options[name] for name in _OF_FORM if self.options.get(name) is not None}
+        words = json.dumps([self.wire, self.model, options], sort_keys=True, default=repr)
+        return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+# Options that say how calls, results and pictures stand in a conversation.
+_OF_FORM = (
+    "computer", "dialect", "tools", "coordinates", "factor", "min_pixels", "max_pixels", "max_side", "picture_in_tool",
+    "system_notes",
+)  # fmt: skip
 
 def spec_of(name: str) -> Spec:
     """The profile of this name. Raises ModelMisconfigured when there is none, or none that works now."""

@@ -153,16 +153,20 @@ class SessionPrediction:
         )  # fmt: skip
 
     def _profile(self, session: Session) -> Spec:
-        """A log is in the form of one wire: when its profile is gone, another one begins a new log. Raises Refusal."""
+        """A log is in the form of one wire: when its profile is gone or has another form, a new log begins. Raises Refusal."""
+        spec = self._chosen(session)
+        if (session.profile, session.form) != (spec.name, spec.form):
+            session.profile, session.form = spec.name, spec.form
+            _begin_anew(session)
+        return spec
+
+    def _chosen(self, session: Session) -> Spec:
         try:
             if session.profile is not None:
                 return spec_of(session.profile)
         except ModelMisconfigured:
             pass
-        spec = model_for(self.actor)
-        session.profile = spec.name
-        _begin_anew(session)
-        return spec
+        return model_for(self.actor)
 
     async def ask(self, calls: list[CallRecord]) -> Reply:
         session, screen = self.session, (self.session.screen_width, self.session.screen_height)
@@ -216,7 +220,7 @@ class SessionPrediction:
         now, before = timezone.now(), self.session
         row.step_count, row.total_credits_used = row.step_count + 1, row.total_credits_used + price.cents
         row.busy, row.busy_until, row.expires_at = None, None, now + IDLE
-        row.profile = before.profile
+        row.profile, row.form = before.profile, before.form
         prediction = outcome.prediction
         step = {
             "step": row.step_count, "reasoning": prediction.reasoning[:2000],

@@ -26,7 +26,7 @@ from machines.access import get_machine, machines_of
 from machines.errors import MachineNotFound
 from machines.models import Machine
 from runs.agents.base import Bound
-from runs.agents.registry import known, names
+from runs.agents.registry import OWN, known, names
 from runs.choosing import choose, hold_team, no_machine
 from runs.errors import TooManyRuns
 from runs.events import begin
@@ -40,6 +40,9 @@ INHERITED = (
     "on_awaiting_human", "awaiting_human_timeout_seconds", "on_timeout", "on_budget", "human_in_the_loop",
     "permission_mode", "end_user", "priority", "deadline_clock", "created_by", "owner_id", "request_id",
 )  # fmt: skip
+_NOT_WITH_TEST_KEYS = (
+    "The model {agent} answers live keys only: in the test world nothing real is asked and nothing is paid. Use scripted or playbook."
+)
 _TEAM = "SELECT max_active_runs FROM accounts_team WHERE id = %(team)s FOR NO KEY UPDATE"
 _USABLE = "id = %(id)s AND team_id = %(team)s AND test = %(test)s AND status NOT IN ('terminated', 'terminating')"
 _ACTIVE = """
@@ -203,6 +206,8 @@ def _check_agent(actor: Actor, asked: Any) -> list[Detail]:
     agent = agent_of(actor, asked if isinstance(asked, str) else None)
     if not known(agent):
         return [(("body", "agent"), f"Unknown agent profile. Known: {', '.join(names())}.", "value_error")]
+    if actor.test and agent not in OWN:
+        return [(("body", "agent"), _NOT_WITH_TEST_KEYS.format(agent=agent), "value_error")]
     if agent == "scripted" and not actor.test and not settings.ALLOW_SCRIPTED_LIVE:
         return [(("body", "agent"), "The scripted agent works with test keys only.", "value_error")]
     return []

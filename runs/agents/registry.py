@@ -10,6 +10,7 @@ from runs.agents.playbook import PlaybookAgent
 from runs.agents.scripted import ScriptedAgent
 
 _AGENTS: dict[str, Agent] = {"playbook": PlaybookAgent(), "scripted": ScriptedAgent()}
+OWN = frozenset(_AGENTS)  # they need no model, so both worlds have them
 
 
 def agent_for(profile: str) -> Agent:

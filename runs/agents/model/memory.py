@@ -7,6 +7,7 @@ and has signed, and takes neither NUL nor half of a surrogate pair.
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -16,8 +17,11 @@ from runs.agents.base import Memory
 MOST_DONE = 100  # actions that are kept for the verifier and for a new episode
 MOST_SEEN = 20
 MOST_WORDS = 50
+MOST_WORDS_BYTES = 64 * 1024  # of all of them: a new episode begins with them, and has to have room left
 LONGEST_WORDS = 2000  # characters of one message of a person
 VERSION = 1
+# What is understood whatever release wrote it.
+_OUTLIVING = ("summary", "words", "first", "tokens", "done", "old")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _AS_TEXT = frozenset({"summary", "todo", "now", "got", "notes", "words", "done"})
 
@@ -39,6 +43,7 @@ class State:
     wire: str = ""
     model: str = ""
     profile: str = ""
+    form: str = ""  # of the profile that the log was begun for (Spec.form); "" in a log of an older release
     episode: int = 0  # 0: nothing was asked yet
     summary: str = ""
     log: list[Json] = field(default_factory=list)
@@ -66,9 +71,28 @@ class State:
 
     @classmethod
     def of(cls, memory: Memory) -> "State":
-        names = {each.name for each in fields(cls)}
-        values = {key: _read(key, value) for key, value in memory.items() if key in names}
-        return cls(**values)
+        """A memory of another version, or one that cannot be read, keeps its words; its conversation has to begin anew."""
+        if not memory:
+            return cls()
+        known = {each.name for each in fields(cls)}
+        values = {key: value for key, value in memory.items() if key in known}
+        if memory.get("v") == VERSION:
+            with suppress(TypeError, ValueError, AttributeError):
+                return cls(**{key: _read(key, value) for key, value in values.items()})
+        return cls._rescued(memory, values)
+
+    @classmethod
+    def _rescued(cls, memory: Memory, values: Memory) -> "State":
+        """The old memory becomes the log of the episode that ended with it, so that it is kept as evidence."""
+        state = cls(episode=1, log=[{"memory": memory}])
+        for name in _OUTLIVING:
+            with suppress(KeyError, TypeError, ValueError, AttributeError):
+                value = _read(name, values[name])
+                if type(value) is type(getattr(state, name)) or (name == "first" and isinstance(value, str)):
+                    setattr(state, name, value)
+        state.words = [each for each in state.words if _are_texts(each, 2)]
+        state.done = [each for each in state.done if isinstance(each, list) and len(each) == 3]
+        return state
 
     def memory(self) -> Memory:
         return {each.name: _written(each.name, getattr(self, each.name)) for each in fields(self)}
@@ -97,12 +121,18 @@ class State:
 
     def heard(self, question: str, words: str) -> None:
         self.words = [*self.words, [question[:LONGEST_WORDS], words[:LONGEST_WORDS]]][-MOST_WORDS:]
+        while len(as_text(self.words).encode()) > MOST_WORDS_BYTES:
+            self.words = self.words[1:]
 
     # --- what was done
 
     def record(self, name: str, params: Json, outcome: str) -> None:
         short = {key: _short(value) for key, value in params.items()}
         self.done = [*self.done, [name, short, _short(outcome)]][-MOST_DONE:]
+
+
+def _are_texts(value: Any, number: int) -> bool:
+    return isinstance(value, list) and len(value) == number and all(isinstance(text, str) for text in value)
 
 
 def _read(name: str, value: Any) -> Any:

@@ -44,10 +44,11 @@ class Mind:
         self._told = ""  # with the newest request: a new episode says it again
 
     async def begin(self) -> None:
-        """The first conversation of the run, or a new one where the old one cannot go on: another wire or model than it was
-        begun with."""
-        state = self.state
-        if state.episode and (state.wire, state.model) == (self.spec.wire, self.spec.model):
+        """The first conversation of the run, or a new one where the old one cannot go on: the profile has another wire, model or
+        form than it was begun with."""
+        state, spec = self.state, self.spec
+        same = (state.wire, state.model) == (spec.wire, spec.model) and state.form in ("", spec.form)
+        if state.episode and same:
             return
         if state.episode:
             state.close_rest("the conversation had to begin anew.")
@@ -59,6 +60,7 @@ class Mind:
     async def _open(self) -> None:
         state, sent = self.state, await self.eyes.sent(self.view)
         state.wire, state.model, state.profile = self.spec.wire, self.spec.model, self.spec.name
+        state.form = self.spec.form
         state.log = self.wire.opening(prompt.opening(self.context, state.words, state.summary), sent)
 
     async def new_episode(self, summary: str) -> None:
@@ -80,15 +82,13 @@ class Mind:
         await self._flush()
         if await self._made_room():
             return None
-        state, depth = self.state, self.spec.limits.get("depth") or DEPTH
-        if state.calls >= depth:
-            raise GuardReached("depth", depth, state.calls)
+        state = self.state
+        self._goes_deeper()
         try:
             thought = await self._call(purpose, state.log)
         except FileNotFoundError:  # a picture of the log is not there any more
             await self.new_episode(digest(state))
             thought = await self._call(purpose, state.log)
-        state.calls += 1
         state.log += thought.items
         state.picture, state.begun = await self.eyes.picture(), False
         if thought.end == "full":
@@ -116,6 +116,7 @@ class Mind:
         if not full and _bytes(state.log) <= MOST_BYTES and sum(1 for _ in pictures_in(state.log)) <= MOST_PICTURES:
             return False
         question = [*state.log, *self.wire.note(prompt.SUMMARY)]
+        self._goes_deeper()
         try:
             thought = await self._call("summary", question)
         except FileNotFoundError:
@@ -124,6 +125,13 @@ class Mind:
         state.log = [*question, *thought.items]
         await self.new_episode(thought.text.strip()[:_LONGEST_SUMMARY] or digest(state))
         return True
+
+    def _goes_deeper(self) -> None:
+        """Each call without a step counts, also those that end an episode. Raises GuardReached."""
+        state, depth = self.state, self.spec.limits.get("depth") or DEPTH
+        if state.calls >= depth:
+            raise GuardReached("depth", depth, state.calls)
+        state.calls += 1
 
     async def _call(self, purpose: Purpose, log: list[Json]) -> Thought:
         state, limit = self.state, self.spec.limits.get("tokens", 0)

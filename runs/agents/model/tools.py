@@ -90,12 +90,16 @@ def read_ask(params: dict[str, Any]) -> Ask:
         raise ToolError("ask_human needs a question.")
     if kind not in KINDS:
         raise ToolError(f"kind must be one of {', '.join(KINDS)}.")
-    question = question.strip()[:_LONGEST]
+    question = _cut(question.strip())
     if kind == "question":
         return Ask(kind, question, [_question(question, params.get("options") or [])])
     if kind == "input":
         return Ask(kind, question, input_schema=_schema(params.get("fields") or []))
     return Ask(kind, question)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 5]}[...]"
 
 
 def cleaned(value: Any) -> Any:
@@ -148,4 +152,4 @@ def read_finish(params: dict[str, Any]) -> Finish:
         raise ToolError("finish needs passed: true or false.")
     if not isinstance(summary, str) or not summary.strip():
         raise ToolError("finish needs a summary.")
-    return Finish(passed, summary.strip()[:_LONGEST], output=params.get("output"))
+    return Finish(passed, _cut(summary.strip()), output=params.get("output"))

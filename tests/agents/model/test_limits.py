@@ -8,8 +8,10 @@ import pytest
 from inference.errors import ModelMisconfigured, ModelRefused
 from runs import outputs
 from runs.agents.base import Ask, Finish, GuardReached
+from runs.agents.model import mind
+from runs.agents.model.memory import State
 from runs.agents.model.turn import MOST_MISFITS
-from tests.agents.model.fakes import SPEC, Run, Screen, Vendor, act, answered, click, finish, look
+from tests.agents.model.fakes import SPEC, Run, Screen, Vendor, act, answered, bad, click, finish, look, tool
 
 SCHEMA = {
     "type": "object", "properties": {"price": {"type": "number", "minimum": 0}}, "required": ["price"],
@@ -177,3 +179,68 @@ async def test_an_output_that_nobody_can_keep_is_told_like_one_that_does_not_fit
     assert await run.play() == Finish(True, "All done.", output="short")
     (text,) = [item["results"][0]["text"] for item in run.vendor.log if "results" in item]
     assert why in text
+
+
+async def test_what_people_said_at_length_leaves_room_for_what_comes() -> None:
+    run = Run(Vendor([click(10)], [click(20)], [click(30)], [finish()]))
+    for _ in range(60):
+        run.memory = _heard(run.memory, "何" * 5000)
+    assert isinstance(await run.play(), Finish)
+    assert run.points == [10, 20, 30]
+    assert run.vendor.purposes == ["act"] * 4
+    assert run.state.words
+
+
+def _heard(memory: dict[str, Any], words: str) -> dict[str, Any]:
+    state = State.of(memory)
+    state.heard("Which?", words)
+    return state.memory()
+
+
+async def test_episodes_that_are_too_long_from_the_beginning_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mind, "MOST_BYTES", 10)
+    run = Run(Vendor(*["Summary."] * 50))
+    with pytest.raises(GuardReached) as reached:
+        await run.decide()
+    assert (reached.value.guard, run.vendor.answered) == ("depth", 12)
+
+
+async def test_a_batch_of_two_hundred_is_cut_and_the_model_is_told() -> None:
+    run = Run(Vendor([click(n + 1, call=f"c{n}") for n in range(200)], [finish()]))
+    assert isinstance(await run.play(), Finish)
+    assert len(run.points) == 50
+    assert "at most 50 calls are taken of one answer" in run.vendor.results[50]["text"]
+    assert len(run.vendor.results) == 200
+
+
+@pytest.mark.parametrize("length", [65_536, 65_537])
+async def test_the_longest_text_is_typed_and_a_longer_one_is_a_bad_answer(length: int) -> None:
+    run = Run(Vendor([act("type_text", text="x" * length)], [finish()]))
+    assert isinstance(await run.play(), Finish)
+    assert [len(str(params["text"])) for _, params in run.actions] == [length] * (length == 65_536)
+
+
+async def test_a_long_question_is_cut_visibly_and_a_hundred_options_are_a_bad_answer() -> None:
+    wide = tool("ask_human", question="Which?", kind="question", options=[f"Option {n}" for n in range(100)])
+    run = Run(Vendor([wide], [tool("ask_human", question="a\u202e\0b" * 4000, kind="approval")]))
+    ask = await run.play()
+    assert isinstance(ask, Ask)
+    assert len(ask.message) == 2000
+    assert ask.message.endswith("[...]")
+    assert "at most 10 texts" in run.vendor.results[0]["text"]
+
+
+async def test_bad_answers_for_ever_are_a_matter_for_people() -> None:
+    run = Run(Vendor(*[[bad("No such key.")]] * 20))
+    ask = await run.play()
+    assert isinstance(ask, Ask)
+    assert run.vendor.answered == 4
+    run = Run(Vendor(*[[bad("No such key.")]] * 20), changes={"may_ask": False})
+    assert await run.play() == Finish(False, "The model's answers cannot be used. The last reason: No such key.")
+
+
+async def test_looks_for_ever_end_the_run() -> None:
+    run = Run(Vendor(*[[look()]] * 20))
+    with pytest.raises(GuardReached):
+        await run.play()
+    assert run.vendor.answered == 12

@@ -10,6 +10,7 @@ import pytest
 from accounts.json_values import unstorable_at
 from inference.wires.base import Json
 from runs.agents.base import Act, Ask, Finish
+from runs.agents.model import old_logs
 from runs.agents.model.memory import MOST_DONE, State
 from tests.agents.model.fakes import (
     Run,
@@ -155,3 +156,19 @@ def test_what_was_done_is_kept_short() -> None:
     assert len(state.done) == MOST_DONE
     assert state.done[-1][1]["n"] == MOST_DONE + 4
     assert len(json.dumps(state.done)) < 256 * 1024
+
+
+@pytest.mark.parametrize("change", [{"v": 0}, {"v": 2, "log": None}, {"log": [{"role": "user"}]}, {"now": {"step": 1}}])
+async def test_a_memory_of_another_release_begins_a_new_episode_and_forgets_nothing_that_people_said(
+    change: dict[str, object],
+) -> None:
+    run = Run(Vendor([click(10)], [click(20)], [click(30)], [finish()]))
+    await run.do(await run.decide(answered("the red one")))
+    await run.do(await run.decide())
+    run.memory |= change
+    assert isinstance(await run.play(), Finish)
+    assert run.points == [10, 20, 30]
+    assert (run.state.episode, len(run.state.old)) == (2, 1)
+    assert "the red one" in run.vendor.log[0]["opening"]
+    assert '"x": 10' in run.vendor.log[0]["opening"]
+    assert old_logs.read(run.state.old[0])["log"][0]["memory"]["v"] == change.get("v", 1)
