@@ -10,8 +10,9 @@ import hashlib
 import json
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +27,6 @@ WHOLE_SECONDS = 300.0  # of one call; wires have shorter limits for silence
 CONCURRENT = 8
 BREAK_AFTER = 5  # failures in a row
 LONGEST_BACKOFF = 60.0  # seconds, where the vendor names no time
-PROBE_SECONDS = 2.0  # how soon the others look whether the one call after the timer succeeded
 LONGEST_WHY = 1000
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ async def think(spec: Spec, request: Request, purpose: Purpose) -> tuple[Thought
     line.callers += 1
     try:
         line.check()
-        async with line.room, line.turn():
+        async with line.its_turn():
             wire = await line.wire()
             body, digest = await _built(wire, request, spec)
             return await _send(line, wire, body, request, _Sheet(spec, purpose, digest))
@@ -101,9 +101,31 @@ def cost_of(prices: dict[str, float], usage: Usage) -> int | None:
     )  # fmt: skip
 
 
+class Turn:
+    """Whether a caller of think() waits for its turn: `waits` while it does, `why` in words, `over` while it does not."""
+
+    def __init__(self) -> None:
+        self.why = ""
+        self.waits, self.over = asyncio.Event(), asyncio.Event()
+
+    def begin(self, why: str) -> None:
+        self.why = why
+        self.over.clear()
+        self.waits.set()
+
+    def end(self) -> None:
+        self.waits.clear()
+        self.over.set()
+
+
+# Where a caller puts a Turn of its own, in its context.
+waits_for_turn: ContextVar[Turn | None] = ContextVar("waits_for_turn", default=None)
+
+
 @dataclass(eq=False)
 class _Line:
-    """What all calls of a profile in one event loop share. `probing`: one call tries for all whether the model is back."""
+    """What all calls of a profile in one event loop share. `probe`: one call tries for all whether the model is back; set when
+    it has ended."""
 
     spec: Spec
     room: asyncio.Semaphore
@@ -112,7 +134,7 @@ class _Line:
     callers: int = 0
     failures: int = 0
     shut_until: float = 0.0  # of the loop's clock
-    probing: bool = False
+    probe: asyncio.Event | None = None
     _wire: Wire | None = None
 
     async def wire(self) -> Wire:
@@ -130,21 +152,41 @@ class _Line:
     def check(self) -> None:
         """Raises ModelBusy while the breaker is open."""
         left = self.shut_until - asyncio.get_running_loop().time()
-        if left > 0 or self.probing:
-            wait = left if left > 0 else PROBE_SECONDS * _jitter()
-            raise ModelBusy(f"The model of the profile {self.spec.name} failed {self.failures} times in a row.", wait)
+        if left > 0:
+            raise ModelBusy(f"The model of the profile {self.spec.name} failed {self.failures} times in a row.", left)
 
     @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """One call that has room. The first one after the timer of an open breaker goes alone."""
-        self.check()
-        probe = self.failures >= BREAK_AFTER
-        self.probing = self.probing or probe
+    async def its_turn(self) -> AsyncIterator[None]:
+        """Room for one call. The first one after the timer of an open breaker goes alone; the others wait for what comes of it."""
+        async with contextlib.AsyncExitStack() as stack:
+            with self._in_line():
+                await stack.enter_async_context(self.room)
+                while self.probe is not None:
+                    await self.probe.wait()
+                self.check()
+            if self.failures >= BREAK_AFTER:
+                self.probe = asyncio.Event()
+                stack.callback(self._probed)
+            yield
+
+    def _probed(self) -> None:
+        probe, self.probe = self.probe, None
+        if probe is not None:
+            probe.set()
+
+    @contextlib.contextmanager
+    def _in_line(self) -> Iterator[None]:
+        """Who asked to be told knows meanwhile that it waits for its turn, and why."""
+        turn = waits_for_turn.get()
+        if turn is None or not (self.room.locked() or self.probe):
+            yield
+            return
+        most = max(1, self.spec.limits.get("concurrent", CONCURRENT))
+        turn.begin(f"The model of the profile {self.spec.name} is asked {most} times at once, which is the most it may be.")
         try:
             yield
         finally:
-            if probe:
-                self.probing = False
+            turn.end()
 
     def answered(self) -> None:
         self.failures, self.shut_until = 0, 0.0

@@ -221,6 +221,8 @@ def _model_busy(run: Run) -> dict[str, Any] | None:
     if not run.model_wait:
         return None
     since, until = (datetime.fromisoformat(run.model_wait[name]) for name in ("since", "until"))
+    if run.model_wait.get("turn"):
+        return _reason("model_busy", f"{run.model_wait['why']} Waiting for its turn since {since:%H:%M:%S}")
     why = run.model_wait["why"]
     stop = "" if why.endswith((".", "!", "?", "…")) else "."  # of what a vendor wrote
     message = f"{why}{stop} Waiting for the model since {since:%H:%M}; it is asked again at {until:%H:%M:%S}"

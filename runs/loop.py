@@ -20,6 +20,7 @@ import psycopg
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
+from inference import calling
 from runs import leases
 from runs.drive import Drive
 
@@ -201,6 +202,8 @@ class RunLoop:
                 await asyncio.wait(late, timeout=CUT_OFF_SECONDS)
         with contextlib.suppress(Exception):
             await self.loop.run_in_executor(self.threads, leases.retire, self.name)
+        with contextlib.suppress(Exception):  # connections to models are left open for the next call
+            await asyncio.wait_for(calling.close(), CUT_OFF_SECONDS)
         self.threads.shutdown(wait=False)
 
     def stop(self, timeout: float) -> None:

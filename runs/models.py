@@ -127,7 +127,7 @@ class Run(models.Model):
     interrupted = models.BooleanField(
         default=False
     )  # what its last action did is not known, and the agent has not read that
-    model_wait = models.JSONField(null=True)  # its model is busy: {since, until, why}
+    model_wait = models.JSONField(null=True)  # its model is busy: {since, until, why}; turn: others are asking it
 
     class Meta:
         indexes = (

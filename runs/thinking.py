@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from accounts.later import to_the_end
+from inference.calling import Turn, waits_for_turn
 from inference.errors import ModelBusy, ModelProblem
 from inference.records import CallRecord
 from machines.drivers.base import MachineGone, Session
@@ -20,6 +22,7 @@ from runs.steps import LeaseLost
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+SHOWN_AFTER = 5.0  # seconds that a run waits for its turn before it says so
 LONGEST_THOUGHT = 3600.0  # seconds; an agent has shorter limits of its own
 _SHOWN = frozenset({"header", "question", "label", "description", "title", "default"})  # of questions and schemas
 CUT_OFF_SECONDS = 2.0  # so long a thought that is cut off may take to say what it was
@@ -70,15 +73,16 @@ class Thinking(Attached):
         written down: they may have been paid. Raises LeaseLost.
         """
         records: list[CallRecord] = []
-        task = asyncio.create_task(_noting(work, records))
-        watch = asyncio.create_task(self._until_lost())
+        turn = Turn()
+        watch, shown = asyncio.create_task(self._until_lost()), asyncio.create_task(self._shown(turn))
+        task = asyncio.create_task(_noting(work, records, turn))
         try:
             await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
                 watch.result()
             return await task
         finally:
-            await _cut_off(task, watch)
+            await _cut_off(task, watch, shown)
             if records:
                 await self.host.db(thoughts.note_calls, self.job, tuple(records))
 
@@ -86,6 +90,15 @@ class Thinking(Attached):
         """Each ring of the run's bell may tell of its end. Raises LeaseLost."""
         while await self.host.wait_for_bell(self.run_id, LONGEST_THOUGHT):
             await self.host.db(jobs.require_driven, self.job)
+
+    async def _shown(self, turn: Turn) -> None:
+        """A run that waits long for its turn among the calls of its model says so."""
+        while await turn.waits.wait():
+            await asyncio.sleep(SHOWN_AFTER)
+            if turn.waits.is_set():
+                await to_the_end(self.host.db(thoughts.waits_for_turn, self.job, turn.why))
+                await turn.over.wait()
+                await to_the_end(self.host.db(thoughts.has_its_turn, self.job))
 
     async def _wait_for_model(self) -> None:
         """Until the model may be asked again, or something else happens to the run. Raises LeaseLost when it ended."""
@@ -145,8 +158,9 @@ def words(decision: Decision) -> tuple[Event, ...]:
     return tuple(events)
 
 
-async def _noting(work: Coroutine[Any, Any, T], made: list[CallRecord]) -> T:
+async def _noting(work: Coroutine[Any, Any, T], made: list[CallRecord], turn: Turn) -> T:
     """The calls of an attempt that fails, or is cancelled, are on its exception."""
+    waits_for_turn.set(turn)
     try:
         return await work
     except BaseException as error:

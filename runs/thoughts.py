@@ -95,7 +95,8 @@ def busy(job: Job, problem: ModelBusy) -> None:
     with transaction.atomic():
         run = locked(job)
         now = timezone.now()
-        since = datetime.fromisoformat(run.model_wait["since"]) if run.model_wait else now
+        failing = run.model_wait and not run.model_wait.get("turn")
+        since = datetime.fromisoformat(run.model_wait["since"]) if run.model_wait and failing else now
         ends = since + timedelta(seconds=settings.MODEL_PATIENCE)
         if now >= ends:
             minutes = round((now - since).total_seconds() / 60)
@@ -109,6 +110,26 @@ def busy(job: Job, problem: ModelBusy) -> None:
             # An event is what makes the pages look again.
             record(run, *((("text", {"text": words, "by": "system"}),) if noted else ()), save=("model_wait",))
         job.run = run
+
+
+def waits_for_turn(job: Job, why: str) -> None:
+    """The model is there, but others are asking it: that takes as long as it takes, and no patience ends. A run that waits for a
+    model that failed says so already."""
+    with transaction.atomic():
+        run = services.lock_run(job.run.id)
+        if run.lease_epoch != job.epoch or run.status != "running" or run.model_wait:
+            return
+        now = rfc3339(timezone.now())
+        run.model_wait = {"since": now, "until": now, "why": why, "turn": True}
+        record(run, ("text", {"text": f"{why} This run waits for its turn.", "by": "system"}), save=("model_wait",))
+
+
+def has_its_turn(job: Job) -> None:
+    with transaction.atomic():
+        run = services.lock_run(job.run.id)
+        if run.lease_epoch == job.epoch and run.model_wait and run.model_wait.get("turn"):
+            run.model_wait = None
+            record(run, save=("model_wait",))
 
 
 def seconds_to_wait(run: Run) -> float:

@@ -180,16 +180,47 @@ async def test_one_call_tries_whether_the_model_is_back(monkeypatch: pytest.Monk
     wire = over(monkeypatch, *[ModelBusy("down", 30)] * 5, says("back"))
     await opened(wire)
     clock.ahead, wire.gate = 31, asyncio.Event()
-    tasks = [asyncio.create_task(think(SPEC, request(), "act")) for _ in range(50)]
-    done, probing = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    await until(lambda: sum(task.done() for task in tasks) == 49)
-    assert all(isinstance(task.exception(), ModelBusy) for task in tasks if task.done())
+    tasks = [asyncio.create_task(think(SPEC, request(), "act")) for _ in range(200)]
+    await until(lambda: wire.under_way == 1)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert (wire.under_way, any(task.done() for task in tasks)) == (1, False)  # and nobody comes and goes meanwhile
+    tasks[100].cancel()
     wire.gate.set()
-    (probe,) = [task for task in tasks if not task.done()]
-    await probe
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(end) for end in ends if isinstance(end, BaseException)] == [asyncio.CancelledError]
+    assert len(wire.requests) == 5 + 199
+
+
+async def test_a_call_that_tries_in_vain_sends_all_to_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    wire = over(monkeypatch, ModelBusy("down", 30))
+    await opened(wire)
+    clock.ahead = 31
+    tasks = [asyncio.create_task(think(SPEC, request(), "act")) for _ in range(200)]
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
     assert len(wire.requests) == 6
-    assert done
-    assert probing
+    waits = [end.retry_after for end in ends if isinstance(end, ModelBusy)]
+    assert len(waits) == 200
+    assert max(waits) == 30
+    assert min(waits) > 29
+
+
+async def test_who_waits_for_its_turn_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = over(monkeypatch, says("yes"))
+    wire.gate = asyncio.Event()
+    others = [asyncio.create_task(think(SPEC, request(), "act")) for _ in range(8)]
+    await until(lambda: wire.under_way == 8)
+    turn = calling.Turn()
+    calling.waits_for_turn.set(turn)
+    mine = asyncio.create_task(think(SPEC, request(), "act"))
+    async with asyncio.timeout(20):
+        await turn.waits.wait()
+        assert "8 times at once" in turn.why
+        wire.gate.set()
+        await turn.over.wait()
+        await asyncio.gather(mine, *others)
+    assert not turn.waits.is_set()
 
 
 async def test_a_probe_that_is_called_off_leaves_the_way_free(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,18 +9,32 @@ from django.utils import timezone
 
 from accounts.sealing import seal
 from accounts.times import rfc3339
-from inference.models import Call, Profile
+from inference.models import Call
 from inference.wires import WIRES
-from runs import leases, thoughts
+from runs import leases, loop, services, thoughts
+from runs.loop import RunLoop
 from runs.models import Run, RunEvent
 from tests.agents.model.test_wires import needs
 from tests.cast import Api
 from tests.emulator.server import Emulator, in_thread
-from tests.emulator.story import Fault, Turn
+from tests.emulator.story import Fault, Story, Turn
 from tests.inference.shots import profile
-from tests.runs.driving import Inline, Once, begin, drive_all, go, request_of, show, simulated, status_of
+from tests.runs.driving import (
+    Inline,
+    Once,
+    begin,
+    drive_all,
+    go,
+    request_of,
+    shift,
+    show,
+    simulated,
+    status_of,
+    until,
+)  # fmt: skip
 from tests.runs.invariants import check_run
 from tests.runs.thinker import decide
+from tests.takeover.control import release, take
 
 pytestmark = pytest.mark.django_db
 KEY = "sk-test-0123456789abcdef"
@@ -160,3 +174,83 @@ def test_the_model_is_told_what_it_can_mend(live: Api, vendor: Emulator, acted: 
     # A new episode begins the story anew.
     whole(live, vendor, run, acted, (32, 32, 64) if story == "full" else (32, 64))
     assert requests(vendor) == (5 if story == "full" else 4)
+
+
+# --- with a worker's own loop, whose calls run while people do something
+
+
+@pytest.fixture
+def calls(vendor: Emulator) -> Callable[[str], str]:
+    """The statuses of a run's calls: one for each request that came."""
+
+    def of(run_id: str) -> str:
+        statuses = list(Call.objects.filter(run_id=run_id).order_by("started_at").values_list("status", flat=True))
+        assert len(statuses) == requests(vendor)
+        return " ".join(statuses)
+
+    return of
+
+
+Worker = Callable[[], RunLoop]
+Calls = Callable[[str], str]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("story", "end"), [("hang", "cancelled"), ("hang", "timed_out"), ("429", "cancelled")])
+def test_cancel_and_deadline_end_a_call_and_a_wait_at_once(
+    live: Api, vendor: Emulator, worker: Worker, settings: Any, calls: Calls, story: str, end: str
+) -> None:
+    """What the lease would tell comes minutes later here."""
+    settings.LEASE_SECONDS = 600
+    host = worker()
+    run_id = start(live, story, deadline_seconds=1000)["id"]
+    until(lambda: requests(vendor) == 2)
+    until(lambda: Run.objects.get(id=run_id).model_wait or story == "hang")
+    if end == "cancelled":
+        assert live.post(f"/runs/{run_id}/cancel").status_code == 200
+    else:
+        shift(run_id, 2000)
+        assert services.time_out(run_id)
+    until(lambda: Run.objects.get(id=run_id).stop_confirmed_at or (end == "timed_out" and run_id not in host.driving))
+    assert status_of(run_id) == end
+    until(lambda: vendor.left == (story == "hang"))
+    until(lambda: Call.objects.filter(run_id=run_id).count() == 2)
+    assert calls(run_id) == ("ok abandoned" if story == "hang" else "ok busy")
+    check_run(run_id)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_person_takes_control_while_the_model_hangs(
+    live: Api, vendor: Emulator, worker: Worker, acted: list[Any], calls: Calls
+) -> None:
+    """Nothing is done with what it says then; given back, it is asked anew."""
+    vendor.stories["slow"] = Story([Turn([CLICK], delay=1.0), Turn([AGAIN]), END])
+    worker()
+    run = start(live, "slow")
+    until(lambda: requests(vendor) == 1)
+    lease = take(live, run["machine_id"])
+    until(lambda: status_of(run["id"]) == "awaiting_human")
+    until(lambda: Call.objects.filter(run_id=run["id"]).count() == 1)
+    assert acted == []
+    release(live, lease, note="I closed the window.")
+    until(lambda: status_of(run["id"]) == "succeeded")
+    assert requests(vendor) == Call.objects.filter(run_id=run["id"]).count()
+    assert "I closed the window." in json.dumps([body.json for body in vendor.bodies])
+    check_run(run["id"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_stops_in_a_call_leaves_it_to_the_next(
+    live: Api, vendor: Emulator, worker: Worker, monkeypatch: pytest.MonkeyPatch, acted: list[Any], calls: Calls
+) -> None:
+    monkeypatch.setattr(loop, "DRAIN_SECONDS", 0.1)
+    first = worker()
+    run = start(live, "hang")
+    until(lambda: requests(vendor) == 2)
+    first.stop(10)
+    assert (status_of(run["id"]), calls(run["id"])) == ("running", "ok abandoned")
+    assert Run.objects.get(id=run["id"]).lease_owner is None
+    worker()
+    until(lambda: status_of(run["id"]) == "succeeded", 20)
+    whole(live, vendor, run, acted)
+    assert calls(run["id"]) == "ok abandoned ok ok"

@@ -1,11 +1,10 @@
 """A model that is busy, refuses or cannot be used: the run waits, or people are asked; it is never the agent's error."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connections
 
 from approvals.models import Decision
 from inference.errors import ModelBusy, ModelMisconfigured, ModelProblem, ModelRefused
@@ -328,27 +327,6 @@ def test_T_186_a_plan_that_its_model_is_too_busy_for_is_waited_for(test_key: Api
 
 
 # --- with a worker's own loop
-
-
-@pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], RunLoop]]:
-    """Starts run loops as worker processes have them; their threads keep no connection to the database of the test."""
-    patiently, started = loop._patiently, []
-
-    def once(work: Callable[..., Any], *args: Any) -> Any:
-        try:
-            return patiently(work, *args)
-        finally:
-            connections.close_all()
-
-    def start() -> RunLoop:
-        started.append(RunLoop())
-        return started[-1]
-
-    monkeypatch.setattr(loop, "_patiently", once)
-    yield start
-    for each in started:
-        each.stop(10)
 
 
 class Hanging:
