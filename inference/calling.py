@@ -182,7 +182,9 @@ class _Line:
             yield
             return
         most = max(1, self.spec.limits.get("concurrent", CONCURRENT))
-        turn.begin(f"The model of the profile {self.spec.name} is asked {most} times at once, which is the most it may be.")
+        turn.begin(
+            f"The model of the profile {self.spec.name} is asked {most} times at once, which is the most it may be."
+        )
         try:
             yield
         finally:
@@ -248,7 +250,9 @@ async def _built(wire: Wire, request: Request, spec: Spec) -> tuple[Json, str]:
 
 
 def _unforeseen(what: str, error: Exception) -> str:
-    return f"The {what} the model failed in an unforeseen way ({type(error).__name__}); the log of the worker tells more."
+    return (
+        f"The {what} the model failed in an unforeseen way ({type(error).__name__}); the log of the worker tells more."
+    )
 
 
 def _build(wire: Wire, request: Request, spec: Spec) -> tuple[Json, str]:

@@ -53,6 +53,7 @@ _OF_FORM = (
     "system_notes",
 )  # fmt: skip
 
+
 def spec_of(name: str) -> Spec:
     """The profile of this name. Raises ModelMisconfigured when there is none, or none that works now."""
     row = Profile.objects.filter(name=name).first()

@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('inference', '0003_sessions'),
+        ("inference", "0003_sessions"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='session',
-            name='form',
-            field=models.CharField(default='', max_length=16),
+            model_name="session",
+            name="form",
+            field=models.CharField(default="", max_length=16),
         ),
     ]

@@ -33,6 +33,11 @@ STORIES = {
     "refused": [Turn(fault=Fault(status=401, times=0))],
     "busy": [Turn(fault=Fault(status=429, headers={"retry-after": "7"}, times=0))],
     "full": [Turn(stop="refusal", text="I will not.")],
+    "400": [Turn(fault=Fault(status=400, times=0))], "403": [Turn(fault=Fault(status=403, times=0))],
+    "404": [Turn(fault=Fault(status=404, times=0))], "529": [Turn(fault=Fault(status=529, times=0))],
+    "503": [Turn(fault=Fault(status=503, times=0))], "cut": [Turn(fault=Fault(cut=True, times=0))],
+    "half": [Turn(fault=Fault(half=True, times=0))], "hour": [Turn(fault=Fault(status=429, headers={"retry-after": "3600"}, times=0))],
+    "long": [Turn([("click", {"x": 640, "y": 360})], stop="cut")], "hang": [Turn(fault=Fault(hang=True, times=0))],
 }  # fmt: skip
 
 
@@ -161,3 +166,38 @@ def test_bad_days(live: Api, wire: Emulator) -> None:
     refused(live.post("/predict", body("refused")), 502, "UPSTREAM_ERROR")
     assert refused(live.post("/predict", body("busy")), 503, "UPSTREAM_UNAVAILABLE")["retry_after"] == 7
     assert live.get("/billing/balance").json()["balance_cents"] == 9_995
+
+
+BAD = {
+    "refused": (502, "UPSTREAM_ERROR"), "400": (502, "UPSTREAM_ERROR"), "403": (502, "UPSTREAM_ERROR"), "404": (502, "UPSTREAM_ERROR"),
+    "529": (503, "UPSTREAM_UNAVAILABLE"), "503": (503, "UPSTREAM_UNAVAILABLE"), "cut": (503, "UPSTREAM_UNAVAILABLE"),
+    "half": (503, "UPSTREAM_UNAVAILABLE"), "hour": (503, "UPSTREAM_UNAVAILABLE"), "long": (500, "PREDICTION_FAILED"),
+    "outside": (500, "PREDICTION_FAILED"), "hang": (504, "UPSTREAM_TIMEOUT"),
+}  # fmt: skip
+
+
+def test_every_bad_day_of_every_route_has_one_answer_and_costs_nothing(
+    live: Api, wire: Emulator, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request that came is a Call, holds are given back, the session goes on, and no answer holds the key."""
+    session = live.post("/sessions", {"screen_width": 1280, "screen_height": 720}).json()["session_id"]
+    before = live.get("/billing/balance").json()["balance_cents"]
+    turn = list(WIRES).index(request.node.callspec.params["wire"])
+    for number, (story, (status, code)) in enumerate(BAD.items()):
+        path, sent = [
+            ("/predict", body(story)),
+            (f"/sessions/{session}/predict", {"screenshot": shot(), "instruction": f"Do it story:{story}"}),
+            ("/ground", {"screenshot": shot(), "element": f"the icon story:{story}"}),
+        ][(number + turn) % 3]  # over the four wires each has had each
+        monkeypatch.setattr(direct, "CALL_SECONDS", 0.7 if story == "hang" else 300)
+        answer = live.post(path, sent)
+        grounds = path == "/ground" and code == "PREDICTION_FAILED"
+        error = refused(answer, status, "GROUNDING_FAILED" if grounds else code)
+        assert "Nothing was charged." in error["message"]
+        assert ("retry_after" in error) == (status in (503, 504))
+        assert answer.headers.get("X-Credits-Charged", "0") == "0"
+        assert "sk-test" not in answer.content.decode()
+    assert Call.objects.count() == sum(wire.requests.values())
+    assert live.get("/billing/balance").json()["balance_cents"] == before
+    answer = live.post(f"/sessions/{session}/predict", {"screenshot": shot(), "instruction": "Do it story:one"})
+    assert (answer.status_code, answer.json()["step"]) == (200, 1), answer.content

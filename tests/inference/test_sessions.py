@@ -132,6 +132,22 @@ def test_a_profile_that_is_gone_is_followed_by_another_with_a_new_log(
     assert live.get(f"/sessions/{session}").json()["step_count"] == 2
 
 
+@pytest.mark.parametrize("change", [{"wire": "gemini"}, {"model": "another"}, {"options": {"dialect": "json_point"}}])
+def test_a_profile_of_another_form_begins_a_new_log(
+    live: Api, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    wire = answering(monkeypatch, click(1, 1))
+    session = created(live)
+    predicted(live, session)
+    Profile.objects.update(**change, version=2)
+    predicted(live, session, 1)
+    assert len(wire.requests[1].log) == 1
+    assert "Step 1." in wire.requests[1].log[0]["task"]
+    Profile.objects.update(prices={"input": 1, "output": 1}, version=3)
+    predicted(live, session, 2)
+    assert len(wire.requests[2].log) > 1
+
+
 def test_a_call_that_fails_leaves_the_session_as_it_was(live: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, click(1, 1), ModelBusy("Overloaded.", 1), click(2, 2))
     session = created(live)

@@ -62,7 +62,13 @@ STORIES = {
     "outside": day(None, Turn([OUTSIDE])),
     "hang": day(Fault(hang=True)),
 }
-ASKS = {"401": "misconfigured", "403": "misconfigured", "404": "misconfigured", "400": "misconfigured", "refusal": "refused"}
+ASKS = {
+    "401": "misconfigured",
+    "403": "misconfigured",
+    "404": "misconfigured",
+    "400": "misconfigured",
+    "refusal": "refused",
+}
 WAITS, TOLD = ["429", "529", "503", "cut", "half"], ["tokens", "full", "words", "outside"]
 
 
@@ -78,7 +84,14 @@ def vendor(request: pytest.FixtureRequest, live: Api) -> Iterator[Emulator]:
     needs(request.param)
     with in_thread(Emulator(STORIES, wires=(request.param,))) as emulator:
         options = {"coordinates": "pixels"} if request.param == "compatible" else {}
-        profile("seer", wire=request.param, model="model-1", base_url=emulator.url(request.param), key=seal(KEY), options=options)
+        profile(
+            "seer",
+            wire=request.param,
+            model="model-1",
+            base_url=emulator.url(request.param),
+            key=seal(KEY),
+            options=options,
+        )
         yield emulator
 
 
@@ -138,7 +151,9 @@ def told(live: Api, run_id: str) -> str:
     texts = [str(data) for data in RunEvent.objects.filter(run_id=run_id).values_list("data", flat=True)]
     calls = live.get(f"/runs/{run_id}/calls").content.decode()
     permissions = live.get(f"/runs/{run_id}/permissions").content.decode()
-    return "\n".join([*texts, calls, permissions, json.dumps(Run.objects.get(id=run_id).memory), json.dumps(show(live, run_id))])
+    return "\n".join(
+        [*texts, calls, permissions, json.dumps(Run.objects.get(id=run_id).memory), json.dumps(show(live, run_id))]
+    )
 
 
 @pytest.mark.parametrize("story", ASKS)
