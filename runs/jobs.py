@@ -249,6 +249,8 @@ def end(job: Job, claim: Finish, verdict: Verdict | None, texts: tuple[Event, ..
     verdict = replace(verdict, summary=cleared(verdict.summary, kept)) if verdict else None
     problem = misfit(job.run.output_schema, output)
     output = None if problem else output
+    if problem and claim.by_person:
+        problem = f"{claim.summary} {problem}"
     word, skipped = verdict.verdict if verdict else None, claim.skipped
     with transaction.atomic():
         run = locked(job)

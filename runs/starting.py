@@ -40,7 +40,10 @@ INHERITED = (
     "on_awaiting_human", "awaiting_human_timeout_seconds", "on_timeout", "on_budget", "human_in_the_loop",
     "permission_mode", "end_user", "priority", "deadline_clock", "created_by", "owner_id", "request_id",
 )  # fmt: skip
-_NOT_WITH_TEST_KEYS = "The model {agent} answers live keys only: in the test world nothing real is asked and nothing is paid. Use scripted or playbook."
+_NOT_WITH_TEST_KEYS = (
+    "The model {agent} answers live keys only: in the test world nothing real is asked and nothing is paid. "
+    "Use scripted or playbook."
+)
 _TEAM = "SELECT max_active_runs FROM accounts_team WHERE id = %(team)s FOR NO KEY UPDATE"
 _USABLE = "id = %(id)s AND team_id = %(team)s AND test = %(test)s AND status NOT IN ('terminated', 'terminating')"
 _ACTIVE = """

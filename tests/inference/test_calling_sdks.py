@@ -9,7 +9,7 @@ import pytest
 from inference import calling, services, trials
 from inference.calling import abandoned, think
 from inference.errors import ModelBusy, ModelMisconfigured
-from inference.models import Profile
+from inference.models import Call, Profile
 from inference.profiles import Spec
 from inference.targets import TARGETS, Target, picture, picture_hash
 from inference.wires import WIRES, wire_for
@@ -161,3 +161,37 @@ def test_the_test_of_a_profile_through_the_real_wire(
     assert tested is not None
     assert tested.passed is (beside == 0), tested.problem
     assert len(tested.targets) == 5
+
+
+TROUBLE = {
+    "401": (fault(status=401), "was refused (401)"), "403": (fault(status=403), "may not be used"),
+    "404": (fault(status=404), "There is no model"), "later": (fault(status=429, headers={"retry-after": "3600"}), "429"),
+    "529": (fault(status=529), "529"), "cut": (fault(cut=True), "broke off|could not be reached"), "hang": (fault(hang=True), "did not answer within"),
+    "refusal": (Turn(stop="refusal", text="I will not."), ""),
+}  # fmt: skip
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("wire", SPOKEN)
+def test_the_test_of_a_profile_on_bad_days_says_why_it_failed(
+    first: Cast, monkeypatch: pytest.MonkeyPatch, wire: str
+) -> None:
+    monkeypatch.setattr(calling, "_jitter", lambda: 1000.0)  # nobody waits that long for another try
+    with server.in_thread(Emulator({name: [turn] for name, (turn, _) in TROUBLE.items()})) as emulator:
+        for name, (_, words) in TROUBLE.items():
+            monkeypatch.setattr(trials, "TARGET_SECONDS", 1.0 if name == "hang" else 150.0)
+            monkeypatch.setattr(trials, "TARGETS", (Target("red", f"the red box story:{name}", (0, 0, 10, 10)),) * 5)
+            values = VALUES | {"name": f"p{name}", "wire": wire, "base_url": emulator.url(wire), "key": KEY}
+            before = emulator.requests[wire]
+            row = services.create_profile(first.actor("olga"), values)
+            trial = trials.trial_of(trials.start(first.actor("olga"), row.id, in_thread=False))
+            assert trial is not None
+            trials.run(row.id, trial.id)
+            tested = trials.trial_of(Profile.objects.get(id=row.id))
+            assert tested is not None
+            assert (tested.running, tested.passed) == (False, False)
+            assert tested.problem
+            assert any(each in tested.problem for each in words.split("|"))
+            assert KEY not in tested.problem
+            if name != "hang":  # which may be given up before it was sent
+                assert Call.objects.filter(profile=row.name).count() == emulator.requests[wire] - before == 1

@@ -8,9 +8,9 @@ import pytest
 from machines.drivers.base import Session
 from runs.agents import registry
 from runs.agents.base import Context, Decision, Finish, Plan, Verdict
-from runs.outputs import MOST_OF_OUTPUT, misfit
+from runs.outputs import MOST_OF_OUTPUT, NOTHING, misfit
 from tests.cast import Api, Cast
-from tests.runs.driving import begin, data_of, ended, show
+from tests.runs.driving import begin, data_of, drive_all, ended, request_of, show, waiting
 
 pytestmark = pytest.mark.django_db
 INVOICE = {
@@ -154,3 +154,15 @@ def test_a_secret_of_the_run_is_never_handed_over(test_key: Api, handing: Callab
 def test_a_check_has_an_end() -> None:
     schema = {"items": {"anyOf": [{"properties": {"x": {"minimum": n}}} for n in range(99, -1, -1)]}}
     assert misfit(schema, [{"x": 0}] * 5000) == "The output is too large to be checked against its output_schema."
+
+
+@pytest.mark.parametrize("engine", ["v3", "v4"])
+def test_T_188_who_did_it_by_hand_has_handed_nothing_over_and_the_run_says_so(test_key: Api, engine: str) -> None:
+    run = waiting(test_key, "Please book me a flight", agent="playbook", output_schema=INVOICE, cua_version=engine)
+    assert request_of(test_key, run)["kind"] == "takeover"
+    assert test_key.post(f"/runs/{run['id']}/resume").status_code == 200
+    drive_all()
+    done = show(test_key, run["id"])
+    assert (done["status"], done["error"]["code"], done["result"]["output"]) == ("failed", "TASK_FAILED", None)
+    assert NOTHING in done["error"]["message"]
+    assert "person" in done["error"]["message"]

@@ -88,7 +88,7 @@ class State:
         for name in _OUTLIVING:
             with suppress(KeyError, TypeError, ValueError, AttributeError):
                 value = _read(name, values[name])
-                if type(value) is type(getattr(state, name)) or (name == "first" and isinstance(value, str)):
+                if isinstance(value, str if name == "first" else type(getattr(state, name))):
                     setattr(state, name, value)
         state.words = [each for each in state.words if _are_texts(each, 2)]
         state.done = [each for each in state.done if isinstance(each, list) and len(each) == 3]
