@@ -74,7 +74,7 @@ class Thinking(Attached):
         """
         records: list[CallRecord] = []
         turn = Turn()
-        watch, shown = asyncio.create_task(self._until_lost()), asyncio.create_task(self._shown(turn))
+        watch, shown = asyncio.create_task(self._until_lost()), asyncio.create_task(self._waits_for_turn(turn))
         task = asyncio.create_task(_noting(work, records, turn))
         try:
             await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
@@ -91,7 +91,7 @@ class Thinking(Attached):
         while await self.host.wait_for_bell(self.run_id, LONGEST_THOUGHT):
             await self.host.db(jobs.require_driven, self.job)
 
-    async def _shown(self, turn: Turn) -> None:
+    async def _waits_for_turn(self, turn: Turn) -> None:
         """A run that waits long for its turn among the calls of its model says so."""
         while await turn.waits.wait():
             await asyncio.sleep(SHOWN_AFTER)

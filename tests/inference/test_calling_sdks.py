@@ -166,7 +166,8 @@ def test_the_test_of_a_profile_through_the_real_wire(
 TROUBLE = {
     "401": (fault(status=401), "was refused (401)"), "403": (fault(status=403), "may not be used"),
     "404": (fault(status=404), "There is no model"), "later": (fault(status=429, headers={"retry-after": "3600"}), "429"),
-    "529": (fault(status=529), "529"), "cut": (fault(cut=True), "broke off|could not be reached"), "hang": (fault(hang=True), "did not answer within"),
+    "529": (fault(status=529), "529"), "cut": (fault(cut=True), "broke off|could not be reached"),
+    "hang": (fault(hang=True), "did not answer within"),
     "refusal": (Turn(stop="refusal", text="I will not."), ""),
 }  # fmt: skip
 

@@ -90,8 +90,8 @@ class State:
                 value = _read(name, values[name])
                 if isinstance(value, str if name == "first" else type(getattr(state, name))):
                     setattr(state, name, value)
-        state.words = [each for each in state.words if _are_texts(each, 2)]
-        state.done = [each for each in state.done if isinstance(each, list) and len(each) == 3]
+        state.words = [each for each in state.words if _is_list(each, 2)]
+        state.done = [each for each in state.done if _is_list(each, 3)]
         return state
 
     def memory(self) -> Memory:
@@ -131,8 +131,8 @@ class State:
         self.done = [*self.done, [name, short, _short(outcome)]][-MOST_DONE:]
 
 
-def _are_texts(value: Any, number: int) -> bool:
-    return isinstance(value, list) and len(value) == number and all(isinstance(text, str) for text in value)
+def _is_list(value: Any, length: int) -> bool:
+    return isinstance(value, list) and len(value) == length
 
 
 def _read(name: str, value: Any) -> Any:
