@@ -51,8 +51,8 @@ def day(fault: Fault | None = None, *before: Turn) -> list[Turn]:
 
 STATUSES = {
     "401": Fault(status=401, message=f"Incorrect API key provided: {KEY}"), "403": Fault(status=403),
-    "404": Fault(status=404), "400": Fault(status=400), "refusal": Fault(stop="refusal"),
-    "429": Fault(status=429, headers={"retry-after": "3600"}), "529": Fault(status=529), "503": Fault(status=503),
+    "404": Fault(status=404), "refusal": Fault(stop="refusal"),
+    "429": Fault(status=429, headers={"retry-after": "3600"}), "529": Fault(status=529),
     "cut": Fault(cut=True), "half": Fault(half=True),
     "tokens": Fault(stop="cut"), "full": Fault(stop="full"),
 }  # fmt: skip
@@ -66,10 +66,9 @@ ASKS = {
     "401": "misconfigured",
     "403": "misconfigured",
     "404": "misconfigured",
-    "400": "misconfigured",
     "refusal": "refused",
 }
-WAITS, TOLD = ["429", "529", "503", "cut", "half"], ["tokens", "full", "words", "outside"]
+WAITS, TOLD = ["429", "529", "cut", "half"], ["tokens", "full", "words", "outside"]
 
 
 @pytest.fixture(autouse=True)
