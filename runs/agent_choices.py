@@ -31,7 +31,7 @@ class Agents:
 
     def __init__(self, actor: Actor) -> None:
         self.actor = actor
-        self.models = [] if actor.test else list(live_profiles())  # the test world asks none
+        self.models = list(live_profiles())
         self.usual = agent_of(actor, None)
 
     @property

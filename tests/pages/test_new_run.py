@@ -10,10 +10,9 @@ from django.test.utils import CaptureQueriesContext
 
 from inference.models import Profile
 from runs.models import Run
-from tests.cast import Api, Cast
+from tests.cast import Cast
 from tests.modelled import PROFILE, ModelRun
 from tests.pages.conftest import Visit, text
-from tests.runs.driving import simulated
 
 pytestmark = pytest.mark.django_db
 SCHEMA = {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}
@@ -61,18 +60,17 @@ def test_without_a_model_there_is_a_quiet_hint_and_the_owner_is_led_on(visit: Vi
     assert "A model works out the way by itself" in page
 
 
-def test_a_run_of_a_model_is_started_with_what_it_is_told_and_has_to_hand_over(visit: Visit, live: Api) -> None:
+def test_a_run_of_a_model_is_started_with_what_it_is_told_and_has_to_hand_over(visit: Visit) -> None:
     profile("claude")
     sent = {
-        "task": "Find it", "agent": "claude", "instructions": "Be quick.", "system_prompt": "You are new.",
+        "task": "Find it", "agent": "scripted", "instructions": "Be quick.", "system_prompt": "You are new.",
         "output_schema": json.dumps(SCHEMA),
     }  # fmt: skip
-    simulated(live)
-    answer = visit("alice", "live").post("/runs/new", sent)
+    answer = visit("alice").post("/runs/new", sent)
     run = Run.objects.get()
     assert answer.redirect_chain[-1][0] == f"/runs/{run.id}"
     assert (run.agent, run.instructions, run.system_prompt, run.output_schema) == (
-        "claude",
+        "scripted",
         "Be quick.",
         "You are new.",
         SCHEMA,
