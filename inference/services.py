@@ -57,7 +57,9 @@ def update_profile(actor: Actor, profile_id: str, changes: Mapping[str, Any]) ->
         moves = actor.kind != "system" and server_of(values["base_url"]) != server_of(row.base_url)
         if row.key and key is None and moves:  # else who never saw the key could have it sent to a server of their own
             words = "Enter the key again: at this address it goes to another server."
-            raise Invalid((("body", "key"), words, "value_error"))
+            if row.from_env:
+                words = f"Its key, from {row.from_env}, would go to another server: say the address in the environment, too."
+            raise Invalid((("body", "base_url" if row.from_env else "key"), words, "value_error"))
         before = {name: getattr(row, name) for name in FIELDS if getattr(row, name) != values[name]}
         if not before and key is None:
             return row

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from accounts.errors import Invalid
 from accounts.models import AuditEntry, Team
 from config.up.supervisor import PLAYBOOK, agents
 from inference import sdks, services
@@ -84,13 +85,23 @@ def test_the_next_start_makes_no_second_one_and_takes_a_changed_key_over(first: 
 def test_what_was_edited_on_the_page_stays(first: Cast) -> None:
     take_over({"ANTHROPIC_API_KEY": "k"})
     olga = first.actor("olga")
-    services.update_profile(olga, "claude", {"model": "claude-opus-5", "base_url": "http://proxy"})
+    services.update_profile(olga, "claude", {"model": "claude-opus-5"})
     take_over({"ANTHROPIC_API_KEY": "k"})
-    assert (spec_of("claude").model, spec_of("claude").base_url) == ("claude-opus-5", "http://proxy")
+    assert spec_of("claude").model == "claude-opus-5"
     services.disable_profile(olga, "claude")
     take_over({"ANTHROPIC_API_KEY": "k"})
     assert live_names() == []
     assert default_name() is None
+
+
+@db
+def test_its_key_goes_where_the_environment_says_only(first: Cast) -> None:
+    take_over({"ANTHROPIC_API_KEY": "k"})
+    with pytest.raises(Invalid) as refused:
+        services.update_profile(first.actor("olga"), "claude", {"base_url": "http://mine.test"})
+    assert "ANTHROPIC_API_KEY" in str(refused.value.facts)
+    take_over({"ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": "http://proxy"})
+    assert spec_of("claude").base_url == "http://proxy"
 
 
 @db
