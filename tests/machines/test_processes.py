@@ -32,8 +32,10 @@ def now(machine: Machine) -> Machine:
 
 
 def kill(machine: Machine) -> None:
-    os.kill(now(machine).handle["pid"], signal.SIGKILL)
-    while alive(machine):
+    """Until its screen and its first process are gone: while one of them is ending, commands may still reach it."""
+    handle = now(machine).handle
+    os.kill(handle["pid"], signal.SIGKILL)
+    while alive(machine) or process.is_alive(process.recorded(handle)):
         time.sleep(0.01)
 
 
