@@ -54,7 +54,7 @@ dev: venv
 # Playwright occupies the event loop of its process, so the pages are tested in a run of their own.
 test: dev
 	$(BIN)/python -m pytest $(SHARED) -m "not slow and not again and not model" --ignore=tests/browser
-	$(BIN)/python -m pytest -n $(BROWSERS) --dist worksteal -m "not slow" tests/browser
+	$(BIN)/python -m pytest -n $(BROWSERS) --dist worksteal -m "not slow and not model" tests/browser
 
 test-fast: dev
 	$(BIN)/python -m pytest $(SHARED) -m "not slow and not again and not browser and not model" --ignore=tests/browser

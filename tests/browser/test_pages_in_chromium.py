@@ -237,7 +237,9 @@ def test_on_a_phone_there_are_five_tabs_and_the_rest_under_more(look: Open, scri
     )  # no word is cut
     expect(links).to_have_count(0)
     more.tap()
-    assert links.all_inner_texts() == ["Keys", "Webhooks", "Policies", "Audit", "Members", "API docs"]
+    assert links.all_inner_texts() == [
+        "Keys", "Secrets", "Webhooks", "Policies", "Audit", "Members", "Models", "API docs",
+    ]  # fmt: skip
     assert all((each.bounding_box() or {})["height"] >= 44 for each in links.all())
     expect(links.last).to_be_in_viewport(ratio=1)
     page.touchscreen.tap(20, 20)  # beside it
@@ -270,7 +272,7 @@ def test_the_sheet_of_a_phone_by_keyboard(look: Open) -> None:
 
 def test_on_a_large_screen_every_entry_stands_in_the_side(look: Open) -> None:
     page = look("owner", "/audit")
-    expect(page.get_by_role("navigation", name="Main").get_by_role("link")).to_have_count(11)
+    expect(page.get_by_role("navigation", name="Main").get_by_role("link")).to_have_count(13)
     expect(page.get_by_text("More", exact=True)).to_be_hidden()
 
 

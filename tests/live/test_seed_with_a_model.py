@@ -22,7 +22,7 @@ from tests.live.test_seed_commands import SYSTEM_PROMPT
 from tests.ops.test_up import ROOT
 from tests.webhooks.receivers import Receiver, receiving, verify, verify_standard
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = pytest.mark.browser
 HOME = """<!doctype html><meta charset=utf-8><title>Coasty</title><body style="margin:0;font:20px sans-serif">
 <h1>Coasty</h1><a href="/pricing" style="position:absolute;left:100px;top:200px;width:200px;height:60px">Pricing</a>
 <div id=modal style="position:fixed;inset:0;background:#fffe"><form style="margin:150px 400px"><h2>Sign in to Coasty</h2>

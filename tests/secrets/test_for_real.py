@@ -19,7 +19,7 @@ from tests.emulator.server import Emulator, in_thread
 from tests.emulator.story import Story, Turn
 from tests.live.fresh import Fresh, installed
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = pytest.mark.browser
 SEED = "JBSWY3DPEHPK3PXP"
 PASSWORDS = ("tr0ub4dor & 3é", "correct-horse-battery-staple!")
 STYLE = "<!doctype html><meta charset=utf-8><style>*{caret-color:transparent}input{width:20em}</style>"

@@ -236,7 +236,9 @@ async def test_bad_answers_for_ever_are_a_matter_for_people() -> None:
     assert isinstance(ask, Ask)
     assert run.vendor.answered == 4
     run = Run(Vendor(*[[bad("No such key.")]] * 20), changes={"may_ask": False})
-    assert await run.play() == Finish(False, "4 answers of the model in a row could not be used. It was told: “No such key.”")
+    assert await run.play() == Finish(
+        False, "4 answers of the model in a row could not be used. It was told: “No such key.”"
+    )
 
 
 async def test_looks_for_ever_end_the_run() -> None:
