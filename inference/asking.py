@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from inference.calling import abandoned, think
+from inference.calling import record_on, think
 from inference.errors import ModelProblem, PredictionFailed
 from inference.profiles import Spec
 from inference.prompts import NOT_DONE, USE_A_TOOL
@@ -86,16 +86,12 @@ async def _think(question: Question, log: list[Json], calls: list[CallRecord], *
         picture=q.pictures.__getitem__, longer=longer,
     )  # fmt: skip
     try:
-        thought, record = await think(q.spec, request, q.purpose)
-    except ModelProblem as problem:
-        if problem.record is not None:
-            calls.append(problem.record)
+        thought, whole = await think(q.spec, request, q.purpose)
+    except (ModelProblem, asyncio.CancelledError) as error:
+        if record := record_on(error):
+            calls.append(record)
         raise
-    except asyncio.CancelledError as cancelled:
-        if cut_off := abandoned(cancelled):
-            calls.append(cut_off)
-        raise
-    calls.append(record)
+    calls.append(whole)
     return thought
 
 

@@ -22,8 +22,8 @@ from inference.profiles import Spec
 from inference.records import CallRecord, Purpose, Status, Usage
 from inference.wires import wire_for
 from inference.wires.base import Json, Request, Thought, Wire
+from inference.wires.transport import WHOLE_SECONDS
 
-WHOLE_SECONDS = 300.0  # of one call; wires have shorter limits for silence
 CONCURRENT = 8
 BREAK_AFTER = 5  # failures in a row
 LONGEST_BACKOFF = 60.0  # seconds, where the vendor names no time
@@ -39,7 +39,7 @@ async def think(spec: Spec, request: Request, purpose: Purpose) -> tuple[Thought
 
     Raises ModelBusy (also without a call, while the breaker is open: its record is None), ModelRefused and
     ModelMisconfigured, each with its record; FileNotFoundError for a picture that is gone. A call that is cancelled after it
-    was sent may have been paid: abandoned() finds its record on the CancelledError.
+    was sent may have been paid: record_on() finds its record on the CancelledError.
     """
     line = _line_of(spec)
     line.callers += 1
@@ -77,11 +77,11 @@ async def patiently(
                     await asyncio.sleep(busy.retry_after)
     except TimeoutError as late:
         why = f"The model of the profile {spec.name} did not answer within {seconds:g} s."
-        raise ModelBusy(why, 1.0, abandoned(late.__cause__ or late.__context__)) from None
+        raise ModelBusy(why, 1.0, record_on(late.__cause__ or late.__context__)) from None
 
 
-def abandoned(error: BaseException | None) -> CallRecord | None:
-    """The record of the call that this cancellation cut off, None when nothing had been sent."""
+def record_on(error: BaseException | None) -> CallRecord | None:
+    """The record of the call that ended with this exception, a cancellation among them; None when nothing had been sent."""
     record = getattr(error, "record", None)
     return record if isinstance(record, CallRecord) else None
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from accounts.later import to_the_end
-from inference.calling import Turn, waits_for_turn
+from inference.calling import Turn, record_on, waits_for_turn
 from inference.errors import ModelBusy, ModelProblem
 from inference.records import CallRecord
 from machines.drivers.base import MachineGone, Session
@@ -165,8 +165,8 @@ async def _noting(work: Coroutine[Any, Any, T], made: list[CallRecord], turn: Tu
         return await work
     except BaseException as error:
         made += getattr(error, "calls", ())
-        last = getattr(error, "record", None)
-        made += [last] if isinstance(last, CallRecord) else []
+        last = record_on(error)
+        made += [last] if last else []
         raise
 
 

@@ -24,7 +24,7 @@ from inference.wires.base import Json
 CONNECT_SECONDS = 5.0
 POOL_SECONDS = 60.0
 SILENT_SECONDS = 60.0  # before the first byte, and between two
-WHOLE_SECONDS = 300.0
+WHOLE_SECONDS = 300.0  # of one call
 LONGEST_WORDS = 300  # characters of what a vendor says
 
 _BUSY = frozenset({408, 409, 425, 429, 529})

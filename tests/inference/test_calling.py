@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from inference import calling
-from inference.calling import abandoned, cost_of, patiently, think
+from inference.calling import cost_of, patiently, record_on, think
 from inference.errors import ModelBusy, ModelMisconfigured, ModelRefused
 from inference.profiles import Spec
 from inference.records import CallRecord, Usage
@@ -93,7 +93,7 @@ async def test_no_more_calls_at_once_than_the_profile_allows(monkeypatch: pytest
     tasks[9].cancel()  # waits for room, and can be called off there
     with pytest.raises(asyncio.CancelledError) as cancelled:
         await tasks[9]
-    assert abandoned(cancelled.value) is None
+    assert record_on(cancelled.value) is None
     wire.gate.set()
     await asyncio.gather(*tasks[:9])
     assert (wire.most, len(wire.requests)) == (3, 9)
@@ -116,7 +116,7 @@ async def test_a_cancelled_call_is_told_as_abandoned(monkeypatch: pytest.MonkeyP
     task.cancel()
     with pytest.raises(asyncio.CancelledError) as cancelled:
         await task
-    record = abandoned(cancelled.value)
+    record = record_on(cancelled.value)
     assert record is not None
     assert (record.status, record.cost_microcents) == ("abandoned", None)
     assert wire.under_way == 0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from inference import calling, services, trials
-from inference.calling import abandoned, think
+from inference.calling import record_on, think
 from inference.errors import ModelBusy, ModelMisconfigured
 from inference.models import Call, Profile
 from inference.profiles import Spec
@@ -112,7 +112,7 @@ async def test_a_cancelled_call_is_gone_at_once_and_the_server_sees_it(wire: str
             with pytest.raises(asyncio.CancelledError) as cancelled:
                 await task
         await emulator.until(lambda: emulator.left == 1)
-    record = abandoned(cancelled.value)
+    record = record_on(cancelled.value)
     assert record
     assert record.status == "abandoned"
 
