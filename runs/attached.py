@@ -6,7 +6,7 @@ A machine that dies is started again and looked at anew; nothing of a private ta
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from django.utils import timezone
@@ -15,7 +15,7 @@ from machines import pictures
 from machines.actions import READ_ONLY
 from machines.addresses import web_host
 from machines.connections import Connected, open_session, simulated_machine
-from machines.drivers.base import Action, ActResult, Frame, MachineGone, Prompt, Session, Target
+from machines.drivers.base import Action, ActResult, Frame, MachineGone, Prompt, Session
 from machines.errors import MachineUnavailable
 from machines.takeover import private_since
 from runs.acts import risk_of
@@ -23,7 +23,6 @@ from runs.agents.base import Act
 from runs.clearing import Cleared
 from runs.jobs import Job
 from runs.secrets import (
-    REDACTED,
     Later,
     Withheld,
     cleared,
@@ -35,6 +34,7 @@ from runs.secrets import (
     without_secrets,
 )
 from runs.shield import Shielded
+from runs.spellings import REDACTED
 from runs.steps import LeaseLost, Picture
 
 T = TypeVar("T")
@@ -123,8 +123,6 @@ class Attached:
         if act.action.name in READ_ONLY or self.job.run.machine_kind == "simulated":
             return await self._at_host(act)
         target = await self._retry(lambda c: self._eyes(c).target(act.action))
-        if target is not None:
-            target = Target(**cleared(asdict(target), kept_secrets(self.job.run)))
         return await self._at_host(replace(act, target=target))
 
     async def _at_host(self, act: Act) -> Act:

@@ -28,7 +28,8 @@ from runs.agents.base import Act, Again, Ask, Bound, Context, Decision, Finish
 from runs.agents.registry import agent_for
 from runs.attached import Host
 from runs.events import Event
-from runs.secrets import REDACTED, kept_secrets
+from runs.secrets import kept_secrets
+from runs.spellings import REDACTED
 from runs.steps import Intent, LeaseLost, Outcome, write_intent, write_outcome, written
 from runs.thinking import Thinking, words
 

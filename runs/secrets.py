@@ -19,7 +19,7 @@ from accounts.secrets.totp import code, seconds_left
 from machines import put_in
 from machines.drivers.base import Action, ActResult
 from runs.agents.base import Act
-from runs.handles import HANDLE, pieces_of
+from runs.handles import HANDLE
 from runs.models import Run
 from runs.spellings import REDACTED, Hidden
 from runs.steps import LeaseLost
@@ -30,18 +30,6 @@ _TYPED: dict[str, frozenset[str]] = {
     "terminal": frozenset({"type_text", "run_line"}),
     "simulated": frozenset({"type_text", "fill", "run_line"}),
 }
-__all__ = [
-    "REDACTED",
-    "Kept",
-    "Later",
-    "Withheld",
-    "cleared",
-    "kept_secrets",
-    "opened",
-    "pieces_of",
-    "ready",
-    "without_secrets",
-]
 # Beside the run's own secrets: values and codes of the team that it has put in. No name can be spelled so.
 _PUT_IN, _CODES = "\0put in", "\0codes"
 _MOST_CODES = 50  # that are remembered; they have long run out then. A value is never forgotten

@@ -10,8 +10,7 @@ from runs.acts import action_title, edited_act
 from runs.agents.base import Act, Bound
 from runs.agents.playbook.bound import Reference, resolved
 from runs.agents.playbook.plan import parse
-from runs.handles import handles_in
-from runs.secrets import pieces_of
+from runs.handles import handles_in, pieces_of
 from runs.spellings import Hidden, spellings
 
 H = "{{secret:shop password}}"

@@ -22,8 +22,8 @@ from runs import leases
 from runs import secrets as run_secrets
 from runs.agents import registry
 from runs.agents.base import Act, Context, Decision, Finish
+from runs.handles import pieces_of
 from runs.models import Run, Screenshot
-from runs.secrets import pieces_of
 from tests.cast import Api, Cast
 from tests.drivers.conftest import Site, site  # noqa: F401
 from tests.runs.driving import Inline, Once, begin, data_of, drive_all, ended, go, request_of, show, waiting

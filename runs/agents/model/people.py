@@ -7,7 +7,7 @@ from typing import Any
 
 from inference.wires.base import Json
 from runs.agents.base import Ask, Message
-from runs.secrets import REDACTED
+from runs.spellings import REDACTED
 
 GO_ON, TAKE_OVER, STOP = "Try again", "Take over", "Stop"
 _CLEARS = frozenset({"takeover", "plan"})  # what stands in the newest answer is no longer what should be done
