@@ -1,11 +1,9 @@
 """The wire of Anthropic Messages, through its SDK, against the emulator."""
 
-import asyncio
 import copy
 import json
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
@@ -21,6 +19,7 @@ from tests.emulator.server import Emulator
 from tests.emulator.story import Fault, Turn
 from tests.emulator.strict import BrokenRuleError
 from tests.inference.conversing import ACTIONS, ASK, FINISH, KEY, Conversation, screen, spec, web_page
+from tests.inference.days import busy_by_silence, left_while_it_hangs, one_outcome, whole
 
 STORY = [
     Turn([("click", {"x": 100, "y": 200})], text="I open it.", thinking="There is a link."),
@@ -47,18 +46,6 @@ def talk(
 ) -> Conversation:
     chosen = spec(emulator, "anthropic", **options)
     return Conversation(lambda: AnthropicWire(chosen), task, size)
-
-
-async def whole(conversation: Conversation) -> list[tuple[str, str, Any]]:
-    """Ten moves; the eighth is denied."""
-    moves = []
-    for number in range(len(STORY)):
-        thought = await conversation.think()
-        assert thought.end == "calls"
-        moves += [(one.kind, one.name, one.params) for one in thought.wanted]
-        if number < len(STORY) - 1:
-            conversation.answer(thought, failed=(0, 1) if number == 7 else ())
-    return moves
 
 
 EXPECTED = [
@@ -380,17 +367,8 @@ async def test_a_bad_day_has_one_clear_outcome_and_one_request(
         [Turn([("click", {"x": 1, "y": 2})], text="Once upon a time", fault=fault)]
     )
     conversation = talk(emulator, "story:bad")
-    began = time.monotonic()
-    with pytest.raises(kind, match=words) as problem:
-        await conversation.think()
-    assert time.monotonic() - began < 20, "the SDK waited by itself"
-    assert emulator.requests["anthropic"] == 1
-    assert KEY not in repr(problem.value)
-    assert problem.value.__cause__ is None
-    if isinstance(problem.value, ModelBusy):
-        assert problem.value.retry_after == (3600 if fault.status == 429 else 0)
-    thought = await conversation.think()  # the fault is over, the log as it was
-    assert thought.wanted[0].params == {"x": 1, "y": 2}
+    params = await one_outcome(emulator, "anthropic", conversation, fault, kind, words)
+    assert params == {"x": 1, "y": 2}
 
 
 async def test_an_hour_in_milliseconds_or_as_a_date(emulator: Emulator) -> None:
@@ -468,26 +446,12 @@ async def test_a_server_that_is_not_there() -> None:
 
 async def test_a_model_that_hangs_is_left_within_two_seconds_and_its_server_sees_it(emulator: Emulator) -> None:
     emulator.stories["hang"] = type(emulator.stories["ten"])([Turn(text="Never.", fault=Fault(hang=True))])
-    asking = asyncio.create_task(talk(emulator, "story:hang").think())
-    await emulator.until(lambda: emulator.requests["anthropic"] == 1)
-    asking.cancel()
-    async with asyncio.timeout(2):
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-        await emulator.until(lambda: emulator.left == 1)
+    await left_while_it_hangs(emulator, "anthropic", talk(emulator, "story:hang"))
 
 
 async def test_silence_is_a_busy_model(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    from inference.wires import transport
-
-    monkeypatch.setattr(transport, "SILENT_SECONDS", 0.3)
     emulator.stories["hang"] = type(emulator.stories["ten"])([Turn(text="Never.", fault=Fault(hang=True, times=0))])
-    with pytest.raises(ModelBusy, match="silent for too long"):
-        await talk(emulator, "story:hang").think()
-    monkeypatch.setattr(transport, "SILENT_SECONDS", 60.0)
-    monkeypatch.setattr(transport, "WHOLE_SECONDS", 0.3)
-    with pytest.raises(ModelBusy, match="silent for too long"):
-        await talk(emulator, "story:hang").think()
+    await busy_by_silence(monkeypatch, lambda: talk(emulator, "story:hang"))
 
 
 async def test_a_key_that_was_revoked(emulator: Emulator) -> None:

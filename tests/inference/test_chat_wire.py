@@ -1,9 +1,7 @@
 """The wire of chat completions, through the SDK of OpenAI, against the emulator: every language, every bad day."""
 
-import asyncio
 import copy
 import json
-import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -22,6 +20,7 @@ from tests.emulator.server import Emulator
 from tests.emulator.story import Fault, Story, Turn
 from tests.emulator.strict import BrokenRuleError
 from tests.inference.conversing import ACTIONS, ASK, FINISH, KEY, Conversation, screen, spec, web_page
+from tests.inference.days import busy_by_silence, left_while_it_hangs, one_outcome, whole
 
 TEN = [
     Turn([("click", {"x": 640, "y": 200})], text="I open it.", thinking="There is a link."),
@@ -70,18 +69,6 @@ def talk(
 def story(emulator: Emulator, *turns: Turn) -> str:
     emulator.stories["it"] = Story(turns)
     return "story:it"
-
-
-async def whole(conversation: Conversation, moves: int = len(TEN)) -> list[tuple[str, str, Any]]:
-    """All moves; the denied one is the double click."""
-    wanted: list[tuple[str, str, Any]] = []
-    for number in range(moves):
-        thought = await conversation.think()
-        assert thought.end == "calls", thought
-        wanted += [(one.kind, one.name, one.params) for one in thought.wanted]
-        if number < moves - 1:
-            conversation.answer(thought, failed=(0, 1) if wanted[-1][1] == "wait" else ())
-    return wanted
 
 
 def near(one: Any, other: Any) -> bool:
@@ -535,17 +522,8 @@ async def test_a_bad_day_has_one_clear_outcome_and_one_request(
 ) -> None:
     turn = Turn([("click", {"x": 640, "y": 400})], text="Once upon a time", fault=fault)
     conversation = talk(emulator, story(emulator, turn), model=model)
-    began = time.monotonic()
-    with pytest.raises(kind, match=why.replace("model-1", model)) as problem:
-        await conversation.think()
-    assert time.monotonic() - began < 20, "the SDK waited by itself"
-    assert emulator.requests["compatible"] == 1
-    assert KEY not in repr(problem.value)
-    assert problem.value.__cause__ is None
-    if isinstance(problem.value, ModelBusy):
-        assert problem.value.retry_after == (3600 if fault.status == 429 else 0)
-    thought = await conversation.think()  # the fault is over, the log as it was
-    assert thought.wanted[0].params == {"x": 640, "y": 400}
+    params = await one_outcome(emulator, "compatible", conversation, fault, kind, why.replace("model-1", model))
+    assert params == {"x": 640, "y": 400}
 
 
 @pytest.mark.parametrize(
@@ -607,28 +585,13 @@ async def test_an_address_that_is_none(address: str) -> None:
 async def test_a_model_that_hangs_is_left_within_two_seconds_and_its_server_sees_it(
     emulator: Emulator, model: str
 ) -> None:
-    asking = asyncio.create_task(
-        talk(emulator, story(emulator, Turn(text="Never.", fault=Fault(hang=True))), model=model).think()
-    )
-    await emulator.until(lambda: emulator.requests["compatible"] == 1)
-    asking.cancel()
-    async with asyncio.timeout(2):
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-        await emulator.until(lambda: emulator.left == 1)
+    task = story(emulator, Turn(text="Never.", fault=Fault(hang=True)))
+    await left_while_it_hangs(emulator, "compatible", talk(emulator, task, model=model))
 
 
 async def test_silence_is_a_busy_model(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    from inference.wires import transport
-
-    monkeypatch.setattr(transport, "SILENT_SECONDS", 0.3)
     task = story(emulator, Turn(text="Never.", fault=Fault(hang=True, times=0)))
-    with pytest.raises(ModelBusy, match="silent for too long"):
-        await talk(emulator, task).think()
-    monkeypatch.setattr(transport, "SILENT_SECONDS", 60.0)
-    monkeypatch.setattr(transport, "WHOLE_SECONDS", 0.3)
-    with pytest.raises(ModelBusy, match="silent for too long"):
-        await talk(emulator, task).think()
+    await busy_by_silence(monkeypatch, lambda: talk(emulator, task))
 
 
 async def test_a_key_that_was_revoked_and_one_that_is_quoted(emulator: Emulator) -> None:

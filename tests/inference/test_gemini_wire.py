@@ -1,10 +1,8 @@
 """The wire of Gemini, through its SDK, against the emulator."""
 
-import asyncio
 import copy
 import json
 import threading
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -24,6 +22,7 @@ from tests.emulator.server import Emulator
 from tests.emulator.story import Fault, Story, Turn
 from tests.emulator.strict import BrokenRuleError
 from tests.inference.conversing import ACTIONS, ASK, FINISH, KEY, Conversation, spec, web_page
+from tests.inference.days import left_while_it_hangs, one_outcome, whole
 
 TEN = [
     Turn([("click", {"x": 640, "y": 200})], text="I open it.", thinking="There is a link."),
@@ -71,18 +70,6 @@ def talk(
 def story(emulator: Emulator, *turns: Turn) -> str:
     emulator.stories["it"] = Story(turns)
     return "story:it"
-
-
-async def whole(conversation: Conversation, moves: int = len(TEN)) -> list[tuple[str, str, Any]]:
-    """Ten moves; the eighth is denied."""
-    wanted: list[tuple[str, str, Any]] = []
-    for number in range(moves):
-        thought = await conversation.think()
-        assert thought.end == "calls", thought
-        wanted += [(one.kind, one.name, one.params) for one in thought.wanted]
-        if number < moves - 1:
-            conversation.answer(thought, failed=(0, 1) if number == 7 else ())
-    return wanted
 
 
 @pytest.mark.parametrize("kind", ["browser", "desktop"])
@@ -457,17 +444,8 @@ async def test_a_bad_day_has_one_clear_outcome_and_one_request(
 ) -> None:
     turn = Turn([("click", {"x": 640, "y": 400})], text="Once upon a time", fault=fault)
     conversation = talk(emulator, story(emulator, turn))
-    began = time.monotonic()
-    with pytest.raises(kind, match=why) as problem:
-        await conversation.think()
-    assert time.monotonic() - began < 20, "the SDK waited by itself"
-    assert emulator.requests["gemini"] == 1
-    assert KEY not in repr(problem.value)
-    assert problem.value.__cause__ is None
-    if isinstance(problem.value, ModelBusy):
-        assert problem.value.retry_after == (3600 if fault.status == 429 else 0)
-    thought = await conversation.think()  # the fault is over, the log as it was
-    assert thought.wanted[0].params == {"x": 640, "y": 400}
+    params = await one_outcome(emulator, "gemini", conversation, fault, kind, why)
+    assert params == {"x": 640, "y": 400}
 
 
 async def test_the_wait_that_the_vendor_names_in_its_words(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -523,13 +501,8 @@ async def test_a_server_that_is_not_there() -> None:
 
 
 async def test_a_model_that_hangs_is_left_within_two_seconds_and_its_server_sees_it(emulator: Emulator) -> None:
-    asking = asyncio.create_task(talk(emulator, story(emulator, Turn(text="Never.", fault=Fault(hang=True)))).think())
-    await emulator.until(lambda: emulator.requests["gemini"] == 1)
-    asking.cancel()
-    async with asyncio.timeout(2):
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-        await emulator.until(lambda: emulator.left == 1)
+    task = story(emulator, Turn(text="Never.", fault=Fault(hang=True)))
+    await left_while_it_hangs(emulator, "gemini", talk(emulator, task))
 
 
 async def test_silence_is_a_busy_model(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,7 @@
 """The wire of OpenAI Responses, through its SDK, against the emulator."""
 
-import asyncio
 import copy
 import json
-import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
@@ -22,6 +20,7 @@ from tests.emulator.server import Emulator
 from tests.emulator.story import Fault, Story, Turn
 from tests.emulator.strict import BrokenRuleError
 from tests.inference.conversing import ACTIONS, ASK, FINISH, KEY, Conversation, screen, spec, web_page
+from tests.inference.days import busy_by_silence, left_while_it_hangs, one_outcome, whole
 
 CHECKS = [
     {"id": "sc_1", "code": "malicious_instructions", "message": "The page tries to instruct the model."},
@@ -68,18 +67,6 @@ def talk(
 ) -> Conversation:
     chosen = spec(emulator, "openai", **options)
     return Conversation(lambda: ResponsesWire(chosen), task, size)
-
-
-async def whole(conversation: Conversation) -> list[tuple[str, str, Any]]:
-    """Ten moves; the eighth is denied."""
-    moves = []
-    for number in range(len(STORY)):
-        thought = await conversation.think()
-        assert thought.end == "calls"
-        moves += [(one.kind, one.name, one.params) for one in thought.wanted]
-        if number < len(STORY) - 1:
-            conversation.answer(thought, failed=(0, 1) if number == 7 else ())
-    return moves
 
 
 @pytest.mark.parametrize("computer", ["computer", "preview"])
@@ -454,16 +441,8 @@ async def test_a_bad_day_has_one_clear_outcome_and_one_request(
 ) -> None:
     emulator.stories["bad"] = Story([Turn([("click", {"x": 1, "y": 2})], text="Once upon a time", fault=fault)])
     conversation = talk(emulator, "story:bad")
-    began = time.monotonic()
-    with pytest.raises(kind, match=words) as problem:
-        await conversation.think()
-    assert time.monotonic() - began < 20, "the SDK waited by itself"
-    assert emulator.requests["openai"] == 1
-    assert KEY not in repr(problem.value)
-    if isinstance(problem.value, ModelBusy):
-        assert problem.value.retry_after == (3600 if fault.status == 429 else 0)
-    thought = await conversation.think()  # the fault is over, the log as it was
-    assert thought.wanted[0].params == {"x": 1, "y": 2}
+    params = await one_outcome(emulator, "openai", conversation, fault, kind, words)
+    assert params == {"x": 1, "y": 2}
 
 
 async def test_an_account_without_credit_is_not_busy(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -524,24 +503,12 @@ async def test_an_address_that_is_none() -> None:
 
 async def test_a_model_that_hangs_is_left_within_two_seconds_and_its_server_sees_it(emulator: Emulator) -> None:
     emulator.stories["hang"] = Story([Turn(text="Never.", fault=Fault(hang=True))])
-    asking = asyncio.create_task(talk(emulator, "story:hang").think())
-    await emulator.until(lambda: emulator.requests["openai"] == 1)
-    asking.cancel()
-    async with asyncio.timeout(2):
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-        await emulator.until(lambda: emulator.left == 1)
+    await left_while_it_hangs(emulator, "openai", talk(emulator, "story:hang"))
 
 
 async def test_silence_is_a_busy_model(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     emulator.stories["hang"] = Story([Turn(text="Never.", fault=Fault(hang=True, times=0))])
-    monkeypatch.setattr(transport, "SILENT_SECONDS", 0.3)
-    with pytest.raises(ModelBusy, match="silent for too long"):
-        await talk(emulator, "story:hang").think()
-    monkeypatch.setattr(transport, "SILENT_SECONDS", 60.0)
-    monkeypatch.setattr(transport, "WHOLE_SECONDS", 0.3)
-    with pytest.raises(ModelBusy, match="silent for too long"):
-        await talk(emulator, "story:hang").think()
+    await busy_by_silence(monkeypatch, lambda: talk(emulator, "story:hang"))
 
 
 async def test_a_vendor_that_quotes_the_key(emulator: Emulator) -> None:
