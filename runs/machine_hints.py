@@ -5,8 +5,8 @@ from accounts.errors import Refusal
 from machines.models import Machine
 from machines.services import lacks_of
 from runs.agents.playbook.needs import also_needed
+from runs.agents.registry import OWN
 from runs.choosing import choose, kind_of, no_machine
-from runs.model_page import WITHOUT_MODEL
 from runs.starting import agent_of, named_machine
 
 
@@ -35,7 +35,7 @@ def hint(actor: Actor, task: str, agent: str, machine_id: str) -> str:
 
 
 def _is_shell_of_model(profile: str, machine: Machine) -> bool:
-    return machine.kind == "terminal" and profile not in WITHOUT_MODEL
+    return machine.kind == "terminal" and profile not in OWN
 
 
 def _named(actor: Actor, machine_id: str, task: str, agent: str) -> str:

@@ -11,16 +11,16 @@ from django.db.models.functions import Left
 
 from inference.models import Call, Profile
 from inference.vendors import VENDORS
+from runs.agents.registry import OWN
 from runs.models import Look, Run, RunEvent, Step
 
-WITHOUT_MODEL = frozenset({"playbook", "scripted"})
 PAID = ("ok", "abandoned")  # statuses of calls that the vendor takes money for, as far as we know
 IN_ROW = 1500  # characters of a thought in the list of steps; the page of its step shows more
 AT_STEP = 20_000
 
 
 def has_model(run: Run) -> bool:
-    return run.kind == "agent" and run.agent not in WITHOUT_MODEL
+    return run.kind == "agent" and run.agent not in OWN
 
 
 @dataclass(frozen=True)

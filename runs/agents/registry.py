@@ -1,8 +1,6 @@
 """The agents that this installation knows, by name: two that need no model, and one for each model profile."""
 
 import functools
-from importlib import import_module
-from typing import cast
 
 from inference.profiles import is_live, live_names
 from runs.agents.base import Agent
@@ -24,7 +22,9 @@ def agent_for(profile: str) -> Agent:
 
 @functools.cache
 def _model_agent() -> Agent:
-    return cast("Agent", import_module("runs.agents.model").ModelAgent())
+    from runs.agents.model import ModelAgent  # only where a model is used
+
+    return ModelAgent()
 
 
 def names() -> list[str]:
