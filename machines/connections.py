@@ -14,6 +14,7 @@ from accounts.statements import give_back_connection
 from machines.drivers.base import MachineGone, MachineSpec, Session
 from machines.drivers.registry import driver_for
 from machines.drivers.simulated import SimulatedSession
+from machines.drivers.within import within
 from machines.errors import MachineTimeout, MachineUnavailable
 from machines.lifecycle import STARTS, Facts, Occupied, bring_up, facts, look_up
 from machines.models import Machine, MachineStatus
@@ -66,7 +67,7 @@ async def attach(now: Facts) -> Connected:
     if now.status != MachineStatus.RUNNING:
         raise MachineUnavailable(f"The machine is {now.status}. {now.problem}".strip())
     try:
-        session = await asyncio.wait_for(driver_for(now.driver).attach(now.spec, now.handle), ATTACH_SECONDS)
+        session = await within(ATTACH_SECONDS, driver_for(now.driver).attach(now.spec, now.handle))
     except (TimeoutError, OSError) as error:
         raise MachineGone("The machine does not answer.") from error
     return Connected(session, now.restarts, now.spec)
@@ -110,7 +111,7 @@ class Hand:
         """Run `use(session)`, at most `timeout` seconds. Raises MachineTimeout; MachineGone when the machine died."""
         give_back_connection()
         try:
-            return self._runner.run(asyncio.wait_for(use(self._session), timeout))
+            return self._runner.run(within(timeout, use(self._session)))
         except TimeoutError as error:
             raise MachineTimeout from error
 

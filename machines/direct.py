@@ -3,7 +3,6 @@
 Actions of an agent's run do not pass here: the drive loop guards and records them.
 """
 
-import asyncio
 import base64
 import time
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from machines.access import get_machine
 from machines.actions import ENDS, TERMINAL_ONLY, ActionError, Screen, canonical
 from machines.connections import in_hand, with_session
 from machines.drivers.base import Action, ActResult, Frame, MachineGone, Session, TerminalResult
+from machines.drivers.within import within
 from machines.errors import MachineUnavailable
 from machines.models import Machine, MachineStatus, TakeoverLease
 from machines.schemas import ActionBody
@@ -127,9 +127,7 @@ async def _do(action: Action, hidden: Sequence[str], session: Session) -> Outcom
     start = time.monotonic()
     png = None
     try:
-        result, png = await asyncio.wait_for(
-            _perform(session, action, hidden), action.timeout_ms / 1000 + SPARE_SECONDS
-        )
+        result, png = await within(action.timeout_ms / 1000 + SPARE_SECONDS, _perform(session, action, hidden))
     except MachineGone as error:
         result = ActResult(success=False, error=f"The machine stopped answering: {error}")
     except TimeoutError:

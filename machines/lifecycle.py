@@ -22,6 +22,7 @@ from accounts.statements import fetch
 from accounts.timers import each_due
 from machines.drivers.base import Driver, DriverUnavailable, Handle, MachineGone, MachineSpec
 from machines.drivers.registry import driver_for
+from machines.drivers.within import within
 from machines.errors import MachineUnavailable
 from machines.models import Machine, MachineStatus
 from machines.services import driver_kind, end_if_expired, is_simulated, locked, move, queue_work
@@ -98,11 +99,7 @@ def _advisory(function: str, machine_id: str) -> bool:
 
 def _run(work: Coroutine[Any, Any, T], seconds: float) -> T:
     """Drivers are asynchronous; tasks, requests and the clock are not."""
-
-    async def limited() -> T:
-        return await asyncio.wait_for(work, seconds)
-
-    return asyncio.run(limited())
+    return asyncio.run(within(seconds, work))
 
 
 def bring_up(machine_id: str, wait: float = 0.0) -> Facts:
@@ -234,7 +231,7 @@ async def _dead(all_facts: list[Facts]) -> list[str]:
         if not one.handle:
             return True
         try:
-            return not await asyncio.wait_for(driver_for(one.driver).alive(one.spec, one.handle), GLANCE_SECONDS)
+            return not await within(GLANCE_SECONDS, driver_for(one.driver).alive(one.spec, one.handle))
         except (TimeoutError, OSError):
             return False  # slow is not dead: whoever needs it finds out
 
@@ -306,7 +303,7 @@ def stop_all_processes() -> int:
 
 async def _stop_all(all_facts: list[Facts]) -> None:
     stops = (driver_for(one.driver).stop(one.spec, one.handle) for one in all_facts)
-    limited = [asyncio.wait_for(stop, QUIT_SECONDS) for stop in stops]
+    limited = [within(QUIT_SECONDS, stop) for stop in stops]
     for one, outcome in zip(all_facts, await asyncio.gather(*limited, return_exceptions=True), strict=True):
         if isinstance(outcome, Exception):
             log.warning("Machine %s did not end: %r", one.id, outcome)

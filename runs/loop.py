@@ -68,7 +68,8 @@ class RunLoop:
     async def wait_for_bell(self, run_id: str, seconds: float) -> bool:
         bell = self.bells[run_id]
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(bell.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await bell.wait()
         rang = bell.is_set()
         bell.clear()
         return rang
@@ -117,7 +118,8 @@ class RunLoop:
     async def _claim_forever(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.claim_bell.wait(), settings.LEASE_SECONDS / 3)
+                async with asyncio.timeout(settings.LEASE_SECONDS / 3):
+                    await self.claim_bell.wait()
             self.claim_bell.clear()
             try:
                 await self._claim()
@@ -203,7 +205,8 @@ class RunLoop:
         with contextlib.suppress(Exception):
             await self.loop.run_in_executor(self.threads, leases.retire, self.name)
         with contextlib.suppress(Exception):  # connections to models are left open for the next call
-            await asyncio.wait_for(calling.close(), CUT_OFF_SECONDS)
+            async with asyncio.timeout(CUT_OFF_SECONDS):
+                await calling.close()
         self.threads.shutdown(wait=False)
 
     def stop(self, timeout: float) -> None:

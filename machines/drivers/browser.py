@@ -41,6 +41,7 @@ from machines.drivers.frames import Frames
 from machines.drivers.places import Places, left_places, prepare, recorded_places
 from machines.drivers.pointer import Pointer
 from machines.drivers.visible import painted_text
+from machines.drivers.within import within
 
 T = TypeVar("T")
 
@@ -344,7 +345,7 @@ async def _launch(places: Places, host_spec: dict[str, Any]) -> dict[str, Any]:
     await starter.wait()
     facts: dict[str, Any] = {}
     with contextlib.suppress(TimeoutError, ValueError):
-        line = await asyncio.wait_for(starter.stdout.readline(), START_TIMEOUT)
+        line = await within(START_TIMEOUT, starter.stdout.readline())
         facts = json.loads(line)
     if process.recorded(facts) is None:
         await process.end_tree(_unrecorded(places))

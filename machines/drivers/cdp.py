@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from machines.drivers import storable
 from machines.drivers.base import MachineGone
+from machines.drivers.within import within
 
 T = TypeVar("T")
 Params = dict[str, Any]
@@ -95,7 +96,7 @@ class Cdp:
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
             await self._socket.send(json.dumps(message))
-            return await asyncio.wait_for(future, timeout)
+            return await within(timeout, future)
         except ConnectionClosed as error:
             raise MachineGone(self._end) from error
         finally:

@@ -17,6 +17,7 @@ from machines.drivers import keys
 from machines.drivers.base import MachineGone
 from machines.drivers.cdp import Cdp, CdpError, Params
 from machines.drivers.egress import REFUSAL_HEADER
+from machines.drivers.within import within
 
 QUIET = 0.05  # seconds without loading after which a page counts as settled
 LONG_REQUEST = 2.0  # seconds after which a request (a long poll, a stream) is no longer waited for
@@ -260,7 +261,7 @@ class Keeper:
         self.dialog_closed.clear()
         await self._tell(page, "Page.handleJavaScriptDialog", answer)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.dialog_closed.wait(), CLOSING)
+            await within(CLOSING, self.dialog_closed.wait())
         if page.dialog is dialog:
             await self._discard(page.target)
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from machines.drivers.within import within
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -88,7 +90,7 @@ async def ended(pidfd: int, timeout: float) -> bool:
     over = asyncio.Event()
     loop.add_reader(pidfd, over.set)
     try:
-        await asyncio.wait_for(over.wait(), timeout)
+        await within(timeout, over.wait())
     except TimeoutError:
         return False
     finally:

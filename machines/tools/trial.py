@@ -6,6 +6,7 @@ from pathlib import Path
 from machines.drivers.base import DriverUnavailable, Handle, MachineGone, MachineSpec
 from machines.drivers.browser import BrowserDriver
 from machines.drivers.chromium import in_folder
+from machines.drivers.within import within
 
 _SECONDS = 90
 
@@ -13,7 +14,7 @@ _SECONDS = 90
 def browser_works(folder: Path) -> str | None:
     """What is wrong with the Chromium in this folder; None when it showed a page. The trial's own files lie beside it."""
     try:
-        asyncio.run(asyncio.wait_for(_show_a_page(BrowserDriver(in_folder(folder)), _spec(folder.parent)), _SECONDS))
+        asyncio.run(within(_SECONDS, _show_a_page(BrowserDriver(in_folder(folder)), _spec(folder.parent))))
     except TimeoutError:
         return f"it showed nothing within {_SECONDS} seconds."
     except (MachineGone, DriverUnavailable, OSError) as error:

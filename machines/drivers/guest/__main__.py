@@ -131,7 +131,8 @@ async def run_command(question: Question, files: Files) -> Answer:
     os.close(capture.sink)
     exit_code: int | None = None
     try:
-        exit_code = await asyncio.wait_for(process.wait(), float(question["seconds"]))
+        async with asyncio.timeout(float(question["seconds"])):
+            exit_code = await process.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -165,7 +166,8 @@ class Browser:
         async with bridge:
             await process.wait()
             with contextlib.suppress(TimeoutError):  # its helpers still write cookies; the last to end closes the log
-                await asyncio.wait_for(log.ended.wait(), 2)
+                async with asyncio.timeout(2):
+                    await log.ended.wait()
         if self.devtools is None:
             sys.stderr.write(log.text(8000)[0])
 

@@ -13,6 +13,7 @@ from typing import Any
 from machines.drivers import guestlink, process, screen
 from machines.drivers.base import MachineGone
 from machines.drivers.screens.base import Grid, Look
+from machines.drivers.within import within
 
 MODULE = "machines.drivers.screens.keeper"
 START_TIMEOUT = 10.0  # seconds
@@ -103,7 +104,7 @@ class KeeperHolder:
         await starter.wait()
         facts: Any = None
         with contextlib.suppress(TimeoutError, ValueError):
-            facts = json.loads(await asyncio.wait_for(starter.stdout.readline(), START_TIMEOUT))
+            facts = json.loads(await within(START_TIMEOUT, starter.stdout.readline()))
         holder = process.recorded(facts if isinstance(facts, dict) else None)
         if holder is None:
             raise MachineGone(
