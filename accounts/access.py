@@ -136,7 +136,7 @@ def _person(team_id: str, test: bool, user_id: str, name: str, roles: Iterable[s
 def require(actor: Actor, *scopes: str) -> None:
     """Any one of the scopes is enough. Raises InsufficientScope naming the first."""
     if not any(actor.may(s) for s in scopes):
-        raise InsufficientScope(required_scope=scopes[0], current_scopes=sorted(actor.scopes))
+        raise InsufficientScope(required_scope=scopes[0], current_scopes=actor.named_scopes)
 
 
 def locked_team(actor: Actor, scope: str) -> Actor:

@@ -15,6 +15,8 @@ SCOPES = (
     "usage",
     "keys", "team:read", "team:write",
 )  # fmt: skip
+# Of people only, by their role: take control of a machine, and act on it as long as that lasts. No key can have it.
+TAKE_CONTROL = "takeover"
 LIVE_DEFAULT = frozenset(
     {"predict", "session", "ground", "parse", "runs:read", "runs:write", "workflows:read", "workflows:write",
      "approvals:read", "machines:read", "actions:exec"}
@@ -25,7 +27,7 @@ ROLE_SCOPES: dict[str, frozenset[str]] = {
     "viewer": _READS,
     "operator": _READS
     | {"runs:write", "workflows:write", "machines:write", "actions:exec", "terminal:exec", "connection:read"},
-    "approver": _READS | {"approvals:decide", "actions:exec"},
+    "approver": _READS | {"approvals:decide", TAKE_CONTROL},
     "admin": frozenset(SCOPES),
     "owner": frozenset(SCOPES),
 }
@@ -59,6 +61,15 @@ class Actor:
 
     def may(self, scope: str) -> bool:
         return scope in self.scopes
+
+    @property
+    def may_take_control(self) -> bool:
+        return self.may("actions:exec") or self.may(TAKE_CONTROL)
+
+    @property
+    def named_scopes(self) -> list[str]:
+        """Those that a key could have, as refusals name them."""
+        return sorted(self.scopes.intersection(SCOPES))
 
     def ref(self) -> dict[str, Any]:
         """`{type, id, name}` as kept in decisions, audit and events; stays when the person or key is deleted."""

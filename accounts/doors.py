@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponseBase
 from pydantic import BaseModel
 
 from accounts.access import require
+from accounts.actor import TAKE_CONTROL
 from accounts.middleware import ApiRequest
 
 __all__ = ["ApiRequest", "door", "takes"]
@@ -29,7 +30,8 @@ def door(*scopes: str) -> Callable[[Route[P]], Route[P]]:
                 require(request.actor, *scopes)  # type: ignore[attr-defined]
             return route(request, *args, **kwargs)
 
-        checked.scopes = scopes  # type: ignore[attr-defined]  # for the OpenAPI document
+        # For the OpenAPI document, which is about keys.
+        checked.scopes = tuple(scope for scope in scopes if scope != TAKE_CONTROL)  # type: ignore[attr-defined]
         return cast("Route[P]", checked)
 
     return wrap

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpResponse
 from ninja import Router
 
+from accounts.actor import TAKE_CONTROL
 from accounts.bodies import read
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once, once_outside
@@ -129,7 +130,7 @@ def screenshot(request: ApiRequest, machine_id: str) -> HttpResponse:
 
 
 @router.post("/machines/{machine_id}/actions", summary="Do one action", **takes(ActionBody))
-@door("actions:exec")
+@door("actions:exec", TAKE_CONTROL)
 def act(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)
     body = read(request, ActionBody)
@@ -143,7 +144,7 @@ def act(request: ApiRequest, machine_id: str) -> HttpResponse:
 
 
 @router.post("/machines/{machine_id}/actions/batch", summary="Do several actions in order", **takes(BatchBody))
-@door("actions:exec")
+@door("actions:exec", TAKE_CONTROL)
 def act_batch(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)
     body = read(request, BatchBody)

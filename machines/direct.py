@@ -14,7 +14,7 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.access import require
-from accounts.actor import Actor
+from accounts.actor import TAKE_CONTROL, Actor
 from accounts.errors import Invalid, InvalidState, Refusal
 from machines import pictures, put_in, takeover
 from machines.access import get_machine
@@ -90,8 +90,8 @@ def act(
     """Do them in order over one connection; fewer outcomes than actions: a failure or BATCH_SECONDS ended it, or
     somebody else got the machine meanwhile.
 
-    A failure on the machine is an outcome. Before anything is done: InvalidState, MachineBusy, MachineInTakeover,
-    MachineUnavailable. Who holds the machine's lease may act while a run drives it.
+    A failure on the machine is an outcome. Before anything is done: InsufficientScope, InvalidState, MachineBusy,
+    MachineInTakeover, MachineUnavailable. Who holds the machine's lease may act while a run drives it.
     """
     lease = _admit(actor, machine, actions, lease_id)
     log_actions(actor, machine, actions, lease)
@@ -113,14 +113,29 @@ def act(
 
 
 def _admit(actor: Actor, machine: Machine, actions: list[Action], lease_id: str | None) -> TakeoverLease | None:
-    """May they be done now? Looks at the machine as it is. Raises as act(), and InsufficientScope: a line at a terminal's
-    prompt is a command."""
-    if any(action.name in TERMINAL_ONLY for action in actions):
-        require(actor, "terminal:exec")
+    """May they be done now? Looks at the machine as it is. Raises as act()."""
+    _require_rights(actor, machine, actions)
     now = get_machine(actor, machine.id)
     require_running(now)
     is_input = any(action.name not in takeover.NO_INPUT for action in actions)
     return takeover.admit(actor, now, lease_id, is_input=is_input)
+
+
+def _require_rights(actor: Actor, machine: Machine, actions: list[Action]) -> None:
+    """What is typed at a terminal is a command. An approver acts only as long as they control the machine."""
+    if any(_is_shell(machine, action) for action in actions):
+        require(actor, "terminal:exec")
+    if not (actor.may(TAKE_CONTROL) and takeover.controls(actor, machine)):
+        require(actor, "actions:exec")
+
+
+def _is_shell(machine: Machine, action: Action) -> bool:
+    return action.name in TERMINAL_ONLY or (machine.kind == "terminal" and action.name not in takeover.NO_INPUT)
+
+
+def may_type(actor: Actor, machine: Machine) -> bool:
+    """Whether the actor, in control of the machine, may give it input."""
+    return machine.kind != "terminal" or actor.may("terminal:exec")
 
 
 async def _do(action: Action, hidden: Sequence[str], session: Session) -> Outcome:

@@ -120,6 +120,12 @@ def admit(
     return lease
 
 
+def controls(actor: Actor, machine: Machine) -> bool:
+    """Whether the actor holds the machine's living lease."""
+    lease = machine.lease
+    return lease is not None and is_holder(actor, lease)
+
+
 def require_visible(actor: Actor, machine_id: str, since: datetime | None = None) -> None:
     """Raises MachineInTakeover while another's private takeover hides the screen, or did at some moment since then."""
     hides = Q(ended_at__isnull=True) if since is None else Q(ended_at__isnull=True) | Q(ended_at__gte=since)

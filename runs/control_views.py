@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts.actor import TAKE_CONTROL
 from accounts.errors import Invalid, Refusal
 from accounts.pages import PageRequest, go, problems, show, signed_in, whole_number
 from machines import direct, takeover
@@ -47,7 +48,8 @@ def screen(request: PageRequest, machine_id: str) -> HttpResponse:
         "whose": "mine" if mine else "other" if lease else "agent" if machine.current_run_id else "nobody",
         "hidden": lease is not None and lease.private and not mine, "runs": machine.status == "running",
         "isolation": "" if is_simulated(machine) else machine.isolation, "protection": sentence(machine.isolation),
-        "may_act": request.actor.may("actions:exec"), "keys": KEYS, "clicks": CLICKS, "now": timezone.now(),
+        "may_act": request.actor.may_take_control, "may_type": direct.may_type(request.actor, machine),
+        "keys": KEYS, "clicks": CLICKS, "now": timezone.now(),
     }  # fmt: skip
     return show(request, "machines/screen.html", context)
 
@@ -71,7 +73,7 @@ def screen_now(request: PageRequest, machine_id: str) -> HttpResponse:
 
 
 @require_POST
-@signed_in("actions:exec")
+@signed_in("actions:exec", TAKE_CONTROL)
 def take_control(request: PageRequest, machine_id: str) -> HttpResponseBase:
     machine = get_machine(request.actor, machine_id)
     with _said(request):
@@ -80,7 +82,7 @@ def take_control(request: PageRequest, machine_id: str) -> HttpResponseBase:
 
 
 @require_POST
-@signed_in("actions:exec")
+@signed_in("actions:exec", TAKE_CONTROL)
 def take_control_of_run(request: PageRequest, run_id: str) -> HttpResponseBase:
     """From a takeover card: one press takes control and leads to the screen."""
     run = get_run(request.actor, run_id)
@@ -94,7 +96,7 @@ def take_control_of_run(request: PageRequest, run_id: str) -> HttpResponseBase:
 
 
 @require_POST
-@signed_in("actions:exec")
+@signed_in("actions:exec", TAKE_CONTROL)
 def give_back(request: PageRequest, machine_id: str) -> HttpResponseBase:
     """The run goes on, unless `keep_waiting` leaves its request open."""
     machine, lease = get_machine(request.actor, machine_id), request.POST.get("lease", "")
@@ -110,7 +112,7 @@ def give_back(request: PageRequest, machine_id: str) -> HttpResponseBase:
 
 
 @require_POST
-@signed_in("actions:exec")
+@signed_in("actions:exec", TAKE_CONTROL)
 def act_by_hand(request: PageRequest, machine_id: str) -> HttpResponseBase:
     machine = get_machine(request.actor, machine_id)
     bodies = wanted(request.POST, machine)

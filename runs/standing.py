@@ -92,7 +92,7 @@ def controlled_for(actor: Actor, approval: Approval) -> dict[str, str]:
     if lease is not None and lease.lives:
         mine = takeover.is_holder(actor, lease)
         return {"state": "mine" if mine else "other", "holder": str(lease.holder["name"])}
-    return {"state": "free" if actor.may("actions:exec") else "none", "holder": ""}
+    return {"state": "free" if actor.may_take_control else "none", "holder": ""}
 
 
 def require_reason(actor: Actor, approval: Approval, note: str | None) -> None:

@@ -6,6 +6,7 @@ from django.db import transaction
 from django.http import HttpResponse
 from ninja import Router
 
+from accounts.actor import TAKE_CONTROL
 from accounts.bodies import read
 from accounts.doors import ApiRequest, door, takes
 from accounts.errors import NotFound
@@ -24,7 +25,7 @@ def _shown(request: ApiRequest, lease: TakeoverLease) -> dict[str, Any]:
 
 
 @router.get("/machines/{machine_id}/takeover", summary="Who controls the machine")
-@door("actions:exec")
+@door("actions:exec", TAKE_CONTROL)
 def read_takeover(request: ApiRequest, machine_id: str) -> HttpResponse:
     lease = get_machine(request.actor, machine_id).lease
     if lease is None:
@@ -33,7 +34,7 @@ def read_takeover(request: ApiRequest, machine_id: str) -> HttpResponse:
 
 
 @router.post("/machines/{machine_id}/takeover", summary="Take control", **takes(TakeBody))
-@door("actions:exec")
+@door("actions:exec", TAKE_CONTROL)
 def take_over(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)
     body = read(request, TakeBody)
@@ -41,7 +42,7 @@ def take_over(request: ApiRequest, machine_id: str) -> HttpResponse:
 
 
 @router.post("/machines/{machine_id}/takeover/heartbeat", summary="Keep control", **takes(LeaseBody))
-@door("actions:exec")
+@door("actions:exec", TAKE_CONTROL)
 def keep(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)
     body = read(request, LeaseBody)
@@ -54,7 +55,7 @@ def keep(request: ApiRequest, machine_id: str) -> HttpResponse:
 
 
 @router.post("/machines/{machine_id}/takeover/release", summary="Give control back", **takes(ReleaseBody))
-@door("actions:exec")
+@door("actions:exec", TAKE_CONTROL)
 def give_back(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)
     body = read(request, ReleaseBody)

@@ -98,7 +98,7 @@ def run(request: PageRequest, run_id: str) -> HttpResponse:
         "waits": waiting_on(found), "clocks": found.clocks(timezone.now()),
         "card": card(request.actor, waiting, request.path) if waiting and request.actor.may("approvals:read") else None,
         "api_call": as_api_call(found, f"{request.scheme}://{request.get_host()}"), "last_seq": found.next_seq - 1,
-        "may_write": request.actor.may("runs:write"), "may_act": request.actor.may("actions:exec"),
+        "may_write": request.actor.may("runs:write"), "may_act": request.actor.may_take_control,
         "may_read_money": request.actor.may("usage"),
         "live_title": page_title(found),
         "decided": receipt(request), "by_person": _by_person(found, requests), **model_facts(found, rows, steps, chosen),
