@@ -57,7 +57,8 @@ def actor_of_key(key: str, minute: int) -> tuple[Actor, int]:
 
 # The person as a member of that team, else of the one they joined first.
 _MEMBER = """
-SELECT m.team_id, m.roles, u.name, u.email FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id
+SELECT m.team_id, m.roles, u.name, u.email, t.usage_for_all
+FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id JOIN accounts_team t ON t.id = m.team_id
 WHERE u.id = %(user)s AND u.is_active ORDER BY m.team_id = %(team)s DESC, m.created_at, m.id LIMIT 1
 """
 
@@ -114,23 +115,31 @@ def actor_in_team(request: HttpRequest, team_id: str, test: bool) -> Actor | Non
 
 def _member(user_id: str, team_id: str, test: bool) -> Actor | None:
     row = prepared(_MEMBER, {"user": user_id, "team": team_id})
-    return None if row is None else _person(row[0], test, user_id, row[2] or row[3], row[1])
+    if row is None:
+        return None
+    team, roles, name, email, usage_for_all = row
+    return _person(team, test, user_id, name or email, roles, usage_for_all=usage_for_all)
 
 
 def people_with(team_id: str, roles: list[str], test: bool) -> list[Actor]:
     """The active people of the team who have any of these roles, by name."""
     rows = prepared_all(_PEOPLE, {"team": team_id, "roles": roles})
-    return [_person(team_id, test, user_id, name or email, own) for user_id, name, email, own in rows]
+    return [
+        _person(team_id, test, user_id, name or email, own, usage_for_all=usage_for_all)
+        for user_id, name, email, own, usage_for_all in rows
+    ]
 
 
 _PEOPLE = """
-SELECT u.id, u.name, u.email, m.roles FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id
+SELECT u.id, u.name, u.email, m.roles, t.usage_for_all
+FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id JOIN accounts_team t ON t.id = m.team_id
 WHERE m.team_id = %(team)s AND u.is_active AND m.roles && %(roles)s::varchar[] ORDER BY u.name, m.id
 """
 
 
-def _person(team_id: str, test: bool, user_id: str, name: str, roles: Iterable[str]) -> Actor:
-    return Actor(team_id, test, "user", user_id, name, scopes_of_roles(roles), frozenset(roles), owner_id=user_id)
+def _person(team_id: str, test: bool, user_id: str, name: str, roles: Iterable[str], *, usage_for_all: bool) -> Actor:
+    scopes = scopes_of_roles(roles) | ({"usage"} if usage_for_all else set())
+    return Actor(team_id, test, "user", user_id, name, scopes, frozenset(roles), owner_id=user_id)
 
 
 def require(actor: Actor, *scopes: str) -> None:

@@ -22,7 +22,7 @@ LIVE_DEFAULT = frozenset(
      "approvals:read", "machines:read", "actions:exec"}
 )  # fmt: skip
 TEST_DEFAULT = frozenset(SCOPES) - {"keys", "team:write"}
-_READS = frozenset(s for s in SCOPES if s.endswith(":read") and s != "connection:read") | {"usage"}
+_READS = frozenset(s for s in SCOPES if s.endswith(":read") and s != "connection:read")
 ROLE_SCOPES: dict[str, frozenset[str]] = {
     "viewer": _READS,
     "operator": _READS

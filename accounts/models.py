@@ -48,6 +48,8 @@ class Team(models.Model):
     max_active_runs = models.PositiveIntegerField(default=1000)
     budget_cents_month = models.PositiveIntegerField(default=0)
     event_retention_days = models.PositiveSmallIntegerField(default=90)
+    # Whether every member sees balance, ledger and usage, or the admins alone.
+    usage_for_all = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(default=timezone.now)
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ SETTINGS = (
     "default_machine_id", "default_agent", "forbid_self_approval", "undo_window_seconds", "screen_check",
     "screen_check_threshold", "risk_floor", "risk_floor_modes", "remember_days", "claim_minutes", "hot_window_seconds",
     "plan_max_revisions",
-    "max_active_runs", "budget_cents_month", "event_retention_days",
+    "max_active_runs", "budget_cents_month", "event_retention_days", "usage_for_all",
 )  # fmt: skip
 Risk = Literal["read", "write", "spend", "access", "destroy"]
 Mode = Literal["autonomous", "approval", "plan"]
@@ -47,6 +47,7 @@ class TeamPatch(Body):
     max_active_runs: Annotated[Int, Field(ge=1, le=10_000)] | None = None
     budget_cents_month: Annotated[Int, Field(ge=0, le=100_000_000)] | None = None
     event_retention_days: Annotated[Int, Field(ge=1, le=3650)] | None = None
+    usage_for_all: bool | None = None
 
 
 def team_object(team: Team) -> dict[str, Any]:

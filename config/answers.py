@@ -93,7 +93,8 @@ SCHEMAS: dict[str, Json] = {
         integer="undo_window_seconds claim_minutes hot_window_seconds plan_max_revisions max_active_runs"
         " budget_cents_month"
         " event_retention_days",
-        maybe_integer="remember_days", boolean="screen_check", number="screen_check_threshold", array="risk_floor risk_floor_modes",
+        maybe_integer="remember_days", boolean="screen_check usage_for_all", number="screen_check_threshold",
+        array="risk_floor risk_floor_modes",
     ),
     "Key": _shape(
         string="key_id key_prefix name kind", array="scopes", integer="budget_cents_month", object="created_by",

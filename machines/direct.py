@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.access import require
 from accounts.actor import TAKE_CONTROL, Actor
-from accounts.errors import Invalid, InvalidState, Refusal
+from accounts.errors import InsufficientScope, Invalid, InvalidState, Refusal
 from machines import pictures, put_in, takeover
 from machines.access import get_machine
 from machines.actions import ENDS, TERMINAL_ONLY, ActionError, Screen, canonical
@@ -32,6 +32,7 @@ SPARE_SECONDS = 5.0  # what a machine may take longer than the timeout it was gi
 PICTURE_SECONDS = 20.0
 BATCH_SECONDS = 120.0  # a batch starts no further step after that
 OUTPUT_CHARACTERS = 5000
+WITHOUT_CONTROL = "An approver acts on a machine only while they control it. Take control first."
 TERMINAL_KINDS = frozenset({"terminal", "desktop"})
 
 
@@ -125,8 +126,10 @@ def _require_rights(actor: Actor, machine: Machine, actions: list[Action]) -> No
     """What is typed at a terminal is a command. An approver acts only as long as they control the machine."""
     if any(_is_shell(machine, action) for action in actions):
         require(actor, "terminal:exec")
-    if not (actor.may(TAKE_CONTROL) and takeover.controls(actor, machine)):
-        require(actor, "actions:exec")
+    if actor.may("actions:exec") or (actor.may(TAKE_CONTROL) and takeover.controls(actor, machine)):
+        return
+    words = WITHOUT_CONTROL if actor.may(TAKE_CONTROL) else None
+    raise InsufficientScope(words, required_scope="actions:exec", current_scopes=actor.named_scopes)
 
 
 def _is_shell(machine: Machine, action: Action) -> bool:

@@ -46,6 +46,9 @@ function unanswered(form) {
   return open?.[0] ?? [...(form?.querySelectorAll("[aria-required]") ?? [])].find((field) => !filled(field));
 }
 
+// The ledger is not everybody's: what the page has no link to is no place to go.
+const leadsSomewhere = (path) => path && document.querySelector(`.nav a[href="${path}"]`);
+
 const keyed = (key) => [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find((e) => e.offsetParent && !e.disabled);
 
 // A key on a card speaks for what its reader has seen: not for a card that has only just come.
@@ -91,7 +94,7 @@ function onKey(event) {
   if (event.repeat && "arecuxy".includes(key)) return; // a key that is held down says nothing new
   if (key === "y" && confirm()) { event.preventDefault(); return; }
   disarm();
-  if (Date.now() - going < 1500 && PLACES[key]) { location.href = PLACES[key]; return; }
+  if (Date.now() - going < 1500 && leadsSomewhere(PLACES[key])) { location.href = PLACES[key]; return; }
   going = key === "g" ? Date.now() : 0;
   const handled = key === "j" ? (move(1), true) : key === "k" ? (move(-1), true) : key === "x" ? chooseHere() : "arecu,.".includes(key) && press(key);
   if (handled) event.preventDefault();

@@ -29,9 +29,9 @@ POST   /approvals/{approval_id}/decide      200 200 200 403 403 404 401 403 403 
 POST   /approvals/{approval_id}/extend      409 409 409 403 403 404 401 403 403 {"seconds":60}
 POST   /approvals/{approval_id}/release     200 200 200 403 403 404 401 403 403
 POST   /approvals/{approval_id}/undo        409 409 409 403 403 404 401 403 403
-GET    /billing/active                      200 200 200 200 200 200 401 403 403
-GET    /billing/balance                     200 200 200 200 200 200 401 403 403
-GET    /billing/ledger                      200 200 200 200 200 200 401 403 403
+GET    /billing/active                      200 200 403 403 403 200 401 403 403
+GET    /billing/balance                     200 200 403 403 403 200 401 403 403
+GET    /billing/ledger                      200 200 403 403 403 200 401 403 403
 POST   /ground                              422 422 403 403 403 422 401 403 403
 GET    /health                              200 200 200 200 200 200 200 200 200
 GET    /idempotency/{key}                   404 404 404 404 404 404 401 404 403
@@ -43,8 +43,8 @@ POST   /machines                            200 200 403 200 403 200 401 403 403 
 GET    /machines/{machine_id}               200 200 200 200 200 404 401 403 403
 PATCH  /machines/{machine_id}               200 200 403 200 403 404 401 403 403 {"ttl_minutes":60}
 DELETE /machines/{machine_id}               200 200 403 200 403 404 401 403 403
-POST   /machines/{machine_id}/actions       200 200 200 200 403 404 401 403 403 {"command":"wait","parameters":{"ms":1}}
-POST   /machines/{machine_id}/actions/batch 200 200 200 200 403 404 401 403 403 {"steps":[{"command":"wait","parameters":{"ms":1}}]}
+POST   /machines/{machine_id}/actions       200 200 403 200 403 404 401 403 403 {"command":"wait","parameters":{"ms":1}}
+POST   /machines/{machine_id}/actions/batch 200 200 403 200 403 404 401 403 403 {"steps":[{"command":"wait","parameters":{"ms":1}}]}
 GET    /machines/{machine_id}/screenshot    200 200 200 200 200 404 401 403 403
 POST   /machines/{machine_id}/start         409 409 403 409 403 404 401 403 403
 POST   /machines/{machine_id}/stop          200 200 403 200 403 404 401 403 403
@@ -90,7 +90,7 @@ POST   /sessions/{session_id}/predict       422 422 403 403 403 404 401 403 403
 POST   /sessions/{session_id}/reset         200 200 403 403 403 404 401 403 403
 GET    /team                                200 200 200 200 200 200 401 403 403
 PATCH  /team                                200 200 403 403 403 200 401 403 403 {"claim_minutes":5}
-GET    /usage                               200 200 200 200 200 200 401 403 403
+GET    /usage                               200 200 403 403 403 200 401 403 403
 GET    /webhooks                            200 200 200 200 200 200 401 403 403
 POST   /webhooks                            201 201 403 403 403 201 401 403 403 {"url":"https://93.184.216.34/y","events":["run.failed"]}
 GET    /webhooks/{webhook_id}               200 200 200 200 200 404 401 403 403

@@ -16,6 +16,7 @@ DEFAULTS = {
     "undo_window_seconds": 0,
     "screen_check": False, "screen_check_threshold": 0.05, "risk_floor": ["spend", "access", "destroy"],
     "risk_floor_modes": ["approval", "plan"],
+    "usage_for_all": False,
     "remember_days": 30,
     "claim_minutes": 10, "hot_window_seconds": 75, "plan_max_revisions": 10, "max_active_runs": 1000,
     "budget_cents_month": 0,
@@ -76,6 +77,7 @@ def test_the_bounds_of_every_number(live: Api) -> None:
     ("name", "good", "bad"),
     [
         ("screen_check", [True, False], [1, 0, "true", []]),
+        ("usage_for_all", [True, False], [1, 0, "true", []]),
         ("screen_check_threshold", [0, 1, 0.5], [-0.01, 1.01, "0.5", True]),
         ("forbid_self_approval", ["never", "four_eyes", "always"], ["", "sometimes", True, 1]),
         (

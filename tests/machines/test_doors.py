@@ -178,7 +178,7 @@ def test_another_team_and_the_other_world_see_nothing(
 
 
 READ, WRITE, ACT, SHELL = (
-    {"viewer", "approver", "operator", "admin"}, {"operator", "admin"}, {"approver", "operator", "admin"},
+    {"viewer", "approver", "operator", "admin"}, {"operator", "admin"}, {"operator", "admin"},
     {"operator", "admin"},
 )  # fmt: skip
 RIGHTS = [

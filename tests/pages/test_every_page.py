@@ -64,8 +64,8 @@ GET  /keys/new                            200 200 403 403 403 200 302 302 302
 POST /keys/new                            422 422 403 403 403 422 302 302 302
 GET  /keys/{key}/revoke                   200 200 403 403 403 404 302 302 302
 POST /keys/{key}/revoke                   302 302 403 403 403 404 302 302 302
-GET  /ledger                              200 200 200 200 200 200 302 302 302
-GET  /ledger?run={run}                    200 200 200 200 200 200 302 302 302
+GET  /ledger                              200 200 403 403 403 200 302 302 302
+GET  /ledger?run={run}                    200 200 403 403 403 200 302 302 302
 POST /ledger/top-up                       302 302 403 403 403 302 302 302 302 amount=1&reference=r
 GET  /machines                            200 200 200 200 200 200 302 302 302
 GET  /machines/new                        200 200 403 200 403 200 302 302 302

@@ -13,7 +13,7 @@ from machines.models import Machine
 from machines.services import reserve
 from runs.models import Run
 from runs.takeover import take
-from tests.cast import Cast, actor_of_key
+from tests.cast import Api, Cast, actor_of_key
 from tests.pages.conftest import Visit, text
 
 pytestmark = pytest.mark.django_db
@@ -105,11 +105,11 @@ def test_the_ledger_shows_the_charges_of_a_run_and_that_it_adds_up(
     visit: Visit, begin_live: Callable[..., Run]
 ) -> None:
     run = begin_live("three steps")
-    bob = visit("bob", "live")
-    page = text(bob.get("/ledger"))
+    adam = visit("adam", "live")
+    page = text(adam.get("/ledger"))
     assert "The ledger adds up:" in page
     assert "$99.85 in the wallet + $0.00 held + $0.15 used = $100.00 put in" in page
-    only = bob.get(f"/ledger?run={run.id}&type=capture")
+    only = adam.get(f"/ledger?run={run.id}&type=capture")
     assert [row.amount_cents for row in only.context["rows"]] == [5, 5, 5]
     assert "$0.15" in text(only)
 
@@ -129,7 +129,8 @@ def test_an_admin_adds_money_once_per_reference(visit: Visit, cast: Cast) -> Non
     assert refused.status_code == 422
 
 
-def test_nobody_else_adds_money(visit: Visit, cast: Cast) -> None:
+def test_nobody_else_adds_money(visit: Visit, cast: Cast, live: Api) -> None:
+    live.patch("/team", {"usage_for_all": True})
     assert "Top up" not in text(visit("ana", "live").get("/ledger"))
     assert visit("ana", "live").post("/ledger/top-up", {"amount": "5", "reference": "x"}).status_code == 403
     assert visit("olga", "test").post("/ledger/top-up", {"amount": "5", "reference": "x"}).status_code == 403

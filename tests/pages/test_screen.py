@@ -129,7 +129,11 @@ def test_looking_keeps_control_and_silence_ends_it(visit: Visit, machine: str) -
     assert (lease.expires_at - timezone.now()).total_seconds() > 25
     lapse({"id": lease.id})
     assert "You control" not in text(ana.get(f"/machines/{machine}/screen"))
-    assert "not the machine’s current one" in act(ana, lease, text="late").replace("&#x27;", "’")
+    assert "only while they control it" in act(ana, lease, text="late")
+    olga = visit("olga")
+    mine = in_control(olga, machine)
+    lapse({"id": mine.id})
+    assert "not the machine’s current one" in act(olga, mine, text="late").replace("&#x27;", "’")
     assert done(machine) == []
 
 
