@@ -32,7 +32,7 @@ class KeyCreate(Body):
 
 
 class TeamPatch(Body):
-    default_machine_id: Annotated[str, Field(min_length=1, max_length=40)] | None = None
+    default_machine_id: str | None = None  # looked up, as is the agent: settings.TEAM_SETTING_GATES
     default_agent: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     forbid_self_approval: Literal["never", "four_eyes", "always"] | None = None
     undo_window_seconds: Annotated[Int, Field(ge=0, le=60)] | None = None

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.core import signing
 from django.db import transaction
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from psycopg.types.json import Jsonb
 
 from accounts.access import AGENT_PREFIX, get_key, get_team, hash_key, keys_in_force, locked_team
@@ -112,11 +114,18 @@ def agent_credential(run_id: str) -> str:
 
 
 def update_team(actor: Actor, changes: dict[str, Any]) -> Team:
-    """Change settings; `changes` holds only the fields given. Raises EmptyUpdate."""
+    """Change settings; `changes` holds only the fields given.
+
+    Raises EmptyUpdate, what settings.TEAM_SETTING_GATES raise (MachineNotFound, InvalidState, Invalid), as locked_team().
+    """
     if not changes:
         raise EmptyUpdate
     with transaction.atomic():
-        team = Team.objects.select_for_update().get(id=actor.team_id)
+        actor = locked_team(actor, "team:write")
+        for name, gate in settings.TEAM_SETTING_GATES.items():
+            if changes.get(name) is not None:
+                import_string(gate)(actor, changes[name])
+        team = get_team(actor)
         before = {name: getattr(team, name) for name in changes}
         for name, value in changes.items():
             setattr(team, name, value)

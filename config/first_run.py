@@ -13,10 +13,11 @@ from accounts.errors import Refusal
 from accounts.models import Membership, Team
 from accounts.services import create_user, issue_key
 from billing.services import topup
+from machines.access import ENDED
 from machines.drivers.registry import driver_for
 from machines.models import Machine
 from machines.schemas import MachineCreate
-from machines.services import ENDED, create_machine
+from machines.services import create_machine
 
 EMAIL = "owner@demo.test"
 Kind = Literal["terminal", "browser"]

@@ -124,6 +124,11 @@ MACHINE_GATE = "billing.services.machine_gate"  # asked before a machine is made
 MACHINE_TILL = "billing.services.charge_machine"  # takes what machine time costs (machines/metering.py)
 # Asked before a group is renamed or deleted, callable(team_id, words): who names it so, in words.
 GROUP_USERS = ("approvals.quorum.users_of_group", "workflows.lookups.users_of_group")
+# Asked before a team's setting is changed, callable(actor, value): raises a Refusal for what is not there.
+TEAM_SETTING_GATES = {
+    "default_machine_id": "machines.access.require_default",
+    "default_agent": "runs.agents.registry.require_default",
+}
 USUAL_AGENT = "inference.profiles.usual_agent"  # callable(): the agent where neither a call nor a team names one
 RUN_LOOP_CAPACITY = env.int("RUN_LOOP_CAPACITY", default=600)  # runs that one worker process drives at once
 RUN_LOOP_THREADS = env.int("RUN_LOOP_THREADS", default=4)  # database connections of one worker process

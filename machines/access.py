@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from django.db.models import Prefetch, QuerySet
 
 from accounts.actor import Actor
-from accounts.errors import InvalidFilter, InvalidStatusFilter
+from accounts.errors import InvalidFilter, InvalidState, InvalidStatusFilter
 from accounts.statements import fetch
 from machines.errors import MachineNotFound
 from machines.models import Machine, MachineStatus, TakeoverLease
 from machines.schemas import BILLED
 
+ENDED = frozenset({MachineStatus.TERMINATING, MachineStatus.TERMINATED})
 KINDS = ("browser", "desktop", "terminal", "simulated")
 
 
@@ -33,6 +34,15 @@ def get_machine(actor: Actor, machine_id: str) -> Machine:
     if row is None:
         raise MachineNotFound
     return row
+
+
+def require_default(actor: Actor, machine_id: str) -> None:
+    """Live runs can have this machine without naming it. Raises MachineNotFound, InvalidState for one that ends."""
+    machine = get_machine(actor, machine_id)
+    if machine.test:
+        raise MachineNotFound
+    if machine.status in ENDED:
+        raise InvalidState(current_state=machine.status, allowed_from=[s for s in MachineStatus if s not in ENDED])
 
 
 def list_machines(actor: Actor, query: Mapping[str, str]) -> QuerySet[Machine]:

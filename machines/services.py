@@ -20,6 +20,7 @@ from accounts.messages import publish
 from accounts.services import audit
 from accounts.statements import fetch, insert, save
 from machines import put_in, takeover
+from machines.access import ENDED
 from machines.drivers.base import Action
 from machines.drivers.registry import KINDS as DRIVER_KINDS
 from machines.drivers.registry import driver_for
@@ -28,7 +29,6 @@ from machines.models import MACHINE_MOVES, Machine, MachineStatus, TakeoverLease
 from machines.schemas import MachineCreate, cents_per_hour
 
 STARTABLE = (MachineStatus.STOPPED, MachineStatus.SUSPENDED)
-ENDED = frozenset({MachineStatus.TERMINATING, MachineStatus.TERMINATED})
 LOGGED_COMMAND = 1000  # characters
 UNSEEN_SECONDS = 300  # the longest time between two looks of the clock that counts
 _FREE = """

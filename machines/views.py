@@ -11,7 +11,7 @@ from accounts.access import get_team
 from accounts.errors import Refusal
 from accounts.pages import PageRequest, problems, show, signed_in
 from machines import direct, pictures, services
-from machines.access import get_machine, machines_of
+from machines.access import ENDED, get_machine, machines_of
 from machines.drivers.isolation import sentence
 from machines.drivers.registry import driver_for
 from machines.forms import MachineForm
@@ -44,7 +44,7 @@ def _card(machine: Machine, lacks: dict[str, list[str]], default: str | None) ->
         "isolation": "" if services.is_simulated(machine) else machine.isolation, "protection": sentence(machine.isolation),
         "is_default": machine.id == default, "may_start": may_start, "going": machine.status in GOING,
         "may_stop": machine.status == "running" and not machine.current_run_id,
-        "may_end": machine.status not in services.ENDED,
+        "may_end": machine.status not in ENDED,
     }  # fmt: skip
 
 

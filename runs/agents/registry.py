@@ -2,6 +2,8 @@
 
 import functools
 
+from accounts.actor import Actor
+from accounts.errors import Invalid
 from inference.profiles import is_live, live_names
 from runs.agents.base import Agent
 from runs.agents.playbook import PlaybookAgent
@@ -30,6 +32,13 @@ def _model_agent() -> Agent:
 def names() -> list[str]:
     """What `agent` takes now: asks the database, as profiles come and go while we run."""
     return [*_AGENTS, *live_names()]
+
+
+def require_default(actor: Actor, profile: str) -> None:
+    """The team's live runs can have this agent without naming it. Raises Invalid."""
+    if not known(profile):
+        words = f"Unknown agent profile. Known: {', '.join(names())}."
+        raise Invalid((("body", "default_agent"), words, "value_error"))
 
 
 def known(profile: str) -> bool:

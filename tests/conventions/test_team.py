@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, Team
 from tests.cast import Api, Cast
 from tests.conventions.conftest import locs, refused
-from tests.runs.driving import drive_all
+from tests.runs.driving import drive_all, simulated
 
 pytestmark = pytest.mark.django_db
 
@@ -53,7 +53,7 @@ def test_a_patch_without_any_field_is_400(live: Api, raw: bytes) -> None:
 
 
 def test_null_empties_what_may_be_empty(live: Api) -> None:
-    live.patch("/team", {"default_machine_id": "mch_1", "default_agent": "scripted"})
+    live.patch("/team", {"default_machine_id": simulated(live), "default_agent": "scripted"})
     body = live.patch(
         "/team", {"default_machine_id": None, "default_agent": None, "remember_days": None, "claim_minutes": 7}
     ).json()
@@ -90,8 +90,8 @@ def test_the_bounds_of_every_number(live: Api) -> None:
             [[], ["autonomous"], ["autonomous", "approval", "plan"]],
             ["plan", ["always"], [1], {"a": 1}],
         ),
-        ("default_machine_id", ["mch_1", "x" * 40], ["", "x" * 41, 5, "a\0"]),
-        ("default_agent", ["scripted"], ["", "x" * 65, 5]),
+        ("default_machine_id", [], [5, True, ["mch_1"], "a\0"]),
+        ("default_agent", ["scripted", "playbook"], ["", "x" * 65, 5, "nobody", "Scripted", "a\0"]),
     ],
 )
 def test_the_values_of_every_other_setting(live: Api, name: str, good: list[Any], bad: list[Any]) -> None:
@@ -135,14 +135,43 @@ def test_the_default_machine_is_used_when_a_live_run_names_none(live: Api) -> No
     live.patch("/team", {"default_machine_id": machine, "default_agent": "scripted"})
     run = live.post("/runs", {"task": "x"}).json()
     assert (run["machine_id"], run["agent"]) == (machine, "scripted")
-    live.patch("/team", {"default_machine_id": "mch_gone"})
+    Team.objects.update(default_machine_id="mch_gone")
     refused(live.post("/runs", {"task": "x"}), 404, "MACHINE_NOT_FOUND")
 
 
+def test_the_default_machine_is_one_that_live_runs_of_the_team_can_have(
+    live: Api, test_key: Api, strangers: Cast, cast: Cast
+) -> None:
+    mine, theirs, tests = simulated(live), simulated(strangers.api()), simulated(test_key)
+    assert live.patch("/team", {"default_machine_id": mine}).json()["default_machine_id"] == mine
+    test_admin = cast.api(test=True, scopes=frozenset({"team:read", "team:write"}))
+    for machine in ("mch_none", "x" * 400, "", "../x", theirs, tests):
+        body = {"default_machine_id": machine, "claim_minutes": 7}
+        refused(live.patch("/team", body), 404, "MACHINE_NOT_FOUND")
+    for machine in (mine, tests):  # no machine of the one world is anything in the other
+        refused(test_admin.patch("/team", {"default_machine_id": machine}), 404, "MACHINE_NOT_FOUND")
+    assert (live.get("/team").json() | {"id": 0}) == DEFAULTS | {
+        "id": 0, "object": "team", "name": "Acme", "default_machine_id": mine
+    }  # fmt: skip
+    assert AuditEntry.objects.filter(verb="team.updated").count() == 1
+
+
+def test_a_machine_that_ends_is_no_default(live: Api) -> None:
+    machine = simulated(live)
+    live.post(f"/machines/{machine}/terminate")
+    error = refused(live.patch("/team", {"default_machine_id": machine}), 409, "INVALID_STATE")
+    assert error["current_state"] == "terminated"
+
+
+def test_a_body_is_read_before_its_machine_is_looked_up(live: Api) -> None:
+    assert locs(live.patch("/team", {"default_machine_id": "mch_none", "claim_minutes": 0})) == [
+        ["body", "claim_minutes"]
+    ]
+
+
 def test_a_default_agent_that_may_not_work_is_422_when_a_run_wants_it(live: Api, settings: Any) -> None:
-    machine = live.post("/machines", {"display_name": "m", "kind": "simulated"}).json()["id"]
-    body = {"task": "x", "machine_id": machine}
-    live.patch("/team", {"default_agent": "nobody"})
+    body = {"task": "x", "machine_id": simulated(live)}
+    Team.objects.update(default_agent="nobody")
     assert locs(live.post("/runs", body)) == [["body", "agent"]]
     assert live.post("/runs", body | {"agent": "playbook"}).status_code == 200
     settings.ALLOW_SCRIPTED_LIVE = False
