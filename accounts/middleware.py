@@ -156,21 +156,29 @@ def authenticate(request: HttpRequest, minute: int) -> tuple[Actor, bool, int]:
 
     Who sends a key, even an empty one, is never answered as the person of the cookie.
     """
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    bearer = scheme.lower() == "bearer"
-    key = request.headers.get("X-API-Key", "").strip() or (token.strip() if bearer else "")
+    key = sent_key(request)
     if key:
         holder, used = actor_of_key(key, minute)
         return holder, True, used
     mode = request.headers.get("X-Team-Mode", "live").lower()
     actor = actor_of_session(request, "test" if mode == "test" else "live")
-    if actor is None or bearer or "X-API-Key" in request.headers:
+    if actor is None or _bearer(request) is not None or "X-API-Key" in request.headers:
         raise InvalidApiKey
     if _too_large(request) is None:
         _ = request.body  # read before the CSRF check looks into it as a form
     if check_csrf(request) is not None:
         raise CsrfFailed
     return actor, False, limits.count_request(actor, minute)
+
+
+def sent_key(request: HttpRequest) -> str:
+    """The key in X-API-Key, or else behind Bearer; "" when there is none."""
+    return request.headers.get("X-API-Key", "").strip() or (_bearer(request) or "")
+
+
+def _bearer(request: HttpRequest) -> str | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _too_large(request: HttpRequest) -> PayloadTooLarge | None:

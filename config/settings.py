@@ -16,12 +16,14 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DEBUG = env.bool("DEBUG", default=False)
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
 SECRET_KEY = env.str("SECRET_KEY", default="") or secret_key(DATA_DIR)
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"])
+LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]", "testserver"]
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=LOCAL_HOSTS)
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 SECURE_COOKIES = env.bool("SECURE_COOKIES", default=False)
 # Where people reach the pages; empty: where their request came in, or LOCAL_URL when there is none.
 PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
 LOCAL_URL = local_url(env.str("HOST", default="127.0.0.1"), env.str("PORT", default="8000"))
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # opens /metrics to who watches from another computer
 PROCESS = env.str("COUNTERSIGN_PROCESS", default="")  # web, worker, clock; set by `manage.py up`
 
 # --- applications

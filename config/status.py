@@ -5,7 +5,10 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
+from accounts.errors import Refusal
+from accounts.middleware import refusal_response
 from approvals.models import Approval
+from config.metrics_readers import require_reader
 from config.version import API_VERSION, VERSION
 from machines.models import Machine
 from runs.access import workers_alive
@@ -34,7 +37,11 @@ def version(request: HttpRequest) -> HttpResponse:
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Gauges in the text format of Prometheus 0.0.4. They name no team: keep the page behind your proxy if that is too much."""
+    """Gauges in the text format of Prometheus 0.0.4, for who may read them (metrics_readers.py). They name no team."""
+    try:
+        require_reader(request)
+    except Refusal as refusal:
+        return refusal_response(refusal, request)
     lines: list[str] = []
     runs = Run.objects.filter(finished_at__isnull=True).values_list("status").annotate(n=Count("id"))
     _gauge(lines, "countersign_runs_unfinished", "Unfinished runs by status.", {f'status="{s}"': n for s, n in runs})
