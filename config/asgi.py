@@ -7,13 +7,13 @@ import os
 import django
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup(set_prefix=False)
 
 from config import web  # noqa: E402  Django's app daphne has chosen Twisted's reactor by now
 from config.handler import Handler  # noqa: E402  it reads the settings
+from config.origins import OwnOriginOnly  # noqa: E402
 from config.routing import websocket_urlpatterns  # noqa: E402  models can be imported only now
 
 web.install()
@@ -21,7 +21,7 @@ web.install()
 application = ProtocolTypeRouter(
     {
         "http": Handler(),
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+        "websocket": OwnOriginOnly(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
     }
 )
 importlib.import_module("config.urls")  # now, not with the first request

@@ -36,8 +36,10 @@ def sign_in(team: Team, mode: str = "test") -> str:
     return client.cookies[settings.SESSION_COOKIE_NAME].value
 
 
-def socket(path: str, cookie: str = "", origin: str = "http://localhost") -> WebsocketCommunicator:
-    headers = [(b"origin", origin.encode()), (b"host", b"localhost")]
+def socket(path: str, cookie: str = "", origin: str | None = "http://localhost") -> WebsocketCommunicator:
+    headers = [(b"host", b"localhost")]
+    if origin is not None:
+        headers.append((b"origin", origin.encode()))
     if cookie:
         headers.append((b"cookie", f"{settings.SESSION_COOKIE_NAME}={cookie}".encode()))
     return WebsocketCommunicator(application, path, headers=headers)
@@ -127,9 +129,11 @@ async def test_a_run_of_another_team_or_world_does_not_exist(hub: Hub, team: Tea
             assert await code(page) == 4404
 
 
-async def test_another_site_may_not_open_a_socket(hub: Hub, team: Team, cookie: str) -> None:
-    accepted, _ = await socket("/ws/team", cookie, origin="https://elsewhere.example").connect()
-    assert not accepted
+async def test_another_origin_may_not_open_a_socket(hub: Hub, team: Team, cookie: str) -> None:
+    """Which origins are others: test_origins.py."""
+    for origin in ("https://elsewhere.example", "http://localhost:9000", "null", None):
+        accepted, _ = await socket("/ws/team", cookie, origin=origin).connect()
+        assert not accepted, origin
 
 
 async def test_the_team_is_poked_by_each_of_its_runs(hub: Hub, team: Team, cookie: str) -> None:
