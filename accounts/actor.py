@@ -76,6 +76,11 @@ class Actor:
         return {"type": self.kind, "id": self.id, "name": self.name}
 
 
+def command_line(team_id: str, test: bool = False) -> Actor:
+    """Whoever may run commands on this computer, who may do everything."""
+    return Actor(team_id, test, "system", "command_line", "Command line", frozenset(SCOPES))
+
+
 def system(team_id: str, test: bool) -> Actor:
     """The installation itself: timers, expiry, takeover of a dead worker."""
     return Actor(team_id, test, "system", "system", "Countersign", frozenset(SCOPES))

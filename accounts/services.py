@@ -13,9 +13,10 @@ from django.utils.module_loading import import_string
 from psycopg.types.json import Jsonb
 
 from accounts.access import AGENT_PREFIX, get_key, get_team, hash_key, keys_in_force, locked_team
-from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT, Actor
+from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT, Actor, command_line
 from accounts.errors import EmptyUpdate, Invalid, ScopeEscalation
 from accounts.json_values import Detail
+from accounts.messages import publish
 from accounts.models import ApiKey, Membership, Role, Team, User
 from accounts.statements import insert, prepared
 
@@ -85,13 +86,22 @@ def create_key(
 def issue_key(
     actor: Actor, name: str, scopes: frozenset[str], budget_cents_month: int = 0, expires_at: datetime | None = None
 ) -> NewKey:
-    """Make the key without asking whether the actor may: create_key() and the command line do."""
+    """Make the key without asking whether the actor may, and without a word in the audit: whoever calls does both."""
     key = f"cs_{'test' if actor.test else 'live'}_{secrets.token_urlsafe(32)}"
     row = ApiKey(
         team_id=actor.team_id, test=actor.test, name=name, hash=hash_key(key), prefix=key[:16], scopes=sorted(scopes),
         owner_id=actor.owner_id, created_by=actor.ref(), budget_cents_month=budget_cents_month, expires_at=expires_at,
     )  # fmt: skip
     return NewKey(insert(row), key)
+
+
+def hand_out_key(owner: Actor, name: str, scopes: frozenset[str]) -> NewKey:
+    """By command line: a key of this person, in the world they act in."""
+    with transaction.atomic():
+        made = issue_key(owner, name, scopes)
+        by = command_line(owner.team_id, owner.test)
+        audit(by, "key.created", made.row.id, name=name, scopes=sorted(scopes), owner=owner.name)
+        return made
 
 
 def revoke_key(actor: Actor, key_id: str) -> ApiKey:
@@ -135,13 +145,25 @@ def update_team(actor: Actor, changes: dict[str, Any]) -> Team:
 
 
 def create_user(team: Team, email: str, password: str | None, roles: list[str], name: str = "") -> User:
-    """A person with these roles in the team; an existing person joins it. Raises ValueError for an unknown role."""
+    """By command line: a person with these roles in the team; an existing person joins it, or gets them instead of theirs.
+
+    Raises ValueError for an unknown role.
+    """
     unknown = set(roles) - set(Role.values)
     if unknown:
         raise ValueError(f"Unknown role {', '.join(sorted(unknown))}. Known: {', '.join(Role.values)}.")
     with transaction.atomic():
+        Team.objects.select_for_update(no_key=True).get(id=team.id)
         user = User.objects.filter(email__iexact=email).first() or User.objects.create_user(email, password, name)
-        Membership.objects.update_or_create(user=user, team=team, defaults={"roles": roles})
+        member = Membership.objects.filter(user=user, team=team).first()
+        if member is None:
+            Membership.objects.create(user=user, team=team, roles=roles)
+            audit(command_line(team.id), "member.added", user.id, name=user.name, email=user.email, roles=roles)
+        elif member.roles != roles:
+            before, member.roles = member.roles, roles
+            member.save(update_fields=["roles"])
+            audit(command_line(team.id), "member.roles_changed", user.id, name=user.name, before=before, after=roles)
+            publish("member.changed", team.id, user.id)
         return user
 
 

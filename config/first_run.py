@@ -11,7 +11,7 @@ from django.db import transaction
 from accounts.actor import SCOPES, Actor, system
 from accounts.errors import Refusal
 from accounts.models import Membership, Team
-from accounts.services import create_user, issue_key
+from accounts.services import create_user, hand_out_key
 from billing.services import topup
 from machines.access import ENDED
 from machines.drivers.registry import driver_for
@@ -56,8 +56,8 @@ def set_up() -> FirstRun | None:
         create_user(team, EMAIL, password, ["owner"], name="Owner")
         live, test = owner_actor(team, False), owner_actor(team, True)
         topup(live, settings.FIRST_GRANT_CENTS, "first-run", kind="grant", description="To start with")
-        live_key = issue_key(live, "first live key", frozenset(SCOPES)).key
-        test_key = issue_key(test, "first test key", frozenset(SCOPES)).key
+        live_key = hand_out_key(live, "first live key", frozenset(SCOPES)).key
+        test_key = hand_out_key(test, "first test key", frozenset(SCOPES)).key
         made = _provide_for(team.id, possible())
     return FirstRun(EMAIL, password, live_key, test_key, {m.display_name: m.id for m in made})
 

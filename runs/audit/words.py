@@ -54,7 +54,7 @@ CHANGED = {
     "machine.suspended": "The machine sleeps", "machine.terminating": "Ends the machine", "machine.terminated": "The machine ended",
     "machine.error": "The machine does not work",
     "member.roles_changed": "Changed the roles of", "member.removed": "Removed the member",
-    "member.password_set": "Set the password of",
+    "member.added": "Added the member", "member.password_set": "Set the password of",
     "profile.name_changed": "Changed their own name", "profile.password_changed": "Changed their own password",
     "invitation.created": "Invited", "invitation.renewed": "Invited again", "invitation.revoked": "Took back the invitation of",
     "invitation.accepted": "Accepted the invitation", "group.created": "Made the group", "group.changed": "Changed the group",

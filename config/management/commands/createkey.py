@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT
 from accounts.errors import Invalid
 from accounts.models import Team
-from accounts.services import expand_scopes, issue_key
+from accounts.services import expand_scopes, hand_out_key
 from config.first_run import owner_actor
 
 
@@ -35,4 +35,4 @@ class Command(BaseCommand):
                 scopes = expand_scopes([s.strip() for s in options["scopes"].split(",")])
             except Invalid as error:
                 raise CommandError("; ".join(d["msg"] for d in error.facts["details"])) from error
-        self.stdout.write(issue_key(owner_actor(team, test), options["name"], scopes).key)
+        self.stdout.write(hand_out_key(owner_actor(team, test), options["name"], scopes).key)

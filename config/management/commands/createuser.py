@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.validators import validate_email
 
-from accounts.actor import system
+from accounts.actor import command_line
 from accounts.models import Role, Team, User
 from accounts.services import create_user, set_password_of
 
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         known = User.objects.filter(email__iexact=options["email"]).exists()
         user = create_user(team, options["email"], options["password"], options["role"], options["name"])
         if known and options["reset_password"]:
-            set_password_of(system(team.id, test=False), user, options["password"])
+            set_password_of(command_line(team.id), user, options["password"])
         elif known and not user.check_password(options["password"]):
             self.stderr.write(f"{user.email} exists and keeps the old password. --reset-password sets the new one.")
         self.stdout.write(user.id)

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.access import installation_team
-from accounts.actor import Actor, system
+from accounts.actor import Actor, command_line
 from accounts.errors import Refusal
 from accounts.pages import problems
 from inference import services, trials
@@ -45,7 +45,7 @@ class Command(BaseCommand):
         team = installation_team()
         if team is None:
             raise CommandError("There is no team yet: start once with manage.py up.")
-        actor = system(team.id, False)
+        actor = command_line(team.id)
         try:
             getattr(self, options["verb"])(actor, options)
         except Refusal as refusal:
