@@ -7,9 +7,9 @@ parameters with defaults filled in, or raises ActionError naming each violation.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from machines.addresses import web_host
 
@@ -17,6 +17,9 @@ READ_ONLY = frozenset({"screenshot", "wait", "move", "scroll"})
 BROWSER_ONLY = frozenset({"open_url", "go_back", "reload", "fill", "select_option", "upload"})
 TERMINAL_ONLY = frozenset({"run_line"})
 ENDS = frozenset({"done", "fail"})
+
+ActionClass = Literal["read", "reversible", "irreversible"]
+CLASSES: tuple[ActionClass, ...] = ("read", "reversible", "irreversible")  # of two the later one counts
 
 Params = dict[str, Any]
 
@@ -259,6 +262,20 @@ def canonical(
     if reader.wrong:
         raise ActionError(reader.wrong)
     return command, result
+
+
+def class_of(name: str) -> ActionClass:
+    """What an action of this name is at least (contract/approvals.md section 14); machines/risks.py raises it by what is
+    pressed or typed. Of an action that the registry does not know nobody can say that it can be undone.
+    """
+    if name in READ_ONLY or name in ENDS:
+        return "read"
+    return "reversible" if name in _READERS else "irreversible"
+
+
+def strictest(classes: Iterable[ActionClass]) -> ActionClass:
+    """The class of several actions that are answered for together; of none, read."""
+    return max(classes, key=CLASSES.index, default="read")
 
 
 def action_hash(machine_id: str, name: str, params: Params) -> str:
