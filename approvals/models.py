@@ -294,6 +294,7 @@ class Policy(models.Model):
     expires_at = models.DateTimeField(null=True)
     quorum = models.JSONField(default=list)
     four_eyes = models.BooleanField(default=False)
+    when = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))  # conditions; all must hold
     note = models.CharField(max_length=500, null=True)
     origin = models.CharField(max_length=16, default="api")  # api, dashboard, remembered
     origin_approval_id = models.CharField(max_length=40, null=True)
@@ -306,7 +307,7 @@ class Policy(models.Model):
     class Meta:
         constraints = (
             models.UniqueConstraint(
-                fields=("team", "test", "tool", "effect", "host", "end_user", "run_id"),
+                fields=("team", "test", "tool", "effect", "host", "end_user", "run_id", "when"),
                 name="one_active_policy",
                 condition=Q(revoked_at__isnull=True),
                 nulls_distinct=False,

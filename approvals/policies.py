@@ -27,7 +27,7 @@ SELECT 1 FROM approvals_policy WHERE team_id = %(team)s AND test = %(test)s AND 
   AND (run_id IS NULL OR run_id = %(run)s) LIMIT 1
 """
 _AUDITED = (
-    "tool", "effect", "host", "end_user", "include_end_users", "run_id", "expires_at", "quorum", "four_eyes", "note", "origin",
+    "tool", "effect", "host", "end_user", "include_end_users", "run_id", "expires_at", "quorum", "four_eyes", "when", "note", "origin",
 )  # fmt: skip
 HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
 
@@ -47,6 +47,7 @@ class Proposal:
     risk: str
     read_only: bool
     risk_floor: frozenset[str]  # the risks that the team asks for in this mode
+    action_class: str = "irreversible"  # read, reversible or irreversible (machines/classes.py)
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,19 @@ def _ask_by_rule(asks: Sequence[Policy], proposal: Proposal) -> Ruling:
             else:
                 known["count"] = max(known["count"], need["count"])
     why = (
-        f"A policy asks before {asks[0].tool}."
+        f"A policy asks before {asks[0].tool}{_where(asks[0])}."
         if asks
         else f"The team asks before every action of risk {proposal.risk}."
     )
     four_eyes = any(p.four_eyes for p in asks)
     return Ruling("ask", why, asks[0].id if asks else None, quorum=quorum, four_eyes=four_eyes, by_rule=True)
+
+
+_WHERE = {"irreversible": " where it is hard to undo", "reversible": " where it can be undone"}
+
+
+def _where(policy: Policy) -> str:
+    return "".join(_WHERE.get(str(condition.get("class")), "") for condition in policy.when)
 
 
 def _allow(matching: Iterable[Policy], proposal: Proposal) -> Policy | None:
@@ -121,7 +129,19 @@ def _allow(matching: Iterable[Policy], proposal: Proposal) -> Policy | None:
 
 
 def fits(policy: Policy, proposal: Proposal) -> bool:
-    return _fits_any_tool(policy, proposal) and fits_host(policy.host, proposal.host) and _fits_user(policy, proposal)
+    if not (
+        _fits_any_tool(policy, proposal) and fits_host(policy.host, proposal.host) and _fits_user(policy, proposal)
+    ):
+        return False
+    return all(_holds(condition, policy, proposal) for condition in policy.when)
+
+
+def _holds(condition: dict[str, Any], policy: Policy, proposal: Proposal) -> bool:
+    """Whether the condition holds for the action. One that this release does not know, stored by a newer one, never lets an
+    action through: an allow does not count, an ask or deny does."""
+    if set(condition) == {"class"}:
+        return bool(condition["class"] == proposal.action_class)
+    return policy.effect != "allow"
 
 
 def _fits_any_tool(policy: Policy, proposal: Proposal) -> bool:
@@ -197,20 +217,23 @@ def checked(actor: Actor, fields: dict[str, Any]) -> dict[str, Any]:
     quorum = fields.get("quorum")
     if quorum is not None:
         wrong += checked_quorum(actor.team_id, quorum, ("body", "quorum"))
+    classes = sorted({condition["class"] for condition in fields.get("when") or ()})
+    if len(classes) > 1:
+        wrong.append((("body", "when"), "An action has one class: name it once.", "value_error"))
     if wrong:
         raise Invalid(*wrong)
-    return fields
+    return fields | ({"when": [{"class": name} for name in classes]} if "when" in fields else {})
 
 
 def create(actor: Actor, **fields: Any) -> tuple[Policy, bool]:
-    """The policy and whether it is new: an equal active one (tool, effect, host, end user) is returned as it is."""
+    """The policy and whether it is new: an equal active one (tool, effect, host, end user, when) is returned as it is."""
     same = {
         "tool": fields["tool"],
         "effect": fields["effect"],
         "host": fields.get("host"),
         "end_user": fields.get("end_user"),
     }
-    same |= {"run_id": fields.get("run_id")}
+    same |= {"run_id": fields.get("run_id"), "when": fields.get("when", [])}
     now = timezone.now()
     mine = Policy.objects.filter(team_id=actor.team_id, test=actor.test, revoked_at__isnull=True, **_exactly(same))
     with transaction.atomic():

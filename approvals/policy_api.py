@@ -19,7 +19,7 @@ router = Router(tags=["Policies"])
 @door("approvals:decide")
 def create_policy(request: ApiRequest) -> HttpResponse:
     body = read(request, PolicyCreate)
-    fields = policies.checked(request.actor, body.model_dump(exclude_none=True))
+    fields = policies.checked(request.actor, body.model_dump(exclude_none=True, by_alias=True))
 
     def effect() -> HttpResponse:
         row, new = policies.create(request.actor, **fields)

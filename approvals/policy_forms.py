@@ -18,6 +18,10 @@ EFFECTS = (
     ("deny", "Deny", "It never runs, and nobody is asked. The agent is told. This goes before every other policy."),
 )
 STATES = (("active", "Active"), ("expired", "Expired"), ("revoked", "Revoked"), ("all", "All"))
+CLASSES = (
+    ("", "Any"), ("irreversible", "Only what is hard to undo"), ("reversible", "Only what can be undone"),
+    ("read", "Only what merely looks"),
+)  # fmt: skip
 REACHES = (("", "Any"), ("team", "Team-wide"), ("end_user", "One end user"), ("run", "One run"))
 TOOLS = (
     "click",
@@ -67,6 +71,10 @@ class PolicyForm(forms.Form):
     end_user = forms.CharField(
         label="End user", required=False, max_length=128, help_text="Empty: the policy is team-wide."
     )
+    when = forms.ChoiceField(
+        label="Which of these actions", choices=CLASSES, required=False,
+        help_text="Whether it can be undone is judged by the server, from what is pressed or typed.",
+    )  # fmt: skip
     include_end_users = forms.BooleanField(label="Also in runs with an end user", required=False)
     expires_at = forms.DateTimeField(
         label="Until (UTC)", required=False, input_formats=[_MINUTE, "%Y-%m-%d"], help_text="Empty: until somebody revokes it.",
@@ -87,7 +95,7 @@ class PolicyForm(forms.Form):
                 label=group.words, required=False, min_value=0, max_value=20, initial=stored.get(group.name)
             )
         if row is not None:
-            for name in ("tool", "host", "end_user", "include_end_users"):
+            for name in ("tool", "host", "end_user", "when", "include_end_users"):
                 del self.fields[name]
 
     def effects(self) -> list[dict[str, Any]]:
@@ -101,6 +109,8 @@ class PolicyForm(forms.Form):
         """Raises pydantic's ValidationError for what the form's own checks let through."""
         given = {name: self.cleaned_data[name] or None for name in ("tool", "end_user", "expires_at", "note")}
         given |= {"host": self.cleaned_data["host"].lower() or None, "effect": self.cleaned_data["effect"]}
+        if self.cleaned_data["when"]:
+            given["when"] = [{"class": self.cleaned_data["when"]}]
         if given["effect"] == "allow":
             given["include_end_users"] = self.cleaned_data["include_end_users"]
         return PolicyCreate.model_validate(given | self._approvals())

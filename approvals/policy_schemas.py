@@ -14,6 +14,12 @@ class Need(Body):
     count: Annotated[Int, Field(ge=1, le=20)]
 
 
+class When(Body):
+    """A condition on the action: its class (docs/risks.md)."""
+
+    action_class: Annotated[Literal["read", "reversible", "irreversible"], Field(alias="class")]
+
+
 class PolicyCreate(Body):
     tool: Annotated[str, Field(min_length=1, max_length=128)]
     effect: Literal["allow", "ask", "deny"] = "allow"
@@ -23,6 +29,7 @@ class PolicyCreate(Body):
     expires_at: Time | None = None
     quorum: Annotated[list[Need], Field(max_length=20)] | None = None
     four_eyes: bool = False
+    when: Annotated[list[When], Field(max_length=10)] | None = None
     note: Annotated[str, Field(max_length=500)] | None = None
 
     @model_validator(mode="before")
@@ -46,7 +53,8 @@ def policy_object(row: Policy) -> dict[str, Any]:
     return {
         "id": row.id, "object": "policy", "tool": row.tool, "tool_name": row.tool, "effect": row.effect, "host": row.host,
         "end_user": row.end_user, "include_end_users": row.include_end_users, "run_id": row.run_id,
-        "expires_at": rfc3339(row.expires_at), "quorum": row.quorum, "four_eyes": row.four_eyes, "note": row.note,
+        "expires_at": rfc3339(row.expires_at), "quorum": row.quorum, "four_eyes": row.four_eyes,
+        "when": row.when, "note": row.note,
         "origin": row.origin, "origin_approval_id": row.origin_approval_id, "created_by": row.created_by,
         "created_at": rfc3339(row.created_at), "revoked_at": rfc3339(row.revoked_at),
         "last_used_at": rfc3339(row.last_used_at), "uses": row.uses,

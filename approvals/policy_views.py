@@ -71,7 +71,7 @@ def new_policy(request: PageRequest) -> HttpResponseBase:
     form = PolicyForm(request.actor, request.POST if request.method == "POST" else None, initial=request.GET.dict())
     if form.is_valid():
         try:
-            fields = policies.checked(request.actor, form.wanted().model_dump(exclude_none=True))
+            fields = policies.checked(request.actor, form.wanted().model_dump(exclude_none=True, by_alias=True))
             row, new = policies.create(request.actor, origin="dashboard", **fields)
         except (ValidationError, Refusal) as error:
             form.refuse(_problems(error))

@@ -31,7 +31,7 @@ def sentence(row: Policy) -> str:
 
 def what_for(row: Policy) -> str:
     """The actions it is about: "Every click on shop.test for the end user “bob”"."""
-    words = f"Every {_noun(row.tool)}{_place(row.host)}"
+    words = f"Every {_noun(row.tool)}{_place(row.host)}{_condition(row)}"
     words += f" for the end user “{row.end_user}”" if row.end_user else ""
     return f"{words} in one run" if row.run_id else words
 
@@ -53,6 +53,16 @@ def _place(host: str | None) -> str:
     if host is None:
         return ""
     return f" on the subdomains of {host[2:]}" if host.startswith("*.") else f" on {host}"
+
+
+_CLASSES = {
+    "irreversible": " that is hard to undo", "reversible": " that can be undone", "read": " that only looks",
+}  # fmt: skip
+
+
+def _condition(row: Policy) -> str:
+    words = [_CLASSES.get(str(condition.get("class")), " under a condition") for condition in row.when]
+    return " and".join(words)
 
 
 def _ruling(row: Policy) -> str:

@@ -20,6 +20,8 @@ AT_PROMPT = {
     "unknown": "What stands there cannot be read now.",
 }
 
+UNDO = {"irreversible": "hard to undo", "reversible": "can be undone"}
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -78,7 +80,8 @@ def _facts(row: Approval) -> dict[str, Any]:
     if (at := row.evidence.get("prompt_at")) and (at != "prompt" or row.evidence.get("prompt_line")):
         facts["At the prompt"] = AT_PROMPT.get(at, "") + (row.evidence.get("prompt_line") or "")
     facts |= {
-        "Risk": action.get("risk") or "", "Machine": x.get("machine_name") or "", "End user": x.get("end_user") or "",
+        "Risk": action.get("risk") or "", "Undo": UNDO.get(str(action.get("class")), ""),
+        "Machine": x.get("machine_name") or "", "End user": x.get("end_user") or "",
         "Started by": (x.get("started_by") or {}).get("name", ""), "Spent": money(x.get("cost_cents")),
     }  # fmt: skip
     return {name: value for name, value in facts.items() if value not in ("", None)}

@@ -5,7 +5,6 @@ both may hide what they do, so this raises a risk and never lowers one.
 """
 
 import re
-import shlex
 import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -16,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from machines.drivers.base import Action, Target
+from machines.drivers.command_lines import ASSIGNMENT, SUBSTITUTION, commands_in, words_of
 
 ORDER = ("write", "access", "spend", "destroy")  # of two findings the later one counts
 COMMAND = "command"  # the role of a line at a shell's prompt
 _FIELDS = frozenset({"textbox", "searchbox", "spinbutton", "combobox", "slider"})
 _PRESSED_BY_ENTER = frozenset({"button", "link", "menuitem", "tab", "summary", "switch", "option"})
+_ENTER = frozenset({"enter", "return", "kpenter", "numpadenter", "\n", "\r"})
 _FILLS = frozenset({"fill", "type_text", "select_option"})
 _ANYWHERE = ("ja", "zh")
 _SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh", "eval", "ssh", "su", "watch", "env", "xargs", "parallel"})
@@ -29,10 +30,8 @@ _STARTERS = frozenset({
     "sudo", "doas", "env", "xargs", "nohup", "time", "exec", "command", "builtin", "nice", "ionice", "timeout", "stdbuf",
     "setsid", "watch", "parallel", "busybox", "ssh", "su", "find", "then", "do", "else", "elif", "if", "while", "until", "!",
 })  # fmt: skip
-_PUNCTUATION = ";|&(){}<>`\n"
 _ENDS_PIPELINE = re.compile(r"[;\n]|&&|\|\||(?<![|>&])&(?![&>])")
-_SUBSTITUTION = re.compile(r"\$\(([^()]*(?:\([^()]*\)[^()]*)*)\)|`([^`]*)`")
-_LONGEST = 16_384  # characters of a line that are read; a longer one is looked at from both ends
+LONGEST_LINE = 16_384  # characters of a line that are read; a longer one is looked at from both ends
 _DEEPEST = 4  # command lines within command lines
 
 
@@ -117,35 +116,34 @@ def _plain(text: str) -> str:
 
 def raised_by(action: Action, target: Target | None) -> Raised | None:
     """What raises the action's risk; None when nothing known does. `target`: what it would reach (Session.target)."""
-    findings = list(_findings(action, target))
+    filled = of_field(target) if target is not None and target.role != COMMAND and action.name in _FILLS else []
+    findings = [*pressed_or_run(action, target), *filled]
     return max(findings, key=lambda one: ORDER.index(one.risk), default=None)
 
 
-def _findings(action: Action, target: Target | None) -> Iterator[Raised]:
-    name, params = action.name, action.params
-    if name == "run_line":
-        yield from of_command(str(params.get("command", "")))
+def pressed_or_run(action: Action, target: Target | None) -> list[Raised]:
+    """What raises it by what it presses or runs; filling in a field is neither."""
+    findings = of_command(str(action.params.get("command", ""))) if action.name == "run_line" else []
     if target is None:
-        return
+        return findings
     if target.role == COMMAND:
-        line = target.name + (str(params.get("text", "")) if name == "type_text" else "")
-        yield from of_command(line) if _sends(action) else ()
-        return
-    if name == "click" or (_sends(action) and target.role in _PRESSED_BY_ENTER):
-        yield from _of_pressed(target)
-    elif _sends(action):
-        yield from of_label(target.form)
-    if name in _FILLS:
-        yield from of_field(target)
+        typed = str(action.params.get("text", "")) if action.name == "type_text" else ""
+        return [*findings, *(of_command(target.name + typed) if presses_enter(action) else [])]
+    if action.name == "click" or (presses_enter(action) and target.role in _PRESSED_BY_ENTER):
+        return [*findings, *_of_pressed(target)]
+    return [*findings, *(of_label(target.form) if presses_enter(action) else [])]
 
 
-def _sends(action: Action) -> bool:
-    """Whether the action presses Enter or the space bar: what a form, a button and a shell take as go."""
+def presses_enter(action: Action, *, or_space: bool = True) -> bool:
+    """Whether the action presses Enter or the space bar: what a form and a button take as go; a shell takes Enter."""
     params = action.params
     if action.name == "type_text":
-        return str(params.get("text", "")).endswith(("\n", "\r"))
+        return not set("\r\n").isdisjoint(str(params.get("text", "")))
     keys = [params.get("key"), *params.get("keys", ())] if action.name in ("key_press", "key_combo") else []
-    return not {"enter", "return", "space", " ", "kpenter"}.isdisjoint(map(str, keys))
+    pressed = {str(key).lower() for key in keys}
+    line_end = bool({"ctrl", "control"} & pressed and {"j", "m", "o"} & pressed)
+    go = _ENTER | {"space", " "} if or_space else _ENTER
+    return line_end or bool(go & pressed)
 
 
 def _of_pressed(target: Target) -> Iterator[Raised]:
@@ -176,45 +174,22 @@ def of_field(target: Target) -> list[Raised]:
 
 def of_command(line: str, depth: int = 0) -> list[Raised]:
     """What a shell would do with this line, by the programs that it starts, also inside of quotes and substitutions."""
-    if len(line) > _LONGEST:
-        line = f"{line[: _LONGEST // 2]}\n{line[-_LONGEST // 2 :]}"
-    words = _words(line)
+    if len(line) > LONGEST_LINE:
+        line = f"{line[: LONGEST_LINE // 2]}\n{line[-LONGEST_LINE // 2 :]}"
+    words = words_of(line)
     findings: list[Raised] = []
-    for start, end in _commands(words):
+    for start, end in commands_in(words):
         findings += _of_words(words, start, end, depth)
     if depth < _DEEPEST:
         for word in words:
-            for inner in _SUBSTITUTION.finditer(word):
+            for inner in SUBSTITUTION.finditer(word):
                 findings += of_command(inner[1] or inner[2] or "", depth + 1)
     return findings
 
 
-def _words(line: str) -> list[str]:
-    """The line's words without their quotes, as the shell reads them, and the signs between commands."""
-    reader = shlex.shlex(line.replace("\\\n", ""), posix=True, punctuation_chars=_PUNCTUATION)
-    reader.whitespace, reader.commenters, reader.whitespace_split = " \t\r", "", True
-    try:
-        return list(reader)
-    except ValueError:  # an open quote: the shell would ask for more, and what stands here is read without quotes
-        return re.findall(
-            rf"[{re.escape(_PUNCTUATION)}]+|[^\s{re.escape(_PUNCTUATION)}]+", re.sub(r"[\"'\\]", "", line)
-        )
-
-
-def _commands(words: list[str]) -> Iterator[tuple[int, int]]:
-    """Where each simple command begins and ends among the words."""
-    start = 0
-    for at, word in enumerate([*words, ";"]):
-        if word and set(word) <= set(_PUNCTUATION):
-            if at > start and set(word) != {">"} and set(word) != {"<"}:
-                yield start, at
-            if set(word) != {">"} and set(word) != {"<"}:
-                start = at + 1
-
-
 def _of_words(words: list[str], start: int, end: int, depth: int) -> Iterator[Raised]:
     command = words[start:end]
-    while command and re.fullmatch(r"\w+=.*", command[0], re.DOTALL):
+    while command and ASSIGNMENT.fullmatch(command[0]):
         command, start = command[1:], start + 1
     if not command:
         return

@@ -7,7 +7,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from machines.actions import READ_ONLY
+from machines.actions import READ_ONLY, ActionClass
+from machines.classes import class_now
 from machines.drivers.base import Target
 from machines.risks import COMMAND, ORDER, Raised, raised_by
 from runs.agents.base import Act
@@ -70,7 +71,8 @@ def action_object(run: Run, act: Act, call_id: str) -> dict[str, Any]:
     """The action of a tool request: complete, never shortened."""
     read_only = act.action.name in READ_ONLY
     return {
-        "name": act.action.name, "params": act.action.params, "host": act.host, "risk": risk_of(act), "read_only": read_only,
+        "name": act.action.name, "params": act.action.params, "host": act.host, "risk": risk_of(act),
+        "class": class_of_act(run.machine_kind, act), "read_only": read_only,
         "call_id": call_id, "machine_id": run.machine_id, **told_target(act.target),
     }  # fmt: skip
 
@@ -95,6 +97,11 @@ def risk_of(act: Act) -> str:
         return "read"
     raised = raised_beyond_write(act)
     return raised.risk if raised else "write"
+
+
+def class_of_act(machine_kind: str, act: Act) -> ActionClass:
+    """read, reversible or irreversible: what the server sees, never what the agent declares (docs/risks.md)."""
+    return class_now(act.action, act.target, machine_kind)
 
 
 def raised_beyond_write(act: Act) -> Raised | None:
@@ -153,11 +160,12 @@ class Call:
     edited: bool
     policy_id: str | None
     skipped: bool  # denied: it will not be done
+    machine_kind: str
 
     def event(self, step: int) -> Event:
         action = self.act.action
         return "tool_call", {
             "step": step, "call_id": self.id, "action_type": action.name, "tool": action.name, "params": action.params,
             "host": self.act.host, "edited": self.edited, "policy_id": self.policy_id, "risk": risk_of(self.act),
-            **told_target(self.act.target),
+            "class": class_of_act(self.machine_kind, self.act), **told_target(self.act.target),
         }  # fmt: skip

@@ -50,7 +50,7 @@ def same_target(shown: dict[str, str] | None, act: Act) -> bool:
     now = acts.told_target(act.target).get("target")
     if now is None or shown["role"] != now["role"]:
         return False
-    if acts.risk_of(act) == "write":
+    if acts.risk_of(act) == "write" and acts.class_of_act("", act) != "irreversible":
         return _steady(_DIGITS, shown["name"]) == _steady(_DIGITS, now["name"])
     return all(_steady(_CLOCKS, shown[key]) == _steady(_CLOCKS, now[key]) for key in ("name", "kind", "form"))
 

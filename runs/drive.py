@@ -185,6 +185,7 @@ class Drive(Thinking):
         call = Call(
             act, new_id("call"), message.get("approval_id"), bool(edited), None if message else ruling.policy_id,
             skipped=denied is not None or ruling.verdict == "deny",
+            machine_kind=self.job.run.machine_kind,
         )  # fmt: skip
         hold_id = await self._intend(call, decision, texts, self.frame or before)
         if denied is not None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from accounts.access import risk_floor
 from approvals.policies import Proposal, Ruling, judge
 from machines.actions import READ_ONLY
-from runs.acts import risk_of, too_large
+from runs.acts import class_of_act, risk_of, too_large
 from runs.agents.base import Act
 from runs.models import Run
 
@@ -20,7 +20,7 @@ def rule(run: Run, act: Act) -> Ruling:
         Proposal(
             team_id=run.team_id, test=run.test, run_id=run.id, end_user=run.end_user, mode=run.permission_mode,
             plan_approved=plan_approved(run), tool=act.action.name, host=act.host, risk=risk_of(act),
-            read_only=read_only, risk_floor=floor,
+            action_class=class_of_act(run.machine_kind, act), read_only=read_only, risk_floor=floor,
         )
     )  # fmt: skip
     if act.checks and ruling.verdict != "deny":

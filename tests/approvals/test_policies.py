@@ -167,7 +167,7 @@ def test_T_101_whose_runs_a_policy_covers(
 API = pytest.mark.django_db
 KEYS = {
     "id", "object", "tool", "tool_name", "effect", "host", "end_user", "include_end_users", "run_id", "expires_at", "quorum",
-    "four_eyes", "note", "origin", "origin_approval_id", "created_by", "created_at", "revoked_at", "last_used_at", "uses",
+    "four_eyes", "when", "note", "origin", "origin_approval_id", "created_by", "created_at", "revoked_at", "last_used_at", "uses",
 }  # fmt: skip
 
 

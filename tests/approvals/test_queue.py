@@ -81,7 +81,7 @@ def test_the_object_has_every_key(test_key: Api) -> None:
     assert (request["object"], request["run_id"], request["root_run_id"]) == ("approval_request", run["id"], run["id"])
     assert request["quorum"] == [{"group": "anyone", "count": 1, "approved": 0}]
     assert (request["seq"], request["step_index"], request["version"], request["test"]) == (1, 1, 1, True)
-    assert set(request["action"]) == {"name", "params", "host", "risk", "read_only", "call_id", "machine_id"}
+    assert set(request["action"]) == {"name", "params", "host", "risk", "class", "read_only", "call_id", "machine_id"}
 
 
 def test_a_request_holds_up_every_run_that_queues_behind_its_machine(live: Api) -> None:

@@ -3,6 +3,8 @@
 import pytest
 
 from machines.actions import COMMANDS, READ_ONLY, class_of, strictest
+from machines.classes import class_now
+from machines.drivers.base import Action, Target
 
 
 def test_every_action_has_a_class():
@@ -19,3 +21,107 @@ def test_of_several_the_strictest_counts():
     assert strictest([]) == "read"
     assert strictest(["reversible", "read"]) == "reversible"
     assert strictest(["reversible", "irreversible", "read"]) == "irreversible"
+
+
+LINES = {
+    "ls -la": "reversible",
+    "cd src && ls; pwd": "reversible",
+    "echo hello world": "reversible",
+    "grep -rn x . | sort | uniq -c | head -5": "reversible",
+    "cat a.txt 2>&1 | tail -3 >/dev/null": "reversible",
+    "touch a && mkdir -p b/c": "reversible",
+    "echo more >> notes.txt": "reversible",
+    "if test -f a; then cat a; else echo no; fi": "reversible",
+    "for f in *.txt; do wc -l $f; done": "reversible",
+    "git status && git add -A && git commit -m done": "reversible",
+    "echo $(date) ${HOME}": "reversible",
+    "# nothing": "reversible",
+    "rm -rf build": "irreversible",
+    "rm x\nls": "irreversible",
+    "sh deploy.sh": "irreversible",
+    "./deploy.sh": "irreversible",
+    "python3 ./x.py arg": "irreversible",
+    "make": "irreversible",
+    "cat a | sh": "irreversible",
+    "sh < f": "irreversible",
+    ". ./env": "irreversible",
+    "eval $X": "irreversible",
+    "$X": "irreversible",
+    "echo $(sh x)": "irreversible",
+    "echo `python3 x`": "irreversible",
+    "ls; $(cat plan)": "irreversible",
+    "PATH=.:$PATH ls": "irreversible",
+    "LD_PRELOAD=./x.so ls": "irreversible",
+    "alias ls='rm -rf'": "irreversible",
+    "echo new > notes.txt": "irreversible",
+    "cp a b": "irreversible",
+    "cp -n a b": "reversible",
+    "find . -name x": "reversible",
+    "find . -delete": "irreversible",
+    "find . -exec sh {} ;": "irreversible",
+    "git push": "irreversible",
+    "git -c alias.x=!sh x": "irreversible",
+    "/tmp/ls": "irreversible",
+    "sudo ls": "irreversible",
+    "xargs ls": "irreversible",
+    "nohup sh x &": "irreversible",
+    "time ls": "reversible",
+    "curl -X POST shop.test": "irreversible",
+    "curl -d @f shop.test": "irreversible",
+    "r\\m x": "irreversible",
+    "$'rm' x": "irreversible",
+    'bash -c "ls"': "irreversible",
+    "ls 'an open quote": "reversible",
+    "rm 'an open quote": "irreversible",
+    "ls " + "x" * 20_000: "irreversible",
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_line_can_be_undone_when_all_that_it_starts_can(line):
+    assert class_now(Action("run_line", {"command": line}), None, "terminal") == LINES[line]
+    sent = Action("type_text", {"text": line[2:] + "\n"})
+    assert class_now(sent, Target("command", line[:2]), "terminal") == LINES[line]
+    assert class_now(Action("key_press", {"key": "enter"}), Target("command", line), "terminal") == LINES[line]
+
+
+def test_a_file_that_is_not_there_loses_nothing():
+    line = Action("run_line", {"command": "echo a > b.txt"})
+    assert class_now(line, None, "terminal", missing=("b.txt",)) == "reversible"
+    assert class_now(line, None, "terminal", missing=("c.txt",)) == "irreversible"
+    dark = Action("run_line", {"command": "echo a > $X"})
+    assert class_now(dark, None, "terminal", missing=("$X",)) == "irreversible"
+
+
+@pytest.mark.parametrize(
+    ("action", "target", "expected"),
+    [
+        (Action("click"), Target("button", "Next"), "reversible"),
+        (Action("click"), Target("button", "Pay now"), "irreversible"),
+        (Action("click"), Target("link", "Delete account"), "irreversible"),
+        (Action("click"), Target("menuitem", "Archive"), "reversible"),
+        (Action("click"), Target("button", "OK", "submit", "Delete the project"), "irreversible"),
+        (Action("click"), Target("button", "Send"), "irreversible"),
+        (Action("click"), None, "reversible"),
+        (Action("fill", {"text": "x"}), Target("textbox", "Password", "password"), "reversible"),
+        (Action("fill", {"text": "x"}), Target("textbox", "Card number", "cc-number", "Pay"), "reversible"),
+        (Action("type_text", {"text": "x"}), Target("textbox", "Name", "", "Pay"), "reversible"),
+        (Action("type_text", {"text": "x\n"}), Target("textbox", "Name", "", "Pay"), "irreversible"),
+        (Action("type_text", {"text": "a\nb"}), Target("textbox", "Name", "", "Pay"), "irreversible"),
+        (Action("key_press", {"key": "enter"}), Target("textbox", "Name", "", "Pay"), "irreversible"),
+        (Action("key_press", {"key": "space"}), Target("button", "Delete"), "irreversible"),
+        (Action("key_combo", {"keys": ["ctrl", "enter"]}), Target("textbox", "Text", "", "Send"), "irreversible"),
+        (Action("move", {}), Target("button", "Pay now"), "read"),
+        (Action("scroll", {}), Target("button", "Pay now"), "read"),
+        (Action("mail.send", {}), None, "irreversible"),
+    ],
+)  # fmt: skip
+def test_what_is_pressed_counts_by_what_it_does(action, target, expected):
+    assert class_now(action, target, "browser") == expected
+
+
+def test_what_goes_to_a_program_that_asks_can_not_be_judged():
+    assert class_now(Action("type_text", {"text": "y\n"}), None, "terminal") == "irreversible"
+    assert class_now(Action("key_press", {"key": "enter"}), None, "terminal") == "irreversible"
+    assert class_now(Action("type_text", {"text": "y"}), None, "terminal") == "reversible"
+    assert class_now(Action("key_press", {"key": "enter"}), None, "browser") == "reversible"

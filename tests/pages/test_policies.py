@@ -96,6 +96,9 @@ TWO_GROUPS = [{"group": "finance", "count": 2}, {"group": "anyone", "count": 1}]
      "Every call of mail.send needs the approval of 2 people of finance and 1 person, not that of who started the run"),
     ({"end_user": "bob"}, "Every click for the end user “bob” is allowed without asking"),
     ({"run_id": "run_x"}, "Every click in one run is allowed without asking"),
+    ({"tool": "*", "effect": "ask", "host": "shop.test", "when": [{"class": "irreversible"}]},
+     "Every action on shop.test that is hard to undo needs an approval"),
+    ({"when": [{"class": "reversible"}]}, "Every click that can be undone is allowed without asking"),
 ])  # fmt: skip
 def test_a_policy_in_one_sentence(fields: dict[str, Any], said: str) -> None:
     assert sentence(a_policy(**fields)) == f"{said}, until somebody revokes it"
@@ -175,17 +178,18 @@ def test_making_one_by_the_form_is_making_one_by_the_api(visit: Visit, cast: Cas
     sent = {
         "tool": "mail.send", "effect": "ask", "host": "Shop.test", "end_user": "bob", "expires_at": f"{NEXT_YEAR:%Y-%m-%dT%H:%M}",
         f"need-{finance.id}": "2", "need-anyone": "", "four_eyes": "on", "include_end_users": "on", "note": "mail leaves",
+        "when": "irreversible",
     }  # fmt: skip
     made = ana.post("/policies/new", sent)
     assert "The policy is made." in text(made)
     row = test_key.get(f"/permissions/{Policy.objects.get().id}").json()
     kept = {name: row[name] for name in (
-        "tool", "effect", "host", "end_user", "include_end_users", "expires_at", "quorum", "four_eyes", "note", "origin",
+        "tool", "effect", "host", "end_user", "include_end_users", "expires_at", "quorum", "four_eyes", "note", "origin", "when",
     )}  # fmt: skip
     assert kept == {
         "tool": "mail.send", "effect": "ask", "host": "shop.test", "end_user": "bob", "include_end_users": False,
         "expires_at": f"{NEXT_YEAR:%Y-%m-%dT%H:%M}:00.000Z", "quorum": [{"group": "the finance", "count": 2}], "four_eyes": True,
-        "note": "mail leaves", "origin": "dashboard",
+        "note": "mail leaves", "origin": "dashboard", "when": [{"class": "irreversible"}],
     }  # fmt: skip
     assert row["created_by"]["name"] == "Ana"
 
