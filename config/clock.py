@@ -21,7 +21,7 @@ from approvals.mail import outbox as mail
 from approvals.mail import reminders
 from billing import direct
 from inference import sessions
-from machines import lifecycle, metering
+from machines import freezing, lifecycle, metering
 from machines import takeover as control
 from runs import clock, takeover
 from workflows import clock as workflows
@@ -52,6 +52,7 @@ CHORES = (
     Chore(mail.queue_due, 1, mail.NEXT_ATTEMPT),
     Chore(clock.stops, 1, clock.NEXT_STOP),
     Chore(takeover.lapses, 1, control.NEXT_LAPSE),
+    Chore(freezing.settle_all, 0.5, freezing.NEXT_SETTLE),
     Chore(workflows.begin_late, 1, workflows.NEXT_LATE_BEGIN),
     Chore(workflows.go_on_late, 1, workflows.NEXT_LATE_CUT),
     Chore(workflows.tell_late, 1, workflows.NEXT_LATE_TELL),

@@ -1,18 +1,202 @@
-"""A machine's processes stand still: while a person drives (what the agent left behind), or while everything is stopped."""
+"""Machines stand still: what an agent left behind while a person controls the machine, everything while it is stopped.
 
-from typing import Literal
+Why is in the rows: an open lease, `Machine.halted_at`. `Machine.frozen` records which processes were made to stand for that,
+written before they are, so that whoever comes by after a crash puts it right: settle() compares what should stand with what
+does. It asks no worker, no guest and no shell; it has to run on the machine's host, and the clock calls it while there is a
+reason, since a process that stands can be woken from inside.
+"""
 
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+from django.db import connection
+from django.utils import timezone
+
+from accounts.statements import fetch, prepared
+from machines.drivers import process, standstill
+from machines.drivers.process import Identity
+from machines.drivers.standstill import Inside
+from machines.models import Machine
+
+log = logging.getLogger(__name__)
 Why = Literal["takeover", "stop"]
+
+LOOKS = 200  # at most, until two of them show nothing that still has to be made to stand
+TURN_SECONDS = 2.0  # to wait for somebody who is at the same machine; he may stand still himself
+# When settle_all() has something to do next (config/clock.py).
+NEXT_SETTLE = """
+SELECT CASE WHEN EXISTS (
+  SELECT 1 FROM machines_machine m WHERE m.handle ? 'pid' AND (m.halted_at IS NOT NULL OR m.frozen IS NOT NULL OR EXISTS (
+    SELECT 1 FROM machines_takeoverlease l WHERE l.machine_id = m.id AND l.ended_at IS NULL))
+) THEN now() END
+"""
+_HELD = """
+SELECT array_agg(m.id) FROM machines_machine m WHERE m.handle ? 'pid' AND (m.halted_at IS NOT NULL OR m.frozen IS NOT NULL OR EXISTS (
+  SELECT 1 FROM machines_takeoverlease l WHERE l.machine_id = m.id AND l.ended_at IS NULL))
+"""
+_LEASE = "SELECT id FROM machines_takeoverlease WHERE machine_id = %(id)s AND ended_at IS NULL LIMIT 1"
 
 
 def freeze_machine(machine_id: str, why: Why) -> None:
-    """See that the machine stands still as far as its reasons demand; idempotent, asks no worker and no guest.
+    """See that the machine stands still: for "takeover" what was in it before and the hands do not need, for "stop" all.
 
-    Must be called outside of transactions, from any process of the machine's host.
+    Idempotent; from any process of the machine's host, outside of transactions. "takeover" holds as long as a lease is open,
+    "stop" until thaw_machine(). When it returns, nothing of it runs any more, but what was woken since.
     """
-    raise NotImplementedError
+    if why == "stop":
+        Machine.objects.filter(id=machine_id, halted_at__isnull=True).update(halted_at=timezone.now())
+    settle(machine_id)
 
 
 def thaw_machine(machine_id: str, why: Why) -> None:
-    """This reason is over; what no other reason holds runs on. Idempotent; must be called outside of transactions."""
-    raise NotImplementedError
+    """This reason is over; what no other reason holds runs on. As freeze_machine()."""
+    if why == "stop":
+        Machine.objects.filter(id=machine_id).update(halted_at=None)
+    settle(machine_id)
+
+
+def settle_all() -> int:
+    """Put right what stands still and what does not; how many machines there were to look at. Called by the clock."""
+    row = prepared(_HELD, {})
+    ids = list(row[0] or []) if row else []
+    for machine_id in ids:
+        try:
+            settle(machine_id)
+        except OSError:
+            log.exception("Machine %s could not be looked into", machine_id)
+    return len(ids)
+
+
+@dataclass
+class _Record:
+    """`Machine.frozen`. `holder`: the process of the handle; what is said of another one is over.
+
+    `lease`: whose takeover `left` was noted for: everything that was inside when it began, and what came of that.
+    `stands`: what was made to stand and will have to go on.
+    """
+
+    holder: Identity
+    lease: str | None = None
+    left: set[Identity] = field(default_factory=set)
+    stands: list[Identity] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, machine: Machine, holder: Identity) -> Self:
+        row = machine.frozen or {}
+        record = cls(holder, row.get("lease"))
+        if row.get("holder") == _pair(holder):
+            record.left = {Identity(*pair) for pair in row["left"]}
+            record.stands = [Identity(*pair) for pair in row["stands"]]
+        return record
+
+    def save(self, machine: Machine) -> None:
+        row = None
+        if self.lease or self.stands:
+            pairs = {"left": sorted(map(_pair, self.left)), "stands": list(map(_pair, self.stands))}
+            row = {"holder": _pair(self.holder), "lease": self.lease, **pairs}
+        if row != machine.frozen:
+            machine.frozen = row
+            Machine.objects.filter(id=machine.id).update(frozen=row)
+
+
+def _pair(one: Identity) -> list[int]:
+    return [one.pid, one.starttime]
+
+
+def settle(machine_id: str) -> None:
+    """Make the machine stand still as far as its reasons demand, and no further. Nothing to do for simulated ones."""
+    with _turn(machine_id):
+        machine = fetch(Machine, "id = %(id)s", {"id": machine_id})
+        holder = process.recorded(machine.handle) if machine else None
+        if machine is None or holder is None:
+            return
+        row = prepared(_LEASE, {"id": machine_id})
+        _settle(machine, _Record.of(machine, holder), row[0] if row else None)
+
+
+def _settle(machine: Machine, record: _Record, lease: str | None) -> None:
+    sent: set[Identity] = set()
+    quiet = 0
+    for _ in range(LOOKS):
+        inside = standstill.look(record.holder, machine.isolation)
+        if inside is None:
+            _note_nothing(machine, record, lease)
+            return
+        wanted = _wanted(machine, record, lease, inside)
+        fresh = [row.identity for row in inside.rows if row.identity in wanted - sent and not row.stands]
+        record.stands += [one for one in fresh if one not in record.stands]
+        record.save(machine)
+        standstill.stop(fresh)
+        sent.update(fresh)
+        quiet = 0 if fresh else quiet + 1
+        if quiet == 2 or (quiet and not sent):  # a second look, for what was born behind the back of the first
+            break
+    else:
+        log.warning("Machine %s starts processes faster than they can be made to stand", machine.id)
+    _let_go_on(machine, record, inside, wanted)
+
+
+def _note_nothing(machine: Machine, record: _Record, lease: str | None) -> None:
+    """The machine has ended, and what it will be started with is not the agent's."""
+    if process.is_alive(record.holder):
+        log.warning("Machine %s cannot be looked into", machine.id)
+    else:
+        _Record(record.holder, lease).save(machine)
+
+
+def _wanted(machine: Machine, record: _Record, lease: str | None, inside: Inside) -> set[Identity]:
+    """What has to stand now; notes what was there when the takeover began."""
+    everything = {row.identity for row in inside.rows}
+    if lease is None:
+        record.lease, record.left = None, set()
+    elif machine.kind != "browser":  # its programs are the person's; the keeper holds its pages
+        if record.lease != lease:
+            record.left = everything
+        record.left = (record.left & everything) | _born_of(record.left, inside)
+        record.left -= standstill.core(inside)
+    record.lease = lease
+    if machine.halted_at:
+        return everything
+    return record.left - standstill.hands(inside) if record.left else set()
+
+
+def _born_of(parents: set[Identity], inside: Inside) -> set[Identity]:
+    """All that descends from these."""
+    pids = {one.pid for one in parents}
+    born = set()
+    for row in inside.rows:  # nearest first
+        if row.parent in pids:
+            pids.add(row.pid)
+            born.add(row.identity)
+    return born
+
+
+def _let_go_on(machine: Machine, record: _Record, inside: Inside, wanted: set[Identity]) -> None:
+    free = [one for one in record.stands if one not in wanted]
+    order = {row.identity: place for place, row in enumerate(inside.rows)}
+    standstill.go_on(sorted((one for one in free if one in order), key=order.__getitem__))
+    record.stands = [one for one in record.stands if one in wanted]
+    record.save(machine)
+
+
+@contextmanager
+def _turn(machine_id: str) -> Iterator[None]:
+    """One at a time, where that can be had: who has the turn may stand still himself, and this must not wait for him."""
+    end = time.monotonic() + TURN_SECONDS
+    while not (mine := _advisory("pg_try_advisory_lock", machine_id)) and time.monotonic() < end:
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        if mine:
+            _advisory("pg_advisory_unlock", machine_id)
+
+
+def _advisory(function: str, machine_id: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(hashtextextended(%s, 0))", [f"frozen:{machine_id}"])
+        return bool(cursor.fetchone()[0])

@@ -65,6 +65,8 @@ class Machine(models.Model):
     meter = models.PositiveBigIntegerField(default=0)  # cent-seconds not charged yet: 3600 are one cent
     unpaid_since = models.DateTimeField(null=True)  # the wallet is empty, and the machine is spared for a while
     current_run_id = models.CharField(max_length=40, null=True)  # the run that drives or reserves it
+    halted_at = models.DateTimeField(null=True)  # since when all that is in it stands still, because people stopped it
+    frozen = models.JSONField(null=True)  # which of its processes were made to stand still (machines/freezing.py)
     picture = models.CharField(max_length=64, blank=True, default="")  # SHA-256 of the last picture
     picture_at = models.DateTimeField(null=True)
     created_by = models.JSONField()

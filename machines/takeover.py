@@ -5,8 +5,10 @@ of the machine's run.
 """
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -18,6 +20,7 @@ from accounts.services import audit
 from accounts.statements import fetch, prepared
 from accounts.times import rfc3339
 from machines.errors import MachineBusy, MachineInTakeover
+from machines.freezing import thaw_machine
 from machines.models import Machine, MachineStatus, TakeoverLease
 
 HEARTBEAT = timedelta(seconds=30)
@@ -78,6 +81,7 @@ def end(lease: TakeoverLease, how: str, note: str | None = None, *, resumes: boo
     holder = lease.holder
     actor = Actor(machine.team_id, machine.test, holder["type"], holder["id"], holder["name"], frozenset())
     audit(actor, f"machine.takeover_{how}", machine.id, lease_id=lease.id, private=lease.private, run_id=lease.run_id)
+    transaction.on_commit(partial(thaw_machine, machine.id, "takeover"), robust=True)
     if machine.status == MachineStatus.RUNNING and machine.current_run_id is None:
         publish("machine.ready", machine.id)
 

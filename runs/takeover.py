@@ -15,7 +15,7 @@ from accounts.timers import each_due
 from approvals.access import pending_of_root
 from approvals.models import Approval
 from approvals.services import Answer
-from machines import direct, takeover
+from machines import direct, freezing, takeover
 from machines import services as machines
 from machines.access import get_machine
 from machines.errors import MachineBusy
@@ -43,10 +43,16 @@ class Released:
 
 
 def take(actor: Actor, machine_id: str, *, private: bool = False, note: str | None = None) -> TakeoverLease:
-    """Control of the machine; its holder gets the same lease.
+    """Control of the machine; its holder gets the same lease. What the agent left running there stands still from then on.
 
     Raises MachineNotFound, InvalidState, MachineInTakeover, MachineBusy (it changes hands too quickly).
     """
+    lease = _take(actor, machine_id, private, note)
+    freezing.freeze_machine(machine_id, "takeover")
+    return lease
+
+
+def _take(actor: Actor, machine_id: str, private: bool, note: str | None) -> TakeoverLease:
     for _ in range(TRIES):
         with transaction.atomic():
             run_id = get_machine(actor, machine_id).current_run_id
