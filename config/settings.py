@@ -154,6 +154,7 @@ IDEMPOTENCY_WAIT_SECONDS = env.float("IDEMPOTENCY_WAIT_SECONDS", default=25.0)  
 DATA_UPLOAD_MAX_MEMORY_SIZE = 25 * 1024 * 1024  # the API refuses earlier (accounts/limits.py)
 STREAMS_PER_KEY = env.int("STREAMS_PER_KEY", default=20)
 SSE_KEEPALIVE_SECONDS = env.float("SSE_KEEPALIVE_SECONDS", default=14.0)  # silence after which a stream gives a comment
+SOCKET_BEAT_SECONDS = env.float("SOCKET_BEAT_SECONDS", default=15.0)  # so often an open page hears of us
 STREAM_CONNECTS_PER_MINUTE = env.int("STREAM_CONNECTS_PER_MINUTE", default=30)
 WEBHOOK_ALLOW_LOOPBACK = env.bool("WEBHOOK_ALLOW_LOOPBACK", default=DEBUG)  # http and https to this computer
 WEBHOOK_ALLOWED_HOSTS = env.list("WEBHOOK_ALLOWED_HOSTS", default=[])  # further hosts and networks, http included

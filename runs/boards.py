@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from runs.connections import LOST, Readers
+from runs.connections import LONGEST_PAUSE, LOST, Readers
 
 LOOK_SECONDS = 45.0  # who looks says so again before this time is over
 CLOSED_SECONDS = 30  # how long a closed request is still told of
@@ -43,7 +43,7 @@ class Board:
         self.changes = self.queue = self.looks = 0
         self._readers = readers
         self._lookers: dict[str, tuple[str, str, float]] = {}  # user id -> (approval id, name, until)
-        self._news: tuple[int, asyncio.Task[dict[str, Any]]] | None = None
+        self._news: tuple[int, asyncio.Task[dict[str, Any] | None]] | None = None
 
     def changed(self, *, queue: bool) -> None:
         self.changes += 1
@@ -76,28 +76,35 @@ class Board:
             seen.changes = self.changes
             said["team"] = 1
         if seen.queue != self.queue:
-            seen.queue = self.queue
-            said["queue"] = await self._latest() | {"spread": round(len(self.bells) * SPREAD_SECONDS, 2)}
+            queue, news = self.queue, await self._latest()
+            if news is not None:
+                seen.queue = queue
+                said["queue"] = news | {"spread": round(len(self.bells) * SPREAD_SECONDS, 2)}
         if seen.looks != self.looks:
             seen.looks = self.looks
             said["looks"] = [[approval, user, name] for user, (approval, name, _) in self._lookers.items()]
         return said
 
-    async def _latest(self) -> dict[str, Any]:
-        """{waiting, closed}: read once for each change, for all pages together."""
+    async def _latest(self) -> dict[str, Any] | None:
+        """{waiting, closed}: read once for each change, for all pages together. None: not now; the bell rings for it later."""
         if self._news is None or self._news[0] != self.queue:
             self._news = (self.queue, asyncio.create_task(self._read()))
         return await asyncio.shield(self._news[1])
 
-    async def _read(self) -> dict[str, Any]:
+    async def _read(self) -> dict[str, Any] | None:
         team, _, world = self.team.partition(":")
         mine = [team, world == "test"]
         try:
             rows = await self._readers.rows(_NEWS.encode(), [*mine, *mine, CLOSED_SECONDS, MOST_CLOSED])
         except LOST:
-            return {}
+            asyncio.get_running_loop().call_later(LONGEST_PAUSE, self._read_again)
+            return None
         waiting, closed = rows[0]
         return {"waiting": waiting, "closed": closed}
+
+    def _read_again(self) -> None:
+        self._news = None
+        self.ring()
 
 
 async def say_look(readers: Readers, team: str, user: str, name: str, approval: str) -> None:

@@ -1,20 +1,24 @@
 """Websockets of the pages. They only poke: "run X has events up to N"; the page then asks over HTTP, as it always may.
 
-Close codes: 4401 nobody is signed in, or the right is gone; 4404 there is no such run for this person.
+Close codes: 4401 nobody is signed in, or the right is gone; 4404 there is no such run for this person; 4500 a fault of ours; 4503
+the database stays away: come again. They are all of 4000 to 4999: of the others a server may send 1000 only.
 """
 
 import asyncio
 import json
 import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.contrib.auth import get_user
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, QueryDict
 
 from accounts.access import actor_of_page, actor_of_session
@@ -23,18 +27,25 @@ from approvals.access import get_approval
 from approvals.errors import ApprovalNotFound
 from runs.access import get_run
 from runs.boards import say_look
+from runs.connections import FIRST_PAUSE
 from runs.envelopes import Row, read_seq
 from runs.errors import RunNotFound
-from runs.hub import HEARTBEAT, Hub, batches, pokes
+from runs.hub import Hub, batches, pokes
 from runs.models import Run
 
 logger = logging.getLogger(__name__)
 NOT_SIGNED_IN = 4401
 RUN_NOT_FOUND = 4404
-CRASHED = 1011
+CRASHED = 4500
+DATABASE_AWAY = 4503
+PATIENCE = 10.0  # seconds in which a database that is away may come back
+AWAY = (OperationalError, InterfaceError)
 MOST_BYTES = 1024  # of what a page says
 LOOK_PAUSE = 0.2  # seconds between two such words; what comes sooner is passed over
 POKE_SECONDS = 0.1  # at most one poke in this time; what comes meanwhile goes into the next
+T = TypeVar("T")
+# Threads of the sockets' own: each of them hangs as long as the connection that it uses.
+threads = ThreadPoolExecutor(4, thread_name_prefix="socket-db")
 
 
 def person_behind(session_key: str | None, actor: Actor | None = None, query: bytes = b"") -> Actor | None:
@@ -54,61 +65,89 @@ def person_behind(session_key: str | None, actor: Actor | None = None, query: by
     return found if actor is None or (found.id, found.team_id) == (actor.id, actor.team_id) else None
 
 
+async def in_thread(work: Callable[..., T], *args: Any) -> T:
+    """Synchronous work with the database."""
+    done: T = await database_sync_to_async(work, thread_sensitive=False, executor=threads)(*args)
+    return done
+
+
+class Over(Exception):
+    """The socket ends, with this close code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class PersonConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
     """A socket of a signed-in person. A subclass says what is sent, in talk()."""
 
-    heartbeat = HEARTBEAT
+    heartbeat = settings.SOCKET_BEAT_SECONDS
     actor: Actor
     _talk: asyncio.Task[None] | None = None
     _check_at = 0.0
+    _outages = 0
 
     async def connect(self) -> None:
         """Accepts first: a browser sees the close code of open sockets only."""
         await self.accept()
-        actor = await self._person()
-        if actor is None:
-            await self.close(NOT_SIGNED_IN)
-            return
-        self.actor = actor
-        self._put_off_check()
-        self._talk = asyncio.create_task(self.talk())
-        self._talk.add_done_callback(self._ended)
+        self._talk = asyncio.create_task(self._serve())
 
     async def disconnect(self, code: int) -> None:
         if self._talk:
             self._talk.cancel()
             await asyncio.wait([self._talk])
 
+    async def _serve(self) -> None:
+        """The whole life of the socket, which ends with a close code whatever happens: nobody waits at one that is dead."""
+        try:
+            await self._check()
+            await self.talk()
+        except Over as over:
+            code = over.code
+        except Exception:
+            logger.exception("The socket %s failed", self.scope["path"])
+            code = CRASHED
+        await self.close(code)
+
     async def talk(self) -> None:
+        """Ends by raising Over."""
         raise NotImplementedError
 
     async def say(self, message: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps(message))
 
-    async def may_go_on(self) -> bool:
-        """Once per heartbeat: beats if the person still has the right, else closes."""
-        if asyncio.get_running_loop().time() < self._check_at:
-            return True
-        self._put_off_check()
-        if await self._person(self.actor) is None:
-            await self.close(NOT_SIGNED_IN)
-            return False
-        await self.say({"beat": 1})
-        return True
+    async def still_may(self) -> None:
+        """Before anything is said. Once per heartbeat, and after each outage of the database, it asks whether the person still
+        has the right, and beats. Raises Over."""
+        if asyncio.get_running_loop().time() >= self._check_at or self._outages != Hub.here().outages:
+            await self._check()
+            await self.say({"beat": 1})
 
-    def _put_off_check(self) -> None:
+    async def _check(self) -> None:
+        """Raises Over."""
+        self._outages = Hub.here().outages
+        actor = await self._asked(
+            person_behind, self.scope["session"].session_key, getattr(self, "actor", None), self.scope["query_string"]
+        )
+        if actor is None:
+            raise Over(NOT_SIGNED_IN)
+        self.actor = actor
         self._check_at = asyncio.get_running_loop().time() + self.heartbeat * 0.9  # a beat may come a little early
 
-    async def _person(self, actor: Actor | None = None) -> Actor | None:
-        session_key, query = self.scope["session"].session_key, self.scope["query_string"]
-        found: Actor | None = await database_sync_to_async(person_behind)(session_key, actor, query)
-        return found
-
-    def _ended(self, talk: asyncio.Task[None]) -> None:
-        error = None if talk.cancelled() else talk.exception()
-        if error:
-            logger.error("The socket %s failed", self.scope["path"], exc_info=error)
-            self._talk = asyncio.create_task(self.close(CRASHED))
+    async def _asked(self, work: Callable[..., T], *args: Any) -> T:
+        """What the database answers: asked again while it is away, for PATIENCE at most. Raises Over."""
+        pause = FIRST_PAUSE
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    try:
+                        return await in_thread(work, *args)
+                    except AWAY:
+                        await asyncio.sleep(pause)
+                        pause = min(2 * pause, 1.0)
+        except TimeoutError:
+            raise Over(DATABASE_AWAY) from None
 
 
 class RunConsumer(PersonConsumer):
@@ -116,29 +155,22 @@ class RunConsumer(PersonConsumer):
 
     async def talk(self) -> None:
         run = await self._run()
-        if run is None:
-            await self.close(RUN_NOT_FOUND)
-            return
         latest = run.next_seq - 1
         await self.say({"hello": True, "seq": latest})
         if latest > self._after():
             await self.say({"run": run.id, "seq": latest, "status": run.status})
         async with aclosing(batches(run.id, latest, self.heartbeat)) as found:
             async for rows in found:
+                await self.still_may()
                 if rows:
                     await self.say(poke(run.id, rows))
-                if not await self.may_go_on():
-                    return
-                if rows:
                     await asyncio.sleep(POKE_SECONDS)
 
-    async def _run(self) -> Run | None:
-        run_id = self.scope["url_route"]["kwargs"]["run_id"]
+    async def _run(self) -> Run:
         try:
-            found: Run = await database_sync_to_async(get_run)(self.actor, run_id)
+            return await self._asked(get_run, self.actor, self.scope["url_route"]["kwargs"]["run_id"])
         except RunNotFound:
-            return None
-        return found
+            raise Over(RUN_NOT_FOUND) from None
 
     def _after(self) -> int:
         """Up to which event the page was made."""
@@ -164,11 +196,9 @@ class TeamConsumer(PersonConsumer):
         await self.say({"hello": True, "you": self.actor.id})
         async with aclosing(pokes(self._team, self.heartbeat)) as found:
             async for changed in found:
+                await self.still_may()
                 if changed:
                     await self.say(changed)
-                if not await self.may_go_on():
-                    return
-                if changed:
                     await asyncio.sleep(POKE_SECONDS)
 
     @property
@@ -195,16 +225,17 @@ class TeamConsumer(PersonConsumer):
             await self._look(wanted)
 
     async def disconnect(self, code: int) -> None:
+        await super().disconnect(code)
         if self._looks_at:
             await self._look("")
-        await super().disconnect(code)
 
     async def _look(self, approval: str) -> None:
         await say_look(Hub.here().readers, self._team, self.actor.id, self.actor.name, approval)
 
     async def _exists(self, approval_id: str) -> bool:
+        """Nor is one that cannot be looked up now: the page says again what it looks at."""
         try:
-            await database_sync_to_async(get_approval)(self.actor, approval_id)
-        except ApprovalNotFound:
+            await in_thread(get_approval, self.actor, approval_id)
+        except (ApprovalNotFound, *AWAY):
             return False
         return self.actor.may("approvals:read")

@@ -73,7 +73,9 @@ class Topic:
             self._wanted.clear()
             try:
                 await self._read()
-            except LOST:
+            except Exception as error:
+                if not isinstance(error, LOST):  # its followers would never hear anything again
+                    logger.exception("The log of %s cannot be read", self.run_id)
                 self._wanted.set()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
@@ -117,6 +119,7 @@ class Hub:
         self.seats = Seats()
         self.topics: dict[str, Topic] = {}
         self.teams: dict[str, Board] = {}
+        self.outages = 0  # how often the database was lost
         self._task = asyncio.create_task(self._serve())
 
     async def close(self) -> None:
@@ -161,6 +164,9 @@ class Hub:
                     await self._listen()
                 except LOST as error:
                     logger.warning("Live updates lost the database and will try again: %s", error)
+                except Exception:
+                    logger.exception("Live updates failed and will try again")
+                self.outages += 1
                 pause = FIRST_PAUSE if time.monotonic() - since > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
                 await asyncio.sleep(pause)
         finally:
@@ -239,15 +245,16 @@ async def follow(run_id: str, after: int, heartbeat: float = HEARTBEAT) -> Async
 async def pokes(team: str, heartbeat: float = HEARTBEAT) -> AsyncGenerator[dict[str, Any], None]:
     """What changed on the board of `<team id>:<live or test>`, at the start everything; {} after `heartbeat` seconds of silence."""
     loop = asyncio.get_running_loop()
-    seen = Seen()
+    seen, beat_at = Seen(), loop.time() + heartbeat
     with Hub.here().watching(team) as (board, bell):
         while True:
-            rang = await _rings(bell, loop.time() + heartbeat)
+            await _rings(bell, beat_at)
             bell.clear()
             board.forget_silent()
             said = await board.since(seen)
-            if said or not rang:
+            if said or loop.time() >= beat_at:  # a bell with nothing to tell is no sign of life
                 yield said
+                beat_at = loop.time() + heartbeat
 
 
 async def _rings(bell: asyncio.Event, until: float) -> bool:

@@ -1,5 +1,7 @@
 """A team with a key, and the hub closed after each test: its connections would keep the database from being dropped."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -9,9 +11,19 @@ from django.db import connection, connections
 from django.test import AsyncClient
 
 from accounts.models import Team
+from runs import consumers
 from runs.hub import Hub
 from tests.live import logs
 from tests.live.reading import Streams
+
+
+def close_connections_of_sockets() -> None:
+    """In each of their threads: a barrier sees to it that none does it twice."""
+    count = consumers.threads._max_workers
+    all_here = threading.Barrier(count)
+    closing = [consumers.threads.submit(lambda: (all_here.wait(10), connections.close_all())) for _ in range(count)]
+    for each in closing:
+        each.result(10)
 
 
 @pytest.fixture
@@ -20,6 +32,7 @@ async def hub(transactional_db: None) -> AsyncIterator[Hub]:
     yield Hub.here()
     await Hub.here().close()
     await sync_to_async(connections.close_all)()
+    await asyncio.to_thread(close_connections_of_sockets)
 
 
 @pytest.fixture

@@ -133,6 +133,23 @@ async def test_the_team_is_poked_for_its_world_only(hub: Hub, team: Team, backen
     assert hub.teams == {}
 
 
+async def test_bells_with_nothing_to_tell_delay_no_heartbeat(hub: Hub, team: Team) -> None:
+    async with contextlib.aclosing(pokes(f"{team.id}:test", 0.3)) as found:
+        while await anext(found):
+            pass  # what there was at first
+        board = hub.teams[f"{team.id}:test"]
+
+        async def ring() -> None:
+            while True:
+                board.ring()
+                await asyncio.sleep(0.05)
+
+        ringing = asyncio.create_task(ring())
+        async with asyncio.timeout(3):
+            assert await anext(found) == {}
+        ringing.cancel()
+
+
 async def test_the_seats_of_another_process_count(hub: Hub, team: Team, backends: Any) -> None:
     elsewhere = Seats()
     theirs = [await elsewhere.take("key_1", 3) for _ in range(2)]

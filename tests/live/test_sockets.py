@@ -3,21 +3,24 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
-from django.db import connections
+from django.db import OperationalError, ProgrammingError
 from django.test import Client
 
 from accounts.models import Membership, Team, User
 from config.asgi import application
+from runs import consumers
 from runs.hub import Hub
 from tests.cast import BY_PASSWORD
 from tests.live import logs
+from tests.live.test_hub import terminate
 
 write = sync_to_async(logs.write)
 new_run = sync_to_async(logs.new_run)
@@ -201,9 +204,156 @@ async def test_a_broken_socket_closes_with_a_word_in_the_log(
 
     monkeypatch.setattr("runs.consumers.pokes", broken)
     async with opened("/ws/team", cookie) as page:
-        assert await code(page) == 1011
+        assert await code(page) == 4500
     assert "/ws/team" in caplog.text
-    await sync_to_async(connections.close_all)()
+
+
+# --- while the database is away
+
+
+class Outage:
+    """The rights of people cannot be asked for, as if PostgreSQL were down, until `over` is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: type[Exception] = OperationalError) -> None:
+        self.over = False
+        self.asked = 0
+        real = consumers.person_behind
+
+        def person_behind(*args: Any) -> Any:
+            self.asked += 1
+            if not self.over:
+                raise error("the database system is in recovery mode")
+            return real(*args)
+
+        monkeypatch.setattr(consumers, "person_behind", person_behind)
+
+
+@pytest.fixture
+def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers.PersonConsumer, "heartbeat", 0.2)
+
+
+def test_every_close_code_is_one_that_a_server_may_send() -> None:
+    """daphne sends no other: the socket would stay open, with nobody behind it."""
+    codes = [
+        value for name, value in vars(consumers).items() if name.isupper() and isinstance(value, int) and value > 999
+    ]
+    closing = set(codes) - {consumers.MOST_BYTES}
+    assert closing == {4401, 4404, 4500, 4503}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  nothing rings for it
+            await asyncio.sleep(0.01)
+
+
+async def test_a_socket_waits_for_the_database_and_goes_on(
+    hub: Hub, team: Team, cookie: str, monkeypatch: pytest.MonkeyPatch, quick_beats: None
+) -> None:
+    run = await new_run(team, logs.status("queued"))
+    async with opened(f"/ws/runs/{run.id}?after=1", cookie) as page:
+        assert await hears(page) == {"hello": True, "seq": 1}
+        outage = Outage(monkeypatch)
+        await until(lambda: outage.asked > 2)
+        outage.over = True
+        while await hears(page) != {"beat": 1}:
+            pass
+        await write(run, logs.text("a"))
+        while await hears(page) != {"run": run.id, "seq": 2}:
+            pass
+
+
+@pytest.mark.parametrize("path", ["/ws/team", "/ws/runs/{run}?after=1"])
+async def test_a_database_that_stays_away_closes_the_socket_by_name(
+    hub: Hub, team: Team, cookie: str, monkeypatch: pytest.MonkeyPatch, quick_beats: None, path: str
+) -> None:
+    run = await new_run(team, logs.status("queued"))
+    async with opened(path.format(run=run.id), cookie) as page:
+        await hears(page)
+        monkeypatch.setattr(consumers, "PATIENCE", 0.3)
+        Outage(monkeypatch)
+        assert await code(page) == 4503
+    async with opened(path.format(run=run.id), cookie) as page:  # who comes again meanwhile hears the same
+        assert await code(page) == 4503
+
+
+async def test_who_lost_the_right_meanwhile_hears_no_more_of_it(
+    hub: Hub, team: Team, cookie: str, monkeypatch: pytest.MonkeyPatch, quick_beats: None
+) -> None:
+    run = await new_run(team, logs.status("queued"))
+    async with opened(f"/ws/runs/{run.id}?after=1", cookie) as page:
+        await hears(page)
+        outage = Outage(monkeypatch)
+        await until(lambda: outage.asked > 0)
+        await Membership.objects.all().adelete()
+        await write(run, logs.text("a"))
+        outage.over = True
+        while (said := await page.receive_output(3))["type"] != "websocket.close":
+            assert "seq" not in said["text"]
+        assert said["code"] == 4401
+
+
+async def test_after_an_outage_the_right_is_asked_for_before_anything_is_said(
+    hub: Hub, team: Team, cookie: str, backends: Any
+) -> None:
+    """However long it is until the next heartbeat."""
+    async with opened("/ws/team", cookie) as page:
+        while not await page.receive_nothing(0.4):
+            await hears(page)
+        await Membership.objects.all().adelete()
+        await sync_to_async(terminate)(await sync_to_async(backends)("listen"))
+        said = await page.receive_output(3)
+        assert (said["type"], said.get("code")) == ("websocket.close", 4401)
+
+
+async def test_a_fault_that_is_no_outage_is_not_waited_for(
+    hub: Hub, team: Team, cookie: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Outage(monkeypatch, ProgrammingError)
+    async with opened("/ws/team", cookie) as page:
+        assert await code(page) == 4500
+
+
+async def test_a_look_that_cannot_be_looked_up_is_passed_over(
+    hub: Hub, team: Team, cookie: str, monkeypatch: pytest.MonkeyPatch, quick_beats: None
+) -> None:
+    def away(*args: Any) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(consumers, "get_approval", away)
+    async with opened("/ws/team", cookie) as page:
+        await hears(page)
+        await page.send_to(text_data=json.dumps({"look": "apr_x"}))
+        for _ in range(2):
+            while await hears(page) != {"beat": 1}:
+                pass
+
+
+async def test_a_page_that_leaves_while_the_database_hangs_leaves_nothing_behind(
+    hub: Hub, team: Team, cookie: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = asyncio.Event()
+
+    async def say_look(*args: Any) -> None:
+        if args[-1] == "":
+            hanging.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(consumers, "say_look", say_look)
+    request = await sync_to_async(logs.new_request)(team)
+    page = socket("/ws/team", cookie)
+    await page.connect()
+    await hears(page)
+    await page.send_to(text_data=json.dumps({"look": request.id}))
+    await until(lambda: bool(hub.teams))
+    await page.send_input({"type": "websocket.disconnect", "code": 1001})
+    async with asyncio.timeout(5):
+        await hanging.wait()
+    assert hub.teams == {}  # nobody watches any more
+    page.future.cancel()  # as the server does after a while
+    with suppress(asyncio.CancelledError):
+        await page.future
 
 
 async def queue_news(page: WebsocketCommunicator) -> dict[str, Any]:
@@ -222,6 +372,49 @@ async def test_pages_hear_what_left_the_queue_and_how_many_wait(hub: Hub, team: 
             pass
         assert said["closed"] == [first.id]
         assert second.id not in said["closed"]
+
+
+async def test_news_that_could_not_be_read_come_when_the_database_is_back(
+    hub: Hub, team: Team, cookie: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sync_to_async(logs.new_request)(team)
+    read, tries = hub.readers.rows, 0
+
+    async def rows(*args: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            raise psycopg.OperationalError
+        return await read(*args)
+
+    monkeypatch.setattr(hub.readers, "rows", rows)
+    monkeypatch.setattr("runs.boards.LONGEST_PAUSE", 0.05)
+    async with opened("/ws/team", cookie) as page:
+        assert await queue_news(page) == {"waiting": 1, "closed": [], "spread": 0.01}
+
+
+async def test_what_breaks_the_hub_is_logged_and_it_goes_on(
+    hub: Hub, team: Team, cookie: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = await new_run(team, logs.status("queued"))
+    heard, calls = Hub._heard, 0
+
+    def breaks_once(*args: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ZeroDivisionError
+        heard(*args)
+
+    monkeypatch.setattr(Hub, "_heard", breaks_once)
+    async with opened(f"/ws/runs/{run.id}?after=1", cookie) as page:
+        await hears(page)
+        await until(lambda: bool(hub.topics))
+        for index in range(3):
+            await write(run, logs.text(str(index)))
+        while (await hears(page)).get("seq") != 4:
+            pass
+    assert "Live updates failed" in caplog.text
 
 
 async def test_a_step_of_a_run_is_no_news_of_the_queue(hub: Hub, team: Team, cookie: str) -> None:
