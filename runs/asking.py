@@ -25,6 +25,7 @@ from runs import webhook_bodies
 from runs.access import UNSETTLED
 from runs.acts import action_object, action_title, raised_beyond_write, told_checks
 from runs.agents.base import Act, Ask
+from runs.contents import Kept
 from runs.errors import run_error
 from runs.events import Event
 from runs.model_page import model_of
@@ -39,10 +40,10 @@ _TITLES = {
 
 def open_for_act(
     run: Run, act: Act, call_id: str, ruling: Ruling, text: str, url: str | None,
-    previous: Approval | None = None, prompt: Prompt | None = None,
+    previous: Approval | None = None, prompt: Prompt | None = None, contents: Kept | None = None,
 ) -> Approval:  # fmt: skip
     """A tool request before the step it stands before; `previous` is the one it replaces, `prompt` what stands at the
-    terminal's prompt. The caller holds the run's lock.
+    terminal's prompt, `contents` what the action works with. The caller holds the run's lock.
     """
     action = action_object(run, act, call_id)
     raised = None if action["read_only"] else raised_beyond_write(act)
@@ -55,11 +56,15 @@ def open_for_act(
         evidence["checks"] = told_checks(act)
     if previous is not None:
         evidence["previous_screenshot_index"] = previous.evidence.get("screenshot_index")
+    items = (previous.context.get("contents") if previous else None) or None
+    if contents is not None:
+        evidence |= contents.evidence(items)
+        items = contents.items
     return _open(
         run, kind="tool", title=title, message=ruling.why, agent_message=text or None, action=action, action_hash=digest,
         step_index=run.steps_completed + 1, can_remember=ruling.can_remember, quorum=ruling.quorum,
         four_eyes=ruling.four_eyes, by_rule=ruling.by_rule, previous_approval_id=previous.id if previous else None,
-        evidence=evidence,
+        evidence=evidence, more_context={"contents": items} if items else {},
     )  # fmt: skip
 
 
@@ -180,13 +185,15 @@ def _open(run: Run, *, by_mail: bool = True, **fields: Any) -> Approval:
     return approval
 
 
-def _request(run: Run, *, evidence: dict[str, Any] | None = None, **fields: Any) -> Approval:
+def _request(
+    run: Run, *, evidence: dict[str, Any] | None = None, more_context: dict[str, Any] | None = None, **fields: Any
+) -> Approval:
     picture = fetch(Screenshot, 'run_id = %(run)s ORDER BY "index" DESC LIMIT 1', {"run": run.id})
     index = picture.index if picture else None
     usual = {"on_timeout": run.on_timeout, "timeout_seconds": run.awaiting_human_timeout_seconds}
     return approvals.open_request(
         **usual | fields, team_id=run.team_id, test=run.test, run_id=run.id, root_run_id=run.root_id,
-        workflow_id=run.workflow_id, priority=run.priority, context=_context(run, picture),
+        workflow_id=run.workflow_id, priority=run.priority, context=_context(run, picture) | (more_context or {}),
         evidence={"screenshot_index": index, "url": None, "step": run.steps_completed} | (evidence or {}),
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from machines import pictures
 from machines.actions import READ_ONLY
 from machines.addresses import web_host
 from machines.connections import Connected, open_session, simulated_machine
-from machines.drivers.base import Action, ActResult, Frame, MachineGone, Prompt, Session
+from machines.drivers.base import Action, ActResult, Contents, Frame, MachineGone, Prompt, Session
 from machines.errors import MachineUnavailable
 from machines.takeover import private_since
 from runs.acts import risk_of
@@ -136,6 +136,12 @@ class Attached:
     async def _prompt(self) -> Prompt | None:
         """As it is: what was approved is bound to this very line. Who shows it clears it."""
         return await self._retry(lambda c: self._shielded(c).prompt())
+
+    async def _contents(self, act: Act) -> Contents | None:
+        """What the action works with, as it is: secrets are in it, and only their hashes are kept."""
+        if self.job.run.machine_kind == "simulated" or act.action.name in READ_ONLY:
+            return None
+        return await self._retry(lambda c: self._shielded(c).contents(act.action))
 
     def _shown(self, prompt: Prompt | None) -> Prompt | None:
         """The prompt as people are shown it and requests keep it."""

@@ -18,6 +18,7 @@ from machines import pictures
 from machines.drivers.base import Action, Prompt
 from runs import acts, asking
 from runs.agents.base import Act
+from runs.contents import Kept, differences, in_words
 from runs.events import record
 from runs.models import Run
 
@@ -108,13 +109,23 @@ def prompt_changed(approval_id: str, act: Act, shown: Prompt, now: Prompt | None
     return Voided(approval_id, "action_changed", words)
 
 
+def contents_changed(approval_id: str, now: Kept | None) -> Voided | None:
+    """What the action works with is not what the approver was shown. Of what nobody looked at then nothing is said."""
+    before = Approval.objects.values_list("context", flat=True).get(id=approval_id).get("contents") or []
+    changes = differences(before, now.items if now else [])
+    return Voided(approval_id, "action_changed", in_words(changes)) if changes else None
+
+
 def ask_again(
-    run: Run, voided: Voided, act: Act, call_id: str, ruling: Ruling, text: str, url: str | None, prompt: Prompt | None
-) -> None:
+    run: Run, voided: Voided, act: Act, call_id: str, ruling: Ruling, text: str, url: str | None,
+    prompt: Prompt | None, contents: Kept | None,
+) -> None:  # fmt: skip
     """The approval is used up; a new request with both pictures takes its place."""
     old = locked_approval(voided.approval_id)
     why = f"{voided.words or _WORDS[voided.reason]} {ruling.why}".strip()
-    opened = asking.open_for_act(run, act, call_id, replace(ruling, why=why), text, url, previous=old, prompt=prompt)
+    opened = asking.open_for_act(
+        run, act, call_id, replace(ruling, why=why), text, url, previous=old, prompt=prompt, contents=contents
+    )
     _void(run, old, voided.reason, opened)
 
 

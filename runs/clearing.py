@@ -44,6 +44,9 @@ class Cleared:
         prompt = await self._session.prompt()
         return replace(prompt, line=self._hidden.cleared(prompt.line)) if prompt else None
 
+    async def contents(self, action: Action) -> None:
+        """Values of forms are for comparing, and not for agents."""
+
     async def text(self) -> str:
         return self._hidden.cleared(await self._session.text())
 

@@ -22,7 +22,7 @@ from machines.actions import action_hash
 from machines.connections import Connected
 from machines.drivers.base import ActResult, Frame
 from machines.errors import MachineUnavailable
-from runs import binding, guard, jobs, leases, step_money, thoughts
+from runs import binding, contents, guard, jobs, leases, step_money, thoughts
 from runs.acts import Call, edited_act, kept_action, point_of
 from runs.agents.base import Act, Again, Ask, Bound, Context, Decision, Finish
 from runs.agents.registry import agent_for
@@ -177,6 +177,8 @@ class Drive(Thinking):
         if approved and ruling.verdict != "deny":
             act, voided = await self._at_shown_prompt(act, approved["approval_id"])
             voided = voided or await self._no_longer_fits(wanted, approved)
+            if voided is None:
+                act, voided = await self._with_shown_contents(act, approved["approval_id"])
         if voided or (ruling.verdict == "ask" and approved is None and denied is None):
             await self._ask_before(wanted, ruling, decision.text, self.frame or before, voided)
             return
@@ -209,6 +211,7 @@ class Drive(Thinking):
     ) -> None:
         run = self.job.run
         self.job.prompt = self._shown(await self._prompt()) if binding.goes_to_prompt(run, act) else None
+        self.job.contents = contents.kept(run, await self._contents(act))
         picture = await self._evidence(before)
         await self.host.db(jobs.ask_before, self.job, act, new_id("call"), ruling, text, picture, voided)
 
@@ -251,6 +254,14 @@ class Drive(Thinking):
         if voided:
             self.frame = await self._observe()
         return replace(act, action=replace(act.action, prompt=now)), voided
+
+    async def _with_shown_contents(self, act: Act, approval_id: str) -> tuple[Act, binding.Voided | None]:
+        """The approved action, bound to what it works with until it is done; or why it is void."""
+        now = await self._contents(act)
+        voided = await self.host.db(binding.contents_changed, approval_id, contents.kept(self.job.run, now))
+        if voided:
+            self.frame = await self._observe()
+        return replace(act, action=replace(act.action, contents=now)), voided
 
     async def _intend(self, call: Call, decision: Decision, texts: tuple[Event, ...], before: Frame) -> str | None:
         job, run = self.job, self.job.run

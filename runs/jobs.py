@@ -21,6 +21,7 @@ from machines.drivers.base import Prompt
 from runs import asking, binding, services, standing
 from runs.access import run_of
 from runs.agents.base import Act, Ask, Finish, Message, Verdict
+from runs.contents import Kept
 from runs.errors import run_error
 from runs.events import Event, record
 from runs.inbox import readable
@@ -49,6 +50,7 @@ class Job:
     )  # cents that people added to limits, by scope, for this run only
     url: str | None = None  # where the browser was when somebody was asked
     prompt: Prompt | None = None  # what stood at the terminal's prompt then
+    contents: Kept | None = None  # what the action worked with then
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -208,9 +210,9 @@ def ask_before(
         run = locked(job)
         show_picture(run, job, picture)
         if voided:
-            binding.ask_again(run, voided, act, call_id, ruling, text, job.url, job.prompt)
+            binding.ask_again(run, voided, act, call_id, ruling, text, job.url, job.prompt, job.contents)
         else:
-            asking.open_for_act(run, act, call_id, ruling, text, job.url, prompt=job.prompt)
+            asking.open_for_act(run, act, call_id, ruling, text, job.url, prompt=job.prompt, contents=job.contents)
         job.run = run
 
 

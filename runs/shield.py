@@ -8,6 +8,7 @@ from django.utils import timezone
 from machines.drivers.base import (
     Action,
     ActResult,
+    Contents,
     Element,
     Frame,
     MachineState,
@@ -52,6 +53,9 @@ class Shielded:
 
     async def prompt(self) -> Prompt | None:
         return await self._kept(self._session.prompt())
+
+    async def contents(self, action: Action) -> Contents | None:
+        return await self._kept(self._session.contents(action))
 
     async def text(self) -> str:
         return await self._kept(self._session.text())

@@ -56,6 +56,37 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Content:
+    """Something that an action works with and that may change before it is done.
+
+    `kind`: file, folder, pattern or program of a command, shell (where and how it stands), field or address of a form.
+    `value` is what is compared, `says` what people may read of it; "" for what is not there. Neither of a `secret` one is
+    ever shown or kept.
+    """
+
+    kind: str
+    name: str
+    value: str
+    says: str = ""
+    secret: bool = False
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an action works with, as it is now. `uncovered`: what of it cannot be compared, in words. `question`: how it was
+    looked at, for who looks again."""
+
+    items: tuple[Content, ...] = ()
+    uncovered: tuple[str, ...] = ()
+    question: dict[str, Any] = field(default_factory=dict)
+
+    def differing(self, now: "Contents") -> list[str]:
+        """The names of what is another now, or gone."""
+        values = {(item.kind, item.name): item.value for item in now.items}
+        return [item.name for item in self.items if values.get((item.kind, item.name)) != item.value]
+
+
+@dataclass(frozen=True)
 class Action:
     """One action in canonical form (machines/actions.py). Coordinates are pixels of the screen.
 
@@ -67,7 +98,7 @@ class Action:
     made, and where it is `firm` neither when something else comes under the pointer at the last moment.
 
     `prompt` is what stood at the terminal's prompt when people approved the action: with anything else there it is not
-    done. No parameter either.
+    done. No parameter either. `contents`: what it worked with then; where any of it is another it is not done.
     """
 
     name: str
@@ -75,6 +106,7 @@ class Action:
     timeout_ms: int = 30_000
     ref: str | None = None
     prompt: Prompt | None = None
+    contents: Contents | None = None
     checked: bool | None = None
     secret: bool = False
     only: tuple[tuple[str, ...], ...] = ()
@@ -217,6 +249,11 @@ class Session(Protocol):
 
     async def prompt(self) -> Prompt | None:
         """What stands at a terminal's prompt now; None for kinds without one."""
+        ...
+
+    async def contents(self, action: Action) -> Contents | None:
+        """The files that a command names, the values of the form that a press sends; None where the action works with
+        nothing that could be compared. Values are in it as they are, those of secret fields too."""
         ...
 
     async def text(self) -> str:

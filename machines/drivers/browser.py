@@ -21,6 +21,7 @@ from machines.drivers.acting import LOAD_TIMEOUT, LONGEST_WORDS, Acting
 from machines.drivers.base import (
     Action,
     ActResult,
+    Contents,
     DriverUnavailable,
     Element,
     Frame,
@@ -176,6 +177,9 @@ class BrowserSession:
         return await self._read(lambda: self.pointer.target(action))
 
     async def prompt(self) -> None:
+        return None
+
+    async def contents(self, action: Action) -> Contents | None:
         return None
 
     async def text(self) -> str:

@@ -5,7 +5,7 @@ import binascii
 from typing import Any
 
 from machines.drivers import transcript
-from machines.drivers.base import ActResult, Prompt
+from machines.drivers.base import ActResult, Content, Contents, Prompt
 
 _WANTS = {
     "line": "a line of input",
@@ -14,6 +14,10 @@ _WANTS = {
 }
 _PLACES = frozenset({"prompt", "continuation", "program", "unknown"})
 _ENDS = frozenset({"ended", "incomplete", "refused", "unseen", "waits", "running"})
+_MOST_ITEMS = 400
+_LONGEST_NAME = 4096
+_LONGEST_WORDS = 300  # characters of a name and of what is said of it
+_OLDER = "anything: this machine was started by an older version"
 _LONGEST_LINE = 70_000  # characters; an action types at most 65,536
 
 
@@ -29,6 +33,35 @@ def waits(answer: dict[str, Any]) -> str | None:
 def prompt(answer: dict[str, Any]) -> Prompt:
     at = str(answer.get("at"))
     return Prompt(at, _text(answer, "line")) if at in _PLACES else Prompt("unknown")
+
+
+def contents(answer: dict[str, Any], question: dict[str, Any], unknown: tuple[str, ...] = ()) -> Contents:
+    """What a look at the operands of a command has found; `unknown`: what nobody could look for."""
+    items, uncovered = answer.get("items"), answer.get("uncovered")
+    if not isinstance(items, list):
+        return Contents((), (*unknown, _OLDER), question)
+    found = tuple(_content(item) for item in items[:_MOST_ITEMS] if isinstance(item, dict))
+    more = [str(words)[:_LONGEST_WORDS] for words in uncovered[:20]] if isinstance(uncovered, list) else []
+    return Contents(found, (*unknown, *more), question)
+
+
+def _content(item: dict[str, Any]) -> Content:
+    return Content(*(str(item.get(name, ""))[:_LONGEST_NAME] for name in ("kind", "name", "value", "says")))
+
+
+def kept(before: Contents | None) -> dict[str, Any] | None:
+    """What the guest compares with right before it presses Enter."""
+    if before is None:
+        return None
+    items = [{"kind": item.kind, "name": item.name, "value": item.value} for item in before.items]
+    return {"question": before.question, "items": items}
+
+
+def others(names: list[str]) -> ActResult:
+    """Nothing was run: these are others than when the action was approved."""
+    listed = ", ".join(f"“{name[:_LONGEST_WORDS]}”" for name in names[:5])
+    message = f"Not the same as when this was approved: {listed}. Nothing was run."
+    return ActResult(False, message, {"changed": True})
 
 
 def output(answer: dict[str, Any]) -> str:
@@ -103,6 +136,9 @@ def _error(how: str, data: dict[str, Any], *, ran: bool) -> str | None:
 
 def _not_run(answer: dict[str, Any]) -> ActResult:
     problem = answer["problem"]
+    if problem == "contents":
+        names = answer.get("names")
+        return others([str(name) for name in names] if isinstance(names, list) else [])
     if problem == "changed":
         line = _text(answer, "cleared")
         message = "Something else stands at the prompt than when this was approved, so nothing was run."

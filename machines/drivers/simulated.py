@@ -54,6 +54,9 @@ class SimulatedSession:
     async def target(self, action: Action) -> Target | None:
         return None
 
+    async def contents(self, action: Action) -> None:
+        return None
+
     async def prompt(self) -> None:
         return None
 

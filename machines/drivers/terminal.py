@@ -14,6 +14,7 @@ from machines.drivers import commands, fence, guestlink, isolation, keys, launch
 from machines.drivers.base import (
     Action,
     ActResult,
+    Contents,
     DriverUnavailable,
     Element,
     Frame,
@@ -28,12 +29,14 @@ from machines.drivers.base import (
     waited,
 )
 from machines.drivers.bubblewrap import interpreter
+from machines.drivers.operands import operands_of
 from machines.drivers.places import Places, left_places, prepare, recorded_places
 from machines.drivers.screens import holders
 from machines.drivers.screens.base import Look, Screen
 
 START_TIMEOUT = 15.0  # seconds
 SETTLE_TIMEOUT = 1.0
+_LOOK_SECONDS = 30.0  # to read the files of one command
 FENCE_TIMEOUT = 5.0
 # Of one machine, or where it shares its user with others, of all that the user runs.
 _MOST_PROCESSES = {"bubblewrap": 1024, "fence": 4096, "none": 4096}
@@ -84,6 +87,23 @@ class TerminalSession:
     async def prompt(self) -> Prompt:
         return commands.prompt(await guestlink.ask(self.places.guest, "prompt", size=_LINE_BYTES))
 
+    async def contents(self, action: Action) -> Contents | None:
+        """What the command names that the action sends; None when it sends none to the shell."""
+        command, half = str(action.params.get("command", "")), False
+        if action.name != "run_line":
+            prompt = await self.prompt() if _presses_enter(action) else None
+            if prompt is None or prompt.at not in ("prompt", "continuation"):
+                return None
+            half = prompt.at == "continuation"
+            command = prompt.line + str(action.params.get("text", ""))
+        operands = operands_of(command)
+        unknown = [*operands.unknown, *(["the beginning of the command, which stands above"] if half else [])]
+        return await self._contents(operands.question(), tuple(unknown))
+
+    async def _contents(self, question: dict[str, Any], unknown: tuple[str, ...] = ()) -> Contents:
+        answer = await guestlink.ask(self.places.guest, "contents", _LOOK_SECONDS, _LINE_BYTES, **question)
+        return commands.contents(answer, question, unknown)
+
     async def text(self) -> str:
         return await self.screen.text()
 
@@ -129,7 +149,7 @@ class TerminalSession:
         }
         if action.name not in doers:
             return ActResult(False, f"A terminal machine does not know the command {action.name}.")
-        if action.name != "run_line" and (changed := await self._changed(action)):
+        if action.name != "run_line" and (changed := await self._changed(action) or await self._others(action)):
             return changed
         return await doers[action.name](action)
 
@@ -148,7 +168,7 @@ class TerminalSession:
         expected = shown.line if shown and shown.at == "prompt" else None
         answer = await guestlink.ask(
             self.places.guest, "run_line", seconds + 10, _LINE_BYTES, command=str(action.params["command"]),
-            expected=expected, seconds=seconds,
+            expected=expected, seconds=seconds, kept=commands.kept(action.contents),
         )  # fmt: skip
         result = commands.of_line(answer)
         await self._settled()
@@ -175,6 +195,14 @@ class TerminalSession:
         if action.prompt is None or action.prompt == await self.prompt():
             return None
         return commands.of_line({"problem": "changed"})
+
+    async def _others(self, action: Action) -> ActResult | None:
+        """What the command names is not what it was when people approved it."""
+        before = action.contents
+        if before is None:
+            return None
+        differing = before.differing(await self._contents(before.question))
+        return commands.others(differing) if differing else None
 
     async def _settled(self, data: dict[str, Any] | None = None) -> ActResult:
         """Wait until all input has been read and two looks at the screen are equal, at most SETTLE_TIMEOUT seconds."""

@@ -43,6 +43,9 @@ class FakeSession:
     async def target(self, action: Action) -> Target | None:
         return self.under(action)
 
+    async def contents(self, action: Action) -> None:
+        return None
+
     async def prompt(self) -> Prompt | None:
         return None
 

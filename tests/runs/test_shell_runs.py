@@ -3,96 +3,33 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.apps import apps
-from django.utils.module_loading import import_string
-from django_q.models import OrmQ
 
 from approvals.models import Approval, Decision
-from machines import lifecycle
-from machines.connections import with_session
-from machines.drivers.base import Action, ActResult, Session
+from machines.drivers.base import Action, ActResult
 from machines.drivers.terminal import TerminalSession
-from machines.models import Machine
 from runs.access import screen_text
 from runs.agents import registry
-from runs.agents.base import Act, Context, Finish
-from runs.agents.base import Decision as Move
-from runs.agents.scripted import ScriptedAgent
 from runs.models import Run, Screenshot, Step
 from tests.cast import Api, Cast
+from tests.runs.at_terminal import (
+    Bare,
+    Terminal,
+    approve,
+    run,
+    type_by_direct_action,
+    type_by_takeover,
+)  # fmt: skip
 from tests.runs.driving import data_of, drive_all, ended, request_of, show, status_of, waiting
 from tests.runs.invariants import check_run
 from tests.takeover.control import code, drive_with, release, take
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick_playbook")]
 ASKING: dict[str, Any] = {"human_in_the_loop": True, "permission_mode": "approval"}
 ALONE: dict[str, Any] = {"human_in_the_loop": False}
-
-
-class Terminal:
-    """A real terminal machine of a team, as its API offers it; `home` is the machine's home folder."""
-
-    def __init__(self, api: Api, machine_id: str, folder: Path) -> None:
-        self.api, self.id = api, machine_id
-        self.home = folder / machine_id / "home"
-
-    def act(self, name: str, lease: dict[str, Any] | None = None, /, **params: Any) -> dict[str, Any]:
-        body = {"command": name, "parameters": params, "timeout_ms": 5000, "lease_id": lease["id"] if lease else None}
-        answer = self.api.post(f"/machines/{self.id}/actions", body)
-        assert answer.status_code == 200, answer.content
-        return answer.json()
-
-    def shell(self, command: str) -> str:
-        """Beside the visible shell, also while a run has the machine."""
-
-        async def run(session: Session) -> str:
-            return (await session.terminal(command, 10_000)).output
-
-        return with_session(Machine.objects.get(id=self.id), run, 20)
-
-    def folder_and_script(self) -> None:
-        """A folder that a careless line would take away, and a script to run."""
-        self.shell("mkdir old; touch old/kept; printf '#!/bin/sh\\necho built >> log\\n' > build; chmod +x build")
-
-    def only_the_script_ran(self) -> bool:
-        return self.shell("cat log; ls -d build old/kept") == "built\nbuild\nold/kept\n"
-
-
-@pytest.fixture
-def terminal(live: Api, settings: Any, tmp_path: Path) -> Iterator[Terminal]:
-    settings.MACHINES_DIR = tmp_path / "machines"
-    made = live.post("/machines", {"display_name": "T", "kind": "terminal", "screen_width": 1280, "screen_height": 720})
-    while row := next((row for row in OrmQ.objects.order_by("id") if row.func().startswith("machines.")), None):
-        row.delete()
-        import_string(row.func())(*row.args())
-    yield Terminal(live, made.json()["id"], tmp_path / "machines")
-    lifecycle.stop_all_processes()
-
-
-@pytest.fixture(autouse=True)
-def _quick_playbook(monkeypatch: pytest.MonkeyPatch) -> None:
-    from runs.agents.playbook import PlaybookAgent
-    from runs.agents.playbook.scene import Patience
-
-    monkeypatch.setitem(registry._AGENTS, "playbook", PlaybookAgent(Patience(poll=0.05, target=1.0, command=60)))
-
-
-def run(terminal: Terminal, task: str, **fields: Any) -> dict[str, Any]:
-    return ended(terminal.api, task, machine_id=terminal.id, agent="playbook", **fields)
-
-
-def approve(api: Api, run: dict[str, Any], **body: Any) -> Approval:
-    approval = Approval.objects.get(run_id=run["id"], status="pending")
-    answer = api.post(f"/approvals/{approval.id}/decide", {"verdict": "approve", **body})
-    assert answer.status_code == 200, answer.content
-    drive_all()
-    approval.refresh_from_db()
-    return approval
 
 
 # --- B21: what somebody left at the prompt
@@ -152,21 +89,6 @@ def test_T_182_what_stood_there_when_it_was_asked_is_shown_and_only_the_command_
     assert status_of(asks["id"]) == "succeeded"
     assert terminal.only_the_script_ran()
     check_run(asks["id"])
-
-
-def type_by_takeover(terminal: Terminal, text: str) -> None:
-    lease = take(terminal.api, terminal.id)
-    terminal.act("type_text", lease, text=text)
-    release(terminal.api, lease, resume=False)
-
-
-def type_by_direct_action(terminal: Terminal, text: str) -> None:
-    """As by somebody whom the run does not keep off: the session itself, without the door."""
-
-    async def typed(session: Session) -> ActResult:
-        return await session.act(Action("type_text", {"text": text}, 5000))
-
-    with_session(Machine.objects.get(id=terminal.id), typed, 10)
 
 
 @pytest.mark.parametrize("left", [type_by_takeover, type_by_direct_action])
@@ -229,18 +151,6 @@ def test_T_182_what_runs_is_byte_for_byte_what_was_approved(terminal: Terminal) 
     (call,) = data_of(asks["id"], "tool_call")
     assert call["params"]["command"] == shown
     assert (terminal.home / "z.txt").read_text() == text
-
-
-class Bare(ScriptedAgent):
-    """An agent without words of its own: does these actions one after the other, as a model would."""
-
-    def __init__(self, *actions: Action) -> None:
-        self.actions = actions
-
-    async def next(self, context: Context, session: Any) -> Move:
-        at = context.step_index - 1
-        move = Act(self.actions[at]) if at < len(self.actions) else Finish(True, "done")
-        return Move(move, {})
 
 
 TYPED = Action("type_text", {"text": "./build\n"})

@@ -247,6 +247,7 @@ class Guest:
             "find_file": self.find_file,
             "exec": lambda question: run_command(question, self.files),
             "prompt": self.prompt,
+            "contents": self.contents,
             "run_line": self.run_line,
             "begin": self.begin,
             "ended": self.ended,
@@ -272,7 +273,16 @@ class Guest:
     async def run_line(self, question: Question) -> Answer:
         if self.shell is None:
             return {}
-        return await self.shell.run_line(question["command"], question.get("expected"), float(question["seconds"]))
+        kept = question.get("kept")
+        if kept is not None:
+            kept["question"]["contained"] = self.files.contained
+        seconds = float(question["seconds"])
+        return await self.shell.run_line(question["command"], question.get("expected"), seconds, kept)
+
+    async def contents(self, question: Question) -> Answer:
+        if self.shell is None:
+            return {}
+        return await self.shell.contents({**question, "contained": self.files.contained})
 
     async def begin(self, question: Question) -> Answer:
         return {"start": self.shell.begin()} if self.shell else {}

@@ -5,6 +5,7 @@ import asyncio
 import base64
 import contextlib
 import fcntl
+import hashlib
 import os
 import secrets
 import signal
@@ -14,10 +15,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from machines.drivers.guest.contents import Contents
     from machines.drivers.guest.marks import Marks
     from machines.drivers.guest.relay import Relay
     from machines.drivers.guest.waits import Wait, who_waits
 else:  # run as a folder of files: these lie beside it
+    from contents import Contents
     from marks import Marks
     from relay import Relay
     from waits import Wait, who_waits
@@ -197,10 +200,40 @@ class Shell:
                     return {"at": place, "line": self._read("was")}
             return {"at": "unknown", "line": ""}
 
-    async def run_line(self, command: str, expected: str | None, seconds: float) -> Answer:
+    async def contents(self, question: Answer) -> Answer:
+        """What there is of what a line names (contents.py). Where the shell does not edit a line its settings stay unknown."""
+        looked = (await self.line())["at"] in ("prompt", "continuation")
+        return await asyncio.to_thread(self._contents, question, looked=looked)
+
+    def _contents(self, question: Answer, *, looked: bool = True) -> Answer:
+        folder = self.folder() or self.home
+        path = self._read("path") if looked else os.environ.get("PATH", "")
+        within = self.home if question.get("contained") else None
+        found = Contents(self.home, folder, path, within).look(question)
+        own = [{"kind": "shell", "name": "folder of the shell", "value": folder, "says": folder}]
+        if looked:
+            settings = hashlib.sha256(self._read("settings").encode()).hexdigest()
+            own.append(
+                {
+                    "kind": "shell",
+                    "name": "settings of the shell",
+                    "value": settings,
+                    "says": "aliases, functions, variables",
+                }
+            )
+        return {**found, "items": [*own, *found["items"]]}
+
+    async def _others(self, kept: Answer) -> list[str]:
+        """The names of what is another now than it was when people were asked, or gone."""
+        now = await asyncio.to_thread(self._contents, kept["question"])
+        values = {(item["kind"], item["name"]): item["value"] for item in now["items"]}
+        return [item["name"] for item in kept["items"] if values.get((item["kind"], item["name"])) != item["value"]]
+
+    async def run_line(self, command: str, expected: str | None, seconds: float, kept: Answer | None = None) -> Answer:
         """Put the command there instead of what stands there, press Enter and wait for its end.
 
-        `problem`: busy, unplaced (the key does not work), changed (another line stood there than the one expected): then
+        `kept`: what there was of what the command names, with the question. `problem`: busy, unplaced (the key does not
+        work), changed (another line stood there than the one expected), contents (other `contents` than those kept): then
         nothing was run. Else as ended(); a command that lacks its end is left again.
         """
         async with self.turn:
@@ -218,6 +251,9 @@ class Shell:
                 if placed == "unplaced":
                     await self._interrupt()
                 return {"problem": placed, "cleared": cleared}
+            if kept and (names := await self._others(kept)):
+                await self._interrupt()
+                return {"problem": "contents", "names": names[:20]}
             start = self.begin()
             self.relay.type(b"\r")
         answer = await self.ended(start, seconds)

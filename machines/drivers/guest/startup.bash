@@ -30,7 +30,20 @@ __cs_hooks() {
   [[ ${PS0-} == "$begun" ]] || { PS0=$begun; status=1; }
   return "$status"
 }
-__cs_line() { builtin printf '%s' "$READLINE_LINE" >|SCRATCH/was; }
+# What stands at the prompt; and what decides which program a word of it starts, and with which settings.
+__cs_line() {
+  builtin printf '%s' "$READLINE_LINE" >|SCRATCH/was
+  builtin printf '%s' "$PATH" >|SCRATCH/path
+  (
+    builtin unset READLINE_LINE READLINE_POINT READLINE_MARK READLINE_ARGUMENT
+    builtin alias -p
+    builtin declare -f
+    builtin hash -l
+    builtin declare -x
+    builtin set +o
+    builtin shopt -p
+  ) >|SCRATCH/settings 2>/dev/null
+}
 # The line in SCRATCH/next takes the place of the one that stands there, unless SCRATCH/expected says otherwise.
 __cs_place() {
   local line expected
