@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from machines.addresses import web_host
-from machines.drivers import dialogs, guestlink, isolation, masking, page, process
+from machines.drivers import dialogs, guestlink, isolation, limits, masking, page, process
 from machines.drivers.acting import LOAD_TIMEOUT, LONGEST_WORDS, Acting
 from machines.drivers.base import (
     Action,
@@ -257,9 +257,10 @@ class BrowserDriver:
         places = prepare(spec)
         await process.end_tree(_unrecorded(places))
         allowed = os.environ.get("MACHINE_ALLOWED_HOSTS", "")
-        born = await _launch(places, _host_spec(spec, places, program, isolated_by, allowed))
+        bounds = await asyncio.to_thread(limits.set_up, spec, places, isolation.sandbox_of(isolated_by))
+        born = await _launch(places, _host_spec(spec, places, program, isolated_by, allowed, bounds))
         await guestlink.ask(places.keeper, "settled", LOAD_TIMEOUT + 5, seconds=LOAD_TIMEOUT)
-        return {**born, "run": str(places.run), "isolation": isolated_by, "allowed": allowed}
+        return {**born, "run": str(places.run), "isolation": isolated_by, "allowed": allowed, **bounds.kept()}
 
     async def attach(self, spec: MachineSpec, handle: Handle) -> BrowserSession:
         if not process.is_alive(process.recorded(handle)):
@@ -287,6 +288,8 @@ class BrowserDriver:
         await process.end_all({*everything, *process.tree(host)})
         places = left_places(spec)
         await process.end_tree(_unrecorded(places) if places else None)
+        if places:
+            await asyncio.to_thread(limits.end_left, places)
 
 
 def _unrecorded(places: Places) -> process.Identity | None:
@@ -307,7 +310,9 @@ def _last_url(places: Places) -> str | None:
     return None
 
 
-def _host_spec(spec: MachineSpec, places: Places, program: Program, isolated_by: str, allowed: str) -> dict[str, Any]:
+def _host_spec(
+    spec: MachineSpec, places: Places, program: Program, isolated_by: str, allowed: str, bounds: limits.Limits
+) -> dict[str, Any]:
     boxed = isolated_by == "bubblewrap"
     home = HOME if boxed else str(places.home)
     profile = f"{home}/.config/browser"
@@ -315,7 +320,7 @@ def _host_spec(spec: MachineSpec, places: Places, program: Program, isolated_by:
     command += ["--no-sandbox"] if not boxed and os.geteuid() == 0 else []
     config = {
         "kind": "browser",
-        "limits": {"CORE": 0, "FSIZE": 4 << 30},
+        "limits": limits.of_processes(spec, isolated_by),
         "command": command,
         "profile": profile,
         "egress": "/run/egress.sock" if boxed else str(places.egress),
@@ -331,7 +336,8 @@ def _host_spec(spec: MachineSpec, places: Places, program: Program, isolated_by:
         "last_url": str(places.last_url),
         "url": _last_url(places),
         "downloads": f"{home}/Downloads",
-        "command": isolation.guest_command(places, config, isolated_by, extra),
+        "command": isolation.guest_command(places, config, isolated_by, bounds, extra),
+        "uid": bounds.uid,
     }
 
 

@@ -23,7 +23,8 @@ ETC_FROM_HOST = (
     "terminfo", "fonts", "localtime", "mime.types", "bash.bashrc",
 )  # fmt: skip
 TOP_LEVEL = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_SCRATCH_BYTES = 1 << 30  # of each folder that lives in memory
+_SCRATCH_BYTES = 1 << 30  # of all folders that live in memory together
+_SCRATCH_SHARES = {"/tmp": 12, "/dev/shm": 3, "/run": 1}  # noqa: S108  sixteenths: a sandbox cannot divide one file system
 
 
 def interpreter() -> tuple[str, list[str]]:
@@ -48,8 +49,9 @@ def command_line(bwrap: Path, places: Places, extra: Sequence[str] = ()) -> list
     for path in interpreter()[1]:
         command += ["--ro-bind", path, path]
     command += ["--proc", "/proc", *_switches_of_the_kernel(), "--dev", "/dev"]
-    for folder in ("/dev/shm", "/tmp", "/run", "/var/tmp"):  # noqa: S108
-        command += ["--size", str(_SCRATCH_BYTES), "--tmpfs", folder]
+    for folder, share in _SCRATCH_SHARES.items():
+        command += ["--size", str(_SCRATCH_BYTES // 16 * share), "--tmpfs", folder]
+    command += ["--symlink", "/tmp", "/var/tmp"]  # noqa: S108  one folder, one budget
     command += ["--ro-bind", str(GUEST), GUEST_INSIDE, "--bind", str(places.home), HOME]
     return [*command, *extra, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME, "--"]
 

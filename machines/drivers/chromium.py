@@ -11,6 +11,7 @@ from pathlib import Path
 
 from machines.drivers import bubblewrap, isolation
 from machines.drivers.base import MachineSpec
+from machines.drivers.limits import Limits, around
 from machines.drivers.places import prepare
 from machines.tools import chromium
 from machines.tools.catalogue import CHROMIUM, being_fetched, unfit
@@ -95,7 +96,7 @@ def inside(folder: Path, command: Sequence[str], shown: str | None) -> "subproce
     assert bwrap
     places = prepare(MachineSpec(id="look", kind="browser", folder=folder, width=1, height=1))
     extra = ["--ro-bind", shown, shown] if shown else []
-    whole = [*bubblewrap.command_line(bwrap.path, places, extra), *command]
+    whole = around([*bubblewrap.command_line(bwrap.path, places, extra), *command], Limits(), bwrap.path)
     return subprocess.run(whole, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=False)
 
 

@@ -60,6 +60,8 @@ class Host:
     async def live(self) -> None:
         """Bring the machine up, say so, and stay until it or its browser ends."""
         egress = await EgressProxy(self.spec["allowed"]).listen(self.run / "egress.sock")
+        if self.spec["uid"] is not None:  # the one socket that the machine opens by its name
+            os.chown(self.run / "egress.sock", self.spec["uid"], -1)
         child = await self.start_machine()
         ended = asyncio.create_task(child.wait())
         try:

@@ -19,6 +19,7 @@ from machines.drivers import bubblewrap, fence
 from machines.drivers.base import DriverUnavailable, Handle, MachineSpec
 from machines.drivers.bubblewrap import GUEST, GUEST_INSIDE, HOME, environment, interpreter
 from machines.drivers.fence import landlock
+from machines.drivers.limits import Limits, around
 from machines.drivers.places import Places, prepare
 
 PROBE_SECONDS = 30  # a busy computer is slow, not without
@@ -70,7 +71,7 @@ def _refusal(bwrap: Path) -> str | None:
     """Try it with every option that a machine gets; what it says when it does not work."""
     with tempfile.TemporaryDirectory() as folder:
         places = prepare(MachineSpec("probe", "terminal", Path(folder), 1, 1))
-        command = [*bubblewrap.command_line(bwrap, places, [NO_NESTING]), "true"]
+        command = around([*bubblewrap.command_line(bwrap, places, [NO_NESTING]), "true"], Limits(), bwrap)
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -175,21 +176,31 @@ def sentence(isolation: str) -> str:
     return _SENTENCES.get(isolation, "")
 
 
-def guest_command(places: Places, config: Mapping[str, Any], isolation: str, extra: Sequence[str] = ()) -> list[str]:
+def sandbox_of(isolation: str) -> Path | None:
+    """The bwrap that makes the sandboxes of this isolation; None for one without. Raises DriverUnavailable."""
+    if isolation != "bubblewrap":
+        return None
+    bwrap = bubblewrap_here()
+    if bwrap is None:
+        raise DriverUnavailable(_bubblewrap_problem())
+    return bwrap.path
+
+
+def guest_command(
+    places: Places, config: Mapping[str, Any], isolation: str, limits: Limits, extra: Sequence[str] = ()
+) -> list[str]:
     """The command that runs guest/ in the machine, isolated as `choose` said.
 
     The caller appends the numbers of the inherited listening sockets. `extra` are further bwrap options.
     """
     python = [interpreter()[0], "-I", "-S"]
-    if isolation == "bubblewrap":
-        bwrap = bubblewrap_here()
-        if bwrap is None:
-            raise DriverUnavailable(_bubblewrap_problem())
+    if bwrap := sandbox_of(isolation):
         inside = {**config, "home": HOME, "scratch": "/run", "contained": False}
-        return [*bubblewrap.command_line(bwrap.path, places, extra), *python, GUEST_INSIDE, json.dumps(inside)]
+        program = [*python, GUEST_INSIDE, json.dumps(inside)]
+        return around([*bubblewrap.command_line(bwrap, places, extra), *program], limits, bwrap)
     inside = {**config, "home": str(places.home), "scratch": str(places.scratch), "contained": True}
     if isolation == "fence":
-        return [*fence.command_line(places), *python, str(GUEST), json.dumps(inside)]
+        return around([*fence.command_line(places), *python, str(GUEST), json.dumps(inside)], limits)
     places.scratch.mkdir(mode=0o700, exist_ok=True)
     settings = [f"{name}={value}" for name, value in environment(str(places.home)).items()]
-    return ["/usr/bin/env", "-i", *settings, *python, str(GUEST), json.dumps(inside)]
+    return around(["/usr/bin/env", "-i", *settings, *python, str(GUEST), json.dumps(inside)], limits)

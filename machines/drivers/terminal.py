@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from machines.drivers import commands, fence, guestlink, isolation, keys, launch, process, screen, storable
+from machines.drivers import commands, fence, guestlink, isolation, keys, launch, limits, process, screen, storable
 from machines.drivers.base import (
     Action,
     ActResult,
@@ -38,8 +38,6 @@ START_TIMEOUT = 15.0  # seconds
 SETTLE_TIMEOUT = 1.0
 _LOOK_SECONDS = 30.0  # to read the files of one command
 FENCE_TIMEOUT = 5.0
-# Of one machine, or where it shares its user with others, of all that the user runs.
-_MOST_PROCESSES = {"bubblewrap": 1024, "fence": 4096, "none": 4096}
 _LINE_BYTES = 1 << 19  # of an answer that has a whole line in it, escaped
 _ENTER = frozenset({"enter", "return", "kpenter", "numpadenter", "\n", "\r"})
 _BUTTONS = {"left": 0, "middle": 1, "right": 2}
@@ -288,18 +286,21 @@ class TerminalDriver:
         places = prepare(spec)
         await _end_unrecorded(places)
         places.guest.unlink(missing_ok=True)
-        holder = await screens.start(places.run, _command(spec, places, isolated_by), *_size(spec))
+        bounds = await asyncio.to_thread(limits.set_up, spec, places, isolation.sandbox_of(isolated_by))
+        holder = await screens.start(places.run, _command(spec, places, isolated_by, bounds), *_size(spec))
         born = {
             "pid": holder.pid,
             "starttime": holder.starttime,
             "run": str(places.run),
             "isolation": isolated_by,
             "screen": screens.name,
+            **bounds.kept(),
         }
         try:
             await _first_prompt(_session(spec, places, born))
         except BaseException:
             await _end(holder)
+            await asyncio.to_thread(limits.end_left, places)
             raise
         return born
 
@@ -320,6 +321,7 @@ class TerminalDriver:
         places = left_places(spec)
         if places:
             await _end_unrecorded(places)
+            await asyncio.to_thread(limits.end_left, places)
 
 
 def _session(spec: MachineSpec, places: Places, handle: Handle) -> TerminalSession:
@@ -357,16 +359,9 @@ def _size(spec: MachineSpec) -> tuple[int, int]:
     return spec.width // screen.CELL_WIDTH, spec.height // screen.CELL_HEIGHT
 
 
-def _command(spec: MachineSpec, places: Places, isolated_by: str) -> list[str]:
+def _command(spec: MachineSpec, places: Places, isolated_by: str, bounds: limits.Limits) -> list[str]:
     """What runs on the screen: the guest, in its sandbox, with its listening socket and the shell's pty."""
-    gigabyte = 1 << 30
-    limits = {
-        "CORE": 0,
-        "DATA": spec.memory_gb * gigabyte,
-        "FSIZE": 4 * gigabyte,
-        "NPROC": _MOST_PROCESSES[isolated_by],
-    }
-    config = {"kind": "terminal", "limits": limits}
-    command = isolation.guest_command(places, config, isolated_by, [isolation.NO_NESTING])
+    config = {"kind": "terminal", "limits": limits.of_processes(spec, isolated_by)}
+    command = isolation.guest_command(places, config, isolated_by, bounds, [isolation.NO_NESTING])
     launcher = [interpreter()[0], "-I", "-S", str(Path(__file__).with_name("launch.py"))]
     return [*launcher, str(places.guest), launch.PTY, "--", *command]

@@ -96,7 +96,8 @@ async def test_a_machine_lives_in_the_bundled_sandbox(tmp_path: Path, monkeypatc
     await machine.start()
     try:
         assert machine.handle["isolation"] == "bubblewrap"
-        assert str(bwrap_path()) in {command_of(one.pid)[0] for one in machine.processes()}
+        beside = "/".join(bwrap_path().parts[-3:])  # as root it is mounted elsewhere for the machine
+        assert any(command_of(one.pid)[0].endswith(beside) for one in machine.processes())
         assert (await machine.do("type_text", text="id -u > id.txt\n")).data["exit_code"] == 0
         assert await machine.session.read_file("id.txt") == b"1000\n"
     finally:

@@ -27,8 +27,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from machines.drivers.guest.memory import first_to_end
     from machines.drivers.guest.shell import QUIET, Shell
 else:
+    from memory import first_to_end
     from shell import QUIET, Shell
 
 Question = dict[str, Any]
@@ -126,7 +128,7 @@ async def run_command(question: Question, files: Files) -> Answer:
     process = await asyncio.create_subprocess_exec(
         "/bin/bash", "-c", question["command"],
         stdin=asyncio.subprocess.DEVNULL, stdout=capture.sink, stderr=capture.sink,
-        cwd=folder, start_new_session=True, env={**os.environ, **QUIET},
+        cwd=folder, start_new_session=True, preexec_fn=first_to_end, env={**os.environ, **QUIET},
     )  # fmt: skip
     os.close(capture.sink)
     exit_code: int | None = None

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from machines.drivers.guest.contents import Contents
     from machines.drivers.guest.marks import Marks
+    from machines.drivers.guest.memory import first_to_end
     from machines.drivers.guest.relay import Relay
     from machines.drivers.guest.waits import Wait, who_waits
 else:  # run as a folder of files: these lie beside it
     from contents import Contents
     from marks import Marks
+    from memory import first_to_end
     from relay import Relay
     from waits import Wait, who_waits
 
@@ -88,7 +90,7 @@ class Shell:
             process = await asyncio.create_subprocess_exec(
                 "/bin/bash", "--rcfile", self._file("bashrc"), "-i", cwd=self.home, env={**os.environ, **QUIET},
                 stdin=self.relay.slave, stdout=self.relay.slave, stderr=self.relay.slave,
-                start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+                start_new_session=True, preexec_fn=_on_its_terminal,
             )  # fmt: skip
             self.pid = process.pid
             code = await process.wait()
@@ -311,6 +313,11 @@ class Shell:
             "waits": wait._asdict() if wait else {"wants": "line", "program": "bash", "pid": self.pid} if how == "waits" else None,
             "line": self._read("ran") if "B" in letters else "",
         }  # fmt: skip
+
+
+def _on_its_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    first_to_end()
 
 
 class Still:
