@@ -214,15 +214,6 @@ def team_setting(team_id: str, name: Setting) -> Any:
     return row[0]
 
 
-_FLOOR = "SELECT risk_floor FROM accounts_team WHERE id = %(team)s AND %(mode)s = ANY (risk_floor_modes)"
-
-
-def risk_floor(team_id: str, mode: str) -> frozenset[str]:
-    """The risks that the team asks for in runs of this permission mode."""
-    row = prepared(_FLOOR, {"team": team_id, "mode": mode})
-    return frozenset(row[0]) if row else frozenset()
-
-
 def get_key(actor: Actor, key_id: str) -> ApiKey:
     row = ApiKey.objects.filter(team_id=actor.team_id, test=actor.test, id=key_id).first()
     if row is None:

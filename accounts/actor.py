@@ -8,7 +8,7 @@ SCOPES = (
     "predict", "session", "ground", "parse",
     "runs:read", "runs:write",
     "workflows:read", "workflows:write",
-    "approvals:read", "approvals:decide",
+    "approvals:read", "approvals:decide", "policies:write",
     "machines:read", "machines:write", "actions:exec", "terminal:exec", "connection:read",
     "webhooks:read", "webhooks:write",
     "secrets:write",

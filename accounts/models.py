@@ -329,6 +329,17 @@ class WebhookDelivery(models.Model):
         )
 
 
+class RulesVersion(models.Model):
+    """Counts the changes of what rules a team's actions in one world (accounts/rules.py)."""
+
+    team = models.ForeignKey(Team, models.CASCADE, related_name="+")
+    test = models.BooleanField()
+    version = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("team", "test"), name="one_rules_version_per_world"),)
+
+
 class TeamSecret(models.Model):
     """A value that runs of the team put in and nobody reads again (contract/runs.md section 11).
 

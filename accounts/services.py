@@ -18,9 +18,11 @@ from accounts.errors import EmptyUpdate, Invalid, ScopeEscalation
 from accounts.json_values import Detail
 from accounts.messages import publish
 from accounts.models import ApiKey, Membership, Role, Team, User
+from accounts.rules import rules_changed
 from accounts.statements import insert, prepared
 
 MAX_ACTIVE_KEYS = 20
+RULING = frozenset({"risk_floor", "risk_floor_modes", "forbid_self_approval"})  # settings by which actions are judged
 OF_BOTH_WORLDS = ("team.", "member.", "group.", "invitation.", "profile.", "model.")  # no world of their own
 
 
@@ -140,6 +142,8 @@ def update_team(actor: Actor, changes: dict[str, Any]) -> Team:
         for name, value in changes.items():
             setattr(team, name, value)
         team.save(update_fields=list(changes))
+        if changes.keys() & RULING:
+            rules_changed(team.id)
         audit(actor, "team.updated", team.id, before=before, after=changes)
     return get_team(actor)
 

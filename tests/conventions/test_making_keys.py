@@ -16,7 +16,8 @@ CONTRACT_DEFAULT = {
     "approvals:read", "machines:read", "actions:exec",
 }  # fmt: skip
 CONTRACT_SCOPES = CONTRACT_DEFAULT | {
-    "approvals:decide", "machines:write", "terminal:exec", "connection:read", "webhooks:read", "webhooks:write", "secrets:write",
+    "approvals:decide", "policies:write",
+    "machines:write", "terminal:exec", "connection:read", "webhooks:read", "webhooks:write", "secrets:write",
     "usage",
     "keys", "team:read", "team:write",
 }  # fmt: skip

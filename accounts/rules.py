@@ -1,0 +1,56 @@
+"""The version of what rules a team's actions in one world: its policies and its risk floor.
+
+Who judges an action reads it first; who then writes what was judged holds it and finds it unchanged (runs/steps.py). So a
+change counts from its commit. The row is locked after runs and requests, before wallets.
+"""
+
+from dataclasses import dataclass
+
+from django.db.models import F
+
+from accounts.models import RulesVersion
+from accounts.statements import prepared
+
+_NOW = """
+SELECT v.version, t.risk_floor, %(mode)s = ANY (t.risk_floor_modes) FROM accounts_team t
+LEFT JOIN accounts_rulesversion v ON v.team_id = t.id AND v.test = %(test)s WHERE t.id = %(team)s
+"""
+_HELD = """
+SELECT 1 FROM accounts_rulesversion WHERE team_id = %(team)s AND test = %(test)s AND version = %(version)s FOR SHARE
+"""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """`floor`: the risks that the team asks for in runs of one permission mode. Policies are read after this."""
+
+    version: int
+    floor: frozenset[str]
+
+
+def rules_now(team_id: str, test: bool, mode: str) -> Rules:
+    """As they are at this moment; the row of the version is made by whoever asks first."""
+    row = prepared(_NOW, {"team": team_id, "test": test, "mode": mode})
+    assert row is not None
+    version, floor, counts = row
+    if version is None:
+        version = _first_version(team_id, test)
+    return Rules(version, frozenset(floor) if counts else frozenset())
+
+
+def _first_version(team_id: str, test: bool) -> int:
+    return RulesVersion.objects.get_or_create(team_id=team_id, test=test)[0].version
+
+
+def rules_changed(team_id: str, *worlds: bool) -> None:
+    """To be called inside the transaction of every change; without `worlds` it concerns both."""
+    for test in sorted(worlds or (False, True)):
+        rows = RulesVersion.objects.filter(team_id=team_id, test=test)
+        if not rows.update(version=F("version") + 1):
+            _first_version(team_id, test)
+            rows.update(version=F("version") + 1)
+
+
+def rules_still(team_id: str, test: bool, version: int) -> bool:
+    """Whether nothing changed since; until the caller's transaction ends nothing will."""
+    return prepared(_HELD, {"team": team_id, "test": test, "version": version}) is not None
