@@ -10,8 +10,9 @@ from accounts.actor import Actor
 from accounts.errors import Refusal
 from accounts.templatetags.show import plain
 from approvals.access import approvals_of, decision_of
+from approvals.allowances import may_let_oneself
 from approvals.desk import desk
-from approvals.eligibility import require_decider, require_unclaimed
+from approvals.eligibility import is_own, require_decider, require_unclaimed
 from approvals.forms import (
     PRESETS,
     VERDICT_OF,
@@ -69,6 +70,7 @@ def card(
         "no_reject": _refusal(actor, approval, "reject") if is_open else "",
         "picture": picture(approval), "repeats": repeats(approval),
         "similar": _similar(actor, approval), "lost": LOST_WORDS.get(lost.verdict, "answer") if lost else "",
+        "for_others": is_own(actor, approval) and not may_let_oneself(actor),
         "may_undo": _may_undo(actor, approval, decision, now),
         "problems": problems_by_field(refusal) if refusal else {}, "sent": sent, "desk": desk(actor, approval),
         "previous": previous, "before": _before(previous), "unfinished": _unfinished(approval, decision, now),

@@ -13,7 +13,7 @@ from accounts.statements import fetch_all
 from approvals import policies
 from approvals.errors import UndoNotPossible
 from approvals.mail import reminders
-from approvals.models import Approval, Decision, Policy
+from approvals.models import Approval, Decision
 from approvals.services import move
 
 
@@ -60,9 +60,9 @@ def drop(run_id: str) -> None:
 
 
 def _forget(actor: Actor, decision: Decision) -> None:
-    """Take away the policy that this decision stored; one that was there before stays."""
-    if Policy.objects.filter(id=decision.policy_id, origin_approval_id=decision.approval_id).exists():
-        policies.revoke(actor, decision.policy_id or "")
+    """Take away what this decision had remembered."""
+    if decision.policy_id is not None:
+        policies.forget(actor, decision.policy_id, decision.approval_id)
 
 
 def _without_last_vote(approval: Approval, decision: Decision) -> None:

@@ -1,12 +1,17 @@
 """Who may decide a request (contract/approvals.md section 6)."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from accounts.access import team_setting
 from accounts.actor import Actor
 from accounts.errors import InsufficientScope, NotEligible, SelfApprovalForbidden
+from accounts.persons import person_behind, person_named, person_of
 from accounts.times import rfc3339
 from approvals.errors import ApprovalClaimed
-from approvals.models import Approval
-from approvals.quorum import lacking
+from approvals.loosening import covers, in_ids
+from approvals.models import Approval, Decision
+from approvals.quorum import group_ids, lacking
 
 APPROVING = frozenset({"approve", "answer", "submit"})
 
@@ -19,7 +24,7 @@ def require_decider(actor: Actor, approval: Approval, verdict: str) -> None:
         if actor.kind == "user":
             raise NotEligible(eligible=eligible(approval))
         raise InsufficientScope(required_scope="approvals:decide", current_scopes=sorted(actor.scopes))
-    if verdict in APPROVING and _is_own(actor, approval) and _self_approval_forbidden(actor, approval):
+    if verdict in APPROVING and barred_from(actor, approval):
         raise SelfApprovalForbidden(started_by=approval.context.get("started_by"))
     if verdict == "approve" and _lifts_a_shared_limit(approval) and not actor.is_admin:
         raise NotEligible(eligible=["admin"])
@@ -39,16 +44,34 @@ def require_unclaimed(actor: Actor, approval: Approval) -> None:
         raise ApprovalClaimed(claimed_by=holder, claim_expires_at=rfc3339(approval.claim_expires_at))
 
 
-def _self_approval_forbidden(actor: Actor, approval: Approval) -> bool:
-    rule = team_setting(actor.team_id, "forbid_self_approval")
-    return rule == "always" or (rule == "four_eyes" and approval.four_eyes)
+def barred_from(actor: Actor, approval: Approval) -> bool:
+    """May the actor not approve this request, because the run is their own?"""
+    return is_own(actor, approval) and _self_approval_forbidden(approval)
 
 
-def _is_own(actor: Actor, approval: Approval) -> bool:
+def _self_approval_forbidden(approval: Approval) -> bool:
+    """By the team's rule now, or by the one with which the request was opened: what waits is not freed by a new setting."""
+    now = team_setting(approval.team_id, "forbid_self_approval")
+    rules = {now, approval.context.get("self_approval", now)}
+    return "always" in rules or ("four_eyes" in rules and approval.four_eyes)
+
+
+def is_own(actor: Actor, approval: Approval) -> bool:
     """Is the actor the starter of the root run: the key, its owner, another key of that owner, or the person?"""
     started_by = approval.context.get("started_by") or {}
-    owner = approval.context.get("starter_owner_id")
-    return started_by.get("id") == actor.id or (owner is not None and owner == actor.owner_id)
+    return person_of(actor) == person_behind(started_by, approval.context.get("starter_owner_id"))
+
+
+def satisfies(approval: Approval, quorum: Sequence[Mapping[str, Any]], *, four_eyes: bool) -> bool:
+    """Whether the approval that the request got would do as well where this quorum, and perhaps somebody else, is asked for."""
+    ids = group_ids(approval.team_id)
+    if not covers(in_ids(approval.quorum, ids), in_ids(quorum, ids)):
+        return False
+    if not four_eyes or approval.four_eyes or team_setting(approval.team_id, "forbid_self_approval") == "never":
+        return True
+    starter = person_behind(approval.context.get("started_by") or {}, approval.context.get("starter_owner_id"))
+    people = Decision.objects.filter(approval=approval, counts=True).values_list("actor", flat=True)
+    return all(person_named(actor) != starter for actor in people)
 
 
 def eligible(approval: Approval) -> list[str]:

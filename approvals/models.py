@@ -299,6 +299,7 @@ class Policy(models.Model):
     origin = models.CharField(max_length=16, default="api")  # api, dashboard, remembered
     origin_approval_id = models.CharField(max_length=40, null=True)
     created_by = models.JSONField()
+    allowed_by = models.JSONField(null=True)  # of an allow, who stands behind it: approvals/allowances.py
     created_at = models.DateTimeField(default=timezone.now)
     revoked_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)

@@ -11,14 +11,19 @@ from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from accounts.access import require
 from accounts.actor import Actor
 from accounts.errors import EmptyUpdate, Invalid
+from accounts.rules import rules_changed
 from accounts.services import audit
 from accounts.statements import prepared
 from accounts.times import rfc3339
+from approvals import allowances
+from approvals.allowances import LOOSEN
 from approvals.errors import PolicyNotFound
+from approvals.loosening import Rule, lifting_loosens, loosens
 from approvals.models import Policy
-from approvals.quorum import checked_quorum
+from approvals.quorum import checked_quorum, group_ids
 
 TOOL = re.compile(r"(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)\Z")
 # Most teams have no policy at all, and every step asks: whether there is one to look at comes first.
@@ -48,11 +53,15 @@ class Proposal:
     read_only: bool
     risk_floor: frozenset[str]  # the risks that the team asks for in this mode
     action_class: str = "irreversible"  # read, reversible or irreversible (machines/classes.py)
+    starter: str | None = None  # the person who started the root run (accounts/persons.py)
 
 
 @dataclass(frozen=True)
 class Ruling:
-    """`why` is the sentence on the card (ask) or for the agent (deny). `policy_id`: the policy that decided."""
+    """`why` is the sentence on the card (ask) or for the agent (deny). `policy_id`: the policy that decided.
+
+    `version`: of the rules by which it was judged; None where nobody judged.
+    """
 
     verdict: Literal["allow", "ask", "deny"]
     why: str = ""
@@ -61,6 +70,7 @@ class Ruling:
     quorum: list[dict[str, Any]] = field(default_factory=list)
     four_eyes: bool = False
     by_rule: bool = False  # asked by an ask policy or the risk floor: a change of mode does not lift it
+    version: int | None = None
 
 
 def active(team_id: str, test: bool, now: datetime) -> QuerySet[Policy]:
@@ -69,12 +79,12 @@ def active(team_id: str, test: bool, now: datetime) -> QuerySet[Policy]:
 
 
 def judge(proposal: Proposal) -> Ruling:
-    """First hit wins. Reads the policies as they are now: a change counts from the next proposed action on."""
+    """First hit wins. Reads the policies as they are now: a change counts from the next action on whose intent is written."""
     if prepared(_ANY, {"team": proposal.team_id, "test": proposal.test, "run": proposal.run_id}) is None:
         return rule([], proposal)
-    mine = Q(run_id__isnull=True) | Q(run_id=proposal.run_id)
-    rows = active(proposal.team_id, proposal.test, timezone.now()).filter(mine).order_by("created_at", "id")
-    return rule([p for p in rows if fits(p, proposal)], proposal)
+    mine, now = Q(run_id__isnull=True) | Q(run_id=proposal.run_id), timezone.now()
+    rows = active(proposal.team_id, proposal.test, now).filter(mine).order_by("created_at", "id")
+    return rule(allowances.counting([p for p in rows if fits(p, proposal)], proposal.starter, now), proposal)
 
 
 def rule(matching: Sequence[Policy], proposal: Proposal) -> Ruling:
@@ -178,6 +188,12 @@ def used(policy_id: str) -> None:
     Policy.objects.filter(id=policy_id).update(uses=F("uses") + 1, last_used_at=timezone.now())
 
 
+def may_lift(actor: Actor, row: Policy) -> bool:
+    """May the actor revoke it? Without what asks or denies more would be allowed."""
+    needs = lifting_loosens(Rule.of(row, {}), timezone.now())
+    return actor.may(LOOSEN if needs else "approvals:decide")
+
+
 def policies_of(actor: Actor) -> QuerySet[Policy]:
     return Policy.objects.filter(team_id=actor.team_id, test=actor.test)
 
@@ -226,7 +242,12 @@ def checked(actor: Actor, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def create(actor: Actor, **fields: Any) -> tuple[Policy, bool]:
-    """The policy and whether it is new: an equal active one (tool, effect, host, end user, when) is returned as it is."""
+    """The policy and whether it is new: an equal active one (tool, effect, host, end user, when) is returned as it is.
+
+    Raises InsufficientScope for an allow by who may not loosen, unless it is remembered with a decision.
+    """
+    if fields["effect"] == "allow" and fields.get("origin") != "remembered":
+        require(actor, LOOSEN)
     same = {
         "tool": fields["tool"],
         "effect": fields["effect"],
@@ -236,17 +257,28 @@ def create(actor: Actor, **fields: Any) -> tuple[Policy, bool]:
     same |= {"run_id": fields.get("run_id"), "when": fields.get("when", [])}
     now = timezone.now()
     mine = Policy.objects.filter(team_id=actor.team_id, test=actor.test, revoked_at__isnull=True, **_exactly(same))
+    one = allowances.backer(actor, fields.get("expires_at"), fields.get("origin_approval_id"))
     with transaction.atomic():
         mine.filter(expires_at__lte=now).update(revoked_at=now)
         try:
             with transaction.atomic():
-                row = Policy.objects.create(team_id=actor.team_id, test=actor.test, created_by=actor.ref(), **fields)
+                row = Policy.objects.create(
+                    team_id=actor.team_id, test=actor.test, created_by=actor.ref(), allowed_by=[one], **fields
+                )
         except IntegrityError as error:
             if "one_active_policy" not in str(error):
                 raise
-            return mine.get(), False
+            return _join(mine.select_for_update().get(), one, fields), False
+        rules_changed(actor.team_id, actor.test)
         audit(actor, "policy.created", row.id, **{name: _plain(getattr(row, name)) for name in _AUDITED})
         return row, True
+
+
+def _join(row: Policy, one: allowances.Backer, fields: dict[str, Any]) -> Policy:
+    """The equal policy that is in force, with one more person behind it."""
+    if allowances.joined(row, one, wide=fields.get("include_end_users", False)):
+        row.save(update_fields=["allowed_by"])
+    return row
 
 
 def _exactly(fields: dict[str, Any]) -> dict[str, Any]:
@@ -259,16 +291,29 @@ def _plain(value: Any) -> Any:
     return rfc3339(value) if isinstance(value, datetime) else value
 
 
+def _locked(actor: Actor, policy_id: str) -> tuple[Policy, Rule, dict[str, str]]:
+    """The policy, what it says now, and the ids of the groups that it may name. Raises PolicyNotFound."""
+    row = Policy.objects.select_for_update().get(id=get_policy(actor, policy_id).id)
+    ids = group_ids(row.team_id)
+    return row, Rule.of(row, ids), ids
+
+
 def update(actor: Actor, policy_id: str, changes: dict[str, Any]) -> Policy:
-    """Raises PolicyNotFound, EmptyUpdate, and Invalid when an equal policy is in force."""
+    """Raises PolicyNotFound, EmptyUpdate, Invalid when an equal policy is in force, and InsufficientScope when the change
+    loosens and the actor may not."""
     if not changes:
         raise EmptyUpdate
     with transaction.atomic():
-        row = Policy.objects.select_for_update().get(id=get_policy(actor, policy_id).id)
+        row, was, ids = _locked(actor, policy_id)
         before = {name: _plain(getattr(row, name)) for name in changes}
         for name, value in changes.items():
             setattr(row, name, value)
-        _save(row, list(changes))
+        if loosens(was, Rule.of(row, ids), timezone.now()):
+            require(actor, LOOSEN)
+            if row.effect == "allow":
+                allowances.widened(row, was.effect, was.ends, allowances.backer(actor))
+        _save(row, [*changes, "allowed_by"])
+        rules_changed(row.team_id, row.test)
         audit(actor, "policy.updated", row.id, before=before, after={k: _plain(v) for k, v in changes.items()})
         return row
 
@@ -284,8 +329,33 @@ def _save(row: Policy, fields: list[str]) -> None:
 
 
 def revoke(actor: Actor, policy_id: str) -> None:
-    """Counts from the next proposed action on, in running runs too. Raises PolicyNotFound."""
+    """Counts from its commit on, in running runs too. Raises PolicyNotFound, and InsufficientScope where it loosens and the
+    actor may not."""
     with transaction.atomic():
-        row = get_policy(actor, policy_id)
-        if Policy.objects.filter(id=row.id, revoked_at__isnull=True).update(revoked_at=timezone.now()):
-            audit(actor, "policy.revoked", row.id, tool=row.tool, effect=row.effect)
+        row, was, _ = _locked(actor, policy_id)
+        if row.revoked_at is not None:
+            return
+        if lifting_loosens(was, timezone.now()):
+            require(actor, LOOSEN)
+        _revoke(actor, row)
+
+
+def _revoke(actor: Actor, row: Policy) -> None:
+    row.revoked_at = timezone.now()
+    row.save(update_fields=["revoked_at", "allowed_by"])
+    rules_changed(row.team_id, row.test)
+    audit(actor, "policy.revoked", row.id, tool=row.tool, effect=row.effect)
+
+
+def forget(actor: Actor, policy_id: str, approval_id: str) -> None:
+    """What was remembered with this request counts no more: the policy that it stored ends, unless somebody else stands behind
+    it by now, or made another rule of it."""
+    row = Policy.objects.select_for_update().filter(id=policy_id, revoked_at__isnull=True, effect="allow").first()
+    if row is None:
+        return
+    allowances.left(row, approval_id)
+    if row.origin_approval_id == approval_id and not row.allowed_by:
+        _revoke(actor, row)
+        return
+    row.save(update_fields=["allowed_by"])
+    rules_changed(row.team_id, row.test)

@@ -8,6 +8,7 @@ from django.db.models import Count
 
 from accounts.actor import Actor
 from accounts.models import Group
+from approvals.allowances import LOOSEN
 from approvals.models import Policy
 from approvals.policy_schemas import PolicyCreate
 from approvals.quorum import ANYONE
@@ -87,6 +88,7 @@ class PolicyForm(forms.Form):
     def __init__(self, actor: Actor, *args: Any, row: Policy | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.row = row
+        self.may_loosen = actor.may(LOOSEN)
         self.quorum_errors: list[str] = []
         self._groups = _groups(actor, row)
         stored = {need["group"]: need["count"] for need in row.quorum} if row else {}
@@ -100,7 +102,15 @@ class PolicyForm(forms.Form):
 
     def effects(self) -> list[dict[str, Any]]:
         chosen = self["effect"].value()
-        return [{"value": v, "word": w, "words": words, "chosen": v == chosen} for v, w, words in EFFECTS]
+        return [
+            {"value": v, "word": w, "words": words, "chosen": v == chosen, "barred": self._barred(v)}
+            for v, w, words in EFFECTS
+        ]
+
+    def _barred(self, effect: str) -> bool:
+        """Would choosing it alone loosen, and may this person not?"""
+        now = self.row.effect if self.row else None
+        return not self.may_loosen and effect != now and (effect == "allow" or (effect == "ask" and now == "deny"))
 
     def needs(self) -> list[forms.BoundField]:
         return [self[group.field] for group in self._groups]

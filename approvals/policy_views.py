@@ -9,11 +9,13 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 from pydantic import ValidationError
 
+from accounts.access import require
 from accounts.bodies import details
-from accounts.errors import Invalid, Refusal
+from accounts.errors import InsufficientScope, Invalid, Refusal
 from accounts.pages import PageRequest, problems, signed_in
 from accounts.paging import page
-from approvals import policies
+from approvals import allowances, policies
+from approvals.allowances import LOOSEN
 from approvals.models import Effect, Policy
 from approvals.policy_forms import STATES, TOOLS, PolicyFilter, PolicyForm, initial_of
 from approvals.policy_schemas import PolicyPatch
@@ -60,7 +62,11 @@ def _shown(row: Policy) -> dict[str, Any]:
 @signed_in("approvals:read")
 def policy(request: PageRequest, policy_id: str) -> HttpResponse:
     row = policies.get_policy(request.actor, policy_id)
-    context = {"section": "policies", "may_write": request.actor.may("approvals:decide")} | _shown(row)
+    may_write = request.actor.may("approvals:decide")
+    context = {
+        "section": "policies", "may_write": may_write, "may_lift": may_write and policies.may_lift(request.actor, row),
+        "for_others": row.effect == "allow" and allowances.for_others(row),
+    } | _shown(row)  # fmt: skip
     return render(request, "approvals/policy.html", context)
 
 
@@ -91,6 +97,8 @@ def _tell_made(request: PageRequest, *, new: bool) -> None:
 
 
 def _problems(error: ValidationError | Refusal) -> list[tuple[str, str]]:
+    if isinstance(error, InsufficientScope):
+        return [("", "Only an admin may do this: more could run than before.")]
     return problems(Invalid(*details(error, "body")) if isinstance(error, ValidationError) else error)
 
 
@@ -133,6 +141,8 @@ def _change(request: PageRequest, row: Policy, wanted: dict[str, Any]) -> None:
 @signed_in("approvals:decide")
 def revoke_policy(request: PageRequest, policy_id: str) -> HttpResponseBase:
     row = policies.get_policy(request.actor, policy_id)
+    if state_of(row) == "active" and not policies.may_lift(request.actor, row):
+        require(request.actor, LOOSEN)
     if request.method == "POST":
         policies.revoke(request.actor, row.id)
         messages.success(request, "The policy is revoked. The next action is judged without it, in running runs too.")

@@ -9,6 +9,7 @@ from django.utils import timezone
 from accounts.actor import Actor
 from accounts.json_values import Detail, Loc
 from accounts.models import Group
+from accounts.persons import person_of
 from approvals.models import Approval, Policy, Vote
 
 Need = dict[str, Any]
@@ -21,6 +22,12 @@ def groups_named(team_id: str, names: Sequence[str]) -> dict[str, Group]:
     for group in Group.objects.filter(team_id=team_id):
         found |= {key: group for key in (group.id, group.name) if key in names}
     return found
+
+
+def group_ids(team_id: str) -> dict[str, str]:
+    """The ids of the team's groups, by id and by name."""
+    pairs = Group.objects.filter(team_id=team_id).values_list("id", "name")
+    return {word: group_id for group_id, name in pairs for word in (group_id, name)}
 
 
 def checked_quorum(team_id: str, quorum: Sequence[Need], at: Loc) -> list[Detail]:
@@ -102,7 +109,7 @@ def voting_for(approval: Approval, group: Group) -> list[str]:
 
 def voter_id(actor: Actor) -> str:
     """Who a vote is counted for: a key votes as the person behind it, so that one person counts once."""
-    return actor.owner_id or actor.id
+    return person_of(actor)
 
 
 def cast_vote(actor: Actor, approval: Approval, group: str, note: str | None) -> bool:

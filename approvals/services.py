@@ -16,7 +16,8 @@ from accounts.statements import fetch_all, insert, prepared, save
 from accounts.times import rfc3339
 from approvals import answers as reading
 from approvals import examples, policies, quorum
-from approvals.eligibility import APPROVING, require_decider, require_unclaimed
+from approvals.allowances import may_let_oneself
+from approvals.eligibility import APPROVING, is_own, require_decider, require_unclaimed
 from approvals.errors import (
     ActionChanged,
     AlreadyDecided,
@@ -198,6 +199,8 @@ def _remember(actor: Actor, approval: Approval, decision: Decision, remember: bo
     if not wanted or decision.remembered or approval.action is None:
         return
     only_this_run = remember == "run"
+    if only_this_run and is_own(actor, approval) and not may_let_oneself(actor):
+        return  # it would count nowhere
     days = team_setting(approval.team_id, "remember_days")
     policy, _ = policies.create(
         actor, tool=approval.action["name"], effect="allow", host=approval.action.get("host"),

@@ -155,7 +155,8 @@ def _context(run: Run, picture: Screenshot | None) -> dict[str, Any]:
         "machine_id": run.machine_id,
         "machine_name": machine.display_name if machine else "Simulated machine", "machine_kind": run.machine_kind,
         "width": picture.width if picture else None, "height": picture.height if picture else None,
-        "started_by": run.created_by, "starter_owner_id": run.owner_id, "step": run.steps_completed + 1,
+        "started_by": run.created_by, "starter_owner_id": run.owner_id,
+        "self_approval": team_setting(run.team_id, "forbid_self_approval"), "step": run.steps_completed + 1,
         "max_steps": run.max_steps, "cost_cents": run.cost_cents, "budget_cents": run.budget_cents,
         "picture": picture.sha256 if picture else None, "end_user": run.end_user,
     }  # fmt: skip

@@ -11,6 +11,7 @@ from accounts.models import Team
 from accounts.times import rfc3339
 from approvals import services as approvals
 from approvals.access import locked_approval
+from approvals.eligibility import satisfies
 from approvals.models import Approval, Decision
 from approvals.policies import Ruling
 from inference.wires.base import Check
@@ -59,6 +60,15 @@ def same_target(shown: dict[str, str] | None, act: Act) -> bool:
 def same_checks(shown: list[dict[str, str]], act: Act) -> bool:
     """Whether the approver was shown every safety check of the action."""
     return all(check in shown for check in acts.told_checks(act))
+
+
+def beyond_approval(approval_id: str, ruling: Ruling) -> Voided | None:
+    """As somebody edited it the action falls under a rule that wants more than the approval was: other people, more of them."""
+    if ruling.verdict != "ask" or not ruling.by_rule:
+        return None
+    if satisfies(Approval.objects.get(id=approval_id), ruling.quorum, four_eyes=ruling.four_eyes):
+        return None
+    return Voided(approval_id, "action_changed", "As it was edited, the action needs the approval of others.")
 
 
 _DIGITS = re.compile(r"\d")

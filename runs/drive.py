@@ -30,7 +30,7 @@ from runs.attached import Host
 from runs.events import Event
 from runs.secrets import kept_secrets
 from runs.spellings import REDACTED
-from runs.steps import Intent, LeaseLost, Outcome, write_intent, write_outcome, written
+from runs.steps import Intent, Judged, LeaseLost, Outcome, write_intent, write_outcome, written
 from runs.thinking import Thinking, words
 
 log = logging.getLogger(__name__)
@@ -177,6 +177,8 @@ class Drive(Thinking):
         if approved and ruling.verdict != "deny":
             act, voided = await self._at_shown_prompt(act, approved["approval_id"])
             voided = voided or await self._no_longer_fits(wanted, approved)
+            if edited and voided is None:
+                voided = await self.host.db(binding.beyond_approval, approved["approval_id"], ruling)
             if voided is None:
                 act, voided = await self._with_shown_contents(act, approved["approval_id"])
         if voided or (ruling.verdict == "ask" and approved is None and denied is None):
@@ -189,7 +191,7 @@ class Drive(Thinking):
             skipped=denied is not None or ruling.verdict == "deny",
             machine_kind=self.job.run.machine_kind,
         )  # fmt: skip
-        hold_id = await self._intend(call, decision, texts, self.frame or before)
+        hold_id = await self._intend(call, guard.judged(self.job.run, ruling), decision, texts, self.frame or before)
         if denied is not None:
             result = ActResult(False, (denied["payload"].get("reason") or "A person said no."))
         elif ruling.verdict == "deny":
@@ -263,7 +265,9 @@ class Drive(Thinking):
             self.frame = await self._observe()
         return replace(act, action=replace(act.action, contents=now)), voided
 
-    async def _intend(self, call: Call, decision: Decision, texts: tuple[Event, ...], before: Frame) -> str | None:
+    async def _intend(
+        self, call: Call, judged: Judged, decision: Decision, texts: tuple[Event, ...], before: Frame
+    ) -> str | None:
         job, run = self.job, self.job.run
         index = run.steps_completed + 1
         picture = await self._picture(before, "before", run.next_screenshot)
@@ -274,7 +278,7 @@ class Drive(Thinking):
             approval_id=call.approval_id, hold=step_money.hold(job, index), policy_id=call.policy_id,
             skipped=call.skipped, root_id=run.root_id if run.parent_id else None, price=step_price(run.cua_version),
         )  # fmt: skip
-        hold_id = await self.host.db(write_intent, intent)
+        hold_id = await self.host.db(write_intent, intent, judged)
         run.next_screenshot = picture.index + 1
         job.inbox, job.readable, job.approved, job.denied, job.interrupted = [], [], None, None, False
         run.inbox_secrets = None

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
-from accounts.access import risk_floor
+from accounts.persons import person_behind
+from accounts.rules import rules_now
 from approvals.policies import Proposal, Ruling, judge
 from machines.actions import READ_ONLY
 from runs.acts import class_of_act, risk_of, too_large
 from runs.agents.base import Act
 from runs.models import Run
+from runs.steps import Judged
 
 
 def rule(run: Run, act: Act) -> Ruling:
@@ -15,14 +17,17 @@ def rule(run: Run, act: Act) -> Ruling:
     if run.human_in_the_loop:  # only then can the mode change under way
         run.permission_mode, run.plan = Run.objects.values_list("permission_mode", "plan").get(id=run.id)
     read_only = act.action.name in READ_ONLY
-    floor = frozenset() if read_only else risk_floor(run.team_id, run.permission_mode)
+    rules = rules_now(run.team_id, run.test, run.permission_mode)
     ruling = judge(
         Proposal(
             team_id=run.team_id, test=run.test, run_id=run.id, end_user=run.end_user, mode=run.permission_mode,
             plan_approved=plan_approved(run), tool=act.action.name, host=act.host, risk=risk_of(act),
-            action_class=class_of_act(run.machine_kind, act), read_only=read_only, risk_floor=floor,
+            action_class=class_of_act(run.machine_kind, act), read_only=read_only,
+            risk_floor=frozenset() if read_only else rules.floor,
+            starter=person_behind(run.created_by, run.owner_id),
         )
     )  # fmt: skip
+    ruling = replace(ruling, version=rules.version)
     if act.checks and ruling.verdict != "deny":
         ruling = _checked(run, ruling)
     if ruling.verdict == "ask" and too_large(act):  # nobody could be shown it whole, so nobody is asked
@@ -37,6 +42,11 @@ def _checked(run: Run, ruling: Ruling) -> Ruling:
         return replace(ruling, verdict="deny", why=why, policy_id=None)
     why = f"The vendor of the model wants a person to agree to this action. {ruling.why}".strip()
     return replace(ruling, verdict="ask", why=why, policy_id=None, can_remember=False, by_rule=True)
+
+
+def judged(run: Run, ruling: Ruling) -> Judged:
+    """By what rule() came to it: whoever writes it holds that against what is true then."""
+    return Judged(ruling.version or 0, run.permission_mode, plan_approved(run))
 
 
 def plan_approved(run: Run) -> bool:

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.access import team_setting
+from accounts.rules import rules_still
 from accounts.sealing import seal, unseal
 from accounts.statements import fetch, save
 from approvals.access import lifted_cents
@@ -205,9 +206,11 @@ def ask_before(
     voided: binding.Voided | None = None,
 ) -> None:  # fmt: skip
     """Open a tool request. Memory and inbox stay as they were: the agent decides again once the person has, and whatever
-    it read for this decision it reads again with the verdict."""
+    it read for this decision it reads again with the verdict. Raises LeaseLost when the rules changed since they were asked."""
     with transaction.atomic():
         run = locked(job)
+        if ruling.version is not None and not rules_still(run.team_id, run.test, ruling.version):
+            raise LeaseLost
         show_picture(run, job, picture)
         if voided:
             binding.ask_again(run, voided, act, call_id, ruling, text, job.url, job.prompt, job.contents)

@@ -32,12 +32,19 @@ p AS (INSERT INTO runs_screenshot (run_id, index, step, phase, sha256, width, he
 SELECT r.next_seq, pg_notify('run_events', r.id || ':' || (r.next_seq - 1)),
        pg_notify('team_events', r.team_id || ':' || CASE WHEN r.test THEN 'test' ELSE 'live' END) FROM r
 """
+# The run's row is locked first, as everywhere, and then held are the rules by which the action was judged: what changed since
+# counts (accounts/rules.py). The mode and the plan are rules too.
 _INTENT = (
     """
-WITH r AS (UPDATE runs_run SET next_seq = next_seq + %(n)s::int, next_screenshot = %(next_screenshot)s::int,
-    inbox = '[]', inbox_secrets = NULL, interrupted = false
+WITH l AS (SELECT id, team_id, test FROM runs_run
   WHERE id = %(run)s AND lease_epoch = %(epoch)s AND status = 'running' AND controlled_by IS NULL
-    AND jsonb_array_length(inbox) = jsonb_array_length(%(inbox)s::jsonb) RETURNING id, next_seq, team_id, test),
+    AND jsonb_array_length(inbox) = jsonb_array_length(%(inbox)s::jsonb)
+    AND permission_mode = %(mode)s AND coalesce((plan->>'approved')::boolean, false) = %(plan_approved)s FOR NO KEY UPDATE),
+v AS (SELECT l.id FROM l, accounts_rulesversion v
+  WHERE v.team_id = l.team_id AND v.test = l.test AND v.version = %(rules)s FOR SHARE OF v),
+r AS (UPDATE runs_run SET next_seq = next_seq + %(n)s::int, next_screenshot = %(next_screenshot)s::int,
+    inbox = '[]', inbox_secrets = NULL, interrupted = false
+  FROM v WHERE runs_run.id = v.id RETURNING runs_run.id, runs_run.next_seq, runs_run.team_id, runs_run.test),
 s AS (INSERT INTO runs_step (run_id, index, status, call_id, action, host, text, skipped, cost_cents, inbox, inbox_secrets,
                              approval_id, started_at)
   SELECT r.id, %(index)s::int, 'acting', %(call_id)s::text, %(action)s::jsonb, %(host)s::text, %(text)s::text, %(skipped)s::boolean, 0,
@@ -113,6 +120,15 @@ class Intent:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """By what an action was judged: the version of the team's rules, the run's mode, whether its plan was approved."""
+
+    rules: int
+    mode: str
+    plan_approved: bool
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What came of it; `cents` is the price of the step, `hold_id` what was held for it."""
 
@@ -146,7 +162,7 @@ def written(data: dict[str, Any]) -> dict[str, Any]:
 
 class LeaseLost(Exception):
     """Another worker drives the run, it has ended, a person controls its machine, or sent something that the agent has not
-    read: nothing is written."""
+    read, or the rules changed by which the action was judged: nothing is written."""
 
 
 def _tail(change: Intent | Outcome) -> dict[str, Any]:
@@ -162,11 +178,12 @@ def _together(*more: object) -> AbstractContextManager[None]:
     return transaction.atomic() if any(more) else nullcontext()
 
 
-def write_intent(intent: Intent) -> str | None:
+def write_intent(intent: Intent, judged: Judged) -> str | None:
     """Commit the intent with the hold of its price; returns the hold's id. Raises LeaseLost, WalletEmpty, BudgetReached."""
     values = _tail(intent) | {
         "action": Jsonb(intent.action), "host": intent.host, "text": intent.text, "skipped": intent.skipped, "inbox": Jsonb(intent.inbox),
         "inbox_secrets": intent.inbox_secrets, "approval_id": intent.approval_id,
+        "rules": judged.rules, "mode": judged.mode, "plan_approved": judged.plan_approved,
     }  # fmt: skip
     with _together(intent.hold, intent.policy_id, intent.inbox, intent.root_id):
         if intent.root_id:

@@ -9,6 +9,7 @@ from django.utils import timezone
 from PIL import Image
 
 from accounts.models import Team
+from accounts.rules import rules_now
 from inference.errors import ModelBusy, ModelMisconfigured
 from inference.models import Profile
 from inference.records import CallRecord, Purpose, Status, Usage
@@ -23,7 +24,7 @@ from runs.jobs import Job
 from runs.looks import keep_looks
 from runs.models import Run
 from runs.services import lock_run, move
-from runs.steps import Intent, Outcome, Picture, write_intent, write_outcome
+from runs.steps import Intent, Judged, Outcome, Picture, write_intent, write_outcome
 
 PROFILE, MODEL = "claude", "claude-test-1"
 
@@ -105,7 +106,8 @@ class ModelRun:
             Intent(
                 run.id, 1, index, done.id, kept_action(done.act), None, text, (before.event(index), done.event(index)), (before,),
                 before.index + 1, timezone.now(),
-            )
+            ),
+            Judged(rules_now(run.team_id, run.test, run.permission_mode).version, run.permission_mode, False),
         )  # fmt: skip
         told = {
             "step": index,

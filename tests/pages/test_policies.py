@@ -195,9 +195,9 @@ def test_making_one_by_the_form_is_making_one_by_the_api(visit: Visit, cast: Cas
 
 
 def test_the_same_policy_twice_is_one(visit: Visit) -> None:
-    ana = visit("ana")
-    ana.post("/policies/new", {"tool": "click", "effect": "allow"})
-    again = ana.post("/policies/new", {"tool": "click", "effect": "allow", "note": "again"})
+    adam = visit("adam")
+    adam.post("/policies/new", {"tool": "click", "effect": "allow"})
+    again = adam.post("/policies/new", {"tool": "click", "effect": "allow", "note": "again"})
     assert "Nothing was made" in text(again)
     assert Policy.objects.get().note is None
 
@@ -289,10 +289,10 @@ def test_revoking_asks_first_and_says_what_it_means(visit: Visit, policy: dict[s
 
 def test_one_that_expired_can_be_given_more_time(visit: Visit, policy: dict[str, Any]) -> None:
     Policy.objects.update(expires_at=timezone.now() - timedelta(days=1))
-    ana, path = visit("ana"), f"/policies/{policy['id']}"
-    assert "It rules nothing any more." in text(ana.get(path))
-    ana.post(f"{path}/edit", {"effect": "allow", "note": "dull work", "expires_at": f"{NEXT_YEAR:%Y-%m-%dT%H:%M}"})
-    assert "It rules nothing any more." not in text(ana.get(path))
+    adam, path = visit("adam"), f"/policies/{policy['id']}"
+    assert "It rules nothing any more." in text(adam.get(path))
+    adam.post(f"{path}/edit", {"effect": "allow", "note": "dull work", "expires_at": f"{NEXT_YEAR:%Y-%m-%dT%H:%M}"})
+    assert "It rules nothing any more." not in text(adam.get(path))
 
 
 def test_one_that_was_remembered_leads_to_its_request(visit: Visit, begin: Callable[..., Run]) -> None:
