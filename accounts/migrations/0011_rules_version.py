@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0009_team_secrets")]
+    dependencies = [("accounts", "0010_usage_for_all")]
 
     operations = [
         migrations.CreateModel(

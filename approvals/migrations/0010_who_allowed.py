@@ -23,7 +23,7 @@ def fill(apps: Any, _schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("approvals", "0008_ring_clock"), ("accounts", "0010_rules_version")]
+    dependencies = [("approvals", "0009_policy_conditions"), ("accounts", "0011_rules_version")]
 
     operations = [
         migrations.AddField("policy", "allowed_by", models.JSONField(null=True)),
