@@ -6,6 +6,7 @@ does. It asks no worker, no guest and no shell; it has to run on the machine's h
 reason, since a process that stands can be woken from inside.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Iterator
@@ -17,7 +18,9 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.statements import fetch, prepared
-from machines.drivers import process, standstill
+from machines.drivers import guestlink, process, standstill
+from machines.drivers.base import MachineGone
+from machines.drivers.places import recorded_places
 from machines.drivers.process import Identity
 from machines.drivers.standstill import Inside
 from machines.models import Machine
@@ -26,6 +29,7 @@ log = logging.getLogger(__name__)
 Why = Literal["takeover", "stop"]
 
 LOOKS = 200  # at most, until two of them show nothing that still has to be made to stand
+PAGES_SECONDS = 10.0
 TURN_SECONDS = 2.0  # to wait for somebody who is at the same machine; he may stand still himself
 # When settle_all() has something to do next (config/clock.py).
 NEXT_SETTLE = """
@@ -138,6 +142,22 @@ def _settle(machine: Machine, record: _Record, lease: str | None) -> None:
     else:
         log.warning("Machine %s starts processes faster than they can be made to stand", machine.id)
     _let_go_on(machine, record, inside, wanted)
+    if machine.kind == "browser" and not machine.halted_at and (lease or record.lease):
+        _hold_pages(machine, record, lease)
+
+
+def _hold_pages(machine: Machine, record: _Record, lease: str | None) -> None:
+    """The keeper of a browser holds the pages that are not in view; it is outside of the sandbox, and of our own code."""
+    places = recorded_places(machine.spec, machine.handle)
+    try:
+        answer = asyncio.run(guestlink.ask(places.keeper, "hold" if lease else "let_go", PAGES_SECONDS, 1 << 20))
+    except MachineGone as error:
+        log.warning("The pages of machine %s could not be held or let go: %s", machine.id, error)
+        return  # the clock tries again
+    if answer.get("held", False) != bool(lease):  # started by a release that knew nothing of it
+        log.warning("The browser of machine %s cannot hold its pages before it is restarted", machine.id)
+    record.lease = lease
+    record.save(machine)
 
 
 def _note_nothing(machine: Machine, record: _Record, lease: str | None) -> None:
@@ -151,14 +171,14 @@ def _note_nothing(machine: Machine, record: _Record, lease: str | None) -> None:
 def _wanted(machine: Machine, record: _Record, lease: str | None, inside: Inside) -> set[Identity]:
     """What has to stand now; notes what was there when the takeover began."""
     everything = {row.identity for row in inside.rows}
-    if lease is None:
-        record.lease, record.left = None, set()
-    elif machine.kind != "browser":  # its programs are the person's; the keeper holds its pages
-        if record.lease != lease:
+    if machine.kind != "browser":  # there the programs are the person's; see _hold_pages()
+        if lease is None:
+            record.left = set()
+        elif record.lease != lease:
             record.left = everything
         record.left = (record.left & everything) | _born_of(record.left, inside)
         record.left -= standstill.core(inside)
-    record.lease = lease
+        record.lease = lease
     if machine.halted_at:
         return everything
     return record.left - standstill.hands(inside) if record.left else set()

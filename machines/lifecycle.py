@@ -20,6 +20,7 @@ from django.utils import timezone
 from accounts.errors import InvalidState
 from accounts.statements import fetch
 from accounts.timers import each_due
+from machines import freezing
 from machines.drivers.base import Driver, DriverUnavailable, Handle, MachineGone, MachineSpec
 from machines.drivers.registry import driver_for
 from machines.drivers.within import within
@@ -116,7 +117,9 @@ def bring_up(machine_id: str, wait: float = 0.0) -> Facts:
         if now.handle and _alive(driver, now):
             return now if now.status == MachineStatus.RUNNING else _came_up(machine_id, now.handle, started=False)
         _begin(machine_id)
-        return _came_up(machine_id, _start(driver, now), started=True)
+        up = _came_up(machine_id, _start(driver, now), started=True)
+        freezing.settle(machine_id)  # one that people stopped stands still again
+        return up
 
 
 def _alive(driver: Driver, now: Facts) -> bool:

@@ -278,10 +278,10 @@ class BrowserDriver:
         return True
 
     async def stop(self, spec: MachineSpec, handle: Handle) -> None:
-        """Let the browser write its cookies, then end everything."""
+        """Let the browser write its cookies, unless it stands still; then end everything."""
         host = process.recorded(handle)
         everything = process.tree(host)
-        if host and everything:
+        if host and everything and not any(process.stands(one) for one in everything):
             with contextlib.suppress(MachineGone):
                 await guestlink.ask(recorded_places(spec, handle).keeper, "quit", 4)
                 await process.wait_gone(host, QUIT_TIMEOUT)

@@ -17,6 +17,7 @@ from machines.drivers import keys
 from machines.drivers.base import MachineGone
 from machines.drivers.cdp import Cdp, CdpError, Params
 from machines.drivers.egress import REFUSAL_HEADER
+from machines.drivers.holding import Holding
 from machines.drivers.within import within
 
 QUIET = 0.05  # seconds without loading after which a page counts as settled
@@ -73,6 +74,7 @@ class Keeper:
         self.last_url = last_url
         self.pages: dict[str, Page] = {}  # by session, oldest first
         self.cdp: Cdp
+        self.holding = Holding(lambda: list(self.pages.values()), self._prepare)
         self.dialog_opened = asyncio.Event()
         self.dialog_closed = asyncio.Event()
         self._last_number = 0  # of dialogs and choosers
@@ -104,7 +106,7 @@ class Keeper:
 
     async def watch(self, socket: Path, devtools_path: str, url: str | None) -> None:
         """Connect, take charge of every tab there is and will be, and open the address in the first."""
-        self.cdp = await Cdp.open(socket, devtools_path, self.on_event, LARGEST_EVENT)
+        self.cdp = self.holding.cdp = await Cdp.open(socket, devtools_path, self.on_event, LARGEST_EVENT)
         pages = {"filter": [{"type": "page"}]}
         await self.cdp.send("Target.setDiscoverTargets", {"discover": True, **pages})
         downloads = {"behavior": "allow", "downloadPath": self.downloads, "eventsEnabled": False}
@@ -117,8 +119,9 @@ class Keeper:
 
     @property
     def current(self) -> Page | None:
-        """The newest tab."""
-        return next(reversed(self.pages.values()), None)
+        """The newest tab, of those that do not stand still."""
+        newest = list(reversed(self.pages.values()))
+        return next((page for page in newest if page.target not in self.holding.left), next(iter(newest), None))
 
     def on_event(self, method: str, params: Params, session: str) -> None:
         if not session and method in self._browser_events:
@@ -149,7 +152,8 @@ class Keeper:
         info = params["targetInfo"]
         page = Page(info["targetId"], params["sessionId"], info["url"], info["title"])
         self.pages[page.session] = page
-        self._spawn(self._prepare(page))
+        if not self.holding.is_left(info):
+            self._spawn(self._prepare(page))
 
     async def _prepare(self, page: Page) -> None:
         script = {"source": _IN_PAGE_LISTS, "runImmediately": True}
@@ -158,6 +162,7 @@ class Keeper:
             self._tell(page, "Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}),
             self._tell(page, "Page.addScriptToEvaluateOnNewDocument", script),
             self._watch_frames(page.session),
+            *([self.holding.pass_workers_by(page)] if self.holding.on else []),
             self._tell(page, "Runtime.runIfWaitingForDebugger"),
             self._tell(page, "Page.bringToFront"),
             self._fit_window(page),
@@ -170,6 +175,8 @@ class Keeper:
             await self.cdp.send("Target.setAutoAttach", frames, session, timeout=60)
             await self.cdp.send("Page.enable", {}, session, timeout=60)
             await self._intercept_choosers(session, cancel=True)
+            if self.holding.on:
+                await self.holding.pass_workers_by_in(session)
 
     def _frame_attached(self, params: Params, page: Page) -> None:
         session = params["sessionId"]
@@ -191,13 +198,15 @@ class Keeper:
             await self.cdp.send("Browser.setContentsSize", {"windowId": window["windowId"], **self.size})
 
     def _detached(self, params: Params) -> None:
-        self.pages.pop(params["sessionId"], None)
-        self._spawn(self._after_closing())
+        if self.pages.pop(params["sessionId"], None):
+            self._spawn(self._after_closing())
 
     async def _after_closing(self) -> None:
         with contextlib.suppress(CdpError, TimeoutError, MachineGone):
             if self.current is None:
                 await self.cdp.send("Target.createTarget", {"url": "about:blank"})
+            elif self.current.target in self.holding.left:
+                await self.holding.hand_over(self.current)
             else:
                 await self.cdp.send("Page.bringToFront", session=self.current.session)
         self._write_url()
@@ -326,6 +335,10 @@ class Keeper:
             await self._settled(float(question["seconds"]))
         elif question["op"] == "reply" and page:
             await self._reply(page, question)
+        elif question["op"] == "hold":
+            await self.holding.hold(page)
+        elif question["op"] == "let_go":
+            await self.holding.let_go(page)
         elif question["op"] == "dismiss":
             return {**self._facts(), "dismissed": await self._dismiss()}
         elif question["op"] == "choosers" and page:
@@ -371,7 +384,7 @@ class Keeper:
     def _facts(self) -> Params:
         page = self.current
         if page is None:
-            return {"target": None}
+            return {"target": None, "held": self.holding.on}
         dialog = None
         if page.dialog:
             said, typed = page.dialog["message"][:LONGEST_FACT], page.typed[:LONGEST_FACT]
@@ -385,4 +398,5 @@ class Keeper:
             "posted": page.posted,
             "chooser": page.chooser,
             "count": self._last_number,
+            "held": self.holding.on,
         }

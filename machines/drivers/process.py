@@ -50,6 +50,13 @@ def is_alive(identity: Identity | None) -> bool:
     return identity is not None and identify(identity.pid) == identity
 
 
+def stands(identity: Identity) -> bool:
+    """Somebody has stopped it (SIGSTOP): it answers nothing until it goes on."""
+    with contextlib.suppress(OSError):
+        return _stat(identity.pid)[0] in "Tt" and is_alive(identity)
+    return False
+
+
 def descendants(identity: Identity) -> list[Identity]:
     """Every living process below this one, nearest first."""
     children: dict[int, list[int]] = {}

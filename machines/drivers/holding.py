@@ -1,0 +1,140 @@
+"""While a person drives a browser: every tab but the one in view is frozen, with its frames and workers; shared and service
+workers stand in a debugger; what these open meanwhile does not start. The tab in view, and what the person opens, runs.
+
+A tab that is frozen runs no timer, no message, no fetch, no worker; it can neither open, nor focus, nor read the clipboard.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from machines.drivers.base import MachineGone
+from machines.drivers.cdp import Cdp, CdpError, Params
+
+ANSWERS = 1.0  # seconds within which a page that is not in an endless script answers
+_SHARED = {"filter": [{"type": "shared_worker"}, {"type": "service_worker"}]}
+
+
+class Tab(Protocol):
+    """As the keeper knows it."""
+
+    target: str
+    session: str
+    children: set[str]
+    dialog: Params | None
+
+
+class Holding:
+    """`left`: the targets of tabs that stand still. `start`: makes a tab that has not started yet start."""
+
+    def __init__(self, tabs: Callable[[], list[Tab]], start: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        self.cdp: Cdp
+        self.on = False
+        self.left: set[str] = set()
+        self._tabs = tabs
+        self._start = start
+        self._unborn: set[str] = set()  # targets of tabs that have not started
+        self._addresses: set[str] = set()  # of the workers that there were
+        self._workers: dict[str, str] = {}  # session of each worker that stands, by target
+
+    async def hold(self, current: Tab | None) -> None:
+        """Freeze everything but this tab; asked again, only what was left then and runs again."""
+        if not self.on:
+            self.on = True
+            self.left = {tab.target for tab in self._tabs() if tab is not current}
+            self._addresses = {worker["url"] for worker in await self._shared_workers()}
+        await asyncio.gather(
+            *(self._freeze(tab) for tab in self._tabs() if tab.target in self.left - self._unborn),
+            *(self.pass_workers_by(tab) for tab in self._tabs() if tab.target not in self.left),
+            *(self._pause(worker) for worker in await self._shared_workers()),
+        )
+
+    async def let_go(self, current: Tab | None) -> None:
+        if not self.on:
+            return
+        self.on = False
+        left, unborn, self.left, self._unborn = self.left, self._unborn, set(), set()
+        for session in self._workers.values():
+            await self._tell("Target.detachFromTarget", {"sessionId": session})
+        self._workers.clear()
+        for tab in self._tabs():
+            if tab.target in unborn:
+                await self._start(tab)
+            elif tab.target in left:
+                await self._wake(tab)
+            else:
+                await self.pass_workers_by(tab)
+        if current:
+            await self._tell("Page.bringToFront", session=current.session)
+
+    def is_left(self, info: Params) -> bool:
+        """Whether a tab that appears was opened by one that stands still: then it does not start either."""
+        if not self.on or info.get("openerId") not in self.left:
+            return False
+        self.left.add(info["targetId"])
+        self._unborn.add(info["targetId"])
+        return True
+
+    async def hand_over(self, tab: Tab) -> None:
+        """The person has closed the tab in view: this one comes into view, and is the person's from now on."""
+        self.left.discard(tab.target)
+        if tab.target in self._unborn:
+            self._unborn.discard(tab.target)
+            await self._start(tab)
+        else:
+            await self._wake(tab)
+        await self.pass_workers_by(tab)
+
+    async def pass_workers_by(self, tab: Tab) -> None:
+        """Service workers do not get to see what the tab in view sends; one that stands would never let it through."""
+        for session in (tab.session, *tab.children):
+            await self.pass_workers_by_in(session)
+
+    async def pass_workers_by_in(self, session: str) -> None:
+        await self._tell("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}, session)
+        await self._tell("Network.setBypassServiceWorker", {"bypass": self.on}, session)
+
+    async def _freeze(self, tab: Tab) -> None:
+        await self._tell("Page.setWebLifecycleState", {"state": "frozen"}, tab.session)
+        if tab.dialog is None and not await self._answers(tab):  # it freezes when its script ends, and that does not
+            await self._tell("Runtime.terminateExecution", session=tab.session)
+
+    async def _answers(self, tab: Tab) -> bool:
+        try:
+            await self.cdp.send("Runtime.evaluate", {"expression": "0"}, tab.session, timeout=ANSWERS)
+        except TimeoutError:
+            return False
+        except (CdpError, MachineGone):
+            pass
+        return True
+
+    async def _wake(self, tab: Tab) -> None:
+        """To be frozen hides a tab; what is hidden has slow timers and paints nothing."""
+        await self._tell("Page.setWebLifecycleState", {"state": "active"}, tab.session)
+        await self._tell("Page.bringToFront", session=tab.session)
+
+    async def _shared_workers(self) -> list[Params]:
+        try:
+            workers: list[Params] = (await self.cdp.send("Target.getTargets", _SHARED))["targetInfos"]
+        except (CdpError, TimeoutError):
+            return []
+        self._workers = {
+            target: self._workers[target] for target in self._workers if target in {w["targetId"] for w in workers}
+        }
+        return workers
+
+    async def _pause(self, worker: Params) -> None:
+        """A worker that was there, or is started again: it stops before its next statement."""
+        target = worker["targetId"]
+        if worker["url"] not in self._addresses or target in self._workers:
+            return
+        with contextlib.suppress(CdpError, TimeoutError):
+            session = (await self.cdp.send("Target.attachToTarget", {"targetId": target, "flatten": True}))["sessionId"]
+            self._workers[target] = session
+            await self._tell("Debugger.enable", {}, session)
+            await self._tell("Debugger.pause", {}, session)
+
+    async def _tell(self, method: str, params: Params | None = None, session: str = "") -> None:
+        with contextlib.suppress(CdpError, TimeoutError, MachineGone):
+            await self.cdp.send(method, params, session, timeout=3)

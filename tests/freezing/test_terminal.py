@@ -1,0 +1,312 @@
+"""While a person controls a terminal nothing that was left running in it types, listens or works; then it goes on."""
+
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from machines import freezing, lifecycle
+from machines.drivers import process, standstill
+from machines.models import Machine, TakeoverLease
+from runs.takeover import lapses
+from tests.freezing.conftest import Desk, work
+from tests.runs.driving import until
+from tests.takeover.control import pass_time
+
+LOOP = "while :; do echo x >> ticks; sleep 0.02; done"
+TYPIST = """
+import fcntl, termios, time
+tty = open("/dev/tty")
+while True:
+    for char in b"EVIL":
+        fcntl.ioctl(tty, termios.TIOCSTI, bytes([char]))
+    time.sleep(0.05)
+"""
+LISTENER = "while :; do cat /dev/tty >> heard 2> /dev/null; sleep 0.01; done"
+JOINER = """
+import os, time
+os.fork() and os._exit(0)
+while True:
+    front = os.tcgetpgrp(os.open("/dev/tty", os.O_RDWR))
+    front == os.getpgrp() or os.setpgid(0, front)
+    open("ticks", "a").write("x")
+    time.sleep(0.02)
+"""
+FORKER = """
+import os
+for _ in range(60):
+    if not os.fork():
+        break
+while True:
+    os.fork() or os._exit(0)
+    os.wait()
+    open("ticks", "a").write("x")
+"""
+# What an agent may leave behind: each writes to ticks as long as it runs.
+PLANTS = {
+    "nohup": f"nohup bash -c '{LOOP}' > /dev/null 2>&1 &\n",
+    "background job": f"bash -c '{LOOP}' &\n",
+    "in the shell's own group": f"set +m; bash -c '{LOOP}' & set -m\n",
+    "daemon": f"(setsid bash -c '{LOOP}' > /dev/null 2>&1 &)\n",
+    "disowned": f"bash -c '{LOOP}' & disown -a\n",
+    "coprocess": f"coproc bash -c '{LOOP}'\n",
+    "writes to the terminal": 'T=$(tty); (setsid bash -c "while :; do echo x >> ticks; echo evil > $T; sleep 0.02; done" &)\n',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_what_an_agent_left_running_stands_still(desk: Desk, plant: str) -> None:
+    desk.type(PLANTS[plant])
+    desk.grows("ticks")
+    lease = desk.take()
+    before = desk.size("ticks")
+    desk.meanwhile()
+    assert desk.size("ticks") == before
+    desk.release(lease)
+    desk.grows("ticks")
+
+
+def test_it_stands_still_behind_a_fence_too(isolation: str, desk: Desk) -> None:
+    assert desk.row.isolation == isolation
+    desk.type(PLANTS["daemon"])
+    desk.grows("ticks")
+    lease = desk.take(private=True)
+    before = desk.size("ticks")
+    desk.meanwhile()
+    assert desk.size("ticks") == before
+    desk.release(lease)
+    desk.grows("ticks")
+
+
+def test_what_the_guest_runs_beside_the_screen_stands_still(desk: Desk) -> None:
+    desk.exec(f"setsid bash -c '{LOOP}' > /dev/null 2>&1 &")
+    desk.grows("ticks")
+    desk.take()
+    before = desk.size("ticks")
+    desk.meanwhile()
+    assert desk.size("ticks") == before
+
+
+def test_a_planted_typist_presses_no_key(desk: Desk) -> None:
+    (desk.home / "typist.py").write_text(TYPIST, encoding="ascii")
+    desk.type("set +m; python3 typist.py 2> refused & set -m\n")
+    until(lambda: "EVIL" in desk.text() or desk.size("refused"))
+    if desk.size("refused"):
+        pytest.fail("this kernel lets nobody type for others: the test shows nothing")
+    desk.take()
+    desk.act("key_combo", keys=["ctrl", "c"])
+    desk.type("clear\n")
+    desk.meanwhile()
+    assert "EVIL" not in desk.text()
+    desk.type("echo mine > typed\n")
+    assert (desk.home / "typed").read_text() == "mine\n"
+
+
+def test_a_planted_listener_hears_nothing(desk: Desk) -> None:
+    desk.type(f"set +m; bash -c '{LISTENER}' & set -m\n")
+    until(lambda: desk.running("cat /dev/tty"))
+    desk.take(private=True)
+    for number in range(5):
+        desk.type(f"echo secret{number} >> typed\n")
+    until(lambda: desk.size("typed") == len("secret0\n") * 5)
+    assert desk.size("heard") == 0
+
+
+def test_the_program_in_the_foreground_is_the_persons(desk: Desk) -> None:
+    desk.type("cat | cat > front\n", timeout_ms=1000)
+    until(lambda: len(desk.running("cat")) == 2)
+    desk.take()
+    desk.type("by hand\n")
+    until(lambda: desk.size("front"))
+    desk.act("key_combo", keys=["ctrl", "c"])
+    desk.type("echo shell > front\n")
+    assert (desk.home / "front").read_text() == "shell\n"
+
+
+def test_a_terminal_inside_the_terminal_is_the_persons(desk: Desk) -> None:
+    desk.type("script -q log\n", timeout_ms=1000)
+    until(lambda: len(desk.running("script")) >= 1)
+    desk.take()
+    desk.type("echo inner > typed\n")
+    until(lambda: desk.size("typed"))
+
+
+def test_nobody_gets_in_front_by_joining_the_foreground_group(desk: Desk) -> None:
+    (desk.home / "joins.py").write_text(JOINER, encoding="ascii")
+    desk.type("python3 joins.py &\n")
+    desk.grows("ticks")
+    desk.take()
+    before = desk.size("ticks")
+    desk.meanwhile()
+    assert desk.size("ticks") == before
+
+
+def test_processes_born_while_it_is_frozen_are_caught(desk: Desk) -> None:
+    (desk.home / "forks.py").write_text(FORKER, encoding="ascii")
+    desk.type("python3 forks.py &\n")
+    desk.grows("ticks")
+    desk.take()
+    before = desk.size("ticks")
+    assert desk.stands("forks.py")
+    desk.meanwhile()
+    assert (desk.size("ticks"), desk.stands("forks.py")) == (before, True)
+
+
+def test_what_the_person_starts_runs_on(desk: Desk) -> None:
+    desk.take()
+    desk.type(f"bash -c '{LOOP}' &\n")
+    desk.grows("ticks")
+    freezing.settle_all()
+    desk.grows("ticks")
+
+
+def test_a_job_that_stood_already_stands_afterwards(desk: Desk) -> None:
+    desk.type(f"bash -c '{LOOP}' & sleep 0; kill -STOP %1\n")
+    until(lambda: desk.stands("ticks"))
+    lease = desk.take()
+    desk.release(lease)
+    desk.meanwhile()
+    assert desk.stands("ticks")
+
+
+@pytest.mark.parametrize("wake", ["signal", "end of the shell"])
+def test_what_is_woken_from_inside_is_made_to_stand_again(desk: Desk, wake: str) -> None:
+    desk.type(PLANTS["nohup"])
+    desk.grows("ticks")
+    desk.take()
+    if wake == "signal":
+        desk.exec("pkill -CONT -f ticks")
+    else:
+        desk.type("exit\n")
+        desk.type("exit\n")
+    freezing.settle_all()
+    before = desk.size("ticks")
+    desk.meanwhile()
+    assert desk.size("ticks") == before
+
+
+def test_it_goes_on_when_the_lease_lapses(desk: Desk) -> None:
+    desk.type(PLANTS["daemon"])
+    desk.grows("ticks")
+    lease = desk.take()
+    pass_time(lease, silent=30)
+    assert lapses() == 1
+    desk.grows("ticks")
+    assert desk.row.frozen is None
+
+
+def _before_the_signal(monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
+    """Whoever does this is killed right before."""
+    patch = pytest.MonkeyPatch()
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    patch.setattr(standstill, name, die)
+    return patch
+
+
+def test_the_clock_freezes_for_whoever_was_killed_before(desk: Desk) -> None:
+    desk.type(PLANTS["daemon"])
+    desk.grows("ticks")
+    dead = _before_the_signal(pytest.MonkeyPatch(), "stop")
+    with pytest.raises(KeyboardInterrupt):
+        desk.take()
+    dead.undo()
+    assert TakeoverLease.objects.filter(ended_at=None).exists()
+    freezing.settle_all()
+    before = desk.size("ticks")
+    desk.meanwhile()
+    assert desk.size("ticks") == before
+
+
+def test_the_clock_lets_go_on_for_whoever_was_killed_before(desk: Desk) -> None:
+    desk.type(PLANTS["daemon"])
+    desk.grows("ticks")
+    lease = desk.take()
+    dead = _before_the_signal(pytest.MonkeyPatch(), "go_on")
+    with pytest.raises(KeyboardInterrupt):
+        desk.release(lease)
+    dead.undo()
+    assert desk.stands("ticks")
+    freezing.settle_all()
+    desk.grows("ticks")
+    assert desk.row.frozen is None
+
+
+@pytest.mark.parametrize("why", ["takeover", "stop"])
+def test_a_machine_that_stands_still_can_be_stopped_and_started(desk: Desk, why: str) -> None:
+    desk.type(PLANTS["daemon"])
+    desk.grows("ticks")
+    if why == "stop":
+        freezing.freeze_machine(desk.id, "stop")
+    else:
+        desk.take()
+    rows = desk.inside()
+    assert desk.api.post(f"/machines/{desk.id}/stop").status_code == 200
+    work()
+    assert desk.row.status == "stopped"
+    assert not any(process.is_alive(row.identity) for row in rows)
+
+
+def test_a_machine_that_died_during_a_takeover_comes_back_for_the_person(desk: Desk) -> None:
+    desk.type(PLANTS["daemon"])
+    desk.grows("ticks")
+    lease = desk.take()
+    os.kill(desk.row.handle["pid"], signal.SIGKILL)
+    until(lambda: not desk.inside())
+    until(lifecycle.revive_dead)
+    work()
+    desk.type("echo back > typed\n")
+    assert (desk.home / "typed").read_text() == "back\n"
+    desk.type(f"bash -c '{LOOP}' &\n")
+    freezing.settle_all()
+    desk.grows("ticks")
+    desk.release(lease)
+    assert desk.row.frozen is None
+
+
+def test_stop_makes_all_of_it_stand_until_it_is_lifted(desk: Desk) -> None:
+    desk.type(PLANTS["daemon"])
+    desk.grows("ticks")
+    freezing.freeze_machine(desk.id, "stop")
+    freezing.freeze_machine(desk.id, "stop")
+    assert {row.state for row in desk.inside()} == {"T"}
+    freezing.thaw_machine(desk.id, "stop")
+    desk.grows("ticks")
+    assert desk.exec("echo lives") == "lives\n"
+    assert (desk.row.frozen, desk.row.halted_at) == (None, None)
+
+
+def test_each_reason_holds_what_it_holds(desk: Desk) -> None:
+    desk.type(PLANTS["daemon"])
+    desk.grows("ticks")
+    lease = desk.take()
+    freezing.freeze_machine(desk.id, "stop")
+    assert {row.state for row in desk.inside()} == {"T"}
+    freezing.thaw_machine(desk.id, "stop")
+    assert desk.exec("echo lives") == "lives\n"
+    assert desk.stands("ticks")
+    freezing.freeze_machine(desk.id, "stop")
+    desk.release(lease)
+    assert {row.state for row in desk.inside()} == {"T"}
+    freezing.thaw_machine(desk.id, "stop")
+    desk.grows("ticks")
+
+
+def test_a_halted_machine_that_is_started_again_stands(desk: Desk) -> None:
+    freezing.freeze_machine(desk.id, "stop")
+    os.kill(desk.row.handle["pid"], signal.SIGKILL)
+    until(lambda: not desk.inside())
+    until(lifecycle.revive_dead)
+    work()
+    assert {row.state for row in desk.inside()} == {"T"}
+    freezing.thaw_machine(desk.id, "stop")
+    assert desk.exec("echo lives") == "lives\n"
+
+
+def test_machines_of_nobody_are_left_alone(desk: Desk) -> None:
+    assert freezing.settle_all() == 0
+    freezing.thaw_machine(desk.id, "takeover")
+    assert Machine.objects.get(id=desk.id).frozen is None
