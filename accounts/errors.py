@@ -280,6 +280,48 @@ class RateLimited(Refusal):
     code, status = "RATE_LIMITED", 429
 
 
+class TooManySlowCalls(RateLimited):
+    """This key has {limit} calls at work that take long, the most it may have at once. Try again in {retry_after} s."""
+
+    reason_code = "slow_calls"
+
+
+class Unavailable(Refusal):
+    """The installation cannot do this at the moment. Try again in {retry_after} s."""
+
+    code, status = "UPSTREAM_UNAVAILABLE", 503
+    seconds = 2
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, retry_after=self.seconds)
+
+
+class Overloaded(Unavailable):
+    """The server has more calls in hand than it can answer in time. Nothing was done; try again in {retry_after} s."""
+
+    reason_code = "overloaded"
+
+
+class DatabaseAway(Unavailable):
+    """The database does not answer. Try again in {retry_after} s, with an Idempotency-Key what must not be done twice."""
+
+    reason_code = "database_away"
+
+
+class Locked(Unavailable):
+    """What this call needs is held by another one for too long. It was not done; try again in {retry_after} s."""
+
+    reason_code = "locked"
+    seconds = 1
+
+
+class DiskFull(Unavailable):
+    """The disk of the installation is full. Nothing was changed; make room, then try again."""
+
+    reason_code = "disk_full"
+    seconds = 30
+
+
 class InternalError(Refusal):
     """Something went wrong on our side. Nothing was changed; quote the request id when you report it."""
 

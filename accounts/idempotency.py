@@ -22,6 +22,7 @@ from django.utils import timezone
 from accounts.actor import Actor
 from accounts.bodies import read_json
 from accounts.errors import IdempotencyInFlight, IdempotencyKeyMismatch, IdempotencyKeyReused, Invalid, NotFound
+from accounts.later import may_wait
 from accounts.models import IdempotencyRecord
 from accounts.sealing import keyed_hash, seal, unseal
 from accounts.statements import give_back_connection
@@ -30,6 +31,7 @@ from accounts.times import rfc3339
 KEPT = timedelta(hours=24)
 LONGEST_EFFECT = timedelta(minutes=10)  # outside the database
 LOOK_SECONDS = 0.1  # between two looks at a call that is still being answered
+GLANCE_SECONDS = 0.1  # that a call waits in a thread that others need; its server then lets it wait elsewhere
 _SHAPE = re.compile(r"[A-Za-z0-9_:-]{1,128}\Z")
 _REPLAYED_HEADERS = ("X-Credits-Charged", "X-Credits-Remaining", "Cache-Control")
 
@@ -119,7 +121,7 @@ def take_turn(request: HttpRequest) -> Turn:
 
 def _claim_in_turn(request: HttpRequest, key: str, fingerprint: str) -> tuple[IdempotencyRecord, bool]:
     """A committed record; waits for the end of another call that has it. Raises IdempotencyInFlight."""
-    until = time.monotonic() + settings.IDEMPOTENCY_WAIT_SECONDS
+    until = time.monotonic() + _patience(request)
     while True:
         with transaction.atomic():
             record, made = _claim(request, key, fingerprint, LONGEST_EFFECT)
@@ -129,6 +131,11 @@ def _claim_in_turn(request: HttpRequest, key: str, fingerprint: str) -> tuple[Id
             raise IdempotencyInFlight
         give_back_connection()
         time.sleep(LOOK_SECONDS)
+
+
+def _patience(request: HttpRequest) -> float:
+    """Seconds that this call waits for another one with its key."""
+    return float(settings.IDEMPOTENCY_WAIT_SECONDS) if may_wait(request) else GLANCE_SECONDS
 
 
 def _fingerprint(body: dict[str, Any]) -> str:
@@ -153,9 +160,7 @@ def _claim(request: HttpRequest, key: str, fingerprint: str, kept: timedelta) ->
     mine = {"caller": actor.caller, "method": request.method, "path": request.path_info, "key": key}
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT set_config('lock_timeout', %s, true)", [f"{int(settings.IDEMPOTENCY_WAIT_SECONDS * 1000)}ms"]
-            )
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(_patience(request) * 1000)}ms"])
             IdempotencyRecord.objects.filter(**mine, expires_at__lte=now).delete()
             record, made = IdempotencyRecord.objects.get_or_create(
                 **mine,

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 
 from accounts.errors import InternalError
 from accounts.middleware import refusal_response
+from accounts.outages import unavailable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -22,6 +23,7 @@ Db = Callable[
 ]  # `await db(call, *args)`: synchronous work with the database, in a thread that has it
 Work = Callable[[Db], Awaitable[HttpResponse]]
 MARK = "countersign.later"  # in the scope of requests whose server can wait
+PATIENT = "countersign.patient"  # in the scope of those that may keep their thread for long
 
 
 class Later(HttpResponse):
@@ -40,13 +42,21 @@ class Later(HttpResponse):
         return response
 
 
+def may_wait(request: HttpRequest) -> bool:
+    """Whether this call may stand still in its thread for something that takes long: there its server has threads for it."""
+    scope = getattr(request, "scope", {})
+    return not scope.get(MARK) or bool(scope.get(PATIENT))
+
+
 def later(request: HttpRequest, work: Work) -> HttpResponse:
     """The answer of a view that waits. When `work` is cancelled it tidies up, and may answer all the same."""
 
     async def made(db: Db) -> HttpResponse:
         try:
             return await work(db)
-        except Exception:
+        except Exception as error:
+            if refusal := unavailable(error):
+                return refusal_response(refusal, request)
             log.exception("%s %s failed", request.method, request.path_info)
             return refusal_response(InternalError(), request)
 

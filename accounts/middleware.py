@@ -45,7 +45,7 @@ class RequestIdMiddleware:
         request.request_id = new_id("req")  # type: ignore[attr-defined]
         _without_nul(request)
         response = self.get_response(request)
-        if _is_api(request):
+        if is_api(request):
             response = _enveloped(response, request)
         elif response.status_code == 405:
             response = _no_page(response, request)
@@ -53,7 +53,7 @@ class RequestIdMiddleware:
         return response
 
 
-def _is_api(request: HttpRequest) -> bool:
+def is_api(request: HttpRequest) -> bool:
     return request.path_info == "/v1" or request.path_info.startswith("/v1/")
 
 
@@ -68,6 +68,7 @@ def refusal_response(refusal: Refusal, request: HttpRequest) -> HttpResponse:
     if refusal.afterwards is not None:
         refusal.afterwards()
     response = JsonResponse(refusal.body(request.request_id), status=refusal.status)  # type: ignore[attr-defined]
+    response.refusal = refusal  # type: ignore[attr-defined]  # for config/handler.py, which may try again
     for name, value in refusal.headers.items():
         response[name] = value
     return response
@@ -124,7 +125,7 @@ class ApiMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if not _is_api(request):
+        if not is_api(request):
             return self.get_response(request)
         request.path_info = request.path = request.path_info.rstrip("/")
         if request.path_info in OPEN_PATHS:

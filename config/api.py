@@ -10,6 +10,7 @@ from ninja.errors import HttpError, ValidationError
 from accounts.api import router as accounts_router
 from accounts.errors import BadRequest, InternalError, Invalid, NotFound, Refusal
 from accounts.middleware import refusal_response
+from accounts.outages import unavailable
 from accounts.secrets.api import router as secrets_router
 from accounts.webhooks.api import router as webhooks_router
 from approvals.policy_api import router as policies_router
@@ -101,5 +102,9 @@ def suspicious(request: HttpRequest, error: SuspiciousOperation) -> HttpResponse
 
 @api.exception_handler(Exception)
 def crashed(request: HttpRequest, error: Exception) -> HttpResponse:
+    """A fault of ours, unless the installation has a bad moment: the caller then knows when to come again."""
+    if refusal := unavailable(error):
+        log.warning("%s %s was refused: %s", request.method, request.path_info, error)
+        return refusal_response(refusal, request)
     log.error("%s %s failed", request.method, request.path_info, exc_info=error)
     return refusal_response(InternalError(), request)

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from config.database.sizes import LEAST_CONNECTIONS
 from config.postgres_home import Owner, PostgresError, choose_home, programs, server_owner, socket_folder
 from config.processes import child_start, command_of, wait_until
 
@@ -27,7 +28,6 @@ LOG_BYTES = 5_000_000
 IN_USE = "is still in use"  # backends of a killed server are still on their way out
 OPTIONS = {
     "listen_addresses": "",
-    "max_connections": "200",
     "shared_buffers": "128MB",
     "max_wal_size": "1GB",
     "log_checkpoints": "off",
@@ -42,6 +42,7 @@ class Postgres:
 
     data_dir: Path
     fast: bool = False
+    connections: int = LEAST_CONNECTIONS
     home: Path = field(init=False)
     sockets: Path = field(init=False)
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
@@ -80,7 +81,8 @@ class Postgres:
             self.process = None
 
     def _launch(self, binaries: Path, owner: Owner | None) -> subprocess.Popen[bytes]:
-        options = OPTIONS | {"unix_socket_directories": str(self.sockets)} | (FAST if self.fast else {})
+        ours = {"unix_socket_directories": str(self.sockets), "max_connections": str(self.connections)}
+        options = OPTIONS | ours | (FAST if self.fast else {})
         command = [str(binaries / "postgres"), "-D", str(self.home)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with open_log(self.data_dir) as log:

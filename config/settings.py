@@ -7,6 +7,8 @@ import environ
 from csp.constants import NONE, SELF
 
 from config.address import local_url
+from config.database.faults import is_fault
+from config.database.sizes import Sizes, bounds
 from config.secret import secret_key
 
 env = environ.Env()
@@ -90,15 +92,30 @@ TEMPLATES = [
 DATABASE_NOTE = DATA_DIR / "database-url"
 DATABASE_URL = env.str("DATABASE_URL", default="") or (DATABASE_NOTE.read_text() if DATABASE_NOTE.exists() else "")
 DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url_config(DATABASE_URL or "postgresql://app@/countersign")}
-DATABASES["default"] |= {"ENGINE": "django.db.backends.postgresql", "CONN_HEALTH_CHECKS": True, "CONN_MAX_AGE": None}
+DATABASES["default"] |= {"ENGINE": "config.database", "CONN_HEALTH_CHECKS": True, "CONN_MAX_AGE": None}
 # Django turns preparing off unless it is told a number; only accounts/statements.py asks for it, and at once.
-DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = 5
+options: dict[str, Any] = DATABASES["default"].setdefault("OPTIONS", {})
+options["prepare_threshold"] = 5
+LOCK_SECONDS = env.float("LOCK_SECONDS", default=8.0)  # that anything waits for a locked row
+TRANSACTION_IDLE_SECONDS = env.float(
+    "TRANSACTION_IDLE_SECONDS", default=5.0
+)  # then the server ends a silent transaction
+options["options"] = f"{bounds(PROCESS, LOCK_SECONDS, TRANSACTION_IDLE_SECONDS)} {options.get('options', '')}".strip()
+# A server whose host is gone says nothing.
+dead_peer = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+DATABASES["default"]["OPTIONS"] = options = dead_peer | {"tcp_user_timeout": 30_000} | options
+# Threads of one web process for requests, and for those that take long: each may have a connection (config/database).
+REQUEST_THREADS = env.int("REQUEST_THREADS", default=16)
+SLOW_THREADS = env.int("SLOW_THREADS", default=48)
+SLOW_CALLS_PER_KEY = env.int("SLOW_CALLS_PER_KEY", default=16)
+RUN_LOOP_THREADS = env.int("RUN_LOOP_THREADS", default=4)  # database connections of one worker process
+WORKERS = env.int("WORKERS", default=2)
+SIZES = Sizes(REQUEST_THREADS, SLOW_THREADS, WORKERS, RUN_LOOP_THREADS)
 if PROCESS == "web":  # many threads, few connections: a request gives its own back to the pool
     DATABASES["default"] |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": False}
-    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 2, "max_size": 24, "timeout": 20}
+    options["pool"] = {"min_size": 2, "max_size": SIZES.pool, "timeout": 5}
 
 # --- background work
-WORKERS = env.int("WORKERS", default=2)
 Q_CLUSTER = {
     "name": "countersign",
     "workers": WORKERS,
@@ -133,7 +150,6 @@ TEAM_SETTING_GATES = {
 }
 USUAL_AGENT = "inference.profiles.usual_agent"  # callable(): the agent where neither a call nor a team names one
 RUN_LOOP_CAPACITY = env.int("RUN_LOOP_CAPACITY", default=600)  # runs that one worker process drives at once
-RUN_LOOP_THREADS = env.int("RUN_LOOP_THREADS", default=4)  # database connections of one worker process
 CLOCK_LOOK_SECONDS = env.float("CLOCK_LOOK_SECONDS", default=2.5)  # so often the clock asks what is due, rung or not
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=8.0)  # a worker that is silent for so long loses its runs
 STUCK_SECONDS = 60
@@ -226,8 +242,14 @@ USE_TZ = True
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"faults": {"()": "django.utils.log.CallbackFilter", "callback": is_fault}},
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="WARNING")},
-    "loggers": {"django.request": {"level": "ERROR"}, "daphne": {"level": "WARNING"}, "django-q": {"level": "WARNING"}},
+    "loggers": {
+        "django.request": {"level": "ERROR", "filters": ["faults"]},
+        "daphne": {"level": "WARNING"},
+        "django-q": {"level": "WARNING"},
+        "psycopg.pool": {"level": "ERROR"},  # each attempt to connect while the database is away
+    },
 }

@@ -1,18 +1,27 @@
 """For those who watch the installation: is it up, is it ready, which version, and how much of what."""
 
+import logging
+import sys
+
 from django.db import DatabaseError, connection
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
 from django.utils import timezone
+from django.views.defaults import server_error
 
 from accounts.errors import Refusal
-from accounts.middleware import refusal_response
+from accounts.middleware import is_api, refusal_response
+from accounts.outages import unavailable
 from approvals.models import Approval
 from config.metrics_readers import require_reader
 from config.version import API_VERSION, VERSION
 from machines.models import Machine
 from runs.access import workers_alive
 from runs.models import Run, Worker
+
+log = logging.getLogger(__name__)
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -30,6 +39,21 @@ def readyz(request: HttpRequest) -> HttpResponse:
     except DatabaseError:
         missing.append("The database does not answer.")
     return JsonResponse({"ready": not missing, "missing": missing}, status=503 if missing else 200)
+
+
+def broken(request: HttpRequest) -> HttpResponseBase:
+    """What became of a request that broke outside the routes of the API: it may be but a bad moment of the installation."""
+    error = sys.exc_info()[1]
+    refusal = unavailable(error) if error is not None else None
+    if refusal is None:
+        return server_error(request)
+    log.warning("%s %s was refused: %s", request.method, request.path_info, error)
+    if is_api(request):
+        return refusal_response(refusal, request)
+    response = HttpResponse(render_to_string("503.html", {"message": refusal.message}), status=refusal.status)
+    response["Retry-After"] = refusal.headers["Retry-After"]
+    response.refusal = refusal  # type: ignore[attr-defined]
+    return response
 
 
 def version(request: HttpRequest) -> HttpResponse:

@@ -15,3 +15,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", status.metrics),
     path("", include("config.pages")),
 ]
+handler500 = "config.status.broken"

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 import environ
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from django_q.tasks import async_task
@@ -86,7 +87,7 @@ class Supervisor:
 
     def _own_database(self) -> str:
         new = not (self.data_dir / "postgres").exists()
-        self.postgres = Postgres(self.data_dir)
+        self.postgres = Postgres(self.data_dir, connections=settings.SIZES.of_embedded_server)
         with step("Making the database and starting PostgreSQL" if new else "Starting PostgreSQL"):
             self.postgres.start()
             self.postgres.create_database("countersign")

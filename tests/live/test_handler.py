@@ -4,7 +4,6 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from django.urls import path
 
 from accounts.later import Db, later, to_the_end
 from config.handler import Handler
+from config.request_threads import RequestThreads
 
 SECONDS = 5
 entered, may_go_on = threading.Event(), threading.Event()
@@ -108,7 +108,7 @@ def handler(settings: Any) -> Iterator[Handler]:
     may_go_on.clear()
     made = Handler()
     yield made
-    made._threads.shutdown()
+    made.close()
 
 
 def opened(handler: Handler, page: str) -> Any:
@@ -283,11 +283,11 @@ async def test_an_open_stream_leaves_no_connection_in_the_thread_it_came_from(
 ) -> None:
     """As in a web process, where a request gives its connection back: it would lie there until the thread is used again."""
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
-    handler._threads = ThreadPoolExecutor(1)
+    handler._quick = RequestThreads("request", 1, 1)
     asked = opened(handler, "reading")
     await asked.send_input({"type": "http.request"})
     await asked.receive_output(SECONDS)
-    held = await asyncio.get_running_loop().run_in_executor(handler._threads, lambda: connection.connection)
+    held = await asyncio.get_running_loop().run_in_executor(handler._quick._threads, lambda: connection.connection)
     await asked.send_input({"type": "http.disconnect"})
     await ended(asked)
     assert held is None

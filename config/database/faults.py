@@ -1,0 +1,10 @@
+"""What stands in the log with its whole history: faults of ours. A bad moment of the installation is one line (config/status.py)."""
+
+import logging
+
+
+def is_fault(record: logging.LogRecord) -> bool:
+    from accounts.outages import unavailable  # the settings are read before the applications
+
+    error = record.exc_info[1] if record.exc_info else None
+    return error is None or unavailable(error) is None
