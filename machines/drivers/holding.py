@@ -1,5 +1,5 @@
 """While a person drives a browser: every tab but the one in view is frozen, with its frames and workers; shared and service
-workers stand in a debugger; what these open meanwhile does not start. The tab in view, and what the person opens, runs.
+workers stand in a debugger; what these open meanwhile runs no script. The tab in view, and what the person opens, runs.
 
 A tab that is frozen runs no timer, no message, no fetch, no worker; it can neither open, nor focus, nor read the clipboard.
 """
@@ -26,7 +26,7 @@ class Tab(Protocol):
 
 
 class Holding:
-    """`left`: the targets of tabs that stand still. `start`: makes a tab that has not started yet start."""
+    """`left`: the targets of tabs that stand still. `start`: takes charge of a new tab."""
 
     def __init__(self, tabs: Callable[[], list[Tab]], start: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
         self.cdp: Cdp
@@ -34,7 +34,7 @@ class Holding:
         self.left: set[str] = set()
         self._tabs = tabs
         self._start = start
-        self._unborn: set[str] = set()  # targets of tabs that have not started
+        self._unscripted: set[str] = set()  # targets of tabs that have run no script yet
         self._addresses: set[str] = set()  # of the workers that there were
         self._workers: dict[str, str] = {}  # session of each worker that stands, by target
 
@@ -45,7 +45,7 @@ class Holding:
             self.left = {tab.target for tab in self._tabs() if tab is not current}
             self._addresses = {worker["url"] for worker in await self._shared_workers()}
         await asyncio.gather(
-            *(self._freeze(tab) for tab in self._tabs() if tab.target in self.left - self._unborn),
+            *(self._freeze(tab) for tab in self._tabs() if tab.target in self.left - self._unscripted),
             *(self.pass_workers_by(tab) for tab in self._tabs() if tab.target not in self.left),
             *(self._pause(worker) for worker in await self._shared_workers()),
         )
@@ -54,13 +54,13 @@ class Holding:
         if not self.on:
             return
         self.on = False
-        left, unborn, self.left, self._unborn = self.left, self._unborn, set(), set()
+        left, unscripted, self.left, self._unscripted = self.left, self._unscripted, set(), set()
         for session in self._workers.values():
             await self._tell("Target.detachFromTarget", {"sessionId": session})
         self._workers.clear()
         for tab in self._tabs():
-            if tab.target in unborn:
-                await self._start(tab)
+            if tab.target in unscripted:
+                await self._give_scripts(tab)
             elif tab.target in left:
                 await self._wake(tab)
             else:
@@ -73,15 +73,27 @@ class Holding:
         if not self.on or info.get("openerId") not in self.left:
             return False
         self.left.add(info["targetId"])
-        self._unborn.add(info["targetId"])
+        self._unscripted.add(info["targetId"])
         return True
+
+    async def start_without_scripts(self, tab: Tab) -> None:
+        """A tab that does not start would halt the process that it shares with its opener: it starts without scripts."""
+        await self._tell("Emulation.setScriptExecutionDisabled", {"value": True}, tab.session)
+        await self._tell("Runtime.runIfWaitingForDebugger", session=tab.session)
+        await self._tell("Page.setWebLifecycleState", {"state": "frozen"}, tab.session)
+
+    async def _give_scripts(self, tab: Tab) -> None:
+        await self._tell("Emulation.setScriptExecutionDisabled", {"value": False}, tab.session)
+        await self._wake(tab)
+        await self._start(tab)
+        await self._tell("Page.reload", session=tab.session)
 
     async def hand_over(self, tab: Tab) -> None:
         """The person has closed the tab in view: this one comes into view, and is the person's from now on."""
         self.left.discard(tab.target)
-        if tab.target in self._unborn:
-            self._unborn.discard(tab.target)
-            await self._start(tab)
+        if tab.target in self._unscripted:
+            self._unscripted.discard(tab.target)
+            await self._give_scripts(tab)
         else:
             await self._wake(tab)
         await self.pass_workers_by(tab)
@@ -110,8 +122,13 @@ class Holding:
         return True
 
     async def _wake(self, tab: Tab) -> None:
-        """To be frozen hides a tab; what is hidden has slow timers and paints nothing."""
+        """To be frozen hides a tab: its timers are slow then, and it paints nothing. Only its window shows it again."""
         await self._tell("Page.setWebLifecycleState", {"state": "active"}, tab.session)
+        with contextlib.suppress(CdpError, TimeoutError, MachineGone):
+            window = await self.cdp.send("Browser.getWindowForTarget", {"targetId": tab.target})
+            for state in ("minimized", "normal"):
+                change = {"windowId": window["windowId"], "bounds": {"windowState": state}}
+                await self.cdp.send("Browser.setWindowBounds", change)
         await self._tell("Page.bringToFront", session=tab.session)
 
     async def _shared_workers(self) -> list[Params]:

@@ -150,10 +150,12 @@ class Keeper:
 
     def _attached(self, params: Params) -> None:
         info = params["targetInfo"]
+        if info["type"] != "page":  # a worker that stands in a debugger
+            return
         page = Page(info["targetId"], params["sessionId"], info["url"], info["title"])
         self.pages[page.session] = page
-        if not self.holding.is_left(info):
-            self._spawn(self._prepare(page))
+        starts = self.holding.start_without_scripts if self.holding.is_left(info) else self._prepare
+        self._spawn(starts(page))
 
     async def _prepare(self, page: Page) -> None:
         script = {"source": _IN_PAGE_LISTS, "runImmediately": True}

@@ -121,12 +121,14 @@ def machines(transactional_db: None, settings: Any, tmp_path: Path) -> Iterator[
     lifecycle.stop_all_processes()
 
 
-@pytest.fixture(params=["bubblewrap", "fence"])
-def isolation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("MACHINE_ISOLATION", request.param)
-    return str(request.param)
-
-
 @pytest.fixture
 def desk(machines: None, cast: Cast) -> Desk:
     return Desk(cast.api())
+
+
+@pytest.fixture
+def desk_behind_a_fence(machines: None, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.setenv("MACHINE_ISOLATION", "fence")
+    desk = Desk(cast.api())
+    assert desk.row.isolation == "fence"
+    return desk

@@ -1,6 +1,7 @@
 """While a person drives a browser, the tabs that are not in view stand still: their scripts, frames, workers and popups."""
 
 import asyncio
+import os
 import signal
 import threading
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from machines import freezing, lifecycle
+from machines.drivers import guestlink
 from machines.drivers.cdp import Cdp
 from machines.drivers.places import recorded_places
 from runs.takeover import lapses
@@ -23,18 +25,28 @@ pytestmark = pytest.mark.browser
 BEAT = "const beat = (what) => fetch(`/beat?${what}`, {mode: 'no-cors'}).catch(() => {});"
 # What a page may have left running: each tells the site that it does.
 PLANTS = {
-    "timer": "setInterval(() => beat('x'), 30)",
-    "chain of messages": "const c = new MessageChannel(); let n = 0;"
-    "c.port1.onmessage = () => { if (n++ % 500 == 0) beat('x'); c.port2.postMessage(0) }; c.port2.postMessage(0)",
-    "animation": "const f = () => { beat('x'); requestAnimationFrame(f) }; f()",
-    "answers of the site": "(async () => { for (;;) { await beat('x'); } })()",
-    "worker": "new Worker(URL.createObjectURL(new Blob([`setInterval(() => fetch('${location.origin}/beat?x'), 30)`])))",
-    "shared worker": "new SharedWorker('/worker.js')",
-    "service worker": "navigator.serviceWorker.register('/worker.js')",
-    "frame": "document.body.append(Object.assign(document.createElement('iframe'), {src: '/framed'}))",
-    "endless script": "setTimeout(() => { for (;;) { const r = new XMLHttpRequest();"
-    "r.open('GET', '/beat?x', false); r.send() } }, 100)",
+    "timer": "setInterval(() => beat('timer'), 50)",
+    "messages": "const c = new MessageChannel(); let free = true;"
+    "c.port1.onmessage = () => { if (free) { free = false; beat('messages').then(() => { free = true }) }"
+    "setTimeout(() => c.port2.postMessage(0), 30) }; c.port2.postMessage(0)",
+    "animation": "const f = () => beat('animation').then(() => requestAnimationFrame(f)); f()",
+    "answers": "(async () => { for (;;) { await beat('answers') } })()",
+    "worker": "new Worker(URL.createObjectURL(new Blob([`"
+    "setInterval(() => fetch('${location.origin}/beat?worker').catch(() => {}), 50)`])))",
+    "shared worker": "new SharedWorker('/worker.js?shared worker')",
+    "service worker": "navigator.serviceWorker.register('/worker.js?service worker')",
+    "frame": "document.body.append(Object.assign(document.createElement('iframe'),"
+    "{src: `http://localhost:${location.port}/framed`}))",
 }  # fmt: skip
+ENDLESS = """setTimeout(() => { for (;;) {
+  const request = new XMLHttpRequest();
+  request.open('GET', '/beat?endless', false);
+  request.send();
+} }, 500)"""
+# Opens windows as soon as the site says so.
+OPENER = (
+    "setInterval(async () => { if ((await fetch('/go').then((a) => a.text())) == 'go') window.open('/popup') }, 100)"
+)
 
 
 class Site:
@@ -42,7 +54,9 @@ class Site:
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
-        self.pages: dict[str, str] = {"/worker.js": "setInterval(() => fetch('/beat?x').catch(() => {}), 30)"}
+        self.pages: dict[str, str] = {
+            "/worker.js": "setInterval(() => fetch('/beat?' + decodeURI(location.search.slice(1))).catch(() => {}), 50)"
+        }
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
 
     @property
@@ -53,10 +67,10 @@ class Site:
         self.pages[path] = f"<title>{path}</title><body>{body}<script>{BEAT}{script}</script>"
         return f"http://127.0.0.1:{self.port}{path}"
 
-    def beats(self, what: str = "x") -> int:
-        return self.asked[f"/beat?{what}"]
+    def beats(self, what: str = "timer") -> int:
+        return self.asked[f"/beat?{what.replace(' ', '%20')}"]
 
-    def grows(self, what: str = "x") -> None:
+    def grows(self, what: str = "timer") -> None:
         before = self.beats(what)
         until(lambda: self.beats(what) > before)
 
@@ -96,14 +110,13 @@ class Tabs(Desk):
         until(lambda: self.url() == url)
 
     def open(self, url: str) -> None:
-        self.act("open_url", url=url)
+        """What never stops loading is waited for as long as the action may take."""
+        self.act("open_url", 1500, url=url)
 
     def url(self) -> str:
         return str(self.facts().get("url"))
 
     def facts(self) -> dict[str, Any]:
-        from machines.drivers import guestlink
-
         places = recorded_places(self.row.spec, self.row.handle)
         return asyncio.run(guestlink.ask(places.keeper, "page"))
 
@@ -119,9 +132,12 @@ class Tabs(Desk):
 
         return asyncio.run(connected())
 
-    def run(self, script: str) -> Any:
-        """A script in the tab in view, that awaits what it gives."""
-        target = self.facts()["target"]
+    def targets(self) -> list[Any]:
+        return list(self.devtools(lambda cdp: cdp.send("Target.getTargets"))["targetInfos"])
+
+    def run(self, script: str, target: str = "") -> Any:
+        """A script in the tab in view, or in another, that awaits what it gives."""
+        target = target or self.facts()["target"]
 
         async def use(cdp: Cdp) -> Any:
             session = (await cdp.send("Target.attachToTarget", {"targetId": target, "flatten": True}))["sessionId"]
@@ -134,49 +150,72 @@ class Tabs(Desk):
         """Time passes: in the tab in view."""
         assert self.run("new Promise((done) => setTimeout(() => done(7), 500))") == 7
 
-    def settled(self, site: Site, what: str = "x") -> int:
+    def settled(self, site: Site) -> Counter[str]:
         """What was under way when the page was frozen has arrived."""
         self.meanwhile()
-        return site.beats(what)
+        return Counter(site.asked)
 
 
 @pytest.fixture
 def tabs(machines: None, cast: Cast, site: Site, monkeypatch: pytest.MonkeyPatch) -> Tabs:
     monkeypatch.setenv("MACHINE_ALLOWED_HOSTS", f"127.0.0.1:{site.port},localhost:{site.port}")
-    site.page("/framed", "setInterval(() => beat('x'), 30)")
+    site.page("/framed", "setInterval(() => beat('frame'), 50)")
     return Tabs(cast.api(), "browser")
 
 
-@pytest.mark.parametrize("plant", PLANTS)
-def test_what_another_tab_left_running_stands_still(tabs: Tabs, site: Site, plant: str) -> None:
-    tabs.open(site.page("/planted", PLANTS[plant]))
-    site.grows()
-    tabs.new_tab(site.page("/mine", "setInterval(() => beat('mine'), 30)"))
+def test_what_another_tab_left_running_stands_still(tabs: Tabs, site: Site) -> None:
+    tabs.open(site.page("/planted", "\n".join(f"{{ {script} }}" for script in PLANTS.values())))
+    until(lambda: all(site.beats(plant) > 3 for plant in PLANTS))
+    tabs.new_tab(site.page("/mine", ""))
     lease = tabs.take(private=True)
     before = tabs.settled(site)
     tabs.meanwhile()
-    assert site.beats() == before
+    assert site.asked == before
+    tabs.run("setInterval(() => fetch('/beat?mine'), 50), 0")
     site.grows("mine")
     tabs.release(lease)
-    if plant != "endless script":
-        site.grows()
+    for plant in PLANTS:
+        site.grows(plant)
+    assert tabs.run("document.visibilityState + innerWidth") == "visible800"
+
+
+def test_a_script_without_end_is_ended(tabs: Tabs, site: Site) -> None:
+    tabs.open(site.page("/planted", ENDLESS))
+    tabs.new_tab(site.page("/mine", ""))
+    until(lambda: site.beats("endless"))
+    tabs.take()
+    before = tabs.settled(site)
+    tabs.meanwhile()
+    assert site.asked == before
+
+
+def test_a_tab_that_stands_still_opens_nothing(tabs: Tabs, site: Site) -> None:
+    tabs.open(site.page("/planted", OPENER))
+    until(lambda: site.asked["/go"])
+    site.page("/popup", "beat('popup')")
+    tabs.new_tab(site.page("/mine", ""))
+    tabs.take()
+    site.pages["/go"] = "go"
+    tabs.meanwhile()
+    assert (tabs.url().endswith("/mine"), site.beats("popup")) == (True, 0)
 
 
 @pytest.mark.parametrize("how", ["'_blank'", "'_blank', 'noopener'"])
-def test_popups_of_another_tab_do_not_come_into_view(tabs: Tabs, site: Site, how: str) -> None:
-    tabs.open(site.page("/planted", f"setInterval(() => {{ window.open('/popup', {how}); beat('x') }}, 50)"))
-    site.page("/popup", "setInterval(() => beat('popup'), 30)")
-    until(lambda: site.beats("popup"))
+def test_what_it_was_just_about_to_open_does_not_start_and_does_not_come_into_view(
+    tabs: Tabs, site: Site, how: str
+) -> None:
+    tabs.open(site.page("/planted", ""))
+    planted = tabs.facts()["target"]
+    site.page("/popup", "beat('popup')")
     tabs.new_tab(site.page("/mine", ""))
-    tabs.take()
-    url = tabs.url()
-    assert url.endswith(("/mine", "/popup"))  # whichever came last is what the person saw when they took control
-    tabs.open(site.page("/other", ""))
-    before = tabs.settled(site)
-    popups = site.beats("popup")
+    lease = tabs.take()
+    tabs.run(f"setTimeout(() => window.open('/popup', {how})), 0", planted)
+    tabs.run(f"window.open('/popup', {how}), 0", planted)
+    until(lambda: len(tabs.targets()) == 3)
     tabs.meanwhile()
-    assert tabs.url().endswith("/other")
-    assert (site.beats(), site.beats("popup")) == (before, popups)
+    assert (tabs.url().endswith("/mine"), site.beats("popup")) == (True, 0)
+    tabs.release(lease)
+    until(lambda: site.beats("popup"))
 
 
 def test_a_tab_that_the_person_opens_runs_and_comes_into_view(tabs: Tabs, site: Site) -> None:
@@ -238,8 +277,6 @@ def test_pages_go_on_when_the_lease_lapses_and_when_its_end_was_cut_short(tabs: 
 def test_a_browser_that_died_during_a_takeover_is_held_again(tabs: Tabs, site: Site) -> None:
     tabs.open(site.page("/mine", ""))
     lease = tabs.take()
-    import os
-
     os.kill(tabs.row.handle["pid"], signal.SIGKILL)
     until(lambda: not tabs.inside())
     until(lifecycle.revive_dead)
@@ -255,7 +292,7 @@ def test_stop_makes_the_whole_browser_stand(tabs: Tabs, site: Site) -> None:
     site.grows()
     freezing.freeze_machine(tabs.id, "stop")
     before = site.beats()
-    assert {row.state for row in tabs.inside()} == {"T"}
+    assert all(row.stands for row in tabs.inside())
     lease = tabs.take()
     tabs.release(lease)
     assert site.beats() - before <= 6  # what had left the browser already
@@ -264,12 +301,9 @@ def test_stop_makes_the_whole_browser_stand(tabs: Tabs, site: Site) -> None:
     assert tabs.row.frozen is None
 
 
-@pytest.mark.parametrize("why", ["takeover", "stop"])
-def test_a_browser_that_stands_still_can_be_stopped(tabs: Tabs, why: str) -> None:
-    if why == "stop":
-        freezing.freeze_machine(tabs.id, "stop")
-    else:
-        tabs.take()
+def test_a_browser_that_stands_still_can_be_stopped(tabs: Tabs) -> None:
+    tabs.take()
+    freezing.freeze_machine(tabs.id, "stop")
     assert tabs.api.post(f"/machines/{tabs.id}/stop").status_code == 200
     work()
     assert (tabs.row.status, tabs.inside()) == ("stopped", ())

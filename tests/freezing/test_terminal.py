@@ -43,35 +43,43 @@ while True:
     os.wait()
     open("ticks", "a").write("x")
 """
-# What an agent may leave behind: each writes to ticks as long as it runs.
+DAEMON = f"(setsid bash -c '{LOOP}' > /dev/null 2>&1 &)\n"
+# What an agent may leave behind: each writes to a file of its own as long as it runs.
 PLANTS = {
-    "nohup": f"nohup bash -c '{LOOP}' > /dev/null 2>&1 &\n",
-    "background job": f"bash -c '{LOOP}' &\n",
-    "in the shell's own group": f"set +m; bash -c '{LOOP}' & set -m\n",
-    "daemon": f"(setsid bash -c '{LOOP}' > /dev/null 2>&1 &)\n",
-    "disowned": f"bash -c '{LOOP}' & disown -a\n",
-    "coprocess": f"coproc bash -c '{LOOP}'\n",
-    "writes to the terminal": 'T=$(tty); (setsid bash -c "while :; do echo x >> ticks; echo evil > $T; sleep 0.02; done" &)\n',
+    "nohup": "nohup bash -c '{}' > /dev/null 2>&1 &\n",
+    "job": "bash -c '{}' &\n",
+    "shells_own_group": "set +m; bash -c '{}' & set -m\n",
+    "daemon": "(setsid bash -c '{}' > /dev/null 2>&1 &)\n",
+    "disowned": "bash -c '{}' & disown\n",
+    "coprocess": "coproc bash -c '{}'\n",
+    "subshell": "( {} ) &\n",
+    "writes_to_the_terminal": 'T=$(tty); (setsid bash -c "{}; echo evil > $T" &)\n',
+    "holds_a_lock_file": "flock lock bash -c '{}' &\n",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("plant", PLANTS)
-def test_what_an_agent_left_running_stands_still(desk: Desk, plant: str) -> None:
-    desk.type(PLANTS[plant])
+def planted(name: str) -> str:
+    return PLANTS[name].format(LOOP.replace("ticks", name))
+
+
+def test_what_an_agent_left_running_stands_still(desk: Desk) -> None:
+    for name in PLANTS:
+        desk.type(planted(name))
+        desk.grows(name)
+    lease = desk.take(private=True)
+    before = {name: desk.size(name) for name in PLANTS}
+    desk.meanwhile()
+    assert {name: desk.size(name) for name in PLANTS} == before
+    desk.release(lease)
+    for name in PLANTS:
+        desk.grows(name)
+
+
+def test_it_stands_still_behind_a_fence_too(desk_behind_a_fence: Desk) -> None:
+    desk = desk_behind_a_fence
+    desk.type(DAEMON)
     desk.grows("ticks")
     lease = desk.take()
-    before = desk.size("ticks")
-    desk.meanwhile()
-    assert desk.size("ticks") == before
-    desk.release(lease)
-    desk.grows("ticks")
-
-
-def test_it_stands_still_behind_a_fence_too(isolation: str, desk: Desk) -> None:
-    assert desk.row.isolation == isolation
-    desk.type(PLANTS["daemon"])
-    desk.grows("ticks")
-    lease = desk.take(private=True)
     before = desk.size("ticks")
     desk.meanwhile()
     assert desk.size("ticks") == before
@@ -172,7 +180,7 @@ def test_a_job_that_stood_already_stands_afterwards(desk: Desk) -> None:
 
 @pytest.mark.parametrize("wake", ["signal", "end of the shell"])
 def test_what_is_woken_from_inside_is_made_to_stand_again(desk: Desk, wake: str) -> None:
-    desk.type(PLANTS["nohup"])
+    desk.type(f"nohup bash -c '{LOOP}' > /dev/null 2>&1 &\n")
     desk.grows("ticks")
     desk.take()
     if wake == "signal":
@@ -187,7 +195,7 @@ def test_what_is_woken_from_inside_is_made_to_stand_again(desk: Desk, wake: str)
 
 
 def test_it_goes_on_when_the_lease_lapses(desk: Desk) -> None:
-    desk.type(PLANTS["daemon"])
+    desk.type(DAEMON)
     desk.grows("ticks")
     lease = desk.take()
     pass_time(lease, silent=30)
@@ -208,7 +216,7 @@ def _before_the_signal(monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
 
 
 def test_the_clock_freezes_for_whoever_was_killed_before(desk: Desk) -> None:
-    desk.type(PLANTS["daemon"])
+    desk.type(DAEMON)
     desk.grows("ticks")
     dead = _before_the_signal(pytest.MonkeyPatch(), "stop")
     with pytest.raises(KeyboardInterrupt):
@@ -222,7 +230,7 @@ def test_the_clock_freezes_for_whoever_was_killed_before(desk: Desk) -> None:
 
 
 def test_the_clock_lets_go_on_for_whoever_was_killed_before(desk: Desk) -> None:
-    desk.type(PLANTS["daemon"])
+    desk.type(DAEMON)
     desk.grows("ticks")
     lease = desk.take()
     dead = _before_the_signal(pytest.MonkeyPatch(), "go_on")
@@ -237,7 +245,7 @@ def test_the_clock_lets_go_on_for_whoever_was_killed_before(desk: Desk) -> None:
 
 @pytest.mark.parametrize("why", ["takeover", "stop"])
 def test_a_machine_that_stands_still_can_be_stopped_and_started(desk: Desk, why: str) -> None:
-    desk.type(PLANTS["daemon"])
+    desk.type(DAEMON)
     desk.grows("ticks")
     if why == "stop":
         freezing.freeze_machine(desk.id, "stop")
@@ -251,7 +259,7 @@ def test_a_machine_that_stands_still_can_be_stopped_and_started(desk: Desk, why:
 
 
 def test_a_machine_that_died_during_a_takeover_comes_back_for_the_person(desk: Desk) -> None:
-    desk.type(PLANTS["daemon"])
+    desk.type(DAEMON)
     desk.grows("ticks")
     lease = desk.take()
     os.kill(desk.row.handle["pid"], signal.SIGKILL)
@@ -268,11 +276,11 @@ def test_a_machine_that_died_during_a_takeover_comes_back_for_the_person(desk: D
 
 
 def test_stop_makes_all_of_it_stand_until_it_is_lifted(desk: Desk) -> None:
-    desk.type(PLANTS["daemon"])
+    desk.type(DAEMON)
     desk.grows("ticks")
     freezing.freeze_machine(desk.id, "stop")
     freezing.freeze_machine(desk.id, "stop")
-    assert {row.state for row in desk.inside()} == {"T"}
+    assert all(row.stands for row in desk.inside())
     freezing.thaw_machine(desk.id, "stop")
     desk.grows("ticks")
     assert desk.exec("echo lives") == "lives\n"
@@ -280,17 +288,17 @@ def test_stop_makes_all_of_it_stand_until_it_is_lifted(desk: Desk) -> None:
 
 
 def test_each_reason_holds_what_it_holds(desk: Desk) -> None:
-    desk.type(PLANTS["daemon"])
+    desk.type(DAEMON)
     desk.grows("ticks")
     lease = desk.take()
     freezing.freeze_machine(desk.id, "stop")
-    assert {row.state for row in desk.inside()} == {"T"}
+    assert all(row.stands for row in desk.inside())
     freezing.thaw_machine(desk.id, "stop")
     assert desk.exec("echo lives") == "lives\n"
     assert desk.stands("ticks")
     freezing.freeze_machine(desk.id, "stop")
     desk.release(lease)
-    assert {row.state for row in desk.inside()} == {"T"}
+    assert all(row.stands for row in desk.inside())
     freezing.thaw_machine(desk.id, "stop")
     desk.grows("ticks")
 
@@ -301,7 +309,7 @@ def test_a_halted_machine_that_is_started_again_stands(desk: Desk) -> None:
     until(lambda: not desk.inside())
     until(lifecycle.revive_dead)
     work()
-    assert {row.state for row in desk.inside()} == {"T"}
+    assert all(row.stands for row in desk.inside())
     freezing.thaw_machine(desk.id, "stop")
     assert desk.exec("echo lives") == "lives\n"
 
