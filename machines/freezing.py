@@ -18,7 +18,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.statements import fetch, prepared
-from machines.drivers import guestlink, process, standstill
+from machines.drivers import freezer, guestlink, process, standstill
 from machines.drivers.base import MachineGone
 from machines.drivers.places import recorded_places
 from machines.drivers.process import Identity
@@ -80,11 +80,12 @@ class _Record:
     """`Machine.frozen`. `holder`: the process of the handle; what is said of another one is over.
 
     `lease`: whose takeover `left` was noted for: everything that was inside when it began, and what came of that.
-    `stands`: what was made to stand and will have to go on.
+    `stands`: what was made to stand and will have to go on. `group`: where the kernel holds it, if it does.
     """
 
     holder: Identity
     lease: str | None = None
+    group: str = ""
     left: set[Identity] = field(default_factory=set)
     stands: list[Identity] = field(default_factory=list)
 
@@ -95,13 +96,16 @@ class _Record:
         if row.get("holder") == _pair(holder):
             record.left = {Identity(*pair) for pair in row["left"]}
             record.stands = [Identity(*pair) for pair in row["stands"]]
+            record.group = row["group"]
+        elif row.get("group"):
+            freezer.remove(row["group"])
         return record
 
     def save(self, machine: Machine) -> None:
         row = None
         if self.lease or self.stands:
             pairs = {"left": sorted(map(_pair, self.left)), "stands": list(map(_pair, self.stands))}
-            row = {"holder": _pair(self.holder), "lease": self.lease, **pairs}
+            row = {"holder": _pair(self.holder), "lease": self.lease, "group": self.group, **pairs}
         if row != machine.frozen:
             machine.frozen = row
             Machine.objects.filter(id=machine.id).update(frozen=row)
@@ -133,6 +137,7 @@ def _settle(machine: Machine, record: _Record, lease: str | None) -> None:
         wanted = _wanted(machine, record, lease, inside)
         fresh = [row.identity for row in inside.rows if row.identity in wanted - sent and not row.stands]
         record.stands += [one for one in fresh if one not in record.stands]
+        record.group = record.group or freezer.group_of(inside.guest.pid, machine.id)
         record.save(machine)
         standstill.stop(fresh)
         sent.update(fresh)
@@ -141,6 +146,8 @@ def _settle(machine: Machine, record: _Record, lease: str | None) -> None:
             break
     else:
         log.warning("Machine %s starts processes faster than they can be made to stand", machine.id)
+    if record.group and (held := [one for one in record.stands if one in wanted]):
+        freezer.hold(record.group, held)
     _let_go_on(machine, record, inside, wanted)
     if machine.kind == "browser" and not machine.halted_at and (lease or record.lease):
         _hold_pages(machine, record, lease)
@@ -165,6 +172,8 @@ def _note_nothing(machine: Machine, record: _Record, lease: str | None) -> None:
     if process.is_alive(record.holder):
         log.warning("Machine %s cannot be looked into", machine.id)
     else:
+        if record.group:
+            freezer.remove(record.group)
         _Record(record.holder, lease).save(machine)
 
 
@@ -198,7 +207,10 @@ def _born_of(parents: set[Identity], inside: Inside) -> set[Identity]:
 def _let_go_on(machine: Machine, record: _Record, inside: Inside, wanted: set[Identity]) -> None:
     free = [one for one in record.stands if one not in wanted]
     order = {row.identity: place for place, row in enumerate(inside.rows)}
-    standstill.go_on(sorted((one for one in free if one in order), key=order.__getitem__))
+    free = sorted((one for one in free if one in order), key=order.__getitem__)
+    if record.group:
+        freezer.let_go(record.group, free)
+    standstill.go_on(free)
     record.stands = [one for one in record.stands if one in wanted]
     record.save(machine)
 

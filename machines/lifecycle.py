@@ -201,6 +201,7 @@ def take_down(machine_id: str, wait: float = 0.0) -> None:
             return
         if now.status == MachineStatus.TERMINATING:
             shutil.rmtree(now.spec.folder, ignore_errors=True)
+        freezing.settle(machine_id)  # nothing of it stands any more
         _went_down(machine_id)
 
 
@@ -301,6 +302,9 @@ def stop_all_processes() -> int:
     all_facts = [facts(machine) for machine in rows if machine.handle and not is_simulated(machine)]
     if all_facts:
         asyncio.run(_stop_all(all_facts))
+    for machine in rows:
+        if machine.frozen:
+            freezing.settle(machine.id)
     return len(all_facts)
 
 

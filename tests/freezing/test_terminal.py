@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -192,6 +193,26 @@ def test_what_is_woken_from_inside_is_made_to_stand_again(desk: Desk, wake: str)
     before = desk.size("ticks")
     desk.meanwhile()
     assert desk.size("ticks") == before
+
+
+def test_a_shell_that_wakes_others_at_each_prompt_wakes_nobody(desk: Desk) -> None:
+    """Where the kernel's freezer can be had; elsewhere not longer than until the next look."""
+    desk.type(f"nohup bash -c '{LOOP}' > /dev/null 2>&1 & PROMPT_COMMAND+='; kill -CONT %1'\n")
+    desk.grows("ticks")
+    lease = desk.take()
+    desk.type("true\n")
+    if not freezer_holds(desk):
+        freezing.settle_all()
+    before = desk.size("ticks")
+    desk.type("true\n" if freezer_holds(desk) else "\x0c")
+    desk.meanwhile()
+    assert desk.size("ticks") == before
+    desk.release(lease)
+    desk.grows("ticks")
+
+
+def freezer_holds(desk: Desk) -> bool:
+    return any("countersign-frozen" in Path(f"/proc/{row.pid}/cgroup").read_text() for row in desk.running("ticks"))
 
 
 def test_it_goes_on_when_the_lease_lapses(desk: Desk) -> None:
