@@ -1,8 +1,12 @@
 """How daphne reads a request, before Django hears of it, and what it does with an answer that breaks."""
 
 import functools
+from typing import Any
 
-from daphne import http_protocol
+from daphne import http_protocol, ws_protocol
+from daphne.server import Server
+
+from config.unread import MOST_OF_A_SOCKET, Outlet, unsent
 
 MOST_BYTES = 26 * 1024 * 1024  # of a body: a little more than anything that is not refused
 
@@ -14,10 +18,25 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]  # daphne has no 
     """
 
     kept = 0
+    outlet: Outlet | None = None
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802  the name is Twisted's
         super().handleContentChunk(data[: MOST_BYTES - self.kept])
         self.kept = min(MOST_BYTES, self.kept + len(data))
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        super().handle_reply(message)
+        if self.finished or self.channel is None:
+            return
+        if message["type"] == "http.response.start":
+            self.outlet = Outlet(self.channel.transport, self.channel.forceAbortClient)
+            self.outlet.holds = int(self.responseHeaders.getRawHeaders(b"content-length", [b"0"])[0])
+            self.registerProducer(self.outlet, True)
+
+    def finish(self) -> None:
+        if self.producer is not None and self.channel is not None:
+            self.unregisterProducer()
+        super().finish()
 
     def handle_exception(self, exception: BaseException) -> None:
         """An answer that broke while it was sent ends in a torn connection, so that nobody takes it for whole.
@@ -30,6 +49,20 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]  # daphne has no 
             self.channel.forceAbortClient()
 
 
+async def _send(self: Any, protocol: Any, message: dict[str, Any]) -> None:
+    """As daphne's own handle_reply, but whoever sends waits for whoever reads."""
+    await _hand_over(self, protocol, message)
+    if isinstance(protocol, Request):
+        if protocol.outlet is not None and not protocol.finished:
+            await protocol.outlet.drained()
+    elif isinstance(protocol, ws_protocol.WebSocketProtocol) and unsent(protocol.transport) > MOST_OF_A_SOCKET:
+        protocol.dropConnection(abort=True)
+
+
+_hand_over = Server.handle_reply
+
+
 def install() -> None:
     """Twisted would read every posted body as the form that its Content-Type says it is, and refuse those that are none."""
     http_protocol.WebRequest = functools.partial(Request, parsePOSTFormSubmission=False)
+    Server.handle_reply = _send

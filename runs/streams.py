@@ -34,6 +34,7 @@ KEEPALIVE_SECONDS = 14.0
 LIFE_SECONDS = 30 * 60
 LOOP_SECONDS = 1.0  # how often a thread that waits for the event loop looks whether it still goes round
 PAGE = 200  # rows of one read
+PART_BYTES = 64 * 1024  # after so many a part is sent
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
@@ -80,9 +81,18 @@ class Reading:
         """Where to read from: rows before a cursor beyond the end are not shown, but `done` may be among them."""
         return min(self.after, self.run.next_seq - 1)
 
-    def blocks(self, rows: list[Row]) -> bytes:
-        made = ((row.seq, self.form.block(row)) for row in rows)
-        return b"".join(block for seq, block in made if block and seq > self.after)
+    def parts(self, rows: list[Row]) -> Iterator[bytes]:
+        """Their blocks, some at a time: of what its caller does not read a stream makes no more."""
+        part = b""
+        for row in rows:
+            block = self.form.block(row)
+            if block and row.seq > self.after:
+                part += block
+            if len(part) > PART_BYTES:
+                yield part
+                part = b""
+        if part:
+            yield part
 
 
 def _answer(request: ApiRequest, run_id: str, *, enveloped: bool) -> HttpResponseBase:
@@ -220,6 +230,11 @@ class Live:
             return
         async with aclosing(batches(reading.run.id, reading.start, self.keepalive)) as found:
             async for rows in found:
-                yield reading.blocks(rows) or KEEPALIVE
+                sent = False
+                for part in reading.parts(rows):
+                    yield part
+                    sent = True
+                if not sent:
+                    yield KEEPALIVE
                 if (rows and rows[-1].type == "done") or time.monotonic() > self.end:
                     return

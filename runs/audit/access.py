@@ -24,7 +24,7 @@ from runs.models import Run, RunEvent
 Found = Decision | RunEvent | Comment | AuditEntry
 HANDLED = ("vote", "claimed", "released", "assigned", "extended", "undone", "void")  # what no other table has
 _LARGE = ("questions", "plan", "input_schema", "context", "evidence", "action", "edited_action")  # of a request
-PART = 500  # rows in memory while a list of any length is read
+PART = 200  # rows in memory while a list of any length is read
 
 
 @dataclass(frozen=True)

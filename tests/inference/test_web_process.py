@@ -22,7 +22,7 @@ from tests.cast import Cast
 from tests.emulator.server import Emulator, in_thread
 from tests.emulator.story import Fault, Turn
 from tests.inference.shots import profile, shot
-from tests.live.test_web_process import Web, process_behind, web  # noqa: F401  a fixture here too
+from tests.live.web_process import Web, process_behind, web  # noqa: F401  a fixture here too
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 SECONDS = 20

@@ -15,6 +15,7 @@ from runs import consumers
 from runs.hub import Hub
 from tests.live import logs
 from tests.live.reading import Streams
+from tests.live.web_process import client, web  # noqa: F401  fixtures
 
 
 def close_connections_of_sockets() -> None:

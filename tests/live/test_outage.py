@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 
 from config.postgres import Postgres
 from config.processes import wait_until
-from tests.live.test_web_process import ROOT, answers, free_port
+from tests.live.web_process import ROOT, answers, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos]
 SOCKETS = 100

@@ -1,0 +1,73 @@
+"""Web processes of a test, started as in production."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from config.processes import command_of, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+Web = Callable[[], str]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def answers(address: str) -> bool:
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{address}/v1/health").status_code == 200
+    return False
+
+
+@pytest.fixture
+def web(database_url: str) -> Iterator[Web]:
+    """web() starts one more web process and gives its address."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> str:
+        port = free_port()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port), "config.asgi:application"],
+            cwd=ROOT,
+            env=os.environ
+            | {"DATABASE_URL": database_url, "COUNTERSIGN_PROCESS": "web"}
+            | {"DJANGO_SETTINGS_MODULE": "tests.live.web_settings"},
+        )
+        started.append(process)
+        address = f"http://127.0.0.1:{port}"
+        assert wait_until(lambda: answers(address), 30)
+        return address
+
+    yield start
+    for process in started:
+        process.send_signal(signal.SIGTERM)
+    for process in started:
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def client(key: str) -> Iterator[httpx.Client]:
+    limits = httpx.Limits(max_connections=None)
+    with httpx.Client(headers={"X-API-Key": key}, timeout=5, limits=limits) as found:
+        yield found
+
+
+def process_behind(address: str) -> int:
+    port = address.rsplit(":", 1)[1]
+    words = {"-p", port, "config.asgi:application"}
+    (pid,) = [int(p.name) for p in Path("/proc").glob("[0-9]*") if words <= set(command_of(int(p.name)))]
+    return pid
