@@ -119,10 +119,11 @@ def prompt_changed(approval_id: str, act: Act, shown: Prompt, now: Prompt | None
     return Voided(approval_id, "action_changed", words)
 
 
-def contents_changed(approval_id: str, now: Kept | None) -> Voided | None:
-    """What the action works with is not what the approver was shown. Of what nobody looked at then nothing is said."""
+def contents_changed(approval_id: str, now: Kept | None, edited: bool) -> Voided | None:
+    """What the action works with is not what the approver was shown. Of what nobody looked at then nothing is said; one that
+    a person edited may work with something else."""
     before = Approval.objects.values_list("context", flat=True).get(id=approval_id).get("contents") or []
-    changes = differences(before, now.items if now else [])
+    changes = differences(before, now.items if now else [], of_both=edited)
     return Voided(approval_id, "action_changed", in_words(changes)) if changes else None
 
 

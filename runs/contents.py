@@ -50,14 +50,16 @@ def _kept(run: Run, item: Content) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def differences(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[dict[str, str]]:
+def differences(
+    before: list[dict[str, Any]], after: list[dict[str, Any]], *, of_both: bool = False
+) -> list[dict[str, str]]:
     """What is another than it was: kind, name, and how it was and is, as people may read it. What is only looked at now is
-    no difference."""
+    no difference; `of_both`: neither what was only looked at then."""
     now = {(item["kind"], item["name"]): item for item in after}
     found = []
     for item in before:
         other = now.get((item["kind"], item["name"]))
-        if other is None or other["hash"] != item["hash"]:
+        if (other is None and not of_both) or (other is not None and other["hash"] != item["hash"]):
             is_now = (other["says"] or NEW) if other else GONE
             found.append({"kind": item["kind"], "name": item["name"], "before": item["says"] or NEW, "after": is_now})
     return found

@@ -180,7 +180,7 @@ class Drive(Thinking):
             if edited and voided is None:
                 voided = await self.host.db(binding.beyond_approval, approved["approval_id"], ruling)
             if voided is None:
-                act, voided = await self._with_shown_contents(act, approved["approval_id"])
+                act, voided = await self._with_shown_contents(act, approved["approval_id"], edited=bool(edited))
         if voided or (ruling.verdict == "ask" and approved is None and denied is None):
             await self._ask_before(wanted, ruling, decision.text, self.frame or before, voided)
             return
@@ -257,10 +257,12 @@ class Drive(Thinking):
             self.frame = await self._observe()
         return replace(act, action=replace(act.action, prompt=now)), voided
 
-    async def _with_shown_contents(self, act: Act, approval_id: str) -> tuple[Act, binding.Voided | None]:
+    async def _with_shown_contents(
+        self, act: Act, approval_id: str, *, edited: bool
+    ) -> tuple[Act, binding.Voided | None]:
         """The approved action, bound to what it works with until it is done; or why it is void."""
         now = await self._contents(act)
-        voided = await self.host.db(binding.contents_changed, approval_id, contents.kept(self.job.run, now))
+        voided = await self.host.db(binding.contents_changed, approval_id, contents.kept(self.job.run, now), edited)
         if voided:
             self.frame = await self._observe()
         return replace(act, action=replace(act.action, contents=now)), voided

@@ -14,7 +14,10 @@ from machines.drivers.command_lines import ASSIGNMENT, SUBSTITUTION, commands_in
 MOST_WORDS = 200
 _DEEPEST = 4  # lines within lines
 _LONGEST_WORD = 1024
-_BRACES = re.compile(r"[^\s{}]*\{[^{}\s]*(?:,|\.\.)[^{}\s]*\}[^\s{}]*")
+_BRACES = re.compile(r"[^\s{}]{0,64}\{[^{}\s]{0,64}(?:,|\.\.)[^{}\s]{0,200}\}[^\s{}]{0,64}")  # bounded: lines are long
+_PARAMETER = re.compile(r"\$\{[^{}]{0,200}\}")
+_ONLY_THE_SHELL = (SUBSTITUTION, _PARAMETER, _BRACES)
+_DARK = "\x01"  # stands for what only the shell can tell
 _VARIABLE = re.compile(r"\$(?:\w|\{|[@*#?!-])")
 _PARTS = re.compile(r"[=:,@]")
 _CHANGES_FOLDER = frozenset({"cd", "pushd"})
@@ -66,8 +69,11 @@ def operands_of(line: str) -> Operands:
 
 
 def _read(line: str, found: Operands, depth: int) -> None:
-    found.unknown += [match[0][:200] for match in _BRACES.finditer(line)]
-    words = words_of(line)
+    plain = line
+    for pattern in _ONLY_THE_SHELL:
+        found.unknown += [match[0].replace(_DARK, "…")[:200] for match in pattern.finditer(plain)]
+        plain = pattern.sub(_DARK, plain)
+    words = words_of(plain)
     for at, word in enumerate(words):
         if word == ">>" and at + 1 < len(words):
             found.appended.append(words[at + 1])
@@ -128,13 +134,18 @@ def _program(word: str, found: Operands) -> None:
 def _enter(word: str, found: Operands) -> None:
     """A change of the folder: what follows may count from there, or from where one was before."""
     if _is_dark(word):
-        found.unknown.append(word[:200])
+        found.unknown += [] if _DARK in word else [word[:200]]
         return
     found.folders += [word, *(f"{folder}/{word}" for folder in found.folders if not word.startswith(("/", "~")))]
 
 
 def _is_dark(word: str) -> bool:
-    return bool(_VARIABLE.search(word)) or "`" in word or (word.startswith("~") and word[1:2] not in ("", "/"))
+    return (
+        bool(_VARIABLE.search(word))
+        or "`" in word
+        or _DARK in word
+        or (word.startswith("~") and word[1:2] not in ("", "/"))
+    )
 
 
 def _word(word: str, found: Operands) -> None:
@@ -142,7 +153,7 @@ def _word(word: str, found: Operands) -> None:
     if len(word) > _LONGEST_WORD or not word.strip() or "\n" in word:
         return
     if _is_dark(word):
-        found.unknown.append(word[:200])
+        found.unknown += [] if _DARK in word else [word[:200]]
         return
     if not word.startswith("-"):
         found.words.append(word)

@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 
 from approvals.models import Decision
+from machines.drivers import commands
 from machines.drivers.base import Action
+from machines.errors import MachineUnavailable
 from runs.agents import registry
+from tests.cast import Cast
 from tests.runs.at_terminal import Bare, Terminal, approve
 from tests.runs.driving import data_of, request_of, waiting
 from tests.runs.invariants import check_run
+from tests.takeover.control import drive_with
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ASKING: dict[str, Any] = {"human_in_the_loop": True, "permission_mode": "approval"}
@@ -102,13 +106,8 @@ CHANGES: list[tuple[str, Change, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("command", "change", "name"), CHANGES, ids=[f"{c[0]}-{n}" for n, c in enumerate(CHANGES)])
-def test_T_182_a_file_that_changes_after_it_was_asked_voids_the_approval(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, command: str, change: Change, name: str
-) -> None:
-    files(terminal)
-    run = asks(terminal, monkeypatch, line(command))
-    change(terminal)
+def void(terminal: Terminal, run: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Approve; nothing runs, and people are asked anew, with what has changed."""
     old = approve(terminal.api, run)
     assert (old.status, old.void_reason) == ("void", "action_changed")
     assert data_of(run["id"], "tool_call") == []
@@ -116,10 +115,37 @@ def test_T_182_a_file_that_changes_after_it_was_asked_voids_the_approval(
     assert Decision.objects.get(approval=old, counts=True).outcome == "not_executed"
     again = request_of(terminal.api, run)
     assert again["previous_approval_id"] == old.id
-    assert name in [changed["name"] for changed in again["evidence"]["changes"]]
-    assert f"“{name}”" in again["message"]
+    changed = [change["name"] for change in again["evidence"]["changes"]]
+    for name in names:
+        assert name in changed
+        assert f"“{name}”" in again["message"]
+    return again
 
 
+def cases(*, slow: bool) -> list[Any]:
+    """All of them, or the few of which one of a kind runs in every test run."""
+    marks = [pytest.mark.slow] if slow else []
+    chosen = [case for case in CHANGES if (case in FIRST) != slow]
+    return [pytest.param(*case, id=f"{case[0]}-{case[1].__name__}", marks=marks) for case in chosen]
+
+
+FIRST = [CHANGES[1], CHANGES[6], CHANGES[11], CHANGES[14], CHANGES[18]]
+
+
+@pytest.mark.parametrize(("command", "change", "name"), [*cases(slow=False), *cases(slow=True)])
+def test_T_182_a_file_that_changes_after_it_was_asked_voids_the_approval(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, command: str, change: Change, name: str
+) -> None:
+    files(terminal)
+    run = asks(terminal, monkeypatch, line(command))
+    change(terminal)
+    void(terminal, run, name)
+    approve(terminal.api, run)
+    assert [call["params"] for call in data_of(run["id"], "tool_call")] == [{"command": command}]
+    check_run(run["id"])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("command", list(dict.fromkeys(command for command, _, _ in CHANGES)))
 def test_T_182_what_did_not_change_runs(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     files(terminal)
@@ -129,3 +155,144 @@ def test_T_182_what_did_not_change_runs(terminal: Terminal, monkeypatch: pytest.
     assert [call["params"] for call in data_of(run["id"], "tool_call")] == [{"command": command}]
     assert [result["skipped"] for result in data_of(run["id"], "tool_result")] == [False]
     check_run(run["id"])
+
+
+@pytest.mark.parametrize("action", [
+    Action("type_text", {"text": "deploy.sh\n"}), Action("key_press", {"key": "enter"}),
+    Action("key_combo", {"keys": ["ctrl", "j"]}),
+], ids=["typing", "enter", "line feed"])  # fmt: skip
+def test_T_182_what_is_typed_and_sent_is_bound_to_the_files_of_the_whole_line(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, action: Action
+) -> None:
+    files(terminal)
+    typed = "sh " if action.name == "type_text" else "sh deploy.sh"
+    terminal.act("type_text", text=typed)
+    run = asks(terminal, monkeypatch, action)
+    assert "deploy.sh" in [item["name"] for item in request_of(terminal.api, run)["evidence"]["contents"]]
+    write("deploy.sh", EVIL)(terminal)
+    void(terminal, run, "deploy.sh")
+    approval = request_of(terminal.api, run)
+    terminal.api.post(f"/approvals/{approval['id']}/decide", {"verdict": "approve"})
+    drive_with("write_intent", lambda: write("deploy.sh", "echo worse >> ~/ran\n")(terminal))
+    (result,) = data_of(run["id"], "tool_result")
+    assert (result["success"], "“deploy.sh”" in result["error"]) == (False, True)
+    assert not (terminal.home / "ran").exists()
+
+
+@pytest.mark.parametrize("change", [write("deploy.sh", EVIL), vanished, relinked])
+def test_T_182_what_changes_after_the_last_look_of_the_worker_is_seen_before_enter(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, change: Change
+) -> None:
+    files(terminal)
+    run = asks(terminal, monkeypatch, line("sh deploy.sh; sh link.sh"))
+    approval = request_of(terminal.api, run)
+    assert terminal.api.post(f"/approvals/{approval['id']}/decide", {"verdict": "approve"}).status_code == 200
+    drive_with("write_intent", lambda: change(terminal))
+    (result,) = data_of(run["id"], "tool_result")
+    assert (result["success"], "Nothing was run" in result["error"]) == (False, True)
+    assert not (terminal.home / "ran").exists()
+    assert terminal.shell("cat ran 2>/dev/null") == ""
+    terminal.act("type_text", text="echo free > free\n")  # nothing was left at the prompt
+    assert (terminal.home / "free").read_text() == "free\n"
+
+
+PLANTED = "#!/bin/sh\necho evil >> ~/ran\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "planted", "name"),
+    [
+        ("PATH=$HOME/bin:$PATH\n", lambda t: (write("bin/python3", PLANTED)(t), (t.home / "bin/python3").chmod(0o755)), "python3"),
+        ("trap 'python3() { sh ~/evil; }' USR1\n", lambda t: t.shell("pkill -USR1 -x bash; sleep 0.2"), "settings of the shell"),
+        ("trap 'alias python3=false' USR1\n", lambda t: t.shell("pkill -USR1 -x bash; sleep 0.2"), "settings of the shell"),
+        ("trap 'export PYTHONPATH=evil' USR1\n", lambda t: t.shell("pkill -USR1 -x bash; sleep 0.2"), "settings of the shell"),
+        ("trap 'cd sub' USR1\n", lambda t: t.shell("pkill -USR1 -x bash; sleep 0.2"), "folder of the shell"),
+    ],
+    ids=["planted program", "function", "alias", "variable", "folder"],
+)  # fmt: skip
+def test_T_182_another_program_of_that_name_voids_the_approval(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, before: str, planted: Change, name: str
+) -> None:
+    files(terminal)
+    terminal.act("type_text", text=before)
+    run = asks(terminal, monkeypatch, line("python3 x.py"))
+    planted(terminal)
+    void(terminal, run, name)
+
+
+def test_T_182_what_cannot_be_compared_stands_on_the_card(
+    cast: Cast, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files(terminal)
+    with (terminal.home / "huge").open("wb") as file:
+        file.truncate(3 << 30)
+    os.mkfifo(terminal.home / "pipe")
+    run = asks(terminal, monkeypatch, line("sh $X {a,b}.sh huge pipe ~other/x `cat y` build deploy.sh"))
+    request = request_of(terminal.api, run)
+    uncovered = " ".join(request["evidence"]["uncovered"])
+    for word in ("$X", "{a,b}.sh", "~other/x", "huge: of 3221225472 bytes only the first 16777216"):
+        assert word in uncovered
+    shown = {item["name"]: item["says"] for item in request["evidence"]["contents"]}
+    assert shown["deploy.sh"].startswith("24 bytes, sha256 ")
+    assert shown["build"] == "a folder with 2 entries"
+    assert shown["pipe"] == "no file but a device"
+    page = cast.browser("ana").get(f"/approvals/{request['id']}").content.decode()
+    for words in ("What it works with", "24 bytes, sha256", "Not compared", "{a,b}.sh", "a folder with 2 entries"):
+        assert words in page
+    with (terminal.home / "huge").open("r+b") as file:  # far behind what is read
+        file.seek(2 << 30)
+        file.write(b"x")
+    void(terminal, run, "huge")
+
+
+def test_T_182_the_card_shows_how_the_file_was_and_is(
+    cast: Cast, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files(terminal)
+    run = asks(terminal, monkeypatch, line("sh deploy.sh"))
+    write("deploy.sh", "echo <b>other</b>\n")(terminal)
+    again = void(terminal, run, "deploy.sh")
+    (change,) = again["evidence"]["changes"]
+    assert (change["kind"], change["before"].split()[0], change["after"].split()[0]) == ("file", "24", "18")
+    page = cast.browser("ana").get(f"/approvals/{again['id']}").content.decode()
+    assert change["before"] in page
+    assert change["after"] in page
+    assert "other&lt;/b&gt;" not in page  # what is in files is not kept
+
+
+def test_T_182_an_edited_command_is_bound_to_the_files_that_were_shown(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files(terminal)
+    run = asks(terminal, monkeypatch, line("sh deploy.sh"))
+    edit = {"edited_action": {"name": "run_line", "params": {"command": "sh -x deploy.sh"}}}
+    write("deploy.sh", EVIL)(terminal)
+    assert approve(terminal.api, run, **edit).void_reason == "action_changed"
+    assert not (terminal.home / "ran").exists()
+    approve(terminal.api, run, **edit)
+    assert (terminal.home / "ran").read_text() == "evil\n"
+
+
+def test_T_182_a_machine_that_could_not_be_reached_asks_again_about_the_same_files(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files(terminal)
+    run = asks(terminal, monkeypatch, line("sh deploy.sh"))
+    first = request_of(terminal.api, run)
+    with monkeypatch.context() as gone:
+        gone.setattr("runs.attached.open_session", _unreachable)
+        assert approve(terminal.api, run).void_reason == "execution_not_started"
+    write("deploy.sh", EVIL)(terminal)
+    assert request_of(terminal.api, run)["previous_approval_id"] == first["id"]
+    assert approve(terminal.api, run).void_reason == "action_changed"
+    assert not (terminal.home / "ran").exists()
+
+
+async def _unreachable(*_: Any) -> Any:
+    raise MachineUnavailable("It is gone.")
+
+
+def test_a_machine_of_an_older_version_says_that_nothing_is_compared() -> None:
+    contents = commands.contents({"error": "KeyError('contents')"}, {})
+    assert contents.items == ()
+    assert "older version" in contents.uncovered[0]

@@ -3,7 +3,7 @@
 Links are followed, as the program that opens them will, and where they led is part of what is compared. Nothing waits on a
 pipe or a device, and of what is large not everything is read.
 """
-# ruff: noqa: PTH118, PTH123, PTH207
+# ruff: noqa: PTH113, PTH116, PTH117, PTH118, PTH123, PTH207
 
 import contextlib
 import glob
