@@ -12,19 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-import environ
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from django_q.tasks import async_task
 
 from config.address import local_url, only_here
+from config.backup.errors import BackupError
+from config.backup.place import DATABASE, point_at
+from config.backup.swap import settle
 from config.postgres import Postgres
 from config.processes import child_start
 from config.up.checks import alone, database_answers, enough_disk, port_free
 from config.up.children import Child, Patience
 from config.up.machines import lines, make_machines, start_machines, stop_machines, wants_browser
-from config.up.terminal import say, step
+from config.up.terminal import CannotStart, say, step
 from machines.tools.catalogue import CHROMIUM
 
 # What to do next, said at every start.
@@ -74,7 +76,8 @@ class Supervisor:
 
     def _prepare(self, prepare_only: bool) -> None:
         keep_private(self.data_dir)
-        self._set_database(self._own_database() if not self.given_database else self._given_database())
+        point_at(self._own_database() if not self.given_database else self._given_database(), self.data_dir)
+        self._settle_restore()
         with step("Bringing the tables up to date"):
             call_command("migrate", verbosity=0, interactive=False)
         with step("Looking for a team"):
@@ -85,26 +88,26 @@ class Supervisor:
                 leave_machines_to_workers()
         connections.close_all()
 
+    def _settle_restore(self) -> None:
+        try:
+            broken_off = settle(self.data_dir)
+        except BackupError as error:
+            raise CannotStart(str(error)) from error
+        if broken_off:
+            say("A restore that was broken off was " + ("finished." if broken_off == "committed" else "taken back."))
+
     def _own_database(self) -> str:
         new = not (self.data_dir / "postgres").exists()
         self.postgres = Postgres(self.data_dir, connections=settings.SIZES.of_embedded_server)
         with step("Making the database and starting PostgreSQL" if new else "Starting PostgreSQL"):
             self.postgres.start()
-            self.postgres.create_database("countersign")
-        return self.postgres.url("countersign")
+            self.postgres.create_database(DATABASE)
+        return self.postgres.url(DATABASE)
 
     def _given_database(self) -> str:
         with step("Looking for the database of DATABASE_URL"):
             database_answers(self.given_database)
         return self.given_database
-
-    def _set_database(self, url: str) -> None:
-        """Settings were read before the server ran: point this process, its children and other commands at it."""
-        os.environ["DATABASE_URL"] = url
-        connections.settings["default"].update(environ.Env().db_url_config(url))
-        note = self.data_dir / "database-url"
-        note.touch(mode=0o600)
-        note.write_text(url)
 
     def _watch(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})

@@ -75,13 +75,14 @@ def start() -> Iterator[Start]:
     yield from installations()
 
 
-def installations() -> Iterator[Start]:
-    """What `start` gives, for fixtures that live longer than one test."""
+def installations(prepare: Callable[[Path], object] = lambda data_dir: None) -> Iterator[Start]:
+    """What `start` gives, for fixtures that live longer than one test. `prepare` is called with the place of the data folder."""
     place = Path(
         tempfile.mkdtemp(prefix="countersign-up-")
     )  # tmp_path is closed to the user that root's PostgreSQL needs
     place.chmod(0o711)
     data_dir, port = place / "data", free_port()
+    prepare(data_dir)
     started: list[Installation] = []
 
     def begin(**more: str) -> Installation:
