@@ -71,7 +71,7 @@ SCHEMAS: dict[str, Json] = {
         maybe_string="policy_id"
     ),
     "Machine": _shape(
-        string="id object display_name kind os isolation status", maybe_string="problem current_run_id",
+        string="id object display_name kind os isolation status", maybe_string="problem node current_run_id",
         boolean="is_default is_test", integer="cpu_cores memory_gb screen_width screen_height cents_per_hour",
         maybe_integer="ttl_minutes", maybe_object="takeover", object="metadata", time="created_at",
         maybe_time="auto_destroy_at started_at terminated_at",

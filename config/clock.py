@@ -57,7 +57,7 @@ CHORES = (
     Chore(workflows.go_on_late, 1, workflows.NEXT_LATE_CUT),
     Chore(workflows.tell_late, 1, workflows.NEXT_LATE_TELL),
     Chore(lifecycle.retry_stuck, 2, lifecycle.NEXT_STUCK),
-    Chore(lifecycle.revive_dead, 2),
+    Chore(lifecycle.look_everywhere, 2),
     Chore(clock.vanished, 5),
     Chore(lifecycle.reap, 5),
     Chore(direct.release_lapsed, 10),

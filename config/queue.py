@@ -25,6 +25,8 @@ from psycopg import sql
 
 from accounts.statements import prepared
 from config.processes import die_with_parent
+from machines.nodes import this_node
+from machines.services import node_key
 
 CHANNEL = "django_q"
 LONGEST_WAIT = 0.5  # seconds; then the wish to stop is seen
@@ -41,10 +43,10 @@ SELECT id, pg_notify(%(channel)s, '') FROM task
 """
 CLAIM = sql.SQL(
     "UPDATE {0} SET lock = now() + make_interval(secs => %s) WHERE id IN "
-    "(SELECT id FROM {0} WHERE key = %s AND lock <= now() ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) "
+    "(SELECT id FROM {0} WHERE key = ANY(%s) AND lock <= now() ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) "
     "RETURNING id, payload"
 ).format(TABLE)
-NEXT_RETRY = sql.SQL("SELECT extract(epoch FROM min(lock) - now())::float8 FROM {0} WHERE key = %s").format(TABLE)
+NEXT_RETRY = sql.SQL("SELECT extract(epoch FROM min(lock) - now())::float8 FROM {0} WHERE key = ANY(%s)").format(TABLE)
 
 
 class DoorbellBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
@@ -93,10 +95,11 @@ class DoorbellBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
 
     def _claim(self, doorbell: psycopg.Connection[tuple[int, str]]) -> list[tuple[int, str]]:
         """Tasks, and where there are none when to look again."""
-        tasks = doorbell.execute(CLAIM, [Conf.RETRY, self.list_key, Conf.BULK]).fetchall()
+        keys = [self.list_key, node_key(this_node())]  # what anybody may do, and what only this node can
+        tasks = doorbell.execute(CLAIM, [Conf.RETRY, keys, Conf.BULK]).fetchall()
         self._look_at = 0.0
         if not tasks:
-            row = doorbell.execute(NEXT_RETRY, [self.list_key]).fetchone()
+            row = doorbell.execute(NEXT_RETRY, [keys]).fetchone()
             retry = float(row[0]) if row is not None and row[0] is not None else LOOK_SECONDS
             self._look_at = time.monotonic() + min(LOOK_SECONDS, max(0.0, retry) + RETRY_SLACK)
         return tasks

@@ -18,6 +18,7 @@ from machines.drivers.within import within
 from machines.errors import MachineTimeout, MachineUnavailable
 from machines.lifecycle import STARTS, Facts, Occupied, bring_up, facts, look_up
 from machines.models import Machine, MachineStatus
+from machines.nodes import require_here
 
 ATTACH_SECONDS = 15.0
 BUSY_SECONDS = 40.0  # how long to wait while somebody else starts the machine
@@ -61,7 +62,8 @@ async def open_session(machine_id: str, ask: Callable[..., Awaitable[Facts]] = _
 
 
 async def attach(now: Facts) -> Connected:
-    """Raises MachineGone when the process is not there, MachineUnavailable when it is not meant to be."""
+    """Raises MachineGone when the process is not there, MachineUnavailable when it is not meant to be, MachineElsewhere."""
+    require_here(now.node)
     if now.status in {MachineStatus.CREATING, MachineStatus.STARTING}:
         raise MachineGone("The machine is starting.")
     if now.status != MachineStatus.RUNNING:

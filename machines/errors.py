@@ -31,6 +31,12 @@ class MachineInTakeover(Refusal):
     code, status = "MACHINE_IN_TAKEOVER", 409
 
 
+class MachineElsewhere(Refusal):
+    """This machine lives on the node {node}, which this process cannot reach. Ask a server of that node."""
+
+    code, status = "MACHINE_ELSEWHERE", 409
+
+
 class MachineUnavailable(Refusal):
     """The machine does not answer and could not be started again."""
 

@@ -15,7 +15,10 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
+from django_q.models import OrmQ
+from django_q.tasks import async_task
 
 from accounts.errors import InvalidState
 from accounts.statements import fetch
@@ -26,7 +29,8 @@ from machines.drivers.registry import driver_for
 from machines.drivers.within import within
 from machines.errors import MachineUnavailable
 from machines.models import Machine, MachineStatus
-from machines.services import driver_kind, end_if_expired, is_simulated, locked, move, queue_work
+from machines.nodes import adopt, is_here, require_here, this_node
+from machines.services import driver_kind, end_if_expired, is_simulated, locked, move, node_key, queue_of, queue_work
 
 log = logging.getLogger(__name__)
 START_SECONDS = 30.0  # a worker's task may last 60
@@ -46,6 +50,11 @@ GOING_DOWN = frozenset({MachineStatus.STOPPING, MachineStatus.TERMINATING})
 T = TypeVar("T")
 
 
+def _of_here() -> Q:
+    """Machines that this process can reach."""
+    return Q(node__isnull=True) | Q(node=this_node())
+
+
 class Occupied(Exception):
     """Somebody else is starting or ending this machine's process right now."""
 
@@ -60,13 +69,14 @@ class Facts:
     spec: MachineSpec
     handle: Handle
     restarts: int
+    node: str | None = None
     problem: str = ""
 
 
 def facts(machine: Machine) -> Facts:
     return Facts(
         id=machine.id, status=machine.status, driver=driver_kind(machine), spec=machine.spec, handle=machine.handle,
-        restarts=machine.restarts, problem=machine.problem,
+        restarts=machine.restarts, node=machine.node, problem=machine.problem,
     )  # fmt: skip
 
 
@@ -107,15 +117,18 @@ def bring_up(machine_id: str, wait: float = 0.0) -> Facts:
     """See that the machine's process lives: start it if it does not, and let the machine run.
 
     Must be called outside of transactions. Raises MachineUnavailable when it failed or the machine is not wanted up;
-    Occupied when somebody else is still at it after `wait` seconds.
+    MachineElsewhere; Occupied when somebody else is still at it after `wait` seconds.
     """
     with process_lock(machine_id, wait):
         now = look_up(machine_id)
         if now.status not in {*COMING_UP, MachineStatus.RUNNING}:
             raise MachineUnavailable(f"The machine is {now.status}. {now.problem}".strip())
+        require_here(now.node)
         driver = driver_for(now.driver)
         if now.handle and _alive(driver, now):
-            return now if now.status == MachineStatus.RUNNING else _came_up(machine_id, now.handle, started=False)
+            if now.status == MachineStatus.RUNNING and now.node:
+                return now
+            return _came_up(machine_id, now.handle, started=False)
         _begin(machine_id)
         up = _came_up(machine_id, _start(driver, now), started=True)
         freezing.settle(machine_id)  # one that people stopped stands still again
@@ -173,9 +186,9 @@ def _came_up(machine_id: str, handle: Handle, *, started: bool) -> Facts:
     """Keep the handle whatever happened meanwhile: who ends the machine needs it."""
     with transaction.atomic():
         machine = locked(machine_id)
-        machine.handle, machine.failed_starts = handle, 0
+        machine.handle, machine.failed_starts, machine.node = handle, 0, this_node()
         machine.restarts += started
-        machine.save(update_fields=["handle", "failed_starts", "restarts"])
+        machine.save(update_fields=["handle", "failed_starts", "restarts", "node"])
         if machine.status in COMING_UP:
             move(machine, MachineStatus.RUNNING)
         elif machine.status in GOING_DOWN:
@@ -188,12 +201,13 @@ def _came_up(machine_id: str, handle: Handle, *, started: bool) -> Facts:
 def take_down(machine_id: str, wait: float = 0.0) -> None:
     """End the process of a machine that is stopping, suspended or terminating; terminated only when it is surely gone.
 
-    Raises Occupied; TimeoutError and whatever the driver raises leave the status, and reconcile() tries again.
+    Raises Occupied, MachineElsewhere; TimeoutError and whatever the driver raises leave the status, and reconcile() tries again.
     """
     with process_lock(machine_id, wait):
         now = look_up(machine_id)
         if now.status not in {*GOING_DOWN, MachineStatus.SUSPENDED}:
             return
+        require_here(now.node)
         driver = driver_for(now.driver)
         _run(driver.stop(now.spec, now.handle), STOP_SECONDS)  # also what a killed worker started and did not record
         if now.handle and _alive(driver, now):
@@ -224,10 +238,22 @@ def reconcile(stuck_after: float = STUCK_SECONDS) -> int:
 
 
 def revive_dead() -> int:
-    """Queue the start of machines whose process died; how many there were."""
-    rows = [m for m in Machine.objects.filter(status=MachineStatus.RUNNING, test=False) if not is_simulated(m)]
+    """Queue the start of machines of this node whose process died, and take over those of nodes that are over; how many
+    there were. Of other nodes nobody here can tell: look_everywhere() asks them."""
+    adopt()
+    running = Machine.objects.filter(_of_here(), status=MachineStatus.RUNNING, test=False)
+    rows = [machine for machine in running if not is_simulated(machine)]
     dead = asyncio.run(_dead([facts(machine) for machine in rows])) if rows else []
     return sum(_revive(machine_id) for machine_id in dead)
+
+
+def look_everywhere() -> int:
+    """As revive_dead(), here and on every other node that machines live on; the clock, of which one ticks, calls it."""
+    elsewhere = Machine.objects.filter(status=MachineStatus.RUNNING, node__isnull=False).exclude(node=this_node())
+    for node in elsewhere.order_by().values_list("node", flat=True).distinct():
+        if not OrmQ.objects.filter(key=node_key(node)).exists():  # its workers are busy, or silent: once is enough
+            async_task("machines.tasks.look", broker=queue_of(node))
+    return revive_dead()
 
 
 async def _dead(all_facts: list[Facts]) -> list[str]:
@@ -255,16 +281,23 @@ def _revive(machine_id: str) -> bool:
 
 
 def retry_stuck(after: float = STUCK_SECONDS) -> int:
-    """Queue the work of machines whose last change got stuck; how many there were."""
+    """Queue the work of machines whose last change got stuck; how many there were. What waits for a node that is silent is
+    queued once."""
     now = timezone.now()
     stuck = Machine.objects.filter(status__in=[*COMING_UP, *GOING_DOWN], status_at__lte=now - timedelta(seconds=after))
     retried = 0
     for machine in stuck:
         with transaction.atomic():
-            if stuck.filter(id=machine.id, status=machine.status).update(status_at=now):
+            if stuck.filter(id=machine.id, status=machine.status).update(status_at=now) and not _waits_for(
+                machine.node
+            ):
                 queue_work(machine)
                 retried += 1
     return retried
+
+
+def _waits_for(node: str | None) -> bool:
+    return not is_here(node) and OrmQ.objects.filter(key=node_key(str(node))).exists()
 
 
 def reap() -> int:
@@ -284,7 +317,7 @@ def start_all() -> int:
 
 def _retry_errors() -> int:
     retried = 0
-    for machine in Machine.objects.filter(status=MachineStatus.ERROR, test=False):
+    for machine in Machine.objects.filter(_of_here(), status=MachineStatus.ERROR, test=False):
         if is_simulated(machine) or driver_for(driver_kind(machine)).missing():
             continue
         with transaction.atomic(), suppress(InvalidState):
@@ -298,7 +331,9 @@ def _retry_errors() -> int:
 
 def stop_all_processes() -> int:
     """End every machine process at once, within 3 s; rows stay as they are, so that start_all() brings them back."""
-    rows = Machine.objects.filter(test=False).exclude(status__in=[MachineStatus.TERMINATED, MachineStatus.STOPPED])
+    rows = Machine.objects.filter(_of_here(), test=False).exclude(
+        status__in=[MachineStatus.TERMINATED, MachineStatus.STOPPED]
+    )
     all_facts = [facts(machine) for machine in rows if machine.handle and not is_simulated(machine)]
     if all_facts:
         asyncio.run(_stop_all(all_facts))

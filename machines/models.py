@@ -59,6 +59,7 @@ class Machine(models.Model):
     auto_destroy_at = models.DateTimeField(null=True)
     metadata = models.JSONField(default=dict)
     handle = models.JSONField(default=dict)  # the driver's; never leaves the server
+    node = models.CharField(max_length=64, null=True)  # where its process lives (machines/nodes.py); null: nowhere yet
     restarts = models.PositiveIntegerField(default=0)  # how often its process was started
     failed_starts = models.PositiveSmallIntegerField(default=0)  # in a row; the third one is an error
     metered_at = models.DateTimeField(default=timezone.now)  # until when its time is counted

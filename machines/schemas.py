@@ -121,7 +121,8 @@ def machine_object(machine: Machine) -> dict[str, Any]:
     lease = machine.lease
     return {
         "id": machine.id, "object": "machine", "display_name": machine.display_name, "kind": machine.kind,
-        "os": machine.os, "isolation": machine.isolation, "status": machine.status, "problem": machine.problem or None,
+        "os": machine.os, "isolation": machine.isolation, "node": machine.node,
+        "status": machine.status, "problem": machine.problem or None,
         "is_default": machine.team.default_machine_id == machine.id,
         "cpu_cores": machine.cpu_cores, "memory_gb": machine.memory_gb,
         "screen_width": machine.screen_width, "screen_height": machine.screen_height, "is_test": machine.test,

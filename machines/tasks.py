@@ -3,19 +3,25 @@
 from contextlib import suppress
 
 from machines import lifecycle
-from machines.errors import MachineUnavailable
+from machines.errors import MachineElsewhere, MachineUnavailable
 
 WAIT_SECONDS = 5.0  # for somebody else who is at the same machine; after that the clock tries again
+LATER = (MachineUnavailable, MachineElsewhere, lifecycle.Occupied)
 
 
 def start(machine_id: str) -> None:
-    with suppress(MachineUnavailable, lifecycle.Occupied):  # the machine's row says why
+    with suppress(*LATER):  # the machine's row says why
         lifecycle.bring_up(machine_id, WAIT_SECONDS)
 
 
 def stop(machine_id: str) -> None:
-    with suppress(MachineUnavailable, lifecycle.Occupied):
+    with suppress(*LATER):
         lifecycle.take_down(machine_id, WAIT_SECONDS)
+
+
+def look() -> None:
+    """At the machines of this node, for the clock of another one."""
+    lifecycle.revive_dead()
 
 
 def terminate(machine_id: str) -> None:

@@ -11,17 +11,20 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.statements import prepared, prepared_all
+from machines.nodes import this_node
 from runs.models import Run, Worker
 
 # Runs that can go on: running without a live lease; queued with a machine that is free (best priority first, then age).
 _CLAIM = """
 WITH free AS (
-  SELECT id FROM runs_run WHERE status = 'running' AND kind = 'agent' AND (lease_until IS NULL OR lease_until < now())
+  SELECT id FROM runs_run r WHERE status = 'running' AND kind = 'agent' AND (lease_until IS NULL OR lease_until < now())
+    AND (owns_machine OR NOT EXISTS (SELECT 1 FROM machines_machine e WHERE e.id = r.machine_id AND e.node <> %(node)s::text))
   ORDER BY created_at LIMIT %(n)s FOR UPDATE SKIP LOCKED
 ), queued AS (
   SELECT r.id FROM runs_run r LEFT JOIN machines_machine m ON m.id = r.machine_id AND NOT r.owns_machine
   WHERE r.status = 'queued' AND r.kind = 'agent' AND (r.lease_until IS NULL OR r.lease_until < now())
-    AND (r.owns_machine OR (m.status = 'running' AND m.current_run_id IS NULL AND NOT EXISTS (
+    AND (r.owns_machine OR (m.status = 'running' AND m.current_run_id IS NULL
+      AND (m.node IS NULL OR m.node = %(node)s::text) AND NOT EXISTS (
       SELECT 1 FROM runs_run o WHERE o.machine_id = r.machine_id AND o.status = 'queued' AND NOT o.owns_machine
         AND (o.priority, r.created_at, r.id) > (r.priority, o.created_at, o.id))
       AND NOT EXISTS (SELECT 1 FROM machines_takeoverlease t WHERE t.machine_id = m.id AND t.ended_at IS NULL)))
@@ -40,8 +43,9 @@ WHERE id = %(run)s AND lease_owner = %(owner)s AND lease_epoch = %(epoch)s
 
 
 def claim(owner: str, limit: int) -> list[tuple[str, int]]:
-    """Lease up to `limit` runnable runs; returns (run id, epoch)."""
-    rows = prepared_all(_CLAIM, {"owner": owner, "n": limit, "seconds": settings.LEASE_SECONDS})
+    """Lease up to `limit` runnable runs whose machines this node reaches; returns (run id, epoch)."""
+    values = {"owner": owner, "n": limit, "seconds": settings.LEASE_SECONDS, "node": this_node()}
+    rows = prepared_all(_CLAIM, values)
     return [(run_id, epoch) for run_id, epoch in rows]
 
 
@@ -49,8 +53,8 @@ def renew(owner: str, run_ids: list[str]) -> list[str]:
     """Heartbeat: renew every lease of this worker. Returns the runs that are no longer its own, or have ended."""
     now = timezone.now()
     Worker.objects.update_or_create(
-        name=owner, defaults={"heartbeat_at": now, "driving": len(run_ids)}, create_defaults={
-            "started_at": now, "heartbeat_at": now, "driving": len(run_ids)},
+        name=owner, defaults={"heartbeat_at": now, "driving": len(run_ids), "node": this_node()}, create_defaults={
+            "started_at": now, "heartbeat_at": now, "driving": len(run_ids), "node": this_node()},
     )  # fmt: skip
     if not run_ids:
         return []

@@ -298,3 +298,4 @@ class Worker(models.Model):
     started_at = models.DateTimeField()
     heartbeat_at = models.DateTimeField(db_index=True)
     driving = models.PositiveIntegerField(default=0)
+    node = models.CharField(max_length=64, null=True)  # where it is (machines/nodes.py)

@@ -65,10 +65,13 @@ def make_machines() -> None:
         say(f"{machine.display_name} is being made ({machine.id}).")
 
 
-def start_machines() -> None:
-    """Queue the start of every machine that ran when we last ended; workers do it."""
+def start_machines(*, alone: bool) -> None:
+    """Queue the start of every machine that ran when we last ended; workers do it. `alone`: the database is ours only."""
     from machines.lifecycle import start_all
+    from machines.nodes import adopt_all
 
+    if alone:
+        adopt_all()
     start_all()
 
 

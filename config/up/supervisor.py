@@ -83,7 +83,7 @@ class Supervisor:
         with step("Looking for a team"):
             self.welcome = first_run(self.data_dir)
             self.agents = agents(os.environ)
-            start_machines()
+            start_machines(alone=self.postgres is not None)
             if prepare_only:
                 leave_machines_to_workers()
         connections.close_all()
