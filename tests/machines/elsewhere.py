@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-sys.path.insert(0, os.environ.get("PRODUCT", str(Path(__file__).parents[2])))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 
 def main(folder: str, machine_id: str) -> dict[str, Any]:
