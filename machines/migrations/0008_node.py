@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("machines", "0006_put_in"),
+        ("machines", "0007_standing_still"),
     ]
 
     operations = [
