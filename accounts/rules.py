@@ -1,7 +1,8 @@
 """The version of what rules a team's actions in one world: its policies and its risk floor.
 
 Who judges an action reads it first; who then writes what was judged holds it and finds it unchanged (runs/steps.py). So a
-change counts from its commit. The row is locked after runs and requests, before wallets.
+change counts from its commit. The row is locked after runs and requests, before policies and wallets: an intent holds it when it
+counts the use of its policy.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ LEFT JOIN accounts_rulesversion v ON v.team_id = t.id AND v.test = %(test)s WHER
 """
 _HELD = """
 SELECT 1 FROM accounts_rulesversion WHERE team_id = %(team)s AND test = %(test)s AND version = %(version)s FOR SHARE
+"""
+
+_LOCKED = """
+SELECT 1 FROM accounts_rulesversion WHERE team_id = %(team)s AND test = %(test)s FOR NO KEY UPDATE
 """
 
 
@@ -42,8 +47,16 @@ def _first_version(team_id: str, test: bool) -> int:
     return RulesVersion.objects.get_or_create(team_id=team_id, test=test)[0].version
 
 
+def hold_rules(team_id: str, test: bool) -> None:
+    """Nobody writes an intent, and nobody else changes a rule, until the caller's transaction ends."""
+    if prepared(_LOCKED, {"team": team_id, "test": test}) is None:
+        _first_version(team_id, test)
+        prepared(_LOCKED, {"team": team_id, "test": test})
+
+
 def rules_changed(team_id: str, *worlds: bool) -> None:
-    """To be called inside the transaction of every change; without `worlds` it concerns both."""
+    """To be called inside the transaction of every change; without `worlds` it concerns both. Who locks a policy for it holds the
+    rules before."""
     for test in sorted(worlds or (False, True)):
         rows = RulesVersion.objects.filter(team_id=team_id, test=test)
         if not rows.update(version=F("version") + 1):

@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.access import require
 from accounts.actor import Actor
 from accounts.errors import EmptyUpdate, Invalid
-from accounts.rules import rules_changed
+from accounts.rules import hold_rules, rules_changed
 from accounts.services import audit
 from accounts.statements import prepared
 from accounts.times import rfc3339
@@ -259,6 +259,7 @@ def create(actor: Actor, **fields: Any) -> tuple[Policy, bool]:
     mine = Policy.objects.filter(team_id=actor.team_id, test=actor.test, revoked_at__isnull=True, **_exactly(same))
     one = allowances.backer(actor, fields.get("expires_at"), fields.get("origin_approval_id"))
     with transaction.atomic():
+        hold_rules(actor.team_id, actor.test)
         mine.filter(expires_at__lte=now).update(revoked_at=now)
         try:
             with transaction.atomic():
@@ -293,7 +294,9 @@ def _plain(value: Any) -> Any:
 
 def _locked(actor: Actor, policy_id: str) -> tuple[Policy, Rule, dict[str, str]]:
     """The policy, what it says now, and the ids of the groups that it may name. Raises PolicyNotFound."""
-    row = Policy.objects.select_for_update().get(id=get_policy(actor, policy_id).id)
+    seen = get_policy(actor, policy_id)
+    hold_rules(seen.team_id, seen.test)
+    row = Policy.objects.select_for_update().get(id=seen.id)
     ids = group_ids(row.team_id)
     return row, Rule.of(row, ids), ids
 
@@ -350,6 +353,7 @@ def _revoke(actor: Actor, row: Policy) -> None:
 def forget(actor: Actor, policy_id: str, approval_id: str) -> None:
     """What was remembered with this request counts no more: the policy that it stored ends, unless somebody else stands behind
     it by now, or made another rule of it."""
+    hold_rules(actor.team_id, actor.test)
     row = Policy.objects.select_for_update().filter(id=policy_id, revoked_at__isnull=True, effect="allow").first()
     if row is None:
         return

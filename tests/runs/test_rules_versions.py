@@ -2,20 +2,21 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
-from accounts.models import RulesVersion, Team
-from accounts.rules import rules_changed, rules_now
+from accounts.models import Team
+from accounts.rules import rules_now, rules_still
 from approvals import policies
 from approvals.models import Approval, Policy
 from runs import leases
 from runs.models import Step
 from tests.approvals.starters import ASKING, admin, decide, decider, policy_of, starter
 from tests.cast import Api, Cast, make_cast
-from tests.runs.driving import Inline, Once, begin, data_of, go, show, until, waiting
+from tests.runs.driving import Inline, Once, begin, data_of, go, show, someone_waits_for_a_lock, until, waiting
 from tests.runs.invariants import check_run
 
 pytestmark = pytest.mark.django_db
@@ -181,47 +182,46 @@ def test_undoing_what_was_remembered_counts_at_once(cast: Cast) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_change_waits_for_an_intent_that_is_being_written_and_no_longer() -> None:
-    """The intent holds the rules until its commit, with its money; whoever changes them is answered after that."""
+@pytest.mark.parametrize("change", ["update", "revoke"])
+def test_a_change_waits_for_an_intent_that_is_being_written_and_no_longer(change: str) -> None:
+    """The intent holds the rules until its commit, counts the use of its policy and holds its money; whoever changes that policy is
+    answered after that, and neither waits for the other."""
     cast = make_cast("acme")
-    team = cast.team.id
-    rules_now(team, True, "approval")
-    held, done = threading.Event(), threading.Event()
+    boss = cast.actor("adam", test=True)
+    policy, _ = policies.create(boss, tool="click", effect="allow")
+    changes = {
+        "update": lambda: policies.update(boss, policy.id, {"effect": "ask"}),
+        "revoke": lambda: policies.revoke(boss, policy.id),
+    }
+    version = rules_now(cast.team.id, True, "approval").version
+    held, going = threading.Event(), threading.Event()
 
     def write() -> None:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM accounts_rulesversion WHERE team_id = %s AND test FOR SHARE", [team])
-            held.set()
-            assert done.wait(20)
-        connection.close()
-
-    changed: list[bool] = []
-
-    def change() -> None:
         with transaction.atomic():
-            rules_changed(team, True)
-        changed.append(True)
+            assert rules_still(cast.team.id, True, version)
+            held.set()
+            assert going.wait(20)
+            policies.used(policy.id)
+
+    changed: list[object] = []
+    with ThreadPoolExecutor(2) as pool:
+        intent = pool.submit(_apart, write)
+        assert held.wait(20)
+        other = pool.submit(_apart, lambda: changed.append(changes[change]()))
+        until(someone_waits_for_a_lock)
+        assert not changed
+        going.set()
+        intent.result(20)
+        other.result(20)
+    assert (Policy.objects.get().uses, rules_now(cast.team.id, True, "approval").version) == (1, version + 1)
+
+
+def _apart(work: Callable[[], object]) -> None:
+    """In a thread with a connection of its own."""
+    try:
+        work()
+    finally:
         connection.close()
-
-    one, two = threading.Thread(target=write), threading.Thread(target=change)
-    one.start()
-    assert held.wait(20)
-    two.start()
-    until(lambda: _blocked() == 1)
-    assert not changed
-    done.set()
-    one.join(20)
-    two.join(20)
-    assert changed == [True]
-    assert RulesVersion.objects.get(team_id=team, test=True).version == 1
-
-
-def _blocked() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        return int(cursor.fetchone()[0])
 
 
 def test_the_intent_is_one_statement_with_its_rules(cast: Cast) -> None:
