@@ -9,7 +9,7 @@ reason, since a process that stands can be woken from inside.
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Self
@@ -28,7 +28,7 @@ from machines.models import Machine
 log = logging.getLogger(__name__)
 Why = Literal["takeover", "stop"]
 
-LOOKS = 200  # at most, until two of them show nothing that still has to be made to stand
+LOOKS = 50  # at most, until two of them show nothing that still has to be made to stand
 PAGES_SECONDS = 10.0
 TURN_SECONDS = 2.0  # to wait for somebody who is at the same machine; he may stand still himself
 # When settle_all() has something to do next (config/clock.py).
@@ -101,6 +101,10 @@ class _Record:
             freezer.remove(row["group"])
         return record
 
+    def will_stand(self, rows: Iterable[Identity]) -> None:
+        """Noted before it is done."""
+        self.stands += [one for one in rows if one not in self.stands]
+
     def save(self, machine: Machine) -> None:
         row = None
         if self.lease or self.stands:
@@ -127,30 +131,60 @@ def settle(machine_id: str) -> None:
 
 
 def _settle(machine: Machine, record: _Record, lease: str | None) -> None:
+    begins = machine.kind != "browser" and lease not in (None, record.lease)
+    inside, wanted, sent = _stopped_one_by_one(machine, record, lease)
+    if inside is None:
+        _note_nothing(machine, record, lease)
+        return
+    if machine.isolation == "bubblewrap" and (begins or (machine.halted_at and sent)):
+        inside, wanted = _stopped_at_once(machine, record, lease, inside)
+    if record.group and (held := [one for one in record.stands if one in wanted]):
+        freezer.hold(record.group, held)
+    _let_go_on(machine, record, inside, wanted)
+    if machine.kind == "browser" and not machine.halted_at and (lease or record.lease):
+        _hold_pages(machine, record, lease)
+
+
+def _stopped_one_by_one(
+    machine: Machine, record: _Record, lease: str | None
+) -> tuple[Inside | None, set[Identity], set[Identity]]:
+    """Until two looks show nothing new. The last look, what has to stand, and what was made to."""
+    wanted: set[Identity] = set()
     sent: set[Identity] = set()
     quiet = 0
     for _ in range(LOOKS):
         inside = standstill.look(record.holder, machine.isolation)
         if inside is None:
-            _note_nothing(machine, record, lease)
-            return
+            return None, wanted, sent
         wanted = _wanted(machine, record, lease, inside)
         fresh = [row.identity for row in inside.rows if row.identity in wanted - sent and not row.stands]
-        record.stands += [one for one in fresh if one not in record.stands]
         record.group = record.group or freezer.group_of(inside.guest.pid, machine.id)
+        record.will_stand(fresh)
         record.save(machine)
         standstill.stop(fresh)
         sent.update(fresh)
         quiet = 0 if fresh else quiet + 1
         if quiet == 2 or (quiet and not sent):  # a second look, for what was born behind the back of the first
             break
-    else:
-        log.warning("Machine %s starts processes faster than they can be made to stand", machine.id)
-    if record.group and (held := [one for one in record.stands if one in wanted]):
-        freezer.hold(record.group, held)
-    _let_go_on(machine, record, inside, wanted)
-    if machine.kind == "browser" and not machine.halted_at and (lease or record.lease):
-        _hold_pages(machine, record, lease)
+    return inside, wanted, sent
+
+
+def _stopped_at_once(
+    machine: Machine, record: _Record, lease: str | None, inside: Inside
+) -> tuple[Inside, set[Identity]]:
+    """Also what forks and ends faster than anybody looks. The hands stand for a moment, too; they are noted before."""
+    hands = set() if machine.halted_at else standstill.hands(inside)
+    slept = {row.identity for row in inside.rows if row.stands}
+    record.will_stand(row.identity for row in inside.rows if not row.stands)
+    record.save(machine)
+    if not standstill.stop_at_once(inside):
+        log.warning("Machine %s cannot be stopped at one moment: what forks without end may go on", machine.id)
+    inside = standstill.look(record.holder, machine.isolation) or inside
+    record.will_stand(row.identity for row in inside.rows if row.identity not in slept)
+    if lease and machine.kind != "browser":
+        record.left |= {row.identity for row in inside.rows} - standstill.core(inside)
+    record.save(machine)
+    return inside, _wanted(machine, record, lease, inside) - hands
 
 
 def _hold_pages(machine: Machine, record: _Record, lease: str | None) -> None:

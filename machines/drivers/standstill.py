@@ -7,13 +7,18 @@ Nothing inside is asked, and nothing inside can tell itself away: what counts is
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from machines.drivers import fence, process
 from machines.drivers.process import Identity
 
+_BROADCAST = Path(__file__).with_name("broadcast.py")
+_BROADCAST_SECONDS = 10
 _ASLEEP = frozenset("TtZX")  # stopped, traced, or over
 # Where a shell sleeps that waits for its own children, and not for somebody to type.
 _WAITS_FOR_CHILDREN = ("do_wait", "pipe_read", "anon_pipe_read")
@@ -189,6 +194,16 @@ def _waits_for_children(shell: Proc) -> bool:
 
 def stop(rows: Iterable[Identity]) -> None:
     _signal(rows, signal.SIGSTOP)
+
+
+def stop_at_once(inside: Inside) -> bool:
+    """Stop all that is in the machine's process namespace, also what no look catches; False where that cannot be done."""
+    command = [sys.executable, "-I", "-S", str(_BROADCAST), str(inside.guest.pid)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_BROADCAST_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 def go_on(rows: Iterable[Identity]) -> None:

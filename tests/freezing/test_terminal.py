@@ -34,6 +34,14 @@ while True:
     open("ticks", "a").write("x")
     time.sleep(0.02)
 """
+COMET = """
+import os
+ticks = os.open("ticks", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+while True:
+    if os.fork():
+        os._exit(0)
+    os.write(ticks, b"x")
+"""
 FORKER = """
 import os
 for _ in range(60):
@@ -160,6 +168,28 @@ def test_processes_born_while_it_is_frozen_are_caught(desk: Desk) -> None:
     assert desk.stands("forks.py")
     desk.meanwhile()
     assert (desk.size("ticks"), desk.stands("forks.py")) == (before, True)
+
+
+def test_what_forks_and_ends_faster_than_anybody_looks_is_caught(desk: Desk) -> None:
+    (desk.home / "comet.py").write_text(COMET, encoding="ascii")
+    desk.type("setsid python3 comet.py\n")
+    desk.grows("ticks")
+    lease = desk.take()
+    before = desk.size("ticks")
+    desk.meanwhile()
+    assert desk.size("ticks") == before
+    desk.type("echo hands > typed\n")
+    assert desk.size("typed")
+    desk.release(lease)
+    desk.grows("ticks")
+    lease = desk.take()
+    desk.release(lease)
+    freezing.freeze_machine(desk.id, "stop")
+    before = desk.size("ticks")
+    assert all(row.stands for row in desk.inside())
+    assert desk.size("ticks") == before
+    freezing.thaw_machine(desk.id, "stop")
+    desk.grows("ticks")
 
 
 def test_what_the_person_starts_runs_on(desk: Desk) -> None:
