@@ -141,6 +141,8 @@ def _settle(machine: Machine, record: _Record, lease: str | None) -> None:
     if record.group and (held := [one for one in record.stands if one in wanted]):
         freezer.hold(record.group, held)
     _let_go_on(machine, record, inside, wanted)
+    if begins and not machine.halted_at:
+        standstill.drop_unread(inside)
     if machine.kind == "browser" and not machine.halted_at and (lease or record.lease):
         _hold_pages(machine, record, lease)
 

@@ -5,10 +5,15 @@ Nothing inside is asked, and nothing inside can tell itself away: what counts is
 """
 # ruff: noqa: PTH116, PTH123, PTH208
 
+import contextlib
+import fcntl
 import os
 import signal
+import struct
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +24,7 @@ from machines.drivers.process import Identity
 
 _BROADCAST = Path(__file__).with_name("broadcast.py")
 _BROADCAST_SECONDS = 10
+_FLUSHES = 100
 _ASLEEP = frozenset("TtZX")  # stopped, traced, or over
 # Where a shell sleeps that waits for its own children, and not for somebody to type.
 _WAITS_FOR_CHILDREN = ("do_wait", "pipe_read", "anon_pipe_read")
@@ -152,13 +158,18 @@ def _shell(inside: Inside) -> Proc | None:
 
 
 def _terminal_of(guest: int) -> int | None:
-    """The device of the shell's pty; its descriptor is the last word of the guest's command line. None: nobody may look."""
+    """The device of the shell's pty. None: nobody may look."""
     try:
-        with open(f"/proc/{guest}/cmdline", "rb") as file:
-            descriptor = int(file.read().rstrip(b"\0").rpartition(b"\0")[2])
-        return os.stat(f"/proc/{guest}/fd/{descriptor}").st_rdev
+        return os.stat(_path_of_terminal(guest)).st_rdev
     except (OSError, ValueError):
         return None
+
+
+def _path_of_terminal(guest: int) -> str:
+    """The descriptor of the shell's pty is the last word of the guest's command line."""
+    with open(f"/proc/{guest}/cmdline", "rb") as file:
+        descriptor = int(file.read().rstrip(b"\0").rpartition(b"\0")[2])
+    return f"/proc/{guest}/fd/{descriptor}"
 
 
 def _front(inside: Inside, leader: Proc) -> list[Proc]:
@@ -187,6 +198,30 @@ def _waits_for_children(shell: Proc) -> bool:
             return file.read().strip() in _WAITS_FOR_CHILDREN
     except OSError:
         return False
+
+
+def drop_unread(inside: Inside) -> None:
+    """Throw away what was typed and no program has read: it would be read as if the next one who types had typed it."""
+    with contextlib.suppress(OSError, ValueError, termios.error):
+        ways = [
+            os.open(path, os.O_RDWR | os.O_NOCTTY)
+            for path in (f"/proc/{inside.guest.pid}/fd/0", _path_of_terminal(inside.guest.pid))
+        ]
+        try:
+            for _ in range(_FLUSHES):  # what was held back behind a full queue comes after it
+                waiting = [_pending(way) for way in ways]
+                for way in ways:
+                    termios.tcflush(way, termios.TCIFLUSH)
+                if not any(waiting):
+                    break
+                time.sleep(0.01)
+        finally:
+            for way in ways:
+                os.close(way)
+
+
+def _pending(terminal: int) -> int:
+    return int(struct.unpack("i", fcntl.ioctl(terminal, termios.FIONREAD, b"\0\0\0\0"))[0])
 
 
 # --- standing still

@@ -130,6 +130,18 @@ def test_a_planted_listener_hears_nothing(desk: Desk) -> None:
     assert desk.size("heard") == 0
 
 
+@pytest.mark.parametrize("lines", [1, 2000])
+def test_what_the_agent_typed_ahead_is_not_read_under_the_persons_hands(desk: Desk, lines: int) -> None:
+    desk.type("until [ -e gate ]; do sleep 0.05; done; echo over > over\n", timeout_ms=1000)
+    desk.type("echo ahead >> ahead\n" * lines, timeout_ms=1000)
+    desk.take()
+    (desk.home / "gate").touch()
+    until(lambda: desk.size("over"))
+    desk.type("echo mine > mine\n")
+    assert desk.size("mine")
+    assert desk.size("ahead") == 0
+
+
 def test_the_program_in_the_foreground_is_the_persons(desk: Desk) -> None:
     desk.type("cat | cat > front\n", timeout_ms=1000)
     until(lambda: len(desk.running("cat")) == 2)
