@@ -62,12 +62,18 @@ def _read(model: type[M], row: TupleRow) -> M:
 
 def insert(row: M) -> M:
     """Insert a new row whose key is already set, as save(force_insert=True) would."""
-    table = row._meta.db_table
-    prepared(
-        f"INSERT INTO {table} SELECT * FROM json_populate_record(NULL::{table}, %(row)s::json)", {"row": as_json(row)}
-    )
+    prepared(insertion(type(row)), {"row": as_json(row)})
     inserted(row)
     return row
+
+
+@functools.cache
+def insertion(model: type[Model]) -> str:
+    """An INSERT of the parameter `row`. It names the columns that this version knows: a newer one may have made others
+    meanwhile, which have a default in the database."""
+    table = model._meta.db_table
+    columns = ", ".join(f'"{field.column}"' for field in model._meta.concrete_fields)
+    return f"INSERT INTO {table} ({columns}) SELECT {columns} FROM json_populate_record(NULL::{table}, %(row)s::json)"
 
 
 def as_json(row: Model) -> Json:

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 _SHARED = re.compile(
     r"nfs|cifs|smb|ceph|gluster|lustre|gfs|ocfs|9p|virtiofs|vboxsf|afs|beegfs|gpfs|fuse|moosefs|orangefs"
 )
+FORGOTTEN: dict[str, Any] = {"handle": {}, "frozen": None}  # what a row says of processes that are another node's
 
 
 def this_node() -> str:
@@ -62,7 +63,7 @@ def adopt() -> int:
                     log.warning("Machine %s still answers although node %s is over; it is left alone", machine.id, node)
                     continue
                 # Its handle names processes of the old node: here the numbers may be those of others.
-                adopted += elsewhere.filter(id=machine.id, node=node).update(node=mine, handle={})
+                adopted += elsewhere.filter(id=machine.id, node=node).update(node=mine, **FORGOTTEN)
     return adopted
 
 
@@ -70,12 +71,12 @@ def adopt_all() -> int:
     """As adopt(), of every node: for who is alone with the database (`up` with its own), where no other node can be at work.
     The data folder may be a copy, and its original at work beside it: nothing of a handle is believed."""
     elsewhere = Machine.objects.exclude(status="terminated").filter(node__isnull=False).exclude(node=this_node())
-    return elsewhere.update(node=this_node(), handle={})
+    return elsewhere.update(node=this_node(), **FORGOTTEN)
 
 
 def release(node: str) -> int:
     """Whoever starts a machine of this node next has it: its computer is gone for good, somebody says. How many there are."""
-    return Machine.objects.exclude(status="terminated").filter(node=node).update(node=None, handle={})
+    return Machine.objects.exclude(status="terminated").filter(node=node).update(node=None, **FORGOTTEN)
 
 
 def _answers(machine: Machine) -> bool:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from accounts.messages import publish
-from accounts.statements import as_json, changes, inserted, prepared, values_of
+from accounts.statements import as_json, changes, inserted, insertion, prepared, values_of
 from runs.models import Run
 
 Event = tuple[str, dict[str, Any]]
@@ -21,7 +21,7 @@ e AS (INSERT INTO runs_runevent (run_id, seq, type, data, created_at)
 SELECT pg_notify('run_events', %(log)s), pg_notify('team_events', %(team)s)
 """
 _BEGIN = f"""
-WITH r AS (INSERT INTO runs_run SELECT * FROM json_populate_record(NULL::runs_run, %(row)s::json)),
+WITH r AS ({insertion(Run)}),
 {_EVENTS.rstrip()}, pg_notify('run_wake', %(run)s)
 """
 

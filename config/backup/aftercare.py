@@ -12,6 +12,7 @@ from accounts.times import rfc3339
 from approvals.models import Approval
 from config.backup.archive import Manifest
 from machines.models import Machine
+from machines.nodes import FORGOTTEN
 from runs.models import Run
 
 
@@ -21,7 +22,7 @@ def put_right(manifest: Manifest) -> None:
     _nobody_drives()
     _give_back(now - manifest.created_at)
     # A handle names processes of the place that was backed up, which may be this very computer: they are not ours.
-    Machine.objects.exclude(status="terminated").filter(test=False).update(handle={}, node=None, metered_at=now)
+    Machine.objects.exclude(status="terminated").filter(test=False).update(node=None, metered_at=now, **FORGOTTEN)
     for team_id in Team.objects.values_list("id", flat=True):
         audit(system(team_id, test=False), "team.restored", team_id, backup_of=rfc3339(manifest.created_at))
 

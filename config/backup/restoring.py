@@ -210,6 +210,7 @@ def _fill(swap: Swap, source: Path, words: str, checked: Checked, say: Say, *, r
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL statement_timeout = 0")
+                cursor.execute("SET LOCAL lock_timeout = '60s'")
                 cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             _require_empty(tables.filled(), replace=replace)  # again, now that nobody else makes tables
             tables.drop_all()

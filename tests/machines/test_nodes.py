@@ -23,7 +23,7 @@ from machines.errors import MachineElsewhere
 from machines.models import Machine
 from runs import leases
 from runs.models import Run, Worker
-from tests.cast import Api, Cast
+from tests.cast import Cast
 from tests.machines.conftest import Caller, queued
 from tests.runs.driving import begin
 
@@ -171,9 +171,7 @@ def test_what_is_stuck_on_a_silent_node_is_queued_once(row: Machine) -> None:
     assert len(queued()) == 1
 
 
-def test_a_run_is_claimed_on_the_node_of_its_machine(
-    cast: Cast, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_is_claimed_on_the_node_of_its_machine(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine.objects.create(
         team=cast.team, test=False, display_name="D", kind="simulated", status="running", created_by={}, node=OTHER
     )
