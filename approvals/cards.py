@@ -93,7 +93,12 @@ def _refusal(actor: Actor, approval: Approval, verdict: str) -> str:
 
 def _may_undo(actor: Actor, approval: Approval, decision: Decision | None, now: datetime) -> bool:
     """Who decided, or an admin, while the decision has not taken effect yet."""
-    if decision is None or approval.status == "pending" or not approval.undo_until or approval.undo_until <= now:
+    if (
+        decision is None
+        or approval.status == "pending"
+        or not approval.undo_until
+        or approval.undo_until <= approval.clock(now)
+    ):
         return False
     return actor.may("approvals:decide") and (actor.is_admin or decision.actor.get("id") == actor.id)
 

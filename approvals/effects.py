@@ -22,7 +22,7 @@ def undo(actor: Actor, approval: Approval) -> Decision:
 
     By the decider or an admin. Raises UndoNotPossible, NotEligible.
     """
-    now = timezone.now()
+    now = approval.clock(timezone.now())
     decision = Decision.objects.select_for_update().filter(approval=approval, counts=True).first()
     if decision is None or approval.undo_until is None:
         raise UndoNotPossible(reason_code="undo_disabled", words="the team has no undo window or nothing was decided")

@@ -29,7 +29,7 @@ def claim(actor: Actor, approval: Approval, *, take_over: bool = False) -> None:
 
 
 def _renew(actor: Actor, approval: Approval) -> None:
-    approval.claim_expires_at = timezone.now() + timedelta(minutes=get_team(actor).claim_minutes)
+    approval.claim_expires_at = approval.clock(timezone.now()) + timedelta(minutes=get_team(actor).claim_minutes)
     _save(approval, "claimed_by", "claim_expires_at")
 
 
@@ -96,7 +96,7 @@ def extend(approval: Approval, seconds: int) -> None:
     """expires_at + seconds, at most 30 days ahead. Raises InvalidState for a request that never expires."""
     if approval.expires_at is None:
         raise InvalidState("The request never expires.", current_state="no_expiry", allowed_from=["expiring"])
-    now = timezone.now()
+    now = approval.clock(timezone.now())
     approval.expires_at = min(approval.expires_at + timedelta(seconds=seconds), now + FURTHEST)
     reminders.plan(approval, now)
     _save(approval, "expires_at", "reminders", "remind_at")

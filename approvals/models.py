@@ -103,6 +103,7 @@ class Approval(models.Model):
     remind_at = models.DateTimeField(null=True)  # the next one; approvals.mail.reminders keeps it
     went_on = models.BooleanField(default=False)  # to the next groups of those it waits for: they vote in their place
     version = models.PositiveIntegerField(default=1)
+    stopped_at = models.DateTimeField(null=True)  # since when all its clocks stand still, because of a stop
 
     class Meta:
         indexes = (
@@ -179,7 +180,11 @@ class Approval(models.Model):
 
     def is_late(self, now: datetime) -> bool:
         """Its time is over, whether or not the clock came by."""
-        return self.expires_at is not None and self.expires_at <= now
+        return self.expires_at is not None and self.expires_at <= self.clock(now)
+
+    def clock(self, now: datetime) -> datetime:
+        """The time by which it expires, is claimed and can be undone: during a stop it stands still."""
+        return self.stopped_at or now
 
     @property
     def is_open(self) -> bool:
@@ -189,7 +194,7 @@ class Approval(models.Model):
     @property
     def holder(self) -> dict[str, Any] | None:
         """Whose claim on it has not run out, as {type, id, name}."""
-        alive = self.claim_expires_at is not None and self.claim_expires_at > timezone.now()
+        alive = self.claim_expires_at is not None and self.claim_expires_at > self.clock(timezone.now())
         return self.claimed_by if alive else None
 
     @property

@@ -136,8 +136,9 @@ def settle(
     if edited and answer.verdict == "approve":
         payload, redacted = payload | {"edited_action": edited}, redacted | {"edited_action": edited}
     later = _undo_window(actor, approval)
+    effective = approval.clock(now) + later
     move(
-        approval, STATUS_OF[answer.verdict], now, effective_at=now + later, undo_until=now + later if later else None,
+        approval, STATUS_OF[answer.verdict], now, effective_at=effective, undo_until=effective if later else None,
         effect_pending=bool(later), edited_action=edited, claimed_by=None, claim_expires_at=None,
     )  # fmt: skip
     decision = Decision(

@@ -29,6 +29,7 @@ from runs.streams import router as streams_router
 from runs.takeover_api import router as takeover_router
 from workflows.api import router as workflows_router
 from workflows.run_api import router as workflow_runs_router
+from workflows.stops.api import router as stops_router
 
 log = logging.getLogger(__name__)
 METHODS = ["GET", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"]
@@ -59,6 +60,7 @@ for router in (
     inference_router,
     workflows_router,
     workflow_runs_router,
+    stops_router,
 ):
     api.add_router("", router)
 

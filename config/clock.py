@@ -24,6 +24,7 @@ from inference import sessions
 from machines import freezing, lifecycle, metering
 from machines import takeover as control
 from runs import clock, takeover
+from runs.stops import clock as stops
 from workflows import clock as workflows
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,9 @@ CHORES = (
     Chore(clock.stops, 1, clock.NEXT_STOP),
     Chore(takeover.lapses, 1, control.NEXT_LAPSE),
     Chore(freezing.settle_all, 0.5, freezing.NEXT_SETTLE),
+    Chore(stops.enforce, 0.5, stops.NEXT_ENFORCE),
+    Chore(stops.thaw, 1, stops.NEXT_THAW),
+    Chore(stops.uphold, 2, stops.NEXT_UPHOLD),
     Chore(workflows.begin_late, 1, workflows.NEXT_LATE_BEGIN),
     Chore(workflows.go_on_late, 1, workflows.NEXT_LATE_CUT),
     Chore(workflows.tell_late, 1, workflows.NEXT_LATE_TELL),

@@ -25,7 +25,8 @@ from machines.drivers.within import within
 from machines.errors import MachineUnavailable
 from machines.models import Machine, MachineStatus, TakeoverLease
 from machines.schemas import ActionBody
-from machines.services import log_actions, log_command, remember_picture
+from machines.services import is_simulated, log_actions, log_command, remember_picture
+from machines.stops import require_unstopped
 
 ACTION_MS = 30_000
 SPARE_SECONDS = 5.0  # what a machine may take longer than the timeout it was given
@@ -91,7 +92,7 @@ def act(
     """Do them in order over one connection; fewer outcomes than actions: a failure or BATCH_SECONDS ended it, or
     somebody else got the machine meanwhile.
 
-    A failure on the machine is an outcome. Before anything is done: InsufficientScope, InvalidState, MachineBusy,
+    A failure on the machine is an outcome. Before anything is done: InsufficientScope, InvalidState, Stopped, MachineBusy,
     MachineInTakeover, MachineUnavailable. Who holds the machine's lease may act while a run drives it.
     """
     lease = _admit(actor, machine, actions, lease_id)
@@ -118,6 +119,7 @@ def _admit(actor: Actor, machine: Machine, actions: list[Action], lease_id: str 
     _require_rights(actor, machine, actions)
     now = get_machine(actor, machine.id)
     require_running(now)
+    require_unstopped(now)
     is_input = any(action.name not in takeover.NO_INPUT for action in actions)
     return takeover.admit(actor, now, lease_id, is_input=is_input)
 
@@ -165,9 +167,11 @@ async def _perform(session: Session, action: Action, hidden: Sequence[str]) -> t
 
 def take_picture(actor: Actor, machine: Machine) -> tuple[Frame, datetime]:
     """The screen now, also while a run drives it. Raises InvalidState, MachineUnavailable, MachineTimeout, and
-    MachineInTakeover while somebody else controls it privately."""
+    MachineInTakeover while somebody else controls it privately, Stopped."""
     require_running(machine)
     takeover.require_visible(actor, machine.id)
+    if not is_simulated(machine):  # its processes stand still, and would not answer
+        require_unstopped(machine)
     start, hidden = timezone.now(), put_in.texts_of(machine.id)
 
     async def use(session: Session) -> Frame:
@@ -201,6 +205,7 @@ def run_command(
         raise InvalidState(message, current_state=machine.status, allowed_from=["running"], kind=machine.kind)
     now = get_machine(actor, machine.id)
     require_running(now)
+    require_unstopped(now)
     log_command(actor, machine, command, takeover.admit(actor, now))
 
     async def use(session: Session) -> TerminalResult:

@@ -1,6 +1,6 @@
 """Why a machine says no."""
 
-from accounts.errors import Invalid, NotFound, Refusal
+from accounts.errors import Invalid, InvalidState, NotFound, Refusal
 
 
 class MachineNotFound(NotFound):
@@ -35,6 +35,16 @@ class MachineElsewhere(Refusal):
     """This machine lives on the node {node}, which this process cannot reach. Ask a server of that node."""
 
     code, status = "MACHINE_ELSEWHERE", 409
+
+
+class Stopped(InvalidState):
+    """Everything here is stopped. Nobody acts before an admin lifts the stop."""
+
+    reason_code = "stopped"
+
+    def __init__(self, stop_id: str, stopped_by: str, reason: str) -> None:
+        words = f"Stopped by {stopped_by}: {reason.rstrip('.')}. Nobody acts here before an admin lifts the stop."
+        super().__init__(words, current_state="stopped", allowed_from=["running"], stop_id=stop_id)
 
 
 class MachineUnavailable(Refusal):

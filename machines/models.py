@@ -1,6 +1,7 @@
 """A machine: a resource with a life longer than a run. Its process is reached by the driver's handle."""
 
 import functools
+from datetime import datetime
 from pathlib import Path
 
 from django.conf import settings
@@ -150,6 +151,7 @@ class TakeoverLease(models.Model):
     end = models.CharField(max_length=8, null=True)  # released or lapsed
     end_note = models.TextField(null=True)  # what the person changed, for the agent
     resumes = models.BooleanField(default=True)  # whether giving back lets the run go on
+    stopped_at = models.DateTimeField(null=True)  # since when its clocks stand still, because of a stop
 
     class Meta:
         constraints = (
@@ -170,4 +172,50 @@ class TakeoverLease(models.Model):
     @property
     def lives(self) -> bool:
         """False from the moment it is due to lapse, whether or not the clock came by."""
-        return self.ended_at is None and min(self.expires_at, self.idle_expires_at) > timezone.now()
+        return self.ended_at is None and min(self.expires_at, self.idle_expires_at) > self.now
+
+    @property
+    def now(self) -> datetime:
+        """The time by which it lapses: during a stop it stands still."""
+        return self.stopped_at or timezone.now()
+
+
+class StopScope(models.TextChoices):
+    TEAM = "team"
+    MACHINE = "machine"
+    WORKFLOW = "workflow"
+
+
+class Stop(models.Model):
+    """Nothing in its scope acts, from its commit until it is lifted (runs/stops/). Several may hold the same run."""
+
+    id = models.CharField(primary_key=True, max_length=40, default=functools.partial(new_id, "stp"))
+    team = models.ForeignKey(Team, models.PROTECT, related_name="+")
+    test = models.BooleanField()
+    scope = models.CharField(max_length=8, choices=StopScope.choices)
+    target_id = models.CharField(max_length=40, null=True)  # the machine or workflow
+    reason = models.CharField(max_length=500)
+    runs = models.PositiveIntegerField(default=0)  # how many it held when it came
+    requested_by = models.JSONField()
+    requested_at = models.DateTimeField(default=timezone.now)
+    confirmed_at = models.DateTimeField(null=True)  # since when no worker has an action in hand
+    lifted_by = models.JSONField(null=True)
+    lifted_at = models.DateTimeField(null=True)
+    frozen = models.JSONField(default=list)  # ids of machines that were frozen for it
+    thawed_at = models.DateTimeField(null=True)  # since when they run again, or are another stop's
+
+    class Meta:
+        indexes = (
+            models.Index(fields=("team", "test"), name="stops_in_force", condition=Q(lifted_at__isnull=True)),
+            models.Index(fields=("lifted_at",), name="stops_to_thaw", condition=Q(thawed_at__isnull=True)),
+            models.Index(fields=("team", "test", "-requested_at", "-id"), name="stops_of_a_team"),
+        )
+        constraints = (
+            models.CheckConstraint(
+                name="a_stop_of_less_than_all_names_what",
+                condition=Q(scope="team", target_id__isnull=True) | (~Q(scope="team") & Q(target_id__isnull=False)),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.id

@@ -29,7 +29,8 @@ NO_INPUT = frozenset({"screenshot", "wait", "done", "fail"})  # commands that do
 # When due() has something to tell next (config/clock.py).
 NEXT_LAPSE = """
 SELECT min(CASE WHEN m.status IN ('terminating', 'terminated') THEN now() ELSE least(l.expires_at, l.idle_expires_at) END)
-FROM machines_takeoverlease l JOIN machines_machine m ON m.id = l.machine_id WHERE l.ended_at IS NULL
+FROM machines_takeoverlease l JOIN machines_machine m ON m.id = l.machine_id
+WHERE l.ended_at IS NULL AND (l.stopped_at IS NULL OR m.status IN ('terminating', 'terminated'))
 """
 _GONE = (MachineStatus.TERMINATING, MachineStatus.TERMINATED)
 # A private takeover from the run's machine that lived at some moment since then.
@@ -68,7 +69,7 @@ def held(actor: Actor, machine_id: str, lease_id: str) -> TakeoverLease:
 def heartbeat(actor: Actor, machine_id: str, lease_id: str) -> TakeoverLease:
     """Raises as held(); the caller is inside atomic()."""
     lease = held(actor, machine_id, lease_id)
-    lease.expires_at = timezone.now() + HEARTBEAT
+    lease.expires_at = lease.now + HEARTBEAT
     lease.save(update_fields=["expires_at"])
     return lease
 
@@ -88,8 +89,9 @@ def end(lease: TakeoverLease, how: str, note: str | None = None, *, resumes: boo
 
 def due(now: datetime) -> list[str]:
     """Leases that fell silent, had no input for too long, or lost their machine."""
-    silent = Q(expires_at__lte=now) | Q(idle_expires_at__lte=now) | Q(machine__status__in=_GONE)
-    return list(TakeoverLease.objects.filter(silent, ended_at__isnull=True).values_list("id", flat=True))
+    silent = Q(stopped_at__isnull=True) & (Q(expires_at__lte=now) | Q(idle_expires_at__lte=now))
+    over = silent | Q(machine__status__in=_GONE)
+    return list(TakeoverLease.objects.filter(over, ended_at__isnull=True).values_list("id", flat=True))
 
 
 def still_due(lease_id: str) -> TakeoverLease | None:
@@ -119,7 +121,7 @@ def admit(
     if lease_id is not None and (lease is None or lease.id != lease_id):
         raise not_current(lease_id)
     if lease is not None and is_input:
-        lease.idle_expires_at = timezone.now() + IDLE
+        lease.idle_expires_at = lease.now + IDLE
         TakeoverLease.objects.filter(id=lease.id, ended_at__isnull=True).update(idle_expires_at=lease.idle_expires_at)
     return lease
 

@@ -18,6 +18,7 @@ from machines.models import Machine, TakeoverLease
 from runs.errors import RunNotFound
 from runs.models import Run, RunEvent, Screenshot
 from runs.schemas import run_object
+from runs.stops.holding import stop_of
 
 UNSETTLED = Q(status="pending") | Q(effect_pending=True)  # requests whose decision has not taken effect
 
@@ -148,19 +149,32 @@ def _reason(code: str, message: str, ref: str | None = None) -> dict[str, Any]:
 
 def waiting_on(run: Run, pending: list[str] | None = None) -> dict[str, Any] | None:
     """Why the run does not move, as {code, message, ref}; None when it works or has ended."""
+    if run.stopped_at and not run.is_terminal and (stopped := _stopped(run)):
+        return stopped
     if run.status == "awaiting_human":
-        since = run.awaiting_human_since
-        if run.controlled_by and (controlled := _controlled(id=run.controlled_by)):
-            return controlled
-        ids = pending if pending is not None else [a.id for a in pending_of_root(run.root_id)]
-        if (at := resume_at(run, ids)) is not None:
-            return _reason("undo_window", f"Decided; takes effect at {at:%H:%M:%S}")
-        return _reason("human", f"Waiting for a person since {since:%H:%M}", ids[0] if ids else None)
+        return _why_waits(run, pending)
     if run.status == "queued":
         return _why_queued(run) if run.kind == "agent" else _why_undriven()
     if run.status == "running":
         return _why_still(run)
     return None
+
+
+def _why_waits(run: Run, pending: list[str] | None) -> dict[str, Any]:
+    if run.controlled_by and (controlled := _controlled(id=run.controlled_by)):
+        return controlled
+    ids = pending if pending is not None else [a.id for a in pending_of_root(run.root_id)]
+    if (at := resume_at(run, ids)) is not None:
+        return _reason("undo_window", f"Decided; takes effect at {at:%H:%M:%S}")
+    since = run.awaiting_human_since
+    return _reason("human", f"Waiting for a person since {since:%H:%M}", ids[0] if ids else None)
+
+
+def _stopped(run: Run) -> dict[str, Any] | None:
+    stop = stop_of(run.id)
+    if stop is None:
+        return None
+    return _reason("stopped", f"Stopped by {stop['by']} since {stop['at']:%H:%M}: {stop['reason']}", stop["id"])
 
 
 def _controlled(**which: str) -> dict[str, Any] | None:
@@ -197,7 +211,8 @@ def why_queued(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
     reasons: dict[str, dict[str, Any]] = {}
     of_machine: dict[str, dict[str, Any] | None] = {}
     for run in runs:
-        key = str(run.machine_id if run.kind == "agent" and not run.owns_machine else run.id)
+        at_machine = run.kind == "agent" and not run.owns_machine and run.stopped_at is None
+        key = str(run.machine_id if at_machine else run.id)
         if key not in of_machine:
             of_machine[key] = waiting_on(run)
         if reason := of_machine[key]:

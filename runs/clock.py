@@ -15,12 +15,14 @@ from runs.models import Run, RunEvent, Worker
 
 BATCH = 200
 # When each of these has something to do next, for the clock that sleeps until then (config/clock.py).
-NEXT_DEADLINE = "SELECT min(deadline_at) FROM runs_run WHERE deadline_at IS NOT NULL AND finished_at IS NULL"
+NEXT_DEADLINE = (
+    "SELECT min(deadline_at) FROM runs_run WHERE deadline_at IS NOT NULL AND finished_at IS NULL AND stopped_at IS NULL"
+)
 NEXT_EXPIRY = """
-SELECT expires_at FROM approvals_approval WHERE status = 'pending'
+SELECT expires_at FROM approvals_approval WHERE status = 'pending' AND stopped_at IS NULL
 ORDER BY coalesce(expires_at, '9999-12-31 00:00:00+00'::timestamptz) LIMIT 1
 """  # as the index pending_by_due has them
-NEXT_EFFECT = "SELECT min(effective_at) FROM approvals_approval WHERE effect_pending"
+NEXT_EFFECT = "SELECT min(effective_at) FROM approvals_approval WHERE effect_pending AND stopped_at IS NULL"
 NEXT_STOP = """
 SELECT least(
   (SELECT min(coalesce(r.lease_until, now())) FROM runs_run r
@@ -33,21 +35,22 @@ SELECT least(
 
 def deadlines() -> int:
     """Time out runs whose deadline fell."""
-    due = Run.objects.filter(deadline_at__lte=timezone.now(), finished_at__isnull=True).values_list("id", flat=True)[
-        :BATCH
-    ]
-    return each_due(services.time_out, list(due))
+    going = Run.objects.filter(finished_at__isnull=True, stopped_at__isnull=True)
+    due = going.filter(deadline_at__lte=timezone.now()).values_list("id", flat=True)
+    return each_due(services.time_out, list(due[:BATCH]))
 
 
 def expiries() -> int:
     """Expire requests that nobody answered in time."""
-    due = Approval.objects.filter(status="pending", expires_at__lte=timezone.now()).order_by("expires_at")
+    going = Approval.objects.filter(status="pending", stopped_at__isnull=True)
+    due = going.filter(expires_at__lte=timezone.now()).order_by("expires_at")
     return each_due(decisions.expire, list(due.values_list("id", flat=True)[:BATCH]))
 
 
 def effects() -> int:
     """Let decisions take effect whose undo window is over."""
-    due = Approval.objects.filter(effect_pending=True, effective_at__lte=timezone.now()).order_by("effective_at")
+    going = Approval.objects.filter(effect_pending=True, stopped_at__isnull=True)
+    due = going.filter(effective_at__lte=timezone.now()).order_by("effective_at")
     return each_due(decisions.make_effective, list(due.values_list("id", flat=True)[:BATCH]))
 
 

@@ -194,7 +194,7 @@ def take_effect(run: Run, approval: Approval, settled: Settled) -> None:
     resumed = _resumed(approval, decision)
     if run.is_terminal:
         return
-    if run.controlled_by and approval.kind != "takeover":
+    if run.stopped_at or (run.controlled_by and approval.kind != "takeover"):
         _put_off(run, approval, settled)
         return
     if run.kind == "workflow" and decision.effect != "fail_run":
@@ -319,7 +319,9 @@ def make_effective(approval_id: str) -> bool:
     with transaction.atomic():
         run = lock_run(seen.run_id)
         approval = locked_approval(approval_id)
-        if not approval.effect_pending or approval.effective_at is None or approval.effective_at > timezone.now():
+        if not approval.effect_pending or approval.effective_at is None or run.stopped_at:
+            return False
+        if approval.effective_at > timezone.now():
             return False
         _take_late_effect(run, approval)
         return True
@@ -346,7 +348,7 @@ def settle_locked(
 
 
 def after_takeover(run: Run) -> None:
-    """Control was given back: what was decided meanwhile takes effect. The caller holds the run's lock."""
+    """Control was given back, or a stop lifted: what was decided meanwhile takes effect. The caller holds the run's lock."""
     waiting = Approval.objects.select_for_update().filter(run_id=run.id, effect_pending=True, effective_at__isnull=True)
     for approval in waiting:
         _take_late_effect(run, approval)
@@ -375,7 +377,7 @@ def _hand_over(actor: Actor, run: Run, approval: Approval, answer: Answer) -> bo
 
 
 def _put_off(run: Run, approval: Approval, settled: Settled) -> None:
-    """The decision waits until the machine is given back."""
+    """The decision waits until the machine is given back, or the stop is lifted."""
     decision = settled.decision
     assert decision is not None
     approval.effect_pending, approval.effective_at = True, None
@@ -400,7 +402,7 @@ def expire(approval_id: str) -> bool:
         run = lock_run(seen.run_id)
         approval = locked_approval(approval_id)
         now = timezone.now()
-        if approval.status != "pending" or approval.expires_at is None or approval.expires_at > now:
+        if approval.status != "pending" or not approval.is_late(now) or run.stopped_at:
             return False
         _expire_locked(run, approval)
         return True

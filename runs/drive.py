@@ -6,6 +6,7 @@ step (runs/steps.py) and in runs/jobs.py.
 
 import asyncio
 import logging
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +35,9 @@ from runs.steps import Intent, Judged, LeaseLost, Outcome, write_intent, write_o
 from runs.thinking import Thinking, words
 
 log = logging.getLogger(__name__)
+HALTED_SECONDS = (
+    1.0  # who needed so long from the intent to the action may have been halted, and looks whether it still holds
+)
 
 
 class Drive(Thinking):
@@ -193,12 +197,15 @@ class Drive(Thinking):
             skipped=denied is not None or ruling.verdict == "deny",
             machine_kind=self.job.run.machine_kind,
         )  # fmt: skip
+        since = time.monotonic()
         hold_id = await self._intend(call, guard.judged(self.job.run, ruling), decision, texts, self.frame or before)
         if denied is not None:
             result = ActResult(False, (denied["payload"].get("reason") or "A person said no."))
         elif ruling.verdict == "deny":
             result = ActResult(False, ruling.why)
         else:
+            if time.monotonic() - since > HALTED_SECONDS:
+                await self.host.db(jobs.require_unstopped, self.job)
             result = await self._do(act, firm=approved is not None)
         await self._write_outcome(call, decision, result, hold_id)
 

@@ -66,7 +66,7 @@ def load(run_id: str, epoch: int) -> Job:
         raise LeaseLost
     with transaction.atomic():
         run = services.lock_run(run_id)
-        if run.lease_epoch != epoch or run.status not in ("running", "awaiting_human"):
+        if run.lease_epoch != epoch or run.status not in ("running", "awaiting_human") or run.stopped_at:
             raise LeaseLost
         given_up = run.takeovers >= MAX_TAKEOVERS
         if not given_up:
@@ -124,12 +124,14 @@ def _read_inbox(job: Job) -> None:
 
 
 def reload(job: Job) -> Job | None:
-    """The job after a wait; None while the run still waits. Raises LeaseLost when it ended or was taken over."""
+    """The job after a wait; None while the run still waits. Raises LeaseLost when it ended, was taken over, or is stopped."""
     run = run_of(job.run.id)
     if run.lease_epoch != job.epoch or run.is_terminal:
         raise LeaseLost
     if run.status == "awaiting_human":
         return None
+    if run.stopped_at:
+        raise LeaseLost
     fresh = Job(run, job.epoch, run.interrupted)
     _read_inbox(fresh)
     return fresh
@@ -139,7 +141,7 @@ def stand_aside(job: Job) -> Job | None:
     """A write was refused. When a person controls the machine the run stands; as reload() otherwise."""
     with transaction.atomic():
         run = services.lock_run(job.run.id)
-        if run.lease_epoch == job.epoch and run.status == "running" and run.controlled_by:
+        if run.lease_epoch == job.epoch and run.status == "running" and run.controlled_by and not run.stopped_at:
             standing.stand(run)
     return reload(job)
 
@@ -150,11 +152,18 @@ def require_driven(job: Job) -> None:
         raise LeaseLost
 
 
+def require_unstopped(job: Job) -> None:
+    """Raises LeaseLost when the run has ended, is another worker's, or a stop holds it."""
+    mine = Run.objects.filter(id=job.run.id, lease_epoch=job.epoch, finished_at__isnull=True)
+    if not mine.filter(stopped_at__isnull=True).exists():
+        raise LeaseLost
+
+
 def locked(job: Job, *, barred: bool = False) -> Run:
     """The run, locked, while this worker may write to it; `barred`: also while a person controls its machine, or sent
-    something that the agent has not read."""
+    something that the agent has not read. Never while a stop holds it."""
     run = services.lock_run(job.run.id)
-    if run.lease_epoch != job.epoch or run.status != "running":
+    if run.lease_epoch != job.epoch or run.status != "running" or run.stopped_at:
         raise LeaseLost
     if not barred and (run.controlled_by or len(run.inbox) != len(job.inbox)):
         raise LeaseLost

@@ -14,18 +14,20 @@ from accounts.statements import prepared, prepared_all
 from machines.nodes import this_node
 from runs.models import Run, Worker
 
+STOPPED_GRACE = 1.0  # seconds that an action which was sent before a stop may take; then its worker lets go
 # Runs that can go on: running without a live lease; queued with a machine that is free (best priority first, then age).
 _CLAIM = """
 WITH free AS (
-  SELECT id FROM runs_run r WHERE status = 'running' AND kind = 'agent' AND (lease_until IS NULL OR lease_until < now())
+  SELECT id FROM runs_run r WHERE status = 'running' AND kind = 'agent' AND stopped_at IS NULL
+    AND (lease_until IS NULL OR lease_until < now())
     AND (owns_machine OR NOT EXISTS (SELECT 1 FROM machines_machine e WHERE e.id = r.machine_id AND e.node <> %(node)s::text))
   ORDER BY created_at LIMIT %(n)s FOR UPDATE SKIP LOCKED
 ), queued AS (
   SELECT r.id FROM runs_run r LEFT JOIN machines_machine m ON m.id = r.machine_id AND NOT r.owns_machine
-  WHERE r.status = 'queued' AND r.kind = 'agent' AND (r.lease_until IS NULL OR r.lease_until < now())
+  WHERE r.status = 'queued' AND r.kind = 'agent' AND r.stopped_at IS NULL AND (r.lease_until IS NULL OR r.lease_until < now())
     AND (r.owns_machine OR (m.status = 'running' AND m.current_run_id IS NULL
       AND (m.node IS NULL OR m.node = %(node)s::text) AND NOT EXISTS (
-      SELECT 1 FROM runs_run o WHERE o.machine_id = r.machine_id AND o.status = 'queued' AND NOT o.owns_machine
+      SELECT 1 FROM runs_run o WHERE o.machine_id = r.machine_id AND o.status = 'queued' AND NOT o.owns_machine AND o.stopped_at IS NULL
         AND (o.priority, r.created_at, r.id) > (r.priority, o.created_at, o.id))
       AND NOT EXISTS (SELECT 1 FROM machines_takeoverlease t WHERE t.machine_id = m.id AND t.ended_at IS NULL)))
   ORDER BY r.priority DESC, r.created_at LIMIT %(n)s FOR UPDATE OF r SKIP LOCKED
@@ -50,7 +52,8 @@ def claim(owner: str, limit: int) -> list[tuple[str, int]]:
 
 
 def renew(owner: str, run_ids: list[str]) -> list[str]:
-    """Heartbeat: renew every lease of this worker. Returns the runs that are no longer its own, or have ended."""
+    """Heartbeat: renew every lease of this worker. Returns the runs that are no longer its own, have ended, or are stopped:
+    an action that was sent before the stop had its time to end."""
     now = timezone.now()
     Worker.objects.update_or_create(
         name=owner, defaults={"heartbeat_at": now, "driving": len(run_ids), "node": this_node()}, create_defaults={
@@ -60,9 +63,8 @@ def renew(owner: str, run_ids: list[str]) -> list[str]:
         return []
     mine = Run.objects.filter(id__in=run_ids, lease_owner=owner, finished_at__isnull=True)
     mine.update(lease_until=Now() + timedelta(seconds=settings.LEASE_SECONDS))
-    kept = set(
-        Run.objects.filter(id__in=run_ids, lease_owner=owner, finished_at__isnull=True).values_list("id", flat=True)
-    )
+    stopped = {"status": "running", "stopped_at__lt": Now() - timedelta(seconds=STOPPED_GRACE)}
+    kept = set(mine.exclude(**stopped).values_list("id", flat=True))
     return [run_id for run_id in run_ids if run_id not in kept]
 
 

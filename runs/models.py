@@ -95,7 +95,9 @@ class Run(models.Model):
     cost_cents = models.PositiveIntegerField(default=0)
     awaiting_human_reason = models.TextField(null=True)
     awaiting_human_since = models.DateTimeField(null=True)
-    waited_ms = models.BigIntegerField(default=0)  # finished waits for people, in all
+    waited_ms = models.BigIntegerField(default=0)  # finished waits for people, in all; without the time of stops
+    stopped_at = models.DateTimeField(null=True)  # since when a stop holds it (runs/stops/)
+    stopped_ms = models.BigIntegerField(null=True)  # stops that were lifted, in all
     parked_at = models.DateTimeField(null=True)
     resume_at = models.DateTimeField(null=True)
     deadline_at = models.DateTimeField(null=True)  # null while the clock stands still
@@ -147,6 +149,7 @@ class Run(models.Model):
                 condition=Q(status="cancelled", stop_confirmed_at__isnull=True, cancel_requested_at__isnull=False),
             ),
             models.Index(fields=("machine_id",), name="runs_of_a_machine", condition=Q(finished_at__isnull=True)),
+            models.Index(fields=("team", "test"), name="stopped_runs", condition=Q(stopped_at__isnull=False)),
             models.Index(fields=("root_id",), name="runs_of_a_root"),
             models.Index(
                 fields=("workflow_id", "-created_at", "-id"),
@@ -181,23 +184,33 @@ class Run(models.Model):
         return self.status in TERMINAL
 
     def waited_seconds(self, now: datetime) -> float:
-        """Time spent waiting for people so far, the present wait included."""
-        waiting = self.status == RunStatus.AWAITING_HUMAN and self.awaiting_human_since
-        return self.waited_ms / 1000 + ((now - self.awaiting_human_since).total_seconds() if waiting else 0)  # type: ignore[operator]
+        """Time spent waiting for people so far, the present wait included; not what a stop took of it."""
+        since = self.awaiting_human_since
+        if self.status != RunStatus.AWAITING_HUMAN or since is None:
+            return self.waited_ms / 1000
+        return self.waited_ms / 1000 + max(0.0, ((self.stopped_at or now) - since).total_seconds())
+
+    def stopped_seconds(self, now: datetime) -> float:
+        """Time during which a stop held it so far, the present one included."""
+        present = (now - self.stopped_at).total_seconds() if self.stopped_at else 0
+        return (self.stopped_ms or 0) / 1000 + present
 
     def active_seconds(self, now: datetime) -> int:
-        """What the deadline's clock `active` counts: all time, queueing included, but waiting for people."""
+        """What the deadline's clock `active` counts: all time, queueing included, but waiting for people and stops."""
         end = self.finished_at or now
-        return max(0, int((end - self.created_at).total_seconds() - self.waited_seconds(end)))
+        total = (end - self.created_at).total_seconds()
+        return max(0, int(total - self.waited_seconds(end) - self.stopped_seconds(end)))
 
     def clocks(self, now: datetime) -> dict[str, Any]:
         """Seconds worked and waited, in the queue or for people, and which of the two goes on."""
         end = self.finished_at or now
         queued = ((self.started_at or end) - self.created_at).total_seconds()
-        waited = queued + self.waited_seconds(end)
+        # A stop that met it in the queue is in `queued` already.
+        waited = queued + self.waited_seconds(end) + max(0.0, self.stopped_seconds(end) - queued)
+        works = self.status == RunStatus.RUNNING and self.stopped_at is None
         return {
             "worked": max(0, int((end - self.created_at).total_seconds() - waited)), "waited": waited,
-            "works": self.status == RunStatus.RUNNING, "waits": not self.is_terminal and self.status != RunStatus.RUNNING,
+            "works": works, "waits": not self.is_terminal and not works,
         }  # fmt: skip
 
 

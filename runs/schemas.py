@@ -93,7 +93,7 @@ def run_object(
         "parent_id": run.parent_id, "root_id": run.root_id, "machine_id": run.machine_id, "task": run.task,
         "input": run.input, "cua_version": run.cua_version, "agent": run.agent, "instructions": run.instructions,
         "max_steps": run.max_steps, "steps_completed": run.steps_completed, "deadline_seconds": run.deadline_seconds,
-        "deadline_clock": run.deadline_clock, "deadline_at": rfc3339(run.deadline_at),
+        "deadline_clock": run.deadline_clock, "deadline_at": None if run.stopped_at else rfc3339(run.deadline_at),
         "active_seconds": run.active_seconds(timezone.now()), "on_awaiting_human": run.on_awaiting_human,
         "awaiting_human_timeout_seconds": run.awaiting_human_timeout_seconds, "on_timeout": run.on_timeout,
         "awaiting_human_reason": run.awaiting_human_reason, "awaiting_human_since": rfc3339(run.awaiting_human_since),

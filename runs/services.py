@@ -25,6 +25,7 @@ from runs.access import last_output, oldest_wait, run_of, skipped_below, totals,
 from runs.errors import run_error
 from runs.events import Event, record, wake_workers
 from runs.models import ACTIVE, MOVES, Run, RunEvent
+from runs.stops.holding import hold_at_once, is_held
 
 OF_PARENTS = frozenset({"awaiting_human", "resumed"})  # events of a task that stand in its workflow run's log
 
@@ -69,7 +70,13 @@ def start(run_id: str, epoch: int) -> bool:
         run = lock_row(run_id)
         if run.status != "queued" or run.lease_epoch != epoch:
             return False
-        if not run.owns_machine and not reserve(run.machine_id or "", run.id):
+        has_machine = run.owns_machine or reserve(run.machine_id or "", run.id)
+        if has_machine and is_held(run):  # the machine is locked: a stop of it has committed, or waits for us
+            if not run.owns_machine:
+                release(run.machine_id or "", run.id)
+            hold_at_once(run, timezone.now())
+            has_machine = False
+        if not has_machine:
             give_back(run)
             return False
         move(run, "running", started_at=timezone.now())
@@ -87,7 +94,7 @@ def deadline_after_wait(run: Run, now: datetime) -> datetime | None:
     if run.deadline_seconds is None:
         return None
     waited = run.waited_seconds(now) if run.deadline_clock == "active" else 0
-    return run.created_at + timedelta(seconds=run.deadline_seconds + waited)
+    return run.created_at + timedelta(seconds=run.deadline_seconds + waited + run.stopped_seconds(now))
 
 
 def end_wait(run: Run, now: datetime) -> dict[str, Any]:
@@ -242,6 +249,7 @@ def _end(run: Run, status: str, before: tuple[Event, ...], done: dict[str, Any],
     over = {
         "finished_at": now, "waited_ms": waited, "awaiting_human_reason": None, "parked_at": None, "resume_at": None,
         "deadline_at": None, "inbox": [], "inbox_secrets": None, "secrets": None,
+        "stopped_at": None, "stopped_ms": int(run.stopped_seconds(now) * 1000) or None,
     }  # fmt: skip
     _write(run, status, before, (("done", done),), over | fields)
     if not run.owns_machine:
@@ -320,7 +328,7 @@ def time_out(run_id: str) -> bool:
     with transaction.atomic():
         run = lock_run(run_id)
         now = timezone.now()
-        if run.is_terminal or run.deadline_at is None or run.deadline_at > now:
+        if run.is_terminal or run.deadline_at is None or run.deadline_at > now or run.stopped_at:
             return False
         closed = close_requests(run, system(run.team_id, run.test))
         finish(run, "timed_out", error=run_error("DEADLINE_EXCEEDED"), before=closed, fatal=True)

@@ -49,6 +49,11 @@ _USABLE = "id = %(id)s AND team_id = %(team)s AND test = %(test)s AND status NOT
 _ACTIVE = """
 SELECT count(*) FROM runs_run WHERE team_id = %(team)s AND test = %(test)s AND parent_id IS NULL AND finished_at IS NULL
 """
+# Is there a stop that covers the new run? With the team locked none can come before the run is there.
+_STOPPED = """
+SELECT 1 FROM machines_stop WHERE team_id = %(team)s AND test = %(test)s AND lifted_at IS NULL AND (scope = 'team'
+  OR scope = 'workflow' AND target_id = %(workflow)s OR scope = 'machine' AND target_id = %(machine)s) LIMIT 1
+"""
 
 
 def create_run(actor: Actor, body: RunCreate, request_id: str) -> Run:
@@ -117,7 +122,11 @@ def create_task(
         raise MachineNotFound
     run.machine_kind = machine.kind if machine else "simulated"
     run.owns_machine, run.machine_id = machine is None, run.machine_id or f"mch_of_{run.id}"
+    _stand_still(run)
     begin(run, ("status", {"status": "queued"}))
+    if run.stopped_at and parent.stopped_at is None:  # its deadline must not go on while its task cannot
+        parent.stopped_at = run.stopped_at
+        parent.save(update_fields=["stopped_at"])
     _drive(run)
     return run
 
@@ -145,8 +154,17 @@ def _admit(actor: Actor, run: Run, also: Callable[[Run], None], *, chosen: bool 
         _check_room(actor)
         if chosen and (machine := choose(run.team_id, run.agent, run.task)):
             run.machine_id, run.machine_kind = machine.id, machine.kind
+        _stand_still(run)
         begin(run, ("status", {"status": "queued"}))
         also(run)
+
+
+def _stand_still(run: Run) -> None:
+    """A run that is made in the scope of a stop waits for its lift from the beginning."""
+    machine = None if run.owns_machine else run.machine_id
+    of = {"team": run.team_id, "test": run.test, "workflow": run.workflow_id, "machine": machine}
+    if prepared(_STOPPED, of) is not None:
+        run.stopped_at = run.created_at
 
 
 def _drive(run: Run) -> None:

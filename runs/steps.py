@@ -37,7 +37,7 @@ SELECT r.next_seq, pg_notify('run_events', r.id || ':' || (r.next_seq - 1)),
 _INTENT = (
     """
 WITH l AS (SELECT id, team_id, test FROM runs_run
-  WHERE id = %(run)s AND lease_epoch = %(epoch)s AND status = 'running' AND controlled_by IS NULL
+  WHERE id = %(run)s AND lease_epoch = %(epoch)s AND status = 'running' AND controlled_by IS NULL AND stopped_at IS NULL
     AND jsonb_array_length(inbox) = jsonb_array_length(%(inbox)s::jsonb)
     AND permission_mode = %(mode)s AND coalesce((plan->>'approved')::boolean, false) = %(plan_approved)s FOR NO KEY UPDATE),
 v AS (SELECT l.id FROM l, accounts_rulesversion v
@@ -161,8 +161,8 @@ def written(data: dict[str, Any]) -> dict[str, Any]:
 
 
 class LeaseLost(Exception):
-    """Another worker drives the run, it has ended, a person controls its machine, or sent something that the agent has not
-    read, or the rules changed by which the action was judged: nothing is written."""
+    """Another worker drives the run, it has ended, a stop holds it, a person controls its machine, or sent something that the
+    agent has not read, or the rules changed by which the action was judged: nothing is written."""
 
 
 def _tail(change: Intent | Outcome) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from machines import services as machines
 from machines.access import get_machine
 from machines.errors import MachineBusy
 from machines.models import TakeoverLease
+from machines.stops import require_unstopped
 from runs import decisions, standing
 from runs.access import get_run
 from runs.errors import ResumeConflict
@@ -45,7 +46,7 @@ class Released:
 def take(actor: Actor, machine_id: str, *, private: bool = False, note: str | None = None) -> TakeoverLease:
     """Control of the machine; its holder gets the same lease. What the agent left running there stands still from then on.
 
-    Raises MachineNotFound, InvalidState, MachineInTakeover, MachineBusy (it changes hands too quickly).
+    Raises MachineNotFound, InvalidState, Stopped, MachineInTakeover, MachineBusy (it changes hands too quickly).
     """
     lease = _take(actor, machine_id, private, note)
     freezing.freeze_machine(machine_id, "takeover")
@@ -64,6 +65,7 @@ def _take(actor: Actor, machine_id: str, private: bool, note: str | None) -> Tak
             if kept is not None:
                 return kept
             direct.require_running(machine)
+            require_unstopped(machine)
             lease = takeover.take(actor, machine, run_id, private=private, note=note)
             if run is not None:
                 standing.bar(run, lease)

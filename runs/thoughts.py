@@ -33,8 +33,8 @@ _READ = ("memory", "inbox", "inbox_secrets", "interrupted", "model_wait", "machi
 def thought(job: Job, decision: Decision, words: tuple[Event, ...]) -> None:
     """Commit what was thought, before the guard sees it. From now on it comes from memory and is not paid again.
 
-    Also while a person controls the machine; but then, and when people sent something meanwhile, nothing is done with it:
-    LeaseLost, and the agent is asked again. Of a run that ended or is another worker's only the calls are written.
+    Also while a person controls the machine, or a stop holds the run; but then, and when people sent something meanwhile,
+    nothing is done with it: LeaseLost, and the agent is asked again. Of a run that ended or is another worker's only the calls are written.
     """
     stays = _staying(job)
     with transaction.atomic():
@@ -45,7 +45,8 @@ def thought(job: Job, decision: Decision, words: tuple[Event, ...]) -> None:
             run.memory = decision.memory
             keep_looks(run, decision.looks)
             _take_in(run, job, *words)
-    if not ours or run.status != "running" or run.controlled_by or len(run.inbox) > len(stays):
+    barred = run.controlled_by or run.stopped_at
+    if not ours or run.status != "running" or barred or len(run.inbox) > len(stays):
         raise LeaseLost
     job.run, job.interrupted = run, False
     job.inbox, job.readable = [job.inbox[n] for n in stays], [job.readable[n] for n in stays]
@@ -117,7 +118,7 @@ def waits_for_turn(job: Job, why: str) -> None:
     model that failed says so already."""
     with transaction.atomic():
         run = services.lock_run(job.run.id)
-        if run.lease_epoch != job.epoch or run.status != "running" or run.model_wait:
+        if run.lease_epoch != job.epoch or run.status != "running" or run.model_wait or run.stopped_at:
             return
         now = rfc3339(timezone.now())
         run.model_wait = {"since": now, "until": now, "why": why, "turn": True}

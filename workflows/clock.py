@@ -14,14 +14,16 @@ from workflows.models import Execution, Ticket
 BATCH = 25  # each does its work here, and the other timers wait for it
 LATE = timedelta(seconds=3)  # after which what should have been done long ago is done here
 # When each of these has something to do next (config/clock.py).
-NEXT_LATE_BEGIN = "SELECT min(created_at) + interval '3 s' FROM runs_run WHERE status = 'queued' AND kind = 'workflow'"
+NEXT_LATE_BEGIN = """
+SELECT min(created_at) + interval '3 s' FROM runs_run WHERE status = 'queued' AND kind = 'workflow' AND stopped_at IS NULL
+"""
 NEXT_LATE_CUT = """
 SELECT min(e.changed_at) + interval '3 s' FROM workflows_execution e JOIN runs_run r ON r.id = e.run_id
-WHERE e.cut AND r.finished_at IS NULL
+WHERE e.cut AND r.finished_at IS NULL AND r.stopped_at IS NULL
 """
 NEXT_LATE_TELL = """
 SELECT min(coalesce(t.finished_at, a.effective_at)) + interval '3 s' FROM workflows_ticket o
-JOIN runs_run r ON r.id = o.execution_id AND r.finished_at IS NULL
+JOIN runs_run r ON r.id = o.execution_id AND r.finished_at IS NULL AND r.stopped_at IS NULL
 LEFT JOIN runs_run t ON o.kind = 'task' AND t.id = o.ref
 LEFT JOIN approvals_approval a ON o.kind = 'request' AND a.id = o.ref AND NOT a.effect_pending
   AND a.status NOT IN ('pending', 'void')
@@ -31,13 +33,17 @@ WHERE o.open
 
 def begin_late() -> int:
     """Workflow runs that no worker took up."""
-    rows = Run.objects.filter(kind="workflow", status="queued", created_at__lt=timezone.now() - LATE)
+    late = timezone.now() - LATE
+    rows = Run.objects.filter(kind="workflow", status="queued", created_at__lt=late, stopped_at__isnull=True)
     return each_due(running.begin, list(rows.values_list("id", flat=True)[:BATCH]))
 
 
 def go_on_late() -> int:
     """Control flow that was cut and not taken up again."""
-    rows = Execution.objects.filter(cut=True, changed_at__lt=timezone.now() - LATE, run__finished_at__isnull=True)
+    late = timezone.now() - LATE
+    rows = Execution.objects.filter(
+        cut=True, changed_at__lt=late, run__finished_at__isnull=True, run__stopped_at__isnull=True
+    )
     return each_due(running.go_on, list(rows.values_list("run_id", flat=True)[:BATCH]))
 
 
@@ -48,7 +54,8 @@ def tell_late() -> int:
     decided = Approval.objects.filter(id=OuterRef("ref"), effective_at__lt=since, effect_pending=False).exclude(
         Q(status="pending") | Q(status="void")
     )
-    waiting = Ticket.objects.filter(open=True, execution__run__finished_at__isnull=True)
+    going = {"execution__run__finished_at__isnull": True, "execution__run__stopped_at__isnull": True}
+    waiting = Ticket.objects.filter(open=True, **going)
     tasks = waiting.filter(Exists(ended), kind="task").values_list("ref", flat=True)[:BATCH]
     requests = waiting.filter(Exists(decided), kind="request").values_list("ref", flat=True)[:BATCH]
     return each_due(running.task_ended, list(tasks)) + each_due(running.request_decided, list(requests))

@@ -107,7 +107,7 @@ def _happen(run_id: str, told: Callable[[Execution], Happening], ticket: Ticket 
     """Where the run stands after what happened; None when nothing changed."""
     with transaction.atomic():
         run = services.lock_run(run_id, run_id)
-        if run.is_terminal:
+        if run.is_terminal or run.stopped_at:  # after a stop the clock tells what was not told
             return None
         execution = fetch(Execution, "run_id = %(run)s", {"run": run_id})
         assert execution is not None  # made with the run

@@ -16,6 +16,7 @@ EventName = Literal[
     "workflow_run.awaiting_human", "workflow_run.resumed", "workflow_run.succeeded", "workflow_run.failed",
     "workflow_run.cancelled", "workflow_run.timed_out",
     "approval.created", "approval.decided", "approval.expired",
+    "stop.requested", "stop.confirmed", "stop.lifted",
     "webhook.test",
 ]  # fmt: skip
 EVENTS: tuple[str, ...] = get_args(EventName)

@@ -13,7 +13,7 @@ SHARES = (0.5, 0.9)  # of the time between created_at and expires_at
 WORDS = ("Half of the time is over", "Little time is left")
 BATCH = 200
 # When remind_due() has something to do next (config/clock.py).
-NEXT_REMINDER = "SELECT min(remind_at) FROM approvals_approval WHERE status = 'pending' AND remind_at IS NOT NULL"
+NEXT_REMINDER = "SELECT min(remind_at) FROM approvals_approval WHERE status = 'pending' AND remind_at IS NOT NULL AND stopped_at IS NULL"
 
 
 def first_at(created_at: datetime, expires_at: datetime | None) -> datetime | None:
@@ -37,7 +37,8 @@ def plan(approval: Approval, now: datetime) -> None:
 
 def remind_due() -> int:
     """Send the reminders whose moment has come; called by the clock."""
-    due = Approval.objects.filter(status="pending", remind_at__lte=timezone.now()).order_by("remind_at")
+    going = Approval.objects.filter(status="pending", stopped_at__isnull=True)
+    due = going.filter(remind_at__lte=timezone.now()).order_by("remind_at")
     return each_due(_remind, list(due.values_list("id", flat=True)[:BATCH]))
 
 
@@ -46,7 +47,7 @@ def _remind(approval_id: str) -> bool:
     with transaction.atomic():
         now = timezone.now()
         rows = Approval.objects.select_for_update(skip_locked=True)
-        approval = rows.filter(id=approval_id, status="pending", remind_at__lte=now).first()
+        approval = rows.filter(id=approval_id, status="pending", remind_at__lte=now, stopped_at=None).first()
         if approval is None:
             return False
         plan(approval, now)

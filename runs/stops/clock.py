@@ -1,0 +1,53 @@
+"""Timers of stops, called by `manage.py clock`."""
+
+from accounts.actor import system
+from accounts.statements import prepared_all
+from accounts.timers import each_due
+from machines.models import Stop
+from runs.stops import enforcing, services
+
+# When each of these has something to do next (config/clock.py). Who asked for a stop has a moment to do it without the clock.
+NEXT_ENFORCE = """
+SELECT min(requested_at) + interval '1.5 s' FROM machines_stop WHERE lifted_at IS NULL AND confirmed_at IS NULL
+"""
+NEXT_THAW = (
+    "SELECT min(lifted_at) + interval '1 s' FROM machines_stop WHERE thawed_at IS NULL AND lifted_at IS NOT NULL"
+)
+NEXT_UPHOLD = """
+SELECT now() WHERE EXISTS (SELECT 1 FROM machines_stop WHERE lifted_at IS NULL)
+  OR EXISTS (SELECT 1 FROM runs_run WHERE stopped_at IS NOT NULL)
+"""
+_STRAYS = """
+SELECT DISTINCT r.team_id, r.test FROM runs_run r WHERE r.stopped_at IS NOT NULL AND NOT EXISTS (
+  SELECT 1 FROM machines_stop s WHERE s.team_id = r.team_id AND s.test = r.test AND s.lifted_at IS NULL AND s.scope = 'team')
+"""
+
+
+def enforce() -> int:
+    """Stops that are not confirmed yet: nobody finished it, or a worker still had an action in hand."""
+    waiting = Stop.objects.filter(lifted_at__isnull=True, confirmed_at__isnull=True)
+    return each_due(_enforce, list(waiting.order_by("requested_at").values_list("id", flat=True)))
+
+
+def _enforce(stop_id: str) -> bool:
+    return enforcing.enforce(Stop.objects.get(id=stop_id), grace=0).confirmed_at is not None
+
+
+def thaw() -> int:
+    """Stops that were lifted by somebody who did not come to thaw their machines."""
+    left = Stop.objects.filter(lifted_at__isnull=False, thawed_at__isnull=True)
+    return each_due(_thaw, list(left.values_list("id", flat=True)))
+
+
+def _thaw(stop_id: str) -> bool:
+    enforcing.thaw(Stop.objects.get(id=stop_id))
+    return True
+
+
+def uphold() -> int:
+    """Hold what came into the scope of a stop since, and let go what was held at the very moment of a lift."""
+    for team_id, test in prepared_all(_STRAYS, {}):
+        services.release_strays(system(team_id, test))
+    held = services.hold_missed()
+    standing = Stop.objects.filter(lifted_at__isnull=True, confirmed_at__isnull=False)
+    return held + each_due(_enforce, list(standing.values_list("id", flat=True)))
