@@ -6,7 +6,7 @@ from datetime import datetime
 KINDS: dict[str, tuple[str, ...]] = {  # what a reader can ask for; of audit entries with the kinds they are written with
     "decision": (), "request": (), "policy": ("policy",), "key": ("key",), "team": ("team",),
     "member": ("member", "group", "invitation", "profile"), "machine": ("machine",), "wallet": ("wallet",), "webhook": ("webhook",),
-    "secret": ("secret",), "workflow": ("workflow",), "model": ("model",),
+    "secret": ("secret",), "workflow": ("workflow",), "model": ("model",), "stop": ("stop",),
 }  # fmt: skip
 LOST = "lost"  # asked for as a verdict: the attempts that changed nothing
 

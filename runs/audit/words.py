@@ -5,12 +5,12 @@ from runs.audit.wanted import LOST
 KIND_NAMES = {
     "decision": "Decisions", "request": "Work on requests", "policy": "Policies", "key": "API keys", "team": "Settings",
     "member": "Members and groups", "machine": "Machines", "wallet": "Wallet", "webhook": "Webhooks", "secret": "Secrets",
-    "workflow": "Workflows", "model": "Models",
+    "workflow": "Workflows", "model": "Models", "stop": "Stops",
 }  # fmt: skip
 KIND_ICONS = {
     "decision": "check", "request": "hand", "policy": "shield-check", "key": "key-round", "team": "pen-line", "member": "user",
     "machine": "monitor", "wallet": "wallet", "webhook": "webhook", "secret": "key-round",
-    "workflow": "list-checks", "model": "bot",
+    "workflow": "list-checks", "model": "bot", "stop": "ban",
 }  # fmt: skip
 VERDICT_NAMES = {
     "approve": "Approve", "reject": "Reject", "answer": "Answer", "submit": "Submit", "revise": "Send back",
@@ -62,12 +62,13 @@ CHANGED = {
     "model.created": "Added the model", "model.updated": "Changed the model", "model.deleted": "Deleted the model",
     "model.disabled": "Disabled the model", "model.enabled": "Enabled the model", "model.tested": "Tested the model",
     "model.default_set": "Made the model the default", "model.default_cleared": "Took the default away from the model",
+    "stop.requested": "Stopped everything", "stop.confirmed": "Nothing acts any more", "stop.lifted": "Lifted the stop",
     "group.member_added": "Added somebody to the group", "group.member_removed": "Took somebody out of the group",
 }  # fmt: skip
 
 THINGS = {
     "apr": "request", "key": "key", "mch": "machine", "pol": "policy", "whk": "webhook", "usr": "person", "grp": "group",
-    "inv": "invitation", "wf": "workflow", "mdl": "model", "sec": "secret",
+    "inv": "invitation", "wf": "workflow", "mdl": "model", "sec": "secret", "stp": "stop",
 }  # fmt: skip
 
 

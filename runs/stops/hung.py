@@ -17,7 +17,7 @@ from accounts.statements import prepared
 log = logging.getLogger(__name__)
 PATIENCE = 0.4  # seconds that a stop waits for a lock before it looks who has it
 IDLE_SECONDS = 0.3  # nobody of ours leaves a transaction idle for so long
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.02  # then: a halted worker has several transactions open, which come one after the other
 # Whoever keeps us waiting, or keeps those waiting that do; only who does nothing itself.
 _END = """
 WITH RECURSIVE blocker(pid) AS (

@@ -26,10 +26,11 @@ from approvals.models import Approval, Notice
 from config import clock
 from config.processes import wait_until
 from machines import lifecycle
-from machines.models import Machine, TakeoverLease
+from machines.models import Machine, Stop, TakeoverLease
 from runs import clock as run_clock
 from runs import takeover
 from runs.models import Run
+from runs.stops import clock as stops
 from tests.cast import Api, Cast, make_cast
 from tests.runs.driving import begin, drive_all, shift, show, simulated, status_of, waiting
 from tests.takeover.control import take
@@ -349,12 +350,29 @@ def _stuck(api: Api) -> None:
     Machine.objects.filter(id=machine).update(status="starting", status_at=timezone.now() - LONG_AGO)
 
 
+def _stop_unconfirmed(api: Api) -> None:
+    api.post("/stop", {"scope": "team", "reason": "x"})
+    Stop.objects.update(requested_at=timezone.now() - LONG_AGO, confirmed_at=None)
+
+
+def _lift_unfinished(api: Api) -> None:
+    stop_id = api.post("/stop", {"scope": "team", "reason": "x"}).json()["id"]
+    api.post(f"/stop/{stop_id}/lift")
+    Stop.objects.update(lifted_at=timezone.now() - LONG_AGO, thawed_at=None)
+
+
+def _stopped_by_nobody(api: Api) -> None:
+    run_id = api.post("/runs", {"task": "x"}).json()["id"]
+    Run.objects.filter(id=run_id).update(stopped_at=timezone.now())
+
+
 DUE: list[tuple[Callable[[Api], None], Callable[[], object]]] = [
     (_expiry, run_clock.expiries), (_deadline, run_clock.deadlines), (_effect, run_clock.effects),
     (_delivery, outbox.queue_due), (_reminder, reminders.remind_due), (_notice, mail.queue_due), (_stop, run_clock.stops),
     (_stop_above, run_clock.stops), (_orphan, run_clock.stops), (_lapse, takeover.lapses),
     (_late_begin, workflows.begin_late), (_late_cut, workflows.go_on_late), (_late_tell, workflows.tell_late),
-    (_late_answer, workflows.tell_late), (_stuck, lifecycle.retry_stuck),
+    (_late_answer, workflows.tell_late), (_stuck, lifecycle.retry_stuck), (_stop_unconfirmed, stops.enforce), (_lift_unfinished, stops.thaw),
+    (_stopped_by_nobody, stops.uphold),
 ]  # fmt: skip
 
 

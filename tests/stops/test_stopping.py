@@ -39,7 +39,11 @@ def test_a_queued_run_waits_for_the_lift(test_key: Api, acted: Acted) -> None:
     stopped = stop(test_key)
     drive_all()
     shown = show(test_key, run["id"])
-    assert (shown["status"], shown["waiting_on"]["code"], shown["waiting_on"]["ref"]) == ("queued", "stopped", stopped["id"])
+    assert (shown["status"], shown["waiting_on"]["code"], shown["waiting_on"]["ref"]) == (
+        "queued",
+        "stopped",
+        stopped["id"],
+    )
     assert "It mails everybody." in shown["waiting_on"]["message"]
     assert acted == []
     lift(test_key, stopped)
@@ -225,7 +229,9 @@ def test_nobody_acts_by_hand_during_a_stop(test_key: Api) -> None:
     assert {code(answer) for answer in calls} == {(409, "INVALID_STATE", "stopped")}
     assert all(answer.json()["error"]["stop_id"] == stopped["id"] for answer in calls)
     lift(test_key, stopped)
-    assert test_key.post(f"/machines/{machine}/actions", {"command": "wait", "parameters": {"ms": 1}}).status_code == 200
+    assert (
+        test_key.post(f"/machines/{machine}/actions", {"command": "wait", "parameters": {"ms": 1}}).status_code == 200
+    )
 
 
 def test_a_machine_made_during_a_stop_is_in_its_scope(test_key: Api) -> None:
