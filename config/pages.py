@@ -15,6 +15,7 @@ urlpatterns = [
     path("", include("runs.urls")),
     path("", include("runs.audit.urls")),
     path("", include("workflows.urls")),
+    path("", include("workflows.stops.urls")),
     path("", include("machines.urls")),
     path("", include("inference.urls")),
     path("", include("billing.urls")),

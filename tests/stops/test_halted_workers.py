@@ -120,7 +120,6 @@ def test_two_halted_workers_hinder_no_stop_and_do_nothing_when_they_wake(
     until(lambda: (clock.enforce(), Stop.objects.get().confirmed_at)[1], 30)
     until(lambda: not Run.objects.filter(lease_owner__isnull=False).exists(), 30)
     assert (done(record), RunEvent.objects.filter(type="tool_call").count()) == (before, intents)
-    assert Step.objects.filter(status="acting").count() == intents - before
     assert good.poll() is None
     lift(live, stopped)
     until(lambda: not Run.objects.filter(id__in=runs, finished_at__isnull=True).exists(), 60)

@@ -1,0 +1,40 @@
+"""What the scope of a stop is called."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
+
+from accounts.actor import Actor
+from machines.access import machines_of
+from machines.models import Stop
+from workflows.access import workflows_of
+
+
+@dataclass(frozen=True)
+class Named:
+    """A stop with the words for what it holds."""
+
+    stop: Stop
+    what: str
+
+    @property
+    def until(self) -> datetime:
+        return self.stop.lifted_at or timezone.now()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has stood."""
+        return (self.until - self.stop.requested_at).total_seconds()
+
+
+def named(actor: Actor, stops: Sequence[Stop]) -> list[Named]:
+    ids = {stop.target_id for stop in stops if stop.target_id}
+    names = dict(machines_of(actor).filter(id__in=ids).values_list("id", "display_name")) if ids else {}
+    names |= dict(workflows_of(actor).filter(id__in=ids).values_list("id", "name")) if ids else {}
+    return [Named(stop, _what(stop, names)) for stop in stops]
+
+
+def _what(stop: Stop, names: dict[str, str]) -> str:
+    return "Everything" if stop.target_id is None else f"The {stop.scope} {names.get(stop.target_id, stop.target_id)}"

@@ -1,0 +1,17 @@
+"""The stops that stand: for the frame of every page."""
+
+from typing import Any
+
+from django import template
+
+from runs.stops.access import in_force
+from workflows.stops.names import Named, named
+
+register = template.Library()
+
+
+@register.simple_tag(takes_context=True)
+def standing_stops(context: dict[str, Any]) -> list[Named]:
+    """Those of the team and world that the person looks at, oldest first."""
+    actor = context.get("frame_actor")
+    return named(actor, list(in_force(actor))) if actor is not None else []
