@@ -76,6 +76,10 @@ SCHEMAS: dict[str, Json] = {
         maybe_integer="ttl_minutes", maybe_object="takeover", object="metadata", time="created_at",
         maybe_time="auto_destroy_at started_at terminated_at",
     ),
+    "Stop": _shape(
+        string="id object scope reason request_id", maybe_string="target_id", integer="runs", object="requested_by",
+        maybe_object="lifted_by", boolean="test", time="requested_at", maybe_time="confirmed_at lifted_at",
+    ),
     "Takeover": _shape(
         string="id object machine_id", maybe_string="run_id approval_id", object="holder", boolean="private",
         time="taken_at expires_at idle_expires_at",
@@ -182,6 +186,7 @@ LISTS = {
     "/v1/permissions": "Policy",
     "/v1/webhooks": "Webhook",
     "/v1/secrets": "Secret",
+    "/v1/stop": "Stop",
     "/v1/webhooks/{webhook_id}/deliveries": "Delivery",
     "/v1/runs/{run_id}/deliveries": "Delivery",
     "/v1/runs/{run_id}/calls": "ModelCall",
@@ -210,6 +215,9 @@ ANSWERS: dict[tuple[str, str], str] = {
     ("POST", "/v1/runs"): "Run",
     ("GET", "/v1/runs/{run_id}"): "Run",
     ("POST", "/v1/runs/{run_id}/cancel"): "Run",
+    ("POST", "/v1/stop"): "Stop",
+    ("GET", "/v1/stop/{stop_id}"): "Stop",
+    ("POST", "/v1/stop/{stop_id}/lift"): "Stop",
     ("POST", "/v1/runs/{run_id}/resume"): "Run",
     ("POST", "/v1/workflows/runs"): "WorkflowRun",
     ("POST", "/v1/workflows/{workflow_id}/runs"): "WorkflowRun",

@@ -57,6 +57,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/sessions"): {"screen_width": 640, "screen_height": 400, "instructions": "Use the keyboard where you can."},
     ("POST", "/v1/sessions/{session_id}/predict"): {"screenshot": _SCREENSHOT, "instruction": "Sign in as ada"},
     ("POST", "/v1/sessions/{session_id}/reset"): {},
+    ("POST", "/v1/stop"): {"scope": "team", "reason": "The agent mails everybody."},
+    ("POST", "/v1/stop/{stop_id}/lift"): {},
     ("PATCH", "/v1/team"): {"claim_minutes": 10},
     ("POST", "/v1/webhooks"): {"url": "https://example.com/hooks", "events": ["run.succeeded", "run.failed"]},
     ("PATCH", "/v1/webhooks/{webhook_id}"): {"description": "Tells the chat."},

@@ -20,7 +20,8 @@ _TABLES = {
     "terminal:exec": "POST /machines/{}/terminal",
     "connection:read": "GET /machines/{}/connection",
     "runs:write": "POST /runs, POST /runs/{}/cancel, POST /stop, POST /stop/{}/lift",
-    "runs:read": "GET /stop, GET /stop/{}, GET /runs, GET /runs/{}, GET /runs/{}/screenshots, GET /runs/{}/screenshots/{}, GET /runs/{}/events,"
+    "runs:read": "GET /stop, GET /stop/{},"
+    " GET /runs, GET /runs/{}, GET /runs/{}/screenshots, GET /runs/{}/screenshots/{}, GET /runs/{}/events,"
     " GET /runs/{}/events/stream, GET /runs/{}/deliveries, GET /runs/{}/calls, POST /agents/playbook/parse",
     "approvals:decide": "POST /runs/{}/resume, POST /runs/{}/signal, POST /runs/{}/approve, POST /runs/{}/answer,"
     " PATCH /runs/{}/permission-mode, POST /workflows/runs/{}/resume, POST /workflows/runs/{}/signal,"

@@ -90,6 +90,10 @@ POST   /sessions/{session_id}/predict       422 422 403 403 403 404 401 403 403
 POST   /sessions/{session_id}/reset         200 200 403 403 403 404 401 403 403
 GET    /team                                200 200 200 200 200 200 401 403 403
 PATCH  /team                                200 200 403 403 403 200 401 403 403 {"claim_minutes":5}
+GET    /stop                                200 200 200 200 200 200 401 403 403
+POST   /stop                                200 200 403 200 403 200 401 403 403 {"scope":"team","reason":"x"}
+GET    /stop/{stop_id}                      200 200 200 200 200 404 401 403 403
+POST   /stop/{stop_id}/lift                 200 200 403 403 403 404 401 403 403
 GET    /usage                               200 200 403 403 403 200 401 403 403
 GET    /webhooks                            200 200 200 200 200 200 401 403 403
 POST   /webhooks                            201 201 403 403 403 201 401 403 403 {"url":"https://93.184.216.34/y","events":["run.failed"]}
@@ -132,6 +136,7 @@ def things(begin_live: Callable[..., Run], machine: Machine, live: Api) -> dict[
     """One of everything, in the live world of the team."""
     waiting = begin_live("asks [pause]")
     steps = [{"id": "a", "type": "fail"}]
+    idle = live.post("/workflows", {"name": "idle", "steps": steps}).json()["id"]
     hook = live.post("/webhooks", {"url": "https://93.184.216.34/x", "events": ["run.failed"]}).json()["id"]
     session = Session.objects.create(
         team_id=waiting.team_id, test=False, caller="key_x", cua_version="v3", screen_width=1280, screen_height=720,
@@ -144,6 +149,7 @@ def things(begin_live: Callable[..., Run], machine: Machine, live: Api) -> dict[
         "name": live.post("/secrets", {"name": "s", "value": "v", "hosts": ["a.test"]}).json()["name"],
         "policy_id": live.post("/permissions", {"tool": "mail.send"}).json()["id"], "index": "0",
         "workflow_id": live.post("/workflows", {"name": "w", "steps": steps}).json()["id"], "number": "1",
+        "stop_id": live.post("/stop", {"scope": "workflow", "id": idle, "reason": "r"}).json()["id"],
     }  # fmt: skip
 
 

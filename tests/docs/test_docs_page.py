@@ -52,7 +52,7 @@ def test_the_first_execute_of_each_operation_succeeds_or_says_why(test_key: Api)
         "policy_id": test_key.post("/permissions", {"tool": "click"}).json()["id"], "number": "1", "index": "1", "key": "k",
         "webhook_id": test_key.post("/webhooks", {"url": "https://example.com/"}).json()["id"],
         "name": test_key.post("/secrets", {"name": "s", "value": "v", "hosts": ["a.test"]}).json()["name"],
-        "delivery_id": "whd_1", "key_id": "key_1",
+        "delivery_id": "whd_1", "key_id": "key_1", "stop_id": "stp_1",
     }  # fmt: skip
     for o in sorted(OPERATIONS, key=lambda o: (o.ends, o.path.endswith("/stop"))):
         path = re.sub(r"{(\w+)}", lambda m: ids[m[1]], o.path).removeprefix("/v1")

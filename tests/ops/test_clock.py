@@ -371,8 +371,8 @@ DUE: list[tuple[Callable[[Api], None], Callable[[], object]]] = [
     (_delivery, outbox.queue_due), (_reminder, reminders.remind_due), (_notice, mail.queue_due), (_stop, run_clock.stops),
     (_stop_above, run_clock.stops), (_orphan, run_clock.stops), (_lapse, takeover.lapses),
     (_late_begin, workflows.begin_late), (_late_cut, workflows.go_on_late), (_late_tell, workflows.tell_late),
-    (_late_answer, workflows.tell_late), (_stuck, lifecycle.retry_stuck), (_stop_unconfirmed, stops.enforce), (_lift_unfinished, stops.thaw),
-    (_stopped_by_nobody, stops.uphold),
+    (_late_answer, workflows.tell_late), (_stuck, lifecycle.retry_stuck),
+    (_stop_unconfirmed, stops.enforce), (_lift_unfinished, stops.thaw), (_stopped_by_nobody, stops.uphold),
 ]  # fmt: skip
 
 

@@ -150,6 +150,11 @@ POST /secrets/{secret}/edit               422 422 403 403 403 404 302 302 302
 GET  /sign-in                             302 302 302 302 302 302 200 200 200
 POST /sign-in                             302 302 302 302 302 302 422 422 422
 POST /sign-out                            302 302 302 302 302 302 302 302 302
+GET  /stops                               200 200 200 200 200 200 302 302 302
+GET  /stops/new                           200 200 403 200 403 200 302 302 302
+POST /stops/new                           302 302 403 302 403 302 302 302 302 what=team&reason=x
+GET  /stops/{stop}/lift                   200 200 403 403 403 404 302 302 302
+POST /stops/{stop}/lift                   302 302 403 403 403 404 302 302 302
 POST /switch                              302 302 302 302 302 302 302 302 302 mode=test
 POST /theme                               302 302 302 302 302 302 302 302 302 theme=dark
 GET  /together                            302 302 302 403 403 302 302 302 302
@@ -199,6 +204,7 @@ def places(cast: Cast, begin_live: Callable[..., Run], machine: Machine) -> dict
     invited = invite(cast.actor(), "erik@outside.test", ["viewer"], [], "http://x")
     asks = {"name": "asks", "steps": [{"id": "ok", "type": "human_approval"}]}
     flow = live.post("/workflows/runs", asks).json()["id"]
+    idle = live.post("/workflows", asks | {"name": "idle"}).json()["id"]
     begin_flow(flow)
     return {
         "flow": flow.removeprefix("wfr_"), "run": waiting.id, "ended": ended.id, "approval": request_of(waiting).id, "machine": machine.id,
@@ -207,6 +213,7 @@ def places(cast: Cast, begin_live: Callable[..., Run], machine: Machine) -> dict
         "webhook": hook, "delivery": live.post(f"/webhooks/{hook}/test").json()["id"], "token": invited.token,
         "invitation": invited.row.id, "policy": policy, "model": create_profile(cast.actor(), VALUES).id,
         "secret": live.post("/secrets", {"name": "s", "value": "v", "hosts": ["a.test"]}).json()["id"],
+        "stop": live.post("/stop", {"scope": "workflow", "id": idle, "reason": "r"}).json()["id"],
         "link": link(request_of(waiting), cast.people["ana"].id).rpartition("/")[2],
     }  # fmt: skip
 
