@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("approvals", "0008_ring_clock"),
+        ("approvals", "0010_who_allowed"),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0009_team_secrets"),
-        ("runs", "0012_looks"),
+        ("runs", "0013_worker_node"),
     ]
 
     operations = [

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0009_team_secrets"),
-        ("machines", "0006_put_in"),
+        ("machines", "0008_node"),
     ]
 
     operations = [
