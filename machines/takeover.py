@@ -20,7 +20,7 @@ from accounts.services import audit
 from accounts.statements import fetch, prepared
 from accounts.times import rfc3339
 from machines.errors import MachineBusy, MachineInTakeover
-from machines.freezing import thaw_machine
+from machines.freezing import freeze_machine, thaw_machine
 from machines.models import Machine, MachineStatus, TakeoverLease
 
 HEARTBEAT = timedelta(seconds=30)
@@ -41,13 +41,14 @@ _PRIVATE_SINCE = (
 
 
 def take(actor: Actor, machine: Machine, run_id: str | None, *, private: bool, note: str | None) -> TakeoverLease:
-    """A new lease on the locked machine, which has no open one."""
+    """A new lease on the locked machine, which has no open one. From its commit on what was left running there stands still."""
     now = timezone.now()
     lease = TakeoverLease.objects.create(
         machine=machine, holder=actor.ref(), private=private, note=note, run_id=run_id, taken_at=now,
         expires_at=now + HEARTBEAT, idle_expires_at=now + IDLE,
     )  # fmt: skip
     audit(actor, "machine.takeover_taken", machine.id, lease_id=lease.id, private=private, run_id=run_id)
+    transaction.on_commit(partial(freeze_machine, machine.id, "takeover"), robust=True)
     return lease
 
 
@@ -75,7 +76,7 @@ def heartbeat(actor: Actor, machine_id: str, lease_id: str) -> TakeoverLease:
 
 
 def end(lease: TakeoverLease, how: str, note: str | None = None, *, resumes: bool = True) -> None:
-    """Released or lapsed; whoever waits for the machine may have it. The lease is locked."""
+    """Released or lapsed; whoever waits for the machine may have it, and what stood still in it goes on. The lease is locked."""
     lease.ended_at, lease.end, lease.end_note, lease.resumes = timezone.now(), how, note, resumes
     lease.save(update_fields=["ended_at", "end", "end_note", "resumes"])
     machine = lease.machine

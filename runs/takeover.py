@@ -15,7 +15,7 @@ from accounts.timers import each_due
 from approvals.access import pending_of_root
 from approvals.models import Approval
 from approvals.services import Answer
-from machines import direct, freezing, takeover
+from machines import direct, takeover
 from machines import services as machines
 from machines.access import get_machine
 from machines.errors import MachineBusy
@@ -48,12 +48,6 @@ def take(actor: Actor, machine_id: str, *, private: bool = False, note: str | No
 
     Raises MachineNotFound, InvalidState, Stopped, MachineInTakeover, MachineBusy (it changes hands too quickly).
     """
-    lease = _take(actor, machine_id, private, note)
-    freezing.freeze_machine(machine_id, "takeover")
-    return lease
-
-
-def _take(actor: Actor, machine_id: str, private: bool, note: str | None) -> TakeoverLease:
     for _ in range(TRIES):
         with transaction.atomic():
             run_id = get_machine(actor, machine_id).current_run_id
