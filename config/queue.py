@@ -25,8 +25,7 @@ from psycopg import sql
 
 from accounts.statements import prepared
 from config.processes import die_with_parent
-from machines.nodes import this_node
-from machines.services import node_key
+from machines.nodes import node_key, this_node
 
 CHANNEL = "django_q"
 LONGEST_WAIT = 0.5  # seconds; then the wish to stop is seen

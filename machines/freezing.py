@@ -16,14 +16,18 @@ from typing import Literal, Self
 
 from django.db import connection
 from django.utils import timezone
+from django_q.models import OrmQ
+from django_q.tasks import async_task
 
-from accounts.statements import fetch, prepared
+from accounts.statements import fetch, prepared, prepared_all
 from machines.drivers import freezer, guestlink, process, standstill
 from machines.drivers.base import MachineGone
 from machines.drivers.places import recorded_places
 from machines.drivers.process import Identity
 from machines.drivers.standstill import Inside
+from machines.errors import MachineElsewhere
 from machines.models import Machine
+from machines.nodes import is_here, node_key, queue_of
 
 log = logging.getLogger(__name__)
 Why = Literal["takeover", "stop"]
@@ -39,7 +43,7 @@ SELECT CASE WHEN EXISTS (
 ) THEN now() END
 """
 _HELD = """
-SELECT array_agg(m.id) FROM machines_machine m WHERE m.handle ? 'pid' AND (m.halted_at IS NOT NULL OR m.frozen IS NOT NULL OR EXISTS (
+SELECT m.id, m.node FROM machines_machine m WHERE m.handle ? 'pid' AND (m.halted_at IS NOT NULL OR m.frozen IS NOT NULL OR EXISTS (
   SELECT 1 FROM machines_takeoverlease l WHERE l.machine_id = m.id AND l.ended_at IS NULL))
 """
 _LEASE = "SELECT id FROM machines_takeoverlease WHERE machine_id = %(id)s AND ended_at IS NULL LIMIT 1"
@@ -48,31 +52,60 @@ _LEASE = "SELECT id FROM machines_takeoverlease WHERE machine_id = %(id)s AND en
 def freeze_machine(machine_id: str, why: Why) -> None:
     """See that the machine stands still: for "takeover" what was in it before and the hands do not need, for "stop" all.
 
-    Idempotent; from any process of the machine's host, outside of transactions. "takeover" holds as long as a lease is open,
-    "stop" until thaw_machine(). When it returns, nothing of it runs any more, but what was woken since.
+    Idempotent, outside of transactions. "takeover" holds as long as a lease is open, "stop" until thaw_machine(). When it
+    returns, nothing of it runs any more, but what was woken since. Raises MachineElsewhere on another node than the machine's,
+    which is told, for "stop" until it is so there.
     """
     if why == "stop":
         Machine.objects.filter(id=machine_id, halted_at__isnull=True).update(halted_at=timezone.now())
-    settle(machine_id)
+    _settle_or_tell(machine_id, why, stands=True)
 
 
 def thaw_machine(machine_id: str, why: Why) -> None:
     """This reason is over; what no other reason holds runs on. As freeze_machine()."""
     if why == "stop":
         Machine.objects.filter(id=machine_id).update(halted_at=None)
-    settle(machine_id)
+    _settle_or_tell(machine_id, why, stands=False)
+
+
+def _settle_or_tell(machine_id: str, why: Why, *, stands: bool) -> None:
+    machine = fetch(Machine, "id = %(id)s", {"id": machine_id})
+    if machine is None or is_here(machine.node):
+        settle(machine_id)
+        return
+    node = str(machine.node)
+    _tell(node)
+    if why == "stop" and bool((machine.frozen or {}).get("halted")) != stands:
+        raise MachineElsewhere(node=node)
+
+
+def _tell(node: str) -> None:
+    """The node of a machine looks itself."""
+    if not OrmQ.objects.filter(key=node_key(node)).exists():  # its workers are busy, or silent: once is enough
+        async_task("machines.tasks.settle", broker=queue_of(node))
 
 
 def settle_all() -> int:
-    """Put right what stands still and what does not; how many machines there were to look at. Called by the clock."""
-    row = prepared(_HELD, {})
-    ids = list(row[0] or []) if row else []
+    """Put right what stands still and what does not, on every node; how many machines of this one there were to look at.
+    Called by the clock.
+    """
+    for node in {node for _, node in _to_look_at() if not is_here(node)}:
+        _tell(str(node))
+    return settle_here()
+
+
+def settle_here() -> int:
+    ids = [machine_id for machine_id, node in _to_look_at() if is_here(node)]
     for machine_id in ids:
         try:
             settle(machine_id)
         except OSError:
             log.exception("Machine %s could not be looked into", machine_id)
     return len(ids)
+
+
+def _to_look_at() -> list[tuple[str, str | None]]:
+    return [(row[0], row[1]) for row in prepared_all(_HELD, {})]
 
 
 @dataclass
@@ -85,6 +118,7 @@ class _Record:
 
     holder: Identity
     lease: str | None = None
+    halted: bool = False
     group: str = ""
     left: set[Identity] = field(default_factory=set)
     stands: list[Identity] = field(default_factory=list)
@@ -107,9 +141,15 @@ class _Record:
 
     def save(self, machine: Machine) -> None:
         row = None
-        if self.lease or self.stands:
+        if self.lease or self.stands or self.halted:
             pairs = {"left": sorted(map(_pair, self.left)), "stands": list(map(_pair, self.stands))}
-            row = {"holder": _pair(self.holder), "lease": self.lease, "group": self.group, **pairs}
+            row = {
+                "holder": _pair(self.holder),
+                "lease": self.lease,
+                "halted": self.halted,
+                "group": self.group,
+                **pairs,
+            }
         if row != machine.frozen:
             machine.frozen = row
             Machine.objects.filter(id=machine.id).update(frozen=row)
@@ -120,7 +160,9 @@ def _pair(one: Identity) -> list[int]:
 
 
 def settle(machine_id: str) -> None:
-    """Make the machine stand still as far as its reasons demand, and no further. Nothing to do for simulated ones."""
+    """Make the machine stand still as far as its reasons demand, and no further. Nothing to do for simulated ones. On the
+    machine's node.
+    """
     with _turn(machine_id):
         machine = fetch(Machine, "id = %(id)s", {"id": machine_id})
         holder = process.recorded(machine.handle) if machine else None
@@ -141,6 +183,8 @@ def _settle(machine: Machine, record: _Record, lease: str | None) -> None:
     if record.group and (held := [one for one in record.stands if one in wanted]):
         freezer.hold(record.group, held)
     _let_go_on(machine, record, inside, wanted)
+    record.halted = machine.halted_at is not None
+    record.save(machine)
     if begins and not machine.halted_at:
         standstill.drop_unread(inside)
     if machine.kind == "browser" and not machine.halted_at and (lease or record.lease):

@@ -29,8 +29,8 @@ from machines.drivers.registry import driver_for
 from machines.drivers.within import within
 from machines.errors import MachineUnavailable
 from machines.models import Machine, MachineStatus
-from machines.nodes import adopt, is_here, require_here, this_node
-from machines.services import driver_kind, end_if_expired, is_simulated, locked, move, node_key, queue_of, queue_work
+from machines.nodes import adopt, is_here, node_key, queue_of, require_here, this_node
+from machines.services import driver_kind, end_if_expired, is_simulated, locked, move, queue_work
 
 log = logging.getLogger(__name__)
 START_SECONDS = 30.0  # a worker's task may last 60

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django_q.brokers import get_broker
 
 from machines.errors import MachineElsewhere
 from machines.models import Machine
@@ -48,6 +49,16 @@ def require_here(node: str | None) -> None:
     """Raises MachineElsewhere."""
     if not is_here(node):
         raise MachineElsewhere(node=node)
+
+
+def queue_of(node: str | None) -> Any:
+    """Where work for machines of a node is queued; None: where anybody takes it."""
+    return get_broker(node_key(node)) if node else None
+
+
+def node_key(node: str) -> str:
+    """The key of a node's queue (config/queue.py)."""
+    return f"{settings.Q_CLUSTER['name']}@{node}"
 
 
 def adopt() -> int:

@@ -12,7 +12,6 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
-from django_q.brokers import get_broker
 from django_q.tasks import async_task
 
 from accounts.actor import Actor, system
@@ -27,6 +26,7 @@ from machines.drivers.registry import KINDS as DRIVER_KINDS
 from machines.drivers.registry import driver_for
 from machines.errors import MachineBusy, NoMachine
 from machines.models import MACHINE_MOVES, Machine, MachineStatus, TakeoverLease
+from machines.nodes import queue_of
 from machines.schemas import MachineCreate, cents_per_hour
 
 STARTABLE = (MachineStatus.STOPPED, MachineStatus.SUSPENDED)
@@ -98,16 +98,6 @@ def count_time(machine: Machine, now: datetime) -> None:
 def queue_work(machine: Machine) -> None:
     """Queue the task that brings the machine out of its present status, for a worker of its node; tasks may run twice."""
     async_task(f"machines.tasks.{WORK[machine.status]}", machine.id, broker=queue_of(machine.node))
-
-
-def queue_of(node: str | None) -> Any:
-    """Where work for machines of a node is queued; None: where anybody takes it."""
-    return get_broker(node_key(node)) if node else None
-
-
-def node_key(node: str) -> str:
-    """The key of a node's queue (config/queue.py)."""
-    return f"{settings.Q_CLUSTER['name']}@{node}"
 
 
 def wallet_gate(actor: Actor) -> None:

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from machines import lifecycle
+from machines import freezing, lifecycle
 from machines.errors import MachineElsewhere, MachineUnavailable
 
 WAIT_SECONDS = 5.0  # for somebody else who is at the same machine; after that the clock tries again
@@ -22,6 +22,11 @@ def stop(machine_id: str) -> None:
 def look() -> None:
     """At the machines of this node, for the clock of another one."""
     lifecycle.revive_dead()
+
+
+def settle() -> None:
+    """What stands still and what does not, of this node's machines, for processes of another one."""
+    freezing.settle_here()
 
 
 def terminate(machine_id: str) -> None:

@@ -71,7 +71,13 @@ class Group:
             if time.monotonic() > until:
                 return False
             _wait_for(pids)
-        return all([_removed(folder, until) for folder in self.folders.values()])
+        folders = [*self._below(), *self.folders.values()]
+        return all([_removed(folder, until) for folder in folders])  # noqa: C419  each is tried
+
+    def _below(self) -> list[Path]:
+        """What freezer.py made in it."""
+        folder = self.folders.get(UNIFIED)
+        return [entry for entry in folder.iterdir() if entry.is_dir()] if folder and folder.is_dir() else []
 
     def _killed(self) -> list[int]:
         """Send all of it the end; whom."""

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django_q.models import OrmQ
 
-from machines import freezing, lifecycle
+from machines import freezing, lifecycle, nodes
 from machines.drivers import process, standstill
+from machines.errors import MachineElsewhere
 from machines.models import Machine, TakeoverLease
+from machines.nodes import node_key
 from runs.takeover import lapses
 from tests.freezing.conftest import Desk, work
 from tests.runs.driving import until
@@ -381,3 +384,24 @@ def test_machines_of_nobody_are_left_alone(desk: Desk) -> None:
     assert freezing.settle_all() == 0
     freezing.thaw_machine(desk.id, "takeover")
     assert Machine.objects.get(id=desk.id).frozen is None
+
+
+def test_a_machine_of_another_node_is_looked_at_there(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.type(DAEMON)
+    desk.grows("ticks")
+    Machine.objects.filter(id=desk.id).update(node="elsewhere:1")
+    with pytest.raises(MachineElsewhere):
+        freezing.freeze_machine(desk.id, "stop")
+    assert freezing.settle_all() == 0
+    desk.grows("ticks")
+    assert [row.key for row in OrmQ.objects.all() if row.func() == "machines.tasks.settle"] == [node_key("elsewhere:1")]
+    with monkeypatch.context() as there:
+        there.setattr(nodes, "this_node", lambda: "elsewhere:1")
+        work()
+        assert desk.stands("ticks")
+    freezing.freeze_machine(desk.id, "stop")
+    with pytest.raises(MachineElsewhere):
+        freezing.thaw_machine(desk.id, "stop")
+    Machine.objects.filter(id=desk.id).update(node=nodes.this_node())
+    assert freezing.settle_all() == 1
+    desk.grows("ticks")
