@@ -121,6 +121,11 @@ def queue_due() -> int:
         return len(rows)
 
 
+def address_of(delivery_id: str) -> str | None:
+    """None when there is no such delivery any more, or nothing left to do for it."""
+    return WebhookDelivery.objects.filter(id=delivery_id, status="pending").values_list("url", flat=True).first()
+
+
 def claim(delivery_id: str, attempts: int) -> Letter | None:
     """Begin the attempt after `attempts` others; None when its turn has passed or it is not to be made."""
     with transaction.atomic():

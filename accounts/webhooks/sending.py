@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import time
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from ipaddress import IPv6Address
 
@@ -19,11 +20,11 @@ from accounts.webhooks.targets import Target, TargetRefused, check, host_of
 TIMEOUT = 10.0  # seconds, the look-up of the name included
 
 
-async def send(letter: Letter) -> Outcome:
-    """Sign anew and send; never raises."""
+async def send(letter: Letter, in_thread: Callable[[Callable[[], Target]], Awaitable[Target]] | None = None) -> Outcome:
+    """Sign anew and send; never raises. `in_thread` does the look-up of the name, which blocks."""
     try:
         async with asyncio.timeout(TIMEOUT):
-            target = await asyncio.get_running_loop().run_in_executor(None, check, letter.url)
+            target = await (in_thread or asyncio.to_thread)(functools.partial(check, letter.url))
             return await _to_one_of(target, letter)
     except TargetRefused as refused:
         return Outcome(None, f"The address is not allowed: {refused}")

@@ -348,6 +348,70 @@ def test_the_postman_of_a_worker_delivers(office: Callable[[str], str], receiver
     assert len(receiver.got) == 1
 
 
+@pytest.mark.parametrize("endings", [("",), tuple(f"/{n}" for n in range(100))], ids=["one address", "one host"])
+def test_a_hundred_deliveries_to_a_receiver_that_hangs_delay_no_other(
+    office: Callable[[str], str], receiver: Receiver, endings: tuple[str, ...]
+) -> None:
+    first = office(receiver.url)
+    with silent() as nobody:
+        stuck = [again(office(f"{nobody}{ending}"), 100 // len(endings)) for ending in endings[:5]]
+        hanging = [each for some in stuck for each in some]
+        for ending in endings[5:]:
+            hanging += again(hanging[0], 1, f"{nobody}{ending}")
+        for each in (*hanging, first):
+            deliver(each, 0)
+        until(lambda: row_of(first).status == "succeeded")
+        assert len(hanging) >= 100
+        assert {row_of(each).reason for each in hanging} == {None}  # nobody has given one of them up yet
+    until(lambda: all(row_of(each).reason for each in hanging[:10]))
+    until(lambda: not postman._postman or not postman._postman.in_hand)
+
+
+def again(delivery_id: str, count: int, url: str | None = None) -> list[str]:
+    """So many deliveries of the same message, to the same address or another one."""
+    row = row_of(delivery_id)
+    more = [outbox.new_delivery(row.event, url or row.url, endpoint=row.endpoint).id for _ in range(count)]
+    return more if url else [delivery_id, *more[1:]]
+
+
+def test_more_than_enough_for_one_address_is_left_to_the_clock(
+    office: Callable[[str], str], receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postman, "MOST_TO_ONE", 3)
+    with silent() as nobody:
+        stuck = again(office(nobody), 8)
+        for each in stuck:
+            deliver(each, 0)
+        assert postman._postman is not None
+        until(lambda: postman._postman is not None and len(postman._postman.in_hand) == 3)
+    until(lambda: postman._postman is not None and not postman._postman.in_hand)
+    assert sum(row_of(each).attempts for each in stuck) == 3
+
+
+def test_a_name_that_takes_for_ever_to_look_up_delays_no_other(
+    office: Callable[[str], str], receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread hangs on when the attempt has been given up."""
+    over, real = threading.Event(), sending.check
+    looking = []
+
+    def check(url: str) -> Any:
+        if "hangs" in url:
+            looking.append(url)
+            over.wait(30)
+        return real(url)
+
+    monkeypatch.setattr(sending, "check", check)
+    first = office(receiver.url)
+    stuck = again(office("https://hangs.test/hook"), 40)
+    for each in (*stuck, first):
+        deliver(each, 0)
+    until(lambda: row_of(first).status == "succeeded")
+    assert 0 < len(looking) <= 2
+    over.set()
+    until(lambda: postman._postman is not None and not postman._postman.in_hand)
+
+
 def test_what_waits_behind_dead_receivers_is_in_hand_once(
     office: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
