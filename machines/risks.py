@@ -20,7 +20,7 @@ from machines.drivers.command_lines import ASSIGNMENT, SUBSTITUTION, commands_in
 ORDER = ("write", "access", "spend", "destroy")  # of two findings the later one counts
 COMMAND = "command"  # the role of a line at a shell's prompt
 _FIELDS = frozenset({"textbox", "searchbox", "spinbutton", "combobox", "slider"})
-_PRESSED_BY_ENTER = frozenset({"button", "link", "menuitem", "tab", "summary", "switch", "option"})
+_PRESSED_BY_ENTER = frozenset({"button", "link", "menuitem", "tab", "summary", "switch", "option", "dialog"})
 _ENTER = frozenset({"enter", "return", "kpenter", "numpadenter", "\n", "\r"})
 _FILLS = frozenset({"fill", "type_text", "select_option"})
 _ANYWHERE = ("ja", "zh")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from accounts.sealing import keyed_hash
-from machines.drivers.base import Content, Contents
+from machines.drivers.base import Content, Contents, Target
+from machines.risks import of_field
 from runs.models import Run
 from runs.secrets import cleared, kept_secrets
 
@@ -42,7 +43,8 @@ def kept(run: Run, contents: Contents | None) -> Kept | None:
 
 def _kept(run: Run, item: Content) -> dict[str, Any]:
     secrets = kept_secrets(run)
-    says = _MASK if item.secret else str(cleared(item.says, secrets))[:_LONGEST]
+    hidden = item.secret or (item.kind == "field" and bool(of_field(Target("textbox", item.name))))
+    says = _MASK if hidden else str(cleared(item.says, secrets))[:_LONGEST]
     name = str(cleared(item.name, secrets))
     return {
         "kind": item.kind, "name": name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…",

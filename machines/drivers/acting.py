@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from machines.drivers import dialogs, keyboard, keys, leaving, masking, page, uploads
-from machines.drivers.base import Action, ActResult, MachineSpec
+from machines.drivers.base import Action, ActResult, Contents, MachineSpec
 from machines.drivers.cdp import CdpError
 from machines.drivers.dialogs import Dialog
 from machines.drivers.fields import Fields
@@ -44,6 +44,8 @@ class Tab(Protocol):
 
     async def look(self) -> Dialog | None: ...
 
+    async def contents(self, action: Action) -> Contents | None: ...
+
     async def send(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]: ...
 
     async def unless_dialog(self, work: Coroutine[Any, Any, T], seconds: float) -> T | None: ...
@@ -76,17 +78,33 @@ class Acting:
             dialog = await self.tab.look()
             if dialog and action.name in leaving.ACTIONS:  # the page asks faster than it can be answered
                 dialog = await self.tab.new_tab()
-            if dialog and action.name not in ("wait", "screenshot", "move"):
-                return await self._answer(dialog, action)
-            if dialogs.is_ref(action.ref):
-                raise gone()
-            if _carries(action) and await masking.holds_secret(self.tab.frames, action.hidden):
-                return ActResult(False, _CARRIED)
-            return await self._done(action, doer, left)
+            instead = await self._instead(action, dialog)
+            return instead or await self._done(action, doer, left)
         except (page.PageProblem, CdpError) as problem:
             return ActResult(False, str(problem)[:LONGEST_WORDS], _noted(getattr(problem, "data", {}), left))
         except TimeoutError:
             return ActResult(False, f"The page did not answer within {action.timeout_ms} ms.{self._cut_off()}")
+
+    async def _instead(self, action: Action, dialog: Dialog | None) -> ActResult | None:
+        """What comes of an action that the page itself does not get."""
+        if changed := await self._changed(action):
+            return changed
+        if dialog and action.name not in ("wait", "screenshot", "move"):
+            return await self._answer(dialog, action)
+        if dialogs.is_ref(action.ref):
+            raise gone()
+        if _carries(action) and await masking.holds_secret(self.tab.frames, action.hidden):
+            return ActResult(False, _CARRIED)
+        return None
+
+    async def _changed(self, action: Action) -> ActResult | None:
+        """What the press would send is not what it was when people approved it."""
+        if action.contents is None:
+            return None
+        names = action.contents.differing(await self.tab.contents(action) or Contents())
+        listed = ", ".join(f"“{name[:200]}”" for name in names[:5])
+        message = f"Not the same as when this was approved: {listed}. Nothing was done."
+        return ActResult(False, message, {"changed": True}) if names else None
 
     async def _done(self, action: Action, doer: Doer, left: str | None) -> ActResult:
         """Do it and wait until the page has settled; a dialog that opens in the middle ends it there."""

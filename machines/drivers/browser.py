@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from machines.addresses import web_host
-from machines.drivers import dialogs, guestlink, isolation, limits, masking, page, process
+from machines.drivers import dialogs, guestlink, isolation, limits, masking, page, process, sending
 from machines.drivers.acting import LOAD_TIMEOUT, LONGEST_WORDS, Acting
 from machines.drivers.base import (
     Action,
@@ -39,16 +39,19 @@ from machines.drivers.chromium import Program, browser_program, no_browser
 from machines.drivers.dialogs import Dialog
 from machines.drivers.elements import page_elements
 from machines.drivers.frames import Frames
+from machines.drivers.nodes import Nodes
 from machines.drivers.places import Places, left_places, prepare, recorded_places
 from machines.drivers.pointer import Pointer
 from machines.drivers.visible import painted_text
 from machines.drivers.within import within
+from machines.risks import presses_enter
 
 T = TypeVar("T")
 
 START_TIMEOUT = 30.0  # seconds
 QUIT_TIMEOUT = 4.0
 READ_TIMEOUT = 15.0  # after that a page hangs
+_BARE = frozenset({"html", "body"})  # nothing in particular has the focus
 SWAP_TIMEOUT = 5.0  # how long one page may take to give way to the next
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _FLAGS = (
@@ -69,6 +72,7 @@ class BrowserSession:
         self.cdp = cdp
         self.frames = Frames(cdp)
         self.pointer = Pointer(self.frames)
+        self._nodes = Nodes(self.pointer.finder)
         self._target = ""
         self._session = ""
         self._last: Frame | None = None
@@ -174,13 +178,34 @@ class BrowserSession:
         return await self._read(lambda: self.pointer.reach(ref))
 
     async def target(self, action: Action) -> Target | None:
-        return await self._read(lambda: self.pointer.target(action))
+        """Of a key or of typed text what has the focus, of an answer to a dialog the dialog."""
+        target = await self._read(lambda: self._target_of(action))
+        dialog = Dialog.read(self.facts.get("dialog")) if target is None else None
+        return dialogs.target(dialog, action, self.spec.width, self.spec.height) if dialog else target
+
+    async def _target_of(self, action: Action) -> Target | None:
+        if action.name in sending.KEYS and not action.ref:
+            node = await self._nodes.focused()
+            use = await self.pointer.use(node) if node else None
+            return (
+                Target(use["role"], use["name"], use["kind"], use["form"]) if use and use["tag"] not in _BARE else None
+            )
+        return await self.pointer.target(action)
 
     async def prompt(self) -> None:
         return None
 
     async def contents(self, action: Action) -> Contents | None:
-        return None
+        if not (action.name == "click" or (action.name in sending.KEYS and presses_enter(action))):
+            return None
+        found = await self._read(lambda: self._contents(action))
+        dialog = Dialog.read(self.facts.get("dialog")) if found is None else None
+        return sending.of_dialog(dialog) if dialog and dialog.kind == "prompt" else found
+
+    async def _contents(self, action: Action) -> Contents | None:
+        by_key = action.name in sending.KEYS and not action.ref
+        node = await self._nodes.focused() if by_key else await self.pointer.meant(action)
+        return await sending.contents(self._nodes, action, node)
 
     async def text(self) -> str:
         try:

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from machines.drivers import keys
-from machines.drivers.base import Action, Element, Frame
+from machines.drivers.base import Action, Element, Frame, Target
 
 _WIDTH, _LINE, _MARGIN = 520, 24, 24  # pixels
 _BUTTON = (96, 36)
@@ -95,6 +95,18 @@ def reply(dialog: Dialog, action: Action, width: int, height: int) -> dict[str, 
     if action.name == "key_press":
         return _key(dialog, keys.key_name(str(action.params["key"])) or "")
     return _typed(action) if dialog.kind == "prompt" else None
+
+
+def target(dialog: Dialog, action: Action, width: int, height: int) -> Target | None:
+    """What the action answers the dialog with; None when it does not close it."""
+    answer = reply(dialog, action, width, height)
+    if answer is None or "accept" not in answer:
+        return None
+    return (
+        Target("dialog", dialog.message[:200], dialog.kind)
+        if answer["accept"]
+        else Target("button", "Cancel", "dialog")
+    )
 
 
 def _typed(action: Action) -> dict[str, Any] | None:

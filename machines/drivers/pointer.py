@@ -88,13 +88,14 @@ class Pointer:
     async def target(self, action: Action) -> Target | None:
         """What the action would reach: what is used at its point, or its ref."""
         try:
-            node = await self._meant(action)
+            node = await self.meant(action)
         except Stale:
             return None
         use = await self.use(node) if node else None
         return Target(use["role"], use["name"], use["kind"], use["form"]) if use else None
 
-    async def _meant(self, action: Action) -> Node | None:
+    async def meant(self, action: Action) -> Node | None:
+        """What lies at the action's point, or is its ref. Raises Stale."""
         if action.ref:
             return await self.finder.node(action.ref)
         names = ("x", "y") if "x" in action.params else ("from_x", "from_y")

@@ -36,7 +36,8 @@ def test_files_are_found_wherever_they_are_named(line: str) -> None:
 @pytest.mark.parametrize(
     ("line", "programs"),
     [
-        ("sh deploy.sh", {"sh"}), ("cat a | python3 -", {"cat", "python3"}), ("env X=1 nice python3 x", {"env", "nice", "python3", "x", "X=1"}),
+        ("sh deploy.sh", {"sh"}), ("cat a | python3 -", {"cat", "python3"}),
+        ("env X=1 nice python3 x", {"env", "nice", "python3", "x", "X=1"}),
         ("if true; then make; fi", {"if", "true", "then", "make", "fi"}), ("./a.sh", set()), ("echo $(date)", {"echo", "date"}),
     ],
 )  # fmt: skip
@@ -62,7 +63,9 @@ def test_a_change_of_the_folder_is_followed() -> None:
     assert "log" not in operands_of("echo a >> log").words
 
 
-@pytest.mark.parametrize("line", ["'open", "$(", "`", ">", ">>", "|", "\0", "x" * 70_000, "a " * 30_000, "((", "{", "\\"])
+@pytest.mark.parametrize(
+    "line", ["'open", "$(", "`", ">", ">>", "|", "\0", "x" * 70_000, "a " * 30_000, "((", "{", "\\"]
+)
 def test_no_line_is_too_odd(line: str) -> None:
     question = operands_of(line).question()
     assert all(len(words) <= MOST_WORDS for words in question.values())
