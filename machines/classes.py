@@ -15,8 +15,9 @@ from pathlib import Path
 from machines.actions import ActionClass, class_of, strictest
 from machines.drivers.base import Action, Target
 from machines.drivers.command_lines import ASSIGNMENT, SUBSTITUTION, commands_in, is_sign, words_of
-from machines.risks import COMMAND, LONGEST_LINE, pressed_or_run, presses_enter
+from machines.risks import COMMAND, LONGEST_LINE, of_label, pressed_or_run, presses_enter
 
+_QUOTED_LINE = re.compile(r"`([^`]+)`")
 _DEEPEST = 4  # substitutions within substitutions
 _BEFORE = frozenset({"time", "command", "builtin", "nohup", "then", "do", "else", "elif", "if", "while", "until", "!"})
 _NO_PROGRAM = frozenset({"for", "case", "esac", "done", "fi", "in", "select"})  # what follows is no program
@@ -83,6 +84,14 @@ def _is_hard(action: Action, target: Target | None, kind: str, missing: Collecti
 def is_undoable(line: str, missing: Collection[str] = ()) -> bool:
     """Whether all that this line starts is known to destroy nothing and to send nothing out."""
     return len(line) <= LONGEST_LINE and all(_is_harmless(one, missing) for one in _lines(line, 0))
+
+
+def class_of_plan(text: str, *, is_literal: bool) -> ActionClass:
+    """The strictest class of what a plan says in plain words. `is_literal`: what it says is what will be done; of another
+    plan, which an agent put into its own words, nobody can say what it leaves out.
+    """
+    hard = not is_literal or bool(of_label(text)) or not all(is_undoable(one) for one in _QUOTED_LINE.findall(text))
+    return "irreversible" if hard else "reversible"
 
 
 def _lines(line: str, depth: int) -> Iterator[str]:

@@ -19,6 +19,7 @@ from approvals.schemas import REASONS, input_kind
 from billing.errors import BudgetReached
 from inference.errors import ModelProblem, ModelRefused
 from machines.actions import action_hash
+from machines.classes import class_of_plan
 from machines.drivers.base import Prompt
 from machines.models import Machine
 from runs import webhook_bodies
@@ -68,13 +69,18 @@ def open_for_act(
     )  # fmt: skip
 
 
-def open_for_plan(run: Run, text: str, url: str | None) -> Approval:
-    """The plan, or its next revision. The caller holds the run's lock."""
+def open_for_plan(run: Run, text: str, url: str | None, *, is_literal: bool) -> Approval:
+    """The plan, or its next revision; `is_literal`: of an agent that does exactly what it says. The caller holds the run's lock."""
     revision = (run.plan["revision"] + 1) if run.plan else 1
     most = team_setting(run.team_id, "plan_max_revisions")
     run.plan = {"text": text, "revision": revision, "approved": False}
     run.save(update_fields=["plan"])
-    plan = {"text": text, "revision": revision, "max_revisions": most}
+    plan = {
+        "text": text,
+        "revision": revision,
+        "max_revisions": most,
+        "class": class_of_plan(text, is_literal=is_literal),
+    }
     message, previous = "The agent proposes a plan before it acts.", None
     if revision > 1:
         message = f"The agent proposes revision {revision} of its plan."

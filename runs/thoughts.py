@@ -84,7 +84,7 @@ def ask_for_plan(job: Job, plan: Plan, picture: Picture | None, thinks: bool) ->
         if thinks:
             run.memory = plan.memory
             _take_in(run, job)
-        asking.open_for_plan(run, cleared(plan.text, kept_secrets(run)), job.url)
+        asking.open_for_plan(run, cleared(plan.text, kept_secrets(run)), job.url, is_literal=not thinks)
         job.run = run
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from machines.actions import COMMANDS, READ_ONLY, class_of, strictest
-from machines.classes import class_now
+from machines.classes import class_now, class_of_plan
 from machines.drivers.base import Action, Target
 
 
@@ -125,3 +125,15 @@ def test_what_goes_to_a_program_that_asks_can_not_be_judged():
     assert class_now(Action("key_press", {"key": "enter"}), None, "terminal") == "irreversible"
     assert class_now(Action("type_text", {"text": "y"}), None, "terminal") == "reversible"
     assert class_now(Action("key_press", {"key": "enter"}), None, "browser") == "reversible"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('1. open shop.test\n2. click "Next"', "reversible"), ('1. click "Delete account"', "irreversible"),
+        ("1. run `ls -la`", "reversible"), ("1. run `ls`\n2. run `./build`", "irreversible"),
+    ],
+)  # fmt: skip
+def test_a_plan_is_as_strict_as_its_strictest_line(text, expected):
+    assert class_of_plan(text, is_literal=True) == expected
+    assert class_of_plan(text, is_literal=False) == "irreversible"
