@@ -101,7 +101,7 @@ def risk_of(act: Act) -> str:
 
 def class_of_act(machine_kind: str, act: Act) -> ActionClass:
     """read, reversible or irreversible: what the server sees, never what the agent declares (docs/risks.md)."""
-    return class_now(act.action, act.target, machine_kind)
+    return class_now(act.action, act.target, machine_kind, act.missing)
 
 
 def raised_beyond_write(act: Act) -> Raised | None:

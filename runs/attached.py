@@ -123,7 +123,15 @@ class Attached:
         if act.action.name in READ_ONLY or self.job.run.machine_kind == "simulated":
             return await self._at_host(act)
         target = await self._retry(lambda c: self._eyes(c).target(act.action))
-        return await self._at_host(replace(act, target=target))
+        return await self._at_host(replace(act, target=target, missing=await self._missing(act)))
+
+    async def _missing(self, act: Act) -> frozenset[str]:
+        """Files that the command would make: whether it can be undone depends on it."""
+        if act.action.name != "run_line" or ">" not in str(act.action.params.get("command", "")):
+            return frozenset()
+        contents = await self._contents(act)
+        items = contents.items if contents else ()
+        return frozenset(item.name for item in items if item.kind == "file" and not item.says)
 
     async def _at_host(self, act: Act) -> Act:
         if self.job.run.machine_kind != "browser":

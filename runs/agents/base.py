@@ -34,6 +34,9 @@ class Act:
     host: str | None = None
     target: Target | None = None
     secrets: Mapping[str, tuple[Piece, ...]] = field(default_factory=dict)
+    missing: frozenset[str] = (
+        frozenset()
+    )  # names in its command of files that do not exist: the drive loop sets them, too
     checks: tuple[Check, ...] = ()  # a person has to agree to these, whatever mode and rules say
 
 

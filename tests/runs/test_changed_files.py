@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from approvals.models import Decision
+from machines.connections import with_session
 from machines.drivers import commands
-from machines.drivers.base import Action
+from machines.drivers.base import Action, Session
 from machines.errors import MachineUnavailable
+from machines.models import Machine
 from runs.agents import registry
 from tests.cast import Cast
 from tests.runs.at_terminal import Bare, Terminal, approve
@@ -129,7 +131,7 @@ def cases(*, slow: bool) -> list[Any]:
     return [pytest.param(*case, id=f"{case[0]}-{case[1].__name__}", marks=marks) for case in chosen]
 
 
-FIRST = [CHANGES[1], CHANGES[6], CHANGES[11], CHANGES[14], CHANGES[18]]
+FIRST = [CHANGES[1], CHANGES[11], CHANGES[18]]
 
 
 @pytest.mark.parametrize(("command", "change", "name"), [*cases(slow=False), *cases(slow=True)])
@@ -158,9 +160,10 @@ def test_T_182_what_did_not_change_runs(terminal: Terminal, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("action", [
-    Action("type_text", {"text": "deploy.sh\n"}), Action("key_press", {"key": "enter"}),
-    Action("key_combo", {"keys": ["ctrl", "j"]}),
-], ids=["typing", "enter", "line feed"])  # fmt: skip
+    pytest.param(Action("type_text", {"text": "deploy.sh\n"}), id="typing"),
+    pytest.param(Action("key_press", {"key": "enter"}), id="enter", marks=pytest.mark.slow),
+    pytest.param(Action("key_combo", {"keys": ["ctrl", "j"]}), id="line feed", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_T_182_what_is_typed_and_sent_is_bound_to_the_files_of_the_whole_line(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, action: Action
 ) -> None:
@@ -179,7 +182,9 @@ def test_T_182_what_is_typed_and_sent_is_bound_to_the_files_of_the_whole_line(
     assert not (terminal.home / "ran").exists()
 
 
-@pytest.mark.parametrize("change", [write("deploy.sh", EVIL), vanished, relinked])
+@pytest.mark.parametrize("change", [
+    write("deploy.sh", EVIL), pytest.param(vanished, marks=pytest.mark.slow), pytest.param(relinked, marks=pytest.mark.slow),
+], ids=["rewritten", "vanished", "relinked"])  # fmt: skip
 def test_T_182_what_changes_after_the_last_look_of_the_worker_is_seen_before_enter(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, change: Change
 ) -> None:
@@ -199,24 +204,47 @@ def test_T_182_what_changes_after_the_last_look_of_the_worker_is_seen_before_ent
 PLANTED = "#!/bin/sh\necho evil >> ~/ran\n"
 
 
-@pytest.mark.parametrize(
-    ("before", "planted", "name"),
-    [
-        ("PATH=$HOME/bin:$PATH\n", lambda t: (write("bin/python3", PLANTED)(t), (t.home / "bin/python3").chmod(0o755)), "python3"),
-        ("trap 'python3() { sh ~/evil; }' USR1\n", lambda t: t.shell("pkill -USR1 -x bash; sleep 0.2"), "settings of the shell"),
-        ("trap 'alias python3=false' USR1\n", lambda t: t.shell("pkill -USR1 -x bash; sleep 0.2"), "settings of the shell"),
-        ("trap 'export PYTHONPATH=evil' USR1\n", lambda t: t.shell("pkill -USR1 -x bash; sleep 0.2"), "settings of the shell"),
-        ("trap 'cd sub' USR1\n", lambda t: t.shell("pkill -USR1 -x bash; sleep 0.2"), "folder of the shell"),
-    ],
-    ids=["planted program", "function", "alias", "variable", "folder"],
-)  # fmt: skip
+def planted(terminal: Terminal) -> None:
+    write("bin/python3", PLANTED)(terminal)
+    (terminal.home / "bin/python3").chmod(0o755)
+
+
+def signalled(terminal: Terminal) -> None:
+    """Bash hears signals between two keys."""
+    terminal.shell("kill -USR1 $(cat pid)")
+
+    async def look(session: Session) -> object:
+        return await session.prompt()
+
+    for _ in range(100):
+        with_session(Machine.objects.get(id=terminal.id), look, 10)
+        if (terminal.home / "heard").exists():
+            return
+    raise AssertionError("The shell heard no signal.")
+
+
+def trap(does: str) -> str:
+    return f"trap '{does}; : > ~/heard' USR1; echo $$ > ~/pid\n"
+
+
+SLOW = pytest.mark.slow
+OTHERS = [
+    pytest.param("PATH=$HOME/bin:$PATH\n", planted, "python3", id="program"),
+    pytest.param(trap("python3() { sh ~/evil; }"), signalled, "settings of the shell", id="function"),
+    pytest.param(trap("alias python3=false"), signalled, "settings of the shell", id="alias", marks=SLOW),
+    pytest.param(trap("export PYTHONPATH=evil"), signalled, "settings of the shell", id="variable", marks=SLOW),
+    pytest.param(trap("cd sub"), signalled, "folder of the shell", id="folder", marks=SLOW),
+]
+
+
+@pytest.mark.parametrize(("before", "change", "name"), OTHERS)
 def test_T_182_another_program_of_that_name_voids_the_approval(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, before: str, planted: Change, name: str
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, before: str, change: Change, name: str
 ) -> None:
     files(terminal)
     terminal.act("type_text", text=before)
     run = asks(terminal, monkeypatch, line("python3 x.py"))
-    planted(terminal)
+    change(terminal)
     void(terminal, run, name)
 
 
@@ -296,3 +324,16 @@ def test_a_machine_of_an_older_version_says_that_nothing_is_compared() -> None:
     contents = commands.contents({"error": "KeyError('contents')"}, {})
     assert contents.items == ()
     assert "older version" in contents.uncovered[0]
+
+
+def test_writing_a_new_file_can_be_undone_and_overwriting_one_cannot(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files(terminal)
+    run = asks(terminal, monkeypatch, line("echo a > new.txt"), line("echo b > new.txt"))
+    assert request_of(terminal.api, run)["action"]["class"] == "reversible"
+    approve(terminal.api, run)
+    assert request_of(terminal.api, run)["action"]["class"] == "irreversible"
+    write("new.txt", "other")(terminal)
+    assert approve(terminal.api, run).void_reason == "action_changed"
+    assert [call["class"] for call in data_of(run["id"], "tool_call")] == ["reversible"]

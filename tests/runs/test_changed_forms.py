@@ -137,8 +137,10 @@ def test_T_182_a_form_that_is_as_it_was_is_sent(page: Page, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("key", [
-    Action("key_press", {"key": "enter"}), Action("type_text", {"text": "\n"}), Action("key_press", {"key": "space"}),
-], ids=["enter", "line end", "space on the button"])  # fmt: skip
+    pytest.param(Action("key_press", {"key": "enter"}), id="enter"),
+    pytest.param(Action("type_text", {"text": "\n"}), id="line end", marks=pytest.mark.slow),
+    pytest.param(Action("key_press", {"key": "space"}), id="space on the button", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_T_182_a_key_that_sends_the_form_is_bound_as_well(
     page: Page, monkeypatch: pytest.MonkeyPatch, key: Action
 ) -> None:
@@ -168,6 +170,7 @@ def test_T_182_what_changes_after_the_last_look_of_the_worker_is_not_sent(
     assert not page.script("document.title").startswith("sent")
 
 
+@pytest.mark.slow
 def test_T_182_without_a_form_the_part_around_the_button_counts(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     page.show("<div role=dialog aria-label=Mail><div contenteditable aria-label=Text>hello</div>"
               "<button onclick=\"document.title = 'sent'\">Send</button></div><input aria-label=Other>")  # fmt: skip
@@ -179,6 +182,7 @@ def test_T_182_without_a_form_the_part_around_the_button_counts(page: Page, monk
     assert (change["name"], change["before"], change["after"]) == ("Text", "hello", "bye")
 
 
+@pytest.mark.slow
 def test_a_link_and_a_field_send_nothing(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     page.show(FORM + "<a href=/q>Read on</a>")
     for role, name in (("link", "Read on"), ("textbox", "Amount")):

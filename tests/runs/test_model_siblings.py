@@ -98,7 +98,7 @@ def test_T_182_siblings_wait_for_an_edit(live: Api, vendor: Emulator, run: dict[
     assert told(acted)[-2:] == ["click 64", "type_text"]
 
 
-@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("nth", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_T_182_siblings_of_what_was_denied_never_start(
     live: Api, vendor: Emulator, run: dict[str, Any], acted: Acted, nth: int
 ) -> None:
@@ -131,6 +131,7 @@ def test_T_182_siblings_wait_while_a_void_approval_is_asked_anew(
     assert told(acted) == list(AFTER_FIRST)
 
 
+@pytest.mark.slow
 def test_T_182_siblings_of_what_was_not_answered_in_time_never_start(
     live: Api, cast: Cast, vendor: Emulator, acted: Acted
 ) -> None:
@@ -144,6 +145,7 @@ def test_T_182_siblings_of_what_was_not_answered_in_time_never_start(
     assert told(acted) == ["scroll"]
 
 
+@pytest.mark.slow
 def test_T_182_siblings_of_a_run_that_is_cancelled_never_start(
     live: Api, vendor: Emulator, run: dict[str, Any], acted: Acted
 ) -> None:
@@ -153,6 +155,7 @@ def test_T_182_siblings_of_a_run_that_is_cancelled_never_start(
     assert (show(live, run["id"])["status"], told(acted)) == ("cancelled", ["scroll"])
 
 
+@pytest.mark.slow
 def test_T_182_what_was_remembered_meanwhile_frees_no_sibling(
     live: Api, vendor: Emulator, run: dict[str, Any], acted: Acted
 ) -> None:

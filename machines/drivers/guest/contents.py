@@ -88,7 +88,8 @@ class Contents:
             self._put("file", name, f"missing {real}", "")
             return
         if self.within and not (real + "/").startswith(self.within + "/"):
-            self._put("file", name, f"outside {real}", "")
+            self._put("file", name, f"outside {real}", "lies outside of the home")
+            self.uncovered.append(f"{name}: it lies outside of the home")
             return
         if stat.S_ISREG(found.st_mode):
             value, says = (f"{found.st_ino}", "is appended to") if names_only else self._file(name, real)
