@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
-from machines.actions import ActionClass, class_of, strictest
+from machines.actions import ActionClass, class_of
 from machines.drivers.base import Action, Target
 from machines.drivers.command_lines import ASSIGNMENT, SUBSTITUTION, commands_in, is_sign, words_of
 from machines.risks import COMMAND, LONGEST_LINE, of_label, pressed_or_run, presses_enter
@@ -64,9 +64,7 @@ def class_now(action: Action, target: Target | None, kind: str = "", missing: Co
     agent says of its action.
     """
     least = class_of(action.name)
-    return strictest(
-        [least, *(["irreversible"] if least != "read" and _is_hard(action, target, kind, missing) else [])]
-    )
+    return "irreversible" if least != "read" and _is_hard(action, target, kind, missing) else least
 
 
 def _is_hard(action: Action, target: Target | None, kind: str, missing: Collection[str]) -> bool:

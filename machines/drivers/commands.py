@@ -46,7 +46,8 @@ def contents(answer: dict[str, Any], question: dict[str, Any], unknown: tuple[st
 
 
 def _content(item: dict[str, Any]) -> Content:
-    return Content(*(str(item.get(name, ""))[:_LONGEST_NAME] for name in ("kind", "name", "value", "says")))
+    kind, name, value, says = (str(item.get(key, ""))[:_LONGEST_NAME] for key in ("kind", "name", "value", "says"))
+    return Content(kind, name, value, says)
 
 
 def kept(before: Contents | None) -> dict[str, Any] | None:

@@ -11,9 +11,10 @@ from runs.agents.playbook.remembering import output_of
 from tests.agents.machines import FakeSession, Player, answered, element
 from tests.cast import Api
 from tests.drivers.conftest import site  # noqa: F401
+from tests.runs.at_terminal import Terminal
+from tests.runs.conftest import terminal  # noqa: F401
 from tests.runs.driving import data_of, request_of, waiting
 from tests.runs.test_field_runs import Desk, desk, succeeded  # noqa: F401
-from tests.runs.test_shell_runs import Terminal, terminal  # noqa: F401
 
 ORDER = """<!doctype html><title>Order</title><h1>Order 4711</h1>
   <dl><dt>Customer</dt><dd>Ana Müller</dd><dt>Ship to</dt><dd>Berlin</dd></dl>

@@ -101,7 +101,7 @@ def test_T_182_a_form_that_changes_after_it_was_asked_voids_the_approval(
         "fast.checked = true": ("Fast", "not chosen", "chosen"),
         "note.value = 'b'": ("Note", "a", "b"),
         "account.value = 'DE2'": ("account", "DE1", "DE2"),
-        "word.value = 'other'": ("Password", "•••", "•••"),
+        "word.value = 'swordfish'": ("Password", "•••", "•••"),
         "card.value = '5'": ("Card number", "•••", "•••"),
         "document.forms[0].action = '/elsewhere'": ("form", None, None),
         "document.forms[0].method = 'get'": ("form", None, None),
@@ -116,7 +116,7 @@ def test_T_182_a_form_that_changes_after_it_was_asked_voids_the_approval(
         assert f"“{name}”" in again["message"]
     kept = str(list(Approval.objects.filter(run_id=run["id"]).values("evidence", "context", "message", "title")))
     html = cast.browser("ana").get(f"/approvals/{again['id']}").content.decode()
-    for secret in ("hunter2", "other", "4111222233334444"):
+    for secret in ("hunter2", "swordfish", "4111222233334444"):
         assert secret not in kept
         assert secret not in html
     assert "not there any more" in html

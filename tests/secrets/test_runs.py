@@ -26,11 +26,12 @@ from runs.handles import pieces_of
 from runs.models import Run, Screenshot
 from tests.cast import Api, Cast
 from tests.drivers.conftest import Site, site  # noqa: F401
+from tests.runs.at_terminal import Terminal
+from tests.runs.conftest import terminal  # noqa: F401
 from tests.runs.driving import Inline, Once, begin, data_of, drive_all, ended, go, request_of, show, waiting
 from tests.runs.invariants import check_run
 from tests.runs.test_field_runs import Desk, desk  # noqa: F401
 from tests.runs.test_secrets import _dump
-from tests.runs.test_shell_runs import Terminal, terminal  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
 VALUE = "tr0ub4dor-and-3"
