@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 
-from django.db import InterfaceError, OperationalError
+from accounts.outages import is_away, passes
 
 log = logging.getLogger(__name__)
 
@@ -16,8 +16,11 @@ def each_due(work: Callable[[str], int], ids: Iterable[str]) -> int:
     for each in ids:
         try:
             done += work(each)
-        except (OperationalError, InterfaceError):  # the database is away, for all of them
-            raise
-        except Exception:
-            log.exception("%s failed for %s", work.__name__, each)
+        except Exception as error:
+            if is_away(error):  # for all of them
+                raise
+            if passes(error):
+                log.warning("%s comes again for %s: %s", work.__name__, each, error)
+            else:
+                log.exception("%s failed for %s", work.__name__, each)
     return done

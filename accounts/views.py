@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import limits, services
+from accounts import disk, limits, services
 from accounts.access import get_key, get_team, keys_of, owns_installation, teams_of
 from accounts.actor import Actor
 from accounts.errors import Refusal
@@ -35,7 +35,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     roles = Role.highest_first(actor.roles)
     return frame | {
         "frame_actor": actor, "frame_roles": roles, "frame_team": lambda: get_team(actor),
-        "frame_teams": lambda: teams_of(actor), "frame_owns": functools.cache(lambda: owns_installation(actor)),
+        "frame_room": disk.room, "frame_teams": lambda: teams_of(actor), "frame_owns": functools.cache(lambda: owns_installation(actor)),
     }  # fmt: skip
 
 

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import close_old_connections, connection
 
 from accounts import idempotency, limits
+from accounts.outages import is_away, passes
 from accounts.statements import prepared
 from accounts.webhooks import outbox
 from approvals.mail import outbox as mail
@@ -70,7 +71,7 @@ CHORES = (
     Chore(workflows.forget_ended, 60),
     Chore(limits.sweep, 60),
     Chore(idempotency.sweep, 60),
-    Chore(clock.workers, 600),
+    Chore(clock.workers, 10),
     Chore(clock.retention, 600),
     Chore(outbox.sweep, 600),
     Chore(mail.sweep, 600),
@@ -101,7 +102,9 @@ class Clock:
                     self._sleep(self._tick())
                 else:
                     self._stop.wait(STANDBY)
-            except (OperationalError, InterfaceError):
+            except Exception as error:
+                if not passes(error):
+                    raise
                 close_old_connections()
                 self._stop.wait(TICK)
 
@@ -134,9 +137,9 @@ class Clock:
         self._asked, self._ask_at = now, now + settings.CLOCK_LOOK_SECONDS
         try:
             seconds = due_in()
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
+        except Exception as error:
+            if passes(error):
+                raise
             log.exception("the clock cannot tell what is due")
             seconds = [0.0] * len(SLEEPING)  # then everything is looked for
         for chore, left in zip(SLEEPING, seconds, strict=True):
@@ -162,7 +165,10 @@ class Clock:
 def _do(chore: Chore) -> None:
     try:
         chore.work()
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception:
-        log.exception("the clock's %s failed", chore.work.__name__)
+    except Exception as error:
+        if is_away(error):
+            raise
+        if passes(error):
+            log.warning("the clock's %s comes again: %s", chore.work.__name__, error)
+        else:
+            log.exception("the clock's %s failed", chore.work.__name__)

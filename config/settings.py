@@ -176,6 +176,7 @@ STREAM_CONNECTS_PER_MINUTE = env.int("STREAM_CONNECTS_PER_MINUTE", default=30)
 WEBHOOK_ALLOW_LOOPBACK = env.bool("WEBHOOK_ALLOW_LOOPBACK", default=DEBUG)  # http and https to this computer
 WEBHOOK_ALLOWED_HOSTS = env.list("WEBHOOK_ALLOWED_HOSTS", default=[])  # further hosts and networks, http included
 FIRST_GRANT_CENTS = env.int("FIRST_GRANT_CENTS", default=10_000)  # what the first team's wallet starts with
+DISK_RESERVE_MB = env.int("DISK_RESERVE_MB", default=300)  # with less on the disk, steps wait until there is room
 MACHINES_DIR = DATA_DIR / "machines"
 TOOLS_DIR = Path(env.str("TOOLS_DIR", default="") or DATA_DIR / "tools").resolve()  # what machines/tools fetches
 MACHINE_FETCH = env.str("MACHINE_FETCH", default="auto")  # never: nothing is fetched

@@ -11,6 +11,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.defaults import server_error
 
+from accounts import disk
 from accounts.errors import Refusal
 from accounts.middleware import is_api, refusal_response
 from accounts.outages import unavailable
@@ -18,7 +19,7 @@ from approvals.models import Approval
 from config.metrics_readers import require_reader
 from config.version import API_VERSION, VERSION
 from machines.models import Machine
-from runs.access import workers_alive
+from runs.access import living_workers
 from runs.models import Run, Worker
 
 log = logging.getLogger(__name__)
@@ -30,12 +31,17 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 when the database answers and a worker lives, else 503 with what is missing."""
+    """200 when the database answers, a worker lives and there is room on the disk, else 503 with what is missing."""
     missing = []
     try:
         connection.ensure_connection()
-        if not workers_alive():
+        workers = living_workers()
+        if workers.least_driven is None:
             missing.append("No worker is running.")
+        if (room := disk.room()).low or workers.disk_full:
+            missing.append(
+                f"{room}." if room.low else "A worker finds no room on its disk, or on that of the database."
+            )
     except DatabaseError:
         missing.append("The database does not answer.")
     return JsonResponse({"ready": not missing, "missing": missing}, status=503 if missing else 200)

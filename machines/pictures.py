@@ -18,11 +18,16 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, Storage, default_storage
 from PIL import Image, ImageChops
 
+from accounts.outages import is_full
+
 REMEMBERED = 4096  # hashes that this process need not look up again
 
 
-class StorageFull(Exception):
+class StorageFull(OSError):
     """The disk or bucket that holds the pictures has no room left."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ENOSPC, "There is no room left to store pictures. Free some space on the disk.")
 
 
 _recent: OrderedDict[str, None] = OrderedDict()
@@ -36,8 +41,8 @@ def store(png: bytes) -> str:
         try:
             write(path_of(sha), png)
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise StorageFull("There is no room left to store pictures. Free some space on the disk.") from error
+            if is_full(error):
+                raise StorageFull from error
             raise
         _remember(sha)
     return sha

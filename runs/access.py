@@ -4,12 +4,13 @@ import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from accounts import disk
 from accounts.actor import Actor
 from accounts.statements import fetch, prepared
 from approvals.access import open_below, pending_of_root
@@ -223,7 +224,7 @@ def why_queued(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
 def _why_still(run: Run) -> dict[str, Any] | None:
     now = timezone.now()
     if run.lease_until is not None and run.lease_until > now:
-        return _model_busy(run)
+        return _disk_full(living_workers(run.lease_owner).disk_full) or _model_busy(run)
     if (
         run.lease_until is not None
         and (now - run.lease_until).total_seconds() + settings.LEASE_SECONDS > settings.STUCK_SECONDS
@@ -244,22 +245,47 @@ def _model_busy(run: Run) -> dict[str, Any] | None:
     return _reason("model_busy", message)
 
 
-def _why_undriven() -> dict[str, Any] | None:
-    """None when a worker is about to take the run up."""
-    least = least_driven()
-    if least is None:
-        return _reason("no_worker", "No worker is running; start one with `manage.py qcluster`")
-    if least >= settings.RUN_LOOP_CAPACITY:
-        return _reason("concurrency_limit", f"Every worker drives {least} runs, the most it may")
+def _disk_full(worker_says_so: bool) -> dict[str, Any] | None:
+    """While there is no room, as this process sees it, or a worker elsewhere."""
+    room = disk.room()
+    if room.low:
+        return _reason("disk_full", f"{room}; runs go on when there is more room")
+    if worker_says_so:
+        return _reason(
+            "disk_full",
+            "The worker finds no room on its disk, or on that of the database; runs go on when there is some",
+        )
     return None
 
 
-def workers_alive() -> bool:
-    return least_driven() is not None
+def _why_undriven() -> dict[str, Any] | None:
+    """None when a worker is about to take the run up."""
+    workers = living_workers()
+    if full := _disk_full(workers.disk_full):
+        return full
+    if workers.least_driven is None:
+        return _reason("no_worker", "No worker is running; start one with `manage.py qcluster`")
+    if workers.least_driven >= settings.RUN_LOOP_CAPACITY:
+        return _reason("concurrency_limit", f"Every worker drives {workers.least_driven} runs, the most it may")
+    return None
 
 
-def least_driven() -> int | None:
-    """How many runs the living worker with the fewest drives; None when no worker lives."""
+class LivingWorkers(NamedTuple):
+    """How many runs the one with the fewest drives, None when there is none; and whether any waits for room on a disk."""
+
+    least_driven: int | None
+    disk_full: bool
+
+
+_LIVING = """
+SELECT min(driving), coalesce(bool_or(disk_full), false) FROM runs_worker
+WHERE heartbeat_at > %(since)s AND (%(name)s::text IS NULL OR name = %(name)s::text)
+"""
+
+
+def living_workers(name: str | None = None) -> LivingWorkers:
+    """All, or the one of that name."""
     since = timezone.now() - timedelta(seconds=settings.LEASE_SECONDS * 2)
-    row = prepared("SELECT min(driving) FROM runs_worker WHERE heartbeat_at > %(since)s", {"since": since})
-    return row[0] if row else None
+    row = prepared(_LIVING, {"since": since, "name": name})
+    assert row is not None  # an aggregate
+    return LivingWorkers(*row)

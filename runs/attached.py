@@ -22,6 +22,7 @@ from runs.acts import risk_of
 from runs.agents.base import Act
 from runs.clearing import Cleared
 from runs.jobs import Job
+from runs.room import DiskWatch
 from runs.secrets import (
     Later,
     Withheld,
@@ -49,6 +50,9 @@ class Host(Protocol):
     async def wait_for_bell(self, run_id: str, seconds: float) -> bool:
         """True when the run's bell rang, False after `seconds`."""
         ...
+
+    @property
+    def disk(self) -> DiskWatch: ...
 
 
 class Attached:
@@ -109,8 +113,17 @@ class Attached:
         return await self._retry(lambda c: self._eyes(c).screenshot())
 
     async def _picture(self, frame: Frame, phase: str, index: int) -> Picture:
-        sha = await asyncio.to_thread(pictures.store, frame.png)
+        sha = await self._stored(frame.png)
         return Picture(index, phase, sha, replace(frame, text=cleared(frame.text, kept_secrets(self.job.run))))
+
+    async def _stored(self, png: bytes) -> str:
+        """Kept as soon as there is room for it: what the machine did is not lost, nor done again."""
+        while True:
+            try:
+                return await asyncio.to_thread(pictures.store, png)
+            except pictures.StorageFull:
+                self.host.disk.refused()
+                await self.host.disk.until_room()
 
     async def _evidence(self, before: Frame) -> Picture:
         """The picture that people are shown; the job keeps the address beside it."""

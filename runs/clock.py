@@ -14,6 +14,7 @@ from runs import decisions, leases, services
 from runs.models import Run, RunEvent, Worker
 
 BATCH = 200
+SILENT_SECONDS = 60
 # When each of these has something to do next, for the clock that sleeps until then (config/clock.py).
 NEXT_DEADLINE = (
     "SELECT min(deadline_at) FROM runs_run WHERE deadline_at IS NOT NULL AND finished_at IS NULL AND stopped_at IS NULL"
@@ -73,8 +74,9 @@ def vanished() -> int:
 
 
 def workers() -> int:
-    """Forget workers that have been silent for a day."""
-    return Worker.objects.filter(heartbeat_at__lt=timezone.now() - timedelta(days=1)).delete()[0]
+    """Forget workers that have been silent for a minute: they died. One that was stopped and goes on is back with its next
+    heartbeat."""
+    return Worker.objects.filter(heartbeat_at__lt=timezone.now() - timedelta(seconds=SILENT_SECONDS)).delete()[0]
 
 
 def retention() -> int:

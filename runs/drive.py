@@ -10,20 +10,19 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from accounts.ids import new_id
+from accounts.outages import passes
 from approvals.policies import Ruling
 from billing.errors import BudgetReached, WalletEmpty
 from billing.services import step_price
 from inference.errors import ModelProblem
-from machines import pictures
 from machines.actions import action_hash
 from machines.connections import Connected
 from machines.drivers.base import ActResult, Frame
 from machines.errors import MachineElsewhere, MachineUnavailable
-from runs import binding, contents, guard, jobs, leases, step_money, thoughts
+from runs import binding, contents, guard, jobs, leases, room, step_money, thoughts
 from runs.acts import Call, edited_act, kept_action, point_of
 from runs.agents.base import Act, Again, Ask, Bound, Context, Decision, Finish
 from runs.agents.registry import agent_for
@@ -58,9 +57,10 @@ class Drive(Thinking):
                 pass
         except LeaseLost:
             return True
-        except (OperationalError, InterfaceError):  # the database is away; the run is not to blame
-            raise
-        except Exception:
+        except Exception as error:
+            if passes(error):  # the run is not to blame, nor its worker
+                log.warning("driving %s broke off, and goes on: %s", self.run_id, error)
+                return True
             log.exception("driving %s broke off; it is taken up again when its lease has run out", self.run_id)
             await self.host.db(leases.broke_off, self.run_id, self.epoch)
             return False
@@ -72,6 +72,9 @@ class Drive(Thinking):
         """One move, or one wait. False when there is nothing more to do here."""
         if self.job.run.status == "awaiting_human":
             return await self._wait()
+        if self.host.disk.full():
+            await self._wait_for_room()
+            return True
         if thoughts.seconds_to_wait(self.job.run) > 0:
             await self._wait_for_model()
             return True
@@ -117,6 +120,20 @@ class Drive(Thinking):
                 return False
             await self.host.wait_for_bell(self.run_id, max(0.0, until - loop.time()))
         return False
+
+    async def _wait_for_room(self) -> None:
+        """Nothing is begun that may not be written down. Raises LeaseLost when the run ended meanwhile."""
+        self.frame = None
+        await self.host.db(room.say, self.job, room.WAITS)
+        while not self.draining and self.host.disk.full():
+            if await self.host.wait_for_bell(self.run_id, room.LOOK_SECONDS):
+                fresh = await self.host.db(jobs.reload, self.job)
+                if fresh is None:
+                    self.job.run.status = "awaiting_human"
+                    return
+                self.job = fresh
+        if not self.draining:
+            await self.host.db(room.say, self.job, room.GOES_ON)
 
     async def _hot_window(self) -> float:
         """Seconds, as the team has it when the wait begins."""
@@ -330,7 +347,7 @@ class Drive(Thinking):
             bound=tuple(Bound(*place) for place in run.bound), secrets=dict.fromkeys(kept_secrets(run), REDACTED),
             run_id=run.id, team_id=run.team_id, profile=run.agent, frame=before, cursor=self.cursor, db=self.host.db,
             output_schema=run.output_schema,
-            picture=await asyncio.to_thread(pictures.store, before.png) if thinks else None,
+            picture=await self._stored(before.png) if thinks else None,
         )  # fmt: skip
 
 

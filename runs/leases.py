@@ -51,13 +51,13 @@ def claim(owner: str, limit: int) -> list[tuple[str, int]]:
     return [(run_id, epoch) for run_id, epoch in rows]
 
 
-def renew(owner: str, run_ids: list[str]) -> list[str]:
+def renew(owner: str, run_ids: list[str], disk_full: bool = False) -> list[str]:
     """Heartbeat: renew every lease of this worker. Returns the runs that are no longer its own, have ended, or are stopped:
     an action that was sent before the stop had its time to end."""
     now = timezone.now()
+    facts = {"heartbeat_at": now, "driving": len(run_ids), "node": this_node(), "disk_full": disk_full}
     Worker.objects.update_or_create(
-        name=owner, defaults={"heartbeat_at": now, "driving": len(run_ids), "node": this_node()}, create_defaults={
-            "started_at": now, "heartbeat_at": now, "driving": len(run_ids), "node": this_node()},
+        name=owner, defaults=facts, create_defaults=facts | {"started_at": now},
     )  # fmt: skip
     if not run_ids:
         return []

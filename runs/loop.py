@@ -18,11 +18,13 @@ from typing import Any, TypeVar
 
 import psycopg
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import close_old_connections, connection
 
+from accounts.outages import is_full, is_locked, passes
 from inference import calling
 from runs import leases
 from runs.drive import Drive
+from runs.room import DiskWatch
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -33,6 +35,9 @@ DRAIN_SECONDS = 4.0
 CUT_OFF_SECONDS = 0.5  # then what is still at work is cut off, and may say what it was
 
 _loop: "RunLoop | None" = None
+# When, after a trouble of the database, whoever lives has had time to renew its leases: they may have run out although nobody
+# died, and who took the runs up before would take them from the living.
+_settled_at = 0.0
 
 
 def connection_params() -> dict[str, Any]:
@@ -51,6 +56,7 @@ class RunLoop:
         self.bells: dict[str, asyncio.Event] = {}
         self.ready = threading.Event()
         self.draining = False
+        self.disk = DiskWatch()
         self.threads = ThreadPoolExecutor(settings.RUN_LOOP_THREADS, thread_name_prefix="run-db")
         self.thread = threading.Thread(target=self._run, name="run-loop", daemon=True)
         self.thread.start()
@@ -62,8 +68,16 @@ class RunLoop:
     # --- what a driven run needs (runs.drive.Host)
 
     async def db(self, work: Callable[..., T], *args: Any) -> T:
-        """Run synchronous database work in one of this process's few connections; waits for a database that restarts."""
-        return await asyncio.get_running_loop().run_in_executor(self.threads, _patiently, work, *args)
+        """Run synchronous database work in one of this process's few connections; waits for a database that restarts, and for
+        room on its disk."""
+        while True:
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self.threads, _patiently, work, *args)
+            except Exception as error:
+                if not is_full(error):
+                    raise
+                self.disk.refused()
+            await self.disk.until_room()
 
     async def wait_for_bell(self, run_id: str, seconds: float) -> bool:
         bell = self.bells[run_id]
@@ -128,7 +142,7 @@ class RunLoop:
                 await asyncio.sleep(0.5)
 
     async def _claim(self) -> None:
-        while not self.draining:
+        while not self.draining and not self.disk.full() and time.monotonic() >= _settled_at:
             free = min(settings.RUN_LOOP_CAPACITY - len(self.driving), BATCH)
             if free <= 0:
                 return
@@ -168,7 +182,7 @@ class RunLoop:
         for beat in itertools.count():
             if self.driving or beat % 2 == 0:  # without a run there is only the heartbeat, which may be twice as slow
                 with contextlib.suppress(Exception):
-                    lost = await self.db(leases.renew, self.name, list(self.driving))
+                    lost = await self.db(leases.renew, self.name, list(self.driving), self.disk.full())
                     for run_id in lost:
                         self._drop(run_id)
             await asyncio.sleep(settings.LEASE_SECONDS / 4)
@@ -218,16 +232,21 @@ class RunLoop:
 
 
 def _patiently(work: Callable[..., T], *args: Any) -> T:
-    """Do the work; when the connection broke, wait for the database and do it again. Every work here may be repeated."""
+    """Do the work; when the connection broke, or another one holds a row, do it again. Every work here may be repeated."""
+    global _settled_at  # noqa: PLW0603 - of the process, as the database is
     until = time.monotonic() + DB_PATIENCE
     while True:
         try:
             return work(*args)
-        except (OperationalError, InterfaceError):
-            close_old_connections()
-            if time.monotonic() > until:
+        except Exception as error:
+            if not passes(error):
                 raise
-            time.sleep(0.2)  # a database that restarts says nothing when it is back
+            close_old_connections()
+            if not is_locked(error):
+                _settled_at = time.monotonic() + settings.LEASE_SECONDS / 2
+            if is_full(error) or time.monotonic() > until:
+                raise
+        time.sleep(0.2)  # a database that restarts says nothing when it is back
 
 
 def start_run_loop() -> RunLoop:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from accounts.later import to_the_end
+from accounts.outages import is_full, passes
 from inference.calling import Turn, record_on, waits_for_turn
 from inference.errors import ModelBusy, ModelProblem
 from inference.records import CallRecord
@@ -46,8 +47,13 @@ class Thinking(Attached):
             await self._no_answer(problem)
         except GuardReached as reached:
             await self.host.db(thoughts.guard_reached, self.job, reached)
-        except Exception as error:  # noqa: BLE001 - whatever an agent does wrong ends its run, not the worker
-            await self._agent_failed(error)
+        except Exception as error:
+            if is_full(error):
+                self.host.disk.refused()  # it is asked again when there is room for what it needs to keep
+            elif passes(error):
+                raise
+            else:  # whatever an agent does wrong ends its run, not the worker
+                await self._agent_failed(error)
         return None
 
     async def _next(self, context: Context, session: Session) -> Decision:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from pydantic import ValidationError
 
+from accounts import disk
 from accounts.bodies import details
 from accounts.errors import Invalid, Refusal
 from accounts.pages import PageRequest, go, problems, show, signed_in
@@ -54,8 +55,9 @@ def runs(request: PageRequest) -> HttpResponse:
     shown = [row["run"] for row in part["data"]]
     _name_machines(request, shown)
     reasons = why_queued(run for run in shown if run.status == "queued")
+    low = disk.room().low
     for row in part["data"]:
-        row["waits"] = reasons.get(row["run"].id) or (waiting_on(row["run"]) if row["run"].model_wait else None)
+        row["waits"] = reasons.get(row["run"].id) or (waiting_on(row["run"]) if row["run"].model_wait or low else None)
     context = {
         "section": "runs", "rows": part["data"], "next_cursor": part["next_cursor"],
         "status": request.GET.get("status", ""), "q": request.GET.get("q", ""),

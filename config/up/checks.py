@@ -2,18 +2,17 @@
 
 import fcntl
 import os
-import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from django.conf import settings
 
+from accounts import disk
 from config.processes import wait_until
 from config.up.terminal import CannotStart
-
-LEAST_DISK = 300_000_000  # bytes; PostgreSQL and screenshots need room to work
 
 
 @contextmanager
@@ -37,9 +36,9 @@ def alone(data_dir: Path) -> Iterator[None]:
 
 
 def enough_disk(data_dir: Path) -> None:
-    free = shutil.disk_usage(data_dir).free
-    if free < LEAST_DISK:
-        raise CannotStart(f"The disk of {data_dir} is nearly full ({free // 1_000_000} MB free): make room first.")
+    free = disk.free(data_dir)
+    if free < settings.DISK_RESERVE_MB * disk.MB:
+        raise CannotStart(f"The disk of {data_dir} is nearly full ({free // disk.MB} MB free): make room first.")
 
 
 def port_number(text: str) -> int:

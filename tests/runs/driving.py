@@ -18,6 +18,7 @@ from django.utils import timezone
 from runs import leases
 from runs.drive import Drive
 from runs.models import Run, RunEvent, Worker
+from runs.room import DiskWatch
 from tests.cast import Api
 
 
@@ -25,6 +26,7 @@ class Inline:
     """A host that drives leased runs until they end, wait or park; database work runs in the test's own thread."""
 
     name = "test-worker"
+    disk = DiskWatch()
 
     async def db(self, work: Callable[..., Any], *args: Any) -> Any:
         """Called directly: no thread to hop to and back. Django refuses that to a thread whose event loop runs."""
