@@ -13,6 +13,7 @@ from accounts.idempotency import answer, once
 from accounts.paging import page
 from accounts.sealing import unseal
 from accounts.times import rfc3339
+from accounts.webhooks import targets
 from accounts.webhooks.access import deliveries_of_run
 from accounts.webhooks.schemas import delivery_object
 from machines import pictures
@@ -28,8 +29,8 @@ router = Router(tags=["Runs"])
 @door("runs:write")
 def create(request: ApiRequest) -> HttpResponse:
     body = read(request, RunCreate, also=lambda given: starting.violations(request.actor, given))
-
-    return once(request, lambda: created(starting.create_run(request.actor, body, request.request_id)))
+    with targets.looked_up(body.webhook_url):
+        return once(request, lambda: created(starting.create_run(request.actor, body, request.request_id)))
 
 
 def created(run: Run) -> HttpResponse:

@@ -22,6 +22,7 @@ from django.db import connection, transaction
 from django.test import TransactionTestCase
 
 from config.postgres import Postgres
+from tests import under_locks
 from tests.chromium import absence
 
 SERVER = pytest.StashKey[Postgres]()
@@ -35,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """The controller starts the server; workers inherit its address by environment (tests/settings.py)."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each worker and each child process compiles everything anew
     sys.dont_write_bytecode = False
+    under_locks.install()
     folder = os.environ.get("COUNTERSIGN_TEST_SERVER")
     if folder and not hasattr(config, "workerinput"):
         config.stash[SERVER] = Postgres(Path(folder), fast=True)

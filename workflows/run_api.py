@@ -6,6 +6,7 @@ from ninja import Router
 from accounts.bodies import read_json
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import once
+from accounts.webhooks import targets
 from runs.api import created, listed
 from workflows import starting
 from workflows.access import get_workflow
@@ -19,7 +20,8 @@ router = Router(tags=["Workflows"])
 @door("workflows:write")
 def start_document(request: ApiRequest) -> HttpResponse:
     body = read_json(request)
-    return once(request, lambda: created(starting.start_document(request.actor, body, request.request_id)))
+    with targets.looked_up(body.get("webhook_url")):
+        return once(request, lambda: created(starting.start_document(request.actor, body, request.request_id)))
 
 
 @router.get("/workflows/runs", summary="Workflow runs, newest first")
@@ -33,4 +35,5 @@ def list_runs(request: ApiRequest) -> HttpResponse:
 def start_saved(request: ApiRequest, workflow_id: str) -> HttpResponse:
     workflow = get_workflow(request.actor, workflow_id)
     body = read_json(request)
-    return once(request, lambda: created(starting.start_saved(request.actor, workflow, body, request.request_id)))
+    with targets.looked_up(body.get("webhook_url")):
+        return once(request, lambda: created(starting.start_saved(request.actor, workflow, body, request.request_id)))

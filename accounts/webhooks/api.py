@@ -7,7 +7,7 @@ from accounts.bodies import read
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
 from accounts.paging import page
-from accounts.webhooks import services
+from accounts.webhooks import services, targets
 from accounts.webhooks.access import deliveries_to, endpoints_of, get_delivery, get_endpoint
 from accounts.webhooks.schemas import Nothing, WebhookCreate, WebhookPatch, delivery_object, webhook_object
 
@@ -25,7 +25,8 @@ def _shown(shown: services.Shown, status: int = 200) -> HttpResponse:
 @door("webhooks:write")
 def create(request: ApiRequest) -> HttpResponse:
     body = read(request, WebhookCreate)
-    return once(request, lambda: _shown(services.create_endpoint(request.actor, body), 201))
+    with targets.looked_up(body.url):
+        return once(request, lambda: _shown(services.create_endpoint(request.actor, body), 201))
 
 
 @router.get("/webhooks", summary="Webhooks of the team and world")

@@ -6,8 +6,12 @@ Asked when an address is given, and again at each attempt, which then connects t
 import ipaddress
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from typing import Any
 
 import httpx
 from django.conf import settings
@@ -32,8 +36,24 @@ class Target:
     addresses: tuple[Address, ...]
 
 
+_looked_up: ContextVar[tuple[str, str | None] | None] = ContextVar("looked_up", default=None)
+
+
+@contextmanager
+def looked_up(url: Any) -> Iterator[None]:
+    """Ask problem() now, for a transaction that follows: in there it waits for no name server. `url` is text, or nothing."""
+    before = _looked_up.set((url, problem(url)) if isinstance(url, str) else None)
+    try:
+        yield
+    finally:
+        _looked_up.reset(before)
+
+
 def problem(url: str) -> str | None:
     """Why webhooks may not be sent to `url`, in one sentence; None when they may."""
+    before = _looked_up.get()
+    if before is not None and before[0] == url:
+        return before[1]
     try:
         check(url)
     except TargetRefused as refused:
