@@ -9,14 +9,16 @@ from django.conf import settings
 
 Scope = Mapping[str, Any]
 HEALTH = frozenset({"/healthz", "/v1/health"})
-# What waits for a machine or a model: minutes perhaps.
+# What waits for a machine: minutes perhaps.
 SLOW = re.compile(
     r"POST /v1/machines/[^/]+/(actions|actions/batch|terminal)"
     r"|GET /v1/machines/[^/]+/screenshot"
-    r"|POST /v1/(predict|ground|sessions|sessions/[^/]+/predict)"
     r"|POST /machines/[^/]+/(look|control/act)"
     r"|GET /machines/[^/]+/screen\.png"
 )
+# What asks a model: it may wait for its Idempotency-Key, but holds no thread while the model thinks (accounts/later.py), and the
+# calls that each key may have in hand are counted elsewhere (inference/direct.py).
+OF_MODELS = re.compile(r"POST /v1/(predict|ground|sessions/[^/]+/predict)")
 
 
 def is_health(scope: Scope) -> bool:
@@ -26,6 +28,10 @@ def is_health(scope: Scope) -> bool:
 def is_slow(scope: Scope) -> bool:
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
     return SLOW.fullmatch(f"{method} {scope['path'].rstrip('/')}") is not None
+
+
+def asks_model(scope: Scope) -> bool:
+    return OF_MODELS.fullmatch(f"{scope['method']} {scope['path'].rstrip('/')}") is not None
 
 
 def is_api(scope: Scope) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 from asyncio import CancelledError
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import IO, Any
 
 from django.conf import settings
@@ -19,7 +19,7 @@ from django.urls import set_script_prefix
 from accounts.errors import DatabaseAway, IdempotencyInFlight, Overloaded, Refusal
 from accounts.ids import new_id
 from accounts.later import MARK, PATIENT, Later, to_the_end
-from config.callers import caller_of, is_api, is_health, is_slow
+from config.callers import asks_model, caller_of, is_api, is_health, is_slow
 from config.request_threads import RequestThreads, SlowCalls
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -70,7 +70,8 @@ class Handler(ASGIHandler):
 
     async def _handle(self, scope: Scope, body: "Body", receive: Receive, send: Send) -> None:
         caller = caller_of(scope)
-        if not is_slow(scope):
+        of_model = asks_model(scope)
+        if not of_model and not is_slow(scope):
             visit = Visit(self._quick, caller)
             response, wanted = await self._answered(visit, scope | {MARK: True}, body)
             if not is_in_flight(response):
@@ -79,7 +80,7 @@ class Handler(ASGIHandler):
             body.seek(
                 0
             )  # now it waits for the call that has its Idempotency-Key, where waiting keeps nobody from a thread
-        with self._slow_calls.one_of(caller):  # or it waits here for the call that has its Idempotency-Key
+        with nullcontext() if of_model else self._slow_calls.one_of(caller):  # also what waits for its Idempotency-Key
             visit = Visit(self._slow, caller)
             response, wanted = await self._answered(visit, scope | {MARK: True, PATIENT: True}, body)
             await self._finish(visit, response, wanted, receive, send)

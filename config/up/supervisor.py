@@ -17,11 +17,13 @@ from django.core.management import call_command
 from django.db import connections
 from django_q.tasks import async_task
 
+from accounts import disk
 from config.address import local_url, only_here
 from config.backup.errors import BackupError
 from config.backup.place import DATABASE, point_at
 from config.backup.swap import settle
 from config.postgres import Postgres
+from config.postgres_home import PostgresError
 from config.processes import child_start
 from config.up.checks import alone, database_answers, enough_disk, port_free
 from config.up.children import Child, Patience
@@ -126,9 +128,19 @@ class Supervisor:
     def _keep_postgres_alive(self) -> None:
         if self.postgres and not self.postgres.running():
             self.postgres_patience.next_start("its processes are gone")
+            self.postgres_patience.started = time.monotonic()
+            self._start_postgres(self.postgres)
+
+    def _start_postgres(self, postgres: Postgres) -> None:
+        """A full disk ends it, and lets it start again only when there is room: that is waited for."""
+        try:
             with step("Starting PostgreSQL"):
-                self.postgres_patience.started = time.monotonic()
-                self.postgres.start()
+                postgres.start()
+        except PostgresError:
+            if not disk.room().low:
+                raise
+            say(f"{disk.room()}: PostgreSQL is started when there is room.")
+            self.postgres_patience.quick_ends = 0
 
     def _announce(self, seconds: float) -> None:
         fetching = wants_browser()

@@ -30,7 +30,9 @@ def diagnosis() -> dict[str, tuple[str, str]]:
 
 
 def test_everything_is_looked_at() -> None:
-    assert list(diagnosis()) == ["Python", "Disk", "Database", "Sandbox", "Terminal", "Browser", "Fonts", "Models"]
+    assert list(diagnosis()) == [
+        "Python", "Disk", "Database", "Connections", "Sandbox", "Terminal", "Browser", "Fonts", "Models"
+    ]  # fmt: skip
     assert diagnosis()["Database"][0] == "ok"
 
 
@@ -55,6 +57,15 @@ def test_the_sdk_of_a_model_that_is_not_installed_is_a_lack(monkeypatch: pytest.
 
 
 @pytest.mark.browser
+def test_a_database_with_too_few_connections_is_a_warning(settings: Settings) -> None:
+    assert diagnosis()["Connections"][0] == "ok"
+    settings.SIZES = dataclasses.replace(settings.SIZES, workers=100)
+    state, text = diagnosis()["Connections"]
+    assert state == "warning"
+    assert "raise its max_connections" in text
+    assert settings.SIZES.of_embedded_server == settings.SIZES.needed > 1000
+
+
 def test_an_old_engine_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     program = browser_program()
     monkeypatch.setattr(doctor, "fetched", lambda: program)

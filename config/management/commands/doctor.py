@@ -59,7 +59,7 @@ class Command(BaseCommand):
                 well = well and not check.essential
             except Aged as warning:
                 state, text = "warning", str(warning)
-            self.stdout.write(f"{state:<8} {check.name:<10} {text}")
+            self.stdout.write(f"{state:<8} {check.name:<11} {text}")
         if not well:
             sys.exit(1)
 
@@ -91,6 +91,27 @@ def database() -> str:
             reason = str(error).strip().splitlines()[-1]
             raise Lack(f"The database of DATABASE_URL does not answer: {reason}") from error
     return f"{_embedded_version()}, started by manage.py up"
+
+
+def connections() -> str:
+    """Whether the database has as many connections as our processes may want at the worst moment."""
+    needed = settings.SIZES.needed
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT sum(setting::int) FILTER (WHERE name = 'max_connections')"
+                " - sum(setting::int) FILTER (WHERE name <> 'max_connections') FROM pg_settings"
+                " WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections')"
+            )
+            there_are = int(cursor.fetchone()[0])
+    except DatabaseError:
+        return f"{needed} are needed; the embedded server has {settings.SIZES.of_embedded_server}"
+    if there_are < needed:
+        raise Aged(
+            f"The database has {there_are} connections for us; one web process, {settings.WORKERS} workers and a clock may want "
+            f"{needed}: raise its max_connections, or lower SLOW_THREADS, REQUEST_THREADS or RUN_LOOP_THREADS."
+        )
+    return f"{needed} may be wanted, and the database has {there_are}"
 
 
 def _embedded_version() -> str:
@@ -167,6 +188,7 @@ CHECKS = (
     Check("Python", python, essential=True),
     Check("Disk", disk, essential=True),
     Check("Database", database, essential=True),
+    Check("Connections", connections),
     Check("Sandbox", sandbox),
     Check("Terminal", terminal),
     Check("Browser", browser),
