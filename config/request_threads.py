@@ -27,14 +27,16 @@ class RequestThreads:
         self._free = threads
         self._share = share
         self._running: Counter[str] = Counter()
+        self._queued = 0
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     async def turn(self, caller: str, patience: float | None = PATIENCE) -> None:
         """Wait for a thread; whoever gets one must call run(). Raises Overloaded; None waits as long as it takes."""
-        if patience is not None and sum(map(len, self._waiting.values())) >= MOST_WAITING:
+        if patience is not None and self._queued >= MOST_WAITING:
             raise Overloaded
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(caller, deque()).append(place)
+        self._queued += 1
         self._give_out()
         try:
             async with asyncio.timeout(patience):
@@ -56,9 +58,10 @@ class RequestThreads:
         self._threads.shutdown()
 
     def _leave(self, caller: str, place: asyncio.Future[None]) -> None:
-        if place.done() and not place.cancelled():  # it was this one's turn at that very moment
+        if place in (places := self._waiting.get(caller, ())):
+            self._take(caller, places.index(place))
+        elif not place.cancelled():  # it was this one's turn at that very moment
             self._done(caller)
-        place.cancel()
 
     def _done(self, caller: str) -> None:
         self._free += 1
@@ -69,16 +72,23 @@ class RequestThreads:
 
     def _give_out(self) -> None:
         while self._free and (caller := self._next()) is not None:
-            places = self._waiting[caller]
-            place = places.popleft()
-            if places:
+            place = self._take(caller, 0)
+            if caller in self._waiting:
                 self._waiting.move_to_end(caller)
-            else:
-                del self._waiting[caller]
-            if not place.done():  # its call did not leave
+            if not place.done():  # else its call is just leaving
                 self._free -= 1
                 self._running[caller] += 1
                 place.set_result(None)
+
+    def _take(self, caller: str, index: int) -> asyncio.Future[None]:
+        """Out of the queue."""
+        places = self._waiting[caller]
+        place = places[index]
+        del places[index]
+        self._queued -= 1
+        if not places:
+            del self._waiting[caller]
+        return place
 
     def _next(self) -> str | None:
         """Who has waited longest of those with less than their share; few have more, so few are passed over."""

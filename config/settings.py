@@ -96,11 +96,13 @@ DATABASES["default"] |= {"ENGINE": "config.database", "CONN_HEALTH_CHECKS": True
 # Django turns preparing off unless it is told a number; only accounts/statements.py asks for it, and at once.
 options: dict[str, Any] = DATABASES["default"].setdefault("OPTIONS", {})
 options["prepare_threshold"] = 5
+CLOCK_LOOK_SECONDS = env.float("CLOCK_LOOK_SECONDS", default=2.5)  # so often the clock asks what is due, rung or not
 LOCK_SECONDS = env.float("LOCK_SECONDS", default=8.0)  # that anything waits for a locked row
 TRANSACTION_IDLE_SECONDS = env.float(
     "TRANSACTION_IDLE_SECONDS", default=5.0
 )  # then the server ends a silent transaction
-options["options"] = f"{bounds(PROCESS, LOCK_SECONDS, TRANSACTION_IDLE_SECONDS)} {options.get('options', '')}".strip()
+session_bounds = bounds(PROCESS, LOCK_SECONDS, TRANSACTION_IDLE_SECONDS, CLOCK_LOOK_SECONDS)
+options["options"] = f"{session_bounds} {options.get('options', '')}".strip()
 # A server whose host is gone says nothing.
 dead_peer = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 DATABASES["default"]["OPTIONS"] = options = dead_peer | {"tcp_user_timeout": 30_000} | options
@@ -150,7 +152,6 @@ TEAM_SETTING_GATES = {
 }
 USUAL_AGENT = "inference.profiles.usual_agent"  # callable(): the agent where neither a call nor a team names one
 RUN_LOOP_CAPACITY = env.int("RUN_LOOP_CAPACITY", default=600)  # runs that one worker process drives at once
-CLOCK_LOOK_SECONDS = env.float("CLOCK_LOOK_SECONDS", default=2.5)  # so often the clock asks what is due, rung or not
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=8.0)  # a worker that is silent for so long loses its runs
 STUCK_SECONDS = 60
 MODEL_PATIENCE = env.float(

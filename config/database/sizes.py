@@ -43,15 +43,13 @@ class Sizes:
 
 
 STATEMENT_SECONDS = {"web": 30.0, "worker": 60.0, "clock": 300.0}  # longer than any wait for a lock
-CLOCK_SILENCE = (
-    30.0  # the clock asks something every few seconds; one that stopped must not keep the others from ticking
-)
 
 
-def bounds(process: str, lock_seconds: float, idle_seconds: float) -> str:
+def bounds(process: str, lock_seconds: float, idle_seconds: float, look_seconds: float) -> str:
     """The parameters of each session of a process of this kind, as libpq's `options` takes them; commands have none.
 
-    A session that holds a transaction open and asks nothing is ended by the server: its process was stopped, or hangs.
+    A session that holds a transaction open and asks nothing is ended by the server: its process was stopped, or hangs. So is a
+    clock that asks nothing for longer than it ever sleeps, `look_seconds`: it keeps the others from ticking.
     """
     if process not in STATEMENT_SECONDS:
         return ""
@@ -61,5 +59,5 @@ def bounds(process: str, lock_seconds: float, idle_seconds: float) -> str:
         "statement_timeout": STATEMENT_SECONDS[process],
     }
     if process == "clock":
-        seconds["idle_session_timeout"] = CLOCK_SILENCE
+        seconds["idle_session_timeout"] = 4 * look_seconds + 5
     return " ".join(f"-c {name}={round(value * 1000)}" for name, value in seconds.items())

@@ -29,7 +29,7 @@ from machines import lifecycle
 from machines.models import Machine, Stop, TakeoverLease
 from runs import clock as run_clock
 from runs import takeover
-from runs.models import Run
+from runs.models import Run, Worker
 from runs.stops import clock as stops
 from tests.cast import Api, Cast, make_cast
 from tests.runs.driving import begin, drive_all, shift, show, simulated, status_of, waiting
@@ -230,6 +230,32 @@ def test_a_clock_that_dies_is_replaced(api: Api) -> None:
             comes(lambda: holders() not in ([], [before]))
             comes(lambda: status_of(run["id"]) == "cancelled")
             assert second.poll() is None
+
+
+def test_a_clock_that_is_stopped_is_replaced_and_stands_by_when_it_goes_on(api: Api) -> None:
+    """It cannot give its lock back: the server ends the session of a clock that asks nothing."""
+    with ticking("0.2") as first:
+        assert ticks()
+        [before] = holders()
+        with ticking("0.2") as second:
+            run = waiting(api, awaiting_human_timeout_seconds=2)
+            first.send_signal(signal.SIGSTOP)
+            comes(lambda: holders() not in ([], [before]))
+            comes(lambda: status_of(run["id"]) == "cancelled")
+            [after] = holders()
+            first.send_signal(signal.SIGCONT)
+            run = waiting(api, awaiting_human_timeout_seconds=1)
+            comes(lambda: status_of(run["id"]) == "cancelled")
+            assert (holders(), first.poll(), second.poll()) == ([after], None, None)
+
+
+def test_a_worker_that_fell_silent_leaves_the_table(db: None) -> None:
+    now = timezone.now()
+    for name, seconds in (("lives", 1), ("died", 61)):
+        Worker.objects.create(name=name, started_at=now, heartbeat_at=now - timedelta(seconds=seconds))
+    assert run_clock.workers() == 1
+    assert list(Worker.objects.values_list("name", flat=True)) == ["lives"]
+    assert next(chore.every for chore in clock.CHORES if chore.work is run_clock.workers) <= 10
 
 
 def test_a_clock_that_ends_gives_way_to_another(api: Api) -> None:
