@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -37,6 +38,7 @@ def free(place: Path) -> int:
 
 def room() -> Room:
     """A few microseconds."""
-    places = (settings.DATA_DIR, Path(settings.STORAGES["default"]["OPTIONS"].get("location", settings.DATA_DIR)))
+    options: Any = settings.STORAGES["default"].get("OPTIONS", {})
+    places = (settings.DATA_DIR, Path(options.get("location", settings.DATA_DIR)))
     place = min(places, key=free)
     return Room(place, free(place), settings.DISK_RESERVE_MB * MB)

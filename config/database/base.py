@@ -14,7 +14,7 @@ GIVE_UP_SECONDS = 0.05  # the pool's own attempts would come ever more rarely: u
 AWAY_SECONDS = 0.5  # what a call waits for a database of which another call has found that it is away
 
 
-class Pool(ConnectionPool):  # type: ignore[type-arg]  # of psycopg's plain connections
+class Pool(ConnectionPool):
     """Never gives a connection that the server has closed, as all are after its restart.
 
     psycopg's own check asks the server each time, and rests longer after each dead connection that it meets. Here the
@@ -57,20 +57,20 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _commit(self) -> None:
         self.tried_to_commit = True
-        super()._commit()
+        super()._commit()  # type: ignore[misc]  # django-stubs leave out what is for backends only
 
     @property
-    def pool(self) -> Pool | None:  # type: ignore[override]
+    def pool(self) -> Pool | None:
         """As Django's, which knows no other class of pools."""
         options = self.settings_dict["OPTIONS"].get("pool")
         if self.alias == NO_DB_ALIAS or not options:
             return None
-        pools: dict[str, Pool] = self._connection_pools  # type: ignore[assignment]
+        pools: dict[str, Pool] = self._connection_pools  # type: ignore[attr-defined]
         if self.alias not in pools:
             made = Pool(
                 kwargs=self.get_connection_params() | {"autocommit": True},
                 open=False,
-                configure=self._configure_connection,
+                configure=self._configure_connection,  # type: ignore[attr-defined]
                 reconnect_timeout=GIVE_UP_SECONDS,
                 **options,
             )

@@ -135,6 +135,7 @@ def test_a_picture_that_finds_no_room_is_kept_later_and_nothing_is_done_twice(
 
 
 @pytest.mark.root
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_database_that_finds_no_room_makes_no_worker_a_lost_one(
     worker: Workers, cast: Cast, acted: Done, small_tablespace: Path

@@ -18,7 +18,7 @@ from tests.runs.invariants import check_run
 Start = Callable[[str], subprocess.Popen[str]]
 ROOT = Path(__file__).resolve().parents[2]
 # After these the wallet of the team, or a run with its root, is locked.
-PLACES = ("billing.services:hold", "runs.services:lock_run")
+PLACES = ("billing.services:hold", pytest.param("runs.services:lock_run", marks=pytest.mark.slow))
 
 
 @pytest.fixture
@@ -83,6 +83,7 @@ def test_a_worker_that_is_stopped_with_locks_in_hand_stops_nobody_else(worker: S
     assert live.get("/billing/balance").json()["ledger_ok"] is True
 
 
+@pytest.mark.slow
 def test_nobody_waits_for_ever_for_a_row_that_another_one_holds(database_url: str) -> None:
     """What the settings say of each kind of process is what its sessions do."""
     script = (
