@@ -21,7 +21,8 @@ SECRET_KEY = env.str("SECRET_KEY", default="") or secret_key(DATA_DIR)
 LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]", "testserver"]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=LOCAL_HOSTS)
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-SECURE_COOKIES = env.bool("SECURE_COOKIES", default=False)
+TLS_PROXY = env.bool("TLS_PROXY", default=False)  # a proxy with TLS stands before us and says how people came
+SECURE_COOKIES = env.bool("SECURE_COOKIES", default=TLS_PROXY)
 # Where people reach the pages; empty: where their request came in, or LOCAL_URL when there is none.
 PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
 LOCAL_URL = local_url(env.str("HOST", default="127.0.0.1"), env.str("PORT", default="8000"))
@@ -208,6 +209,13 @@ AXES_VERBOSE = False
 SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+if TLS_PROXY:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics|version)$"]  # watchers come without the proxy
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=0)  # how long browsers remember to come by https only
+# Other hosts below the same domain, and the browsers' own lists, are not ours to decide about.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
 
 # --- mail
