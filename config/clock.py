@@ -24,7 +24,7 @@ from billing import direct
 from inference import sessions
 from machines import freezing, lifecycle, metering
 from machines import takeover as control
-from runs import clock, takeover
+from runs import clock, retention, takeover
 from runs.stops import clock as stops
 from workflows import clock as workflows
 
@@ -73,6 +73,8 @@ CHORES = (
     Chore(idempotency.sweep, 60),
     Chore(clock.workers, 10),
     Chore(clock.retention, 600),
+    Chore(retention.files, 60),
+    Chore(retention.rows, 3600),
     Chore(outbox.sweep, 600),
     Chore(mail.sweep, 600),
 )

@@ -170,6 +170,7 @@ RATE_LIMIT_PER_MINUTE = env.int("RATE_LIMIT_PER_MINUTE", default=600)
 RATE_LIMIT_RUNS_PER_MINUTE = env.int("RATE_LIMIT_RUNS_PER_MINUTE", default=120)
 IDEMPOTENCY_WAIT_SECONDS = env.float("IDEMPOTENCY_WAIT_SECONDS", default=25.0)  # for the first call with the same key
 DATA_UPLOAD_MAX_MEMORY_SIZE = 25 * 1024 * 1024  # the API refuses earlier (accounts/limits.py)
+PICTURE_DAYS = env.int("PICTURE_DAYS", default=90)  # after the end of their run; 0: for ever
 STREAMS_PER_KEY = env.int("STREAMS_PER_KEY", default=20)
 SSE_KEEPALIVE_SECONDS = env.float("SSE_KEEPALIVE_SECONDS", default=14.0)  # silence after which a stream gives a comment
 SOCKET_BEAT_SECONDS = env.float("SOCKET_BEAT_SECONDS", default=15.0)  # so often an open page hears of us

@@ -10,17 +10,20 @@ import io
 import os
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
 
 from django.core.files.base import ContentFile
-from django.core.files.storage import FileSystemStorage, Storage, default_storage
+from django.core.files.storage import FileSystemStorage, Storage, default_storage, storages
 from PIL import Image, ImageChops
 
 from accounts.outages import is_full
 
 REMEMBERED = 4096  # hashes that this process need not look up again
+RENEW_SECONDS = 3600.0  # for so long: then the file's time is renewed, and retention sees that it is in use
+_GOING = ".going."
 
 
 class StorageFull(OSError):
@@ -30,7 +33,7 @@ class StorageFull(OSError):
         super().__init__(errno.ENOSPC, "There is no room left to store pictures. Free some space on the disk.")
 
 
-_recent: OrderedDict[str, None] = OrderedDict()
+_recent: OrderedDict[str, float] = OrderedDict()  # when each was last stored, as time.monotonic() counts
 _recent_lock = threading.Lock()
 
 
@@ -67,7 +70,7 @@ def forget() -> None:
 
 def _known(sha: str) -> bool:
     with _recent_lock:
-        if sha in _recent:
+        if time.monotonic() - _recent.get(sha, float("-inf")) < RENEW_SECONDS:
             _recent.move_to_end(sha)
             return True
     return False
@@ -75,21 +78,48 @@ def _known(sha: str) -> bool:
 
 def _remember(sha: str) -> None:
     with _recent_lock:
-        _recent[sha] = None
+        _recent[sha] = time.monotonic()
         while len(_recent) > REMEMBERED:
             _recent.popitem(last=False)
 
 
 def write(path: str, png: bytes) -> None:
     """Keep a file whose name is made of what is in it, whole or not at all. Raises OSError."""
-    storage: Storage = default_storage
-    if storage.exists(path) and storage.size(path) == len(png):  # a crash may have left an empty file
+    storage: Storage = storages["default"]
+    if (
+        storage.exists(path) and storage.size(path) == len(png) and _renewed(storage, path)
+    ):  # a crash may leave it empty
         return
-    local = getattr(storage, "_wrapped", storage)
-    if isinstance(local, FileSystemStorage):
-        _write_file(Path(local.path(path)), png)
+    if isinstance(storage, FileSystemStorage):
+        _write_file(Path(storage.path(path)), png)
     else:
         storage.save(path, ContentFile(png))
+
+
+def _renewed(storage: Storage, path: str) -> bool:
+    """Somebody needs it again. False when it is gone in this very moment."""
+    try:
+        if isinstance(storage, FileSystemStorage):
+            os.utime(storage.path(path))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def remove(path: Path, before: float) -> bool:
+    """Remove a file that nobody stored since `before` (seconds since 1970), not even while we look at it."""
+    aside = path.with_name(f"{_GOING}{path.name}")
+    try:
+        path.rename(aside)  # who stores it from now on writes it anew
+        if aside.stat().st_mtime >= before:
+            with suppress(FileExistsError):
+                os.link(aside, path)
+            return False
+        return True
+    except FileNotFoundError:
+        return False
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _write_file(path: Path, png: bytes) -> None:

@@ -172,4 +172,8 @@ def _screenshot(request: ApiRequest, run_id: str, index: str) -> HttpResponse:
     row = Screenshot.objects.filter(run=run, index=int(index) if index.isdecimal() and len(index) < 10 else -1).first()
     if row is None:
         raise NotFound
-    return HttpResponse(pictures.read(row.sha256), content_type="image/png", headers={"Cache-Control": "no-store"})
+    try:
+        content = pictures.read(row.sha256)
+    except FileNotFoundError:  # its time is over
+        raise NotFound from None
+    return HttpResponse(content, content_type="image/png", headers={"Cache-Control": "no-store"})

@@ -286,6 +286,7 @@ class Screenshot(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("run", "index"), name="one_screenshot_per_index"),)
+        indexes = (models.Index(fields=("sha256",), name="screenshots_of_a_picture"),)
 
 
 class Look(models.Model):
@@ -302,6 +303,7 @@ class Look(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("run", "number"), name="one_look_per_number"),)
+        indexes = (models.Index(fields=("sha256",), name="looks_of_a_picture"),)
 
 
 class Worker(models.Model):

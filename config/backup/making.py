@@ -19,13 +19,14 @@ from django_q.signing import BadSignature, SignedPackage
 
 from config.backup.archive import FORMAT, MANIFEST, Manifest, Writer, pieces
 from config.backup.errors import BackupError
-from config.backup.place import KEEP_FILES, reached
+from config.backup.place import reached
 from config.backup.progress import Progress, megabytes
 from config.backup.sealed import SealedWriter
 from config.backup.tables import Snapshot
 from config.backup.trees import Tree
 from config.connecting import own_connection
 from config.version import VERSION
+from runs.retention import KEEP_FILES
 
 Say = Callable[[str], None]
 OF_MACHINES = ("home", "last_url")  # the rest of a machine's folder is made anew at its start

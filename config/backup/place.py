@@ -13,8 +13,6 @@ from config.up.checks import alone, database_answers
 from config.up.terminal import CannotStart
 
 DATABASE = "countersign"
-# While somebody holds it in common, nothing that a backup may still have to read is removed (config/retention.py).
-KEEP_FILES = 4_270_103
 
 
 def point_at(url: str, data_dir: Path) -> None:
