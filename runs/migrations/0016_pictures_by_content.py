@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runs", "0014_stopped"),
+        ("runs", "0015_worker_disk_full"),
     ]
 
     operations = [
