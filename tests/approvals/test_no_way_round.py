@@ -132,15 +132,15 @@ def _no_rates(settings: Any) -> None:
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_nothing_runs_that_nobody_else_approved(cast: Cast, name: str) -> None:
-    World(cast, name, seed=180).play(25)
+    World(cast, name, seed=180).play(20)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WORLDS)
 def test_T_180_two_thousand_calls_let_nothing_run_that_nobody_else_approved(cast: Cast, name: str) -> None:
     world = World(cast, name, seed=2000)
-    world.play(2000)
-    assert world.executed > 50, "others approved, and then it ran"
+    world.play(2000 // len(WORLDS))
+    assert world.executed > 20, "others approved, and then it ran"
     routes = {f"{method} {path}" for method, path in MUTATING} | {f"page {path}" for path in pages()}
     assert routes - world.alice.tried == set(), "every call that changes anything was tried"
 

@@ -34,7 +34,9 @@ FAR = "2090-01-01T00:00:00Z"
 def pages() -> list[str]:
     """The address of each page, as its pattern; /v1 and the files are no pages."""
     found = [
-        path for path in _patterns(get_resolver().url_patterns) if not path.startswith(("v1", "healthz", "readyz"))
+        path
+        for path in _patterns(get_resolver().url_patterns)
+        if not path.startswith(("v1", "healthz", "readyz", "metrics"))
     ]
     return sorted({path for path in found if path not in NOT_PAGES and not path.endswith((".png", ".csv", ".json"))})
 
@@ -55,10 +57,19 @@ class Starter:
         self.cast, self.keys, self.browser, self.chance = cast, keys, browser, chance
         self.pages, self.done = pages(), []  # type: tuple[list[str], list[str]]
         self.near = [route for route in MUTATING if route[1].startswith(NEAR)]
+        self.due: list[tuple[str, str]] = [*MUTATING, *(("page", path) for path in self.pages)]
+        chance.shuffle(self.due)  # what is still to be tried once
         self.tried: set[str] = set()
 
     def move(self) -> None:
         """One call."""
+        if self.due and self.chance.random() < 0.4:
+            method, path = self.due.pop()
+            if method == "page":
+                self._post(path)
+            else:
+                self._call(method, path, self._body(method, path))
+            return
         if self.chance.random() < 0.3:
             self._page()
             return
@@ -89,7 +100,9 @@ class Starter:
             for each in self.pages
             if each.startswith(("policies", "approvals", "runs", "workflows", "d/", "together"))
         ]
-        path = self.chance.choice(near) if self.chance.random() < 0.8 else path
+        self._post(self.chance.choice(near) if self.chance.random() < 0.8 else path)
+
+    def _post(self, path: str) -> None:
         address, form = self._filled(path, "<", ">"), self._form()
         self._note(f"page {path}", address, form, self.browser.post(f"/{address}", form).status_code)
 
