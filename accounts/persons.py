@@ -31,11 +31,13 @@ def person_named(ref: Mapping[str, Any]) -> str:
 def _maker(key_id: str) -> str:
     """Of a key without an owner: who made it, at the beginning of the row."""
     for _ in range(MOST_MAKERS):
-        row = ApiKey.objects.filter(id=key_id).values_list("owner_id", "created_by").first()
+        row = ApiKey.objects.filter(id=key_id).first()
         if row is None:
             return key_id
-        owner_id, created_by = row
-        if owner_id is not None or created_by["type"] != "api_key":
-            return str(owner_id or (created_by["id"] if created_by["type"] == "user" else key_id))
-        key_id = created_by["id"]
+        if row.owner_id is not None:
+            return row.owner_id
+        by = row.created_by
+        if by["type"] != "api_key":
+            return str(by["id"]) if by["type"] == "user" else key_id
+        key_id = by["id"]
     return key_id

@@ -6,7 +6,7 @@ they want it (null: as long as the policy), and the request with which they had 
 release, whose maker alone stands behind it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from accounts.persons import person_named, person_of
 from accounts.times import rfc3339
 from approvals.models import Effect, Policy
 
-Backer = Mapping[str, Any]
+Backer = dict[str, Any]
 LOOSEN = "policies:write"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from approvals.models import Effect, Policy
 
 _STRICT = {Effect.ALLOW: 0, Effect.ASK: 1, Effect.DENY: 2}
-ANYONE = [{"group": "anyone", "count": 1}]
+ANYONE: list[Mapping[str, Any]] = [{"group": "anyone", "count": 1}]
 
 
 @dataclass(frozen=True)
