@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 Why = Literal["takeover", "stop"]
 
 LOOKS = 50  # at most, until two of them show nothing that still has to be made to stand
-PAGES_SECONDS = 10.0
+PAGES_SECONDS = 20.0
 TURN_SECONDS = 2.0  # to wait for somebody who is at the same machine; he may stand still himself
 # When settle_all() has something to do next (config/clock.py).
 NEXT_SETTLE = """
@@ -234,17 +234,23 @@ def _stopped_at_once(
 
 
 def _hold_pages(machine: Machine, record: _Record, lease: str | None) -> None:
-    """The keeper of a browser holds the pages that are not in view; it is outside of the sandbox, and of our own code."""
+    """The keeper of a browser holds the pages that are not in view; it is outside of the sandbox, and of our own code.
+
+    What is not at rest after that, or not let go, stays unrecorded, and the clock tries again.
+    """
     places = recorded_places(machine.spec, machine.handle)
     try:
         answer = asyncio.run(guestlink.ask(places.keeper, "hold" if lease else "let_go", PAGES_SECONDS, 1 << 20))
     except MachineGone as error:
         log.warning("The pages of machine %s could not be held or let go: %s", machine.id, error)
-        return  # the clock tries again
-    if answer.get("held", False) != bool(lease):  # started by a release that knew nothing of it
-        log.warning("The browser of machine %s cannot hold its pages before it is restarted", machine.id)
-    record.lease = lease
-    record.save(machine)
+        return
+    if "held" not in answer and lease != record.lease:
+        log.warning(
+            "The browser of machine %s is of an older release: it holds no pages until it is restarted", machine.id
+        )
+    if answer.get("held", bool(lease)) == bool(lease):
+        record.lease = lease
+        record.save(machine)
 
 
 def _note_nothing(machine: Machine, record: _Record, lease: str | None) -> None:

@@ -6,13 +6,16 @@ A tab that is frozen runs no timer, no message, no fetch, no worker; it can neit
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from machines.drivers.base import MachineGone
 from machines.drivers.cdp import Cdp, CdpError, Params
 
-ANSWERS = 1.0  # seconds within which a page that is not in an endless script answers
+AT_REST = 2.0  # seconds within which a page that is frozen is at rest, unless a script of it has no end
+POLL = 0.05
+PATIENCE = 10.0
 _SHARED = {"filter": [{"type": "shared_worker"}, {"type": "service_worker"}]}
 
 
@@ -37,6 +40,7 @@ class Holding:
         self._unscripted: set[str] = set()  # targets of tabs that have run no script yet
         self._addresses: set[str] = set()  # of the workers that there were
         self._workers: dict[str, str] = {}  # session of each worker that stands, by target
+        self.still = False  # all that was left was at rest when it was looked at last
 
     async def hold(self, current: Tab | None) -> None:
         """Freeze everything but this tab; asked again, only what was left then and runs again."""
@@ -44,16 +48,16 @@ class Holding:
             self.on = True
             self.left = {tab.target for tab in self._tabs() if tab is not current}
             self._addresses = {worker["url"] for worker in await self._shared_workers()}
-        await asyncio.gather(
-            *(self._freeze(tab) for tab in self._tabs() if tab.target in self.left - self._unscripted),
-            *(self.pass_workers_by(tab) for tab in self._tabs() if tab.target not in self.left),
-            *(self._pause(worker) for worker in await self._shared_workers()),
-        )
+        left = [tab for tab in self._tabs() if tab.target in self.left - self._unscripted]
+        workers = await self._shared_workers()
+        await asyncio.gather(*(self.pass_workers_by(tab) for tab in self._tabs() if tab.target not in self.left))
+        rest = await asyncio.gather(*map(self._freeze, left), *map(self._pause, workers))
+        self.still = all(rest)
 
     async def let_go(self, current: Tab | None) -> None:
         if not self.on:
             return
-        self.on = False
+        self.on = self.still = False
         left, unscripted, self.left, self._unscripted = self.left, self._unscripted, set(), set()
         for session in self._workers.values():
             await self._tell("Target.detachFromTarget", {"sessionId": session})
@@ -107,19 +111,32 @@ class Holding:
         await self._tell("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}, session)
         await self._tell("Network.setBypassServiceWorker", {"bypass": self.on}, session)
 
-    async def _freeze(self, tab: Tab) -> None:
+    async def _freeze(self, tab: Tab) -> bool:
+        """Whether the tab is at rest. It freezes between two scripts: one that has no end is ended."""
         await self._tell("Page.setWebLifecycleState", {"state": "frozen"}, tab.session)
-        if tab.dialog is None and not await self._answers(tab):  # it freezes when its script ends, and that does not
-            await self._tell("Runtime.terminateExecution", session=tab.session)
+        if tab.dialog is not None or await self._comes_to_rest(tab):
+            return True
+        await self._tell("Runtime.terminateExecution", session=tab.session)
+        return await self._comes_to_rest(tab)
 
-    async def _answers(self, tab: Tab) -> bool:
+    async def _comes_to_rest(self, tab: Tab) -> bool:
+        until = time.monotonic() + AT_REST
+        while time.monotonic() < until:
+            if await self._rests(tab):
+                return True
+            await asyncio.sleep(POLL)
+        return tab.target not in {one.target for one in self._tabs()}  # it has been closed
+
+    async def _rests(self, tab: Tab) -> bool:
+        """To be frozen hides a page, and only between two scripts. Asked where no script of the page can answer for it."""
         try:
-            await self.cdp.send("Runtime.evaluate", {"expression": "0"}, tab.session, timeout=ANSWERS)
-        except TimeoutError:
+            world = {"frameId": tab.target, "worldName": "countersign"}
+            made = await self.cdp.send("Page.createIsolatedWorld", world, tab.session, timeout=AT_REST)
+            asked = {"expression": "document.visibilityState", "contextId": made["executionContextId"]}
+            answer = await self.cdp.send("Runtime.evaluate", asked, tab.session, timeout=AT_REST)
+        except (CdpError, TimeoutError):
             return False
-        except (CdpError, MachineGone):
-            pass
-        return True
+        return bool(answer["result"].get("value") == "hidden")
 
     async def _wake(self, tab: Tab) -> None:
         """To be frozen hides a tab: its timers are slow then, and it paints nothing. Only its window shows it again."""
@@ -141,17 +158,21 @@ class Holding:
         }
         return workers
 
-    async def _pause(self, worker: Params) -> None:
-        """A worker that was there, or is started again: it stops before its next statement."""
+    async def _pause(self, worker: Params) -> bool:
+        """A worker that was there, or is started again: it stops before its next statement. Whether that is so."""
         target = worker["targetId"]
         if worker["url"] not in self._addresses or target in self._workers:
-            return
-        with contextlib.suppress(CdpError, TimeoutError):
-            session = (await self.cdp.send("Target.attachToTarget", {"targetId": target, "flatten": True}))["sessionId"]
-            self._workers[target] = session
-            await self._tell("Debugger.enable", {}, session)
-            await self._tell("Debugger.pause", {}, session)
+            return True
+        try:
+            attach = {"targetId": target, "flatten": True}
+            session = (await self.cdp.send("Target.attachToTarget", attach))["sessionId"]
+            await self.cdp.send("Debugger.enable", {}, session)
+            await self.cdp.send("Debugger.pause", {}, session)
+        except (CdpError, TimeoutError):
+            return False
+        self._workers[target] = session
+        return True
 
     async def _tell(self, method: str, params: Params | None = None, session: str = "") -> None:
         with contextlib.suppress(CdpError, TimeoutError, MachineGone):
-            await self.cdp.send(method, params, session, timeout=3)
+            await self.cdp.send(method, params, session, timeout=PATIENCE)

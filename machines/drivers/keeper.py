@@ -386,7 +386,7 @@ class Keeper:
     def _facts(self) -> Params:
         page = self.current
         if page is None:
-            return {"target": None, "held": self.holding.on}
+            return {"target": None, "held": self.holding.still}
         dialog = None
         if page.dialog:
             said, typed = page.dialog["message"][:LONGEST_FACT], page.typed[:LONGEST_FACT]
@@ -400,5 +400,5 @@ class Keeper:
             "posted": page.posted,
             "chooser": page.chooser,
             "count": self._last_number,
-            "held": self.holding.on,
+            "held": self.holding.still,
         }

@@ -151,8 +151,14 @@ class Tabs(Desk):
         assert self.run("new Promise((done) => setTimeout(() => done(7), 500))") == 7
 
     def settled(self, site: Site) -> Counter[str]:
-        """What was under way when the page was frozen has arrived."""
-        self.meanwhile()
+        """What the site was asked for when everything that was under way has arrived: nothing comes any more for a while."""
+
+        def quiet() -> bool:
+            before = Counter(site.asked)
+            self.meanwhile()
+            return site.asked == before
+
+        until(quiet)
         return Counter(site.asked)
 
 

@@ -25,7 +25,7 @@ from approvals.mail import reminders
 from approvals.models import Approval, Notice
 from config import clock
 from config.processes import wait_until
-from machines import lifecycle
+from machines import freezing, lifecycle
 from machines.models import Machine, Stop, TakeoverLease
 from runs import clock as run_clock
 from runs import takeover
@@ -387,6 +387,13 @@ def _lift_unfinished(api: Api) -> None:
     Stop.objects.update(lifted_at=timezone.now() - LONG_AGO, thawed_at=None)
 
 
+def _left_standing(api: Api) -> None:
+    machine = api.post("/machines", {"display_name": "m"}).json()["id"]
+    over = {"pid": 2**22, "starttime": 1}
+    record = {"holder": list(over.values()), "lease": None, "halted": True, "group": "", "left": [], "stands": []}
+    Machine.objects.filter(id=machine).update(handle=over, frozen=record)
+
+
 def _stopped_by_nobody(api: Api) -> None:
     run_id = api.post("/runs", {"task": "x"}).json()["id"]
     Run.objects.filter(id=run_id).update(stopped_at=timezone.now())
@@ -395,7 +402,7 @@ def _stopped_by_nobody(api: Api) -> None:
 DUE: list[tuple[Callable[[Api], None], Callable[[], object]]] = [
     (_expiry, run_clock.expiries), (_deadline, run_clock.deadlines), (_effect, run_clock.effects),
     (_delivery, outbox.queue_due), (_reminder, reminders.remind_due), (_notice, mail.queue_due), (_stop, run_clock.stops),
-    (_stop_above, run_clock.stops), (_orphan, run_clock.stops), (_lapse, takeover.lapses),
+    (_stop_above, run_clock.stops), (_orphan, run_clock.stops), (_lapse, takeover.lapses), (_left_standing, freezing.settle_all),
     (_late_begin, workflows.begin_late), (_late_cut, workflows.go_on_late), (_late_tell, workflows.tell_late),
     (_late_answer, workflows.tell_late), (_stuck, lifecycle.retry_stuck),
     (_stop_unconfirmed, stops.enforce), (_lift_unfinished, stops.thaw), (_stopped_by_nobody, stops.uphold),
