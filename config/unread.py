@@ -75,5 +75,7 @@ def _make_room() -> None:
 
 
 def unsent(transport: Any) -> int:
-    """Bytes that wait in the memory of the transport."""
-    return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+    """Bytes that wait in the memory of the transport, of which Twisted does not tell; TLS has one of its own in front of it."""
+    while not hasattr(transport, "dataBuffer") and hasattr(transport, "transport"):
+        transport = transport.transport
+    return len(transport.dataBuffer) - int(transport.offset) + int(transport._tempDataLen)
