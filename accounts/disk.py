@@ -38,7 +38,8 @@ def free(place: Path) -> int:
 
 def room() -> Room:
     """A few microseconds."""
-    options: Any = settings.STORAGES["default"].get("OPTIONS", {})
+    storages: Any = settings.STORAGES
+    options = storages["default"].get("OPTIONS", {})
     places = (settings.DATA_DIR, Path(options.get("location", settings.DATA_DIR)))
     place = min(places, key=free)
     return Room(place, free(place), settings.DISK_RESERVE_MB * MB)

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from django.db import DatabaseError, connection, transaction
 from django_q.conf import Conf
 from django_q.tasks import async_task
 
+from accounts import disk
 from config.backup import tables
 from config.backup.aftercare import put_right
 from config.backup.archive import FORMAT, MOST_MANIFEST, PIECE, Content, Entry, Manifest, entries
@@ -27,7 +27,6 @@ from config.backup.sealed import SealedReader, public_part
 from config.backup.swap import Swap, settle
 from config.backup.trees import Planting
 from config.migrating import only_one_migrates
-from config.up.checks import LEAST_DISK
 from config.version import VERSION
 
 Say = Callable[[str], None]
@@ -162,7 +161,7 @@ def _holds(folder: Path) -> bool:
 
 def _require_room(data_dir: Path, checked: Checked) -> None:
     own = 0 if os.environ.get("DATABASE_URL") and not (data_dir / "postgres").exists() else checked.rows * DATABASE_ROOM
-    needed, free = checked.file_bytes + own + LEAST_DISK, shutil.disk_usage(data_dir).free
+    needed, free = checked.file_bytes + own + settings.DISK_RESERVE_MB * disk.MB, disk.free(data_dir)
     if needed > free:
         raise BackupError(f"{data_dir} has {megabytes(free)} free; the backup needs {megabytes(needed)}.")
 

@@ -81,10 +81,10 @@ def test_below_the_reserve_steps_wait_by_name_and_go_on_by_themselves(
         begin(live, f"do it [steps:{n}] [slow:50]", machine_id=simulated(live, f"m{n}"), agent="scripted")["id"]
         for n in (30, 31)
     ]
-    assert wait_until(lambda: all(Step.objects.filter(run_id=run).exists() for run in runs), 20)
+    assert wait_until(lambda: all(Step.objects.filter(run_id=run).exists() for run in runs), 60)
     plenty.left = 1000
     late = begin(live, "do it", machine_id=simulated(live, "late"), agent="scripted")["id"]
-    assert wait_until(lambda: all("The disk" in str(texts(run)) for run in runs), 20)
+    assert wait_until(lambda: all("The disk" in str(texts(run)) for run in runs), 60)
     steps = Step.objects.count()
     assert {code(live, run) for run in (*runs, late)} == {"disk_full"}
     assert show(live, late)["status"] == "queued"
@@ -94,10 +94,10 @@ def test_below_the_reserve_steps_wait_by_name_and_go_on_by_themselves(
     page = cast.browser("olga").get("/runs").content.decode()
     assert "is nearly full" in page
     assert live.post(f"/runs/{runs[1]}/cancel").status_code == 200
-    assert wait_until(lambda: show(live, runs[1])["stop_confirmed_at"] is not None, 20)
+    assert wait_until(lambda: show(live, runs[1])["stop_confirmed_at"] is not None, 60)
     assert Step.objects.count() == steps, "nothing is begun without room"
     plenty.left = 10**12
-    assert wait_until(lambda: ended(runs[0], late), 40)
+    assert wait_until(lambda: ended(runs[0], late), 90)
     for run in (runs[0], late):
         assert (show(live, run)["status"], Run.objects.get(id=run).takeovers) == ("succeeded", 0)
         check_run(run)
@@ -124,10 +124,10 @@ def test_a_picture_that_finds_no_room_is_kept_later_and_nothing_is_done_twice(
     filler = fill(tiny)
     loop = worker()
     run = begin(live, "do it [steps:3]", machine_id=simulated(live), agent="scripted")["id"]
-    assert wait_until(loop.disk.full, 20)
-    assert wait_until(lambda: code(live, run) == "disk_full", 20), show(live, run)
+    assert wait_until(loop.disk.full, 60)
+    assert wait_until(lambda: code(live, run) == "disk_full", 60), show(live, run)
     filler.unlink()
-    assert wait_until(lambda: ended(run), 40)
+    assert wait_until(lambda: ended(run), 90)
     assert show(live, run)["status"] == "succeeded"
     assert len(acted) == 3
     check_run(run)
@@ -145,15 +145,15 @@ def test_a_database_that_finds_no_room_makes_no_worker_a_lost_one(
     machines = [simulated(live, f"m{n}") for n in range(5)]
     loops = [worker(), worker()]
     runs = [begin(live, "do it [steps:30] [slow:20]", machine_id=m, agent="scripted")["id"] for m in machines]
-    assert wait_until(lambda: all(Step.objects.filter(run_id=run).exists() for run in runs), 20)
+    assert wait_until(lambda: all(Step.objects.filter(run_id=run).exists() for run in runs), 60)
     filler = fill(small_tablespace)
-    assert wait_until(lambda: any(loop.disk.full() for loop in loops), 40)
+    assert wait_until(lambda: any(loop.disk.full() for loop in loops), 90)
     refused = live.post("/runs", {"task": "x", "machine_id": machines[0], "agent": "scripted"})
     if refused.status_code != 200:  # a page of the table may still have had room for it
         assert (refused.status_code, refused.json()["error"]["reason_code"]) == (503, "disk_full")
         assert refused["Retry-After"] == "30"
     filler.unlink()
-    assert wait_until(lambda: ended(*runs), 90), [(kinds(run)[-1], Run.objects.get(id=run).status) for run in runs]
+    assert wait_until(lambda: ended(*runs), 150), [(kinds(run)[-1], Run.objects.get(id=run).status) for run in runs]
     for run in runs:
         assert (show(live, run)["status"], Run.objects.get(id=run).error) == ("succeeded", None)
         check_run(run)
