@@ -23,8 +23,10 @@ class Room:
         return self.free < self.reserve
 
     def __str__(self) -> str:
-        """For people."""
-        return f"The disk of {self.place} is nearly full: {self.free // MB} MB are free, and {self.reserve // MB} MB are kept in reserve"
+        """For anybody, so it does not name the place."""
+        return (
+            f"The disk is nearly full: {self.free // MB} MB are free, and {self.reserve // MB} MB are kept in reserve"
+        )
 
 
 def free(place: Path) -> int:

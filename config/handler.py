@@ -254,7 +254,7 @@ def refused(scope: Scope, refusal: Refusal) -> HttpResponse:
 def _bare(response: HttpResponse, request_id: str) -> HttpResponse:
     """With the headers that middleware would write."""
     data = response.headers["Content-Type"].startswith("application/json")
-    response["X-Request-Id"] = request_id
+    response["X-Request-Id"], response["Content-Length"] = request_id, str(len(response.content))
     response["X-Content-Type-Options"], response["Cache-Control"] = "nosniff", "no-store"
     page = "" if data else "style-src 'self'; img-src 'self'; "
     response["Content-Security-Policy"] = f"default-src 'none'; {page}frame-ancestors 'none'"
