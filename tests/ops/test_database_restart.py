@@ -22,6 +22,7 @@ def test_no_call_is_answered_500_when_the_database_is_killed(
 ) -> None:
     monkeypatch.setenv("RATE_LIMIT_PER_MINUTE", "1000000")
     installation = start()
+    assert wait_until(installation.ready, 120), installation.said
     api = Caller(installation)
     api.get("/runs")
     seen: Counter[int] = Counter()
