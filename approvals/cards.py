@@ -79,7 +79,7 @@ def card(
 
 
 def _approve_word(approval: Approval) -> str:
-    return TRY_AGAIN if "model" in approval.evidence else APPROVE_WORDS[approval.kind]
+    return TRY_AGAIN if not approval.evidence.keys().isdisjoint(("model", "machine")) else APPROVE_WORDS[approval.kind]
 
 
 def _refusal(actor: Actor, approval: Approval, verdict: str) -> str:

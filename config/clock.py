@@ -22,7 +22,7 @@ from approvals.mail import outbox as mail
 from approvals.mail import reminders
 from billing import direct
 from inference import sessions
-from machines import freezing, lifecycle, metering
+from machines import freezing, homes, lifecycle, metering
 from machines import takeover as control
 from runs import clock, retention, takeover
 from runs.stops import clock as stops
@@ -63,6 +63,7 @@ CHORES = (
     Chore(workflows.tell_late, 1, workflows.NEXT_LATE_TELL),
     Chore(lifecycle.retry_stuck, 2, lifecycle.NEXT_STUCK),
     Chore(lifecycle.look_everywhere, 2),
+    Chore(homes.look, 1),
     Chore(clock.vanished, 5),
     Chore(lifecycle.reap, 5),
     Chore(direct.release_lapsed, 10),

@@ -182,6 +182,9 @@ FIRST_GRANT_CENTS = env.int("FIRST_GRANT_CENTS", default=10_000)  # what the fir
 DISK_RESERVE_MB = env.int("DISK_RESERVE_MB", default=300)  # with less on the disk, steps wait until there is room
 MACHINES_DIR = DATA_DIR / "machines"
 TOOLS_DIR = Path(env.str("TOOLS_DIR", default="") or DATA_DIR / "tools").resolve()  # what machines/tools fetches
+MACHINE_CAPACITY = env.str("MACHINE_CAPACITY", default="refuse")  # a machine without room is in error; or wait; or off
+MACHINE_OVERCOMMIT = env.float("MACHINE_OVERCOMMIT", default=8.0)  # what machines may have together, by what there is
+MACHINE_HOME_GB = env.float("MACHINE_HOME_GB", default=5.0)  # a machine with more on disk is stopped; 0: no limit
 MACHINE_FETCH = env.str("MACHINE_FETCH", default="auto")  # never: nothing is fetched
 STORAGES = {
     "default": {

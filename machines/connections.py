@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import connections
 
@@ -16,7 +17,7 @@ from machines.drivers.registry import driver_for
 from machines.drivers.simulated import SimulatedSession
 from machines.drivers.within import within
 from machines.errors import MachineTimeout, MachineUnavailable
-from machines.lifecycle import STARTS, Facts, Occupied, bring_up, facts, look_up
+from machines.lifecycle import STARTS, Facts, Occupied, bring_up, facts, look_up, not_up, note_begun
 from machines.models import Machine, MachineStatus
 from machines.nodes import require_here
 
@@ -35,6 +36,7 @@ class Connected:
     session: Session
     restarts: int
     spec: MachineSpec
+    begun_for: str | None = None  # the run that it was made ready for
 
 
 def simulated_machine(width: int = 1280, height: int = 800) -> Connected:
@@ -61,18 +63,37 @@ async def open_session(machine_id: str, ask: Callable[..., Awaitable[Facts]] = _
         return await attach_again(await _aside(_revived, machine_id))
 
 
+async def open_for_run(machine_id: str, run_id: str, ask: Callable[..., Awaitable[Any]]) -> Connected:
+    """As open_session(), for a run: one that is new to the machine finds it made ready. Of a workflow's tasks, the first is.
+
+    A browser that cannot be made ready is started anew.
+    """
+    connected = await open_session(machine_id, ask)
+    if connected.begun_for == run_id:
+        return connected
+    try:
+        await connected.session.begin()
+    except MachineGone:
+        with suppress(MachineGone):
+            await connected.session.close()
+        anew = partial(_revived, instead_of=connected.restarts)
+        connected = await attach_again(await _aside(anew, machine_id))
+    await ask(note_begun, machine_id, run_id)
+    return connected
+
+
 async def attach(now: Facts) -> Connected:
     """Raises MachineGone when the process is not there, MachineUnavailable when it is not meant to be, MachineElsewhere."""
     require_here(now.node)
     if now.status in {MachineStatus.CREATING, MachineStatus.STARTING}:
         raise MachineGone("The machine is starting.")
     if now.status != MachineStatus.RUNNING:
-        raise MachineUnavailable(f"The machine is {now.status}. {now.problem}".strip())
+        raise not_up(now)
     try:
         session = await within(ATTACH_SECONDS, driver_for(now.driver).attach(now.spec, now.handle))
     except (TimeoutError, OSError) as error:
         raise MachineGone("The machine does not answer.") from error
-    return Connected(session, now.restarts, now.spec)
+    return Connected(session, now.restarts, now.spec, now.begun_for)
 
 
 async def attach_again(now: Facts) -> Connected:
@@ -89,11 +110,11 @@ def _with_own_connection(function: Callable[[str], T], machine_id: str) -> T:
         connections.close_all()
 
 
-def _revived(machine_id: str) -> Facts:
+def _revived(machine_id: str, instead_of: int | None = None) -> Facts:
     """The machine with a living process; failed starts are repeated until they count as an error."""
     for attempt in range(1, STARTS + 1):
         try:
-            return bring_up(machine_id, BUSY_SECONDS)
+            return bring_up(machine_id, BUSY_SECONDS, instead_of=instead_of)
         except Occupied as error:
             raise MachineUnavailable("The machine is being started or ended by somebody else.") from error
         except MachineUnavailable:

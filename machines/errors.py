@@ -56,6 +56,10 @@ class MachineUnavailable(Refusal):
         super().__init__(message, retry_after=5)
 
 
+class MachineFull(MachineUnavailable):
+    """The machine was stopped because its home holds more than it may."""
+
+
 class MachineTimeout(Refusal):
     """The machine did not answer in time."""
 

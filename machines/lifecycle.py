@@ -6,7 +6,6 @@ driver works and is freed by PostgreSQL when its holder dies. Statuses are moved
 
 import asyncio
 import logging
-import shutil
 import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -23,11 +23,12 @@ from django_q.tasks import async_task
 from accounts.errors import InvalidState
 from accounts.statements import fetch
 from accounts.timers import each_due
-from machines import freezing
+from machines import capacity, freezing
+from machines.drivers import homes, process
 from machines.drivers.base import Driver, DriverUnavailable, Handle, MachineGone, MachineSpec
 from machines.drivers.registry import driver_for
 from machines.drivers.within import within
-from machines.errors import MachineUnavailable
+from machines.errors import MachineFull, MachineUnavailable
 from machines.models import Machine, MachineStatus
 from machines.nodes import adopt, is_here, node_key, queue_of, require_here, this_node
 from machines.services import driver_kind, end_if_expired, is_simulated, locked, move, queue_work
@@ -35,8 +36,9 @@ from machines.services import driver_kind, end_if_expired, is_simulated, locked,
 log = logging.getLogger(__name__)
 START_SECONDS = 30.0  # a worker's task may last 60
 STOP_SECONDS = 15.0
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 15.0  # a guest that is busy is asked three times
 GLANCE_SECONDS = 1.0  # the clock has other things to do
+SILENCES, SILENCES_APART = 3, 5.0  # so often, so many seconds apart, a machine does not answer: then it is looked into
 QUIT_SECONDS = 3.0
 STARTS = 3  # failed ones in a row are an error
 STUCK_SECONDS = 60.0
@@ -47,6 +49,7 @@ WHERE status IN ('creating', 'starting', 'stopping', 'terminating')
 """
 COMING_UP = frozenset({MachineStatus.CREATING, MachineStatus.STARTING})
 GOING_DOWN = frozenset({MachineStatus.STOPPING, MachineStatus.TERMINATING})
+FULL_STOPS = frozenset({MachineStatus.STOPPING, MachineStatus.STOPPED})
 T = TypeVar("T")
 
 
@@ -71,12 +74,16 @@ class Facts:
     restarts: int
     node: str | None = None
     problem: str = ""
+    begun_for: str | None = None
+    halted: bool = False
+    full: bool = False  # it was stopped because of its home
 
 
 def facts(machine: Machine) -> Facts:
     return Facts(
         id=machine.id, status=machine.status, driver=driver_kind(machine), spec=machine.spec, handle=machine.handle,
-        restarts=machine.restarts, node=machine.node, problem=machine.problem,
+        restarts=machine.restarts, node=machine.node, problem=machine.problem, begun_for=machine.begun_for,
+        halted=machine.halted_at is not None, full=machine.full_at is not None,
     )  # fmt: skip
 
 
@@ -86,6 +93,12 @@ def look_up(machine_id: str) -> Facts:
     if machine is None:
         raise MachineUnavailable("The machine no longer exists.")
     return facts(machine)
+
+
+def not_up(now: Facts) -> MachineUnavailable:
+    """Why nobody can act on it: it is not meant to run."""
+    words = f"The machine is {now.status}. {now.problem}".strip()
+    return MachineFull(words) if now.full and now.status in FULL_STOPS else MachineUnavailable(words)
 
 
 @contextmanager
@@ -113,26 +126,59 @@ def _run(work: Coroutine[Any, Any, T], seconds: float) -> T:
     return asyncio.run(within(seconds, work))
 
 
-def bring_up(machine_id: str, wait: float = 0.0) -> Facts:
-    """See that the machine's process lives: start it if it does not, and let the machine run.
+def bring_up(machine_id: str, wait: float = 0.0, *, instead_of: int | None = None) -> Facts:
+    """See that the machine's process lives and its guest answers: start it if not, and let the machine run.
 
+    `instead_of`: the number of a start whose process is of no use, although it may answer; it is ended.
     Must be called outside of transactions. Raises MachineUnavailable when it failed or the machine is not wanted up;
     MachineElsewhere; Occupied when somebody else is still at it after `wait` seconds.
     """
     with process_lock(machine_id, wait):
         now = look_up(machine_id)
         if now.status not in {*COMING_UP, MachineStatus.RUNNING}:
-            raise MachineUnavailable(f"The machine is {now.status}. {now.problem}".strip())
+            raise not_up(now)
         require_here(now.node)
         driver = driver_for(now.driver)
-        if now.handle and _alive(driver, now):
+        _require_awake(now)
+        if now.handle and now.restarts != instead_of and _alive(driver, now):
             if now.status == MachineStatus.RUNNING and now.node:
                 return now
             return _came_up(machine_id, now.handle, started=False)
         _begin(machine_id)
+        _find_room(machine_id)
+        _end_former(driver, now)
         up = _came_up(machine_id, _start(driver, now), started=True)
         freezing.settle(machine_id)  # one that people stopped stands still again
         return up
+
+
+def _require_awake(now: Facts) -> None:
+    """Raises MachineUnavailable for one that does not answer because people stopped it; what died, is started again."""
+    if now.halted and now.status == MachineStatus.RUNNING and process.is_alive(process.recorded(now.handle)):
+        raise MachineUnavailable("The machine stands still: it was stopped with everything else.")
+
+
+def _find_room(machine_id: str) -> None:
+    """Raises MachineUnavailable when this computer has none: the machine then waits, starting, or is in error, by setting."""
+    problem = capacity.lack(Machine.objects.get(id=machine_id))
+    if problem is None:
+        return
+    if settings.MACHINE_CAPACITY != "wait":
+        raise _failed(machine_id, problem, final=True)
+    Machine.objects.filter(id=machine_id, status=MachineStatus.STARTING).update(problem=f"It waits for room. {problem}")
+    raise MachineUnavailable(problem)
+
+
+def _end_former(driver: Driver, now: Facts) -> None:
+    """What is left of the machine's former process; what cannot be ended, a start ends or fails."""
+    if now.handle:
+        with suppress(TimeoutError, OSError, MachineGone):
+            _run(driver.stop(now.spec, now.handle), STOP_SECONDS)
+
+
+def note_begun(machine_id: str, run_id: str) -> None:
+    """The machine was made ready for this run, which finds it from now on as it leaves it."""
+    Machine.objects.filter(id=machine_id).update(begun_for=run_id)
 
 
 def _alive(driver: Driver, now: Facts) -> bool:
@@ -156,7 +202,7 @@ def _start(driver: Driver, now: Facts) -> Handle:
     if lacks:
         raise _failed(now.id, " ".join(lacks), final=True)
     try:
-        return _run(driver.start(now.spec, now.handle or None), START_SECONDS)
+        return _run(driver.start(now.spec, None), START_SECONDS)
     except DriverUnavailable as error:
         raise _failed(now.id, str(error), final=True) from error
     except TimeoutError as error:
@@ -214,7 +260,7 @@ def take_down(machine_id: str, wait: float = 0.0) -> None:
             log.warning("Machine %s still answers after its end was asked for", machine_id)
             return
         if now.status == MachineStatus.TERMINATING:
-            shutil.rmtree(now.spec.folder, ignore_errors=True)
+            homes.remove(now.spec.folder)
         freezing.settle(machine_id)  # nothing of it stands any more
         _went_down(machine_id)
 
@@ -225,7 +271,7 @@ def _went_down(machine_id: str) -> None:
         machine = locked(machine_id)
         for before, goal in after.items():
             if machine.status == before:
-                move(machine, goal)
+                move(machine, goal, problem=machine.problem)  # it may say why the machine was stopped
                 return
 
 
@@ -256,14 +302,42 @@ def look_everywhere() -> int:
     return revive_dead()
 
 
+class _Silence:
+    """Machines that did not answer at a glance, how often in a row and when last. The clock's own memory: it is no verdict."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, int], tuple[int, float]] = {}
+
+    def of(self, one: Facts, now: float) -> bool:
+        """It was silent again: whether that is to be looked into, by bring_up(), which has the patience that a glance has not."""
+        times, last = self._seen.get((one.id, one.restarts), (0, 0.0))
+        if now - last >= SILENCES_APART:
+            times, last = times + 1, now
+        self._seen[one.id, one.restarts] = times, last
+        if times < SILENCES:
+            return False
+        self.over(one)
+        return True
+
+    def over(self, one: Facts) -> None:
+        self._seen.pop((one.id, one.restarts), None)
+
+
+_silence = _Silence()
+
+
 async def _dead(all_facts: list[Facts]) -> list[str]:
     async def is_dead(one: Facts) -> bool:
         if not one.handle:
             return True
+        if one.halted:  # it does not answer because it must not
+            return not process.is_alive(process.recorded(one.handle))
         try:
-            return not await within(GLANCE_SECONDS, driver_for(one.driver).alive(one.spec, one.handle))
+            lives = await within(GLANCE_SECONDS, driver_for(one.driver).alive(one.spec, one.handle))
         except (TimeoutError, OSError):
-            return False  # slow is not dead: whoever needs it finds out
+            return _silence.of(one, time.monotonic())  # slow is not dead
+        _silence.over(one)
+        return not lives
 
     verdicts = await asyncio.gather(*(is_dead(one) for one in all_facts))
     return [one.id for one, dead in zip(all_facts, verdicts, strict=True) if dead]

@@ -69,6 +69,9 @@ class Machine(models.Model):
     current_run_id = models.CharField(max_length=40, null=True)  # the run that drives or reserves it
     halted_at = models.DateTimeField(null=True)  # since when all that is in it stands still, because people stopped it
     frozen = models.JSONField(null=True)  # which of its processes were made to stand still (machines/freezing.py)
+    begun_for = models.CharField(max_length=40, null=True)  # the run, or its workflow's, it was made ready for last
+    home_bytes = models.BigIntegerField(null=True)  # on disk, when it was measured last
+    full_at = models.DateTimeField(null=True)  # stopped because its home held too much, until it holds less
     picture = models.CharField(max_length=64, blank=True, default="")  # SHA-256 of the last picture
     picture_at = models.DateTimeField(null=True)
     created_by = models.JSONField()

@@ -19,7 +19,7 @@ from accounts.errors import Invalid, InvalidState
 from accounts.messages import publish
 from accounts.services import audit
 from accounts.statements import fetch, insert, save
-from machines import put_in, takeover
+from machines import capacity, put_in, takeover
 from machines.access import ENDED
 from machines.drivers.base import Action
 from machines.drivers.registry import KINDS as DRIVER_KINDS
@@ -115,12 +115,13 @@ def create_machine(actor: Actor, body: MachineCreate, *, gate: Callable[[Actor],
     Raises NoMachine or Invalid for what cannot be made here, and what `gate` raises.
     """
     _check_kind(actor, body)
+    fields = body.model_dump() if actor.test or body.kind == "simulated" else capacity.fitted(body)
     now = timezone.now()
     with transaction.atomic():
         gate(actor)
         machine = Machine(
             team_id=actor.team_id, test=actor.test, created_by=actor.ref(), created_at=now, status_at=now,
-            auto_destroy_at=_end_of(body.ttl_minutes, now), **body.model_dump(),
+            auto_destroy_at=_end_of(body.ttl_minutes, now), **fields,
         )  # fmt: skip
         if is_simulated(machine):
             machine.handle, machine.restarts = {"simulated": True}, 1
@@ -200,6 +201,19 @@ def stop(actor: Actor, machine_id: str) -> Machine:
         move(machine, MachineStatus.STOPPING, actor)
         _work(machine, MachineStatus.STOPPED, actor)
     return machine
+
+
+def stop_full(machine_id: str, size: int, problem: str) -> bool:
+    """The installation's own stop: its home holds too much. Whoever drives it is told. False when it does not run."""
+    with transaction.atomic():
+        machine = locked(machine_id)
+        if machine.status != MachineStatus.RUNNING:
+            return False
+        machine.home_bytes, machine.full_at = size, timezone.now()
+        save(machine, ["home_bytes", "full_at"])
+        move(machine, MachineStatus.STOPPING, problem=problem)
+        queue_work(machine)
+        return True
 
 
 def suspend(machine_id: str) -> bool:

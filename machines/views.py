@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -10,9 +11,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.access import get_team
 from accounts.errors import Refusal
 from accounts.pages import PageRequest, problems, show, signed_in
-from machines import direct, pictures, services
+from machines import direct, homes, pictures, services
 from machines.access import ENDED, get_machine, machines_of
 from machines.drivers.isolation import sentence
+from machines.drivers.limits import unbound
 from machines.drivers.registry import driver_for
 from machines.forms import MachineForm
 from machines.models import Machine
@@ -42,6 +44,8 @@ def _card(machine: Machine, lacks: dict[str, list[str]], default: str | None) ->
     return {
         "machine": machine, "rate": cents_per_hour(machine), "lacks": lacks[services.driver_kind(machine)],
         "isolation": "" if services.is_simulated(machine) else machine.isolation, "protection": sentence(machine.isolation),
+        "unbound": [] if services.is_simulated(machine) or not machine.handle else unbound(machine.isolation, machine.handle),
+        "home_limit": round(settings.MACHINE_HOME_GB * homes.GIGABYTE),
         "is_default": machine.id == default, "may_start": may_start, "going": machine.status in GOING,
         "may_stop": machine.status == "running" and not machine.current_run_id,
         "may_end": machine.status not in ENDED,

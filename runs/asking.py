@@ -124,6 +124,15 @@ def open_for_model(run: Run, problem: ModelProblem) -> Approval:
     )  # fmt: skip
 
 
+def open_for_machine(run: Run, problem: str) -> Approval:
+    """The run's machine was stopped and has to be mended by a person; approved, the run tries again. As open_for_model()."""
+    then = "Start it, take control and make room, then approve: the run tries again."
+    return _open(
+        run, kind="approval", title="The machine was stopped: its home is full", message=f"{problem} {then}",
+        step_index=run.steps_completed + 1, evidence={"machine": {"id": run.machine_id, "problem": "home_full"}},
+    )  # fmt: skip
+
+
 def open_for_budget(run: Run, reached: BudgetReached) -> Approval:
     """May it cost more? The caller holds the run's lock."""
     return _open(run, **_budget_facts(run, reached))

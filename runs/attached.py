@@ -14,7 +14,7 @@ from django.utils import timezone
 from machines import pictures
 from machines.actions import READ_ONLY
 from machines.addresses import web_host
-from machines.connections import Connected, open_session, simulated_machine
+from machines.connections import Connected, open_for_run, simulated_machine
 from machines.drivers.base import Action, ActResult, Contents, Frame, MachineGone, Prompt, Session
 from machines.errors import MachineUnavailable
 from machines.takeover import private_since
@@ -71,7 +71,10 @@ class Attached:
     async def _connect(self) -> Connected:
         if self.connected is None:
             run, db = self.job.run, self.host.db
-            self.connected = simulated_machine() if run.owns_machine else await open_session(run.machine_id or "", db)
+            if run.owns_machine:
+                self.connected = simulated_machine()
+            else:
+                self.connected = await open_for_run(run.machine_id or "", run.root_id, db)
         return self.connected
 
     async def _disconnect(self) -> None:

@@ -23,6 +23,9 @@ class Cleared:
         self._session = session
         self._hidden = hidden
 
+    async def begin(self) -> None:
+        await self._session.begin()
+
     async def screenshot(self, hidden: Sequence[str] = ()) -> Frame:
         texts = (*hidden, *self._hidden.painted)
         frame = await (self._session.screenshot(texts) if texts else self._session.screenshot())

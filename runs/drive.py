@@ -21,7 +21,7 @@ from inference.errors import ModelProblem
 from machines.actions import action_hash
 from machines.connections import Connected
 from machines.drivers.base import ActResult, Frame
-from machines.errors import MachineElsewhere, MachineUnavailable
+from machines.errors import MachineElsewhere, MachineFull, MachineUnavailable
 from runs import binding, contents, guard, jobs, leases, room, step_money, thoughts
 from runs.acts import Call, edited_act, kept_action, point_of
 from runs.agents.base import Act, Again, Ask, Bound, Context, Decision, Finish
@@ -89,6 +89,10 @@ class Drive(Thinking):
             return False
         except MachineElsewhere:  # somebody declared our node over: its workers drive the run now
             raise LeaseLost from None
+        except MachineFull as problem:
+            if not await self.host.db(jobs.ask_about_machine, self.job, str(problem)):
+                await self.host.db(jobs.break_off, self.job, "MACHINE_UNAVAILABLE", str(problem))
+                return False
         except MachineUnavailable as problem:
             if self.job.approved is None or not await self.host.db(jobs.not_started, self.job, str(problem)):
                 await self.host.db(jobs.break_off, self.job, "MACHINE_UNAVAILABLE", str(problem))

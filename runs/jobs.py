@@ -237,6 +237,16 @@ def not_started(job: Job, problem: str) -> bool:
         return asked
 
 
+def ask_about_machine(job: Job, problem: str) -> bool:
+    """The machine is of no use before a person did something: where there is one, the run waits for that. False: it may not."""
+    with transaction.atomic():
+        run = locked(job, barred=True)
+        if run.human_in_the_loop is not False:
+            asking.open_for_machine(run, problem)
+        job.run = run
+        return run.human_in_the_loop is not False
+
+
 def show_picture(run: Run, job: Job, picture: Picture | None) -> None:
     if picture:
         _keep_picture(run, picture)

@@ -39,6 +39,9 @@ class Shielded:
             raise LeaseLost
         return seen
 
+    async def begin(self) -> None:
+        await self._session.begin()
+
     async def screenshot(self, hidden: Sequence[str] = ()) -> Frame:
         return await self._kept(self._session.screenshot(hidden) if hidden else self._session.screenshot())
 

@@ -229,6 +229,13 @@ class TerminalResult:
 class Session(Protocol):
     """A connection to one running machine. Every method raises MachineGone when the machine does not answer."""
 
+    async def begin(self) -> None:
+        """Make ready for a run that has seen nothing of the machine yet: a browser gets one fresh tab, and no other.
+
+        Raises MachineGone when that cannot be done: then only a new start helps.
+        """
+        ...
+
     async def screenshot(self, hidden: Sequence[str] = ()) -> Frame:
         """Password fields, and whatever shows one of the texts `hidden`, are painted over in it."""
         ...

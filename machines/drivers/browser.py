@@ -50,6 +50,7 @@ T = TypeVar("T")
 
 START_TIMEOUT = 30.0  # seconds
 QUIT_TIMEOUT = 4.0
+BEGIN_TIMEOUT = 25.0
 READ_TIMEOUT = 15.0  # after that a page hangs
 _BARE = frozenset({"html", "body"})  # nothing in particular has the focus
 SWAP_TIMEOUT = 5.0  # how long one page may take to give way to the next
@@ -140,6 +141,12 @@ class BrowserSession:
         await self.ask("discard", target=self._target)
         self._target = self._session = ""
         return await self.look()
+
+    async def begin(self) -> None:
+        tabs = (await self.ask("begin", BEGIN_TIMEOUT)).get("tabs")
+        self._target = self._session = ""
+        if tabs != 1:
+            raise MachineGone("The browser does not give its tabs up.")
 
     # Looking
 
@@ -291,16 +298,18 @@ class BrowserDriver:
         if not process.is_alive(process.recorded(handle)):
             raise MachineGone("The browser is not running.")
         places = recorded_places(spec, handle)
+        await guestlink.ask(places.guest, "state", guestlink.ATTACH_SECONDS)
         return BrowserSession(spec, places, await Cdp.open(places.devtools, str(handle.get("devtools"))))
 
     async def alive(self, spec: MachineSpec, handle: Handle) -> bool:
         if not process.is_alive(process.recorded(handle)):
             return False
+        places = recorded_places(spec, handle)
         try:
-            await guestlink.ask(recorded_places(spec, handle).keeper, "page")
+            await guestlink.ask(places.keeper, "page")
         except MachineGone:
             return False
-        return True
+        return await guestlink.answers(places.guest)
 
     async def stop(self, spec: MachineSpec, handle: Handle) -> None:
         """Let the browser write its cookies, unless it stands still; then end everything."""

@@ -12,6 +12,7 @@ anybody may look, in a mount namespace that only this machine has.
 import base64
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import stat
@@ -70,7 +71,7 @@ def staged(command: list[str], beside: str | None) -> list[str]:
 
 def _closed(command: list[str], beside: str | None) -> list[str]:
     """The program, and the sources of its mounts, as far as others may be kept from them."""
-    sources = [source for option, source in zip(command, command[1:], strict=False) if option in _BINDS]
+    sources = [source for option, source in itertools.pairwise(command) if option in _BINDS]
     wanted = dict.fromkeys([beside or command[0], *sources])
     return [path for path in wanted if not f"{path}/".startswith(_OPEN_TO_ALL) and os.path.exists(path)]
 

@@ -11,6 +11,9 @@ from machines.drivers import storable
 from machines.drivers.base import MachineGone, TerminalResult
 
 OUTPUT_LIMIT = 5000  # characters
+ASKED = 3  # times without an answer: then a guest is not busy but stopped
+ANSWER_SECONDS = 3.0
+ATTACH_SECONDS = 5.0
 
 
 async def ask(socket: Path, op: str, patience: float = 10.0, size: int = 1 << 16, **params: Any) -> dict[str, Any]:
@@ -28,6 +31,17 @@ async def ask(socket: Path, op: str, patience: float = 10.0, size: int = 1 << 16
     if not isinstance(answer, dict):
         raise MachineGone("The machine answers nonsense.")
     return answer
+
+
+async def answers(socket: Path) -> bool:
+    """Whether the guest is there: programs inside may stop it, and what is stopped neither ends nor answers."""
+    for _ in range(ASKED):
+        try:
+            await ask(socket, "state", ANSWER_SECONDS)
+        except MachineGone:
+            continue
+        return True
+    return False
 
 
 async def read_file(socket: Path, path: str, limit: int) -> bytes | None:

@@ -23,6 +23,8 @@ from machines.drivers.within import within
 QUIET = 0.05  # seconds without loading after which a page counts as settled
 LONG_REQUEST = 2.0  # seconds after which a request (a long poll, a stream) is no longer waited for
 CLOSING = 2.0  # seconds within which a dialog that was answered is gone
+MOST_TABS = 20  # a page that opens more of them gets no more
+BEGIN_SECONDS = 10.0  # within which the tabs of before are gone
 MOST_DIALOGS = 5  # in a row that are closed before a page is left
 LARGEST_EVENT = 1 << 30  # bytes: a request for a data: address of half as many is told whole
 LONGEST_FACT = 4096  # characters: addresses, titles and words of a page may have millions
@@ -77,6 +79,9 @@ class Keeper:
         self.holding = Holding(lambda: list(self.pages.values()), self._prepare)
         self.dialog_opened = asyncio.Event()
         self.dialog_closed = asyncio.Event()
+        self.refused: dict[str, Page] = {}  # by session: tabs that are being closed because there are too many
+        self._replacing = asyncio.Lock()
+        self.begins = False  # all tabs are being closed for a run that begins
         self._last_number = 0  # of dialogs and choosers
         self._tasks: set[asyncio.Task[None]] = set()
         self._browser_events: dict[str, Callable[[Params], None]] = {
@@ -153,9 +158,44 @@ class Keeper:
         if info["type"] != "page":  # a worker that stands in a debugger
             return
         page = Page(info["targetId"], params["sessionId"], info["url"], info["title"])
+        if self.begins or len(self.pages) >= MOST_TABS:
+            self.refused[page.session] = page
+            self._spawn(self._refuse(page))
+            return
         self.pages[page.session] = page
         starts = self.holding.start_without_scripts if self.holding.is_left(info) else self._prepare
         self._spawn(starts(page))
+
+    async def _refuse(self, page: Page) -> None:
+        """Close a tab that has just been opened. One that is closed while it waits for us would hold up who opened it."""
+        with contextlib.suppress(CdpError, TimeoutError, MachineGone):
+            await self.cdp.send("Runtime.runIfWaitingForDebugger", {}, page.session, timeout=CLOSING)
+        await self._close(page.target)
+
+    async def _close(self, target: str) -> None:
+        with contextlib.suppress(CdpError, TimeoutError, MachineGone):
+            await self.cdp.send("Target.closeTarget", {"targetId": target})
+
+    async def _begin(self) -> int:
+        """One fresh tab and no other, whatever the pages of before do; how many there are at the end.
+
+        To close a tab needs neither its page nor an answer to its dialogs. What opens meanwhile is closed at once;
+        the fresh one comes when none is left that could reach it.
+        """
+        self.begins = True
+        until, closed = time.monotonic() + BEGIN_SECONDS, dict[str, float]()
+        try:
+            while (left := [*self.pages.values(), *self.refused.values()]) and (now := time.monotonic()) < until:
+                due = [page for page in left if now - closed.get(page.target, 0.0) > CLOSING]
+                closed |= dict.fromkeys((page.target for page in due), now)
+                # Asked again too soon, the browser gives a page that hangs its time anew.
+                await asyncio.gather(*(self._close(page.target) for page in due))
+                await asyncio.sleep(0.01)
+        finally:
+            self.begins = False
+        self.last_url.unlink(missing_ok=True)
+        await self._after_closing()
+        return len(self.pages) + len(self.refused)
 
     async def _prepare(self, page: Page) -> None:
         script = {"source": _IN_PAGE_LISTS, "runImmediately": True}
@@ -202,16 +242,29 @@ class Keeper:
     def _detached(self, params: Params) -> None:
         if self.pages.pop(params["sessionId"], None):
             self._spawn(self._after_closing())
+        self.refused.pop(params["sessionId"], None)
 
     async def _after_closing(self) -> None:
         with contextlib.suppress(CdpError, TimeoutError, MachineGone):
-            if self.current is None:
-                await self.cdp.send("Target.createTarget", {"url": "about:blank"})
-            elif self.current.target in self.holding.left:
-                await self.holding.hand_over(self.current)
-            else:
-                await self.cdp.send("Page.bringToFront", session=self.current.session)
+            async with self._replacing:  # of many that close at once, one brings the next tab
+                await self._show_next()
         self._write_url()
+
+    async def _show_next(self) -> None:
+        if self.current is None:
+            if not self.begins:
+                await self.cdp.send("Target.createTarget", {"url": "about:blank"})
+                await self._await_tab()
+        elif self.current.target in self.holding.left:
+            await self.holding.hand_over(self.current)
+        else:
+            await self.cdp.send("Page.bringToFront", session=self.current.session)
+
+    async def _await_tab(self) -> None:
+        for _ in range(1000):  # 10 s
+            if self.current:
+                break
+            await asyncio.sleep(0.01)
 
     def _info_changed(self, params: Params) -> None:
         info = params["targetInfo"]
@@ -341,6 +394,8 @@ class Keeper:
             await self.holding.hold(page)
         elif question["op"] == "let_go":
             await self.holding.let_go(page)
+        elif question["op"] == "begin":
+            return {"tabs": await self._begin()}
         elif question["op"] == "dismiss":
             return {**self._facts(), "dismissed": await self._dismiss()}
         elif question["op"] == "choosers" and page:

@@ -17,7 +17,7 @@ from subprocess import SubprocessError, run
 from typing import Any
 
 from machines.drivers import bubblewrap, calls, cgroups, confine, users
-from machines.drivers.base import MachineGone, MachineSpec
+from machines.drivers.base import Handle, MachineGone, MachineSpec
 from machines.drivers.bubblewrap import interpreter
 from machines.drivers.cgroups import Group
 from machines.drivers.places import Places, prepare
@@ -74,6 +74,28 @@ def of_processes(spec: MachineSpec, isolated_by: str) -> dict[str, int]:
     """Limits of each single process in the machine, as guest/ sets them; of its user NPROC."""
     most = PROCESSES[spec.kind] if isolated_by == "bubblewrap" else SHARED
     return {"CORE": 0, "DATA": spec.memory_gb * GIGABYTE, "FSIZE": FILE_BYTES, "NPROC": most}
+
+
+def unbound(isolated_by: str, handle: Handle) -> list[str]:
+    """What nothing bounds of a machine that was started so, in words; empty when all is bound."""
+    group = handle.get("group") or {}
+    held = set(group) if cgroups.UNIFIED not in group else set(cgroups.WANTED)
+    words = []
+    if "memory" not in held:
+        words.append("the memory of all its processes together (each one has the limit for itself)")
+    if "cpu" not in held:
+        words.append("its share of the processors")
+    if "pids" not in held and isolated_by != "bubblewrap":
+        words.append("the number of its processes apart from those of the server")
+    elif "pids" not in held and os.geteuid() == 0 and handle.get("uid") is None:
+        words.append("the number of its processes")
+    return words
+
+
+def would_be_unbound(isolated_by: str, bwrap: Path | None) -> list[str]:
+    """As unbound(), of a machine that would be started now."""
+    own = bwrap is not None and has_own_users(bwrap)
+    return unbound(isolated_by, {"group": dict.fromkeys(cgroups.bounds(), ""), "uid": 1 if own else None})
 
 
 def around(command: Sequence[str], limits: Limits, bwrap: Path | None = None) -> list[str]:

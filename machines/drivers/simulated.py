@@ -39,6 +39,9 @@ class SimulatedSession:
     def __init__(self, spec: MachineSpec) -> None:
         self.spec = spec
 
+    async def begin(self) -> None:
+        return None
+
     async def screenshot(self, hidden: Sequence[str] = ()) -> Frame:
         return Frame(_picture(self.spec.width, self.spec.height), self.spec.width, self.spec.height)
 

@@ -63,6 +63,9 @@ class TerminalSession:
         self.own_ports = own_ports  # what listens in its network is in the machine
         self._last: tuple[Look, tuple[str, ...], Frame] | None = None
 
+    async def begin(self) -> None:
+        return None
+
     async def screenshot(self, hidden: Sequence[str] = ()) -> Frame:
         """The texts `hidden` are painted over; Frame.text has them still."""
         look, texts = await self.screen.look(), tuple(hidden)
@@ -307,14 +310,19 @@ class TerminalDriver:
     async def attach(self, spec: MachineSpec, handle: Handle) -> TerminalSession:
         if not process.is_alive(process.recorded(handle)):
             raise MachineGone("The terminal is not running.")
-        return _session(spec, recorded_places(spec, handle), handle)
+        session = _session(spec, recorded_places(spec, handle), handle)
+        await guestlink.ask(session.places.guest, "state", guestlink.ATTACH_SECONDS)
+        return session
 
     async def alive(self, spec: MachineSpec, handle: Handle) -> bool:
+        if not process.is_alive(process.recorded(handle)):
+            return False
+        session = _session(spec, recorded_places(spec, handle), handle)
         try:
-            await (await self.attach(spec, handle)).screen.look()
+            await session.screen.look()
         except MachineGone:
             return False
-        return True
+        return await guestlink.answers(session.places.guest)
 
     async def stop(self, spec: MachineSpec, handle: Handle) -> None:
         await _end(process.recorded(handle))

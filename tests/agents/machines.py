@@ -26,6 +26,9 @@ class FakeSession:
     done: list[Action] = field(default_factory=list)
     looks: int = 0
 
+    async def begin(self) -> None:
+        return None
+
     async def screenshot(self) -> Frame:
         return Frame(b"", 1280, 720)
 

@@ -72,4 +72,4 @@ async def attack(kind: str, folder: str, program: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(attack(*sys.argv[1:]))))
+    print(json.dumps(asyncio.run(attack(*sys.argv[1:]))))  # noqa: T201

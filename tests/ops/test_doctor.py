@@ -31,7 +31,7 @@ def diagnosis() -> dict[str, tuple[str, str]]:
 
 def test_everything_is_looked_at() -> None:
     assert list(diagnosis()) == [
-        "Python", "Disk", "Database", "Connections", "Sandbox", "Terminal", "Browser", "Fonts", "Models"
+        "Python", "Disk", "Database", "Connections", "Sandbox", "Terminal", "Browser", "Limits", "Fonts", "Models"
     ]  # fmt: skip
     assert diagnosis()["Database"][0] == "ok"
 

@@ -21,7 +21,7 @@ from config.up.checks import enough_disk
 from config.up.terminal import CannotStart
 from inference.profiles import live_names
 from inference.sdks import missing
-from machines.drivers import isolation
+from machines.drivers import isolation, limits
 from machines.drivers.base import DriverUnavailable
 from machines.drivers.chromium import browser_program, fetched
 from machines.drivers.registry import driver_for
@@ -34,8 +34,8 @@ class Lack(Exception):
     """What is missing, and the fix."""
 
 
-class Aged(Exception):
-    """It works and should be renewed: what, and how."""
+class Doubt(Exception):
+    """It works, and there is something to know of it: what, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Command(BaseCommand):
             except Lack as lack:
                 state, text = "missing", str(lack)
                 well = well and not check.essential
-            except Aged as warning:
+            except Doubt as warning:
                 state, text = "warning", str(warning)
             self.stdout.write(f"{state:<8} {check.name:<11} {text}")
         if not well:
@@ -142,11 +142,28 @@ def browser() -> str:
     if program != fetched():
         return f"machines of kind browser can start ({program.path}; {isolation.describe('browser')})"
     if age_of_engine() > MOST_DAYS:
-        raise Aged(
+        raise Doubt(
             f"{CHROMIUM.title} works and is {age_of_engine()} days old: take a newer version of Countersign, which brings a "
             "newer one, or one of the system (make machines)."
         )
     return f"machines of kind browser can start ({CHROMIUM.title}; {isolation.describe('browser')})"
+
+
+def bounds() -> str:
+    """What keeps machines from using up this computer."""
+    try:
+        way = isolation.choose("terminal")
+        sandbox_program = isolation.sandbox_of(way)
+    except DriverUnavailable as error:
+        raise Lack("machines cannot be isolated, see above.") from error
+    missing_bounds = limits.would_be_unbound(way, sandbox_program)
+    if missing_bounds:
+        raise Doubt(
+            f"Nothing bounds a machine in {', '.join(missing_bounds)}: run the server where its control group may be divided "
+            "(as root, or as a service with Delegate=yes)."
+        )
+    users = "a user each, and " if os.geteuid() == 0 else ""
+    return f"machines have {users}control groups that bound memory, processes and processors"
 
 
 def _require(kind: str) -> None:
@@ -192,6 +209,7 @@ CHECKS = (
     Check("Sandbox", sandbox),
     Check("Terminal", terminal),
     Check("Browser", browser),
+    Check("Limits", bounds),
     Check("Fonts", fonts),
     Check("Models", models),
 )
