@@ -9,6 +9,7 @@ from django.db.models import Q, Sum
 
 from accounts.errors import Invalid
 from machines.models import Machine, MachineStatus
+from machines.nodes import this_node
 from machines.schemas import MachineCreate
 
 GIGABYTE = 1 << 30
@@ -43,9 +44,9 @@ def lack(machine: Machine) -> str | None:
     if settings.MACHINE_CAPACITY == "off":
         return None
     before = Q(status_at__lt=machine.status_at) | Q(status_at=machine.status_at, id__lt=machine.id)
-    others = Machine.objects.filter(
-        Q(status=MachineStatus.RUNNING) | Q(status=MachineStatus.STARTING) & before, test=False
-    )
+    here = Q(node__isnull=True) | Q(node=this_node())
+    at_work = Q(status=MachineStatus.RUNNING) | Q(status=MachineStatus.STARTING) & before
+    others = Machine.objects.filter(here, at_work, test=False)
     taken = others.exclude(Q(id=machine.id) | Q(kind="simulated")).aggregate(
         memory_gb=Sum("memory_gb", default=0), cpu_cores=Sum("cpu_cores", default=0)
     )

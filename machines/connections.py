@@ -90,7 +90,7 @@ async def attach(now: Facts) -> Connected:
     if now.status != MachineStatus.RUNNING:
         raise not_up(now)
     try:
-        session = await within(ATTACH_SECONDS, driver_for(now.driver).attach(now.spec, now.handle))
+        session = await within(ATTACH_SECONDS, driver_for(now.driver).attach(now.spec, now.handle, stands=now.halted))
     except (TimeoutError, OSError) as error:
         raise MachineGone("The machine does not answer.") from error
     return Connected(session, now.restarts, now.spec, now.begun_for)

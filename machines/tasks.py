@@ -22,6 +22,7 @@ def stop(machine_id: str) -> None:
 def look() -> None:
     """At the machines of this node, for the clock of another one."""
     lifecycle.revive_dead()
+    homes.look()
 
 
 def settle() -> None:

@@ -89,15 +89,17 @@ class Drive(Thinking):
             return False
         except MachineElsewhere:  # somebody declared our node over: its workers drive the run now
             raise LeaseLost from None
-        except MachineFull as problem:
-            if not await self.host.db(jobs.ask_about_machine, self.job, str(problem)):
-                await self.host.db(jobs.break_off, self.job, "MACHINE_UNAVAILABLE", str(problem))
-                return False
         except MachineUnavailable as problem:
-            if self.job.approved is None or not await self.host.db(jobs.not_started, self.job, str(problem)):
+            if not await self._asks_about(problem):
                 await self.host.db(jobs.break_off, self.job, "MACHINE_UNAVAILABLE", str(problem))
                 return False
         return not self.job.run.is_terminal
+
+    async def _asks_about(self, problem: MachineUnavailable) -> bool:
+        """Whether people are asked, because they can help or what they approved could not begin; else the run fails."""
+        if isinstance(problem, MachineFull):
+            return await self.host.db(jobs.ask_about_machine, self.job, str(problem))
+        return self.job.approved is not None and await self.host.db(jobs.not_started, self.job, str(problem))
 
     async def _stand_aside(self) -> None:
         """A write was refused: a person controls the machine, or the run is lost (raises LeaseLost)."""

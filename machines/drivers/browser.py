@@ -294,7 +294,7 @@ class BrowserDriver:
         await guestlink.ask(places.keeper, "settled", LOAD_TIMEOUT + 5, seconds=LOAD_TIMEOUT)
         return {**born, "run": str(places.run), "isolation": isolated_by, "allowed": allowed, **bounds.kept()}
 
-    async def attach(self, spec: MachineSpec, handle: Handle) -> BrowserSession:
+    async def attach(self, spec: MachineSpec, handle: Handle, *, stands: bool = False) -> BrowserSession:
         if not process.is_alive(process.recorded(handle)):
             raise MachineGone("The browser is not running.")
         places = recorded_places(spec, handle)

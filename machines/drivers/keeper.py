@@ -388,8 +388,6 @@ class Keeper:
             await self.cdp.send("Browser.close")
         elif question["op"] == "settled":
             await self._settled(float(question["seconds"]))
-        elif question["op"] == "reply" and page:
-            await self._reply(page, question)
         elif question["op"] == "hold":
             await self.holding.hold(page)
         elif question["op"] == "let_go":
@@ -398,9 +396,15 @@ class Keeper:
             return {"tabs": await self._begin()}
         elif question["op"] == "dismiss":
             return {**self._facts(), "dismissed": await self._dismiss()}
-        elif question["op"] == "choosers" and page:
-            await self._await_choosers(page, cancel=bool(question["cancel"]))
+        elif page:
+            await self._answer_about(page, question)
         return self._facts()
+
+    async def _answer_about(self, page: Page, question: Params) -> None:
+        if question["op"] == "reply":
+            await self._reply(page, question)
+        elif question["op"] == "choosers":
+            await self._await_choosers(page, cancel=bool(question["cancel"]))
 
     async def _dismiss(self) -> list[str]:
         """Close what dialogs are open, before the page is left: to navigate under one makes the tab hang for good.

@@ -88,7 +88,7 @@ class SimulatedDriver:
     async def start(self, spec: MachineSpec, handle: Handle | None) -> Handle:
         return {"simulated": True}
 
-    async def attach(self, spec: MachineSpec, handle: Handle) -> SimulatedSession:
+    async def attach(self, spec: MachineSpec, handle: Handle, *, stands: bool = False) -> SimulatedSession:
         return SimulatedSession(spec)
 
     async def alive(self, spec: MachineSpec, handle: Handle) -> bool:

@@ -307,11 +307,12 @@ class TerminalDriver:
             raise
         return born
 
-    async def attach(self, spec: MachineSpec, handle: Handle) -> TerminalSession:
+    async def attach(self, spec: MachineSpec, handle: Handle, *, stands: bool = False) -> TerminalSession:
         if not process.is_alive(process.recorded(handle)):
             raise MachineGone("The terminal is not running.")
         session = _session(spec, recorded_places(spec, handle), handle)
-        await guestlink.ask(session.places.guest, "state", guestlink.ATTACH_SECONDS)
+        if not stands:
+            await guestlink.ask(session.places.guest, "state", guestlink.ATTACH_SECONDS)
         return session
 
     async def alive(self, spec: MachineSpec, handle: Handle) -> bool:

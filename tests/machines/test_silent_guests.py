@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.utils import timezone
 
 from machines import connections, lifecycle
 from machines.drivers import guestlink, process
@@ -96,10 +97,8 @@ def test_a_guest_that_was_only_busy_stays(machine: Machine, work: Work, monkeypa
     assert guest_of(machine) == guest
 
 
-def test_a_machine_that_has_to_stand_still_is_not_taken_for_dead(
-    terminal: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lifecycle, "must_stand", lambda machine: True)
+def test_a_machine_that_has_to_stand_still_is_not_taken_for_dead(terminal: Machine) -> None:
+    Machine.objects.update(halted_at=timezone.now())
     os.kill(guest_of(terminal), signal.SIGSTOP)
     with pytest.raises(MachineUnavailable, match="stands still"):
         lifecycle.bring_up(terminal.id)
