@@ -172,7 +172,7 @@ def parents() -> Mapping[str, Path]:
 
 def ours(mounts: str, own: str) -> tuple[dict[str, Path], Path | None]:
     """The folders of our own group, from /proc/self/mountinfo and /proc/self/cgroup: of the first generation, and the second's."""
-    paths = {}
+    paths: dict[str, str] = {}
     for line in own.splitlines():
         _, controllers, path = line.split(":", 2)
         paths |= dict.fromkeys(controllers.split(","), path)
