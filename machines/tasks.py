@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from machines import freezing, lifecycle
+from machines import freezing, homes, lifecycle
 from machines.errors import MachineElsewhere, MachineUnavailable
 
 WAIT_SECONDS = 5.0  # for somebody else who is at the same machine; after that the clock tries again

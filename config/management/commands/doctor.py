@@ -107,7 +107,7 @@ def connections() -> str:
     except DatabaseError:
         return f"{needed} are needed; the embedded server has {settings.SIZES.of_embedded_server}"
     if there_are < needed:
-        raise Aged(
+        raise Doubt(
             f"The database has {there_are} connections for us; one web process, {settings.WORKERS} workers and a clock may want "
             f"{needed}: raise its max_connections, or lower SLOW_THREADS, REQUEST_THREADS or RUN_LOOP_THREADS."
         )
