@@ -51,7 +51,7 @@ SELECT count(*) FROM runs_run WHERE team_id = %(team)s AND test = %(test)s AND p
 """
 # Is there a stop that covers the new run? With the team locked none can come before the run is there.
 _STOPPED = """
-SELECT 1 FROM machines_stop WHERE team_id = %(team)s AND test = %(test)s AND lifted_at IS NULL AND (scope = 'team'
+SELECT 1 FROM machines_stop WHERE team_id = %(team)s AND test = %(test)s AND thawed_at IS NULL AND (scope = 'team'
   OR scope = 'workflow' AND target_id = %(workflow)s OR scope = 'machine' AND target_id = %(machine)s) LIMIT 1
 """
 

@@ -40,14 +40,15 @@ def thaw() -> int:
 
 
 def _thaw(stop_id: str) -> bool:
-    enforcing.thaw(Stop.objects.get(id=stop_id))
+    stop = Stop.objects.get(id=stop_id)
+    enforcing.let_go_on(system(stop.team_id, stop.test), stop)
     return True
 
 
 def uphold() -> int:
     """Hold what came into the scope of a stop since, and let go what was held at the very moment of a lift."""
     for team_id, test in prepared_all(_STRAYS, {}):
-        services.release_strays(system(team_id, test))
+        services.release(system(team_id, test))
     held = services.hold_missed()
     standing = Stop.objects.filter(lifted_at__isnull=True, confirmed_at__isnull=False)
     return held + each_due(_enforce, list(standing.values_list("id", flat=True)))

@@ -1,7 +1,8 @@
 """Which runs stops hold, and what it does to their rows to be held and to be let go. Whoever calls holds the runs' locks.
 
 `stopped_at` of a run bars it: the intent's statement tests it, and every other write of an agent. While it stands all clocks of the
-run stand still; release() gives their time back. A run is held as long as any stop covers it.
+run stand still; release() gives their time back. A run is held as long as any stop covers it, which each does until it was lifted
+and its machines run again.
 """
 
 from collections.abc import Sequence
@@ -23,11 +24,11 @@ s.team_id = r.team_id AND s.test = r.test AND (s.scope = 'team' OR s.scope = 'wo
   OR s.scope = 'machine' AND r.kind = 'workflow' AND EXISTS (SELECT 1 FROM runs_run t WHERE t.parent_id = r.id
     AND t.machine_id = s.target_id AND NOT t.owns_machine AND t.finished_at IS NULL))
 """
-_HELD = f"EXISTS (SELECT 1 FROM machines_stop s WHERE s.lifted_at IS NULL AND {_COVERS})"  # noqa: S608  our own words
+_HELD = f"EXISTS (SELECT 1 FROM machines_stop s WHERE s.thawed_at IS NULL AND {_COVERS})"  # noqa: S608  our own words
 _IS_HELD = f"SELECT {_HELD} FROM runs_run r WHERE r.id = %(run)s"  # noqa: S608  our own words
 _STOP_OF = f"""
 SELECT s.id, s.requested_by->>'name', s.reason, s.requested_at FROM machines_stop s, runs_run r
-WHERE r.id = %(run)s AND s.lifted_at IS NULL AND {_COVERS} ORDER BY s.requested_at, s.id LIMIT 1
+WHERE r.id = %(run)s AND s.thawed_at IS NULL AND {_COVERS} ORDER BY s.requested_at, s.id LIMIT 1
 """  # noqa: S608  our own words
 # Root runs first, as everywhere.
 _TO_HOLD = f"""

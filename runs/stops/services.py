@@ -138,7 +138,7 @@ def require_lifter(actor: Actor) -> None:
 
 @_in_turn
 def lift(actor: Actor, stop_id: str) -> Stop:
-    """What no other stop holds has its time back and goes on with a fresh look. The caller calls thaw() afterwards.
+    """The caller calls enforcing.let_go_on() afterwards: what no other stop holds then has its time back.
 
     Raises NotFound, NotEligible, InsufficientScope, InvalidState when it was lifted before.
     """
@@ -149,17 +149,19 @@ def lift(actor: Actor, stop_id: str) -> Stop:
     now = timezone.now()
     stop.lifted_at, stop.lifted_by = now, actor.ref()
     stop.save(update_fields=["lifted_at", "lifted_by"])
-    _release(actor, now, f"The stop was lifted by {actor.name}.")
     seconds = round((now - stop.requested_at).total_seconds())
     audit(actor, "stop.lifted", stop.id, **_facts(stop), seconds=seconds)
     _tell("stop.lifted", stop)
     return stop
 
 
-def _release(actor: Actor, now: datetime, words: str) -> None:
+@_in_turn
+def release(actor: Actor) -> None:
+    """What no stop holds any more, now that its machines run again: it goes on with a fresh look."""
+    now, by = timezone.now(), "" if actor.kind == "system" else f" by {actor.name}"
     Team.objects.select_for_update(no_key=True).get(id=actor.team_id)
     released = holding.to_release(actor.team_id, actor.test)
-    holding.release(released, now, words)
+    holding.release(released, now, f"The stop was lifted{by}.")
     _free_leases(actor, now)
     for run in Run.objects.filter(id__in=released, status="awaiting_human", controlled_by__isnull=True):
         decisions.after_takeover(lock_run(run.id))
@@ -179,12 +181,6 @@ def _free_leases(actor: Actor, now: datetime) -> None:
                 None,
             )
             lease.save(update_fields=["expires_at", "idle_expires_at", "stopped_at"])
-
-
-@_in_turn
-def release_strays(actor: Actor) -> None:
-    """Runs that stand still for a stop that was lifted while they were made; called by the clock."""
-    _release(actor, timezone.now(), "The stop was lifted.")
 
 
 # --- confirming

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -56,19 +55,19 @@ def _halt_in_hold() -> None:
 
 
 def _halt_after_intent() -> None:
-    from runs.loop import RunLoop
+    from runs import drive
 
-    work, calls = RunLoop.db, 0
+    write, calls = drive.write_intent, 0
 
-    async def db(loop: RunLoop, job: Callable[..., Any], *args: Any) -> Any:
+    def write_intent(intent: Any) -> Any:
         nonlocal calls
-        result = await work(loop, job, *args)
-        calls += job.__name__ == "write_intent"
-        if job.__name__ == "write_intent" and calls == BEFORE:
+        hold_id = write(intent)
+        calls += 1
+        if calls == BEFORE:
             _halt()
-        return result
+        return hold_id
 
-    RunLoop.db = db  # type: ignore[method-assign,assignment]
+    drive.write_intent = write_intent  # type: ignore[assignment]
 
 
 def _keep_record(record: Path) -> None:

@@ -40,7 +40,7 @@ def record(tmp_path: Path) -> Path:
 def worker_that(record: Path, database_url: str) -> Iterator[Started]:
     """Starts a worker of its own process that halts there; it is woken and ended with the test."""
     environment = os.environ | {"DATABASE_URL": database_url, "DJANGO_SETTINGS_MODULE": "tests.settings"}
-    environment |= {"LEASE_SECONDS": "3"}
+    environment |= {"LEASE_SECONDS": "3", "RUN_LOOP_THREADS": "1"}  # who halts has no other transaction open
     begun: list[subprocess.Popen[str]] = []
 
     def start(where: str) -> "subprocess.Popen[str]":

@@ -12,7 +12,7 @@ from accounts.paging import page
 from machines.models import Stop
 from runs.stops import services
 from runs.stops.access import get_stop, stops_of
-from runs.stops.enforcing import enforce, thaw
+from runs.stops.enforcing import enforce, let_go_on
 from runs.stops.schemas import Nothing, StopBody, stop_object
 from workflows.stops.targets import find_target
 
@@ -69,5 +69,5 @@ def lift(request: ApiRequest, stop_id: str) -> HttpResponse:
 
     response = once(request, effect)
     for each in lifted:
-        thaw(each)
+        let_go_on(request.actor, each)
     return response

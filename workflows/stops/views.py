@@ -9,7 +9,7 @@ from accounts.pages import PageRequest, signed_in
 from machines.models import Stop
 from runs.stops import services
 from runs.stops.access import get_stop, in_force, stops_of
-from runs.stops.enforcing import enforce, thaw
+from runs.stops.enforcing import enforce, let_go_on
 from workflows.stops.forms import StopForm
 from workflows.stops.names import named
 from workflows.stops.targets import find_target
@@ -54,7 +54,7 @@ def lift(request: PageRequest, stop_id: str) -> HttpResponseBase:
     if request.method == "GET":
         (row,) = named(request.actor, [stop])
         return render(request, "stops/lift.html", SECTION | {"row": row})
-    thaw(services.lift(request.actor, stop.id))
+    let_go_on(request.actor, services.lift(request.actor, stop.id))
     left = in_force(request.actor).count()
     words = f" {left} more still stand." if left else " The runs go on, with their time back."
     messages.success(request, f"The stop is lifted.{words}")
