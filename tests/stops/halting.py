@@ -59,9 +59,9 @@ def _halt_after_intent() -> None:
 
     write, calls = drive.write_intent, 0
 
-    def write_intent(intent: Any) -> Any:
+    def write_intent(*args: Any) -> Any:
         nonlocal calls
-        hold_id = write(intent)
+        hold_id = write(*args)
         calls += 1
         if calls == BEFORE:
             _halt()
