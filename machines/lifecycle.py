@@ -297,7 +297,9 @@ def look_everywhere() -> int:
     """As revive_dead(), here and on every other node that machines live on; the clock, of which one ticks, calls it."""
     elsewhere = Machine.objects.filter(status=MachineStatus.RUNNING, node__isnull=False).exclude(node=this_node())
     for node in elsewhere.order_by().values_list("node", flat=True).distinct():
-        if not OrmQ.objects.filter(key=node_key(node)).exists():  # its workers are busy, or silent: once is enough
+        if (
+            node and not OrmQ.objects.filter(key=node_key(node)).exists()
+        ):  # its workers are busy, or silent: once is enough
             async_task("machines.tasks.look", broker=queue_of(node))
     return revive_dead()
 
@@ -371,7 +373,7 @@ def retry_stuck(after: float = STUCK_SECONDS) -> int:
 
 
 def _waits_for(node: str | None) -> bool:
-    return not is_here(node) and OrmQ.objects.filter(key=node_key(str(node))).exists()
+    return node is not None and not is_here(node) and OrmQ.objects.filter(key=node_key(node)).exists()
 
 
 def reap() -> int:

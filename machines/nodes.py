@@ -66,7 +66,7 @@ def adopt() -> int:
     mine, adopted = this_node(), 0
     elsewhere = Machine.objects.exclude(status="terminated").filter(node__isnull=False).exclude(node=mine)
     for node in elsewhere.order_by().values_list("node", flat=True).distinct():
-        with _surely_over(node) as over:
+        with _surely_over(node or "") as over:
             if not over:
                 continue
             for machine in elsewhere.filter(node=node):

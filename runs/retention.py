@@ -112,4 +112,5 @@ def rows() -> int:
     """Sessions that have ended, and tasks that failed long ago; how many."""
     now = timezone.now()
     ended = Session.objects.filter(expire_date__lt=now).delete()[0]
-    return ended + Task.objects.filter(stopped__lt=now - timedelta(days=FAILED_TASK_DAYS)).delete()[0]
+    failed: int = Task.objects.filter(stopped__lt=now - timedelta(days=FAILED_TASK_DAYS)).delete()[0]
+    return ended + failed

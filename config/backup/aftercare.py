@@ -36,15 +36,17 @@ def _give_back(absence: timedelta) -> None:
     """Between backup and restore nobody could decide and nothing could work: no time that is limited passed."""
     if absence <= timedelta(0):
         return
-    Run.objects.filter(finished_at__isnull=True).update(
+    # What a stop holds gets its time back when the stop is lifted.
+    Run.objects.filter(finished_at__isnull=True, stopped_at__isnull=True).update(
         deadline_at=F("deadline_at") + absence, resume_at=F("resume_at") + absence
     )
-    Approval.objects.filter(status="pending").update(
+    asking = Approval.objects.filter(stopped_at__isnull=True)
+    asking.filter(status="pending").update(
         expires_at=F("expires_at") + absence,
         remind_at=F("remind_at") + absence,
         claim_expires_at=F("claim_expires_at") + absence,
     )
-    Approval.objects.filter(effect_pending=True).update(
+    asking.filter(effect_pending=True).update(
         effective_at=F("effective_at") + absence, undo_until=F("undo_until") + absence
     )
     Machine.objects.exclude(status="terminated").update(auto_destroy_at=F("auto_destroy_at") + absence)
