@@ -256,7 +256,7 @@ def test_one_that_ends_early_leaves_nothing(tmp_path: Path) -> None:
 
 def test_one_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
     program = (
-        "import pathlib, signal, sys; from config.backup.making import new_file\n"
+        "import django, pathlib, signal, sys; django.setup(); from config.backup.making import new_file\n"
         "with new_file(pathlib.Path(sys.argv[1])) as f: f.write(b'half'); f.flush(); print('half', flush=True); signal.pause()"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "file")]
