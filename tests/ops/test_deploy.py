@@ -14,10 +14,31 @@ from django.test import Client
 from tests.ops.test_up import ROOT
 
 SET = dict(
-    re.findall(r"^([A-Z_]+)=(\S+)$", (ROOT / "docs" / "operations.md").read_text().partition("## Start")[2], re.MULTILINE)
+    re.findall(
+        r"^([A-Z_]+)=(\S+)$", (ROOT / "docs" / "operations.md").read_text().partition("## Start")[2], re.MULTILINE
+    )
 )
-NEEDED = {"clone", "mount", "umount2", "pivot_root", "sethostname", "setns", "prctl", "seccomp", "landlock_restrict_self"}
-CLOSED = {"bpf", "keyctl", "userfaultfd", "io_uring_setup", "init_module", "kexec_load", "perf_event_open", "open_by_handle_at"}
+NEEDED = {
+    "clone",
+    "mount",
+    "umount2",
+    "pivot_root",
+    "sethostname",
+    "setns",
+    "prctl",
+    "seccomp",
+    "landlock_restrict_self",
+}
+CLOSED = {
+    "bpf",
+    "keyctl",
+    "userfaultfd",
+    "io_uring_setup",
+    "init_module",
+    "kexec_load",
+    "perf_event_open",
+    "open_by_handle_at",
+}
 
 
 def test_the_documented_settings_pass_the_deployment_checks(tmp_path: Path) -> None:
@@ -54,7 +75,10 @@ def test_containers_are_confined_by_a_profile_of_ours() -> None:
     [name] = re.findall(r"seccomp:(\S+)", text)
     profile = json.loads((ROOT / name).read_text())
     refused = {
-        word for rule in profile["syscalls"] if rule["action"] == "SCMP_ACT_ERRNO" and "args" not in rule for word in rule["names"]
+        word
+        for rule in profile["syscalls"]
+        if rule["action"] == "SCMP_ACT_ERRNO" and "args" not in rule
+        for word in rule["names"]
     }
     assert refused >= CLOSED
     assert not refused & NEEDED
