@@ -140,7 +140,7 @@ def test_nothing_runs_that_nobody_else_approved(cast: Cast, name: str) -> None:
 def test_T_180_two_thousand_calls_let_nothing_run_that_nobody_else_approved(cast: Cast, name: str) -> None:
     world = World(cast, name, seed=2000)
     world.play(2000 // len(WORLDS))
-    assert world.executed > 20, "others approved, and then it ran"
+    assert world.executed > 10, "others approved, and then it ran"
     routes = {f"{method} {path}" for method, path in MUTATING} | {f"page {path}" for path in pages()}
     assert routes - world.alice.tried == set(), "every call that changes anything was tried"
 

@@ -12,8 +12,8 @@ PHONE = {"viewport": {"width": 375, "height": 812}, "has_touch": True, "is_mobil
 
 
 def test_a_policy_is_made_and_revoked_by_keyboard_alone(site: Site, look: Open) -> None:
-    page = look("ana", "/policies/new")
-    page.get_by_label("Action").focus()
+    page = look("owner", "/policies/new")
+    page.get_by_label("Action", exact=True).focus()
     page.keyboard.type("mail.send")
     page.keyboard.press("Tab")
     page.keyboard.press("Space")  # the first choice: ask
@@ -33,7 +33,7 @@ def test_a_policy_is_made_and_revoked_by_keyboard_alone(site: Site, look: Open) 
 
 @pytest.mark.parametrize("script", [True, False])
 def test_who_must_approve_is_asked_only_where_somebody_is_asked(site: Site, look: Open, script: bool) -> None:
-    page = look("ana", "/policies/new", java_script_enabled=script)
+    page = look("owner", "/policies/new", java_script_enabled=script)
     asked, end_users = page.get_by_label("Anyone who may decide"), page.get_by_label("Also in runs with an end user")
     expect(asked).to_be_hidden()
     page.get_by_role("radio", name="Ask A person").check()
@@ -69,3 +69,16 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(site: Site, look: Open, pat
     page = look("ana", path, **PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
     expect(page.locator(".nav summary")).to_have_attribute("aria-current", "true")
+
+
+def test_who_may_not_loosen_is_told_so_where_it_would_be_done(site: Site, look: Open) -> None:
+    """An approver makes rules stricter; what only an admin can do is not offered, and why."""
+    made = site.call("POST", "/permissions", {"tool": "told.why", "effect": "ask"})
+    page = look("ana", f"/policies/{made['id']}")
+    expect(page.get_by_role("link", name="Revoke")).to_have_count(0)
+    expect(page.get_by_text("Only an admin can lift it")).to_be_visible()
+    page.get_by_role("link", name="Change").click()
+    expect(page.get_by_role("radio", name="Allow It runs")).to_be_disabled()
+    page.get_by_role("radio", name="Deny It never runs").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("is refused without asking")
