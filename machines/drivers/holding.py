@@ -82,9 +82,11 @@ class Holding:
 
     async def start_without_scripts(self, tab: Tab) -> None:
         """A tab that does not start would halt the process that it shares with its opener: it starts without scripts."""
-        await self._tell("Emulation.setScriptExecutionDisabled", {"value": True}, tab.session)
-        await self._tell("Runtime.runIfWaitingForDebugger", session=tab.session)
-        await self._tell("Page.setWebLifecycleState", {"state": "frozen"}, tab.session)
+        await asyncio.gather(  # one that has no process yet answers when it goes on
+            self._tell("Emulation.setScriptExecutionDisabled", {"value": True}, tab.session),
+            self._tell("Runtime.runIfWaitingForDebugger", session=tab.session),
+            self._tell("Page.setWebLifecycleState", {"state": "frozen"}, tab.session),
+        )
 
     async def _give_scripts(self, tab: Tab) -> None:
         await self._tell("Emulation.setScriptExecutionDisabled", {"value": False}, tab.session)
