@@ -125,6 +125,7 @@ def release(run_ids: Sequence[str], now: datetime, words: str) -> None:
     """These runs may go on, and have their time back: deadlines, timeouts, claims, undo windows, control by hand, models."""
     for run in Run.objects.filter(id__in=run_ids, model_wait__isnull=False).only("model_wait", "stopped_at"):
         assert run.stopped_at is not None
+        assert run.model_wait is not None
         Run.objects.filter(id=run.id).update(model_wait=_later(run.model_wait, now - run.stopped_at))
     _each(_RELEASE, run_ids, now, words)
 

@@ -8,15 +8,14 @@ reads the stops. So whatever is not held by the commit has not begun, and will n
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from psycopg.errors import DeadlockDetected
 
-from accounts.access import InsufficientScope
 from accounts.actor import Actor, system
-from accounts.errors import InvalidState, NotEligible
+from accounts.errors import InsufficientScope, InvalidState, NotEligible
 from accounts.models import Team
 from accounts.services import audit
 from accounts.webhooks.outbox import emit
@@ -53,7 +52,7 @@ def _in_turn(work: Callable[Concatenate[Actor, P], T]) -> Callable[Concatenate[A
                     raise
         raise AssertionError  # the loop returns or raises
 
-    return turn
+    return cast("Callable[Concatenate[Actor, P], T]", turn)
 
 
 # --- stopping
