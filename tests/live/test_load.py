@@ -16,7 +16,8 @@ from config.processes import wait_until
 from runs.models import Run
 from tests.cast import Cast
 from tests.live import logs
-from tests.live.test_web_process import Web, drop_everybody, process_behind, web  # noqa: F401
+from tests.live.test_web_process import drop_everybody
+from tests.live.web_process import Web, process_behind
 from tests.runs.driving import simulated
 
 pytestmark = pytest.mark.slow
@@ -65,7 +66,7 @@ def waiting_for_locks() -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_slow_calls_of_one_key_take_nothing_from_others(web: Web, cast: Cast, many: httpx.Client) -> None:  # noqa: F811
+def test_slow_calls_of_one_key_take_nothing_from_others(web: Web, cast: Cast, many: httpx.Client) -> None:
     """As many as the key may have are at work, the rest is told to come again; meanwhile others are answered."""
     api, address = cast.api(test=True), web()
     machine = simulated(api)
@@ -91,7 +92,7 @@ def test_slow_calls_of_one_key_take_nothing_from_others(web: Web, cast: Cast, ma
 
 
 def test_calls_beyond_the_threads_wait_and_the_health_is_known(
-    web: Web,  # noqa: F811
+    web: Web,
     many: httpx.Client,
     team: Team,
     key: str,
@@ -114,7 +115,7 @@ def test_calls_beyond_the_threads_wait_and_the_health_is_known(
         assert {call.result().status_code for call in calls} == {200}
 
 
-def test_no_caller_has_all_threads(web: Web, many: httpx.Client, team: Team, key: str) -> None:  # noqa: F811
+def test_no_caller_has_all_threads(web: Web, many: httpx.Client, team: Team, key: str) -> None:
     """Calls of one key stand still at a lock; those of another key are answered meanwhile."""
     address, mine, other = web(), {"X-API-Key": key}, {"X-API-Key": logs.new_key(team)}
     run = logs.new_run(team, logs.status("queued"))
@@ -129,7 +130,7 @@ def test_no_caller_has_all_threads(web: Web, many: httpx.Client, team: Team, key
 
 
 def test_what_is_locked_for_too_long_is_said_and_nothing_is_changed(
-    web: Web,  # noqa: F811
+    web: Web,
     many: httpx.Client,
     team: Team,
     key: str,
@@ -150,7 +151,7 @@ def test_what_is_locked_for_too_long_is_said_and_nothing_is_changed(
 
 
 def test_connections_that_died_are_noticed_before_they_are_used(
-    web: Web,  # noqa: F811
+    web: Web,
     many: httpx.Client,
     key: str,
 ) -> None:
@@ -173,7 +174,7 @@ def test_connections_that_died_are_noticed_before_they_are_used(
 
 
 def test_a_call_that_waits_for_another_with_its_key_is_no_hindrance(
-    web: Web,  # noqa: F811
+    web: Web,
     many: httpx.Client,
     team: Team,
     key: str,
