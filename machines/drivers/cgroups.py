@@ -20,6 +20,7 @@ UNIFIED = "unified"  # the second generation: one folder for every controller
 SERVER = "countersign-server"  # where our own processes go when our group is divided: it may not have any itself then
 PERIOD = 100_000  # microseconds
 PATIENCE = 5.0  # seconds
+FORGOTTEN = 600.0
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def of_handle(kept: object) -> Group | None:
 
 def make(name: str, memory: int, cores: int, processes: int) -> Group | None:
     """A new, empty group below our own, with limits (memory in bytes); None where none can be made. One of that name is ended."""
+    _sweep()
     group = Group({controller: folder / f"countersign-{name}" for controller, folder in parents().items()})
     if not group.folders or not group.end():
         return None
@@ -121,6 +123,15 @@ def make(name: str, memory: int, cores: int, processes: int) -> Group | None:
         group.end()
         return None
     return group
+
+
+def _sweep() -> None:
+    """Remove groups that nobody ended, because their machine was killed: long there, and without a process."""
+    for parent in dict.fromkeys(parents().values()):
+        for left in parent.glob("countersign-*"):
+            with contextlib.suppress(OSError):  # one with a process stays: it is busy
+                if left.name != SERVER and time.time() - left.stat().st_mtime > FORGOTTEN:
+                    left.rmdir()
 
 
 def _limits(group: Group, memory: int, cores: int, processes: int) -> Iterator[tuple[Path, str, str]]:

@@ -337,6 +337,20 @@ def test_a_group_stands_still_runs_on_and_is_ended(tmp_path: Path) -> None:
     assert not group.freeze(still=True)
 
 
+@needs_groups
+def test_a_group_that_nobody_ended_is_removed_by_the_next() -> None:
+    left = cgroups.make("test-left", 100 << 20, 1, 50)
+    assert left
+    cgroups.make("test-next", 100 << 20, 1, 50)
+    assert all(folder.exists() for folder in left.folders.values()), "it may be about to be entered"
+    for folder in left.folders.values():
+        os.utime(folder, (1, 1))
+    following = cgroups.make("test-next", 100 << 20, 1, 50)
+    assert following
+    assert not any(folder.exists() for folder in left.folders.values())
+    assert following.end()
+
+
 # --- what lives in memory
 
 
