@@ -230,9 +230,10 @@ def _failed(machine_id: str, problem: str, *, final: bool = False) -> MachineUna
 
 def _came_up(machine_id: str, handle: Handle, *, started: bool) -> Facts:
     """Keep the handle whatever happened meanwhile: who ends the machine needs it."""
+    here = this_node()  # before the transaction: the first call writes a file
     with transaction.atomic():
         machine = locked(machine_id)
-        machine.handle, machine.failed_starts, machine.node = handle, 0, this_node()
+        machine.handle, machine.failed_starts, machine.node = handle, 0, here
         machine.restarts += started
         machine.save(update_fields=["handle", "failed_starts", "restarts", "node"])
         if machine.status in COMING_UP:
@@ -363,10 +364,9 @@ def retry_stuck(after: float = STUCK_SECONDS) -> int:
     stuck = Machine.objects.filter(status__in=[*COMING_UP, *GOING_DOWN], status_at__lte=now - timedelta(seconds=after))
     retried = 0
     for machine in stuck:
+        waits = _waits_for(machine.node)
         with transaction.atomic():
-            if stuck.filter(id=machine.id, status=machine.status).update(status_at=now) and not _waits_for(
-                machine.node
-            ):
+            if stuck.filter(id=machine.id, status=machine.status).update(status_at=now) and not waits:
                 queue_work(machine)
                 retried += 1
     return retried
