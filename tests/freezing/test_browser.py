@@ -189,6 +189,7 @@ def test_what_another_tab_left_running_stands_still(tabs: Tabs, site: Site) -> N
     assert tabs.run("document.visibilityState + innerWidth") == "visible800"
 
 
+@pytest.mark.slow
 def test_a_script_without_end_is_ended(tabs: Tabs, site: Site) -> None:
     tabs.open(site.page("/planted", ENDLESS))
     tabs.new_tab(site.page("/mine", ""))
@@ -199,6 +200,7 @@ def test_a_script_without_end_is_ended(tabs: Tabs, site: Site) -> None:
     assert site.heard() == before
 
 
+@pytest.mark.slow
 def test_a_tab_that_stands_still_opens_nothing(tabs: Tabs, site: Site) -> None:
     tabs.open(site.page("/planted", OPENER))
     until(lambda: site.asked["/go"])
@@ -210,7 +212,7 @@ def test_a_tab_that_stands_still_opens_nothing(tabs: Tabs, site: Site) -> None:
     assert (tabs.url().endswith("/mine"), site.beats("popup")) == (True, 0)
 
 
-@pytest.mark.parametrize("how", ["'_blank'", "'_blank', 'noopener'"])
+@pytest.mark.parametrize("how", ["'_blank'", pytest.param("'_blank', 'noopener'", marks=pytest.mark.slow)])
 def test_what_it_was_just_about_to_open_does_not_start_and_does_not_come_into_view(
     tabs: Tabs, site: Site, how: str
 ) -> None:
@@ -238,6 +240,7 @@ def test_a_tab_that_the_person_opens_runs_and_comes_into_view(tabs: Tabs, site: 
     site.grows("opened")
 
 
+@pytest.mark.slow
 def test_the_tab_below_is_the_persons_when_they_close_theirs(tabs: Tabs, site: Site) -> None:
     tabs.open(site.page("/planted", PLANTS["timer"]))
     tabs.new_tab(site.page("/mine", ""))
@@ -284,6 +287,7 @@ def test_pages_go_on_when_the_lease_lapses_and_when_its_end_was_cut_short(tabs: 
     assert (tabs.row.frozen, tabs.facts()["held"]) == (None, False)
 
 
+@pytest.mark.slow
 def test_a_browser_that_died_during_a_takeover_is_held_again(tabs: Tabs, site: Site) -> None:
     tabs.open(site.page("/mine", ""))
     lease = tabs.take()
@@ -311,6 +315,7 @@ def test_stop_makes_the_whole_browser_stand(tabs: Tabs, site: Site) -> None:
     assert tabs.row.frozen is None
 
 
+@pytest.mark.slow
 def test_a_browser_that_stands_still_can_be_stopped(tabs: Tabs) -> None:
     tabs.take()
     freezing.freeze_machine(tabs.id, "stop")
