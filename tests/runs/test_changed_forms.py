@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(bool(driver_for("browser").missing()), reason="no browser on this computer"),
 ]
-ASKING: dict[str, Any] = {"human_in_the_loop": True, "permission_mode": "approval"}
+ASKED: dict[str, Any] = {"human_in_the_loop": True, "permission_mode": "autonomous"}
 FORM = """<form action=/send method=post onsubmit="event.preventDefault(); document.title = 'sent ' + amount.value">
   <label>Amount <input id=amount name=amount value=10></label>
   <label>To <select id=to name=to><option>Ana</option><option>Eve</option></select></label>
@@ -43,7 +43,7 @@ class Page:
         self.desk = desk
 
     def show(self, html: str = FORM) -> None:
-        address = self.desk.site.page(f"<body>{html}", "/p")
+        self.address = address = self.desk.site.page(f"<body>{html}", "/p")
         answer = self.desk.api.post(
             f"/machines/{self.desk.id}/actions", {"command": "open_url", "parameters": {"url": address}}
         )
@@ -74,8 +74,12 @@ def page(desk: Desk) -> Page:  # noqa: F811
 
 
 def asks(page: Page, monkeypatch: pytest.MonkeyPatch, *actions: Action) -> dict[str, Any]:
-    monkeypatch.setitem(registry._AGENTS, "scripted", Bare(*actions))
-    return waiting(page.desk.api, "x", machine_id=page.desk.id, agent="scripted", **ASKING)
+    """A run begins on a fresh tab, so it opens the page itself; only what follows is asked for."""
+    for tool in ("click", "key_press", "type_text"):
+        page.desk.api.post("/permissions", {"tool": tool, "effect": "ask"})
+    opens = Action("open_url", {"url": page.address})
+    monkeypatch.setitem(registry._AGENTS, "scripted", Bare(opens, *actions))
+    return waiting(page.desk.api, "x", machine_id=page.desk.id, agent="scripted", **ASKED)
 
 
 def press(page: Page, role: str = "button", name: str = "Send") -> Action:
@@ -85,7 +89,7 @@ def press(page: Page, role: str = "button", name: str = "Send") -> Action:
 def is_void(page: Page, run: dict[str, Any]) -> dict[str, Any]:
     old = approve(page.desk.api, run)
     assert (old.status, old.void_reason) == ("void", "action_changed")
-    assert data_of(run["id"], "tool_call") == []
+    assert [call["tool"] for call in data_of(run["id"], "tool_call")] == ["open_url"]
     assert not page.script("document.title").startswith("sent")
     return request_of(page.desk.api, run)
 
@@ -144,8 +148,8 @@ def test_T_182_a_form_that_is_as_it_was_is_sent(page: Page, monkeypatch: pytest.
 def test_T_182_a_key_that_sends_the_form_is_bound_as_well(
     page: Page, monkeypatch: pytest.MonkeyPatch, key: Action
 ) -> None:
-    page.show()
-    page.script("document.querySelector('button').focus()" if key.params.get("key") == "space" else "amount.focus()")
+    at = "<button" if key.params.get("key") == "space" else "<input id=amount"
+    page.show(FORM.replace(at, f"{at} autofocus"))  # a run begins on a fresh tab, where nothing has the focus else
     run = asks(page, monkeypatch, key)
     request = request_of(page.desk.api, run)
     assert (request["action"]["class"], request["action"]["risk"]) == ("irreversible", "access")
@@ -165,7 +169,7 @@ def test_T_182_what_changes_after_the_last_look_of_the_worker_is_not_sent(
     approval = request_of(page.desk.api, run)
     page.desk.api.post(f"/approvals/{approval['id']}/decide", {"verdict": "approve"})
     drive_with("write_intent", lambda: page.script("amount.value = '99'"))
-    (result,) = data_of(run["id"], "tool_result")
+    result = data_of(run["id"], "tool_result")[-1]
     assert (result["success"], "“Amount”" in result["error"]) == (False, True)
     assert not page.script("document.title").startswith("sent")
 
@@ -193,10 +197,8 @@ def test_a_link_and_a_field_send_nothing(page: Page, monkeypatch: pytest.MonkeyP
 
 def test_an_answer_to_a_dialog_is_judged_by_its_words(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     page.show("<button onclick=\"document.title = confirm('Delete all files?') ? 'sent' : 'no'\">Go</button>")
-    page.desk.api.post(
-        f"/machines/{page.desk.id}/actions", {"command": "click", "parameters": page.middle("button", "Go")}
-    )
-    run = asks(page, monkeypatch, Action("key_press", {"key": "enter"}))
+    run = asks(page, monkeypatch, press(page, "button", "Go"), Action("key_press", {"key": "enter"}))
+    approve(page.desk.api, run)
     action = request_of(page.desk.api, run)["action"]
     assert (action["risk"], action["class"], action["target"]["role"]) == ("destroy", "irreversible", "dialog")
     page.desk.api.post(f"/runs/{run['id']}/cancel", {})
