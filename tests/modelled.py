@@ -100,7 +100,7 @@ class ModelRun:
         self.run = Run.objects.get(id=self.run.id)
         run, index = self.run, self.run.steps_completed + 1
         action = Action(name, params or {"x": 100, "y": 200, "button": "left", "count": 1})
-        done = Call(Act(action), f"call_{run.id}_{index}", None, False, None, False)
+        done = Call(Act(action), f"call_{run.id}_{index}", None, False, None, False, run.machine_kind)
         before, after = (self._picture(n, phase) for n, phase in enumerate(("before", "after"), run.next_screenshot))
         write_intent(
             Intent(

@@ -57,7 +57,7 @@ POST   /machines/{machine_id}/terminate     200 200 403 200 403 404 401 403 403
 GET    /models                              200 200 200 200 200 200 401 200 403
 POST   /parse                               200 200 403 403 403 200 401 403 403 {"code":"DONE"}
 GET    /permissions                         200 200 200 200 200 200 401 403 403
-POST   /permissions                         201 201 201 403 403 201 401 403 403 {"tool":"mail.read"}
+POST   /permissions                         201 201 403 403 403 201 401 403 403 {"tool":"mail.read"}
 GET    /permissions/{policy_id}             200 200 200 200 200 404 401 403 403
 PATCH  /permissions/{policy_id}             200 200 200 403 403 404 401 403 403 {"note":"n"}
 DELETE /permissions/{policy_id}             204 204 204 403 403 404 401 403 403

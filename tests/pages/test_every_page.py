@@ -112,8 +112,8 @@ POST /policies/new                        422 422 422 403 403 422 302 302 302
 GET  /policies/{policy}                   200 200 200 200 200 404 302 302 302
 GET  /policies/{policy}/edit              200 200 200 403 403 404 302 302 302
 POST /policies/{policy}/edit              302 302 302 403 403 404 302 302 302 effect=deny
-GET  /policies/{policy}/revoke            200 200 200 403 403 404 302 302 302
-POST /policies/{policy}/revoke            302 302 302 403 403 404 302 302 302
+GET  /policies/{policy}/revoke            200 200 403 403 403 404 302 302 302
+POST /policies/{policy}/revoke            302 302 403 403 403 404 302 302 302
 GET  /profile                             200 200 200 200 200 200 302 302 302
 POST /profile/name                        302 302 302 302 302 302 302 302 302 name=N
 POST /profile/password                    422 422 422 422 422 422 302 302 302
