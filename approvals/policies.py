@@ -116,7 +116,7 @@ def _ask_by_rule(asks: Sequence[Policy], proposal: Proposal) -> Ruling:
             else:
                 known["count"] = max(known["count"], need["count"])
     why = (
-        f"A policy asks before {asks[0].tool}{_where(asks[0])}."
+        f"A policy asks before {_asked(asks[0])}."
         if asks
         else f"The team asks before every action of risk {proposal.risk}."
     )
@@ -124,11 +124,15 @@ def _ask_by_rule(asks: Sequence[Policy], proposal: Proposal) -> Ruling:
     return Ruling("ask", why, asks[0].id if asks else None, quorum=quorum, four_eyes=four_eyes, by_rule=True)
 
 
-_WHERE = {"irreversible": " where it is hard to undo", "reversible": " where it can be undone"}
+_WHERE = {"irreversible": " that is hard to undo", "reversible": " that can be undone", "read": " that only looks"}
 
 
-def _where(policy: Policy) -> str:
-    return "".join(_WHERE.get(str(condition.get("class")), "") for condition in policy.when)
+def _asked(policy: Policy) -> str:
+    """For example "every click that is hard to undo", as the policy itself reads on its page."""
+    where = "".join(_WHERE.get(str(condition.get("class")), "") for condition in policy.when)
+    if policy.tool == "*":
+        return f"every action{where}"
+    return f"every {policy.tool}{where}" if where else policy.tool
 
 
 def _allow(matching: Iterable[Policy], proposal: Proposal) -> Policy | None:

@@ -98,7 +98,7 @@ def test_a_policy_asks_before_what_is_hard_to_undo_and_before_nothing_else(
     assert show(test_key, calm["id"])["status"] == "succeeded"
     under["target"] = DELETE
     run = waiting(test_key, "x [steps:1]", machine_id=browser(test_key), **AUTONOMOUS)
-    assert request_of(test_key, run)["message"].startswith("A policy asks before * where it is hard to undo.")
+    assert request_of(test_key, run)["message"].startswith("A policy asks before every action that is hard to undo.")
     _approve(test_key, run)
     assert status_of(run["id"]) == "succeeded"
 
