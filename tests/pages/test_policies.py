@@ -55,6 +55,12 @@ def test_doors_by_role(visit: Visit, policy: dict[str, Any], name: str) -> None:
             assert (page.twice(), page.nameless_controls(), page.inline) == (set(), [], []), row[0]
 
 
+@pytest.mark.parametrize(("name", "told"), [("bob", True), ("alice", True), ("ana", False), ("adam", False)])
+def test_who_may_only_read_is_told_who_may_do_more(visit: Visit, policy: dict[str, Any], name: str, told: bool) -> None:
+    for path, words in (("/policies", "You can read them."), (f"/policies/{policy['id']}", "You can read it.")):
+        assert (words in text(visit(name).get(path))) is told, path
+
+
 def test_another_team_changes_nothing(strangers: Cast, policy: dict[str, Any]) -> None:
     client = strangers.browser("ana")
     session = client.session

@@ -58,6 +58,15 @@ def test_requested_and_confirmed_are_shown_apart(cast: Cast, test_key: Api) -> N
     assert "Confirmed: nothing acts." not in shown
 
 
+@pytest.mark.parametrize(
+    ("name", "lifts", "begins"), [("bob", True, True), ("alice", True, False), ("adam", False, False)]
+)
+def test_who_cannot_do_it_is_told_who_can(cast: Cast, name: str, lifts: bool, begins: bool) -> None:
+    shown = page(browser(cast, name), "/stops")
+    assert ("Only an admin lifts a stop." in shown) is lifts
+    assert ("Operators and admins begin one." in shown) is begins
+
+
 def test_the_banner_is_of_its_team_and_world(cast: Cast, strangers: Cast, test_key: Api) -> None:
     test_key.post("/stop", {"scope": "team", "reason": "x"})
     assert "STOPPED" in page(browser(cast, "bob"), "/")
