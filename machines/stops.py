@@ -1,5 +1,6 @@
 """Stops as a machine feels them: while one stands nobody acts on it by hand. What a stop does to runs: runs/stops/."""
 
+from accounts.actor import Actor
 from accounts.statements import fetch
 from machines.errors import Stopped
 from machines.models import Machine, Stop
@@ -15,6 +16,11 @@ ORDER BY requested_at, id LIMIT 1
 def stop_over(machine: Machine) -> Stop | None:
     of = {"id": machine.id, "team": machine.team_id, "test": machine.test, "run": machine.current_run_id}
     return fetch(Stop, _OVER, of)
+
+
+def any_stop(actor: Actor) -> bool:
+    """Whether one stands in the actor's team and world: nearly never, so that a list asks once and not for each machine."""
+    return Stop.objects.filter(team_id=actor.team_id, test=actor.test, lifted_at__isnull=True).exists()
 
 
 def require_unstopped(machine: Machine) -> None:

@@ -20,6 +20,7 @@ from machines.drivers.isolation import sentence
 from machines.models import Machine
 from machines.schemas import MAX_NOTE, ActionBody
 from machines.services import is_simulated
+from machines.stops import stop_over
 from runs.access import get_run
 from runs.takeover import release, take
 
@@ -49,7 +50,7 @@ def screen(request: PageRequest, machine_id: str) -> HttpResponse:
         "hidden": lease is not None and lease.private and not mine, "runs": machine.status == "running",
         "isolation": "" if is_simulated(machine) else machine.isolation, "protection": sentence(machine.isolation),
         "may_act": request.actor.may_take_control, "may_type": direct.may_type(request.actor, machine),
-        "keys": KEYS, "clicks": CLICKS, "now": timezone.now(),
+        "keys": KEYS, "clicks": CLICKS, "now": timezone.now(), "stop": stop_over(machine),
     }  # fmt: skip
     return show(request, "machines/screen.html", context)
 

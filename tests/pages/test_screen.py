@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import AuditEntry
-from machines.models import TakeoverLease
+from machines.models import Machine, TakeoverLease
 from tests.cast import Cast
 from tests.pages.conftest import Visit, Visitor, text
 from tests.pages.reading import read
@@ -180,3 +180,33 @@ def test_a_note_that_is_too_long_gives_nothing_back(visit: Visit, machine: str) 
 def test_what_the_api_took_the_page_does_not_hold(visit: Visit, cast: Cast, machine: str) -> None:
     take(cast.api(test=True), machine)
     assert "controls this machine; you watch" in text(visit("alice").get(f"/machines/{machine}/screen"))
+
+
+@pytest.mark.parametrize(("kind", "words"), [("terminal", "exec bash --norc"), ("browser", "open its address anew")])
+def test_whoever_drives_reads_what_stands_still_and_what_does_not(
+    visit: Visit, machine: str, kind: str, words: str
+) -> None:
+    Machine.objects.filter(id=machine).update(kind=kind)
+    olga = visit("olga")
+    page = text(olga.get(f"/machines/{machine}/screen"))
+    assert "stands still until you give control back" in page
+    assert words not in page
+    assert words in text(olga.post(f"/machines/{machine}/control", {}))
+
+
+def test_a_machine_that_was_stopped_says_so_and_shows_no_picture(visit: Visit, cast: Cast, machine: str) -> None:
+    ana = visit("ana")
+    lease = in_control(ana, machine)
+    card = text(ana.get("/machines"))
+    assert "Ana, by hand" in card
+    cast.api(test=True).post("/stop", {"scope": "machine", "id": machine, "reason": "It mails <everybody>."})
+    card, page = text(ana.get("/machines")), text(ana.get(f"/machines/{machine}/screen"))
+    for shown in (card, page):
+        assert "Stands still" in shown
+        assert "It mails &lt;everybody&gt;." in shown
+    assert "of the screen now" not in card
+    assert f"/machines/{machine}/screen.png" not in page
+    assert "Type and press Enter" not in page
+    answer = ana.post(f"/machines/{machine}/control/give-back", {"lease": lease.id})
+    assert "You gave control back." in text(answer)
+    assert "Take control" not in text(ana.get(f"/machines/{machine}/screen"))
