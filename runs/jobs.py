@@ -146,12 +146,6 @@ def stand_aside(job: Job) -> Job | None:
     return reload(job)
 
 
-def require_driven(job: Job) -> None:
-    """Raises LeaseLost when the run has ended or is another worker's."""
-    if not Run.objects.filter(id=job.run.id, lease_epoch=job.epoch, finished_at__isnull=True).exists():
-        raise LeaseLost
-
-
 def require_unstopped(job: Job) -> None:
     """Raises LeaseLost when the run has ended, is another worker's, or a stop holds it."""
     mine = Run.objects.filter(id=job.run.id, lease_epoch=job.epoch, finished_at__isnull=True)

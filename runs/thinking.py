@@ -76,7 +76,7 @@ class Thinking(Attached):
 
     async def _watched(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for a model, minutes perhaps; no longer than the run is ours. The calls of what fails or is cut off are
-        written down: they may have been paid. Raises LeaseLost.
+        written down: they may have been paid. A stop cuts them off. Raises LeaseLost.
         """
         records: list[CallRecord] = []
         turn = Turn()
@@ -93,9 +93,9 @@ class Thinking(Attached):
                 await self.host.db(thoughts.note_calls, self.job, tuple(records))
 
     async def _until_lost(self) -> None:
-        """Each ring of the run's bell may tell of its end. Raises LeaseLost."""
+        """Each ring of the run's bell may tell of its end, or of a stop. Raises LeaseLost."""
         while await self.host.wait_for_bell(self.run_id, LONGEST_THOUGHT):
-            await self.host.db(jobs.require_driven, self.job)
+            await self.host.db(jobs.require_unstopped, self.job)
 
     async def _waits_for_turn(self, turn: Turn) -> None:
         """A run that waits long for its turn among the calls of its model says so."""

@@ -151,7 +151,8 @@ def check(api: Watched, ids: list[str]) -> None:
     for run_id in ids:
         if run_id.startswith("run_"):
             check_log(api, run_id)
-        assert api.get(f"/runs/{run_id}")["status"] == "succeeded"
+    shown = [api.get(f"/runs/{run_id}") for run_id in ids]
+    assert [(run["id"], run["status"], run["error"]) for run in shown if run["status"] != "succeeded"] == []
     expected = sorted(f"r{n} {line}" for n in range(TERMINALS * EACH) for line in range(LINES))
     assert sorted(api.lines()) == expected, "a line is missing or double"
     balance = api.get("/billing/balance")
