@@ -22,6 +22,7 @@ from machines.models import Machine, MachineStatus
 from machines.nodes import require_here
 
 ATTACH_SECONDS = 15.0
+ATTEMPTS = 3
 BUSY_SECONDS = 40.0  # how long to wait while somebody else starts the machine
 T = TypeVar("T")
 
@@ -97,10 +98,14 @@ async def attach(now: Facts) -> Connected:
 
 
 async def attach_again(now: Facts) -> Connected:
-    try:
-        return await attach(now)
-    except MachineGone as error:
-        raise MachineUnavailable(f"The machine was started again but does not answer: {error}") from error
+    """A machine that is known to live, on a computer that may be busy."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return await attach(now)
+        except MachineGone as error:
+            if attempt == ATTEMPTS:
+                raise MachineUnavailable(f"The machine was started again but does not answer: {error}") from error
+    raise AssertionError  # the loop returns or raises
 
 
 def _with_own_connection(function: Callable[[str], T], machine_id: str) -> T:

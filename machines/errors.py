@@ -60,6 +60,10 @@ class MachineFull(MachineUnavailable):
     """The machine was stopped because its home holds more than it may."""
 
 
+class MachineStandsStill(MachineUnavailable):
+    """The machine stands still: it was stopped with everything else."""
+
+
 class MachineTimeout(Refusal):
     """The machine did not answer in time."""
 

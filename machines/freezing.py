@@ -49,14 +49,23 @@ SELECT m.id, m.node FROM machines_machine m WHERE m.handle ? 'pid' AND (m.halted
 _LEASE = "SELECT id FROM machines_takeoverlease WHERE machine_id = %(id)s AND ended_at IS NULL LIMIT 1"
 
 
-def freeze_machine(machine_id: str, why: Why) -> None:
+# For as long as the stop stands: who freezes while it is being lifted has done so before, or freezes nothing.
+_HALT = """
+WITH stop AS (SELECT 1 FROM machines_stop WHERE id = %(stop)s AND lifted_at IS NULL FOR SHARE)
+UPDATE machines_machine SET halted_at = now() WHERE id = %(machine)s AND halted_at IS NULL AND EXISTS (SELECT 1 FROM stop)
+"""
+
+
+def freeze_machine(machine_id: str, why: Why, stop_id: str | None = None) -> None:
     """See that the machine stands still: for "takeover" what was in it before and the hands do not need, for "stop" all.
 
     Idempotent, outside of transactions. "takeover" holds as long as a lease is open, "stop" until thaw_machine(). When it
     returns, nothing of it runs any more, but what was woken since. Raises MachineElsewhere on another node than the machine's,
-    which is told, for "stop" until it is so there.
+    which is told, for "stop" until it is so there. With `stop_id` only while that stop stands; after its lift this changes nothing.
     """
-    if why == "stop":
+    if stop_id is not None:
+        prepared(_HALT, {"stop": stop_id, "machine": machine_id})
+    elif why == "stop":
         Machine.objects.filter(id=machine_id, halted_at__isnull=True).update(halted_at=timezone.now())
     _settle_or_tell(machine_id, why, stands=True)
 

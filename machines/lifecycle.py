@@ -28,7 +28,7 @@ from machines.drivers import homes, process
 from machines.drivers.base import Driver, DriverUnavailable, Handle, MachineGone, MachineSpec
 from machines.drivers.registry import driver_for
 from machines.drivers.within import within
-from machines.errors import MachineFull, MachineUnavailable
+from machines.errors import MachineFull, MachineStandsStill, MachineUnavailable
 from machines.models import Machine, MachineStatus
 from machines.nodes import adopt, is_here, node_key, queue_of, require_here, this_node
 from machines.services import driver_kind, end_if_expired, is_simulated, locked, move, queue_work
@@ -144,6 +144,7 @@ def bring_up(machine_id: str, wait: float = 0.0, *, instead_of: int | None = Non
             if now.status == MachineStatus.RUNNING and now.node:
                 return now
             return _came_up(machine_id, now.handle, started=False)
+        _require_awake(look_up(machine_id))  # it may have been stopped while it was asked
         _begin(machine_id)
         _find_room(machine_id)
         _end_former(driver, now)
@@ -153,9 +154,9 @@ def bring_up(machine_id: str, wait: float = 0.0, *, instead_of: int | None = Non
 
 
 def _require_awake(now: Facts) -> None:
-    """Raises MachineUnavailable for one that does not answer because people stopped it; what died, is started again."""
+    """Raises MachineStandsStill for one that does not answer because people stopped it; what died, is started again."""
     if now.halted and now.status == MachineStatus.RUNNING and process.is_alive(process.recorded(now.handle)):
-        raise MachineUnavailable("The machine stands still: it was stopped with everything else.")
+        raise MachineStandsStill
 
 
 def _find_room(machine_id: str) -> None:

@@ -21,7 +21,7 @@ from inference.errors import ModelProblem
 from machines.actions import action_hash
 from machines.connections import Connected
 from machines.drivers.base import ActResult, Frame
-from machines.errors import MachineElsewhere, MachineFull, MachineUnavailable
+from machines.errors import MachineElsewhere, MachineFull, MachineStandsStill, MachineUnavailable
 from runs import binding, contents, guard, jobs, leases, room, step_money, thoughts
 from runs.acts import Call, edited_act, kept_action, point_of
 from runs.agents.base import Act, Again, Ask, Bound, Context, Decision, Finish
@@ -87,7 +87,10 @@ class Drive(Thinking):
         except WalletEmpty:
             await self.host.db(jobs.break_off, self.job, "WALLET_EXHAUSTED")
             return False
-        except MachineElsewhere:  # somebody declared our node over: its workers drive the run now
+        except (
+            MachineElsewhere,
+            MachineStandsStill,
+        ):  # our node was declared over, or a stop came: who claims it then looks anew
             raise LeaseLost from None
         except MachineUnavailable as problem:
             if not await self._asks_about(problem):

@@ -20,12 +20,13 @@ _CLAIM = """
 WITH free AS (
   SELECT id FROM runs_run r WHERE status = 'running' AND kind = 'agent' AND stopped_at IS NULL
     AND (lease_until IS NULL OR lease_until < now())
-    AND (owns_machine OR NOT EXISTS (SELECT 1 FROM machines_machine e WHERE e.id = r.machine_id AND e.node <> %(node)s::text))
+    AND (owns_machine OR NOT EXISTS (SELECT 1 FROM machines_machine e WHERE e.id = r.machine_id
+      AND (e.node <> %(node)s::text OR e.halted_at IS NOT NULL)))
   ORDER BY created_at LIMIT %(n)s FOR UPDATE SKIP LOCKED
 ), queued AS (
   SELECT r.id FROM runs_run r LEFT JOIN machines_machine m ON m.id = r.machine_id AND NOT r.owns_machine
   WHERE r.status = 'queued' AND r.kind = 'agent' AND r.stopped_at IS NULL AND (r.lease_until IS NULL OR r.lease_until < now())
-    AND (r.owns_machine OR (m.status = 'running' AND m.current_run_id IS NULL
+    AND (r.owns_machine OR (m.status = 'running' AND m.current_run_id IS NULL AND m.halted_at IS NULL
       AND (m.node IS NULL OR m.node = %(node)s::text) AND NOT EXISTS (
       SELECT 1 FROM runs_run o WHERE o.machine_id = r.machine_id AND o.status = 'queued' AND NOT o.owns_machine AND o.stopped_at IS NULL
         AND (o.priority, r.created_at, r.id) > (r.priority, o.created_at, o.id))

@@ -16,6 +16,7 @@ NEXT_THAW = (
 NEXT_UPHOLD = """
 SELECT now() WHERE EXISTS (SELECT 1 FROM machines_stop WHERE lifted_at IS NULL)
   OR EXISTS (SELECT 1 FROM runs_run WHERE stopped_at IS NOT NULL)
+  OR EXISTS (SELECT 1 FROM machines_machine WHERE halted_at IS NOT NULL)
 """
 _STRAYS = """
 SELECT DISTINCT r.team_id, r.test FROM runs_run r WHERE r.stopped_at IS NOT NULL AND NOT EXISTS (
@@ -46,9 +47,10 @@ def _thaw(stop_id: str) -> bool:
 
 
 def uphold() -> int:
-    """Hold what came into the scope of a stop since, and let go what was held at the very moment of a lift."""
+    """Hold what came into the scope of a stop since, and let go what was held at the very moment of a lift, or is held by nothing."""
     for team_id, test in prepared_all(_STRAYS, {}):
         services.release(system(team_id, test))
     held = services.hold_missed()
     standing = Stop.objects.filter(lifted_at__isnull=True, confirmed_at__isnull=False)
+    held += enforcing.thaw_strays()
     return held + each_due(_enforce, list(standing.values_list("id", flat=True)))

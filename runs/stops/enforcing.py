@@ -47,6 +47,13 @@ WHERE (r.finished_at IS NULL AND (r.lease_owner IS NOT NULL OR m.id IS NOT NULL)
     SELECT 1 FROM runs_step t WHERE t.run_id = r.id AND t.status = 'acting' AND NOT t.skipped))
   OR (r.status = 'cancelled' AND r.stop_confirmed_at IS NULL AND r.cancel_requested_at IS NOT NULL)
 """
+# Machines that stand still although no stop holds them: a workflow's whose run was cancelled there, or what a crash left.
+_STRAYS = """
+SELECT m.id FROM machines_machine m WHERE m.halted_at IS NOT NULL AND NOT EXISTS (
+  SELECT 1 FROM machines_stop s WHERE s.team_id = m.team_id AND s.test = m.test AND s.thawed_at IS NULL AND (s.scope = 'team'
+    OR s.scope = 'machine' AND s.target_id = m.id OR s.scope = 'workflow' AND EXISTS (
+      SELECT 1 FROM runs_run r WHERE r.id = m.current_run_id AND r.workflow_id = s.target_id)))
+"""
 # A worker that is silent for longer than its leases last: they are taken away, so that it writes nothing when it wakes.
 _FENCE = """
 UPDATE runs_run SET lease_epoch = lease_epoch + 1, lease_owner = NULL, lease_until = NULL WHERE id IN (
@@ -87,7 +94,7 @@ def _freeze(stop: Stop, machine_ids: Collection[str]) -> set[str]:
     if not machine_ids:
         return set()
     _note(stop, machine_ids)
-    done = _each(lambda each: _try(lambda: freeze_machine(each, "stop"), each), machine_ids)
+    done = _each(lambda each: _try(lambda: freeze_machine(each, "stop", stop.id), each), machine_ids)
     return {each for each, frozen in zip(machine_ids, done, strict=True) if frozen}
 
 
@@ -123,6 +130,15 @@ def let_go_on(actor: Actor, stop: Stop) -> None:
     _each(_thaw, stop.frozen)
     Stop.objects.filter(id=stop.id, thawed_at__isnull=True).update(thawed_at=timezone.now())
     services.release(actor)
+
+
+def thaw_strays() -> int:
+    """Let go what no stop holds any more, so that the next run finds it alive; how many machines."""
+    strays = [row[0] for row in prepared_all(_STRAYS, {})]
+    _each(_thaw, strays)
+    if strays:
+        prepared("SELECT pg_notify('run_wake', '')", {})  # what was not claimed while its machine stood
+    return len(strays)
 
 
 def _thaw(machine_id: str) -> None:

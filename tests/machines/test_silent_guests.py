@@ -107,6 +107,33 @@ def test_a_machine_that_has_to_stand_still_is_not_taken_for_dead(terminal: Machi
     assert Machine.objects.get().restarts == terminal.restarts
 
 
+def test_a_machine_that_is_stopped_while_it_is_asked_is_not_started_anew(
+    terminal: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: object) -> bool:
+        Machine.objects.update(halted_at=timezone.now())
+        return False
+
+    monkeypatch.setattr(lifecycle, "_alive", silent)
+    with pytest.raises(MachineUnavailable, match="stands still"):
+        lifecycle.bring_up(terminal.id)
+    assert process.is_alive(process.recorded(terminal.handle))
+    assert (Machine.objects.get().status, Machine.objects.get().restarts) == ("running", terminal.restarts)
+
+
+def test_a_machine_that_lives_is_asked_more_than_once(terminal: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The computer may be busy just then."""
+    attach, faults = connections.attach, [MachineGone("It is busy.")] * 3
+
+    async def hardly(now: lifecycle.Facts) -> connections.Connected:
+        if faults:
+            raise faults.pop()
+        return await attach(now)
+
+    monkeypatch.setattr(connections, "attach", hardly)
+    assert asyncio.run(visit(terminal.id)) == terminal.restarts
+
+
 @pytest.mark.browser
 def test_a_browser_that_cannot_be_made_ready_for_a_run_is_started_anew(
     real: None, live: Caller, work: Work, monkeypatch: pytest.MonkeyPatch
