@@ -14,7 +14,14 @@ from pathlib import Path
 
 from machines.actions import ActionClass, class_of
 from machines.drivers.base import Action, Target
-from machines.drivers.command_lines import ASSIGNMENT, SUBSTITUTION, commands_in, is_sign, words_of
+from machines.drivers.command_lines import (
+    ASSIGNMENT,
+    SUBSTITUTION,
+    commands_in,
+    is_sign,
+    may_be_read_otherwise,
+    words_of,
+)
 from machines.risks import COMMAND, LONGEST_LINE, of_label, pressed_or_run, presses_enter
 
 _QUOTED_LINE = re.compile(r"`([^`]+)`")
@@ -22,9 +29,14 @@ _DEEPEST = 4  # substitutions within substitutions
 _BEFORE = frozenset({"time", "command", "builtin", "nohup", "then", "do", "else", "elif", "if", "while", "until", "!"})
 _NO_PROGRAM = frozenset({"for", "case", "esac", "done", "fi", "in", "select"})  # what follows is no program
 _REACHING = re.compile(
-    r"(PATH|LD_\w+|BASH_\w+|ENV|IFS|PS\d|PROMPT_COMMAND|SHELLOPTS|\w*PAGER|\w*EDITOR|GIT_\w+)\+?=.*", re.DOTALL
+    r"(\w*PATH|LD_\w+|BASH_\w+|ENV|IFS|PS\d|PROMPT_COMMAND|SHELLOPTS|\w*PAGER|\w*EDITOR|GIT_\w+|LESS\w*|MAN\w*|HOME|XDG_\w+"
+    r"|HIST\w+|INPUTRC|TERM\w*|GREP_\w+)\+?=.*",
+    re.DOTALL,
 )
-_JOINED = re.compile(r"\d?>&(?:\d|-)|&>\s*/dev/null")  # no file is written
+_END = r"(?=[\s;|&)]|$)"
+_JOINED = re.compile(rf"\d?>&(?:\d|-){_END}|&>\s*/dev/null{_END}")  # no file is written
+_ADDED_TO = re.compile(r"(?:~/)?(?!/dev/)[^$`*?\[~%]+")
+_HIDDEN = re.compile(r"(?:^|/)\.[^./]")  # settings, which programs read by themselves
 _BRACED = re.compile(r"\$\{\w+\}")
 _SINKS = frozenset({"/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"})
 _ODD = frozenset("$`*?[~%")
@@ -81,7 +93,9 @@ def _is_hard(action: Action, target: Target | None, kind: str, missing: Collecti
 
 def is_undoable(line: str, missing: Collection[str] = ()) -> bool:
     """Whether all that this line starts is known to destroy nothing and to send nothing out."""
-    return len(line) <= LONGEST_LINE and all(_is_harmless(one, missing) for one in _lines(line, 0))
+    if len(line) > LONGEST_LINE or may_be_read_otherwise(line):
+        return False
+    return all(_is_harmless(one, missing) for one in _lines(line, 0))
 
 
 def class_of_plan(text: str, *, is_literal: bool) -> ActionClass:
@@ -103,15 +117,21 @@ def _lines(line: str, depth: int) -> Iterator[str]:
 
 def _is_harmless(line: str, missing: Collection[str]) -> bool:
     words = words_of(_BRACED.sub("$v", _JOINED.sub(" ", line)))
-    if any(not _may_be_written(words, at, missing) for at, word in enumerate(words) if word == ">"):
+    if any(not _may_be_written(words, at, missing) for at, word in enumerate(words) if is_sign(word) and ">" in word):
         return False
     return all(_starts_harmless(words[start:end]) for start, end in commands_in(words))
 
 
 def _may_be_written(words: list[str], at: int, missing: Collection[str]) -> bool:
-    """A file that is written anew loses what was in it."""
+    """A file that is written anew loses what was in it; what is added to settings or sent to a host is more than text."""
     name = words[at + 1] if at + 1 < len(words) else ""
-    return name in _SINKS or (name in missing and _ODD.isdisjoint(name))
+    if name in _SINKS and words[at] in (">", ">>"):
+        return True
+    if _HIDDEN.search(name):
+        return False
+    if words[at] == ">>":
+        return _ADDED_TO.fullmatch(name) is not None
+    return words[at] == ">" and name in missing and _ODD.isdisjoint(name)
 
 
 def _starts_harmless(command: list[str]) -> bool:

@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from machines.drivers.base import Action, Target
-from machines.drivers.command_lines import ASSIGNMENT, SUBSTITUTION, commands_in, words_of
+from machines.drivers.command_lines import (
+    ASSIGNMENT,
+    SUBSTITUTION,
+    commands_in,
+    may_be_read_otherwise,
+    words_of,
+    words_without_quotes,
+)
 
 ORDER = ("write", "access", "spend", "destroy")  # of two findings the later one counts
 COMMAND = "command"  # the role of a line at a shell's prompt
@@ -178,8 +185,10 @@ def of_command(line: str, depth: int = 0) -> list[Raised]:
         line = f"{line[: LONGEST_LINE // 2]}\n{line[-LONGEST_LINE // 2 :]}"
     words = words_of(line)
     findings: list[Raised] = []
-    for start, end in commands_in(words):
-        findings += _of_words(words, start, end, depth)
+    readings = [words, words_without_quotes(line)] if may_be_read_otherwise(line) else [words]
+    for reading in readings:
+        for start, end in commands_in(reading):
+            findings += _of_words(reading, start, end, depth)
     if depth < _DEEPEST:
         for word in words:
             for inner in SUBSTITUTION.finditer(word):

@@ -10,6 +10,11 @@ PUNCTUATION = ";|&(){}<>`\n"
 SUBSTITUTION = re.compile(r"\$\(([^()]*(?:\([^()]*\)[^()]*)*)\)|`([^`]*)`")
 ASSIGNMENT = re.compile(r"\w+\+?=.*", re.DOTALL)
 
+# Where a shell sees other quotes than words_of(): in $'…' a backslash hides one.
+_ANSI_QUOTE = re.compile(r"\$'[^']*\\'")
+_PLAIN_SUBSTITUTION = re.compile(r"\$\([^()'\"\\`]*\)|`[^'\"\\`]*`")
+_DEEPEST = 4  # substitutions within substitutions
+
 
 def words_of(line: str) -> list[str]:
     """The line's words without their quotes, as the shell reads them, and the signs between commands."""
@@ -18,7 +23,24 @@ def words_of(line: str) -> list[str]:
     try:
         return list(reader)
     except ValueError:  # an open quote: the shell would ask for more, and what stands here is read without quotes
-        return re.findall(rf"[{re.escape(PUNCTUATION)}]+|[^\s{re.escape(PUNCTUATION)}]+", re.sub(r"[\"'\\]", "", line))
+        return words_without_quotes(line)
+
+
+def words_without_quotes(line: str) -> list[str]:
+    """The words and signs as if nothing in the line were quoted: nothing hides in it."""
+    return re.findall(rf"[{re.escape(PUNCTUATION)}]+|[^\s{re.escape(PUNCTUATION)}]+", re.sub(r"[\"'\\]", "", line))
+
+
+def may_be_read_otherwise(line: str) -> bool:
+    """Whether a shell may see other quotes in it than words_of(), so that a command hides in what looks like text."""
+    if "'" not in line and '"' not in line and "\\" not in line:
+        return False
+    is_in_lines = "\n" in line or "\r" in line
+    if _ANSI_QUOTE.search(line) or (is_in_lines and ("#" in line or "<<" in line)):
+        return True  # in comments and here-documents quotes are none, and no line goes on
+    for _ in range(_DEEPEST):
+        line = _PLAIN_SUBSTITUTION.sub("", line)
+    return "$(" in line or "`" in line
 
 
 def is_sign(word: str) -> bool:
