@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
@@ -48,6 +48,8 @@ async def think(spec: Spec, request: Request, purpose: Purpose) -> tuple[Thought
         async with line.its_turn():
             wire = await line.wire()
             body, digest = await _built(wire, request, spec)
+            if (turn := waits_for_turn.get()) and turn.require:
+                await turn.require()
             return await _send(line, wire, body, request, _Sheet(spec, purpose, digest))
     finally:
         line.callers -= 1
@@ -102,10 +104,14 @@ def cost_of(prices: dict[str, float], usage: Usage) -> int | None:
 
 
 class Turn:
-    """Whether a caller of think() waits for its turn: `waits` while it does, `why` in words, `over` while it does not."""
+    """Whether a caller of think() waits for its turn: `waits` while it does, `why` in words, `over` while it does not.
 
-    def __init__(self) -> None:
+    `require` is awaited right before each call is sent, and raises when it may not be any more.
+    """
+
+    def __init__(self, require: Callable[[], Awaitable[None]] | None = None) -> None:
         self.why = ""
+        self.require = require
         self.waits, self.over = asyncio.Event(), asyncio.Event()
 
     def begin(self, why: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from accounts.later import to_the_end
@@ -79,7 +80,7 @@ class Thinking(Attached):
         written down: they may have been paid. A stop cuts them off. Raises LeaseLost.
         """
         records: list[CallRecord] = []
-        turn = Turn()
+        turn = Turn(partial(self.host.db, jobs.require_unstopped, self.job))
         watch, shown = asyncio.create_task(self._until_lost()), asyncio.create_task(self._waits_for_turn(turn))
         task = asyncio.create_task(_noting(work, records, turn))
         try:
