@@ -6,9 +6,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT
 from accounts.errors import Invalid
-from accounts.models import Team
 from accounts.services import expand_scopes, hand_out_key
 from config.first_run import owner_actor
+from config.teams import team_named
 
 
 class Command(BaseCommand):
@@ -21,11 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="made on the command line")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        team = Team.objects.filter(slug=options["team"]).first()
-        if team is None:
-            raise CommandError(
-                f"There is no team {options['team']}. Known: {', '.join(Team.objects.values_list('slug', flat=True))}."
-            )
+        team = team_named(options["team"])
         test = options["mode"] == "test"
         scopes = TEST_DEFAULT if test else LIVE_DEFAULT
         if options["scopes"] == "all":
