@@ -141,6 +141,8 @@ def _checked(info: tarfile.TarInfo) -> Entry:
         raise Damaged(f"The backup holds something that no backup holds: {name[:200]!r}.")
     if place == "machines" and not _MACHINE.fullmatch(parts[0]):
         raise Damaged(f"The backup holds a machine of no known form: {parts[0][:200]!r}.")
+    if place == "machines" and (parts[1:2] != ["home"] or (len(parts) == 2 and kind != "folder")):
+        raise Damaged(f"The backup holds something of a machine that is not in its home: {name[:200]!r}.")
     mode, changed = info.mode & 0o777, float(info.mtime)
     return Entry(place, tuple(parts), kind, info.size if kind == "file" else 0, mode, changed, info.linkname)
 

@@ -49,13 +49,18 @@ class Tree:
         if names and len(self.prefix) + len(parts) + 2 > DEEPEST:
             self.left_out += len(names)
             return []
-        return sorted(names, reverse=True)
+        short = [name for name in names if not self._is_too_long(parts, name)]
+        self.left_out += len(names) - len(short)
+        return sorted(short, reverse=True)
+
+    def _is_too_long(self, parts: tuple[str, ...], name: str) -> bool:
+        return len("/".join((self.place, *self.prefix, *parts, name)).encode(errors="replace")) > LONGEST_NAME
 
     def _leaves(self, folder: int, parts: tuple[str, ...]) -> Iterator[tuple[Entry, IO[bytes] | None]]:
         for item in self._names(folder, parts):
             if item.is_dir(follow_symlinks=False):
                 continue
-            if len("/".join((self.place, *self.prefix, *parts, item.name)).encode(errors="replace")) > LONGEST_NAME:
+            if self._is_too_long(parts, item.name):
                 self.left_out += 1
             elif item.is_symlink():
                 with contextlib.suppress(OSError):

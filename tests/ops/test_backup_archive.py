@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from config.backup import sealed
-from config.backup.archive import DEEPEST, MANIFEST, PIECE, Entry, Writer, entries
+from config.backup.archive import DEEPEST, LONGEST_NAME, MANIFEST, PIECE, Entry, Writer, entries
 from config.backup.errors import BackupError, Damaged
 from config.backup.restoring import check, require_not_newer, stage
 from config.backup.sealed import SealedReader, SealedWriter
@@ -29,6 +29,9 @@ HOSTILE: dict[str, Fill] = {
     "a link among pictures": lambda tar: add(tar, "artifacts/x", type=LINK, linkname="/etc/passwd"),
     "the folder of a place as a link": lambda tar: add(tar, "machines", type=LINK, linkname="/etc"),
     "a machine as it is never called": lambda tar: add(tar, "machines/..x/home/y", b"x"),
+    "a home that leads out": lambda tar: add(tar, HOME, type=LINK, linkname="/"),
+    "the folder of a machine as a link": lambda tar: add(tar, f"machines/{MACHINE}", type=LINK, linkname="/etc"),
+    "what is no home of a machine": lambda tar: add(tar, f"machines/{MACHINE}/run/x", b"x"),
     "a hard link": lambda tar: add(tar, f"{HOME}/x", type=HARD, linkname="/etc/shadow"),
     "a device": lambda tar: add(tar, f"{HOME}/x", type=DEVICE, devmajor=1),
     "a pipe": lambda tar: add(tar, f"{HOME}/x", type=PIPE),
@@ -101,7 +104,6 @@ BEHIND: dict[str, Fill] = {
         add(tar, f"{HOME}/a", type=LINK, linkname="/tmp"),
         add(tar, f"{HOME}/a", type=tarfile.DIRTYPE, mode=0o777),
     ),
-    "the home itself a link": lambda tar: (add(tar, HOME, type=LINK, linkname="/tmp"), add(tar, f"{HOME}/x", b"x")),
     "two of one name": lambda tar: (add(tar, f"{HOME}/a", b"1"), add(tar, f"{HOME}/a", b"2")),
     "a file that a link names": lambda tar: (
         add(tar, f"{HOME}/a", type=LINK, linkname="/tmp/made-by-a-restore"),
@@ -186,6 +188,21 @@ def test_folders_without_end_are_left_out_and_counted(tmp_path: Path) -> None:
     assert ("file",) in names
     assert max(map(len, names)) < DEEPEST
     assert tree.left_out == 1
+
+
+def test_folders_of_long_names_do_not_spoil_a_backup(tmp_path: Path) -> None:
+    """A machine that nests them would else make the whole backup one that no restore takes."""
+    at = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(30):
+        os.mkdir("d" * 250, dir_fd=at)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    tree = Tree(tmp_path, "artifacts")
+    names = ["/".join(("artifacts", *entry.parts)) for entry, _ in tree.walk()]
+    assert max(map(len, names)) <= LONGEST_NAME
+    assert (len(names), tree.left_out) == (16, 1)
 
 
 def test_a_file_of_holes_is_left_out(tmp_path: Path) -> None:
