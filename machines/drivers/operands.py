@@ -41,6 +41,13 @@ _OF_ITSELF = {
     "uv": ("pyproject.toml",), "terraform": ("main.tf",), "ansible-playbook": ("ansible.cfg",), "vagrant": ("Vagrantfile",),
     "fab": ("fabfile.py",), "invoke": ("tasks.py",), "meson": ("meson.build",),
 }  # fmt: skip
+# Programs that add the ending to the name of a file themselves.
+_ENDINGS = {
+    "node": (".js", ".mjs", ".cjs"), "bun": (".ts", ".js", ".tsx", ".mjs"), "deno": (".ts", ".js"), "tsx": (".ts", ".js"),
+    "ts-node": (".ts", ".js"), "java": (".class",), "lua": (".lua",),
+}  # fmt: skip
+_PYTHON = re.compile(r"(?:python|pypy)\d*(?:\.\d+)?")
+_MODULE = re.compile(r"-[A-Za-z]*m(.*)", re.DOTALL)
 
 
 @dataclass
@@ -105,6 +112,8 @@ def _command(command: list[str], found: Operands) -> None:
     name = words[0].rsplit("/", 1)[-1]
     for word in _started(words):
         _program(word, found)
+    for word in _completed(words):
+        _word(word, found)
     before = ""
     for word in words[1:]:
         if before in _FOLDER_OPTIONS or (name in _CHANGES_FOLDER and not word.startswith("-")):
@@ -112,6 +121,27 @@ def _command(command: list[str], found: Operands) -> None:
         elif not is_sign(word) and not (before == ">>" and word in found.appended):
             _word(word, found)
         before = word
+
+
+def _completed(words: list[str]) -> Iterator[str]:
+    """Files of which a program is told less than their name: `python -m a.b` starts a/b.py, `node a` a.js."""
+    for at, word in enumerate(words):
+        name = word.rsplit("/", 1)[-1]
+        if _PYTHON.fullmatch(name):
+            yield from _modules(words[at + 1 :])
+        endings = _ENDINGS.get(name, ())
+        plain = [each for each in words[at + 1 :] if not each.startswith("-") and not is_sign(each)] if endings else []
+        yield from (each + ending for each in plain[:MOST_WORDS] for ending in endings)
+
+
+def _modules(arguments: list[str]) -> Iterator[str]:
+    for at, word in enumerate(arguments):
+        if match := _MODULE.fullmatch(word):
+            path = (match[1] or "".join(arguments[at + 1 : at + 2])).replace(".", "/")
+            yield from (f"{path}.py", f"{path}/__main__.py", f"{path}/__init__.py", f"{path.split('/')[0]}/__init__.py")
+            return
+        if not word.startswith("-"):
+            return
 
 
 def _started(words: list[str]) -> Iterator[str]:

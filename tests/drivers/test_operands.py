@@ -25,6 +25,16 @@ WORDS = {
     "ls *.txt ~/x": ["*.txt", "~/x"],
     "make": ["Makefile", "GNUmakefile"],
     "npm test": ["package.json"],
+    "python3 -m deploy.all now": ["deploy/all.py", "deploy/all/__main__.py", "deploy/__init__.py"],
+    "python3.11 -mdeploy": ["deploy.py"],
+    "nohup python3 -Im deploy": ["deploy.py"],
+    "node deploy": ["deploy.js", "deploy.mjs", "deploy.cjs"],
+    "node -r ./hook deploy.js": ["./hook.js", "deploy.js"],
+    "bun run deploy": ["deploy.ts", "deploy.js"],
+    "java -cp out Main": ["Main.class"],
+    "echo $'\\'' ; sh deploy.sh #'": ["deploy.sh"],
+    "true # it's\nsh deploy.sh #'": ["deploy.sh"],
+    "true # \\\nsh deploy.sh": ["deploy.sh"],
 }
 
 

@@ -87,6 +87,7 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("sh deploy.sh", a_folder, "deploy.sh"),
     ("./deploy.sh now", write("deploy.sh", EVIL), "./deploy.sh"),
     ("python3 ./x.py arg", write("x.py", "print(1)"), "./x.py"),
+    ("python3 -m x", write("x.py", "print(1)"), "x.py"),
     ("make", write("Makefile", "all:\n\techo evil >> ~/ran\n"), "Makefile"),
     ("make", write("GNUmakefile", "all:\n\techo evil >> ~/ran\n"), "GNUmakefile"),
     ("cat deploy.sh | sh", write("deploy.sh", EVIL), "deploy.sh"),
