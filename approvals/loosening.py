@@ -52,6 +52,27 @@ def loosens(before: Rule, after: Rule, now: datetime) -> bool:
     return (before.four_eyes and not after.four_eyes) or not covers(after.quorum, before.quorum)
 
 
+def stricter(rule: Rule, other: Rule) -> dict[str, Any]:
+    """What of an ask or deny has to change so that it asks for as much, and as long, as the other does as well."""
+    changes: dict[str, Any] = {}
+    if _ends_earlier(rule.ends, other.ends):
+        changes["expires_at"] = other.ends
+    if other.four_eyes and not rule.four_eyes:
+        changes["four_eyes"] = True
+    if not covers(rule.quorum, other.quorum):
+        changes["quorum"] = _of_both(rule.quorum, other.quorum)
+    return changes
+
+
+def _of_both(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    if covers(other, one):
+        return [dict(need) for need in other]
+    counts: dict[str, int] = {}
+    for need in (*(one or ANYONE), *(other or ANYONE)):
+        counts[need["group"]] = max(counts.get(need["group"], 0), need["count"])
+    return [{"group": group, "count": count} for group, count in counts.items()]
+
+
 def _ends_earlier(one: datetime | None, other: datetime | None) -> bool:
     return one is not None and (other is None or one < other)
 

@@ -21,7 +21,7 @@ from accounts.times import rfc3339
 from approvals import allowances
 from approvals.allowances import LOOSEN
 from approvals.errors import PolicyNotFound
-from approvals.loosening import Rule, lifting_loosens, loosens
+from approvals.loosening import Rule, in_ids, lifting_loosens, loosens, stricter
 from approvals.models import Policy
 from approvals.quorum import checked_quorum, group_ids
 
@@ -246,7 +246,8 @@ def checked(actor: Actor, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def create(actor: Actor, **fields: Any) -> tuple[Policy, bool]:
-    """The policy and whether it is new: an equal active one (tool, effect, host, end user, when) is returned as it is.
+    """The policy and whether it is new: an equal active one (tool, effect, host, end user, when) is returned, at least as strict
+    as it is wanted now.
 
     Raises InsufficientScope for an allow by who may not loosen, unless it is remembered with a decision.
     """
@@ -273,16 +274,28 @@ def create(actor: Actor, **fields: Any) -> tuple[Policy, bool]:
         except IntegrityError as error:
             if "one_active_policy" not in str(error):
                 raise
-            return _join(mine.select_for_update().get(), one, fields), False
+            return _join(actor, mine.select_for_update().get(), one, fields), False
         rules_changed(actor.team_id, actor.test)
         audit(actor, "policy.created", row.id, **{name: _plain(getattr(row, name)) for name in _AUDITED})
         return row, True
 
 
-def _join(row: Policy, one: allowances.Backer, fields: dict[str, Any]) -> Policy:
-    """The equal policy that is in force, with one more person behind it."""
+def _join(actor: Actor, row: Policy, one: allowances.Backer, fields: dict[str, Any]) -> Policy:
+    """The equal policy that is in force, with one more person behind it. What asks or denies is as strict as both want: else
+    whoever is bound by it could forestall it with a weaker one."""
     if allowances.joined(row, one, wide=fields.get("include_end_users", False)):
         row.save(update_fields=["allowed_by"])
+    ends, ids = fields.get("expires_at"), group_ids(row.team_id)
+    wanted = Rule(row.effect, ends, in_ids(fields.get("quorum") or [], ids), fields.get("four_eyes", False))
+    changes = stricter(Rule.of(row, ids), wanted)
+    if row.effect == "allow" or not changes:
+        return row
+    before = {name: _plain(getattr(row, name)) for name in changes}
+    for name, value in changes.items():
+        setattr(row, name, value)
+    row.save(update_fields=list(changes))
+    rules_changed(row.team_id, row.test)
+    audit(actor, "policy.updated", row.id, before=before, after={k: _plain(v) for k, v in changes.items()})
     return row
 
 

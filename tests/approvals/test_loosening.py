@@ -8,7 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import AuditEntry, Group
-from approvals.models import Policy
+from approvals.models import Approval, Policy
 from tests.approvals.starters import ASKING, admin, binds, decide, policy_of, ran, refusal, starter
 from tests.cast import Cast
 from tests.runs.driving import drive_all
@@ -250,3 +250,32 @@ def test_the_starter_stays_asked(cast: Cast) -> None:
     drive_all()
     again = ran(api, "x [steps:1]")
     assert again["status"] == "awaiting_human"
+
+
+# --- a weaker one that was there first
+
+
+STRICT: dict[str, Any] = {"quorum": [{"group": "anyone", "count": 2}], "four_eyes": True}
+
+
+def test_T_180_who_is_bound_forestalls_no_rule_with_a_weaker_one(cast: Cast) -> None:
+    """An equal policy is returned: the starter's own, of one person for a day, must not be what the admin gets."""
+    ends = (timezone.now() + timedelta(days=1)).isoformat()
+    first = policy_of(starter(cast), tool="*", effect="ask", expires_at=ends)
+    answer = admin(cast).post("/permissions", {"tool": "*", "effect": "ask", **STRICT})
+    assert answer.status_code == 200
+    assert answer.json()["id"] == first
+    row = Policy.objects.get(id=first)
+    assert (row.expires_at, row.quorum, row.four_eyes) == (None, STRICT["quorum"], True)
+    assert AuditEntry.objects.filter(verb="policy.updated", subject=first).count() == 1
+    run = ran(starter(cast), "x [steps:1]")
+    assert Approval.objects.get(run_id=run["id"]).four_eyes is True
+
+
+def test_an_equal_one_that_asks_for_less_changes_nothing(cast: Cast) -> None:
+    first = policy_of(admin(cast), tool="*", effect="ask", **STRICT)
+    ends = (timezone.now() + timedelta(days=1)).isoformat()
+    assert starter(cast).post("/permissions", {"tool": "*", "effect": "ask", "expires_at": ends}).json()["id"] == first
+    row = Policy.objects.get(id=first)
+    assert (row.expires_at, row.quorum, row.four_eyes) == (None, STRICT["quorum"], True)
+    assert not AuditEntry.objects.filter(verb="policy.updated", subject=first).exists()
