@@ -205,7 +205,8 @@ def test_T_098_what_a_policy_asked_or_the_caller_may_not_decide_stays_open(test_
     body = {"permission_mode": "autonomous"}
     mine = begin(test_key, "x [steps:1]", **ASKING)
     Approval.objects.filter(run_id=mine).update(four_eyes=True)
-    assert test_key.patch(f"/runs/{mine}/permission-mode", body).json()["resolved"] == []
+    refused(test_key.patch(f"/runs/{mine}/permission-mode", body), 403, "SELF_APPROVAL_FORBIDDEN")
+    assert Approval.objects.get(run_id=mine).status == "pending"
     test_key.post("/permissions", {"tool": "click", "effect": "ask"})
     ruled = begin(test_key, "x [steps:1]", **ASKING)
     assert test_key.patch(f"/runs/{ruled}/permission-mode", body).json()["resolved"] == []
