@@ -68,6 +68,23 @@ def test_workflows_their_drawing_and_their_editor(site: Site, look: Open, mode: 
 
 
 @pytest.mark.parametrize("mode", LOOKS)
+def test_stops(site: Site, look: Open, mode: str) -> None:
+    page = look("owner", "/stops/new", **LOOKS[mode])
+    found = {"/stops/new": complaints(page)}
+    stop_id = site.call("POST", "/stop", {"scope": "team", "reason": "The agent mails everybody."})["id"]
+    try:
+        for path in ("/stops", f"/stops/{stop_id}/lift", "/runs"):
+            page.goto(path)
+            page.get_by_text("STOPPED").wait_for()
+            found[path] = complaints(page)
+    finally:
+        site.call("POST", f"/stop/{stop_id}/lift")
+    page.goto("/stops")
+    found["lifted"] = complaints(page)
+    assert not any(found.values()), "\n".join(f"{where}: {what}" for where, what in found.items() if what)
+
+
+@pytest.mark.parametrize("mode", LOOKS)
 def test_the_page_of_the_api(site: Site, look: Open, chromium: Browser, mode: str) -> None:
     context = chromium.new_context(base_url=site.address, **LOOKS[mode])
     found = {}
