@@ -5,6 +5,7 @@ import pytest
 from approvals.models import Approval
 from runs.models import Run, RunEvent
 from tests.cast import Api
+from tests.conventions.conftest import refused
 from tests.runs.driving import drive_all
 
 pytestmark = pytest.mark.django_db
