@@ -277,7 +277,10 @@ def test_a_person_may_say_that_a_node_is_gone(row: Machine, capsys: pytest.Captu
     with pytest.raises(CommandError, match="at work"):
         call_command("nodes", "release", nodes.this_node())
     Worker.objects.all().delete()
+    with pytest.raises(CommandError, match="No machine lives on mistyped"):
+        call_command("nodes", "release", "mistyped")
     call_command("nodes", "release", OTHER)
+    assert "1 machine is nobody's now" in capsys.readouterr().out
     row.refresh_from_db()
     assert (row.node, row.handle) == (None, {})
 

@@ -30,7 +30,7 @@ class Command(BaseCommand):
         elif not options["node"]:
             raise CommandError("Which node? `manage.py nodes` lists them.")
         else:
-            self.stdout.write(f"{_released(options['node'])} machines are nobody's now; who needs one starts it.")
+            self.stdout.write(f"{_count(_released(options['node']))} nobody's now; who needs one starts it.")
 
     def _list(self) -> None:
         seen = last_seen()
@@ -49,12 +49,18 @@ def last_seen() -> dict[str, Any]:
     return dict(workers.annotate(at=Max("heartbeat_at")))
 
 
+def _count(machines: int) -> str:
+    return "1 machine is" if machines == 1 else f"{machines} machines are"
+
+
 def _released(node: str) -> int:
     at = last_seen().get(node)
     if node == this_node() or (at and timezone.now() - at < SILENT):
         raise CommandError(f"{node} is at work: end its workers first. Its machines would be started twice.")
     with transaction.atomic():
         rows = Machine.objects.exclude(status="terminated").filter(node=node)
+        if not rows.exists():
+            raise CommandError(f"No machine lives on {node}. `manage.py nodes` lists them.")
         for team_id, test, machine_id in rows.values_list("team_id", "test", "id"):
             audit(system(team_id, test), "machine.node_released", machine_id, node=node)
         return release(node)
