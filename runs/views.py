@@ -115,7 +115,8 @@ def _by_person(found: Run, requests: list[Approval]) -> bool:
 
 def _watched(request: PageRequest, found: Run, chosen: Moment) -> Machine | None:
     """The machine whose screen the page shows as it is now: that of a run at work, unless it is not to be seen."""
-    if chosen.chosen or found.status != "running" or found.owns_machine or not request.actor.may("machines:read"):
+    at_work = found.status == "running" and found.stopped_at is None
+    if chosen.chosen or not at_work or found.owns_machine or not request.actor.may("machines:read"):
         return None
     machine = machines_of(request.actor).filter(id=found.machine_id, status="running").first()
     lease = machine.lease if machine else None

@@ -8,6 +8,7 @@ import { clock } from "./times.js";
 const SILENCE = 40_000; // ms: the server beats every 15 s
 const GAP = 250; // ms between two refreshes
 const SETTLING = 200; // ms that htmx may need after an answer
+const STOPPED = 5000; // ms between two looks of a page over which a stop stands: the socket of a run does not tell of it
 const PATIENCE = 1500; // ms before a lost socket is called offline
 
 let socket = null;
@@ -146,6 +147,7 @@ export function startLive() {
   heard = Date.now();
   connect();
   setInterval(() => { if (socket?.readyState === WebSocket.OPEN && Date.now() - heard > SILENCE) socket.close(); }, 5000);
+  setInterval(() => { if (!document.hidden && document.querySelector(".stopbar")) refresh(); }, STOPPED);
   window.addEventListener("offline", () => { say(true); socket?.close(); });
   window.addEventListener("online", () => { tries = Math.max(1, tries); connect(); });
   document.body.addEventListener("htmx:afterRequest", arrived);

@@ -110,3 +110,13 @@ def test_a_long_screen_as_text_opens_at_its_end(site: Site, look: Open) -> None:
         `<div class="box longtext from-end" id="probe"><pre>${"line\\n".repeat(100)}<span>last</span></pre></div>`)""")
     page.locator("#probe").scroll_into_view_if_needed()
     expect(page.locator("#probe span")).to_be_in_viewport()
+
+
+def test_the_banner_of_a_stop_does_not_outlive_it_on_the_page_of_a_run(site: Site, look: Open) -> None:
+    run_id = site.start("x [steps:1]")
+    site.reaches(run_id, "succeeded")
+    stop = site.call("POST", "/stop", {"scope": "team", "reason": "It mails everybody."})
+    page = look("bob", f"/runs/{run_id}")
+    expect(page.get_by_text("It mails everybody.")).to_be_visible()
+    site.call("POST", f"/stop/{stop['id']}/lift", {})
+    expect(page.get_by_text("It mails everybody.")).to_have_count(0, timeout=20_000)

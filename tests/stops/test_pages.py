@@ -2,8 +2,10 @@
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from machines.models import Stop
+from runs.models import Run, Step
 from tests.cast import Api, Cast
 from tests.runs.driving import begin, drive_all, show, simulated
 
@@ -114,3 +116,16 @@ def test_the_audit_tells_all_three(cast: Cast, test_key: Api) -> None:
     shown = page(browser(cast, "adam"), "/audit?kind=stop")
     for words in ("Stopped everything", "Nothing acts any more", "Lifted the stop", "Because."):
         assert words in shown
+
+
+def test_a_run_that_was_stopped_in_a_step_is_not_called_at_work(cast: Cast, test_key: Api) -> None:
+    run = begin(test_key, "x [steps:1]", machine_id=simulated(test_key))
+    drive_all()
+    now = timezone.now()
+    Run.objects.filter(id=run["id"]).update(status="running", finished_at=None, stopped_at=now)
+    Step.objects.filter(run_id=run["id"]).update(status="acting")
+    shown = page(browser(cast, "bob"), f"/runs/{run['id']}")
+    assert "it goes on when the stop is lifted" in shown
+    assert "under way when it was stopped" in shown
+    assert "The agent is working" not in shown
+    assert "data-live=" not in shown
