@@ -33,14 +33,14 @@ def test_everything_is_stopped_and_lifted_by_hand(site: Site, look: Open) -> Non
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_foot_of_the_side_is_one_row(look: Open, width: int) -> None:
-    """Colours, stop, mails and keyboard; the phone has no keyboard."""
+    """Colours, mails and keyboard; the phone has no keyboard."""
     page = look("owner", "/", viewport={"width": width, "height": 844})
     page.get_by_role("link", name="Stop everything").first.wait_for()
     middles = page.locator(".side-foot .links > *").evaluate_all(
         "all => all.map((one) => one.getBoundingClientRect()).filter((box) => box.width)"
         ".map((box) => Math.round(box.top + box.height / 2))"
     )
-    assert len(middles) == (4 if width > 1000 else 3)
+    assert len(middles) == (3 if width > 1000 else 2)
     assert max(middles) - min(middles) <= 1, middles
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.locator(".side-foot").evaluate("(foot) => foot.scrollWidth <= foot.clientWidth")

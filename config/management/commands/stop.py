@@ -36,7 +36,9 @@ class Command(BaseCommand):
         actor = command_line(team_named(options["team"]).id, options["mode"] == "test")
         scope = next((name for name in ("machine", "workflow") if options[name]), "team")
         try:
-            body = StopBody(scope=scope, id=options["machine"] or options["workflow"], reason=options["reason"])
+            body = StopBody.model_validate(
+                {"scope": scope, "id": options["machine"] or options["workflow"], "reason": options["reason"]}
+            )
             target_id = find_target(actor, body.scope, body.id)
         except ValidationError as error:
             raise CommandError("; ".join(f"{place[-1]}: {words}" for place, words, _ in details(error))) from error
