@@ -351,13 +351,12 @@ class TestInAWebProcess:
         return answering(monkeypatch, None)
 
     @pytest.fixture
-    def handler(self) -> Iterator[Handler]:
+    def handler(self, settings: Any) -> Iterator[Handler]:
         """With one thread: what holds it holds up everybody."""
+        settings.REQUEST_THREADS = 1
         made = Handler()
-        made._threads.shutdown()
-        made._threads = ThreadPoolExecutor(1)
         yield made
-        made._threads.shutdown()
+        made.close()
 
     async def begun(self, handler: Handler, key: str, wire: FakeWire) -> Any:
         asked = opened(handler, key, "POST", "/v1/predict")
