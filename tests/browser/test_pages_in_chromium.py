@@ -238,7 +238,7 @@ def test_on_a_phone_there_are_five_tabs_and_the_rest_under_more(look: Open, scri
     expect(links).to_have_count(0)
     more.tap()
     assert links.all_inner_texts() == [
-        "Keys", "Secrets", "Webhooks", "Policies", "Audit", "Members", "Models", "API docs",
+        "Keys", "Secrets", "Webhooks", "Policies", "Stops", "Audit", "Members", "Models", "API docs",
     ]  # fmt: skip
     assert all((each.bounding_box() or {})["height"] >= 44 for each in links.all())
     expect(links.last).to_be_in_viewport(ratio=1)
@@ -255,7 +255,7 @@ def test_on_a_phone_there_are_five_tabs_and_the_rest_under_more(look: Open, scri
 def test_the_sheet_of_a_phone_by_keyboard(look: Open) -> None:
     page = look("bob", "/runs", **PHONE)
     more, links = _more(page)
-    page.get_by_role("navigation", name="Main").get_by_role("link", name="Ledger").focus()
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Machines").focus()
     page.keyboard.press("Tab")
     expect(more).to_be_focused()
     page.keyboard.press("Enter")
@@ -265,14 +265,14 @@ def test_the_sheet_of_a_phone_by_keyboard(look: Open) -> None:
     expect(links).to_have_count(0)
     expect(more).to_be_focused()
     page.keyboard.press("Space")
-    for _ in range(6):
+    for _ in range(7):
         page.keyboard.press("Tab")
     expect(links).to_have_count(0)  # whoever goes on behind it sees where they are
 
 
 def test_on_a_large_screen_every_entry_stands_in_the_side(look: Open) -> None:
     page = look("owner", "/audit")
-    expect(page.get_by_role("navigation", name="Main").get_by_role("link")).to_have_count(13)
+    expect(page.get_by_role("navigation", name="Main").get_by_role("link")).to_have_count(14)
     expect(page.get_by_text("More", exact=True)).to_be_hidden()
 
 
