@@ -287,6 +287,8 @@ def test_T_182_the_card_shows_how_the_file_was_and_is(
     assert change["before"] in page
     assert change["after"] in page
     assert "other&lt;/b&gt;" not in page  # what is in files is not kept
+    assert "and void since" in page
+    assert "Void by" not in page  # nobody did that
 
 
 def test_T_182_an_edited_command_is_bound_to_the_files_that_were_shown(
