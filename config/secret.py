@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 
 def secret_key(data_dir: Path) -> str:
@@ -19,9 +20,8 @@ def secret_key(data_dir: Path) -> str:
 
 def _make(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    own = path.with_name(f"secret-key.{os.getpid()}")
-    own.touch(mode=0o600)
-    own.write_text(secrets.token_urlsafe(64))
-    with contextlib.suppress(FileExistsError):
-        os.link(own, path)
-    own.unlink()
+    with NamedTemporaryFile("w", dir=path.parent, prefix=".secret-key.") as file:  # only its owner may read it
+        file.write(secrets.token_urlsafe(64))
+        file.flush()
+        with contextlib.suppress(FileExistsError):
+            os.link(file.name, path)

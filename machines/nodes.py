@@ -19,6 +19,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from django.conf import settings
@@ -143,15 +144,14 @@ def _computer() -> str:
 
 
 def _write_down(path: Path) -> None:
-    """Whole or not at all; of two at once the first one counts."""
-    own = path.with_name(f".{path.name}.{os.getpid()}")
-    with own.open("w", encoding="utf-8") as file:
+    """Whole or not at all; of two at once, threads or processes, the first one counts."""
+    with NamedTemporaryFile("w", dir=path.parent, prefix=".", encoding="utf-8") as file:
         name = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:32] or "host"
         known = {"node": f"{name}:{path.stem}", "boot": _boot(), "computer": _computer()}
         json.dump(known | {"file": os.fstat(file.fileno()).st_ino}, file)
-    with suppress(FileExistsError):
-        os.link(own, path)
-    own.unlink()
+        file.flush()
+        with suppress(FileExistsError):
+            os.link(file.name, path)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from tempfile import mkdtemp
 
 WANTED = ("memory", "pids", "cpu", "freezer")
 UNIFIED = "unified"  # the second generation: one folder for every controller
@@ -207,10 +208,8 @@ def _below(place: str, root: str, path: str) -> Path:
 
 
 def _divisible(folder: Path) -> bool:
-    trial = folder / f"countersign-trial-{os.getpid()}"
     try:
-        trial.mkdir()
-        trial.rmdir()
+        Path(mkdtemp(prefix="countersign-trial-", dir=folder)).rmdir()
     except OSError:
         return False
     return True
