@@ -216,7 +216,9 @@ def test_what_the_person_starts_runs_on(desk: Desk) -> None:
 
 
 def test_a_job_that_stood_already_stands_afterwards(desk: Desk) -> None:
-    desk.type(f"bash -c '{LOOP}' & sleep 0; kill -STOP %1\n")
+    desk.type(f"bash -c '{LOOP}' &\n")
+    desk.grows("ticks")
+    desk.type("kill -STOP %1\n")
     until(lambda: desk.stands("ticks"))
     lease = desk.take()
     desk.release(lease)
