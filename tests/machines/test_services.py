@@ -1,41 +1,18 @@
 """Reservations, ends by time, and what other apps are told."""
 
 import functools
-import threading
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.errors import InvalidState
 from machines import lifecycle, services
 from machines.models import MACHINE_MOVES, Machine, MachineStatus
+from tests.at_once import at_once
 from tests.machines.conftest import Caller, queued
-
-
-def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Run the calls in threads that start together; their results in order."""
-    results: list[Any] = [None] * len(calls)
-    gate = threading.Barrier(len(calls))
-
-    def run(index: int) -> None:
-        try:
-            gate.wait()
-            results[index] = calls[index]()
-        except Exception as error:  # noqa: BLE001  a refusal is a result
-            results[index] = error
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=[index]) for index in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 def expire(machine_id: str) -> None:
