@@ -34,5 +34,11 @@ for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "MODEL_BAS
 
 from config.settings import *  # noqa: E402, F403
 
+# Workers of xdist have pictures of their own: each remembers what it stored, and some tests remove files.
+PICTURES = DATA_DIR / "artifacts" / os.environ.get("PYTEST_XDIST_WORKER", "")  # noqa: F405
+STORAGES = {
+    **STORAGES,  # noqa: F405
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": PICTURES}},
+}
 WHITENOISE_AUTOREFRESH = True  # else each new test client lists every static file
 PASSWORD_HASHERS = ["tests.hashing.QuickArgon2"]
