@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from accounts import limits
 from accounts.actor import Actor, scopes_of_roles
-from accounts.errors import AgentForbidden, InsufficientScope, InvalidApiKey, KeyNotFound
 from accounts.models import ApiKey, Team
-from accounts.statements import fetch, fetch_all, prepared, prepared_all
+from database.sql import fetch, fetch_all, prepared, prepared_all
+from web.errors import AgentForbidden, InsufficientScope, InvalidApiKey, KeyNotFound
 
 MOST_TEAMS = 10  # of a person, in which something that is not here is looked for
 AGENT_PREFIX = "cs_agent_"

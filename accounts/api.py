@@ -7,13 +7,13 @@ from ninja import Router
 
 from accounts import idempotency, services
 from accounts.access import get_team, keys_of
-from accounts.bodies import read, read_json
 from accounts.doors import ApiRequest, door, takes
-from accounts.errors import EmptyUpdate
 from accounts.idempotency import answer, once
-from accounts.paging import page
 from accounts.schemas import KeyCreate, TeamPatch, key_object, team_object
-from accounts.times import rfc3339
+from web.bodies import read, read_json
+from web.errors import EmptyUpdate
+from web.paging import page
+from web.times import rfc3339
 
 router = Router(tags=["Team and keys"])
 NULLABLE = ("default_machine_id", "default_agent", "remember_days")

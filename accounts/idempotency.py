@@ -20,13 +20,13 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.bodies import read_json
-from accounts.errors import IdempotencyInFlight, IdempotencyKeyMismatch, IdempotencyKeyReused, Invalid, NotFound
 from accounts.later import may_wait
 from accounts.models import IdempotencyRecord
-from accounts.sealing import keyed_hash, seal, unseal
-from accounts.statements import give_back_connection
-from accounts.times import rfc3339
+from database.sealing import keyed_hash, seal, unseal
+from database.sql import give_back_connection
+from web.bodies import read_json
+from web.errors import IdempotencyInFlight, IdempotencyKeyMismatch, IdempotencyKeyReused, Invalid, NotFound
+from web.times import rfc3339
 
 KEPT = timedelta(hours=24)
 LONGEST_EFFECT = timedelta(minutes=10)  # outside the database

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 from asgiref.sync import async_to_sync, sync_to_async
 from django.http import HttpRequest, HttpResponse
 
-from accounts.errors import InternalError
 from accounts.middleware import refusal_response
-from accounts.outages import unavailable
+from database.outages import unavailable
+from web.errors import InternalError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""Rates and sizes: how often one caller may call, and how much it may send (contract/README.md section 9)."""
+"""Rates: how often one caller may call (contract/README.md section 9)."""
 
 import time
 from dataclasses import dataclass
@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from accounts.actor import Actor
-from accounts.errors import RateLimited
 from accounts.models import RateWindow
-from accounts.statements import prepared
-
-MIB = 1024 * 1024
-BODY_BYTES = MIB
-INFERENCE_BODY_BYTES = 24 * MIB
+from database.sql import prepared
+from web.errors import RateLimited
 
 
 def counting(rows: str) -> str:
@@ -66,13 +62,6 @@ def spend(actor: Actor, bucket: str, limit: int) -> None:
     minute, second = divmod(int(time.time()), 60)
     if _count(actor.caller, bucket, minute) > limit:
         raise RateLimited(retry_after=60 - second)
-
-
-def body_limit(path: str) -> int:
-    """The largest body, in bytes, that the path takes."""
-    if path.startswith(("/v1/predict", "/v1/sessions", "/v1/ground")):
-        return INFERENCE_BODY_BYTES
-    return BODY_BYTES
 
 
 def sweep() -> int:

@@ -11,7 +11,9 @@ from ninja.utils import check_csrf
 from accounts import limits
 from accounts.access import actor_of_key, actor_of_session
 from accounts.actor import Actor
-from accounts.errors import (
+from database.ids import new_id
+from web.bodies import body_limit
+from web.errors import (
     BadRequest,
     CsrfFailed,
     InternalError,
@@ -21,7 +23,6 @@ from accounts.errors import (
     PayloadTooLarge,
     Refusal,
 )
-from accounts.ids import new_id
 
 Next = Callable[[HttpRequest], HttpResponseBase]
 OPEN_PATHS = frozenset({"/v1/health", "/v1/docs", "/v1/openapi.json"})
@@ -183,7 +184,7 @@ def _bearer(request: HttpRequest) -> str | None:
 
 
 def _too_large(request: HttpRequest) -> PayloadTooLarge | None:
-    limit = limits.body_limit(request.path_info)
+    limit = body_limit(request.path_info)
     length = request.META.get("CONTENT_LENGTH") or "0"
     too_large = length.isascii() and length.isdecimal() and int(length) > limit
     return PayloadTooLarge(max_bytes=limit) if too_large else None

@@ -12,7 +12,7 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from accounts.ids import new_id
+from database.ids import new_id
 
 # Of an audit entry's verb: `key` of `key.created`.
 AUDITED_KIND = Func(F("verb"), Value("."), Value(1), function="split_part", output_field=models.CharField())

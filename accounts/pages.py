@@ -14,7 +14,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts.access import actor_of_page, actor_of_session, get_team, named_place, other_places, require
 from accounts.actor import Actor
-from accounts.errors import Refusal
+from web.errors import Refusal
 
 P = ParamSpec("P")
 View = Callable[Concatenate[Any, P], HttpResponseBase]

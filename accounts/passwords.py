@@ -7,7 +7,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.hashers import Argon2PasswordHasher
 
 from accounts.models import User
-from accounts.statements import fetch, give_back_connection
+from database.sql import fetch, give_back_connection
 
 AT_ONCE = 4  # in one process
 _turns = threading.BoundedSemaphore(AT_ONCE)

@@ -1,6 +1,6 @@
 """The version of what rules a team's actions in one world: its policies and its risk floor.
 
-Who judges an action reads it first; who then writes what was judged holds it and finds it unchanged (runs/steps.py). So a
+Who judges an action reads it first; who then writes what was judged holds it and finds it unchanged (runs/driving/steps.py). So a
 change counts from its commit. The row is locked after runs and requests, before policies and wallets: an intent holds it when it
 counts the use of its policy.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from django.db.models import F
 
 from accounts.models import RulesVersion
-from accounts.statements import prepared
+from database.sql import prepared
 
 _NOW = """
 SELECT v.version, t.risk_floor, %(mode)s = ANY (t.risk_floor_modes) FROM accounts_team t

@@ -6,9 +6,9 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 from pydantic import AfterValidator, Field
 
-from accounts.bodies import Body, Int, Time
 from accounts.models import ApiKey, Team
-from accounts.times import rfc3339
+from web.bodies import Body, Int, Time
+from web.times import rfc3339
 
 SETTINGS = (
     "default_machine_id", "default_agent", "forbid_self_approval", "undo_window_seconds", "screen_check",

@@ -14,12 +14,12 @@ from psycopg.types.json import Jsonb
 
 from accounts.access import AGENT_PREFIX, get_key, get_team, hash_key, keys_in_force, locked_team
 from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT, Actor, command_line
-from accounts.errors import EmptyUpdate, Invalid, ScopeEscalation
-from accounts.json_values import Detail
-from accounts.messages import publish
 from accounts.models import ApiKey, Membership, Role, Team, User
 from accounts.rules import rules_changed
-from accounts.statements import insert, prepared
+from database.messages import publish
+from database.sql import insert, prepared
+from web.errors import EmptyUpdate, Invalid, ScopeEscalation
+from web.json_values import Detail
 
 MAX_ACTIVE_KEYS = 20
 RULING = frozenset({"risk_floor", "risk_floor_modes", "forbid_self_approval"})  # settings by which actions are judged

@@ -4,7 +4,7 @@ from django.contrib.sessions.backends import db
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from accounts.statements import fetch
+from database.sql import fetch
 
 
 class SessionStore(db.SessionStore):

@@ -1,12 +1,12 @@
 """Queued work of accounts. A task takes ids, may run twice, and does nothing when its turn has passed."""
 
 from accounts.invitations import mail
-from accounts.webhooks import postman
+from accounts.webhooks import sender
 
 
 def deliver(delivery_id: str, attempts: int) -> None:
     """Hand the attempt that follows `attempts` others to the postman of this process."""
-    postman.hand_over(delivery_id, attempts)
+    sender.hand_over(delivery_id, attempts)
 
 
 def mail_invitation(invitation_id: str, link: int, start: str) -> None:

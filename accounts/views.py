@@ -15,10 +15,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import disk, limits, services
 from accounts.access import get_key, get_team, keys_of, owns_installation, teams_of
 from accounts.actor import Actor
-from accounts.errors import Refusal
 from accounts.forms import KeyForm, OwnNameForm, PasswordForm, SignInForm
 from accounts.models import Membership, Role, User
 from accounts.pages import PageRequest, go, problems, signed_in
+from web.errors import Refusal
 
 THEMES = ("auto", "light", "dark")
 WORLDS = ("live", "test")

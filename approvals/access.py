@@ -9,10 +9,10 @@ from django.db.models.functions import Coalesce
 
 from accounts.actor import Actor
 from accounts.models import Group
-from accounts.statements import fetch, prepared, prepared_all
-from accounts.times import rfc3339
 from approvals.errors import ApprovalNotFound
 from approvals.models import NEVER, Approval, Decision
+from database.sql import fetch, prepared, prepared_all
+from web.times import rfc3339
 
 # What is due first: requests that never expire come last, then the higher priority, then age.
 DUE = ("due_at", "-priority", "created_at", "id")

@@ -10,11 +10,11 @@ from typing import Any
 
 from jsonschema.exceptions import ValidationError, best_match
 
-from accounts import json_schema, patterns
-from accounts.errors import Invalid
-from accounts.json_values import Loc
 from approvals import examples
 from approvals.errors import AnswerRequired
+from web.errors import Invalid
+from web.json_schema import patterns, validation
+from web.json_values import Loc
 
 REDACTED = "[redacted]"
 Question = Mapping[str, Any]
@@ -128,7 +128,7 @@ def read_values(
     values = copy.deepcopy(dict(given))
     if schema is None:
         return values
-    if problem := json_schema.problem(schema):
+    if problem := validation.problem(schema):
         raise Invalid((at, f"The schema {problem}.", "value_error"))
     for name, field in (schema.get("properties") or {}).items():
         if isinstance(field, dict) and "default" in field:
@@ -150,8 +150,8 @@ def read_values(
 
 def _violations(schema: Mapping[str, Any], values: Any, at: Loc) -> list[ValidationError]:
     try:
-        return json_schema.errors(dict(schema), values)
-    except json_schema.TooMuchEffort as error:
+        return validation.errors(dict(schema), values)
+    except validation.TooMuchEffort as error:
         message = "Cannot be held against the schema in reasonable time."
         raise Invalid((at, message, "value_error")) from error
 
@@ -198,7 +198,7 @@ def _parts(schema: Any, root: Mapping[str, Any], seen: tuple[str, ...] = ()) -> 
     ref = schema.get("$ref")
     if isinstance(ref, str) and ref not in seen:
         seen = (*seen, ref)
-        inner.append(json_schema.referred(ref, root))
+        inner.append(validation.referred(ref, root))
     return [schema, *(part for each in inner for part in _parts(each, root, seen))]
 
 

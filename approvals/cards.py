@@ -7,11 +7,7 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.errors import Refusal
-from accounts.templatetags.show import plain
 from approvals.access import approvals_of, decision_of
-from approvals.allowances import may_let_oneself
-from approvals.desk import desk
 from approvals.eligibility import is_own, require_decider, require_unclaimed
 from approvals.forms import (
     PRESETS,
@@ -23,8 +19,12 @@ from approvals.forms import (
     read_values,
     value_fields,
 )
+from approvals.handling_panel import desk
 from approvals.models import Approval, Decision
+from approvals.policies.allowances import may_let_oneself
 from approvals.services import Answer
+from web.errors import Refusal
+from web.templatetags.show import plain
 
 APPROVE_WORDS = {
     "approval": "Approve", "tool": "Approve", "plan": "Approve the plan", "question": "Send the answer",

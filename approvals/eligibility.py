@@ -5,13 +5,13 @@ from typing import Any
 
 from accounts.access import team_setting
 from accounts.actor import Actor
-from accounts.errors import InsufficientScope, NotEligible, SelfApprovalForbidden
 from accounts.persons import person_behind, person_named, person_of
-from accounts.times import rfc3339
 from approvals.errors import ApprovalClaimed
-from approvals.loosening import covers, in_ids
 from approvals.models import Approval, Decision
+from approvals.policies.loosening import covers, in_ids
 from approvals.quorum import group_ids, lacking
+from web.errors import InsufficientScope, NotEligible, SelfApprovalForbidden
+from web.times import rfc3339
 
 APPROVING = frozenset({"approve", "answer", "submit"})
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from accounts.errors import Refusal
+from web.errors import Refusal
 
 
 class ApprovalNotFound(Refusal):

@@ -10,8 +10,8 @@ from typing import Any
 
 from django.http import QueryDict
 
-from accounts.errors import Refusal
 from approvals.models import Approval
+from web.errors import Refusal
 
 PRESETS = ("Wrong target", "Wrong value", "Not now", "Do it another way")
 VERDICT_OF = {"question": "answer", "input": "submit"}

@@ -7,14 +7,14 @@ from django.utils import timezone
 
 from accounts.access import get_team
 from accounts.actor import Actor, scopes_of_roles
-from accounts.errors import Invalid, InvalidState
 from accounts.models import ApiKey, Group, Membership
-from accounts.times import rfc3339
 from approvals.access import assigned_names
 from approvals.eligibility import require_unclaimed
 from approvals.errors import ApprovalClaimed
 from approvals.mail import reminders
 from approvals.models import Approval, Comment
+from web.errors import Invalid, InvalidState
+from web.times import rfc3339
 
 FURTHEST = timedelta(days=30)
 

@@ -10,8 +10,8 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from accounts.ids import new_id
 from accounts.models import Team, User
+from database.ids import new_id
 
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)  # when a request without expiry is due
 
@@ -90,7 +90,7 @@ class Approval(models.Model):
     previous_approval_id = models.CharField(max_length=40, null=True)
     replaced_by = models.CharField(max_length=40, null=True)
     void_reason = models.CharField(max_length=32, null=True)
-    context = models.JSONField(default=dict)  # what the card shows of the run as it was then: runs.asking._context()
+    context = models.JSONField(default=dict)  # what the card shows of the run as it was then: runs.requests._context()
     created_at = models.DateTimeField(default=timezone.now)
     resolved_at = models.DateTimeField(null=True)
     effective_at = models.DateTimeField(null=True)
@@ -304,7 +304,7 @@ class Policy(models.Model):
     origin = models.CharField(max_length=16, default="api")  # api, dashboard, remembered
     origin_approval_id = models.CharField(max_length=40, null=True)
     created_by = models.JSONField()
-    allowed_by = models.JSONField(null=True)  # of an allow, who stands behind it: approvals/allowances.py
+    allowed_by = models.JSONField(null=True)  # of an allow, who stands behind it: approvals/policies/allowances.py
     created_at = models.DateTimeField(default=timezone.now)
     revoked_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)

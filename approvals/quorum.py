@@ -7,10 +7,10 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.json_values import Detail, Loc
 from accounts.models import Group
 from accounts.persons import person_of
 from approvals.models import Approval, Policy, Vote
+from web.json_values import Detail, Loc
 
 Need = dict[str, Any]
 ANYONE = "anyone"

@@ -4,12 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from accounts.bodies import Body
-from accounts.statements import fetch_all
-from accounts.times import rfc3339
 from approvals.eligibility import eligible
 from approvals.models import Approval, Comment, Decision
 from approvals.quorum import needs
+from database.sql import fetch_all
+from web.bodies import Body
+from web.times import rfc3339
 
 VERDICTS: dict[str, tuple[str, ...]] = {
     "approval": ("approve", "reject"),

@@ -10,13 +10,8 @@ from django.utils import timezone
 
 from accounts.access import team_setting
 from accounts.actor import Actor
-from accounts.errors import Invalid, NotEligible
-from accounts.sealing import keyed_hash, seal
-from accounts.statements import fetch_all, insert, prepared, save
-from accounts.times import rfc3339
 from approvals import answers as reading
-from approvals import examples, policies, quorum
-from approvals.allowances import may_let_oneself
+from approvals import examples, quorum
 from approvals.eligibility import APPROVING, is_own, require_decider, require_unclaimed
 from approvals.errors import (
     ActionChanged,
@@ -28,7 +23,13 @@ from approvals.errors import (
 )
 from approvals.mail import reminders
 from approvals.models import APPROVAL_MOVES, Approval, Decision
+from approvals.policies import rules
+from approvals.policies.allowances import may_let_oneself
 from approvals.schemas import MAX_NOTE, ON_REJECT, VERDICTS
+from database.sealing import keyed_hash, seal
+from database.sql import fetch_all, insert, prepared, save
+from web.errors import Invalid, NotEligible
+from web.times import rfc3339
 
 STATUS_OF = {
     "approve": "approved",
@@ -203,7 +204,7 @@ def _remember(actor: Actor, approval: Approval, decision: Decision, remember: bo
     if only_this_run and is_own(actor, approval) and not may_let_oneself(actor):
         return  # it would count nowhere
     days = team_setting(approval.team_id, "remember_days")
-    policy, _ = policies.create(
+    policy, _ = rules.create(
         actor, tool=approval.action["name"], effect="allow", host=approval.action.get("host"),
         end_user=approval.context.get("end_user"), run_id=approval.run_id if only_this_run else None,
         expires_at=decision.at + timedelta(days=days) if days and not only_this_run else None, origin="remembered",

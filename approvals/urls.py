@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from approvals import policy_views, views
+from approvals import views
+from approvals.policies import views as policy_views
 
 urlpatterns = [
     path("", views.queue, name="queue"),

@@ -13,12 +13,12 @@ from accounts.access import other_places
 from accounts.actor import Actor
 from accounts.models import Group
 from accounts.pages import PageRequest, show, signed_in
-from accounts.paging import beyond, page
-from accounts.templatetags.show import plain
 from approvals.access import DUE, approvals_of, by_due, get_approval, held_up, waiting
 from approvals.cards import card
 from approvals.errors import ApprovalNotFound
 from approvals.models import NEVER, Approval, Decision, Kind
+from web.paging import beyond, page
+from web.templatetags.show import plain
 
 SHOWN = 50
 LONGEST_TITLE = 120  # characters in a browser's tab

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.models import Team
-from accounts.statements import prepared
 from billing.models import Transaction
+from database.sql import prepared
 
 TEST_BALANCE = 10_000
 

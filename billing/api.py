@@ -8,13 +8,13 @@ from django.http import HttpResponse
 from ninja import Router
 
 from accounts.doors import ApiRequest, door
-from accounts.errors import Invalid, InvalidFilter
 from accounts.idempotency import answer
-from accounts.paging import page
-from accounts.times import read_time
 from billing import access
 from billing.models import Transaction, TransactionType
 from billing.schemas import transaction_object
+from web.errors import Invalid, InvalidFilter
+from web.paging import page
+from web.times import read_time
 
 router = Router(tags=["Billing"])
 

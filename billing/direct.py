@@ -12,13 +12,13 @@ from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from accounts.actor import Actor
-from accounts.errors import BudgetExceeded, InsufficientCredits, RateLimited
-from accounts.ids import new_id
-from accounts.timers import each_due
 from billing import access
 from billing.errors import BudgetReached, HoldEnded, WalletEmpty
 from billing.models import CallInHand, Transaction
 from billing.services import capture, release_hold, take_hold
+from database.ids import new_id
+from database.timers import each_due
+from web.errors import BudgetExceeded, InsufficientCredits, RateLimited
 
 MOST_IN_HAND = 100
 RETRY_SECONDS = 5

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from accounts.times import rfc3339
 from billing.models import Transaction
+from web.times import rfc3339
 
 
 def transaction_object(row: Transaction) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from psycopg.types.json import Jsonb
 
 from accounts.access import team_setting
 from accounts.actor import Actor
-from accounts.errors import BudgetExceeded, InsufficientCredits, Invalid
-from accounts.ids import new_id
 from accounts.services import audit
-from accounts.statements import prepared
 from billing import access
 from billing.errors import BudgetReached, WalletEmpty
 from billing.models import Transaction, Wallet, WorkflowBudget
+from database.ids import new_id
+from database.sql import prepared
+from web.errors import BudgetExceeded, InsufficientCredits, Invalid
 
 MACHINE_GATE_CENTS = 20
 NOTHING: Mapping[str, int] = MappingProxyType({})

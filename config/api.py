@@ -8,25 +8,25 @@ from ninja import Router
 from ninja.errors import HttpError, ValidationError
 
 from accounts.api import router as accounts_router
-from accounts.errors import BadRequest, InternalError, Invalid, NotFound, Refusal
 from accounts.middleware import refusal_response
-from accounts.outages import unavailable
 from accounts.secrets.api import router as secrets_router
 from accounts.webhooks.api import router as webhooks_router
-from approvals.policy_api import router as policies_router
+from approvals.policies.api import router as policies_router
 from billing.api import router as billing_router
 from config.openapi import Api
 from config.version import VERSION
+from database.outages import unavailable
 from inference.api import router as inference_router
 from machines.api import router as machines_router
-from runs.agents_api import router as agents_router
+from runs.agents.api import router as agents_router
 from runs.api import router as runs_router
 from runs.calls_api import router as calls_router
 from runs.decide_api import router as decide_router
 from runs.handling_api import router as handling_router
-from runs.signals_api import router as signals_router
-from runs.streams import router as streams_router
+from runs.live.streams import router as streams_router
 from runs.takeover_api import router as takeover_router
+from runs.verbs_api import router as signals_router
+from web.errors import BadRequest, InternalError, Invalid, NotFound, Refusal
 from workflows.api import router as workflows_router
 from workflows.run_api import router as workflow_runs_router
 from workflows.stops.api import router as stops_router

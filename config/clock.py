@@ -15,12 +15,12 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 
 from accounts import idempotency, limits
-from accounts.outages import is_away, passes
-from accounts.statements import prepared
 from accounts.webhooks import outbox
 from approvals.mail import outbox as mail
 from approvals.mail import reminders
 from billing import direct
+from database.outages import is_away, passes
+from database.sql import prepared
 from inference import sessions
 from machines import freezing, homes, lifecycle, metering
 from machines import takeover as control

@@ -9,7 +9,6 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.actor import SCOPES, Actor, system
-from accounts.errors import Refusal
 from accounts.models import Membership, Team
 from accounts.services import create_user, hand_out_key
 from billing.services import topup
@@ -18,6 +17,7 @@ from machines.drivers.registry import driver_for
 from machines.models import Machine
 from machines.schemas import MachineCreate
 from machines.services import create_machine
+from web.errors import Refusal
 
 EMAIL = "owner@demo.test"
 Kind = Literal["terminal", "browser"]

@@ -23,8 +23,8 @@ from django_q.models import OrmQ
 from django_q.signals import post_spawn
 from psycopg import sql
 
-from accounts.statements import prepared
 from config.processes import die_with_parent
+from database.sql import prepared
 from machines.nodes import node_key, this_node
 
 CHANNEL = "django_q"
@@ -202,7 +202,7 @@ def install() -> None:
     multiprocessing.util.register_after_fork(install, _die_with_cluster)
     post_spawn.connect(_host_run_loop)
     if settings.PROCESS == "worker":  # loaded before the workers fork: they share its memory and start at once
-        importlib.import_module("runs.loop")
+        importlib.import_module("runs.driving.loop")
 
 
 def _die_with_cluster(_: object) -> None:
@@ -215,7 +215,7 @@ def _die_with_cluster(_: object) -> None:
 
 def _host_run_loop(**_: object) -> None:
     """In every worker, before its first task: the run loop starts, and is drained when the worker is told to end."""
-    from runs.loop import start_run_loop, stop_run_loop
+    from runs.driving.loop import start_run_loop, stop_run_loop
 
     start_run_loop()
     multiprocessing.util.Finalize(None, stop_run_loop, args=[DRAIN_SECONDS], exitpriority=50)

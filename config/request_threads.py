@@ -12,7 +12,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from accounts.errors import Overloaded, TooManySlowCalls
+from web.errors import Overloaded, TooManySlowCalls
 
 MOST_WAITING = 3000  # calls without a thread; one more is refused
 PATIENCE = 20.0  # seconds that a call waits for a thread

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs.consumers import RunConsumer, TeamConsumer
+from runs.live.consumers import RunConsumer, TeamConsumer
 
 websocket_urlpatterns = [
     path("ws/runs/<str:run_id>", RunConsumer.as_asgi()),

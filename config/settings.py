@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "inference",
     "machines",
     "runs",
+    "web",
     "workflows",
     "config",
 ]
@@ -94,7 +95,7 @@ DATABASE_NOTE = DATA_DIR / "database-url"
 DATABASE_URL = env.str("DATABASE_URL", default="") or (DATABASE_NOTE.read_text() if DATABASE_NOTE.exists() else "")
 DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url_config(DATABASE_URL or "postgresql://app@/countersign")}
 DATABASES["default"] |= {"ENGINE": "config.database", "CONN_HEALTH_CHECKS": True, "CONN_MAX_AGE": None}
-# Django turns preparing off unless it is told a number; only accounts/statements.py asks for it, and at once.
+# Django turns preparing off unless it is told a number; only database/sql.py asks for it, and at once.
 options: dict[str, Any] = DATABASES["default"].setdefault("OPTIONS", {})
 options["prepare_threshold"] = 5
 CLOCK_LOOK_SECONDS = env.float("CLOCK_LOOK_SECONDS", default=2.5)  # so often the clock asks what is due, rung or not
@@ -145,7 +146,7 @@ EVENT_SUBSCRIBERS: dict[str, list[str]] = {
 MACHINE_GATE = "billing.services.machine_gate"  # asked before a machine is made: callable(actor), raises a Refusal
 MACHINE_TILL = "billing.services.charge_machine"  # takes what machine time costs (machines/metering.py)
 # Asked before a group is renamed or deleted, callable(team_id, words): who names it so, in words.
-GROUP_USERS = ("approvals.quorum.users_of_group", "workflows.lookups.users_of_group")
+GROUP_USERS = ("approvals.quorum.users_of_group", "workflows.definition.references.users_of_group")
 # Asked before a team's setting is changed, callable(actor, value): raises a Refusal for what is not there.
 TEAM_SETTING_GATES = {
     "default_machine_id": "machines.access.require_default",
@@ -169,7 +170,7 @@ PRICE_EXTRA_CENTS = {"trajectory_images": 2, "high_definition": 1, "engine_v1": 
 RATE_LIMIT_PER_MINUTE = env.int("RATE_LIMIT_PER_MINUTE", default=600)
 RATE_LIMIT_RUNS_PER_MINUTE = env.int("RATE_LIMIT_RUNS_PER_MINUTE", default=120)
 IDEMPOTENCY_WAIT_SECONDS = env.float("IDEMPOTENCY_WAIT_SECONDS", default=25.0)  # for the first call with the same key
-DATA_UPLOAD_MAX_MEMORY_SIZE = 25 * 1024 * 1024  # the API refuses earlier (accounts/limits.py)
+DATA_UPLOAD_MAX_MEMORY_SIZE = 25 * 1024 * 1024  # the API refuses earlier (web/bodies.py)
 PICTURE_DAYS = env.int("PICTURE_DAYS", default=90)  # after the end of their run; 0: for ever
 STREAMS_PER_KEY = env.int("STREAMS_PER_KEY", default=20)
 SSE_KEEPALIVE_SECONDS = env.float("SSE_KEEPALIVE_SECONDS", default=14.0)  # silence after which a stream gives a comment

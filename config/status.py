@@ -12,15 +12,15 @@ from django.utils import timezone
 from django.views.defaults import server_error
 
 from accounts import disk
-from accounts.errors import Refusal
 from accounts.middleware import is_api, refusal_response
-from accounts.outages import unavailable
 from approvals.models import Approval
 from config.metrics_readers import require_reader
 from config.version import API_VERSION, VERSION
+from database.outages import unavailable
 from machines.models import Machine
 from runs.access import living_workers
 from runs.models import Run, Worker
+from web.errors import Refusal
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from accounts.access import owns_installation
 from accounts.actor import Actor
-from accounts.errors import InstallationOwnersOnly, NotFound
 from inference.models import Call, Profile
+from web.errors import InstallationOwnersOnly, NotFound
 
 
 def require_owner(actor: Actor) -> None:

@@ -10,11 +10,8 @@ from django.http import HttpResponse
 from ninja import Router
 
 from accounts.actor import Actor
-from accounts.bodies import read
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
-from accounts.paging import page
-from accounts.times import rfc3339
 from billing.direct import Price, price
 from inference import pretend, sessions
 from inference.catalogue import models_object
@@ -34,6 +31,9 @@ from inference.schemas import (
     session_object,
 )
 from inference.screenshots import Screenshot, read_screenshots
+from web.bodies import read
+from web.paging import page
+from web.times import rfc3339
 
 router = Router(tags=["Inference"])
 

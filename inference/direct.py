@@ -15,7 +15,6 @@ from django.db import transaction
 from django.http import HttpResponse
 
 from accounts.actor import Actor
-from accounts.errors import InternalError, Refusal
 from accounts.idempotency import Turn, answer, take_turn
 from accounts.later import Db, later, to_the_end
 from accounts.middleware import ApiRequest, refusal_response
@@ -27,6 +26,7 @@ from inference.errors import ModelAway, ModelBusy, ModelFault, ModelMisconfigure
 from inference.profiles import Spec, default_name, live_names, spec_of
 from inference.records import CallRecord
 from inference.services import record_calls
+from web.errors import InternalError, Refusal
 
 log = logging.getLogger(__name__)
 CALL_SECONDS = 300  # of one call, everything in it

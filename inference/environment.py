@@ -7,12 +7,12 @@ from django.db import transaction
 
 from accounts.access import installation_team
 from accounts.actor import system
-from accounts.errors import Invalid
 from inference.errors import ModelMisconfigured
 from inference.models import Profile
 from inference.profiles import as_spec, free_name
 from inference.services import create_profile, set_default, update_profile
 from inference.vendors import VENDORS, Vendor, usual_prices
+from web.errors import Invalid
 
 KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "MODEL_API_KEY")
 

@@ -1,7 +1,7 @@
 """What goes wrong with a model, by what can be done about it. None of these is the agent's fault."""
 
-from accounts.errors import NotFound, Refusal
 from inference.records import CallRecord
+from web.errors import NotFound, Refusal
 
 
 class ModelProblem(Exception):

@@ -6,8 +6,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts.ids import new_id
 from accounts.models import Team
+from database.ids import new_id
 
 
 class Profile(models.Model):

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from accounts.json_values import DEEPEST, Detail, deeper_than, unstorable_at
 from inference.profiles import NAME
 from inference.vendors import VENDORS
+from web.json_values import DEEPEST, Detail, deeper_than, unstorable_at
 
 TAKEN = ("playbook", "scripted")  # agents that are no profiles
 PRICES = ("input", "cached", "cache_written", "output")

@@ -11,8 +11,8 @@ from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.db.models import QuerySet
 
-from accounts.sealing import unseal
-from accounts.statements import prepared
+from database.sealing import unseal
+from database.sql import prepared
 from inference.errors import ModelMisconfigured
 from inference.models import Profile
 

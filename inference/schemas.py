@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from accounts.bodies import Body, Int
-from accounts.json_values import too_big
-from accounts.times import rfc3339
 from inference.models import Session
 from inference.screenshots import Loc
+from web.bodies import Body, Int
+from web.json_values import too_big
+from web.times import rfc3339
 
 # The words of actions that this API answers: those of machines.actions that a caller can do on any screen.
 ACTION_TYPES = ("click", "type_text", "key_press", "key_combo", "scroll", "drag", "move", "wait", "done", "fail")

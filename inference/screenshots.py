@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from accounts.errors import PayloadTooLarge
 from inference.errors import InvalidScreenshot
+from web.errors import PayloadTooLarge
 
 LEAST, MOST = 101, 10_485_760  # characters of base64
 MOST_PIXELS = 2 * 3840 * 2160  # twice the largest screen

@@ -9,14 +9,14 @@ from django.utils import timezone
 
 from accounts.access import installation_team
 from accounts.actor import Actor
-from accounts.errors import Invalid, InvalidState
 from accounts.models import Team
-from accounts.sealing import seal
 from accounts.services import audit
+from database.sealing import seal
 from inference.access import ever_used, get_profile, require_owner
 from inference.models import Call, Profile
 from inference.profile_rules import server_of, violations
 from inference.records import CallRecord
+from web.errors import Invalid, InvalidState
 
 FIELDS = ("model", "base_url", "options", "prices", "limits")  # what an edit may change, the key apart
 

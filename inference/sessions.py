@@ -13,10 +13,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.errors import InvalidState
-from accounts.ids import new_id
-from accounts.json_values import size
 from billing.direct import Price, capture_call, hold_call, price
+from database.ids import new_id
 from inference import pretend
 from inference.asking import Question, send_picture
 from inference.direct import Reply, model_for
@@ -31,6 +29,8 @@ from inference.screenshots import Screenshot
 from inference.wires import wire_for
 from inference.wires.base import Json
 from inference.wording import step_words
+from web.errors import InvalidState
+from web.json_values import size
 
 IDLE = timedelta(seconds=1800)
 BUSY = timedelta(minutes=6)  # longer than any call may take; then its process has died

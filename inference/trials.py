@@ -17,9 +17,8 @@ from django.utils import timezone
 
 from accounts.access import installation_team
 from accounts.actor import Actor
-from accounts.ids import new_id
 from accounts.services import audit
-from accounts.times import read_time, rfc3339
+from database.ids import new_id
 from inference import calling
 from inference.access import get_profile
 from inference.errors import ModelProblem
@@ -30,6 +29,7 @@ from inference.services import locked, record_calls
 from inference.targets import HEIGHT, TARGETS, WIDTH, Target, picture, picture_hash
 from inference.wires import wire_for
 from inference.wires.base import Answer, Json, Request, Thought, Wanted, Wire
+from web.times import read_time, rfc3339
 
 TARGET_SECONDS = 150.0  # for one target, waiting included
 SILENT = timedelta(seconds=TARGET_SECONDS + 30)

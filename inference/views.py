@@ -7,7 +7,6 @@ from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.errors import Refusal
 from accounts.models import Team
 from accounts.pages import PageRequest, problems, show, signed_in
 from inference import services, trials
@@ -18,6 +17,7 @@ from inference.profiles import usual_agent
 from inference.sdks import installed
 from inference.targets import HEIGHT, TARGETS, WIDTH, picture
 from inference.vendors import VENDORS
+from web.errors import Refusal
 
 
 @require_GET

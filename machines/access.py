@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from django.db.models import Prefetch, QuerySet
 
 from accounts.actor import Actor
-from accounts.errors import InvalidFilter, InvalidState, InvalidStatusFilter
-from accounts.statements import fetch
+from database.sql import fetch
 from machines.errors import MachineNotFound
 from machines.models import Machine, MachineStatus, TakeoverLease
 from machines.schemas import BILLED
+from web.errors import InvalidFilter, InvalidState, InvalidStatusFilter
 
 ENDED = frozenset({MachineStatus.TERMINATING, MachineStatus.TERMINATED})
 KINDS = ("browser", "desktop", "terminal", "simulated")

@@ -8,12 +8,9 @@ from django.http import HttpResponse
 from ninja import Router
 
 from accounts.actor import TAKE_CONTROL
-from accounts.bodies import read
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once, once_outside
-from accounts.paging import page
-from accounts.times import rfc3339
-from machines import direct, services
+from machines import by_hand, services
 from machines.access import costing, get_machine, list_machines
 from machines.models import Machine
 from machines.schemas import (
@@ -26,6 +23,9 @@ from machines.schemas import (
     active_object,
     machine_object,
 )
+from web.bodies import read
+from web.paging import page
+from web.times import rfc3339
 
 router = Router(tags=["Machines"])
 
@@ -121,7 +121,7 @@ def _terminated(request: ApiRequest, machine: Machine) -> dict[str, Any]:
 @door("machines:read")
 def screenshot(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)
-    frame, at = direct.take_picture(request.actor, row)
+    frame, at = by_hand.take_picture(request.actor, row)
     body = {
         "machine_id": row.id, "image_b64": base64.b64encode(frame.png).decode(), "mime_type": "image/png",
         "width": frame.width, "height": frame.height, "captured_at": rfc3339(at), "request_id": request.request_id,
@@ -134,10 +134,10 @@ def screenshot(request: ApiRequest, machine_id: str) -> HttpResponse:
 def act(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)
     body = read(request, ActionBody)
-    action = direct.canonical_action(row, body)
+    action = by_hand.canonical_action(row, body)
 
     def effect() -> HttpResponse:
-        (outcome,) = direct.act(request.actor, row, [action], lease_id=body.lease_id)
+        (outcome,) = by_hand.act(request.actor, row, [action], lease_id=body.lease_id)
         return _unstored(answer({"machine_id": row.id, **outcome.body(), "request_id": request.request_id}))
 
     return _by_hand(request, row, effect)
@@ -148,10 +148,10 @@ def act(request: ApiRequest, machine_id: str) -> HttpResponse:
 def act_batch(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)
     body = read(request, BatchBody)
-    actions = direct.canonical_actions(row, body.steps)
+    actions = by_hand.canonical_actions(row, body.steps)
 
     def effect() -> HttpResponse:
-        outcomes = direct.act(request.actor, row, actions, lease_id=body.lease_id, stop_on_error=body.stop_on_error)
+        outcomes = by_hand.act(request.actor, row, actions, lease_id=body.lease_id, stop_on_error=body.stop_on_error)
         done = sum(outcome.result.success for outcome in outcomes)
         counts = {
             "completed_count": done,
@@ -171,9 +171,9 @@ def terminal(request: ApiRequest, machine_id: str) -> HttpResponse:
     body = read(request, TerminalBody)
 
     def effect() -> HttpResponse:
-        done = direct.run_command(request.actor, row, body.command, body.timeout_ms, body.cwd)
-        result = {"output": done.output[: direct.OUTPUT_CHARACTERS], "exit_code": done.exit_code}
-        truncated = done.truncated or len(done.output) > direct.OUTPUT_CHARACTERS
+        done = by_hand.run_command(request.actor, row, body.command, body.timeout_ms, body.cwd)
+        result = {"output": done.output[: by_hand.OUTPUT_CHARACTERS], "exit_code": done.exit_code}
+        truncated = done.truncated or len(done.output) > by_hand.OUTPUT_CHARACTERS
         facts = {"session_id": body.session_id, "truncated": truncated, "result": result}
         return answer({
             "machine_id": row.id, "success": done.exit_code == 0, **result, **facts, "request_id": request.request_id

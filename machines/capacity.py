@@ -7,10 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Q, Sum
 
-from accounts.errors import Invalid
 from machines.models import Machine, MachineStatus
 from machines.nodes import this_node
 from machines.schemas import MachineCreate
+from web.errors import Invalid
 
 GIGABYTE = 1 << 30
 

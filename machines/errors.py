@@ -1,6 +1,6 @@
 """Why a machine says no."""
 
-from accounts.errors import Invalid, InvalidState, NotFound, Refusal
+from web.errors import Invalid, InvalidState, NotFound, Refusal
 
 
 class MachineNotFound(NotFound):

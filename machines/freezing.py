@@ -19,7 +19,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from accounts.statements import fetch, prepared, prepared_all
+from database.sql import fetch, prepared, prepared_all
 from machines.drivers import freezer, guestlink, process, standstill
 from machines.drivers.base import MachineGone
 from machines.drivers.places import recorded_places

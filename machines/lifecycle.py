@@ -20,9 +20,8 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from accounts.errors import InvalidState
-from accounts.statements import fetch
-from accounts.timers import each_due
+from database.sql import fetch
+from database.timers import each_due
 from machines import capacity, freezing
 from machines.drivers import homes, process
 from machines.drivers.base import Driver, DriverUnavailable, Handle, MachineGone, MachineSpec
@@ -32,6 +31,7 @@ from machines.errors import MachineFull, MachineStandsStill, MachineUnavailable
 from machines.models import Machine, MachineStatus
 from machines.nodes import adopt, is_here, node_key, queue_of, require_here, this_node
 from machines.services import driver_kind, end_if_expired, is_simulated, locked, move, queue_work
+from web.errors import InvalidState
 
 log = logging.getLogger(__name__)
 START_SECONDS = 30.0  # a worker's task may last 60

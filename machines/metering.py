@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from accounts.timers import each_due
+from database.timers import each_due
 from machines.models import Machine
 from machines.schemas import BILLED
 from machines.services import actor_for, count_time, locked, suspend_locked

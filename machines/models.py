@@ -9,9 +9,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts.ids import new_id
 from accounts.models import Team
-from accounts.statements import fetch_all
+from database.ids import new_id
+from database.sql import fetch_all
 from machines.drivers import isolation
 from machines.drivers.base import MachineSpec
 

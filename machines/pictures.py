@@ -19,7 +19,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, Storage, default_storage, storages
 from PIL import Image, ImageChops
 
-from accounts.outages import is_full
+from database.outages import is_full
 
 REMEMBERED = 4096  # hashes that this process need not look up again
 RENEW_SECONDS = 3600.0  # for so long: then the file's time is renewed, and retention sees that it is in use

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from cryptography.fernet import InvalidToken
 from django.conf import settings
 
-from accounts.sealing import seal, unseal
+from database.sealing import seal, unseal
 from machines.models import PutIn
 
 SHORTEST = 6  # characters: shorter values stand in texts that have nothing to do with them

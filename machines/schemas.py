@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from accounts.bodies import Body, Int
-from accounts.times import rfc3339
 from machines.models import Machine, TakeoverLease
+from web.bodies import Body, Int
+from web.times import rfc3339
 
 MACHINE_CENTS_PER_HOUR = {"linux": 5, "windows": 9, "idle": 1}  # contract/billing.md section 1
 _POWERED = frozenset({"starting", "running", "stopping"})

@@ -15,10 +15,9 @@ from django.utils.module_loading import import_string
 from django_q.tasks import async_task
 
 from accounts.actor import Actor, system
-from accounts.errors import Invalid, InvalidState
-from accounts.messages import publish
 from accounts.services import audit
-from accounts.statements import fetch, insert, save
+from database.messages import publish
+from database.sql import fetch, insert, save
 from machines import capacity, put_in, takeover
 from machines.access import ENDED
 from machines.drivers.base import Action
@@ -28,6 +27,7 @@ from machines.errors import MachineBusy, NoMachine
 from machines.models import MACHINE_MOVES, Machine, MachineStatus, TakeoverLease
 from machines.nodes import queue_of
 from machines.schemas import MachineCreate, cents_per_hour
+from web.errors import Invalid, InvalidState
 
 STARTABLE = (MachineStatus.STOPPED, MachineStatus.SUSPENDED)
 LOGGED_COMMAND = 1000  # characters

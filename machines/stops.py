@@ -1,7 +1,7 @@
 """Stops as a machine feels them: while one stands nobody acts on it by hand. What a stop does to runs: runs/stops/."""
 
 from accounts.actor import Actor
-from accounts.statements import fetch
+from database.sql import fetch
 from machines.errors import Stopped
 from machines.models import Machine, Stop
 

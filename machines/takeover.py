@@ -1,4 +1,4 @@
-"""Leases: one person or key controls a machine, nobody else acts on it. runs/standing.py says what that does to a run.
+"""Leases: one person or key controls a machine, nobody else acts on it. runs/control.py says what that does to a run.
 
 A lease lives by heartbeats and by input; `manage.py clock` ends what fell silent. Who takes or ends one holds the lock
 of the machine's run.
@@ -13,15 +13,15 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.errors import InvalidState
-from accounts.messages import publish
 from accounts.models import AuditEntry
 from accounts.services import audit
-from accounts.statements import fetch, prepared
-from accounts.times import rfc3339
+from database.messages import publish
+from database.sql import fetch, prepared
 from machines.errors import MachineBusy, MachineInTakeover
 from machines.freezing import freeze_machine, thaw_machine
 from machines.models import Machine, MachineStatus, TakeoverLease
+from web.errors import InvalidState
+from web.times import rfc3339
 
 HEARTBEAT = timedelta(seconds=30)
 IDLE = timedelta(minutes=10)

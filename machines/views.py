@@ -9,9 +9,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.access import get_team
-from accounts.errors import Refusal
 from accounts.pages import PageRequest, problems, show, signed_in
-from machines import direct, homes, pictures, services
+from machines import by_hand, homes, pictures, services
 from machines.access import ENDED, get_machine, machines_of
 from machines.drivers.isolation import sentence
 from machines.drivers.limits import unbound
@@ -20,6 +19,7 @@ from machines.forms import MachineForm
 from machines.models import Machine
 from machines.schemas import cents_per_hour
 from machines.stops import any_stop, stop_over
+from web.errors import Refusal
 
 GOING = frozenset({"creating", "starting", "stopping", "terminating"})
 
@@ -100,7 +100,7 @@ def terminate(request: PageRequest, machine_id: str) -> HttpResponseBase:
 @signed_in("machines:read")
 def look(request: PageRequest, machine_id: str) -> HttpResponse:
     """Take a picture now; the page then shows it."""
-    return _do(request, machine_id, direct.keep_picture)
+    return _do(request, machine_id, by_hand.keep_picture)
 
 
 def _do(request: PageRequest, machine_id: str, change: Any, words: str = "") -> HttpResponse:

@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from accounts import disk
 from accounts.actor import Actor
-from accounts.statements import fetch, prepared
 from approvals.access import open_below, pending_of_root
 from approvals.models import Approval
+from database.sql import fetch, prepared
 from machines.models import Machine, TakeoverLease
 from runs.errors import RunNotFound
 from runs.models import Run, RunEvent, Screenshot

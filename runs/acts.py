@@ -12,9 +12,9 @@ from machines.classes import class_now
 from machines.drivers.base import Target
 from machines.risks import COMMAND, ORDER, Raised, raised_by
 from runs.agents.base import Act
-from runs.events import Event
-from runs.handles import HANDLE, handles_in, pieces_of
+from runs.log import Event
 from runs.models import Run
+from runs.secrets.handles import HANDLE, handles_in, pieces_of
 
 MAX_ACTION_BYTES = 64 * 1024
 _LONGEST_ADDRESS = 200  # characters of an address in a title; the parameters have it whole

@@ -6,21 +6,21 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from ninja import Router
 
-from accounts.bodies import read
 from accounts.doors import ApiRequest, door, takes
-from accounts.errors import InvalidFilter, InvalidStatusFilter, NotFound
 from accounts.idempotency import answer, once
-from accounts.paging import page
-from accounts.sealing import unseal
-from accounts.times import rfc3339
 from accounts.webhooks import targets
 from accounts.webhooks.access import deliveries_of_run
 from accounts.webhooks.schemas import delivery_object
+from database.sealing import unseal
 from machines import pictures
 from runs import services, starting
 from runs.access import get_run, runs_of, show, tasks_of
 from runs.models import Run, RunStatus, Screenshot
 from runs.schemas import CancelBody, RunCreate
+from web.bodies import read
+from web.errors import InvalidFilter, InvalidStatusFilter, NotFound
+from web.paging import page
+from web.times import rfc3339
 
 router = Router(tags=["Runs"])
 

@@ -7,10 +7,10 @@ from ninja import Router
 
 from accounts.doors import ApiRequest, door
 from accounts.idempotency import answer
-from accounts.paging import page
-from accounts.times import rfc3339
 from inference.models import Call
 from runs.access import get_run
+from web.paging import page
+from web.times import rfc3339
 
 router = Router(tags=["Runs"])
 

@@ -4,14 +4,14 @@ from itertools import chain
 
 from accounts.access import get_team
 from accounts.actor import Actor
-from accounts.errors import Refusal
-from accounts.statements import fetch, prepared
+from database.sql import fetch, prepared
 from machines.errors import MachineNotFound, NoMachine
 from machines.models import Machine
 from machines.services import lacks_of, no_machine_words
 from runs.agents.base import Bound
 from runs.agents.needs import kind_named
 from runs.agents.playbook.needs import KINDS, kind_needed
+from web.errors import Refusal
 
 # Where a workflow worked before, there its files are. Then: idle before busy before what does not run; the default; the oldest.
 _BEST = """

@@ -7,10 +7,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import Team
-from accounts.timers import each_due
 from approvals.models import Approval
+from database.timers import each_due
 from machines.models import Machine
-from runs import decisions, leases, services
+from runs import decisions, services
+from runs.driving import leases
 from runs.models import Run, RunEvent, Worker
 
 BATCH = 200

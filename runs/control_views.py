@@ -12,9 +12,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.actor import TAKE_CONTROL
-from accounts.errors import Invalid, Refusal
 from accounts.pages import PageRequest, go, problems, show, signed_in, whole_number
-from machines import direct, takeover
+from machines import by_hand, takeover
 from machines.access import get_machine
 from machines.drivers.isolation import sentence
 from machines.models import Machine
@@ -23,6 +22,7 @@ from machines.services import is_simulated
 from machines.stops import stop_over
 from runs.access import get_run
 from runs.takeover import release, take
+from web.errors import Invalid, Refusal
 
 STALE_SECONDS = 20  # who points at an older picture may hit something else
 TIMEOUT_MS = 5_000  # of an action by hand: its effect is seen on the screen, so nobody waits for a command to end
@@ -49,7 +49,7 @@ def screen(request: PageRequest, machine_id: str) -> HttpResponse:
         "whose": "mine" if mine else "other" if lease else "agent" if machine.current_run_id else "nobody",
         "hidden": lease is not None and lease.private and not mine, "runs": machine.status == "running",
         "isolation": "" if is_simulated(machine) else machine.isolation, "protection": sentence(machine.isolation),
-        "may_act": request.actor.may_take_control, "may_type": direct.may_type(request.actor, machine),
+        "may_act": request.actor.may_take_control, "may_type": by_hand.may_type(request.actor, machine),
         "keys": KEYS, "clicks": CLICKS, "now": timezone.now(), "stop": stop_over(machine),
     }  # fmt: skip
     return show(request, "machines/screen.html", context)
@@ -69,7 +69,7 @@ def screen_of_run(request: PageRequest, run_id: str) -> HttpResponseBase:
 @signed_in("machines:read")
 def screen_now(request: PageRequest, machine_id: str) -> HttpResponse:
     """What is on the screen at this moment; nothing of it is kept."""
-    frame, _ = direct.take_picture(request.actor, get_machine(request.actor, machine_id))
+    frame, _ = by_hand.take_picture(request.actor, get_machine(request.actor, machine_id))
     return HttpResponse(frame.png, content_type="image/png", headers={"Cache-Control": "private, no-store"})
 
 
@@ -121,9 +121,9 @@ def act_by_hand(request: PageRequest, machine_id: str) -> HttpResponseBase:
         messages.warning(request, "Nothing was clicked: that picture was too old. This is the screen now.")
         bodies = []
     with _said(request):
-        actions = direct.canonical_actions(machine, bodies)
+        actions = by_hand.canonical_actions(machine, bodies)
         outcomes = (
-            direct.act(request.actor, machine, actions, lease_id=request.POST.get("lease", "")) if actions else []
+            by_hand.act(request.actor, machine, actions, lease_id=request.POST.get("lease", "")) if actions else []
         )
         for error in (outcome.result.error for outcome in outcomes if not outcome.result.success):
             messages.error(request, f"The machine said: {error}")

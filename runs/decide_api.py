@@ -5,11 +5,8 @@ from typing import Any
 from django.http import HttpResponse
 from ninja import Router
 
-from accounts.bodies import read
 from accounts.doors import ApiRequest, door, takes
-from accounts.errors import Invalid, InvalidFilter, InvalidStatusFilter
 from accounts.idempotency import answer, once
-from accounts.paging import page
 from approvals.access import DUE, approvals_of, assigned_names, by_due, decision_of, get_approval, summary
 from approvals.models import Approval, ApprovalStatus, Kind
 from approvals.schemas import DecideBody, approval_object, decision_object
@@ -18,6 +15,9 @@ from runs import takeover
 from runs.access import get_run, show
 from runs.decisions import DecisionResult, decide
 from runs.schemas import ResumeBody
+from web.bodies import read
+from web.errors import Invalid, InvalidFilter, InvalidStatusFilter
+from web.paging import page
 
 router = Router(tags=["Approvals"])
 

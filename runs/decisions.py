@@ -14,25 +14,26 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from accounts.actor import Actor, system
-from accounts.errors import Invalid, Refusal
-from accounts.messages import publish
-from accounts.sealing import seal, unseal
-from accounts.times import rfc3339
-from approvals import effects
 from approvals import services as approvals
+from approvals import undo as undo_window
 from approvals.access import approvals_of, get_approval, locked_approval, open_below
 from approvals.errors import ApprovalExpired, ApprovalNotFound
 from approvals.mail import outbox
 from approvals.models import Approval, Decision
 from approvals.services import Answer, Settled
+from database.messages import publish
+from database.sealing import seal, unseal
 from machines.actions import ActionError, Screen, action_hash, canonical
-from runs import inbox, standing, webhook_bodies
+from runs import control, webhooks
 from runs.access import UNSETTLED, wanting_money
+from runs.driving import inbox
 from runs.errors import AmbiguousTarget, NotAwaitingHuman, ResumeConflict, run_error
-from runs.events import Event, record, wake_workers
+from runs.log import Event, record, wake_workers
 from runs.models import Run
-from runs.secrets import sealed_with, secret_values
+from runs.secrets.kept import sealed_with, secret_values
 from runs.services import closed_event, end_wait, fail, finish, follow, lock_run, move
+from web.errors import Invalid, Refusal
+from web.times import rfc3339
 
 MAX_BUDGET_CENTS = 2**31 - 1  # what the column holds
 LOST = frozenset({"ALREADY_DECIDED", "APPROVAL_EXPIRED", "APPROVAL_CANCELLED", "APPROVAL_VOID", "APPROVAL_CLAIMED"})
@@ -152,7 +153,7 @@ def _follow_up(actor: Actor, run: Run, approval: Approval, settled: Settled) -> 
         record(run, approval_event(approval, "decided", actor), save=("resume_at",))
     else:
         take_effect(run, approval, settled)
-    webhook_bodies.decided(run, approval)
+    webhooks.decided(run, approval)
 
 
 def approval_event(approval: Approval, change: str, actor: Actor, **more: Any) -> Event:
@@ -204,17 +205,17 @@ def take_effect(run: Run, approval: Approval, settled: Settled) -> None:
     if decision.effect == "revise" and approval.plan and approval.plan["revision"] >= approval.plan["max_revisions"]:
         words = f"The plan was sent back {approval.plan['max_revisions']} times."
         fail(run, "PLAN_REVISION_LIMIT", words, before=(("resumed", resumed),), fatal=True)
-        webhook_bodies.resumed(run, approval)
+        webhooks.resumed(run, approval)
         return
     if decision.effect == "fail_run":
         _fail(run, approval, decision, resumed)
-        webhook_bodies.resumed(run, approval)
+        webhooks.resumed(run, approval)
         return
     move(
         run, "running", before=(("resumed", resumed),), **end_wait(run, now), **inbox.decided(run, approval, settled),
         **_lift_budget(run, approval, settled), **_judge_plan(run, approval, decision), **_kept(run, settled),
     )  # fmt: skip
-    webhook_bodies.resumed(run, approval)
+    webhooks.resumed(run, approval)
     wake_workers(run.id)
     async_task("runs.tasks.drive", run.id)
 
@@ -238,7 +239,7 @@ def _answer_step(run: Run, approval: Approval, settled: Settled, resumed: dict[s
     """A step of the workflow was waiting: the workflow goes on with the decision. Its secrets are kept for later tasks."""
     kept = _kept(run, settled, f"{approval.id}:")
     move(run, "running", before=(("resumed", resumed),), **end_wait(run, timezone.now()), awaiting_step_id=None, **kept)
-    webhook_bodies.resumed(run, approval)
+    webhooks.resumed(run, approval)
     publish("request.decided", approval.id)
 
 
@@ -253,7 +254,7 @@ def _lift_for_tasks(run: Run, approval: Approval, settled: Settled, resumed: dic
     for number, task in enumerate(tasks):  # the first one tells the workflow run
         _spend(task, resumed, quietly=number > 0)
     run.refresh_from_db()
-    webhook_bodies.resumed(run, approval)
+    webhooks.resumed(run, approval)
 
 
 def _spend(task: Run, resumed: dict[str, Any], *, quietly: bool) -> None:
@@ -303,10 +304,10 @@ def undo(actor: Actor, approval_id: str) -> Approval:
     with transaction.atomic():
         run = lock_run(seen.run_id)
         approval = locked_approval(seen.id)
-        effects.undo(actor, approval)
+        undo_window.undo(actor, approval)
         run.resume_at = None
         record(run, approval_event(approval, "undone", actor), save=("resume_at",))
-        webhook_bodies.decided(run, approval, "undone")
+        webhooks.decided(run, approval, "undone")
         outbox.opened(approval, again=True)
         return approval
 
@@ -370,9 +371,9 @@ def _hand_over(actor: Actor, run: Run, approval: Approval, answer: Answer) -> bo
     """Who approves a takeover request gives the machine back: True. Raises MachineInTakeover for anyone but its holder."""
     if approval.kind != "takeover" or approval.status != "pending" or answer.verdict != "approve":
         return False
-    lease = standing.require_controller(actor, run)
+    lease = control.require_controller(actor, run)
     if lease is not None:
-        standing.lift(run, lease, "released", answer.note)
+        control.lift(run, lease, "released", answer.note)
     return lease is not None
 
 
@@ -415,12 +416,12 @@ def _expire_locked(run: Run, approval: Approval) -> None:
         _end_unanswered(
             run, closed_event(approval, actor), "cancelled" if approval.on_timeout == "cancel" else "failed"
         )
-        webhook_bodies.expired(run, approval)
+        webhooks.expired(run, approval)
         return
     by_default = approvals.default_answer(approval) if approval.on_timeout == "default_answer" else None
     answer = by_default or Answer("reject", note="No answer in time.")
     take_effect(run, approval, approvals.settle(actor, approval, answer, "timeout"))
-    webhook_bodies.decided(run, approval)
+    webhooks.decided(run, approval)
 
 
 def _end_unanswered(run: Run, closed: Event, status: str) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from accounts.errors import Refusal
+from web.errors import Refusal
 
 
 class RunNotFound(Refusal):

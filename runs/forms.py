@@ -9,14 +9,14 @@ from django.utils.datastructures import MultiValueDict
 
 from accounts.access import get_team
 from accounts.actor import Actor
-from accounts.json_values import DEEPEST, deeper_than, unstorable_at
 from machines.access import machines_of
 from machines.models import Machine
-from runs.agent_choices import Agents, AgentSelect
+from runs.agents.choices import Agents, AgentSelect
 from runs.machine_hints import hint
 from runs.models import Run
 from runs.outputs import schema_problem
 from runs.schemas import RunCreate
+from web.json_values import DEEPEST, deeper_than, unstorable_at
 
 NEVER_SHOWN = frozenset({"system_prompt"})
 KEEP_ON_RERUN = (

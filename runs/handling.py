@@ -6,16 +6,16 @@ from typing import Any
 from django.db import transaction
 
 from accounts.actor import Actor, system
-from accounts.times import rfc3339
 from approvals import handling
 from approvals.access import get_approval, held_by, locked_approval
 from approvals.mail import outbox
 from approvals.models import Approval
 from approvals.services import raise_closed
 from runs.decisions import approval_event, settling_expiry
-from runs.events import record
+from runs.log import record
 from runs.models import Run
 from runs.services import lock_run
+from web.times import rfc3339
 
 LONGEST_EXTENSION = 2_592_000  # seconds: 30 days
 

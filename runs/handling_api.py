@@ -6,14 +6,14 @@ from django.http import HttpResponse
 from ninja import Router
 from pydantic import Field
 
-from accounts.bodies import Body, Int, read, read_json
 from accounts.doors import ApiRequest, door, takes
-from accounts.errors import Invalid
 from accounts.idempotency import once
 from approvals.access import decision_of, get_approval
 from approvals.models import Approval
 from approvals.schemas import Note, approval_object
 from runs import decisions, handling
+from web.bodies import Body, Int, read, read_json
+from web.errors import Invalid
 
 router = Router(tags=["Approvals"])
 

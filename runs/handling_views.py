@@ -6,10 +6,10 @@ from django.contrib import messages
 from django.http import HttpResponseBase
 from django.views.decorators.http import require_POST
 
-from accounts.errors import Refusal
 from accounts.pages import PageRequest, go, problems, signed_in, whole_number
 from approvals.access import get_approval
 from runs import handling
+from web.errors import Refusal
 
 
 def _do(request: PageRequest, approval_id: str, work: Callable[[], object]) -> HttpResponseBase:

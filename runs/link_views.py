@@ -17,16 +17,16 @@ from django.utils.cache import add_never_cache_headers
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import actor_in_team
-from accounts.errors import Refusal
 from accounts.pages import PageRequest
 from approvals.access import get_approval
 from approvals.cards import answer_sent, card
 from approvals.mail.links import named_by, request_of
 from approvals.models import Approval
 from runs.access import get_run
+from runs.control import require_reason
 from runs.decisions import decide, expire, undo
-from runs.standing import require_reason
 from runs.views import png
+from web.errors import Refusal
 
 View = Callable[[PageRequest, Approval, str], HttpResponseBase]
 

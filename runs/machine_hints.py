@@ -1,13 +1,13 @@
 """Which machine a run would get, said before it is started."""
 
 from accounts.actor import Actor
-from accounts.errors import Refusal
 from machines.models import Machine
 from machines.services import lacks_of
 from runs.agents.playbook.needs import also_needed
 from runs.agents.registry import OWN
 from runs.choosing import choose, kind_of, no_machine
 from runs.starting import agent_of, named_machine
+from web.errors import Refusal
 
 
 def hint(actor: Actor, task: str, agent: str, machine_id: str) -> str:

@@ -9,9 +9,9 @@ from django.db.models import Q
 from django.db.models.fields.json import KT
 from django.utils import timezone
 
-from accounts.ids import new_id
-from accounts.kept_json import KeptJSONField
 from accounts.models import Team
+from database.ids import new_id
+from database.kept_json import KeptJSONField
 
 
 class RunStatus(models.TextChoices):

@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from accounts import json_schema
-from accounts.json_values import DEEPEST, deeper_than, size, unstorable_at
+from web.json_schema import validation
+from web.json_values import DEEPEST, deeper_than, size, unstorable_at
 
 MOST_OF_SCHEMA = 16 * 1024  # bytes as JSON
 MOST_OF_OUTPUT = 64 * 1024
@@ -16,7 +16,7 @@ def schema_problem(schema: Any) -> str | None:
     """Why this is no usable output_schema, as the end of a sentence; None when it is."""
     if isinstance(schema, dict) and size(schema) > MOST_OF_SCHEMA:
         return f"is larger than {MOST_OF_SCHEMA // 1024} KiB"
-    return json_schema.problem(schema)
+    return validation.problem(schema)
 
 
 def misfit(schema: dict[str, Any] | None, output: Any) -> str | None:
@@ -31,8 +31,8 @@ def misfit(schema: dict[str, Any] | None, output: Any) -> str | None:
     if problem := schema_problem(schema):  # of a document from before schemas were looked at
         return f"The output cannot be checked: its schema {problem}."
     try:
-        errors = json_schema.errors(schema, output, MOST_PROBLEMS)
-    except json_schema.TooMuchEffort:
+        errors = validation.errors(schema, output, MOST_PROBLEMS)
+    except validation.TooMuchEffort:
         return "The output is too large to be checked against its output_schema."
     if errors and output is None:
         return NOTHING

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 from django.utils import timezone
 from pydantic import AfterValidator, Field
 
-from accounts.bodies import Body, Int
-from accounts.json_values import too_big
-from accounts.times import rfc3339
 from approvals.schemas import Note
 from runs.models import Run
 from runs.outputs import schema_problem
+from web.bodies import Body, Int
+from web.json_values import too_big
+from web.times import rfc3339
 
 
 def _small(value: dict[str, Any]) -> dict[str, Any]:

@@ -11,21 +11,21 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from accounts.actor import Actor, system
-from accounts.errors import InvalidState
-from accounts.messages import publish
-from accounts.statements import fetch, prepared
-from accounts.times import rfc3339
-from approvals import effects
+from approvals import undo
 from approvals.models import Approval
 from approvals.services import close_pending
 from billing.services import release_holds
+from database.messages import publish
+from database.sql import fetch, prepared
 from machines.services import release, reserve
-from runs import webhook_bodies
+from runs import webhooks
 from runs.access import last_output, oldest_wait, run_of, skipped_below, totals, wanting_money
 from runs.errors import run_error
-from runs.events import Event, record, wake_workers
+from runs.log import Event, record, wake_workers
 from runs.models import ACTIVE, MOVES, Run, RunEvent
 from runs.stops.holding import hold_at_once, is_held
+from web.errors import InvalidState
+from web.times import rfc3339
 
 OF_PARENTS = frozenset({"awaiting_human", "resumed"})  # events of a task that stand in its workflow run's log
 
@@ -243,7 +243,7 @@ UPDATE runs_step SET status = 'dropped', finished_at = %(now)s, inbox_secrets = 
 def _end(run: Run, status: str, before: tuple[Event, ...], done: dict[str, Any], **fields: Any) -> None:
     now = timezone.now()
     if run.status == "awaiting_human" or run.kind == "workflow":
-        effects.drop(run.id)
+        undo.drop(run.id)
     waited = int(run.waited_seconds(now) * 1000)
     prepared(_DROP_STEP, {"run": run.id, "now": now})
     over = {
@@ -254,7 +254,7 @@ def _end(run: Run, status: str, before: tuple[Event, ...], done: dict[str, Any],
     _write(run, status, before, (("done", done),), over | fields)
     if not run.owns_machine:
         release(run.machine_id or "", run.id)
-    webhook_bodies.ended(run)
+    webhooks.ended(run)
     wake_workers(run.id)
 
 

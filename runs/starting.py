@@ -11,16 +11,14 @@ from django_q.tasks import async_task
 
 from accounts.access import get_team
 from accounts.actor import Actor
-from accounts.errors import Invalid
-from accounts.ids import new_id
-from accounts.json_values import Detail
 from accounts.limits import spend
-from accounts.sealing import seal
 from accounts.secrets.access import unknown_names
-from accounts.statements import fetch, prepared
 from accounts.webhooks import targets
 from accounts.webhooks.signing import new_secret
 from billing.services import run_gate, step_price
+from database.ids import new_id
+from database.sealing import seal
+from database.sql import fetch, prepared
 from inference.profiles import usual_agent
 from machines.access import get_machine, machines_of
 from machines.errors import MachineNotFound
@@ -29,10 +27,12 @@ from runs.agents.base import Bound
 from runs.agents.registry import OWN, known, names
 from runs.choosing import choose, hold_team, no_machine
 from runs.errors import TooManyRuns
-from runs.events import begin
-from runs.handles import handles_in
+from runs.log import begin
 from runs.models import Run
 from runs.schemas import RunCreate, Terms
+from runs.secrets.handles import handles_in
+from web.errors import Invalid
+from web.json_values import Detail
 
 # What a task of a workflow run has from it, unless its step says otherwise; contract/workflows.md section 6.
 INHERITED = (

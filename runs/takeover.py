@@ -10,18 +10,18 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.actor import Actor, system
-from accounts.statements import prepared
-from accounts.timers import each_due
 from approvals.access import pending_of_root
 from approvals.models import Approval
 from approvals.services import Answer
-from machines import direct, takeover
+from database.sql import prepared
+from database.timers import each_due
+from machines import by_hand, takeover
 from machines import services as machines
 from machines.access import get_machine
 from machines.errors import MachineBusy
 from machines.models import TakeoverLease
 from machines.stops import require_unstopped
-from runs import decisions, standing
+from runs import control, decisions
 from runs.access import get_run
 from runs.errors import ResumeConflict
 from runs.models import Run
@@ -58,11 +58,11 @@ def take(actor: Actor, machine_id: str, *, private: bool = False, note: str | No
             kept = _kept(actor, machine_id, run)
             if kept is not None:
                 return kept
-            direct.require_running(machine)
+            by_hand.require_running(machine)
             require_unstopped(machine)
             lease = takeover.take(actor, machine, run_id, private=private, note=note)
             if run is not None:
-                standing.bar(run, lease)
+                control.bar(run, lease)
             return lease
     raise MachineBusy(run_id=run_id)
 
@@ -92,14 +92,14 @@ def release(
         run_id = TakeoverLease.objects.filter(id=lease_id, machine=machine).values_list("run_id", flat=True).first()
         run = lock_run(run_id) if run_id else None
         lease = takeover.held(actor, machine.id, lease_id)
-        asked = standing.request_of(lease) if resume else None
-        standing.lift(run, lease, "released", note, resumes=resume)
+        asked = control.request_of(lease) if resume else None
+        control.lift(run, lease, "released", note, resumes=resume)
         if run is not None and not run.is_terminal:
             if asked is not None:
                 made = Answer("approve", note=note)
                 decisions.settle_locked(actor, run, asked, made, via, entitled=lease.opened_request)
             elif run.status == "awaiting_human":
-                standing.tell(run, note)
+                control.tell(run, note)
             decisions.after_takeover(run)
         return Released(run.id if run else None, run.status if run else None)
 
@@ -127,13 +127,13 @@ def _decided(actor: Actor, run_id: str, approval_id: str | None, answer: Callabl
 def _ends_the_wait(actor: Actor, run: Run, approval_id: str | None, answer: Callable[[Approval], Answer]) -> bool:
     """Give the machine back, unless the decision itself will; True when nothing is left to decide."""
     subject = _subject(run, approval_id)
-    lease = standing.require_controller(actor, subject) if subject is not None else None
+    lease = control.require_controller(actor, subject) if subject is not None else None
     if lease is None or subject is None:
         return False
-    asked = standing.request_of(lease)
+    asked = control.request_of(lease)
     if asked is not None and answer(asked).verdict == "approve":
         return False
-    standing.lift(subject, lease, "released")
+    control.lift(subject, lease, "released")
     decisions.after_takeover(subject)
     return approval_id is None and not pending_of_root(subject.root_id).filter(run_id=subject.id).exists()
 
@@ -167,8 +167,8 @@ def lapse(lease_id: str) -> bool:
 
 
 def _lapse(run: Run | None, lease: TakeoverLease) -> None:
-    asked = standing.request_of(lease) if lease.opened_request else None
-    standing.lift(run, lease, "lapsed")
+    asked = control.request_of(lease) if lease.opened_request else None
+    control.lift(run, lease, "lapsed")
     if run is None or run.is_terminal:
         return
     if asked is not None:

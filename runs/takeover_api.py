@@ -7,15 +7,15 @@ from django.http import HttpResponse
 from ninja import Router
 
 from accounts.actor import TAKE_CONTROL
-from accounts.bodies import read
 from accounts.doors import ApiRequest, door, takes
-from accounts.errors import NotFound
 from accounts.idempotency import answer, once
 from machines.access import get_machine
 from machines.models import TakeoverLease
 from machines.schemas import LeaseBody, ReleaseBody, TakeBody, lease_object
 from machines.takeover import heartbeat
 from runs.takeover import release, take
+from web.bodies import read
+from web.errors import NotFound
 
 router = Router(tags=["Machines"])
 

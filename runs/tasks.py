@@ -1,7 +1,7 @@
 """Queued work of runs. A task takes ids, may run twice, and does nothing when its turn has passed."""
 
 from runs import handling, services
-from runs.loop import start_run_loop
+from runs.driving.loop import start_run_loop
 
 
 def drive(run_id: str) -> None:

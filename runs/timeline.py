@@ -8,7 +8,6 @@ from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from accounts.pages import whole_number
-from accounts.templatetags.show import plain
 from approvals.cards import mark
 from approvals.models import Approval, Decision
 from machines.models import TakeoverLease
@@ -16,10 +15,11 @@ from machines.risks import COMMAND
 from machines.takeover import actions_of
 from runs.access import screen_text
 from runs.acts import action_title, it, target_of
-from runs.handles import HANDLE, name_in
+from runs.control import MOST_ACTIONS, hand_words
 from runs.model_page import Story, Thinking, evidence_of, has_model, story_since, thinking_at, totals_of
 from runs.models import Run, RunEvent, Screenshot, Step
-from runs.standing import MOST_ACTIONS, hand_words
+from runs.secrets.handles import HANDLE, name_in
+from web.templatetags.show import plain
 
 SHOWN = 200  # newest rows; the rest on demand
 _DONE = {

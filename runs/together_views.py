@@ -6,22 +6,22 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from accounts.actor import Actor
-from accounts.errors import Refusal
 from accounts.pages import PageRequest, signed_in
-from accounts.templatetags.show import plain
-from approvals import together
+from approvals import batches
 from approvals.cards import reason_sent
 from approvals.forms import PRESETS
 from approvals.models import Approval
 from approvals.services import Answer
 from runs.decisions import decide
+from web.errors import Refusal
+from web.templatetags.show import plain
 
 
 @require_http_methods(["GET", "POST"])
 @signed_in("approvals:decide")
 def page(request: PageRequest) -> HttpResponseBase:
     ids = request.POST.getlist("id") if request.method == "POST" else request.GET.getlist("id")
-    rows = together.chosen(request.actor, ids, late=request.method == "POST")  # deciding settles their expiry
+    rows = batches.chosen(request.actor, ids, late=request.method == "POST")  # deciding settles their expiry
     if not rows:
         gone = "none of the chosen requests is open any more" if ids else "choose some in the queue first"
         messages.warning(request, f"Nothing to decide: {gone}.")
@@ -33,7 +33,7 @@ def page(request: PageRequest) -> HttpResponseBase:
 
 def _show(request: PageRequest, rows: list[Approval], asked: int) -> HttpResponse:
     context = {
-        "section": "queue", "batches": together.batches(rows), "presets": PRESETS, "gone": asked - len(rows), "count": len(rows),
+        "section": "queue", "batches": batches.batches(rows), "presets": PRESETS, "gone": asked - len(rows), "count": len(rows),
     }  # fmt: skip
     return render(request, "approvals/together.html", context)
 

@@ -12,11 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from pydantic import ValidationError
 
 from accounts import disk
-from accounts.bodies import details
-from accounts.errors import Invalid, Refusal
 from accounts.pages import PageRequest, go, problems, show, signed_in
-from accounts.paging import page
-from accounts.templatetags.show import plain
 from approvals.access import approvals_of, get_approval
 from approvals.cards import answer_sent, card
 from approvals.models import Approval
@@ -26,13 +22,17 @@ from machines.access import machines_of
 from machines.models import Machine, TakeoverLease
 from runs import services, starting
 from runs.access import get_run, runs_of, tasks_of, waiting_on, why_queued
+from runs.control import require_reason
 from runs.decisions import decide, undo
 from runs.forms import RunForm, as_api_call, initial_from, rerun_values
 from runs.models import Look, Run, RunStatus, Screenshot, Step
 from runs.reading import reading
 from runs.schemas import RunCreate
-from runs.standing import require_reason
 from runs.timeline import SHOWN, Moment, model_facts, moment, rows_of
+from web.bodies import details
+from web.errors import Invalid, Refusal
+from web.paging import page
+from web.templatetags.show import plain
 
 SAMPLE_TASK = (
     "Create a file named approval.txt, ask for approval to finish, "

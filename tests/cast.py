@@ -23,8 +23,8 @@ from accounts.actor import LIVE_DEFAULT, SCOPES, Actor
 from accounts.models import Membership, Team, User
 from accounts.services import issue_key
 from accounts.sessions import SessionStore
-from accounts.statements import insert, prepared
 from billing.services import topup
+from database.sql import insert, prepared
 
 BY_PASSWORD = settings.AUTHENTICATION_BACKENDS[-1]
 PASSWORD = "a long enough password"  # for tests that sign in; the others need no hashing

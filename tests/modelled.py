@@ -16,15 +16,16 @@ from inference.records import CallRecord, Purpose, Status, Usage
 from inference.services import record_calls
 from machines import pictures
 from machines.drivers.base import Action, Frame
-from runs import asking, jobs, thoughts
+from runs import requests
 from runs.acts import Call, kept_action
 from runs.agents.base import Act, Ask, Finish, Look, Verdict
-from runs.events import Event, begin, record
-from runs.jobs import Job
+from runs.driving import jobs, thoughts
+from runs.driving.jobs import Job
+from runs.driving.steps import Intent, Judged, Outcome, Picture, write_intent, write_outcome
+from runs.log import Event, begin, record
 from runs.looks import keep_looks
 from runs.models import Run
 from runs.services import lock_run, move
-from runs.steps import Intent, Judged, Outcome, Picture, write_intent, write_outcome
 
 PROFILE, MODEL = "claude", "claude-test-1"
 
@@ -132,7 +133,7 @@ class ModelRun:
     def ask(self, message: str, kind: str = "approval") -> None:
         with transaction.atomic():
             self.run = lock_run(self.run.id)
-            asking.open_for_ask(self.run, Ask(kind, message), None)
+            requests.open_for_ask(self.run, Ask(kind, message), None)
 
     def stuck(self, why: str) -> None:
         """The model cannot be used before somebody did something."""

@@ -7,9 +7,9 @@ from django.urls import register_converter
 from django.urls.converters import StringConverter
 
 from accounts.actor import Actor
-from accounts.errors import NotFound
 from runs.access import runs_of
 from runs.models import Run
+from web.errors import NotFound
 from workflows.errors import WorkflowNotFound
 from workflows.models import Workflow, WorkflowVersion
 

@@ -6,15 +6,15 @@ from typing import Any, TypeVar
 from django.http import HttpResponse
 from ninja import Router
 
-from accounts.bodies import read_json
 from accounts.doors import ApiRequest, door, takes
-from accounts.errors import InvalidStatusFilter
 from accounts.idempotency import answer, once
-from accounts.json_values import Detail
-from accounts.paging import page
+from web.bodies import read_json
+from web.errors import InvalidStatusFilter
+from web.json_values import Detail
+from web.paging import page
 from workflows import services
 from workflows.access import get_version, get_workflow, versions_of, workflows_of
-from workflows.examining import Examined, accept, examine
+from workflows.definition.checking import Examined, accept, examine
 from workflows.models import STATUSES, Workflow
 from workflows.schemas import WorkflowCreate, WorkflowPut, WorkflowValidate, version_object, workflow_object
 

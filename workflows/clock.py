@@ -5,8 +5,8 @@ from datetime import timedelta
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from accounts.timers import each_due
 from approvals.models import Approval
+from database.timers import each_due
 from runs.models import Run
 from workflows import running
 from workflows.models import Execution, Ticket

@@ -9,17 +9,17 @@ from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.errors import Invalid, PayloadTooLarge
 from accounts.pages import PageRequest, signed_in
+from web.errors import Invalid, PayloadTooLarge
 from workflows import services
 from workflows.access import get_version, get_workflow, versions_of, workflows_of
-from workflows.documents import Definition
-from workflows.drafts import DEFINITION, Draft, Problem, first_line, read_draft
+from workflows.definition.checking import accept, examine
+from workflows.definition.documents import Definition
+from workflows.definition.drafts import DEFINITION, Draft, Problem, first_line, read_draft
+from workflows.definition.examples import examples
+from workflows.drawing.layout import draw, listed
 from workflows.errors import SavedMeanwhile
-from workflows.examining import accept, examine
 from workflows.forms import WorkflowForm, initial_from, initial_of
-from workflows.graph import draw, listed
-from workflows.library import examples
 from workflows.models import Workflow
 
 TOO_LARGE = Problem(DEFINITION, "The document is larger than 256 KiB.")

@@ -1,6 +1,6 @@
 """Refusals of workflows."""
 
-from accounts.errors import NotFound
+from web.errors import NotFound
 
 
 class WorkflowNotFound(NotFound):

@@ -6,9 +6,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts.ids import new_id
-from accounts.kept_json import KeptJSONField
 from accounts.models import Team
+from database.ids import new_id
+from database.kept_json import KeptJSONField
 from runs.models import Run
 
 STATUSES = ("active", "archived")

@@ -3,11 +3,11 @@
 from django.http import HttpResponse
 from ninja import Router
 
-from accounts.bodies import read_json
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import once
 from accounts.webhooks import targets
 from runs.api import created, listed
+from web.bodies import read_json
 from workflows import starting
 from workflows.access import get_workflow
 from workflows.schemas import DocumentStart

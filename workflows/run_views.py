@@ -10,7 +10,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
-from accounts.errors import Refusal
 from accounts.pages import PageRequest, show, signed_in
 from approvals.access import pending_of_root
 from approvals.cards import card
@@ -19,13 +18,14 @@ from runs.errors import RunNotFound
 from runs.forms import as_curl, rerun_values
 from runs.models import Run
 from runs.views import page_title, receipt
+from web.errors import Refusal
 from workflows import starting
 from workflows.access import get_version, get_workflow, versions_of
-from workflows.estimate import estimate
-from workflows.graph import draw
+from workflows.definition.estimate import estimate
+from workflows.drawing.layout import draw
+from workflows.drawing.progress import Row, ended_at, marks_of, rows_of
 from workflows.models import Execution, Workflow
 from workflows.start_forms import StartForm
-from workflows.tree import Row, ended_at, marks_of, rows_of
 
 VERSIONS = 50  # that the start form offers
 

@@ -7,21 +7,21 @@ from django.db import transaction
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from accounts.statements import fetch, save
-from accounts.times import rfc3339
 from approvals.access import decision_of
 from approvals.models import Approval
+from database.sql import fetch, save
 from machines.errors import MachineNotFound
-from runs import asking, services, starting
+from runs import requests, services, starting
 from runs.access import run_of, totals
 from runs.agents.base import Bound
 from runs.errors import run_error
-from runs.events import Event, record
+from runs.log import Event, record
 from runs.models import Run
-from runs.secrets import kept_secrets
-from workflows.effects import CancelTasks, Effect, Finish, OpenRequest, StartTask, Write
-from workflows.happenings import Happening, RequestDecided, Resumed, Started, TaskEnded
-from workflows.interpreter import advance, iterations_used
+from runs.secrets.kept import kept_secrets
+from web.times import rfc3339
+from workflows.interpreter.advance import advance, iterations_used
+from workflows.interpreter.effects import CancelTasks, Effect, Finish, OpenRequest, StartTask, Write
+from workflows.interpreter.happenings import Happening, RequestDecided, Resumed, Started, TaskEnded
 from workflows.models import Execution, Ticket
 
 
@@ -184,7 +184,7 @@ class _Doing:
 
     def _ask(self, effect: OpenRequest) -> None:
         self._write_down()
-        approval = asking.open_for_step(
+        approval = requests.open_for_step(
             self.run, effect.step_id, effect.kind, effect.message, closed=effect.closed, quorum=effect.approvers or [],
             four_eyes=effect.four_eyes, assignee=effect.assignee, timeout_seconds=effect.timeout_seconds,
             on_timeout=effect.on_timeout, input_schema=effect.input_schema,

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from accounts.times import rfc3339
-from workflows.documents import DSL_VERSION, SLUG
+from web.times import rfc3339
+from workflows.definition.documents import DSL_VERSION, SLUG
 from workflows.models import Document, Workflow, WorkflowVersion
 from workflows.terms import StartBody
 

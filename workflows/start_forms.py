@@ -8,12 +8,12 @@ from django import forms
 from django.http import QueryDict
 
 from accounts.actor import Actor
-from accounts.errors import Refusal
 from accounts.pages import problems
 from approvals.forms import Field, read_values, value_fields
 from runs.forms import RunForm
-from workflows.documents import run_defaults
-from workflows.inputs import as_json_schema
+from web.errors import Refusal
+from workflows.definition.documents import run_defaults
+from workflows.definition.inputs import as_json_schema
 
 
 class StartForm(RunForm):

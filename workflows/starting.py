@@ -8,18 +8,19 @@ from django.conf import settings
 from django_q.tasks import async_task
 
 from accounts.actor import Actor
-from accounts.errors import Invalid, InvalidState, Refusal
-from accounts.json_values import Detail, unstorable_at
-from accounts.statements import insert
+from database.sql import insert
 from runs.choosing import choose, no_machine
 from runs.models import Run
 from runs.starting import agent_of, create_workflow_run, terms_violations
-from workflows import access, inputs
-from workflows.documents import Definition, run_defaults
-from workflows.estimate import cheapest_step
-from workflows.examining import look_at, together
+from web.errors import Invalid, InvalidState, Refusal
+from web.json_values import Detail, unstorable_at
+from workflows import access
+from workflows.definition import inputs
+from workflows.definition.checking import look_at, together
+from workflows.definition.documents import Definition, run_defaults
+from workflows.definition.estimate import cheapest_step
+from workflows.definition.steps import walk
 from workflows.models import Execution, Workflow
-from workflows.steps import walk
 from workflows.terms import StartBody, VersionStart, read_terms
 
 UNNAMED = "Unnamed workflow"

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from accounts.bodies import Int, details
-from accounts.json_values import Detail
 from runs.schemas import Terms
+from web.bodies import Int, details
+from web.json_values import Detail
 
 
 class StartBody(Terms):

@@ -9,14 +9,15 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.pages import PageRequest, signed_in
-from accounts.paging import page
 from runs.models import Run
-from workflows import diff, services
+from web.paging import page
+from workflows import services
 from workflows.access import get_version, get_workflow, last_runs, versions_of, workflows_of
-from workflows.documents import Definition
+from workflows.definition import diff
+from workflows.definition.documents import Definition
+from workflows.definition.examples import examples
+from workflows.drawing.layout import draw, listed
 from workflows.forms import as_text
-from workflows.graph import draw, listed
-from workflows.library import examples
 from workflows.models import STATUSES, Workflow, WorkflowVersion
 
 PAGE = 50

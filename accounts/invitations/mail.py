@@ -5,9 +5,9 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from accounts.invitations.access import token_of
-from accounts.links import address
 from accounts.mailing import attempt
 from accounts.models import Invitation
+from web.links import address
 
 
 def send(invitation_id: str, link: int, start: str) -> None:

@@ -10,13 +10,13 @@ from django_q.tasks import async_task
 
 from accounts.access import hash_key, locked_team
 from accounts.actor import Actor
-from accounts.errors import AccountExists, Invalid, InvitationOver
 from accounts.groups.access import groups_of
 from accounts.invitations.access import by_token, get_invitation, open_invitations, require_open, token_of
 from accounts.limits import spend
 from accounts.members.services import checked_roles, require_may_give
 from accounts.models import Invitation, Membership, Team, User
 from accounts.services import audit
+from web.errors import AccountExists, Invalid, InvitationOver
 
 LIFE = timedelta(days=7)
 MOST_OPEN = 200
@@ -33,7 +33,7 @@ class Invited:
 
 
 def invite(actor: Actor, email: str, roles: Sequence[str], group_ids: Sequence[str], start: str) -> Invited:
-    """Invite the address; one that has an open invitation gets a new link, with these roles. `start`: see accounts.links.
+    """Invite the address; one that has an open invitation gets a new link, with these roles. `start`: see web.links.
 
     Raises Invalid, OwnersOnly, RateLimited, InsufficientScope.
     """

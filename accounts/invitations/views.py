@@ -11,14 +11,14 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.errors import Refusal
 from accounts.groups.access import groups_of
 from accounts.invitations import services
 from accounts.invitations.access import account_for, by_token, require_open
 from accounts.invitations.forms import InviteForm, NewPersonForm
-from accounts.links import address, origin
 from accounts.models import Invitation, Membership, Role, User
 from accounts.pages import PageRequest, problems, signed_in
+from web.errors import Refusal
+from web.links import address, origin
 
 BY_PASSWORD = "accounts.passwords.ByPassword"  # noqa: S105  the name of a class
 

@@ -7,11 +7,11 @@ from django.utils import timezone
 
 from accounts.access import locked_team
 from accounts.actor import Actor, scopes_of_roles
-from accounts.errors import Invalid, LastOwner, OwnersOnly, RolesChanged
 from accounts.members.access import get_member, is_last_owner, living_keys_of, sent_by
-from accounts.messages import publish
 from accounts.models import Group, Invitation, Membership, Role
 from accounts.services import audit, revoke_key_row
+from database.messages import publish
+from web.errors import Invalid, LastOwner, OwnersOnly, RolesChanged
 
 
 def change_roles(actor: Actor, user_id: str, roles: Sequence[str], seen: Sequence[str]) -> Membership:

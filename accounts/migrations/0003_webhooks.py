@@ -5,7 +5,7 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
-import accounts.ids
+import database.ids
 
 
 class Migration(migrations.Migration):
@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.CharField(
-                        default=functools.partial(accounts.ids.new_id, *("whk",)),
+                        default=functools.partial(database.ids.new_id, *("whk",)),
                         max_length=40,
                         primary_key=True,
                         serialize=False,
@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.CharField(
-                        default=functools.partial(accounts.ids.new_id, *("evt",)),
+                        default=functools.partial(database.ids.new_id, *("evt",)),
                         max_length=40,
                         primary_key=True,
                         serialize=False,
@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.CharField(
-                        default=functools.partial(accounts.ids.new_id, *("whd",)),
+                        default=functools.partial(database.ids.new_id, *("whd",)),
                         max_length=40,
                         primary_key=True,
                         serialize=False,

@@ -3,13 +3,13 @@
 from django.http import HttpResponse
 from ninja import Router
 
-from accounts.bodies import read
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
-from accounts.paging import page
 from accounts.secrets import services
 from accounts.secrets.access import get_secret, secrets_of
 from accounts.secrets.schemas import SecretChange, SecretCreate, secret_object
+from web.bodies import read
+from web.paging import page
 
 router = Router(tags=["Secrets"])
 

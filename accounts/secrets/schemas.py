@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from accounts.bodies import Body
 from accounts.models import TeamSecret
 from accounts.secrets.hosts import WRONG, as_compared
 from accounts.secrets.totp import SHORTEST, read_seed
-from accounts.times import rfc3339
+from web.bodies import Body
+from web.times import rfc3339
 
 LONGEST_NAME = 64
 # What a handle, a sentence and an address can hold without quoting: letters and digits, with blanks and signs between them.

@@ -9,14 +9,14 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 from pydantic import ValidationError
 
-from accounts.bodies import Body, details
-from accounts.errors import Invalid, SecretNotFound
 from accounts.models import TeamSecret
 from accounts.pages import PageRequest, problems, signed_in
 from accounts.secrets import services
 from accounts.secrets.access import get_secret_by_id, secrets_of, uses_of, was_deleted
 from accounts.secrets.forms import SecretForm, values_of
 from accounts.secrets.schemas import SecretChange, SecretCreate
+from web.bodies import Body, details
+from web.errors import Invalid, SecretNotFound
 
 B = TypeVar("B", bound=Body)
 SECTION = {"section": "secrets"}

@@ -3,9 +3,9 @@
 from django.db.models import QuerySet
 
 from accounts.actor import Actor
-from accounts.errors import NotFound, WebhookNotFound
 from accounts.models import WebhookDelivery, WebhookEndpoint
-from accounts.statements import prepared
+from database.sql import prepared
+from web.errors import NotFound, WebhookNotFound
 
 # Every change of a run asks, and most teams have no webhook.
 _ANY = """

@@ -3,13 +3,13 @@
 from django.http import HttpResponse
 from ninja import Router
 
-from accounts.bodies import read
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
-from accounts.paging import page
 from accounts.webhooks import services, targets
 from accounts.webhooks.access import deliveries_to, endpoints_of, get_delivery, get_endpoint
 from accounts.webhooks.schemas import Nothing, WebhookCreate, WebhookPatch, delivery_object, webhook_object
+from web.bodies import read
+from web.paging import page
 
 router = Router(tags=["Webhooks"])
 

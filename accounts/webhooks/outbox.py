@@ -20,10 +20,10 @@ from django_q.tasks import async_task
 
 from accounts.actor import system
 from accounts.models import DeliveryStatus, Team, WebhookDelivery, WebhookEndpoint, WebhookEvent
-from accounts.sealing import unseal
 from accounts.services import audit
 from accounts.webhooks.access import listening
 from accounts.webhooks.schemas import message
+from database.sealing import unseal
 
 PAUSES = (5, 25, 120, 600, 3000)  # seconds between the six attempts
 JITTER = 0.1

@@ -4,11 +4,11 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
-from accounts.bodies import Body
 from accounts.models import WebhookDelivery, WebhookEndpoint, WebhookEvent
-from accounts.sealing import unseal
-from accounts.times import rfc3339
 from accounts.webhooks.signing import cut
+from database.sealing import unseal
+from web.bodies import Body
+from web.times import rfc3339
 
 EventName = Literal[
     "run.awaiting_human", "run.awaiting_input", "run.resumed", "run.succeeded", "run.failed", "run.cancelled",

@@ -12,10 +12,10 @@ from ipaddress import IPv6Address
 
 import httpx
 
-from accounts.addresses import Address
 from accounts.webhooks.outbox import Letter, Outcome
 from accounts.webhooks.signing import signed_headers
 from accounts.webhooks.targets import Target, TargetRefused, check, host_of
+from web.addresses import Address
 
 TIMEOUT = 10.0  # seconds, the look-up of the name included
 

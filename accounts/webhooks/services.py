@@ -8,14 +8,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.errors import EmptyUpdate, Invalid
 from accounts.models import WebhookDelivery, WebhookEndpoint
-from accounts.sealing import seal
 from accounts.services import audit
 from accounts.webhooks import outbox, targets
 from accounts.webhooks.access import get_delivery, get_endpoint
 from accounts.webhooks.schemas import WebhookCreate
 from accounts.webhooks.signing import new_secret
+from database.sealing import seal
+from web.errors import EmptyUpdate, Invalid
 
 ROTATION = timedelta(hours=24)  # how long the old secret signs beside the new one
 

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 from django.conf import settings
 
-from accounts.addresses import Address, is_global
+from web.addresses import Address, is_global
 
 LONGEST = 2048
 _HOST = re.compile(r"[a-z0-9_.-]+\Z|[0-9a-f:.]+\Z")

@@ -7,17 +7,17 @@ from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.errors import Refusal
 from accounts.models import WebhookDelivery, WebhookEndpoint
 from accounts.pages import PageRequest, problems, show, signed_in
-from accounts.paging import page
-from accounts.sealing import unseal
 from accounts.webhooks import services
 from accounts.webhooks.access import deliveries_to, endpoints_of, get_endpoint
 from accounts.webhooks.forms import WebhookForm, values_of
 from accounts.webhooks.outbox import MOST_ATTEMPTS
 from accounts.webhooks.schemas import WebhookCreate
 from accounts.webhooks.signing import cut
+from database.sealing import unseal
+from web.errors import Refusal
+from web.paging import page
 
 PAGE = 50
 

@@ -10,14 +10,14 @@ from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from accounts.links import address, origin
 from accounts.mailing import has_server
 from accounts.models import User
-from accounts.templatetags.show import duration, plain
 from approvals.cards import repeats
-from approvals.mail import who
+from approvals.mail import recipients
 from approvals.mail.links import link
 from approvals.models import NEVER, Approval, Notice
+from web.links import address, origin
+from web.templatetags.show import duration, plain
 
 LONGEST_SUBJECT = 160
 LONGEST_TITLE = 300  # characters; what is longer is quoted in full further down, or on the page
@@ -85,7 +85,7 @@ def _shortened(text: str) -> str:
 
 def _deciders(user: User, approval: Approval) -> str:
     """Who may decide, the reader first: `you, Olga, Pia and 3 more`."""
-    others = [each.name for each in who.deciders(approval) if each.id != user.id]
+    others = [each.name for each in recipients.deciders(approval) if each.id != user.id]
     if not others:
         return "only you"
     more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""

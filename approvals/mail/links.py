@@ -5,8 +5,8 @@ from datetime import timedelta
 from django.core import signing
 from django.utils import timezone
 
-from accounts.links import address, origin
 from approvals.models import Approval
+from web.links import address, origin
 
 SALT = "decide-link"
 LONGEST = timedelta(days=7)

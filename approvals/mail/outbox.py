@@ -16,12 +16,12 @@ from django_q.tasks import async_task
 
 from accounts.access import member
 from accounts.actor import Actor
-from accounts.ids import new_id
 from accounts.mailing import Outcome
 from accounts.models import Group, Team, User
-from accounts.statements import prepared
-from approvals.mail import who
+from approvals.mail import recipients
 from approvals.models import Approval, MailSwitches, Notice, NoticeStatus
+from database.ids import new_id
+from database.sql import prepared
 
 QUIET = timedelta(seconds=60)  # between two letters to the same person
 PAUSES = (60, 300, 1200)  # seconds between the four attempts
@@ -49,7 +49,7 @@ class Letter:
 def opened(approval: Approval, *, again: bool = False) -> None:
     """A request waits for people from now on, or again; the caller's transaction makes it so."""
     words = "Waits for you again" if again else "Asked again" if approval.previous_approval_id else "Waits for you"
-    tell(approval, who.to_tell(approval), f"opened {approval.version}", words)
+    tell(approval, recipients.to_tell(approval), f"opened {approval.version}", words)
 
 
 def assigned(actor: Actor, approval: Approval) -> None:
@@ -58,7 +58,7 @@ def assigned(actor: Actor, approval: Approval) -> None:
         return
     group = Group.objects.filter(id=approval.assignee).first()
     words = f"{actor.name} handed it to {group.name if group else 'you'}"
-    people = [each for each in who.assignees(approval) if each not in (actor.id, actor.owner_id)]
+    people = [each for each in recipients.assignees(approval) if each not in (actor.id, actor.owner_id)]
     tell(approval, people, f"assigned {approval.version}", words)
 
 
@@ -154,9 +154,9 @@ def _why_not(row: Notice, chosen: MailSwitches | None, now: datetime) -> str | N
     if approval.status != "pending" or approval.is_late(now):
         return "The request was closed before."
     actor = member(row.user_id, approval.team_id, approval.test)
-    if actor is None or not who.able(approval, [actor]):
+    if actor is None or not recipients.able(approval, [actor]):
         return "The person may not decide it any more."
-    return None if who.wants(chosen, row.occasion.startswith(REMINDER)) else "Such mails were switched off."
+    return None if recipients.wants(chosen, row.occasion.startswith(REMINDER)) else "Such mails were switched off."
 
 
 def settle(letter: Letter, outcome: Outcome) -> None:

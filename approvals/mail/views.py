@@ -8,7 +8,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.models import Membership
 from accounts.pages import PageRequest, signed_in
-from approvals.mail.who import DECIDING
+from approvals.mail.recipients import DECIDING
 from approvals.models import MailSwitches
 
 SWITCHES = (

@@ -8,7 +8,7 @@ import django.db.models.functions.comparison
 import django.utils.timezone
 from django.db import migrations, models
 
-import accounts.ids
+import database.ids
 
 
 class Migration(migrations.Migration):
@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.CharField(
-                        default=functools.partial(accounts.ids.new_id, *("apr",)),
+                        default=functools.partial(database.ids.new_id, *("apr",)),
                         max_length=40,
                         primary_key=True,
                         serialize=False,
@@ -116,7 +116,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.CharField(
-                        default=functools.partial(accounts.ids.new_id, *("dec",)),
+                        default=functools.partial(database.ids.new_id, *("dec",)),
                         max_length=40,
                         primary_key=True,
                         serialize=False,

@@ -6,7 +6,7 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
-import accounts.ids
+import database.ids
 
 
 class Migration(migrations.Migration):
@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.CharField(
-                        default=functools.partial(accounts.ids.new_id, *("pol",)),
+                        default=functools.partial(database.ids.new_id, *("pol",)),
                         max_length=40,
                         primary_key=True,
                         serialize=False,

@@ -4,9 +4,9 @@ from typing import Any
 
 from django import template
 
-from accounts.templatetags.show import plain, unhidden
 from approvals.mail.outbox import troubles
 from approvals.models import Approval
+from web.templatetags.show import plain, unhidden
 
 register = template.Library()
 

@@ -24,7 +24,7 @@ from benchmarks.limits import round_trips
 from benchmarks.load import request
 from benchmarks.scene import start_run
 from benchmarks.table import Mark, Row, ms, spread
-from runs.events import record
+from runs.log import record
 from runs.models import Run
 
 CLIENTS, EVENTS = (500, 5), (20, 3)

@@ -21,11 +21,11 @@ from benchmarks.installation import until
 from benchmarks.scene import Scene
 from benchmarks.table import Mark, Row, ms
 from runs.models import Run
-from workflows import control
-from workflows.effects import GoOn, Write
-from workflows.examining import examine
-from workflows.happenings import Resumed, Started
-from workflows.interpreter import advance
+from workflows.definition.checking import examine
+from workflows.interpreter import control
+from workflows.interpreter.advance import advance
+from workflows.interpreter.effects import GoOn, Write
+from workflows.interpreter.happenings import Resumed, Started
 from workflows.models import Execution
 from workflows.starting import start_document
 

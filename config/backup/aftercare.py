@@ -8,12 +8,12 @@ from django.utils import timezone
 from accounts.actor import system
 from accounts.models import Team
 from accounts.services import audit
-from accounts.times import rfc3339
 from approvals.models import Approval
 from config.backup.archive import Manifest
 from machines.models import Machine
 from machines.nodes import FORGOTTEN
 from runs.models import Run
+from web.times import rfc3339
 
 
 def put_right(manifest: Manifest) -> None:

@@ -4,7 +4,7 @@ import logging
 
 
 def is_fault(record: logging.LogRecord) -> bool:
-    from accounts.outages import unavailable  # the settings are read before the applications
+    from database.outages import unavailable
 
     error = record.exc_info[1] if record.exc_info else None
     return error is None or unavailable(error) is None

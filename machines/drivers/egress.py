@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from accounts.addresses import Address, is_global
+from web.addresses import Address, is_global
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -3,11 +3,11 @@
 import functools
 
 from accounts.actor import Actor
-from accounts.errors import Invalid
 from inference.profiles import is_live, live_names
 from runs.agents.base import Agent
 from runs.agents.playbook import PlaybookAgent
 from runs.agents.scripted import ScriptedAgent
+from web.errors import Invalid
 
 _AGENTS: dict[str, Agent] = {"playbook": PlaybookAgent(), "scripted": ScriptedAgent()}
 OWN = frozenset(_AGENTS)  # they need no model, so both worlds have them

@@ -9,7 +9,6 @@ from django.urls import reverse
 
 from accounts.actor import Actor
 from accounts.models import AuditEntry
-from accounts.times import rfc3339
 from approvals.models import Comment, Decision
 from runs.audit.access import Found, Row
 from runs.audit.names import Names, look_up
@@ -17,6 +16,7 @@ from runs.audit.values import Change, difference, label, redacted, text_of, with
 from runs.audit.wanted import KINDS
 from runs.audit.words import DECIDED, HANDLED_WORDS, KIND_ICONS, LOSSES, THINGS, TRIED, VIA, changed
 from runs.models import RunEvent
+from web.times import rfc3339
 
 _CHANNELS = {"api_key": "api", "user": "session", "system": "system"}  # where no table says more
 _TONES = {"approve": "good", "answer": "good", "submit": "good", "reject": "bad"}

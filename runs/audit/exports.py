@@ -7,11 +7,11 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.exports import csv_parts, json_parts
-from accounts.times import rfc3339
 from runs.audit.access import parts_of
 from runs.audit.entries import Entry, as_object, entries
 from runs.audit.wanted import Wanted
+from web.exports import csv_parts, json_parts
+from web.times import rfc3339
 
 HEAD = [
     "at", "actor_type", "actor_id", "actor", "via", "kind", "action", "what", "about", "lost", "changes", "note", "facts",

@@ -10,8 +10,8 @@ from accounts.actor import Actor
 from accounts.models import AuditEntry, Group, TeamSecret, User, WebhookEndpoint
 from approvals.access import approvals_of
 from approvals.models import Approval, Comment
-from approvals.policies import policies_of
-from approvals.policy_words import what_for
+from approvals.policies.rules import policies_of
+from approvals.policies.sentences import what_for
 from machines.access import machines_of
 from runs.audit.access import Row
 from runs.models import RunEvent

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from accounts.templatetags.show import money
 from approvals.answers import REDACTED
+from web.templatetags.show import money
 
 _SECRET_NAME = re.compile(r"secret|passw|passphrase|token|api_?key|credential|authorization|cookie", re.IGNORECASE)
 _SECRETS = (
@@ -18,7 +18,7 @@ _SECRETS = (
         rf"\1{REDACTED}",
     ),
 )
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")  # as accounts.times.rfc3339 writes it
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")  # as web.times.rfc3339 writes it
 NOTHING = "nothing"
 
 

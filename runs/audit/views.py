@@ -7,13 +7,13 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from accounts.exports import download
 from accounts.pages import PageRequest, signed_in
-from accounts.paging import read_cursor, write_cursor
 from runs.audit import exports
 from runs.audit.access import Place, page_of
 from runs.audit.entries import entries
 from runs.audit.forms import AuditFilter
+from web.exports import download
+from web.paging import read_cursor, write_cursor
 
 PAGE = 50
 ORDER = ("audit",)  # of its cursors

@@ -1,6 +1,6 @@
 from django.db import migrations
 
-import accounts.kept_json
+import database.kept_json
 
 
 class Migration(migrations.Migration):
@@ -12,6 +12,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="run",
             name="output_schema",
-            field=accounts.kept_json.KeptJSONField(null=True),
+            field=database.kept_json.KeptJSONField(null=True),
         ),
     ]

@@ -3,8 +3,8 @@
 from django.db.models import QuerySet
 
 from accounts.actor import Actor
-from accounts.errors import NotFound
 from machines.models import Stop
+from web.errors import NotFound
 
 
 def stops_of(actor: Actor) -> QuerySet[Stop]:

@@ -1,8 +1,8 @@
 """Timers of stops, called by `manage.py clock`."""
 
 from accounts.actor import system
-from accounts.statements import prepared_all
-from accounts.timers import each_due
+from database.sql import prepared_all
+from database.timers import each_due
 from machines.models import Stop
 from runs.stops import enforcing, services
 

@@ -14,11 +14,11 @@ from django.db import connections
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.statements import prepared, prepared_all
+from database.sql import prepared, prepared_all
 from machines.freezing import freeze_machine, thaw_machine
 from machines.models import Machine, Stop
 from machines.stops import stop_over
-from runs.leases import STOPPED_GRACE
+from runs.driving.leases import STOPPED_GRACE
 from runs.stops import services
 
 log = logging.getLogger(__name__)

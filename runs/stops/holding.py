@@ -12,10 +12,10 @@ from typing import Any
 from django.db import connection
 from psycopg.types.json import Jsonb
 
-from accounts.statements import prepared, prepared_all
-from accounts.times import read_time, rfc3339
+from database.sql import prepared, prepared_all
 from machines.models import Stop
 from runs.models import Run
+from web.times import read_time, rfc3339
 
 # Does the stop s cover the run r? A workflow run stands still with any of its tasks: its deadline must not go on.
 _COVERS = """

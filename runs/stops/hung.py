@@ -1,7 +1,7 @@
 """A stop waits for nobody that hangs: whose transaction stands open and idle in its way is cut off, and undone.
 
 A worker that was halted in the middle of a transaction (SIGSTOP, a swapped out host) keeps the rows that it has locked. Its work may
-be repeated, as after a restart of the database (runs/loop.py); with the stop committed it is refused then.
+be repeated, as after a restart of the database (runs/driving/loop.py); with the stop committed it is refused then.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import psycopg
 from django.db import connection
 
-from accounts.statements import prepared
+from database.sql import prepared
 
 log = logging.getLogger(__name__)
 PATIENCE = 0.4  # seconds that a stop waits for a lock before it looks who has it

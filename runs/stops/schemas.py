@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from accounts.bodies import Body
-from accounts.times import rfc3339
 from machines.models import Stop
+from web.bodies import Body
+from web.times import rfc3339
 
 
 class StopBody(Body):

@@ -15,7 +15,6 @@ from django.utils import timezone
 from psycopg.errors import DeadlockDetected
 
 from accounts.actor import Actor, system
-from accounts.errors import InsufficientScope, InvalidState, NotEligible
 from accounts.models import Team
 from accounts.services import audit
 from accounts.webhooks.outbox import emit
@@ -29,6 +28,7 @@ from runs.stops import holding
 from runs.stops.access import get_stop, in_force
 from runs.stops.hung import ending_hung_transactions
 from runs.stops.schemas import stop_object
+from web.errors import InsufficientScope, InvalidState, NotEligible
 
 P = ParamSpec("P")
 T = TypeVar("T")

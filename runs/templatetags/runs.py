@@ -10,13 +10,13 @@ from django.utils.safestring import SafeString
 
 from accounts.access import owns_installation
 from accounts.actor import Actor
-from accounts.templatetags.show import icon
 from approvals.models import Approval
 from inference.models import Call
 from runs.access import screen_text
+from runs.control import controlled_for
 from runs.model_page import Use
 from runs.models import Run, Screenshot
-from runs.standing import controlled_for
+from web.templatetags.show import icon
 
 register = template.Library()
 

@@ -6,11 +6,11 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import ApiKey, Group, Membership
-from accounts.times import rfc3339
 from approvals.models import Approval, Vote
 from runs.models import RunEvent
 from tests.cast import Api, Cast
 from tests.runs.driving import drive_all
+from web.times import rfc3339
 
 pytestmark = pytest.mark.django_db
 

@@ -6,7 +6,7 @@ import pytest
 
 from accounts.models import AuditEntry, Group
 from approvals.models import Policy
-from approvals.policies import Proposal, Ruling, fits, fits_host, fits_tool, rule
+from approvals.policies.rules import Proposal, Ruling, fits, fits_host, fits_tool, rule
 from tests.cast import Api, Cast
 
 FLOOR = frozenset({"spend", "access", "destroy"})

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from django.http import QueryDict
 
-from accounts.errors import Invalid
 from approvals import answers as reading
 from approvals import forms
 from approvals.errors import AnswerRequired
+from web.errors import Invalid
 
 
 def _question(key: str = "q1", header: str = "Inbox", text: str = "Which inbox?", **more: Any) -> dict[str, Any]:

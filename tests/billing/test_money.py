@@ -7,13 +7,13 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.test import Client
 
-from accounts.errors import Invalid
 from billing import services
 from billing.models import Transaction, Wallet
 from runs.models import Run
 from tests.cast import Api, Cast, actor_of_key, make_cast
 from tests.runs.driving import begin, data_of, ended, kinds, show, simulated, waiting, work_until
 from tests.runs.invariants import check_run
+from web.errors import Invalid
 
 pytestmark = pytest.mark.django_db
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from config.processes import wait_until
 from tests.browser.test_main_job import Caller
 from tests.ops.test_up import Start, start, wait_for_ready  # noqa: F401
-from workflows.library import examples
+from workflows.definition.examples import examples
 
 pytestmark = pytest.mark.browser
 SETUP_AND_TEST = {

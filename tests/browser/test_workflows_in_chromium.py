@@ -10,7 +10,7 @@ from playwright.sync_api import Dialog, Page, expect
 from tests.browser.conftest import Open, Site
 from tests.browser.test_pages_in_chromium import PHONE
 from tests.workflows.documents import TRUE, approval, branch, check, loop, parallel, retry, succeed, task
-from workflows.library import examples
+from workflows.definition.examples import examples
 
 pytestmark = [pytest.mark.browser]
 

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts import access, errors
+from accounts import access
 from runs import starting
 from runs.models import Run
 from tests.cast import Api
 from tests.conventions.conftest import locs, refused
 from tests.conventions.routes import ROUTES, filled
+from web import errors
 
 pytestmark = pytest.mark.django_db
 

@@ -11,13 +11,25 @@ from django.conf import settings
 from django.core.management import load_command_class
 
 import config.urls  # noqa: F401  loads every app's doors, and with them every refusal
-from accounts.errors import Refusal
 from runs.errors import RUN_ERRORS
+from web.errors import Refusal
 
 ROOT = Path(settings.BASE_DIR)
 DOCS = ROOT / "docs"
 APPS = [
-    ROOT / name for name in ("accounts", "approvals", "billing", "config", "inference", "machines", "runs", "workflows")
+    ROOT / name
+    for name in (
+        "accounts",
+        "approvals",
+        "billing",
+        "config",
+        "database",
+        "inference",
+        "machines",
+        "runs",
+        "web",
+        "workflows",
+    )
 ]
 FOREIGN = {"PYTHONPATH", "PATH", "HOME", "DJANGO_SETTINGS_MODULE"}  # of the system, not of this product
 EVENTS = {
@@ -78,8 +90,8 @@ def test_every_run_error_is_explained() -> None:
 def events_written() -> set[str]:
     """Event types in the code: pairs of a word and its data in the modules that write the log."""
     found = set()
-    for path in [*(ROOT / "runs").glob("*.py"), *(ROOT / "workflows").glob("*.py")]:
-        if not re.search(r"from runs\.(events|services) import", path.read_text()):
+    for path in [*(ROOT / "runs").rglob("*.py"), *(ROOT / "workflows").rglob("*.py")]:
+        if not re.search(r"from runs\.(log|services) import", path.read_text()):
             continue  # writes no log
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Tuple) and len(node.elts) == 2 and isinstance(node.elts[0], ast.Constant):
@@ -99,7 +111,7 @@ def test_every_event_type_is_explained() -> None:
 
 
 def test_every_enveloped_type_is_explained() -> None:
-    text = (ROOT / "runs" / "envelopes.py").read_text()
+    text = (ROOT / "runs" / "live" / "envelopes.py").read_text()
     named = set(re.findall(r'"(run\.[a-z_.]+)"', text)) | {f"run.worker.{end}" for end in ("succeeded", "failed")}
     assert len(named) > 6
     assert named | {"run.cancelled", "run.timed_out"} <= headed("events.md")

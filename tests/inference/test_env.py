@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from accounts.errors import Invalid
 from accounts.models import AuditEntry, Team
 from config.up.supervisor import PLAYBOOK, agents
 from inference import sdks, services
@@ -16,6 +15,7 @@ from inference.environment import take_over
 from inference.models import Profile
 from inference.profiles import default_name, live_names, spec_of
 from tests.cast import Cast
+from web.errors import Invalid
 
 ROOT = Path(settings.BASE_DIR)
 SDKS = ("anthropic", "openai", "google.genai", "httpx2", "rapidocr", "onnxruntime")
@@ -157,7 +157,7 @@ def test_installed_sdks_are_found_without_being_imported() -> None:
 # What web and worker processes load before the first request and the first task.
 PROCESSES = {
     "web": "import config.asgi; from django.urls import get_resolver; get_resolver()._populate()",
-    "worker": "import runs.tasks, runs.loop, runs.drive, workflows.tasks, django_q.cluster, runs.agents.registry",
+    "worker": "import runs.tasks, runs.driving.loop, runs.driving.drive, workflows.tasks, django_q.cluster, runs.agents.registry",
     "clock": "import config.clock",
 }
 

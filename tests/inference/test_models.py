@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from accounts.sealing import seal
+from database.sealing import seal
 from runs.agents.registry import known
 from tests.cast import Api, Cast
 from tests.conventions.conftest import only

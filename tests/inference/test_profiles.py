@@ -8,7 +8,6 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.actor import Actor, system
-from accounts.errors import InstallationOwnersOnly, Invalid, InvalidState, NotFound
 from accounts.models import AuditEntry, Membership, Team
 from inference import services, trials
 from inference.access import get_profile, use_since
@@ -21,6 +20,7 @@ from runs.agents.registry import known, names
 from tests.cast import Api, Cast
 from tests.conventions.test_team import locs
 from tests.inference.conftest import VALUES, Make
+from web.errors import InstallationOwnersOnly, Invalid, InvalidState, NotFound
 
 pytestmark = pytest.mark.django_db
 CHANGES: dict[str, Any] = {

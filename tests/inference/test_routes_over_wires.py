@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.http import HttpResponse
 
-from accounts.sealing import seal
+from database.sealing import seal
 from inference import calling, direct
 from inference.models import Call, Profile
 from tests.cast import Api

@@ -10,7 +10,6 @@ from django.utils import timezone
 from PIL import Image
 
 from accounts.models import AuditEntry
-from accounts.times import rfc3339
 from config.processes import wait_until
 from inference import services, trials
 from inference.errors import ModelBusy, ModelMisconfigured, ModelRefused
@@ -20,6 +19,7 @@ from inference.wires.base import Request, Thought, Wanted
 from tests.cast import Cast
 from tests.inference.conftest import Make
 from tests.inference.wire import FakeWire, click, says
+from web.times import rfc3339
 
 pytestmark = pytest.mark.django_db
 Over = Callable[..., FakeWire]

@@ -11,8 +11,8 @@ from django.db import connection, connections
 from django.test import AsyncClient
 
 from accounts.models import Team
-from runs import consumers
-from runs.hub import Hub
+from runs.live import consumers
+from runs.live.hub import Hub
 from tests.live import logs
 from tests.live.reading import Streams
 from tests.live.web_process import client, web  # noqa: F401  fixtures

@@ -11,7 +11,7 @@ from accounts.models import Team
 from accounts.services import issue_key
 from approvals import services as approvals
 from approvals.models import Approval
-from runs.events import record
+from runs.log import record
 from runs.models import Run
 
 Event = tuple[str, dict[str, Any]]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runs.envelopes import Enveloper, Row, without_taken_out
+from runs.live.envelopes import Enveloper, Row, without_taken_out
 from tests.live import logs
 
 AT = datetime(2026, 3, 26, 14, 35, 1, tzinfo=UTC)

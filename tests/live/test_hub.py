@@ -8,13 +8,13 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
 
-from accounts.errors import RateLimited
 from accounts.models import Team
 from config.processes import wait_until
-from runs.hub import Hub, batches, follow, pokes
+from runs.live.hub import Hub, batches, follow, pokes
+from runs.live.stream_limits import Seats
 from runs.models import Run
-from runs.seats import Seats
 from tests.live import logs
+from web.errors import RateLimited
 
 write = sync_to_async(logs.write)
 new_run = sync_to_async(logs.new_run)
@@ -77,8 +77,8 @@ async def test_many_followers_cost_one_query_per_ring(hub: Hub, team: Team) -> N
 async def test_a_late_follower_gets_a_log_that_is_longer_than_the_tail(
     hub: Hub, team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runs.hub.TAIL", 20)
-    monkeypatch.setattr("runs.hub.PAGE", 30)
+    monkeypatch.setattr("runs.live.hub.TAIL", 20)
+    monkeypatch.setattr("runs.live.hub.PAGE", 30)
     run = await new_run(team, *(logs.text(str(i)) for i in range(100)))
     slow = batches(run.id, 0)
     assert [row.seq for row in await anext(slow)] == list(range(1, 31))

@@ -16,8 +16,8 @@ from django.test import Client
 
 from accounts.models import Membership, Team, User
 from config.asgi import application
-from runs import consumers
-from runs.hub import Hub
+from runs.live import consumers
+from runs.live.hub import Hub
 from tests.cast import BY_PASSWORD
 from tests.live import logs
 from tests.live.test_hub import terminate
@@ -155,7 +155,7 @@ async def test_the_team_is_poked_by_each_of_its_runs(hub: Hub, team: Team, cooki
 async def test_a_socket_beats_until_the_right_is_gone(
     hub: Hub, team: Team, cookie: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runs.consumers.PersonConsumer.heartbeat", 0.3)
+    monkeypatch.setattr("runs.live.consumers.PersonConsumer.heartbeat", 0.3)
     run = await new_run(team, logs.status("queued"))
     async with opened(f"/ws/runs/{run.id}?after=1", cookie) as page, opened("/ws/team", cookie) as queue:
         assert await hears(page) == {"hello": True, "seq": 1}
@@ -171,7 +171,7 @@ async def test_signing_out_closes_the_socket(
 ) -> None:
     from django.contrib.sessions.models import Session
 
-    monkeypatch.setattr("runs.consumers.PersonConsumer.heartbeat", 0.3)
+    monkeypatch.setattr("runs.live.consumers.PersonConsumer.heartbeat", 0.3)
     async with opened("/ws/team", cookie) as queue:
         await hears(queue)
         await Session.objects.all().adelete()
@@ -188,7 +188,7 @@ async def test_looking_at_the_other_world_elsewhere_leaves_the_socket_alone(
         session["mode"] = "live"
         session.save()
 
-    monkeypatch.setattr("runs.consumers.PersonConsumer.heartbeat", 0.2)
+    monkeypatch.setattr("runs.live.consumers.PersonConsumer.heartbeat", 0.2)
     run = await new_run(team, logs.status("queued"))
     async with opened(f"/ws/runs/{run.id}?after=1", cookie) as page:
         await hears(page)
@@ -202,7 +202,7 @@ async def test_a_broken_socket_closes_with_a_word_in_the_log(
     def broken(*args: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("runs.consumers.pokes", broken)
+    monkeypatch.setattr("runs.live.consumers.pokes", broken)
     async with opened("/ws/team", cookie) as page:
         assert await code(page) == 4500
     assert "/ws/team" in caplog.text
@@ -388,7 +388,7 @@ async def test_news_that_could_not_be_read_come_when_the_database_is_back(
         return await read(*args)
 
     monkeypatch.setattr(hub.readers, "rows", rows)
-    monkeypatch.setattr("runs.boards.LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr("runs.live.team_changes.LONGEST_PAUSE", 0.05)
     async with opened("/ws/team", cookie) as page:
         assert await queue_news(page) == {"waiting": 1, "closed": [], "spread": 0.01}
 

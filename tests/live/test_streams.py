@@ -9,7 +9,7 @@ from django.db import connections
 from django.test import Client
 
 from accounts.models import Team
-from runs.hub import Hub
+from runs.live.hub import Hub
 from runs.models import RunEvent
 from tests.live import logs
 from tests.live.reading import Block, Streams, first, leave
@@ -262,7 +262,7 @@ async def test_so_many_connects_per_minute_and_run(streams: Streams, team: Team,
 async def test_a_stream_ends_after_its_longest_life(
     streams: Streams, team: Team, monkeypatch: pytest.MonkeyPatch, fast_keepalive: None
 ) -> None:
-    monkeypatch.setattr("runs.streams.LIFE_SECONDS", 0.3)
+    monkeypatch.setattr("runs.live.streams.LIFE_SECONDS", 0.3)
     run = await new_run(team, logs.status("queued"))
     assert [b.id for b in await streams.all(f"{run.id}/events")] == [1]
 

@@ -17,14 +17,14 @@ def main(folder: str, machine_id: str) -> dict[str, Any]:
     from django.conf import settings
 
     settings.MACHINES_DIR = Path(folder)
-    from machines import connections, lifecycle
+    from machines import lifecycle, sessions
     from machines.models import Machine
-    from runs import leases
+    from runs.driving import leases
 
     said: dict[str, Any] = {"dead": lifecycle.revive_dead(), "claimed": len(leases.claim("elsewhere", 10))}
     for name, work in {
         "up": lambda: lifecycle.bring_up(machine_id),
-        "session": lambda: connections.in_hand(Machine.objects.get(id=machine_id)).__enter__(),
+        "session": lambda: sessions.in_hand(Machine.objects.get(id=machine_id)).__enter__(),
     }.items():
         try:
             work()

@@ -21,7 +21,7 @@ from machines import lifecycle, nodes, services, tasks
 from machines.drivers import process
 from machines.errors import MachineElsewhere
 from machines.models import Machine
-from runs import leases
+from runs.driving import leases
 from runs.models import Run, Worker
 from tests.cast import Cast
 from tests.machines.conftest import Caller, queued

@@ -14,7 +14,7 @@ from django.db import connections as database
 from django.db import transaction
 from django.utils import timezone
 
-from machines import connections, lifecycle, services, tasks
+from machines import lifecycle, services, sessions, tasks
 from machines.drivers import process
 from machines.drivers.registry import driver_for
 from machines.drivers.terminal import TerminalDriver
@@ -99,7 +99,7 @@ def test_many_at_once_start_it_once(terminal: Machine) -> None:
 
 def test_a_session_with_a_killed_machine_starts_it_again(live: Caller, terminal: Machine) -> None:
     async def ask() -> tuple[int, str]:
-        connected = await connections.open_session(terminal.id)
+        connected = await sessions.open_session(terminal.id)
         done = await connected.session.terminal("echo hi", 5000)
         await connected.session.close()
         return connected.restarts, done.output
@@ -218,8 +218,8 @@ def test_three_failed_starts_are_an_error_and_its_run_is_told(
     assert (answer.status_code, answer.json()["error"]["current_state"]) == (409, "error")
 
 
-async def _open(machine_id: str) -> connections.Connected:
-    return await connections.open_session(machine_id)
+async def _open(machine_id: str) -> sessions.Connected:
+    return await sessions.open_session(machine_id)
 
 
 def test_what_got_stuck_is_tried_again_once_a_minute(live: Caller, real: None) -> None:
@@ -278,9 +278,9 @@ def test_a_killed_browser_is_started_again(live: Caller, real: None, work: Work)
 
 def test_simulated_sessions_need_no_machine(test_world: Caller, real: None) -> None:
     machine_id = test_world.machine(kind="browser")["id"]
-    connected = asyncio.run(connections.open_session(machine_id))
+    connected = asyncio.run(sessions.open_session(machine_id))
     assert (connected.restarts, connected.spec.width) == (1, 1280)
-    frame = asyncio.run(connections.simulated_machine(640, 480).session.screenshot())
+    frame = asyncio.run(sessions.simulated_machine(640, 480).session.screenshot())
     assert (frame.width, frame.height) == (640, 480)
 
 

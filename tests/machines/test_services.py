@@ -8,11 +8,11 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.errors import InvalidState
 from machines import lifecycle, services
 from machines.models import MACHINE_MOVES, Machine, MachineStatus
 from tests.at_once import at_once
 from tests.machines.conftest import Caller, queued
+from web.errors import InvalidState
 
 
 def expire(machine_id: str) -> None:

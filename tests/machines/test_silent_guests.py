@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from machines import connections, lifecycle
+from machines import lifecycle, sessions
 from machines.drivers import guestlink, process
 from machines.drivers.base import MachineGone
 from machines.drivers.browser import BrowserSession
@@ -55,7 +55,7 @@ def ended_with(machine: Machine) -> list[process.Identity]:
 
 async def visit(machine_id: str) -> int:
     """Which start of the machine answers now."""
-    connected = await connections.open_session(machine_id)
+    connected = await sessions.open_session(machine_id)
     await connected.session.close()
     return connected.restarts
 
@@ -123,14 +123,14 @@ def test_a_machine_that_is_stopped_while_it_is_asked_is_not_started_anew(
 
 def test_a_machine_that_lives_is_asked_more_than_once(terminal: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The computer may be busy just then."""
-    attach, faults = connections.attach, [MachineGone("It is busy.")] * 3
+    attach, faults = sessions.attach, [MachineGone("It is busy.")] * 3
 
-    async def hardly(now: lifecycle.Facts) -> connections.Connected:
+    async def hardly(now: lifecycle.Facts) -> sessions.Connected:
         if faults:
             raise faults.pop()
         return await attach(now)
 
-    monkeypatch.setattr(connections, "attach", hardly)
+    monkeypatch.setattr(sessions, "attach", hardly)
     assert asyncio.run(visit(terminal.id)) == terminal.restarts
 
 
@@ -146,7 +146,7 @@ def test_a_browser_that_cannot_be_made_ready_for_a_run_is_started_anew(
         raise MachineGone("The browser does not give its tabs up.")
 
     async def begin(run_id: str) -> int:
-        connected = await connections.open_for_run(machine.id, run_id, sync_to_async(lambda work, *args: work(*args)))
+        connected = await sessions.open_for_run(machine.id, run_id, sync_to_async(lambda work, *args: work(*args)))
         await connected.session.close()
         return connected.restarts
 

@@ -15,14 +15,14 @@ from typing import Any
 from django.core import mail
 from django.db.models import F
 
-from approvals.mail import carrier
+from approvals.mail import sender
 from approvals.models import Approval, Notice
 
 
 def carry() -> list[Any]:
     """One round of the carrier; the letters that went out, in order."""
     before = len(mail.outbox)
-    carrier.carry_due()
+    sender.carry_due()
     return mail.outbox[before:]
 
 

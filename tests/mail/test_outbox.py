@@ -14,7 +14,7 @@ from django_q.models import OrmQ
 
 from accounts.mailing import Outcome
 from accounts.models import Team
-from approvals.mail import carrier, outbox
+from approvals.mail import outbox, sender
 from approvals.models import Approval, MailSwitches, Notice
 from approvals.tasks import carry_mail
 from runs.models import Run
@@ -114,7 +114,7 @@ def test_several_workers_and_clocks_at_once_send_one_mail_each() -> None:
         try:
             if number % 2:
                 outbox.queue_due()
-            carrier.carry_due()
+            sender.carry_due()
         finally:
             connections.close_all()
 

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connections
 
-from accounts.errors import NotEligible
 from accounts.models import Team
 from approvals.mail import outbox, reminders
 from approvals.models import Approval, MailSwitches, Notice
@@ -18,6 +17,7 @@ from tests.cast import Api, Cast, actor_of_key, make_cast
 from tests.mail.conftest import Ask, group, join
 from tests.mail.post import carry, later, to, told
 from tests.runs.driving import begin, drive_all, shift
+from web.errors import NotEligible
 
 pytestmark = pytest.mark.django_db
 HOUR = 3600

@@ -2,7 +2,7 @@
 
 from django.db import connection
 
-from accounts.statements import prepared
+from database.sql import prepared
 
 
 def test_the_suite_runs_on_postgresql(transactional_db: None) -> None:

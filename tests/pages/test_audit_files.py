@@ -14,13 +14,13 @@ from django.db import connections
 from django.test import AsyncClient
 from django.utils import timezone
 
-from accounts.exports import csv_parts, json_parts
 from accounts.models import AuditEntry
 from runs.audit.access import PART
 from runs.audit.entries import Entry
 from runs.models import Run
 from tests.cast import BY_PASSWORD, Api, Cast, make_cast
 from tests.pages.conftest import Visit, Visitor, request_of
+from web.exports import csv_parts, json_parts
 
 pytestmark = pytest.mark.django_db
 BY = {"type": "user", "id": "usr_x", "name": "X"}

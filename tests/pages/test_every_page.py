@@ -21,7 +21,7 @@ from tests.inference.conftest import VALUES
 from tests.pages.conftest import request_of, text
 from tests.pages.reading import read
 from tests.people.conftest import group
-from workflows.library import examples
+from workflows.definition.examples import examples
 from workflows.running import begin as begin_flow
 
 pytestmark = pytest.mark.django_db

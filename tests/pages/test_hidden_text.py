@@ -7,8 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.hidden_text import pieces
-from accounts.templatetags.show import extent, plain, unhidden, visible
 from approvals.mail.links import link
 from approvals.models import Approval
 from approvals.templatetags.mails import line, quoted
@@ -16,6 +14,8 @@ from runs.acts import action_title
 from runs.models import Run
 from tests.cast import Cast
 from tests.pages.conftest import Visit, request_of, text
+from web.hidden_text import pieces
+from web.templatetags.show import extent, plain, unhidden, visible
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Group
 from approvals.models import Policy
-from approvals.policy_words import reach, sentence, state_of
+from approvals.policies.sentences import reach, sentence, state_of
 from runs.models import Run
 from tests.cast import Api, Cast
 from tests.pages.conftest import Visit, request_of, text

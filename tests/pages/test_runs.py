@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.models import Team
 from inference.models import Profile
 from machines.models import Machine
-from runs.events import record
+from runs.log import record
 from runs.models import Run, Screenshot, Step
 from runs.timeline import action_words
 from tests.cast import Cast

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from accounts.templatetags.show import duration, money, visible
 from approvals.models import Approval
 from runs.models import Run, Step
 from tests.pages.conftest import Visit, request_of, text
+from web.templatetags.show import duration, money, visible
 
 pytestmark = pytest.mark.django_db
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.test import RequestFactory
 
-from accounts.links import address, origin
 from config.address import local_url
+from web.links import address, origin
 
 
 def test_links_lead_to_where_people_reach_the_pages(settings: Any, rf: RequestFactory) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from accounts import services as keys
-from accounts.errors import InsufficientScope, LastOwner, OwnersOnly, Refusal
 from accounts.groups import services as groups
 from accounts.invitations import services as invitations
 from accounts.invitations.access import open_invitations
@@ -15,6 +14,7 @@ from accounts.models import ApiKey, Group, Invitation, Membership, User
 from tests import chance
 from tests.cast import Cast, make_cast
 from tests.runs.test_races import Together
+from web.errors import InsufficientScope, LastOwner, OwnersOnly, Refusal
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROUNDS = min(chance.ROUNDS, 10)  # one person may not send more mails in a minute

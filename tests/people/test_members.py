@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
-from accounts.errors import InvalidApiKey
 from accounts.models import ApiKey, Group, Membership, User
 from accounts.services import create_user, issue_key
 from approvals.models import Approval
@@ -15,6 +14,7 @@ from tests.cast import Cast, actor_of_key
 from tests.pages.conftest import Visit, request_of, text
 from tests.pages.reading import read
 from tests.people.conftest import Work, group, invite, roles_of, the_invitation, told
+from web.errors import InvalidApiKey
 
 pytestmark = pytest.mark.django_db
 

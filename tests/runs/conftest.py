@@ -12,10 +12,10 @@ from django_q.models import OrmQ
 from machines import lifecycle
 from machines.drivers.base import Action, ActResult
 from machines.drivers.simulated import SimulatedSession
-from runs import loop
 from runs.agents import registry
 from runs.agents.base import Agent
-from runs.loop import RunLoop
+from runs.driving import loop
+from runs.driving.loop import RunLoop
 from tests.cast import Api
 from tests.runs.at_terminal import Terminal
 from tests.runs.thinker import Play, Thinker, Want

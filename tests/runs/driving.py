@@ -15,10 +15,10 @@ from django.db import connection, connections
 from django.db.models import F
 from django.utils import timezone
 
-from runs import leases
-from runs.drive import Drive
+from runs.driving import leases
+from runs.driving.drive import Drive
+from runs.driving.room import DiskWatch
 from runs.models import Run, RunEvent, Worker
-from runs.room import DiskWatch
 from tests.cast import Api
 
 

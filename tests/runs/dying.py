@@ -20,7 +20,7 @@ import django
 
 def main() -> None:
     django.setup()
-    for module in ("anthropic", "inference.wires.anthropic", "runs.agents.model", "runs.loop", "runs.tasks"):
+    for module in ("anthropic", "inference.wires.anthropic", "runs.agents.model", "runs.driving.loop", "runs.tasks"):
         import_module(module)
     for line in sys.stdin:
         child = os.fork()
@@ -33,7 +33,7 @@ def main() -> None:
 
 def work(nth: int, record: Path) -> None:
     """Does not return."""
-    from runs.loop import RunLoop, start_run_loop, stop_run_loop
+    from runs.driving.loop import RunLoop, start_run_loop, stop_run_loop
     from runs.models import Run
     from tests.runs.driving import Falling
 

@@ -17,7 +17,7 @@ def main() -> None:
     django.setup()
     if sys.argv[1] != "-":
         freeze_after(*sys.argv[1].split(":"))
-    from runs.loop import start_run_loop, stop_run_loop
+    from runs.driving.loop import start_run_loop, stop_run_loop
 
     start_run_loop()
     say("drives")

@@ -8,11 +8,12 @@ from django.utils import timezone
 
 from billing.models import Transaction
 from machines.drivers.base import Action, Session
-from runs import jobs, leases, services
+from runs import services
 from runs.agents import registry
 from runs.agents.base import Act, Agent, Context, Decision
+from runs.driving import jobs, leases
+from runs.driving.steps import LeaseLost, Outcome, write_outcome
 from runs.models import Run, RunEvent, Step
-from runs.steps import LeaseLost, Outcome, write_outcome
 from tests.cast import Api
 from tests.runs.driving import (
     Inline,

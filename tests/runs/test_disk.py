@@ -14,7 +14,7 @@ from django.test import Client
 from accounts import disk
 from config.processes import wait_until
 from machines import pictures
-from runs.loop import RunLoop
+from runs.driving.loop import RunLoop
 from runs.models import Run, RunEvent, Step
 from tests.cast import Api, Cast
 from tests.runs.driving import begin, kinds, show, simulated

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from machines.drivers.within import within
-from runs.loop import RunLoop
+from runs.driving.loop import RunLoop
 
 TURNS = range(6)  # of the event loop, between what happens and the cancellation
 

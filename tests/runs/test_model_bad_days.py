@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts.sealing import seal
-from accounts.times import rfc3339
+from database.sealing import seal
 from inference.models import Call
 from inference.wires import WIRES
-from runs import leases, loop, services, thoughts
-from runs.loop import RunLoop
+from runs import services
+from runs.driving import leases, loop, thoughts
+from runs.driving.loop import RunLoop
 from runs.models import Run, RunEvent
 from tests.agents.model.test_wires import needs
 from tests.cast import Api
@@ -35,6 +35,7 @@ from tests.runs.driving import (
 from tests.runs.invariants import check_run
 from tests.runs.thinker import decide
 from tests.takeover.control import release, take
+from web.times import rfc3339
 
 pytestmark = pytest.mark.django_db
 KEY = "sk-test-0123456789abcdef"

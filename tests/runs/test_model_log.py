@@ -8,9 +8,9 @@ import pytest
 from inference.errors import ModelBusy
 from machines import pictures
 from machines.drivers.base import Session
-from runs import thoughts
 from runs.agents import registry
 from runs.agents.base import Agent, Context, Decision, Look, Verdict
+from runs.driving import thoughts
 from runs.model_page import evidence_of
 from runs.models import Look as Kept
 from runs.models import Run

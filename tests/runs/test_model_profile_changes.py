@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts.sealing import seal
+from database.sealing import seal
 from inference.models import Call, Profile
 from inference.wires import transport
-from runs import thinking
+from runs.driving import thinking
 from runs.models import Run
 from tests.agents.model.test_wires import needs
 from tests.cast import Api

@@ -9,10 +9,11 @@ import pytest
 from approvals.models import Decision
 from inference.errors import ModelBusy, ModelMisconfigured, ModelProblem, ModelRefused
 from inference.models import Call
-from runs import drive, leases, loop, services, thoughts
+from runs import services
 from runs.agents.base import Ask
-from runs.drive import Drive
-from runs.loop import RunLoop
+from runs.driving import drive, leases, loop, thoughts
+from runs.driving.drive import Drive
+from runs.driving.loop import RunLoop
 from runs.models import Run
 from tests.cast import Api
 from tests.runs.driving import (

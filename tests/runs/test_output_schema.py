@@ -140,7 +140,7 @@ def test_null_is_no_schema_and_a_workflow_run_takes_none(test_key: Api) -> None:
 
 
 def test_a_secret_of_the_run_is_never_handed_over(test_key: Api, handing: Callable[..., Handing], cast: Cast) -> None:
-    from accounts.sealing import seal
+    from database.sealing import seal
     from runs.models import Run
     from tests.runs.driving import drive_all
 

@@ -3,8 +3,9 @@
 import pytest
 
 from accounts.models import Team
-from runs import clock, leases
-from runs.drive import Drive
+from runs import clock
+from runs.driving import leases
+from runs.driving.drive import Drive
 from runs.models import Run
 from tests.cast import Api, Cast
 from tests.runs.driving import (

@@ -6,8 +6,9 @@ import pytest
 
 from approvals.models import Approval
 from machines.drivers.base import Action
-from runs import acts, guard
+from runs import acts
 from runs.agents.base import Act
+from runs.driving import guard
 from runs.models import Run, Step
 from tests.cast import Api
 from tests.runs.driving import begin, data_of, drive_all, ended, kinds, log, request_of, show, status_of, waiting

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from runs.agents.playbook.unread import NOTHING_READ
-from runs.events import record
+from runs.log import record
 from runs.models import Run
 from runs.services import lock_run
 from tests.cast import Api, Cast

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from approvals.models import Approval
-from runs.loop import RunLoop
+from runs.driving.loop import RunLoop
 from runs.models import Step
 from tests.approvals.starters import ASKING, admin, decider, policy_of, starter
 from tests.cast import Api, Cast, make_cast

@@ -10,9 +10,9 @@ from django.db import connection, transaction
 
 from accounts.models import Team
 from accounts.rules import rules_now, rules_still
-from approvals import policies
 from approvals.models import Approval, Policy
-from runs import leases
+from approvals.policies import rules
+from runs.driving import leases
 from runs.models import Step
 from tests.approvals.starters import ASKING, admin, decide, decider, policy_of, starter
 from tests.cast import Api, Cast, make_cast
@@ -162,7 +162,7 @@ def test_every_change_of_the_rules_raises_the_version_once(cast: Cast, change: s
 def test_a_change_that_is_rolled_back_raises_nothing(cast: Cast) -> None:
     before = rules_now(cast.team.id, True, "approval").version
     with transaction.atomic():
-        policies.create(cast.actor("adam", test=True), tool="click", effect="ask")
+        rules.create(cast.actor("adam", test=True), tool="click", effect="ask")
         transaction.set_rollback(True)
     assert rules_now(cast.team.id, True, "approval").version == before
 
@@ -188,10 +188,10 @@ def test_a_change_waits_for_an_intent_that_is_being_written_and_no_longer(change
     answered after that, and neither waits for the other."""
     cast = make_cast("acme")
     boss = cast.actor("adam", test=True)
-    policy, _ = policies.create(boss, tool="click", effect="allow")
+    policy, _ = rules.create(boss, tool="click", effect="allow")
     changes = {
-        "update": lambda: policies.update(boss, policy.id, {"effect": "ask"}),
-        "revoke": lambda: policies.revoke(boss, policy.id),
+        "update": lambda: rules.update(boss, policy.id, {"effect": "ask"}),
+        "revoke": lambda: rules.revoke(boss, policy.id),
     }
     version = rules_now(cast.team.id, True, "approval").version
     held, going = threading.Event(), threading.Event()
@@ -201,7 +201,7 @@ def test_a_change_waits_for_an_intent_that_is_being_written_and_no_longer(change
             assert rules_still(cast.team.id, True, version)
             held.set()
             assert going.wait(20)
-            policies.used(policy.id)
+            rules.used(policy.id)
 
     changed: list[object] = []
     with ThreadPoolExecutor(2) as pool:
@@ -226,7 +226,7 @@ def _apart(work: Callable[[], object]) -> None:
 
 def test_the_intent_is_one_statement_with_its_rules(cast: Cast) -> None:
     """ADR 0004: the version is no statement more."""
-    from runs import steps
+    from runs.driving import steps
 
     api = decider(cast)
     begin(api, "x [steps:1]")

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from approvals.models import Approval
 from inference.wires.base import Check
-from runs import binding
+from runs.driving import stale_approvals
 from runs.services import lock_run
 from tests.cast import Api, Cast
 from tests.runs.driving import data_of, drive_all, ended, request_of, status_of, waiting
@@ -133,7 +133,7 @@ def test_T_186_the_checks_come_along_when_an_approved_action_could_not_start(tes
     asked = request_of(test_key, run)["id"]
     test_key.post(f"/approvals/{asked}/decide", {"verdict": "approve"})
     with transaction.atomic():
-        assert binding.start_again(lock_run(run["id"]), asked, "It is gone.")
+        assert stale_approvals.start_again(lock_run(run["id"]), asked, "It is gone.")
     again = request_of(test_key, run)
     assert (again["previous_approval_id"], len(again["evidence"]["checks"])) == (asked, 1)
 

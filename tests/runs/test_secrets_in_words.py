@@ -5,7 +5,7 @@ Fields and screens are masked; a model may read a value that is drawn within a p
 
 import pytest
 
-from accounts.sealing import seal
+from database.sealing import seal
 from runs.agents.base import Ask, Finish, Verdict
 from runs.models import Run
 from tests.cast import Api

@@ -10,10 +10,10 @@ from approvals.models import Approval, Decision
 from approvals.services import Answer
 from inference.models import Call
 from machines import pictures
-from runs import leases
 from runs.agents.base import Act, Again, Ask, Context, GuardReached, Verdict
 from runs.agents.base import Decision as Move
 from runs.decisions import decide as settle
+from runs.driving import leases
 from runs.models import Run, Screenshot, Step
 from tests.cast import Api, Cast
 from tests.runs.driving import (

@@ -6,7 +6,7 @@ import pytest
 
 from accounts.actor import SCOPES
 from accounts.models import AuditEntry, IdempotencyRecord, TeamSecret
-from accounts.sealing import unseal
+from database.sealing import unseal
 from tests.cast import Api, Cast
 
 pytestmark = pytest.mark.django_db

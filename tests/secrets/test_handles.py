@@ -10,8 +10,8 @@ from runs.acts import action_title, edited_act
 from runs.agents.base import Act, Bound
 from runs.agents.playbook.bound import Reference, resolved
 from runs.agents.playbook.plan import parse
-from runs.handles import handles_in, pieces_of
-from runs.spellings import Hidden, spellings
+from runs.secrets.handles import handles_in, pieces_of
+from runs.secrets.spellings import Hidden, spellings
 
 H = "{{secret:shop password}}"
 SECRET = ("secret", "shop password")

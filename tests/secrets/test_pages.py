@@ -6,8 +6,8 @@ import pytest
 from django.test import Client
 
 from accounts.models import AuditEntry, TeamSecret
-from accounts.sealing import unseal
 from accounts.secrets import services
+from database.sealing import unseal
 from tests.cast import Cast
 
 pytestmark = pytest.mark.django_db

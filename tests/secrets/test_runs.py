@@ -13,17 +13,17 @@ from PIL import Image
 from accounts.models import AuditEntry, TeamSecret
 from accounts.secrets import totp
 from machines import pictures, put_in
-from machines.connections import with_session
 from machines.drivers.base import Action, Session
 from machines.drivers.masking import COLOR
 from machines.drivers.simulated import SimulatedSession
 from machines.models import Machine
-from runs import leases
-from runs import secrets as run_secrets
+from machines.sessions import with_session
 from runs.agents import registry
 from runs.agents.base import Act, Context, Decision, Finish
-from runs.handles import pieces_of
+from runs.driving import leases
 from runs.models import Run, Screenshot
+from runs.secrets import kept as run_secrets
+from runs.secrets.handles import pieces_of
 from tests.cast import Api, Cast
 from tests.drivers.conftest import Site, site  # noqa: F401
 from tests.runs.at_terminal import Terminal

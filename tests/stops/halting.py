@@ -20,9 +20,9 @@ BEFORE = 5  # so many steps are done without a halt
 
 def main() -> None:
     django.setup()
-    for module in ("runs.loop", "runs.tasks"):
+    for module in ("runs.driving.loop", "runs.tasks"):
         import_module(module)
-    from runs.loop import start_run_loop, stop_run_loop
+    from runs.driving.loop import start_run_loop, stop_run_loop
 
     _keep_record(Path(sys.argv[1]))
     {"hold": _halt_in_hold, "intent": _halt_after_intent, "none": lambda: None}[sys.argv[2]]()
@@ -55,7 +55,7 @@ def _halt_in_hold() -> None:
 
 
 def _halt_after_intent() -> None:
-    from runs import drive
+    from runs.driving import drive
 
     write, calls = drive.write_intent, 0
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts.times import read_time
 from approvals.mail import reminders
 from approvals.models import Approval
 from machines import takeover as control
@@ -19,6 +18,7 @@ from tests.runs.driving import begin, drive_all, request_of, shift, show, simula
 from tests.runs.thinker import Play
 from tests.stops.stopping import lift, stand_for, stop
 from tests.takeover.control import take
+from web.times import read_time
 
 HOUR = 3600
 

@@ -15,7 +15,7 @@ from django.db import connection
 
 from billing.models import Transaction
 from machines.models import Stop
-from runs.loop import connection_params
+from runs.driving.loop import connection_params
 from runs.models import Run, RunEvent, Step
 from runs.stops import clock
 from runs.stops.hung import ending_hung_transactions

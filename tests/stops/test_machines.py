@@ -7,7 +7,7 @@ import pytest
 
 from machines.errors import MachineStandsStill
 from machines.models import Machine, Stop
-from runs import attached, leases
+from runs.driving import attached, leases
 from runs.models import Run
 from runs.stops import clock, enforcing
 from tests.cast import Api

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from inference.models import Call
-from runs.loop import RunLoop
+from runs.driving.loop import RunLoop
 from runs.models import Run
 from tests.cast import Api
 from tests.runs.driving import begin, show, status_of, until

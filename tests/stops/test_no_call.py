@@ -6,7 +6,7 @@ import pytest
 
 from inference import calling
 from inference.models import Call
-from runs import leases
+from runs.driving import leases
 from runs.models import Step
 from tests.cast import Api, Cast
 from tests.emulator.story import Story, Turn

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from machines.models import Stop
-from runs import leases, services
+from runs import services
+from runs.driving import leases
 from runs.models import Run, Step
 from runs.stops.clock import uphold
 from tests.cast import Api, Cast

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import F
 
 from machines.models import TakeoverLease
-from runs import leases
+from runs.driving import leases
 from runs.takeover import lapses
 from tests.cast import Api
 from tests.runs.driving import Inline, Once, go

@@ -9,9 +9,9 @@ from django.utils import timezone
 from machines import pictures
 from machines.models import Machine
 from machines.services import remember_picture
+from runs.driving.private_view import Shielded
+from runs.driving.steps import LeaseLost
 from runs.models import Screenshot
-from runs.shield import Shielded
-from runs.steps import LeaseLost
 from tests.cast import Api, Cast
 from tests.runs.driving import begin, data_of, drive_all, show, simulated, status_of, waiting
 from tests.takeover.control import code, drive_with, release, take
@@ -72,16 +72,16 @@ def test_a_takeover_that_is_not_private_may_be_watched(live: Api, other: Api, ma
 def test_T_172_a_screenshot_that_fell_into_a_private_takeover_is_not_given_out(
     live: Api, other: Api, machine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from machines import direct
+    from machines import by_hand
 
-    real = direct.with_session
+    real = by_hand.with_session
 
     def slow(*args: Any) -> Any:
         seen = real(*args)
         release(live, take(live, machine, private=True))
         return seen
 
-    monkeypatch.setattr(direct, "with_session", slow)
+    monkeypatch.setattr(by_hand, "with_session", slow)
     assert code(other.get(f"/machines/{machine}/screenshot")) == (409, "MACHINE_IN_TAKEOVER")
 
 

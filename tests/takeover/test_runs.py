@@ -7,7 +7,8 @@ import pytest
 from approvals.models import Approval, Decision
 from machines.models import Machine, TakeoverLease
 from machines.services import reserve
-from runs import clock, leases
+from runs import clock
+from runs.driving import leases
 from runs.models import Run, Step
 from runs.takeover import lapses
 from tests.cast import Api, Cast

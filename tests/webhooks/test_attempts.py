@@ -16,7 +16,7 @@ from django_q.models import OrmQ
 
 from accounts.models import AuditEntry, WebhookDelivery, WebhookEvent
 from accounts.tasks import deliver
-from accounts.webhooks import outbox, postman, sending
+from accounts.webhooks import outbox, sender, sending
 from accounts.webhooks.outbox import Outcome
 from tests.cast import Api, make_cast
 from tests.runs.driving import ended, until
@@ -327,11 +327,11 @@ def office(transactional_db: None, settings: Any) -> Iterator[Callable[[str], st
         return str(api.post(f"/webhooks/{made['id']}/test").json()["id"])
 
     yield order
-    if postman._postman is not None:
-        both = threading.Barrier(postman.THREADS)
+    if sender._postman is not None:
+        both = threading.Barrier(sender.THREADS)
         closing = [
-            postman._postman.threads.submit(lambda: (both.wait(), connections.close_all()))
-            for _ in range(postman.THREADS)
+            sender._postman.threads.submit(lambda: (both.wait(), connections.close_all()))
+            for _ in range(sender.THREADS)
         ]
         assert all(each.result(10) for each in closing)
 
@@ -364,7 +364,7 @@ def test_a_hundred_deliveries_to_a_receiver_that_hangs_delay_no_other(
         assert len(hanging) >= 120  # more than there are places
         assert {row_of(each).reason for each in hanging} == {None}  # nobody has given one of them up yet
     until(lambda: all(row_of(each).reason for each in hanging[:10]))
-    until(lambda: not postman._postman or not postman._postman.in_hand)
+    until(lambda: not sender._postman or not sender._postman.in_hand)
 
 
 def again(delivery_id: str, count: int, url: str | None = None) -> list[str]:
@@ -377,14 +377,14 @@ def again(delivery_id: str, count: int, url: str | None = None) -> list[str]:
 def test_more_than_enough_for_one_address_is_left_to_the_clock(
     office: Callable[[str], str], receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postman, "MOST_TO_ONE", 3)
+    monkeypatch.setattr(sender, "MOST_TO_ONE", 3)
     with silent() as nobody:
         stuck = again(office(nobody), 8)
         for each in stuck:
             deliver(each, 0)
-        assert postman._postman is not None
-        until(lambda: postman._postman is not None and len(postman._postman.in_hand) == 3)
-    until(lambda: postman._postman is not None and not postman._postman.in_hand)
+        assert sender._postman is not None
+        until(lambda: sender._postman is not None and len(sender._postman.in_hand) == 3)
+    until(lambda: sender._postman is not None and not sender._postman.in_hand)
     assert sum(row_of(each).attempts for each in stuck) == 3
 
 
@@ -409,7 +409,7 @@ def test_a_name_that_takes_for_ever_to_look_up_delays_no_other(
     until(lambda: row_of(first).status == "succeeded")
     assert 0 < len(looking) <= 2
     over.set()
-    until(lambda: postman._postman is not None and not postman._postman.in_hand)
+    until(lambda: sender._postman is not None and not sender._postman.in_hand)
 
 
 def test_what_waits_behind_dead_receivers_is_in_hand_once(
@@ -420,13 +420,13 @@ def test_what_waits_behind_dead_receivers_is_in_hand_once(
         stuck = [office(nobody) for _ in range(3)]
         for each in stuck * 5:
             deliver(each, 0)
-        assert postman._postman is not None
-        assert postman._postman.in_hand == {(each, 0) for each in stuck}
-        monkeypatch.setattr(postman, "MOST", 3)
+        assert sender._postman is not None
+        assert sender._postman.in_hand == {(each, 0) for each in stuck}
+        monkeypatch.setattr(sender, "MOST", 3)
         deliver(office(nobody), 0)
-        assert postman._postman.in_hand == {(each, 0) for each in stuck}
+        assert sender._postman.in_hand == {(each, 0) for each in stuck}
     until(lambda: all(row_of(each).reason for each in stuck))
-    until(lambda: not postman._postman.in_hand)
+    until(lambda: not sender._postman.in_hand)
 
 
 def test_two_workers_claim_an_attempt_once(office: Callable[[str], str], receiver: Receiver) -> None:

@@ -6,8 +6,8 @@ import pytest
 from django.db import transaction
 
 from accounts.models import WebhookDelivery, WebhookEvent
-from accounts.sealing import unseal
 from approvals.models import Approval
+from database.sealing import unseal
 from runs import clock, services
 from runs.models import RunEvent
 from tests.cast import Api, Cast

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workflows.documents import Form, check_document
+from workflows.definition.documents import Form, check_document
 
 TRUE = {"op": "truthy", "value": True}
 FALSE = {"op": "truthy", "value": False}

@@ -5,7 +5,7 @@ from typing import Any
 
 from django_q.models import OrmQ
 
-from accounts.statements import fetch_all, prepared
+from database.sql import fetch_all, prepared
 from tests.cast import Api
 from tests.runs.driving import drive_all, show
 

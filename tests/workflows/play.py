@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.workflows.documents import whole
-from workflows.documents import check_document
-from workflows.effects import CancelTasks, Effect, Finish, GoOn, OpenRequest, StartTask, Write
-from workflows.happenings import Happening, RequestDecided, Resumed, Started, TaskEnded
-from workflows.interpreter import advance
-from workflows.state import State
+from workflows.definition.documents import check_document
+from workflows.interpreter.advance import advance
+from workflows.interpreter.effects import CancelTasks, Effect, Finish, GoOn, OpenRequest, StartTask, Write
+from workflows.interpreter.happenings import Happening, RequestDecided, Resumed, Started, TaskEnded
+from workflows.interpreter.state import State
 
 AT = "2026-03-26T14:35:01.000Z"
 ANA = {"type": "user", "id": "usr_ana", "name": "Ana"}

@@ -9,18 +9,18 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.errors import Invalid
-from accounts.json_schema import problem
 from tests.chance import TRIED
 from tests.workflows.documents import is_valid, loop, numbered, task
 from tests.workflows.play import Play
-from workflows.documents import Form, check_document, read_document
-from workflows.effects import Finish, GoOn
-from workflows.estimate import estimate
-from workflows.fields import MOST_VIOLATIONS
-from workflows.happenings import Resumed, Started, TaskEnded
-from workflows.inputs import read_inputs, schema_problem
-from workflows.interpreter import advance, iterations_used
+from web.errors import Invalid
+from web.json_schema.validation import problem
+from workflows.definition.documents import Form, check_document, read_document
+from workflows.definition.estimate import estimate
+from workflows.definition.fields import MOST_VIOLATIONS
+from workflows.definition.inputs import read_inputs, schema_problem
+from workflows.interpreter.advance import advance, iterations_used
+from workflows.interpreter.effects import Finish, GoOn
+from workflows.interpreter.happenings import Resumed, Started, TaskEnded
 
 PRICES = {"v1": 8, "v3": 5, "v4": 5}
 GUARD = 60  # iterations of a played run

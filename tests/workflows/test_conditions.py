@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.workflows.documents import FALSE, TRUE, check, eq, wrong_steps
-from workflows.conditions import holds
-from workflows.values import TooMuchWork, Work
+from workflows.definition.conditions import holds
+from workflows.definition.values import TooMuchWork, Work
 
 SCOPE = {
     "inputs": {"n": 3, "name": "Ann", "list": [1, "two", None, {"a": 1}], "object": {"a": 1, "7": 2}, "none": None},

@@ -14,15 +14,16 @@ from django_q.models import OrmQ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs import leases
+from runs.driving import leases
 from runs.models import Run
 from tests.cast import Api
 from tests.chance import SOME_TRIED
 from tests.runs.driving import Inline, Once, go, kinds, show
 from tests.workflows.documents import FALSE, TRUE, eq, is_valid, numbered
 from tests.workflows.engine import begin, tasks_of
-from workflows import clock, control, running, tasks
-from workflows.effects import Effect
+from workflows import clock, running, tasks
+from workflows.interpreter import control
+from workflows.interpreter.effects import Effect
 from workflows.models import Execution, Ticket
 
 OUTPUT = {"first": "{{t0.passed}}", "second": "{{t1.status}}", "in": "{{vars.iteration}}", "on": "{{vars.attempt}}"}

@@ -10,7 +10,7 @@ from accounts.models import AuditEntry
 from tests.cast import Api, Cast
 from tests.conventions.conftest import locs, only, refused
 from tests.workflows.documents import approval, branch, check, fail, loop, nested, parallel, retry, succeed, task, whole
-from workflows.documents import MAX_BYTES
+from workflows.definition.documents import MAX_BYTES
 from workflows.models import Workflow, WorkflowVersion
 
 pytestmark = pytest.mark.django_db

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.workflows.documents import task, whole
-from workflows.documents import check_document
-from workflows.drafts import Draft, read_draft
+from workflows.definition.documents import check_document
+from workflows.definition.drafts import Draft, read_draft
 
 STEPS = '{\n  "steps": [\n    {"id": "go", "type": "task"}\n  ]\n}'
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.workflows.documents import TRUE, approval, branch, check, fail, loop, nested, parallel, retry, succeed, task
-from workflows.estimate import cheapest_step, estimate
+from workflows.definition.estimate import cheapest_step, estimate
 
 PRICES = {"v1": 8, "v3": 5, "v4": 5}
 

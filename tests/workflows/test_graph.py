@@ -22,8 +22,8 @@ from tests.workflows.documents import (
     task,
 )
 from tests.workflows.test_any_document import documents, is_valid
-from workflows.graph import Drawing, Marks, Node, draw, listed
-from workflows.steps import walk
+from workflows.definition.steps import walk
+from workflows.drawing.layout import Drawing, Marks, Node, draw, listed
 
 
 def drawn(*steps: Any, **marks: Any) -> Drawing:

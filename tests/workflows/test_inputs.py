@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from accounts.errors import Invalid
-from workflows.inputs import is_json_schema, read_inputs, schema_problem
+from web.errors import Invalid
+from workflows.definition.inputs import is_json_schema, read_inputs, schema_problem
 
 SHORT = {"file": {"type": "string", "required": True}, "copies": {"type": "integer", "default": 1}}
 LONG = {

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from runs.agents.playbook import parse
-from workflows.documents import check_document
+from workflows.definition.documents import check_document
+from workflows.definition.examples import examples
+from workflows.definition.inputs import read_inputs
+from workflows.definition.steps import walk
+from workflows.definition.templates import expand
+from workflows.definition.values import Work
 from workflows.forms import as_text
-from workflows.inputs import read_inputs
-from workflows.library import examples
-from workflows.steps import walk
-from workflows.templates import expand
-from workflows.values import Work
 
 EXAMPLES = list(examples().values())
 

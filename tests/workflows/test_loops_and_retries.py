@@ -6,8 +6,8 @@ import pytest
 
 from tests.workflows.documents import FALSE, TRUE, branch, check, eq, fail, loop, retry, task
 from tests.workflows.play import Play
-from workflows.effects import Finish
-from workflows.interpreter import iterations_used
+from workflows.interpreter.advance import iterations_used
+from workflows.interpreter.effects import Finish
 
 ITERATION = "{{vars.iteration}}"
 ATTEMPT = "{{vars.attempt}}"

@@ -11,7 +11,7 @@ from runs.services import cancel_run
 from tests.cast import Api, Cast
 from tests.runs.test_machine_choice import row
 from tests.workflows.engine import begin, deliver, task, tasks_of
-from workflows.library import examples
+from workflows.definition.examples import examples
 
 pytestmark = pytest.mark.django_db
 PARALLEL = [{"id": "p", "type": "parallel", "branches": [

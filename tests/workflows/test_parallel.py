@@ -6,9 +6,9 @@ import pytest
 
 from tests.workflows.documents import FALSE, branch, check, eq, loop, parallel, retry, task
 from tests.workflows.play import Play
-from workflows.effects import CancelTasks, Finish, StartTask
-from workflows.happenings import Started, TaskEnded
-from workflows.interpreter import iterations_used
+from workflows.interpreter.advance import iterations_used
+from workflows.interpreter.effects import CancelTasks, Finish, StartTask
+from workflows.interpreter.happenings import Started, TaskEnded
 
 BUDGET = {"code": "GUARD_EXCEEDED", "reason_code": "budget_cents", "message": "Used up.", "details": None}
 

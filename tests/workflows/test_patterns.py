@@ -2,7 +2,7 @@
 
 import pytest
 
-from accounts.patterns import LONGEST, problem, ways
+from web.json_schema.patterns import LONGEST, problem, ways
 
 SAFE = [
     "", "a", "^abc$", "[a-z]+", r"^\d{4}-\d{2}-\d{2}$", r"^[^@\s]+@[^@\s]+\.[^@\s]+$", r"^(\d{1,3}\.){3}\d{1,3}$", r"^https?://\S+$",

@@ -6,8 +6,8 @@ import pytest
 
 from tests.workflows.documents import FALSE, approval, check, loop, retry, task
 from tests.workflows.play import ANA, AT, Play
-from workflows.effects import Finish, OpenRequest, Write
-from workflows.happenings import RequestDecided
+from workflows.interpreter.effects import Finish, OpenRequest, Write
+from workflows.interpreter.happenings import RequestDecided
 
 SCHEMA = {"type": "object", "properties": {"iban": {"type": "string"}}, "required": ["iban"]}
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.chance import TRIED
-from workflows.places import START, Place, Text, read
+from workflows.definition.positions import START, Place, Text, read
 
 TEXT = """{
   "steps": [

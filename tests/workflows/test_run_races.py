@@ -12,7 +12,7 @@ from django.test import Client
 from approvals.models import Approval, Decision
 from billing import access as money
 from billing.models import Wallet
-from runs import leases
+from runs.driving import leases
 from runs.models import Run, Step
 from tests.cast import Api, Cast, make_cast
 from tests.chance import ROUNDS

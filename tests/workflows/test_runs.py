@@ -8,7 +8,8 @@ from django_q.models import OrmQ
 from approvals.models import Approval
 from billing import access
 from runs import clock as run_clock
-from runs import leases, services
+from runs import services
+from runs.driving import leases
 from runs.models import Run
 from tests.cast import Api, Cast
 from tests.runs.driving import data_of, drive_all, kinds, request_of, shift, show, simulated, status_of

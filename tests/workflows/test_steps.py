@@ -23,8 +23,8 @@ from tests.workflows.documents import (
     wrong,
     wrong_steps,
 )  # fmt: skip
-from workflows.documents import check_document
-from workflows.steps import count, depth, walk
+from workflows.definition.documents import check_document
+from workflows.definition.steps import count, depth, walk
 
 NEED = {"group": "finance", "count": 1}
 ONE: list[tuple[Any, list[tuple[Any, ...]]]] = [

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from workflows.templates import expand, expand_text, fill, lookup, too_large
-from workflows.values import TooMuchWork, Work
+from workflows.definition.templates import expand, expand_text, fill, lookup, too_large
+from workflows.definition.values import TooMuchWork, Work
 
 SCOPE = {
     "inputs": {

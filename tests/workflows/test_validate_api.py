@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from accounts.models import AuditEntry
 from tests.cast import Api
 from tests.workflows.documents import TRUE, approval, check, loop, parallel, retry, task, whole
-from workflows.documents import Form, check_document
+from workflows.definition.documents import Form, check_document
 from workflows.models import Workflow
 from workflows.schemas import WorkflowCreate, WorkflowPut, WorkflowValidate
 

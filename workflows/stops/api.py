@@ -5,15 +5,15 @@ from typing import Any
 from django.http import HttpResponse
 from ninja import Router
 
-from accounts.bodies import read
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, key_of, once
-from accounts.paging import page
 from machines.models import Stop
 from runs.stops import services
 from runs.stops.access import get_stop, stops_of
 from runs.stops.enforcing import enforce, let_go_on
 from runs.stops.schemas import Nothing, StopBody, stop_object
+from web.bodies import read
+from web.paging import page
 from workflows.stops.targets import find_target
 
 router = Router(tags=["Stops"])

@@ -1,8 +1,8 @@
 """What a stop may name."""
 
 from accounts.actor import Actor
-from accounts.errors import Invalid
 from machines.access import get_machine
+from web.errors import Invalid
 from workflows.access import get_workflow
 
 

@@ -4,8 +4,8 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.templatetags.show import icon
-from workflows.graph import MARKS, Mark
+from web.templatetags.show import icon
+from workflows.drawing.layout import MARKS, Mark
 
 register = template.Library()
 _LOOKS: dict[Mark, str] = {

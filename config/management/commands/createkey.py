@@ -5,10 +5,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT
-from accounts.errors import Invalid
 from accounts.services import expand_scopes, hand_out_key
 from config.first_run import owner_actor
 from config.teams import team_named
+from web.errors import Invalid
 
 
 class Command(BaseCommand):

@@ -10,12 +10,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.access import installation_team
 from accounts.actor import Actor, command_line
-from accounts.errors import Refusal
 from accounts.pages import problems
 from inference import services, trials
 from inference.access import month_start, profiles, use_since
 from inference.models import Profile
 from inference.vendors import VENDORS, usual_prices
+from web.errors import Refusal
 
 
 class Command(BaseCommand):

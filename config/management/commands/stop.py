@@ -7,12 +7,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from pydantic import ValidationError
 
 from accounts.actor import command_line
-from accounts.bodies import details
-from accounts.errors import Refusal
 from config.teams import team_named
 from machines.models import Stop
 from runs.stops import enforcing, services
 from runs.stops.schemas import StopBody
+from web.bodies import details
+from web.errors import Refusal
 from workflows.stops.targets import find_target
 
 LOOK_SECONDS = 0.5

@@ -8,7 +8,7 @@ from inference.wires.base import View
 from machines import pictures
 from machines.drivers.base import Session
 from runs.agents.base import Context, Look
-from runs.secrets import cleared
+from runs.secrets.kept import cleared
 
 LONGEST_TEXT = 20_000  # characters of a page that are read
 MUCH = 0.3  # the share of a screen that changed when what was meant to be done on it is no longer done

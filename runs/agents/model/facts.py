@@ -13,7 +13,7 @@ from runs.agents.playbook.conditions import Condition
 from runs.agents.playbook.plan import Instruction, parse, unread_places
 from runs.agents.playbook.scene import Patience
 from runs.agents.playbook.values import UnknownValueError, with_values
-from runs.secrets import cleared
+from runs.secrets.kept import cleared
 
 # What a task that can be read leaves behind whoever did it, and can be looked at with nothing else known.
 _SEEN_AT_THE_END = frozenset({"file_there", "file_is", "port_open"})

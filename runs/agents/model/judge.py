@@ -7,7 +7,6 @@ shows; never what the agent said of it.
 import json
 from typing import Any
 
-from accounts import json_schema
 from inference.profiles import Spec
 from inference.records import CallRecord
 from inference.wires.base import Json, Request, Thought, View, Wire
@@ -21,6 +20,7 @@ from runs.agents.model.memory import State
 from runs.agents.model.mind import Think
 from runs.agents.model.planning import carrying
 from runs.agents.playbook.scene import Patience
+from web.json_schema import validation
 
 PATIENCE = Patience()
 MOST_TRIES = 2  # answers that are no verdict
@@ -144,8 +144,8 @@ def read(thought: Thought) -> tuple[dict[str, Any] | None, str]:
         return None, "it was cut off"
     try:
         judged = json.loads(text)
-        wrong = json_schema.errors(SCHEMA, judged, 3)
-    except (ValueError, RecursionError, json_schema.TooMuchEffort):
+        wrong = validation.errors(SCHEMA, judged, 3)
+    except (ValueError, RecursionError, validation.TooMuchEffort):
         return None, "it is no JSON object"
     if wrong:
         return None, "; ".join(error.message[:200] for error in wrong)

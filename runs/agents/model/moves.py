@@ -8,12 +8,12 @@ also what people said of it: "approved", "refused" (the reason), "edited" (the p
 from dataclasses import asdict
 from typing import Any
 
-from accounts.json_values import unstorable_at
 from inference.wires.base import Check, Json, Wanted
 from machines.actions import ActionError, Screen, Violation, canonical
 from machines.drivers.base import Action
 from runs.agents.base import Act, Ask, Context, Finish
-from runs.handles import pieces_of
+from runs.secrets.handles import pieces_of
+from web.json_values import unstorable_at
 
 GRACE_MS = 30_000  # beyond the time that a wait takes
 _POINTS = {"click": ("x", "y"), "scroll": ("x", "y"), "move": ("x", "y"), "drag": ("from_x", "from_y")}

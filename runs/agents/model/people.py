@@ -7,7 +7,7 @@ from typing import Any
 
 from inference.wires.base import Json
 from runs.agents.base import Ask, Message
-from runs.spellings import REDACTED
+from runs.secrets.spellings import REDACTED
 
 GO_ON, TAKE_OVER, STOP = "Try again", "Take over", "Stop"
 _CLEARS = frozenset({"takeover", "plan"})  # what stands in the newest answer is no longer what should be done
@@ -76,7 +76,7 @@ def words_of(message: Message) -> str:
 
 
 def _hidden_at(value: Any, path: str) -> str | None:
-    """Under which name the run keeps what was redacted in this value (runs.secrets.secret_values): its dotted path."""
+    """Under which name the run keeps what was redacted in this value (runs.secrets.kept.secret_values): its dotted path."""
     if value == REDACTED:
         return path
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

@@ -7,11 +7,11 @@ Their order never changes within a run: vendors bind what a model thought to the
 import json
 from typing import Any
 
-from accounts.json_values import DEEPEST, deeper_than
 from inference.wires.base import Tool
 from machines.actions import BROWSER_ONLY, TERMINAL_ONLY
 from machines.drivers.storable import clean
 from runs.agents.base import Ask, Context, Finish
+from web.json_values import DEEPEST, deeper_than
 
 HANDS = frozenset({"click", "type_text", "key_press", "key_combo", "scroll", "drag", "move", "wait"})
 ACTIONS = {"browser": HANDS | BROWSER_ONLY, "terminal": HANDS | TERMINAL_ONLY, "simulated": HANDS}

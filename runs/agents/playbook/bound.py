@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runs.agents.base import Bound, Piece
-from runs.handles import HANDLE, name_in
+from runs.secrets.handles import HANDLE, name_in
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
 MARK = f"{_OPEN}\\d+{_CLOSE}"

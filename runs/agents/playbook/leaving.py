@@ -20,7 +20,7 @@ from runs.agents.playbook.grounding import kind
 from runs.agents.playbook.plan import Instruction
 from runs.agents.playbook.scene import Patience
 from runs.agents.playbook.shell import PID_FILE
-from runs.handles import pieces_of
+from runs.secrets.handles import pieces_of
 
 # What may change the page that fields stand on, and what surely leaves it.
 _ACTS = frozenset({"click", "press", "drag", "type_text", "hover"})

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from accounts.json_schema import referred
 from machines.drivers import roles
 from machines.drivers.base import Action, Element
 from runs.agents.base import Act
@@ -17,7 +16,8 @@ from runs.agents.playbook.grounding import Target, kind, normal, short
 from runs.agents.playbook.leaving import is_hidden
 from runs.agents.playbook.locating import MOST_CANDIDATES, chosen, named
 from runs.agents.playbook.scene import Reply, Scene, fail, stuck
-from runs.secrets import cleared
+from runs.secrets.kept import cleared
+from web.json_schema.validation import referred
 
 LONGEST_NAME = 64
 _SLACK = 2  # pixels by which boxes may overlap untidily

@@ -13,7 +13,6 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from accounts.json_values import unstorable_at
 from inference.profiles import Spec
 from inference.records import CallRecord, Purpose, Usage
 from inference.wires.base import Answer, Check, Json, Request, Thought, View, Wanted
@@ -23,6 +22,7 @@ from runs.agents.base import Act, Again, Ask, Context, Decision, Finish, Message
 from runs.agents.model import ModelAgent
 from runs.agents.model.memory import State
 from tests.agents.machines import FakeSession
+from web.json_values import unstorable_at
 
 SPEC = Spec("fake", "compatible", "fake-1")
 WIDTH, HEIGHT = 640, 400

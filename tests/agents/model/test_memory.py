@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from accounts.json_values import unstorable_at
 from inference.wires.base import Json
 from runs.agents.base import Act, Ask, Finish
 from runs.agents.model import old_logs
@@ -26,6 +25,7 @@ from tests.agents.model.fakes import (
     thought_of,
     tool,
 )
+from web.json_values import unstorable_at
 
 TURNS = (
     [click(10), act("type_text", text="mîlk\u2028"), act("key_press", key="enter")],

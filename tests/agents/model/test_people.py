@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from accounts import json_schema
 from runs.agents.base import Act, Ask, Finish, Message
 from tests.agents.model.fakes import Run, Vendor, act, finish, message, tool
+from web.json_schema import validation
 
 
 def question(kind: str, **more: Any) -> Any:
@@ -43,7 +43,7 @@ async def test_values_are_asked_for_by_a_schema_that_hides_what_is_secret() -> N
     assert isinstance(ask, Ask)
     schema = ask.input_schema
     assert schema is not None
-    assert json_schema.problem(schema) is None
+    assert validation.problem(schema) is None
     assert schema["required"] == ["user", "code", "Shop password"]
     hidden = [name for name, field in schema["properties"].items() if field.get("format") == "password"]
     assert hidden == ["code", "Shop password"]

@@ -1,0 +1,87 @@
+"""Requests that are alike, decided together: what they share, and a table of what differs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.actor import Actor
+from approvals.access import DUE, approvals_of, by_due
+from approvals.models import Approval
+from web.templatetags.show import money
+
+MOST = 100
+NEED_WORDS = frozenset({"question", "input"})  # nobody can answer these without looking at each
+# Where a terminal is when something is to be typed; what stands there follows.
+AT_PROMPT = {
+    "continuation": "Half a command, of which the rest is awaited: ",
+    "program": "A program has the terminal: what is typed goes to it.",
+    "unknown": "What stands there cannot be read now.",
+}
+
+UNDO = {"irreversible": "hard to undo", "reversible": "can be undone"}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Requests of one kind about one action on one host."""
+
+    rows: list[Approval]
+    same: list[tuple[str, Any]]
+    names: list[str]
+    table: list[tuple[Approval, list[Any]]]
+
+    @property
+    def may_approve(self) -> bool:
+        return self.rows[0].kind not in NEED_WORDS
+
+
+def chosen(actor: Actor, ids: Sequence[str], *, late: bool = False) -> list[Approval]:
+    """The open requests among `ids`, at most MOST, soonest first; others are passed over, unless `late` those whose time is
+    over too."""
+    now = timezone.now()
+    rows = by_due(approvals_of(actor).filter(id__in=list(ids)[:MOST], status="pending"))
+    return [row for row in rows.order_by(*DUE) if late or not row.is_late(now)]
+
+
+def batches(rows: Sequence[Approval]) -> list[Batch]:
+    found: dict[tuple[str, ...], list[Approval]] = {}
+    for row in rows:
+        action = row.action or {}
+        found.setdefault((row.kind, action.get("name") or "", action.get("host") or ""), []).append(row)
+    return [_batch(alike) for alike in found.values()]
+
+
+def _batch(rows: list[Approval]) -> Batch:
+    facts = [_facts(row) for row in rows]
+    names = list(dict.fromkeys(name for each in facts for name in each))
+    same = [n for n in names if all(each.get(n) == facts[0].get(n) for each in facts)]
+    differing = [name for name in names if name not in same]
+    table = [(row, [each.get(n, "") for n in differing]) for row, each in zip(rows, facts, strict=True)]
+    return Batch(rows, [(name, facts[0][name]) for name in same], differing, table)
+
+
+def _facts(row: Approval) -> dict[str, Any]:
+    """Everything of a request that could differ, in words. Values of actions are complete, never shortened."""
+    x, action = row.context, row.action_now or {}
+    facts: dict[str, Any] = {"Task": x.get("task") or row.run_id}
+    if row.kind != "tool":
+        facts["Asks"] = row.agent_message or row.message
+    if row.plan:
+        facts["Plan"] = row.plan.get("text", "")
+    if row.budget:
+        facts["Limit"] = money(row.budget.get("limit_cents"))
+    facts |= action.get("params") or {}
+    if row.kind == "tool" and row.words:
+        facts["The agent’s own words"] = row.words
+    if checks := row.evidence.get("checks"):
+        facts["The model’s vendor doubts"] = " ".join(check["message"] or check["code"] for check in checks)
+    if (at := row.evidence.get("prompt_at")) and (at != "prompt" or row.evidence.get("prompt_line")):
+        facts["At the prompt"] = AT_PROMPT.get(at, "") + (row.evidence.get("prompt_line") or "")
+    facts |= {
+        "Risk": action.get("risk") or "", "Undo": UNDO.get(str(action.get("class")), ""),
+        "Machine": x.get("machine_name") or "", "End user": x.get("end_user") or "",
+        "Started by": (x.get("started_by") or {}).get("name", ""), "Spent": money(x.get("cost_cents")),
+    }  # fmt: skip
+    return {name: value for name, value in facts.items() if value not in ("", None)}

@@ -1,0 +1,188 @@
+"""The form of a policy, and the filter of their list."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.db.models import Count
+
+from accounts.actor import Actor
+from accounts.models import Group
+from approvals.models import Policy
+from approvals.policies.allowances import LOOSEN
+from approvals.policies.schemas import PolicyCreate
+from approvals.quorum import ANYONE
+
+EFFECTS = (
+    ("ask", "Ask", "A person is asked every time, whatever the run’s permission mode and whatever was remembered."),
+    ("allow", "Allow", "It runs without asking, unless another policy or the team’s risk floor asks or denies."),
+    ("deny", "Deny", "It never runs, and nobody is asked. The agent is told. This goes before every other policy."),
+)
+STATES = (("active", "Active"), ("expired", "Expired"), ("revoked", "Revoked"), ("all", "All"))
+CLASSES = (
+    ("", "Any"), ("irreversible", "Only what is hard to undo"), ("reversible", "Only what can be undone"),
+    ("read", "Only what merely looks"),
+)  # fmt: skip
+REACHES = (("", "Any"), ("team", "Team-wide"), ("end_user", "One end user"), ("run", "One run"))
+TOOLS = (
+    "click",
+    "type_text",
+    "run_line",
+    "fill",
+    "key_press",
+    "key_combo",
+    "scroll",
+    "drag",
+    "select_option",
+    "upload",
+    "open_url",
+    "go_back",
+    "reload",
+    "*",
+)
+_MINUTE = "%Y-%m-%dT%H:%M"
+
+
+class PolicyFilter(forms.Form):
+    """What the list shows, as it stands in the address; what is not known asks for nothing."""
+
+    tool = forms.CharField(required=False, max_length=128, label="Action")
+    end_user = forms.CharField(required=False, max_length=128, label="End user")
+    reach = forms.ChoiceField(required=False, choices=REACHES, label="Reach")
+
+
+class PolicyForm(forms.Form):
+    """Field names are those of POST /v1/permissions, so that its violations find their field.
+
+    A policy that exists keeps what it is about: only what PATCH may change is asked for.
+    """
+
+    tool = forms.CharField(
+        label="Action", max_length=128, widget=forms.TextInput(attrs={"list": "tools", "spellcheck": "false", "autocomplete": "off"}),
+        help_text="Its exact name, such as click or mail.send; mail.* for all whose names begin so; * for every action.",
+    )  # fmt: skip
+    effect = forms.ChoiceField(
+        choices=[(value, word) for value, word, _ in EFFECTS], widget=forms.RadioSelect,
+        error_messages={"required": "Choose what happens."},
+    )  # fmt: skip
+    host = forms.CharField(
+        required=False, max_length=255, widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
+        help_text="shop.test for this host, *.shop.test for its subdomains. Empty: any. With a host it fits only while the host is known.",
+    )  # fmt: skip
+    end_user = forms.CharField(
+        label="End user", required=False, max_length=128, help_text="Empty: the policy is team-wide."
+    )
+    when = forms.ChoiceField(
+        label="Which of these actions", choices=CLASSES, required=False,
+        help_text="Whether it can be undone is judged by the server, from what is pressed or typed.",
+    )  # fmt: skip
+    include_end_users = forms.BooleanField(label="Also in runs with an end user", required=False)
+    expires_at = forms.DateTimeField(
+        label="Until (UTC)", required=False, input_formats=[_MINUTE, "%Y-%m-%d"], help_text="Empty: until somebody revokes it.",
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=_MINUTE),
+        error_messages={"invalid": "A day and time such as 2026-03-26T14:35."},
+    )  # fmt: skip
+    four_eyes = forms.BooleanField(label="Not by who started the run", required=False)
+    note = forms.CharField(required=False, max_length=500, help_text="Why it exists, for whoever finds it later.")
+
+    def __init__(self, actor: Actor, *args: Any, row: Policy | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.row = row
+        self.may_loosen = actor.may(LOOSEN)
+        self.quorum_errors: list[str] = []
+        self._groups = _groups(actor, row)
+        stored = {need["group"]: need["count"] for need in row.quorum} if row else {}
+        for group in self._groups:
+            self.fields[group.field] = forms.IntegerField(
+                label=group.words, required=False, min_value=0, max_value=20, initial=stored.get(group.name)
+            )
+        if row is not None:
+            for name in ("tool", "host", "end_user", "when", "include_end_users"):
+                del self.fields[name]
+
+    def effects(self) -> list[dict[str, Any]]:
+        chosen = self["effect"].value()
+        return [
+            {"value": v, "word": w, "words": words, "chosen": v == chosen, "barred": self._barred(v)}
+            for v, w, words in EFFECTS
+        ]
+
+    def _barred(self, effect: str) -> bool:
+        """Would choosing it alone loosen, and may this person not?"""
+        now = self.row.effect if self.row else None
+        return not self.may_loosen and effect != now and (effect == "allow" or (effect == "ask" and now == "deny"))
+
+    def needs(self) -> list[forms.BoundField]:
+        return [self[group.field] for group in self._groups]
+
+    def wanted(self) -> PolicyCreate:
+        """Raises pydantic's ValidationError for what the form's own checks let through."""
+        given = {name: self.cleaned_data[name] or None for name in ("tool", "end_user", "expires_at", "note")}
+        given |= {"host": self.cleaned_data["host"].lower() or None, "effect": self.cleaned_data["effect"]}
+        if self.cleaned_data["when"]:
+            given["when"] = [{"class": self.cleaned_data["when"]}]
+        if given["effect"] == "allow":
+            given["include_end_users"] = self.cleaned_data["include_end_users"]
+        return PolicyCreate.model_validate(given | self._approvals())
+
+    def changes(self) -> dict[str, Any]:
+        """What differs from the policy as it is."""
+        row, given = self.row, self.cleaned_data
+        assert row is not None
+        wanted = {"effect": given["effect"], "note": given["note"] or None} | self._approvals()
+        if "expires_at" in self.changed_data:
+            wanted["expires_at"] = given["expires_at"]
+        return {name: value for name, value in wanted.items() if value != getattr(row, name)}
+
+    def _approvals(self) -> dict[str, Any]:
+        """Who must approve, where anybody is asked. The order of groups counts: who is in two counts for the first."""
+        if self.cleaned_data["effect"] != "ask":
+            return {}
+        counts = [(group.name, self.cleaned_data[group.field]) for group in self._groups]
+        quorum = [{"group": name, "count": count} for name, count in counts if count]
+        return {"quorum": quorum, "four_eyes": self.cleaned_data["four_eyes"]}
+
+    def refuse(self, problems: list[tuple[str, str]]) -> None:
+        for name, message in problems:
+            if name.startswith("quorum"):
+                self.quorum_errors.append(message)
+                self.add_error(None, f"Who must approve: {message}")
+            else:
+                self.add_error(name if name in self.fields else None, message)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """`name`: as the quorum names it. `id` is that of the group, whose name may hold what no field name may."""
+
+    name: str
+    id: str
+    words: str
+
+    @property
+    def field(self) -> str:
+        return f"need-{self.id}"
+
+
+def _groups(actor: Actor, row: Policy | None) -> list[_Group]:
+    """The groups of the policy in its order, the team's others, and anyone."""
+    found = list(Group.objects.filter(team_id=actor.team_id).annotate(people=Count("users")).order_by("name"))
+    known = {key: group for group in found for key in (group.name, group.id)}
+    stored = [need["group"] for need in row.quorum] if row else []
+    shown = {known[name].id for name in stored if name in known and name != ANYONE}
+    others = [group.id if group.name == ANYONE else group.name for group in found if group.id not in shown]
+    names = [*stored, *others, *([] if ANYONE in stored else [ANYONE])]
+    return [_group(name, None if name == ANYONE else known.get(name), at) for at, name in enumerate(names)]
+
+
+def _group(name: str, group: Any, at: int) -> _Group:
+    if name == ANYONE:
+        return _Group(name, ANYONE, "Anyone who may decide")
+    if group is None:
+        return _Group(name, f"gone{at}", f"{name}, a group that no longer exists")
+    return _Group(name, group.id, f"{group.name} ({group.people} {'person' if group.people == 1 else 'people'})")
+
+
+def initial_of(row: Policy) -> dict[str, Any]:
+    ends = row.expires_at.replace(second=0, microsecond=0) if row.expires_at else None
+    return {"effect": row.effect, "expires_at": ends, "four_eyes": row.four_eyes, "note": row.note or ""}

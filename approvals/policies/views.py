@@ -1,0 +1,150 @@
+"""Policies of the team: what is remembered and ruled, in sentences; and every change of it."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+from pydantic import ValidationError
+
+from accounts.access import require
+from accounts.pages import PageRequest, problems, signed_in
+from approvals.models import Effect, Policy
+from approvals.policies import allowances, rules
+from approvals.policies.allowances import LOOSEN
+from approvals.policies.forms import STATES, TOOLS, PolicyFilter, PolicyForm, initial_of
+from approvals.policies.schemas import PolicyPatch
+from approvals.policies.sentences import reach, sentence, state_of
+from web.bodies import details
+from web.errors import InsufficientScope, Invalid, Refusal
+from web.paging import page
+
+PAGE = 50
+
+
+@require_GET
+@signed_in("approvals:read")
+def policy_list(request: PageRequest) -> HttpResponse:
+    query = {**request.GET.dict(), "limit": str(PAGE)}
+    asked = PolicyFilter(request.GET)
+    effect, state = request.GET.get("effect", ""), request.GET.get("state", "active")
+    rows = _filtered(rules.policies_of(request.actor), asked)
+    rows = rows.filter(effect=effect) if effect in Effect.values else rows
+    part = page(rules.in_state(rows, state), query, _shown, request_id=request.request_id)
+    context = {
+        "section": "policies", "rows": part["data"], "next_cursor": part["next_cursor"], "form": asked, "effect": effect,
+        "state": state, "states": STATES, "effects": Effect.choices, "may_write": request.actor.may("approvals:decide"),
+        "any": bool(part["data"]) or rules.policies_of(request.actor).exists(),
+    }  # fmt: skip
+    return render(request, "approvals/policies.html", context)
+
+
+def _filtered(rows: QuerySet[Policy], asked: PolicyFilter) -> QuerySet[Policy]:
+    wanted = asked.cleaned_data if asked.is_valid() else {}
+    if wanted.get("tool"):
+        rows = rows.filter(tool__icontains=wanted["tool"])
+    if wanted.get("end_user"):
+        rows = rows.filter(end_user=wanted["end_user"])
+    if wanted.get("reach") == "run":
+        return rows.filter(run_id__isnull=False)
+    if wanted.get("reach"):
+        return rows.filter(run_id__isnull=True, end_user__isnull=wanted["reach"] == "team")
+    return rows
+
+
+def _shown(row: Policy) -> dict[str, Any]:
+    return {"policy": row, "sentence": sentence(row), "reach": reach(row), "state": state_of(row)}
+
+
+@require_GET
+@signed_in("approvals:read")
+def policy(request: PageRequest, policy_id: str) -> HttpResponse:
+    row = rules.get_policy(request.actor, policy_id)
+    may_write = request.actor.may("approvals:decide")
+    context = {
+        "section": "policies", "may_write": may_write, "may_lift": may_write and rules.may_lift(request.actor, row),
+        "for_others": row.effect == "allow" and allowances.for_others(row),
+    } | _shown(row)  # fmt: skip
+    return render(request, "approvals/policy.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in("approvals:decide")
+def new_policy(request: PageRequest) -> HttpResponseBase:
+    """The same policy sent twice is one: the second time it is shown as it is."""
+    form = PolicyForm(request.actor, request.POST if request.method == "POST" else None, initial=request.GET.dict())
+    if form.is_valid():
+        try:
+            fields = rules.checked(request.actor, form.wanted().model_dump(exclude_none=True, by_alias=True))
+            row, new = rules.create(request.actor, origin="dashboard", **fields)
+        except (ValidationError, Refusal) as error:
+            form.refuse(_problems(error))
+        else:
+            _tell_made(request, new=new)
+            return redirect("policy", row.id)
+    return _form(request, form)
+
+
+def _tell_made(request: PageRequest, *, new: bool) -> None:
+    if new:
+        messages.success(request, "The policy is made. It counts from the next action on; requests that wait stay.")
+    else:
+        messages.warning(
+            request, "Nothing was made: this policy is active already, and about the same. It is as it was."
+        )
+
+
+def _problems(error: ValidationError | Refusal) -> list[tuple[str, str]]:
+    if isinstance(error, InsufficientScope):
+        return [("", "Only an admin may do this: more could run than before.")]
+    return problems(Invalid(*details(error, "body")) if isinstance(error, ValidationError) else error)
+
+
+def _form(request: PageRequest, form: PolicyForm, row: Policy | None = None) -> HttpResponse:
+    context = {"section": "policies", "form": form, "tools": TOOLS} | (_shown(row) if row else {})
+    return render(request, "approvals/policy_form.html", context, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in("approvals:decide")
+def edit_policy(request: PageRequest, policy_id: str) -> HttpResponseBase:
+    row = rules.get_policy(request.actor, policy_id)
+    if state_of(row) == "revoked":
+        messages.warning(request, "A policy that was revoked is not changed any more. Make a new one.")
+        return redirect("policy", row.id)
+    sent = request.POST if request.method == "POST" else None
+    form = PolicyForm(request.actor, sent, row=row, initial=initial_of(row))
+    if form.is_valid():
+        try:
+            _change(request, row, form.changes())
+        except (ValidationError, Refusal) as error:
+            form.refuse(_problems(error))
+        else:
+            return redirect("policy", row.id)
+    return _form(request, form, row)
+
+
+def _change(request: PageRequest, row: Policy, wanted: dict[str, Any]) -> None:
+    """What was cleared is null, which the body of a PATCH takes for not given."""
+    changes = PolicyPatch.model_validate(wanted).model_dump(exclude_unset=True)
+    changes |= {name: None for name, value in wanted.items() if value is None}
+    if not changes:
+        messages.info(request, "Nothing was changed.")
+        return
+    rules.update(request.actor, row.id, rules.checked(request.actor, changes))
+    messages.success(request, "The policy is changed. It counts from the next action on.")
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in("approvals:decide")
+def revoke_policy(request: PageRequest, policy_id: str) -> HttpResponseBase:
+    row = rules.get_policy(request.actor, policy_id)
+    if state_of(row) == "active" and not rules.may_lift(request.actor, row):
+        require(request.actor, LOOSEN)
+    if request.method == "POST":
+        rules.revoke(request.actor, row.id)
+        messages.success(request, "The policy is revoked. The next action is judged without it, in running runs too.")
+        return redirect("policy", row.id)
+    return render(request, "approvals/policy_revoke.html", {"section": "policies"} | _shown(row))

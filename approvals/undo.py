@@ -1,0 +1,76 @@
+"""Decisions whose effect is still to come: taken back by people, or overtaken by the end of their run.
+
+Callers hold the locks of the run and of the request.
+"""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from accounts.actor import Actor, system
+from approvals.errors import UndoNotPossible
+from approvals.mail import reminders
+from approvals.models import Approval, Decision
+from approvals.policies import rules
+from approvals.services import move
+from database.sql import fetch_all
+from web.errors import NotEligible
+
+
+def undo(actor: Actor, approval: Approval) -> Decision:
+    """Make a decision undone while its effect is still to come: the request waits again, with its timeout anew.
+
+    By the decider or an admin. Raises UndoNotPossible, NotEligible.
+    """
+    now = approval.clock(timezone.now())
+    decision = Decision.objects.select_for_update().filter(approval=approval, counts=True).first()
+    if decision is None or approval.undo_until is None:
+        raise UndoNotPossible(reason_code="undo_disabled", words="the team has no undo window or nothing was decided")
+    if not approval.effect_pending and approval.effective_at is not None:
+        raise UndoNotPossible(reason_code="already_effective", words="it has taken effect")
+    if not approval.effect_pending:
+        raise UndoNotPossible(reason_code="undo_expired", words="the run ended before it could take effect")
+    if approval.undo_until <= now:
+        raise UndoNotPossible(reason_code="undo_expired", words="the time for it is over")
+    if decision.actor["id"] != actor.id and not actor.is_admin:
+        raise NotEligible(eligible=[decision.actor["name"], "admin"])
+    _forget(actor, decision)
+    decision.counts, decision.loss, decision.sealed = False, "UNDONE", None
+    decision.save(update_fields=["counts", "loss", "sealed"])
+    _without_last_vote(approval, decision)
+    approval.expires_at = now + timedelta(seconds=approval.timeout_seconds) if approval.timeout_seconds else None
+    reminders.plan(approval, now)
+    move(
+        approval, "pending", now, effective_at=None, undo_until=None, effect_pending=False, expires_at=approval.expires_at,
+        reminders=approval.reminders, remind_at=approval.remind_at, edited_action=approval.edited_action,
+        action_hash=approval.action_hash,
+    )  # fmt: skip
+    return decision
+
+
+def drop(run_id: str) -> None:
+    """The run ends before its decisions took effect: they have none, and nothing stays remembered."""
+    for approval in fetch_all(Approval, "run_id = %(run)s AND effect_pending FOR UPDATE", {"run": run_id}):
+        approval.effect_pending, approval.effective_at = False, None
+        approval.save(update_fields=["effect_pending", "effective_at"])
+        decision = Decision.objects.get(approval=approval, counts=True)
+        decision.outcome, decision.sealed = "not_executed", None
+        decision.save(update_fields=["outcome", "sealed"])
+        _forget(system(approval.team_id, approval.test), decision)
+
+
+def _forget(actor: Actor, decision: Decision) -> None:
+    """Take away what this decision had remembered."""
+    if decision.policy_id is not None:
+        rules.forget(actor, decision.policy_id, decision.approval_id)
+
+
+def _without_last_vote(approval: Approval, decision: Decision) -> None:
+    """An approval undone takes its vote back, and its edit, unless votes that are left stand for that."""
+    if decision.verdict == "approve":
+        last = approval.votes.order_by("-at", "-id").first()
+        if last is not None:
+            last.delete()
+    if not approval.votes.exists():
+        approval.edited_action = None
+        approval.action_hash = approval.context.get("proposed_hash", approval.action_hash)

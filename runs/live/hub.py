@@ -1,0 +1,267 @@
+"""The ear of a web process: one LISTEN connection wakes everybody who follows a run or looks at a team's pages.
+
+The doorbell (run_events, team_events) may be missed; the table is the truth. Each followed run has one reader that asks
+the table once per ring, keeps a short tail of rows, and then wakes its followers: a thousand followers cost one query.
+There is one hub per event loop, started by its first follower, since daphne tells nobody when it starts.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+import weakref
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+from psycopg import Notify
+
+from runs.live.connections import FIRST_PAUSE, LONGEST_PAUSE, LOST, Readers, connect
+from runs.live.envelopes import Row
+from runs.live.stream_limits import Seats
+from runs.live.team_changes import Board, Seen
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT = 15.0
+SAFETY_SECONDS = 15.0  # read again so often even if no bell was heard
+PAGE = 200  # rows of one read
+TAIL = 256  # rows kept for followers who are almost up to date
+
+_COLUMNS = "seq, type, created_at, data FROM runs_runevent WHERE run_id = %s"
+_NEWEST = f"SELECT {_COLUMNS} ORDER BY seq DESC LIMIT %s"
+_AFTER = f"SELECT {_COLUMNS} AND seq > %s ORDER BY seq LIMIT %s"
+
+
+class Topic:
+    """One followed run: its reader, the tail of its log up to `end`, and the bells of its followers."""
+
+    def __init__(self, run_id: str, readers: Readers) -> None:
+        self.run_id = run_id
+        self.bells: set[asyncio.Event] = set()
+        self.end: int | None = None  # the last seq read; None before the first read
+        self.tail: list[Row] = []
+        self._readers = readers
+        self._wanted = asyncio.Event()
+        self._task = asyncio.create_task(self._keep_reading())
+        self.ring()
+
+    def ring(self, seq: int | None = None) -> None:
+        """There may be rows up to `seq`; None: nobody knows."""
+        if seq is None or self.end is None or seq > self.end:
+            self._wanted.set()
+
+    def close(self) -> None:
+        self._task.cancel()
+
+    async def after(self, seq: int) -> list[Row]:
+        """The next rows after `seq`, none if there are none yet. Raises one of LOST."""
+        if self.end is None or seq >= self.end:
+            return []
+        if self.tail[0].seq > seq + 1:
+            found = await self._rows(_AFTER, [self.run_id, seq, PAGE])
+            if found:
+                return found
+        return self.tail[bisect_right(self.tail, seq, key=lambda row: row.seq) :]
+
+    async def _keep_reading(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                await self._read()
+            except Exception as error:
+                if not isinstance(error, LOST):  # its followers would never hear anything again
+                    logger.exception("The log of %s cannot be read", self.run_id)
+                self._wanted.set()
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+            else:
+                pause = FIRST_PAUSE
+
+    async def _read(self) -> None:
+        if self.end is None:
+            newest = await self._rows(_NEWEST, [self.run_id, TAIL])
+            self._append(newest[::-1])
+        full = True
+        while full:
+            found = await self._rows(_AFTER, [self.run_id, self.end, PAGE])
+            self._append(found)
+            full = len(found) == PAGE
+
+    def _append(self, rows: list[Row]) -> None:
+        self.tail = [*self.tail, *rows][-TAIL:]
+        known, self.end = self.end, self.tail[-1].seq if self.tail else 0
+        if self.end != known:
+            for bell in self.bells:
+                bell.set()
+
+    async def _rows(self, query: str, values: list[str | int | None]) -> list[Row]:
+        return [Row(*found) for found in await self._readers.rows(query.encode(), values)]
+
+
+class Hub:
+    """Made by Hub.here(); closes itself with its event loop."""
+
+    @classmethod
+    def here(cls) -> "Hub":
+        loop = asyncio.get_running_loop()
+        hub = _hubs.get(loop)
+        if hub is None or hub._task.done():
+            hub = _hubs[loop] = cls()
+        return hub
+
+    def __init__(self) -> None:
+        self.readers = Readers()
+        self.seats = Seats()
+        self.topics: dict[str, Topic] = {}
+        self.teams: dict[str, Board] = {}
+        self.outages = 0  # how often the database was lost
+        self._task = asyncio.create_task(self._serve())
+
+    async def close(self) -> None:
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    @contextmanager
+    def following(self, run_id: str) -> Iterator[tuple[Topic, asyncio.Event]]:
+        """The topic of the run and a bell that rings when its log has grown."""
+        topic = self.topics.get(run_id) or self.topics.setdefault(run_id, Topic(run_id, self.readers))
+        bell = asyncio.Event()
+        topic.bells.add(bell)
+        try:
+            yield topic, bell
+        finally:
+            topic.bells.discard(bell)
+            if not topic.bells:
+                topic.close()
+                self.topics.pop(run_id, None)
+
+    @contextmanager
+    def watching(self, team: str) -> Iterator[tuple[Board, asyncio.Event]]:
+        """The board of `<team id>:<live or test>` and a bell that rings when it changed; it has rung once already."""
+        board = self.teams.get(team) or self.teams.setdefault(team, Board(team, self.readers))
+        bell = asyncio.Event()
+        bell.set()
+        board.bells.add(bell)
+        try:
+            yield board, bell
+        finally:
+            board.bells.discard(bell)
+            if not board.bells:
+                self.teams.pop(team, None)
+
+    async def _serve(self) -> None:
+        pause = FIRST_PAUSE
+        try:
+            while True:
+                since = time.monotonic()
+                try:
+                    await self._listen()
+                except LOST as error:
+                    logger.warning("Live updates lost the database and will try again: %s", error)
+                except Exception:
+                    logger.exception("Live updates failed and will try again")
+                self.outages += 1
+                pause = FIRST_PAUSE if time.monotonic() - since > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
+                await asyncio.sleep(pause)
+        finally:
+            for topic in self.topics.values():
+                topic.close()
+            await self.readers.close()
+            await self.seats.close()
+
+    async def _listen(self) -> None:
+        async with await connect("listen") as connection:
+            await connection.execute("LISTEN run_events")
+            await connection.execute("LISTEN team_events")
+            await connection.execute("LISTEN team_looks")
+            for board in self.teams.values():  # who knows what was missed
+                board.changed(queue=True)
+            while True:
+                for topic in self.topics.values():
+                    topic.ring()
+                async for notify in connection.notifies(timeout=SAFETY_SECONDS):
+                    self._heard(notify)
+
+    def _heard(self, notify: Notify) -> None:
+        if notify.channel == "team_events":
+            team, _, queue = notify.payload.partition("/")
+            if board := self.teams.get(team):
+                board.changed(queue=bool(queue))
+            return
+        if notify.channel == "team_looks":
+            team, *look = json.loads(notify.payload)
+            if board := self.teams.get(team):
+                board.look(*look)
+            return
+        run_id, _, seq = notify.payload.rpartition(":")
+        topic = self.topics.get(run_id)
+        if topic:
+            topic.ring(int(seq))
+
+
+_hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
+
+
+async def batches(run_id: str, after: int, heartbeat: float = HEARTBEAT) -> AsyncGenerator[list[Row], None]:
+    """The rows of the run after seq `after`, as many at a time as there are; [] after `heartbeat` seconds of silence.
+
+    Never ends by itself; closing it unsubscribes. While the database is away it is silent but for the heartbeats.
+    """
+    loop = asyncio.get_running_loop()
+    beat_at = loop.time() + heartbeat
+    with Hub.here().following(run_id) as (topic, bell):
+        while True:
+            bell.clear()
+            try:
+                rows = await topic.after(after)
+                patience = beat_at
+            except LOST:
+                rows = []
+                patience = min(beat_at, loop.time() + LONGEST_PAUSE)
+            if rows:
+                after = rows[-1].seq
+            elif await _rings(bell, patience) or loop.time() < beat_at:
+                continue
+            yield rows
+            beat_at = loop.time() + heartbeat
+
+
+async def follow(run_id: str, after: int, heartbeat: float = HEARTBEAT) -> AsyncGenerator[Row | None, None]:
+    """As batches(), row by row; None is a heartbeat."""
+    async with aclosing(batches(run_id, after, heartbeat)) as found:
+        async for rows in found:
+            if not rows:
+                yield None
+            for row in rows:
+                yield row
+
+
+async def pokes(team: str, heartbeat: float = HEARTBEAT) -> AsyncGenerator[dict[str, Any], None]:
+    """What changed on the board of `<team id>:<live or test>`, at the start everything; {} after `heartbeat` seconds of silence."""
+    loop = asyncio.get_running_loop()
+    seen, beat_at = Seen(), loop.time() + heartbeat
+    with Hub.here().watching(team) as (board, bell):
+        while True:
+            await _rings(bell, beat_at)
+            bell.clear()
+            board.forget_silent()
+            said = await board.since(seen)
+            if said or loop.time() >= beat_at:  # a bell with nothing to tell is no sign of life
+                yield said
+                beat_at = loop.time() + heartbeat
+
+
+async def _rings(bell: asyncio.Event, until: float) -> bool:
+    """Wait for the bell up to the loop's time `until`."""
+    try:
+        async with asyncio.timeout_at(until):
+            await bell.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,240 @@
+"""GET /v1/runs/{id}/events and /events/stream: the log as server-sent events, and page by page for who does not stream.
+
+A stream holds a seat and a subscription at the hub; no thread, and never a database connection.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from asgiref.sync import SyncToAsync
+from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
+from django.db.models import Max, Q
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils import timezone
+from ninja import Router
+
+from accounts import limits
+from accounts.doors import ApiRequest, door
+from accounts.idempotency import answer
+from runs.access import get_run, show
+from runs.live.envelopes import Enveloper, Form, Plain, Row, read_seq
+from runs.live.hub import Hub, batches
+from runs.live.stream_limits import Seat
+from runs.models import Run, RunEvent
+from web.paging import read_limit
+
+router = Router(tags=["Events"])
+KEEPALIVE = b": keepalive\n\n"
+KEEPALIVE_SECONDS = 14.0
+LIFE_SECONDS = 30 * 60
+LOOP_SECONDS = 1.0  # how often a thread that waits for the event loop looks whether it still goes round
+PAGE = 200  # rows of one read
+PART_BYTES = 64 * 1024  # after so many a part is sent
+HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+
+
+@router.get("/runs/{run_id}/events", summary="The run's log as a stream, or as a page")
+@door("runs:read")
+def events(request: ApiRequest, run_id: str) -> HttpResponseBase:
+    return _answer(request, run_id, enveloped=False)
+
+
+@router.get("/runs/{run_id}/events/stream", summary="The run's log in envelopes, as a stream or as a page")
+@door("runs:read")
+def enveloped_events(request: ApiRequest, run_id: str) -> HttpResponseBase:
+    return _answer(request, run_id, enveloped=True)
+
+
+@router.get("/workflows/runs/{run_id}/events", summary="The workflow run's log as a stream, or as a page")
+@door("workflows:read", "runs:read")
+def workflow_events(request: ApiRequest, run_id: str) -> HttpResponseBase:
+    return _answer(request, run_id, enveloped=False)
+
+
+@router.get("/workflows/runs/{run_id}/events/stream", summary="The workflow run's log in envelopes")
+@door("workflows:read", "runs:read")
+def enveloped_workflow_events(request: ApiRequest, run_id: str) -> HttpResponseBase:
+    return _answer(request, run_id, enveloped=True)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one caller reads: the rows after `after`, which are preceded by `resync` if older ones are gone."""
+
+    run: Run
+    after: int
+    resync: Row | None
+    form: Form
+
+    @property
+    def over(self) -> bool:
+        """Nothing will ever come."""
+        return self.run.is_terminal and self.after >= self.run.next_seq - 1
+
+    @property
+    def start(self) -> int:
+        """Where to read from: rows before a cursor beyond the end are not shown, but `done` may be among them."""
+        return min(self.after, self.run.next_seq - 1)
+
+    def parts(self, rows: list[Row]) -> Iterator[bytes]:
+        """Their blocks, some at a time: of what its caller does not read a stream makes no more."""
+        part = b""
+        for row in rows:
+            block = self.form.block(row)
+            if block and row.seq > self.after:
+                part += block
+            if len(part) > PART_BYTES:
+                yield part
+                part = b""
+        if part:
+            yield part
+
+
+def _answer(request: ApiRequest, run_id: str, *, enveloped: bool) -> HttpResponseBase:
+    run = get_run(request.actor, run_id)
+    if _wants_page(request):
+        return _page(request, _reading(run, cursor(request), enveloped=enveloped), read_limit(request.GET, default=100))
+    limits.spend(request.actor, f"sse:{run.id}", settings.STREAM_CONNECTS_PER_MINUTE)
+    reading = _reading(run, cursor(request), enveloped=enveloped)
+    if reading.over and _has_seen(request) >= run.next_seq - 1:
+        return _no_more()
+    content = _content(request, reading)
+    return StreamingHttpResponse(content, content_type="text/event-stream; charset=utf-8", headers=HEADERS)
+
+
+def _wants_page(request: HttpRequest) -> bool:
+    accept = request.headers.get("Accept", "")
+    named = "application/json" in accept and "text/event-stream" not in accept
+    return named or request.GET.get("format") == "json"
+
+
+def cursor(request: HttpRequest) -> int:
+    """The larger of Last-Event-ID and `after`; what is not a number counts as 0."""
+    return max(_has_seen(request), read_seq(request.GET.get("after", "")))
+
+
+def _has_seen(request: HttpRequest) -> int:
+    """What a client that comes again says that it had, by the header that browsers send by themselves."""
+    return read_seq(request.headers.get("Last-Event-ID", ""))
+
+
+def _no_more() -> HttpResponse:
+    """An EventSource that is answered so stays closed; after an empty stream it would come again for ever."""
+    response = HttpResponse(status=204, headers={"Cache-Control": HEADERS["Cache-Control"]})
+    del response["Content-Type"]
+    return response
+
+
+def _reading(run: Run, after: int, *, enveloped: bool) -> Reading:
+    resync = _resync(run, after)
+    after = resync.seq if resync else after
+    form = Enveloper(run.id, run.kind, _past(run, min(after, run.next_seq - 1))) if enveloped else Plain()
+    return Reading(run, after, resync, form)
+
+
+def _resync(run: Run, after: int) -> Row | None:
+    """Says that rows after `after` are gone; only logs of finished runs lose their oldest rows."""
+    latest = run.next_seq - 1
+    if not run.is_terminal or after >= latest:
+        return None
+    oldest = run.events.order_by("seq").values_list("seq", flat=True).first() or latest + 1
+    if oldest <= after + 1:
+        return None
+    data = {"after": after, "oldest_seq": oldest, "latest_seq": latest, "run": show(run)}
+    return Row(oldest - 1, "resync", timezone.now(), data)
+
+
+def _past(run: Run, after: int) -> Iterator[Row]:
+    """What an Enveloper must know of the rows up to `after`."""
+    past = run.events.filter(seq__lte=after)
+    step = past.filter(type="step").aggregate(last=Max("seq"))["last"] or 0
+    return map(_row, past.filter(Q(type="status") | Q(type="text", seq__gt=step)).order_by("seq"))
+
+
+def _row(event: RunEvent) -> Row:
+    return Row(event.seq, event.type, event.created_at, event.data)
+
+
+def _stored(reading: Reading) -> Iterator[Row]:
+    """What the table holds for the reading now, some rows at a time: the caller may stop early."""
+    if reading.resync:
+        yield reading.resync
+    after = reading.after
+    while found := list(reading.run.events.filter(seq__gt=after).order_by("seq")[:PAGE]):
+        yield from map(_row, found)
+        after = found[-1].seq
+
+
+def _page(request: ApiRequest, reading: Reading, limit: int) -> HttpResponse:
+    """`next_after` is where to read on, now or, after the last page, when there may be more."""
+    data: list[dict[str, Any]] = []
+    has_more = False
+    next_after = reading.after
+    for row in _stored(reading):
+        item = reading.form.item(row)
+        has_more = item is not None and len(data) == limit
+        if has_more:
+            break
+        next_after = row.seq
+        if item is not None:
+            data.append(item)
+    page = {"object": "list", "data": data, "has_more": has_more, "next_after": next_after}
+    return answer(page | {"request_id": request.request_id})
+
+
+def _content(request: ApiRequest, reading: Reading) -> "Live | Iterator[bytes]":
+    if not isinstance(request, ASGIRequest):  # a server that cannot wait: the client comes again with its cursor
+        return (block for row in _stored(reading) if (block := reading.form.block(row)))
+    return Live(reading, _seat(request.actor.caller))
+
+
+def _seat(caller: str) -> Seat:
+    """Taken in the event loop, for which this thread waits. Where that has stopped, the process ends: so does the wait."""
+    loop = SyncToAsync.threadlocal.main_event_loop
+    taking = asyncio.run_coroutine_threadsafe(_take_seat(caller), loop)
+    while True:
+        try:
+            return taking.result(LOOP_SECONDS)
+        except TimeoutError:
+            if taking.done() or not loop.is_running():
+                raise
+
+
+async def _take_seat(caller: str) -> Seat:
+    return await Hub.here().seats.take(caller, settings.STREAMS_PER_KEY)
+
+
+class Live:
+    """The stored blocks, then each new one, until `done`. Django calls close() also for a stream that never began."""
+
+    def __init__(self, reading: Reading, seat: Seat) -> None:
+        self.reading = reading
+        self.seat = seat
+        self.end = time.monotonic() + LIFE_SECONDS
+        self.keepalive = getattr(settings, "SSE_KEEPALIVE_SECONDS", KEEPALIVE_SECONDS)
+
+    def close(self) -> None:
+        self.seat.leave()
+
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        reading = self.reading
+        yield b""  # sends the headers
+        if reading.resync:
+            yield reading.form.block(reading.resync) or b""
+        if reading.over:
+            return
+        async with aclosing(batches(reading.run.id, reading.start, self.keepalive)) as found:
+            async for rows in found:
+                sent = False
+                for part in reading.parts(rows):
+                    yield part
+                    sent = True
+                if not sent:
+                    yield KEEPALIVE
+                if (rows and rows[-1].type == "done") or time.monotonic() > self.end:
+                    return

@@ -1,0 +1,116 @@
+"""What the pages of one team and world are told: that something changed, what left the queue, who looks at what.
+
+One board per watched team in each web process: a change costs one query, however many pages are open. What a board says may
+be missed; pages ask over HTTP for what they show.
+"""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from runs.live.connections import LONGEST_PAUSE, LOST, Readers
+
+LOOK_SECONDS = 45.0  # who looks says so again before this time is over
+CLOSED_SECONDS = 30  # how long a closed request is still told of
+MOST_CLOSED = 200
+SPREAD_SECONDS = 0.015  # per open page: so much time their refreshes are spread over
+
+_NEWS = """
+SELECT (SELECT count(*) FROM approvals_approval WHERE team_id = %s AND test = %s AND status = 'pending'),
+  ARRAY(SELECT id::text FROM approvals_approval WHERE team_id = %s AND test = %s
+    AND status <> 'pending' AND resolved_at > now() - make_interval(secs => %s) ORDER BY resolved_at DESC LIMIT %s)
+"""
+_LOOKS = "SELECT pg_notify('team_looks', %s)"
+
+
+@dataclass
+class Seen:
+    """How much of a board one page has been told; -1: nothing yet."""
+
+    changes: int = -1
+    queue: int = -1
+    looks: int = -1
+
+
+class Board:
+    """`team` is `<team id>:<live or test>`."""
+
+    def __init__(self, team: str, readers: Readers) -> None:
+        self.team = team
+        self.bells: set[asyncio.Event] = set()
+        self.changes = self.queue = self.looks = 0
+        self._readers = readers
+        self._lookers: dict[str, tuple[str, str, float]] = {}  # user id -> (approval id, name, until)
+        self._news: tuple[int, asyncio.Task[dict[str, Any] | None]] | None = None
+
+    def changed(self, *, queue: bool) -> None:
+        self.changes += 1
+        self.queue += queue
+        self.ring()
+
+    def ring(self) -> None:
+        for bell in self.bells:
+            bell.set()
+
+    def look(self, user: str, name: str, approval: str) -> None:
+        """The person looks at this request from now on; "" = at none."""
+        before = self._lookers.pop(user, ("", "", 0.0))
+        if approval:
+            self._lookers[user] = (approval, name, time.monotonic() + LOOK_SECONDS)
+        if before[0] != approval:
+            self.looks += 1
+            self.ring()
+
+    def forget_silent(self) -> None:
+        """Who has not said for long that they look, does not."""
+        now = time.monotonic()
+        for user in [user for user, (_, _, until) in self._lookers.items() if until < now]:
+            self.look(user, "", "")
+
+    async def since(self, seen: Seen) -> dict[str, Any]:
+        """The message for a page that was told `seen` so far, which is brought up to now; {} when there is nothing new."""
+        said: dict[str, Any] = {}
+        if seen.changes != self.changes:
+            seen.changes = self.changes
+            said["team"] = 1
+        if seen.queue != self.queue:
+            queue, news = self.queue, await self._latest()
+            if news is not None:
+                seen.queue = queue
+                said["queue"] = news | {"spread": round(len(self.bells) * SPREAD_SECONDS, 2)}
+        if seen.looks != self.looks:
+            seen.looks = self.looks
+            said["looks"] = [[approval, user, name] for user, (approval, name, _) in self._lookers.items()]
+        return said
+
+    async def _latest(self) -> dict[str, Any] | None:
+        """{waiting, closed}: read once for each change, for all pages together. None: not now; the bell rings for it later."""
+        if self._news is None or self._news[0] != self.queue:
+            self._news = (self.queue, asyncio.create_task(self._read()))
+        return await asyncio.shield(self._news[1])
+
+    async def _read(self) -> dict[str, Any] | None:
+        team, _, world = self.team.partition(":")
+        mine = [team, world == "test"]
+        try:
+            rows = await self._readers.rows(_NEWS.encode(), [*mine, *mine, CLOSED_SECONDS, MOST_CLOSED])
+        except LOST:
+            asyncio.get_running_loop().call_later(LONGEST_PAUSE, self._read_again)
+            return None
+        waiting, closed = rows[0]
+        return {"waiting": waiting, "closed": closed}
+
+    def _read_again(self) -> None:
+        self._news = None
+        self.ring()
+
+
+async def say_look(readers: Readers, team: str, user: str, name: str, approval: str) -> None:
+    """Tell all web processes; lost without a word when the database is away, since it is said again soon."""
+    payload = json.dumps([team, user, name[:128], approval])
+    try:
+        await readers.rows(_LOOKS.encode(), [payload])
+    except LOST:
+        return

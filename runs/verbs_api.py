@@ -1,0 +1,168 @@
+"""signal, approve, answer, the permissions list and the permission mode: other doors to the one decision function."""
+
+from typing import Annotated, Any, Literal
+
+from django.http import HttpResponse
+from ninja import Router
+from pydantic import Field
+
+from accounts.doors import ApiRequest, door, takes
+from accounts.idempotency import answer, once
+from approvals.access import decision_of
+from approvals.errors import ApprovalNotFound, UnknownSignal
+from approvals.models import Approval
+from approvals.schemas import Note, approval_object
+from runs import permission_mode as modes
+from runs import verbs
+from runs.access import get_run
+from runs.decisions import DecisionResult, decide_for_run
+from web.bodies import Body, read
+from web.errors import Invalid
+
+router = Router(tags=["Approvals"])
+
+
+class SignalBody(Body):
+    action: str
+    payload: dict[str, Any] = Field(default_factory=dict)
+    approval_id: str | None = None
+    idempotency_key: Annotated[str, Field(pattern=r"^[A-Za-z0-9_:-]{1,128}$")] | None = None
+
+
+class ApproveBody(Body):
+    request_id: str
+    decision: Literal["allow", "deny"]
+    remember: bool = False
+    reason: Note | None = None
+
+
+class AnswerBody(Body):
+    answers: dict[str, Any]
+    request_id: str | None = None
+
+
+class ModeBody(Body):
+    permission_mode: Literal["autonomous", "approval", "plan"]
+
+
+def _named(text: str | None) -> str | None:
+    return (text or "").strip() or None
+
+
+@router.post("/runs/{run_id}/signal", summary="approve, reject or submit_input", **takes(SignalBody))
+@router.post(
+    "/workflows/runs/{run_id}/signal",
+    operation_id="signal_of_workflow_run",
+    summary="approve, reject or submit_input",
+    **takes(SignalBody),
+)
+@door("approvals:decide")
+def signal(request: ApiRequest, run_id: str) -> HttpResponse:
+    run = get_run(request.actor, run_id)
+    body = read(request, SignalBody)
+    if body.action not in verbs.SIGNALS:
+        raise UnknownSignal(reason_code="invalid_signal_type", allowed=list(verbs.SIGNALS))
+
+    def effect() -> dict[str, Any]:
+        result = decide_for_run(
+            request.actor, run.id, _named(body.approval_id), lambda a: verbs.by_signal(a, body.action, body.payload)
+        )
+        return _signalled(result, body.action)
+
+    return once(request, effect, body_key=body.idempotency_key)
+
+
+def _signalled(result: DecisionResult, action: str) -> dict[str, Any]:
+    return {
+        "object": "signal", "id": result.decision.id if result.decision else None, "action": action,
+        "run_id": result.run.id, "approval_id": result.approval.id, "status": result.run.status, "state": result.run.status,
+        "resumed": result.resumed,
+    }  # fmt: skip
+
+
+def permission_item(approval: Approval) -> dict[str, Any]:
+    """A request as the permissions list shows it."""
+    shown = approval_object(approval, decision_of(approval) if approval.status != "pending" else None)
+    tool_name, tool_input = verbs.tool_of(approval)
+    return shown | {
+        "tool_name": tool_name,
+        "tool_input": tool_input,
+        "status": verbs.PERMISSION_STATUS[approval.status],
+    }
+
+
+@router.post("/runs/{run_id}/approve", summary="Allow or deny the named request", **takes(ApproveBody))
+@router.post(
+    "/workflows/runs/{run_id}/approve",
+    operation_id="approve_of_workflow_run",
+    summary="Allow or deny the named request",
+    **takes(ApproveBody),
+)
+@door("approvals:decide")
+def approve(request: ApiRequest, run_id: str) -> HttpResponse:
+    run = get_run(request.actor, run_id)
+    body = read(request, ApproveBody)
+    named = _named(body.request_id)
+    if named is None:
+        raise ApprovalNotFound
+
+    def effect() -> dict[str, Any]:
+        result = decide_for_run(
+            request.actor, run.id, named,
+            lambda a: verbs.by_approve(a, body.decision == "allow", body.reason, body.remember),
+        )  # fmt: skip
+        remembered = bool(result.decision and result.decision.remembered)
+        return permission_item(result.approval) | {"resumed": result.resumed, "remembered": remembered}
+
+    return once(request, effect)
+
+
+@router.post("/runs/{run_id}/answer", summary="Answer questions, submit data, judge a plan", **takes(AnswerBody))
+@router.post(
+    "/workflows/runs/{run_id}/answer",
+    operation_id="answer_of_workflow_run",
+    summary="Answer questions, submit data, judge a plan",
+    **takes(AnswerBody),
+)
+@door("approvals:decide")
+def answer_run(request: ApiRequest, run_id: str) -> HttpResponse:
+    run = get_run(request.actor, run_id)
+    body = read(request, AnswerBody)
+    if not body.answers:
+        raise Invalid((("body", "answers"), "Must hold at least one answer.", "value_error"))
+
+    def effect() -> dict[str, Any]:
+        named, kinds = _named(body.request_id), verbs.BY_ANSWER
+        result = decide_for_run(request.actor, run.id, named, lambda a: verbs.by_answer(a, body.answers), kinds=kinds)
+        shown = approval_object(result.approval, result.decision)
+        return {"status": "ok", "resumed": result.resumed, "run_status": result.run.status, "approval": shown}
+
+    return once(request, effect)
+
+
+@router.get("/runs/{run_id}/permissions", summary="All requests of the run, oldest first")
+@router.get(
+    "/workflows/runs/{run_id}/permissions",
+    operation_id="permissions_of_workflow_run",
+    summary="All requests of the run, oldest first",
+)
+@door("approvals:read")
+def permissions(request: ApiRequest, run_id: str) -> HttpResponse:
+    run = get_run(request.actor, run_id)
+    rows = Approval.objects.filter(root_run_id=run.id) | Approval.objects.filter(run_id=run.id)
+    return answer([permission_item(a) for a in rows.order_by("created_at", "id")])
+
+
+@router.patch("/runs/{run_id}/permission-mode", summary="Ask more or less from now on", **takes(ModeBody))
+@router.patch(
+    "/workflows/runs/{run_id}/permission-mode",
+    operation_id="permission_mode_of_workflow_run",
+    summary="Ask more or less from now on",
+    **takes(ModeBody),
+)
+@door("approvals:decide")
+def permission_mode(request: ApiRequest, run_id: str) -> HttpResponse:
+    run = get_run(request.actor, run_id)
+    body = read(request, ModeBody)
+    resolved = modes.switch(request.actor, run.id, body.permission_mode)
+    return answer({"run_id": run.id, "permission_mode": body.permission_mode, "resolved": resolved})

@@ -1,0 +1,127 @@
+"""Reading a request's body: JSON whatever the Content-Type says, strict, all violations at once."""
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest
+from django.http.request import RawPostDataException, UnreadablePostError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+
+from web.errors import Invalid, PayloadTooLarge
+from web.json_values import DEEPEST, Detail, deeper_than, unstorable_at
+from web.times import read_time
+
+MIB = 1024 * 1024
+BODY_BYTES = MIB
+INFERENCE_BODY_BYTES = 24 * MIB
+
+
+class Body(BaseModel):
+    """A strict request body: unknown fields are refused, types are exact, null means "not given"."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_not_given(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {k: v for k, v in value.items() if v is not None or k not in cls.model_fields}
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _time(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = read_time(value)
+    if found is None:
+        raise ValueError("Must be an RFC 3339 time such as 2026-03-26T14:35:01Z.")
+    return found
+
+
+Int = Annotated[int, BeforeValidator(_whole)]
+Time = Annotated[datetime, BeforeValidator(_time)]  # one without a zone is in UTC
+B = TypeVar("B", bound=Body)
+
+_KINDS = {"missing": "missing", "extra_forbidden": "extra_forbidden"}
+
+
+def _kind(pydantic_type: str) -> str:
+    if pydantic_type in _KINDS:
+        return _KINDS[pydantic_type]
+    return "type_error" if pydantic_type.endswith("_type") or pydantic_type.startswith("int_from") else "value_error"
+
+
+def details(error: ValidationError, *start: str | int) -> list[Detail]:
+    """The violations of a pydantic model as the API names them, `loc` beginning with `start`."""
+    return [((*start, *e["loc"]), e["msg"].removeprefix("Value error, "), _kind(e["type"])) for e in error.errors()]
+
+
+def body_limit(path: str) -> int:
+    """The largest body, in bytes, that the path takes (contract/README.md section 9)."""
+    if path.startswith(("/v1/predict", "/v1/sessions", "/v1/ground")):
+        return INFERENCE_BODY_BYTES
+    return BODY_BYTES
+
+
+def read_json(request: HttpRequest) -> dict[str, Any]:
+    """The body as an object; an empty one is {}. Raises Invalid (json_invalid, type_error) or PayloadTooLarge."""
+    limit = body_limit(request.path_info)
+    try:
+        raw = request.body
+    except RequestDataTooBig as error:
+        raise PayloadTooLarge(max_bytes=limit) from error
+    except (RawPostDataException, UnreadablePostError) as error:
+        raise Invalid((("body",), "The body could not be read.", "json_invalid")) from error
+    if len(raw) > limit:
+        raise PayloadTooLarge(max_bytes=limit)
+    if not raw.strip():
+        return {}
+    try:
+        value = json.loads(raw.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise Invalid((("body",), f"Not valid JSON: {error}", "json_invalid")) from error
+    if not isinstance(value, dict):
+        raise Invalid((("body",), "The body must be a JSON object.", "type_error"))
+    if deeper_than(value, DEEPEST):
+        raise Invalid((("body",), f"Nested deeper than {DEEPEST} levels.", "value_error"))
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large")
+    return value
+
+
+def read(
+    request: HttpRequest, model: type[B], also: Callable[[dict[str, Any]], Iterable[Detail]] = lambda given: ()
+) -> B:
+    """The body as `model`. Raises Invalid with every violation, loc starting with "body".
+
+    `also`: what else is wrong with the fields given, of whatever type. It is asked only when the body is refused
+    anyway, so that all is said at once: whoever works with the body asks it again.
+    """
+    value = read_json(request)
+    if (problem := unstorable_at(value)) is not None:
+        raise Invalid(
+            (("body", *problem), "Text must not contain the NUL character or half a surrogate pair.", "value_error")
+        )
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        found = details(error, "body")
+        more = also({k: v for k, v in value.items() if v is not None})
+        raise Invalid(*found, *(d for d in more if d[0] not in {loc for loc, *_ in found})) from error

@@ -1,0 +1,171 @@
+"""Templates: `{{ path }}` in the texts of a document (contract/workflows.md 5).
+
+What a template yields is data: it is never looked at for templates again.
+"""
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workflows.definition.values import TooMuchWork, Work, as_text
+
+Scope = dict[str, Any]  # the roots: inputs, vars, step ids, save_as
+PATH = r"[^\W][\w.-]*"
+_TEMPLATE = re.compile(r"\{\{[ \t]*(" + PATH + r")[ \t]*\}\}")
+SHORT = 200  # characters of a text that is worth remembering
+_INDEX = re.compile(r"[0-9]{1,9}")
+
+
+def path_of(text: str) -> str | None:
+    """The path, when the text is one template and nothing else."""
+    alone = _TEMPLATE.fullmatch(text.strip())
+    return alone[1] if alone else None
+
+
+def _parts_of(text: str) -> tuple[str, ...] | None:
+    """The parts of the path, when the text is one template and nothing else."""
+    return _parts_of_short(text) if len(text) <= SHORT else _split(path_of(text))
+
+
+@functools.lru_cache(maxsize=4096)
+def _parts_of_short(text: str) -> tuple[str, ...] | None:
+    """Remembered, since a loop comes to the same texts again and again."""
+    return _split(path_of(text))
+
+
+def _split(path: str | None) -> tuple[str, ...] | None:
+    return None if path is None else tuple(path.split("."))
+
+
+def lookup(path: str, scope: Scope) -> Any:
+    """The value at a dotted path; None where there is nothing."""
+    return _find(tuple(path.split(".")), scope)
+
+
+def _find(parts: tuple[str, ...], scope: Scope) -> Any:
+    value: Any = scope
+    for part in parts:
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and _INDEX.fullmatch(part) and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    return value
+
+
+def expand(value: Any, scope: Scope, work: Work) -> Any:
+    """The value with its templates filled in, at any depth, never in keys. Raises TooMuchWork."""
+    work.add()
+    if isinstance(value, dict):
+        return {key: expand(item, scope, work) for key, item in value.items()}
+    if isinstance(value, list):
+        return [expand(item, scope, work) for item in value]
+    return _expand_text(value, scope, work) if isinstance(value, str) else value
+
+
+def _expand_text(text: str, scope: Scope, work: Work) -> Any:
+    """A text that is one template keeps the type of its value."""
+    parts = _parts_of(text)
+    if parts is not None:
+        work.add(len(parts) - 1)
+        return _find(parts, scope)
+    filled = fill(text, scope, work.left + 1)
+    work.add(len(filled))
+    return filled
+
+
+def fill(text: str, scope: Scope, most: int) -> str:
+    """The text with its templates filled in as text, cut after `most` characters."""
+    pieces: list[str] = []
+    length = end = 0
+    for found in _TEMPLATE.finditer(text):
+        piece = text[end : found.start()] + as_text(lookup(found[1], scope))
+        pieces.append(piece)
+        length, end = length + len(piece), found.end()
+        if length > most:
+            break
+    else:
+        pieces.append(text[end:])
+    return "".join(pieces)[:most]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the value of a template stands in a text. That of a secret does not stand there: `secret` is the name under
+    which the run keeps it, `path` the template's."""
+
+    at: int
+    length: int
+    path: str
+    secret: str | None = None
+
+
+def expand_bound(
+    text: str, scope: Scope, secrets: Mapping[str, Any], most: int, work: Work
+) -> tuple[str, tuple[Place, ...]]:
+    """As expand_text(), with the places of its values: what reads the text must not read these as words of it.
+
+    A text that is nothing but one input of the run is that input, as if it had been written there. `secrets`: of bound
+    names {ref, paths}.
+    """
+    alone = _TEMPLATE.fullmatch(text.strip())
+    if alone and alone[1].split(".")[0] == "inputs":
+        return expand_text(text, scope, most, work), ()
+    pieces: list[str] = []
+    places: list[Place] = []
+    length = end = 0
+    for found in _TEMPLATE.finditer(text):
+        value = as_text(lookup(found[1], scope))[:most]
+        before = text[end : found.start()]
+        pieces += [before, value]
+        length += len(before)
+        places.append(Place(length, len(value), found[1], _secret(found[1], secrets)))
+        length, end = length + len(value), found.end()
+        if length > most:
+            break
+    else:
+        pieces.append(text[end:])
+    filled = "".join(pieces)[:most]
+    work.add(len(filled))
+    return filled, tuple(places)
+
+
+def _secret(path: str, secrets: Mapping[str, Any]) -> str | None:
+    """Under which name the run keeps the value at this path, when it is a secret."""
+    name, _, rest = path.partition(".")
+    of_name, inner = secrets.get(name), rest.removeprefix("values.")
+    return f"{of_name['ref']}:{inner}" if of_name and inner != rest and inner in of_name["paths"] else None
+
+
+def expand_text(text: str, scope: Scope, most: int, work: Work) -> str:
+    """The text with its templates filled in, as text even if it is one template; cut after `most` characters."""
+    alone = _TEMPLATE.fullmatch(text.strip())
+    found = as_text(lookup(alone[1], scope))[:most] if alone else fill(text, scope, most)
+    work.add(len(found))
+    return found
+
+
+def too_large(value: Any, most: int) -> bool:
+    """Is the expanded value larger than `most` characters as JSON? It may share parts that are large only together."""
+    work = Work(most)
+    try:
+        _measure(value, work)
+    except TooMuchWork:
+        return True
+    return False
+
+
+def _measure(value: Any, work: Work) -> None:
+    work.add(2)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            work.add(len(key) + 2)
+            _measure(item, work)
+    elif isinstance(value, list):
+        for item in value:
+            _measure(item, work)
+    else:
+        work.add(len(as_text(value)))

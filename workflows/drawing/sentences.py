@@ -1,0 +1,71 @@
+"""Steps and conditions of a valid document in words, for drawings, lists and comparisons. Pure."""
+
+from collections.abc import Callable
+from typing import Any
+
+from workflows.definition.steps import Step
+from workflows.definition.templates import path_of
+from workflows.interpreter.control import WHILE_ITERATIONS
+
+_SIGNS = {"eq": "=", "ne": "≠", "lt": "<", "gt": ">", "lte": "≤", "gte": "≥", "contains": "contains"}
+TYPES = {
+    "task": "Task", "assert": "Check", "if": "Choice", "loop": "Loop", "parallel": "At once", "human_approval": "Approval",
+    "retry": "Retry", "succeed": "End, succeeded", "fail": "End, failed",
+}  # fmt: skip
+
+
+def condition(given: dict[str, Any]) -> str:
+    """`go.passed = true and inputs.file exists`."""
+    op = given.get("op")
+    if op is None:
+        return f"{given['field']} = {_value(given.get('value'))}"
+    if op in _SIGNS:
+        return f"{_value(given['left'])} {_SIGNS[op]} {_value(given['right'])}"
+    if op in ("and", "or"):
+        return f" {op} ".join(_within(each) for each in given["conditions"])
+    if op == "not":
+        return f"not {_within(given['condition'])}"
+    return {"truthy": "{}", "falsy": "not {}", "exists": "{} exists"}[op].format(_value(given["value"]))
+
+
+def _within(given: dict[str, Any]) -> str:
+    words = condition(given)
+    return f"({words})" if given.get("op") in ("and", "or") else words
+
+
+def _value(given: Any) -> str:
+    """A template by its path; text that is none in quotes."""
+    if isinstance(given, str):
+        return path_of(given) or f"“{given}”"
+    if given is None or isinstance(given, bool):
+        return {None: "nothing", True: "true", False: "false"}[given]
+    return "a list" if isinstance(given, list) else "an object" if isinstance(given, dict) else str(given)
+
+
+def count(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"
+
+
+def _loop(step: Step) -> str:
+    most = step.get("max_iterations")
+    if step.get("count") is None:
+        return f"while {condition(step['while'])}, at most {count(most or WHILE_ITERATIONS, 'time', 'times')}"
+    return f"×{min(step['count'], most or step['count'])}"
+
+
+_SAYS: dict[str, Callable[[Step], str]] = {
+    "task": lambda step: str(step["task"]),
+    "assert": lambda step: condition(step["condition"]),
+    "if": lambda step: f"{condition(step['condition'])}?",
+    "loop": _loop,
+    "parallel": lambda step: count(len(step["branches"]), "branch", "branches"),
+    "retry": lambda step: f"up to {count(step['max_attempts'], 'attempt', 'attempts')}",
+    "human_approval": lambda step: step.get("message") or step.get("instruction") or "Human approval required",
+    "succeed": lambda step: step.get("message") or "Ends the run, succeeded",
+    "fail": lambda step: step.get("message") or "Ends the run, failed",
+}
+
+
+def says(step: Step) -> str:
+    """What a step does, without its id and type."""
+    return _SAYS[step["type"]](step)
