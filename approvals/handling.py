@@ -9,7 +9,7 @@ from accounts.access import get_team
 from accounts.actor import Actor, scopes_of_roles
 from accounts.models import ApiKey, Group, Membership
 from approvals.access import assigned_names
-from approvals.eligibility import require_unclaimed
+from approvals.deciders.eligibility import require_unclaimed
 from approvals.errors import ApprovalClaimed
 from approvals.mail import reminders
 from approvals.models import Approval, Comment

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from approvals.eligibility import eligible
+from approvals.deciders.eligibility import eligible
+from approvals.deciders.quorum import needs
 from approvals.models import Approval, Comment, Decision
-from approvals.quorum import needs
 from database.sql import fetch_all
 from web.bodies import Body
 from web.times import rfc3339

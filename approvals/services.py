@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from accounts.access import team_setting
 from accounts.actor import Actor
-from approvals import answers as reading
-from approvals import examples, quorum
-from approvals.eligibility import APPROVING, is_own, require_decider, require_unclaimed
+from approvals.answers import examples, reading
+from approvals.deciders import quorum
+from approvals.deciders.eligibility import APPROVING, is_own, require_decider, require_unclaimed
 from approvals.errors import (
     ActionChanged,
     AlreadyDecided,

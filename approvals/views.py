@@ -14,7 +14,7 @@ from accounts.actor import Actor
 from accounts.models import Group
 from accounts.pages import PageRequest, show, signed_in
 from approvals.access import DUE, approvals_of, by_due, get_approval, held_up, waiting
-from approvals.cards import card
+from approvals.cards.card import card
 from approvals.errors import ApprovalNotFound
 from approvals.models import NEVER, Approval, Decision, Kind
 from web.paging import beyond, page

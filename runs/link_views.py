@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts.access import actor_in_team
 from accounts.pages import PageRequest
 from approvals.access import get_approval
-from approvals.cards import answer_sent, card
+from approvals.cards.card import answer_sent, card
 from approvals.mail.links import named_by, request_of
 from approvals.models import Approval
 from runs.access import get_run

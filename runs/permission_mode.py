@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from accounts.actor import Actor
 from accounts.persons import person_behind, person_of
 from approvals.access import pending_of_root
-from approvals.eligibility import barred_from
+from approvals.deciders.eligibility import barred_from
 from approvals.errors import ApprovalExpired
 from approvals.models import Approval
 from approvals.policies.allowances import may_let_oneself

@@ -8,7 +8,7 @@ from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from accounts.pages import whole_number
-from approvals.cards import mark
+from approvals.cards.card import mark
 from approvals.models import Approval, Decision
 from machines.models import TakeoverLease
 from machines.risks import COMMAND

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from accounts import disk
 from accounts.pages import PageRequest, go, problems, show, signed_in
 from approvals.access import approvals_of, get_approval
-from approvals.cards import answer_sent, card
+from approvals.cards.card import answer_sent, card
 from approvals.models import Approval
 from approvals.views import card_page, next_below
 from machines import pictures

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.pages import PageRequest, show, signed_in
 from approvals.access import pending_of_root
-from approvals.cards import card
+from approvals.cards.card import card
 from runs.access import get_run, runs_of, totals, waiting_on
 from runs.errors import RunNotFound
 from runs.forms import as_curl, rerun_values

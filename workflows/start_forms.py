@@ -9,7 +9,7 @@ from django.http import QueryDict
 
 from accounts.actor import Actor
 from accounts.pages import problems
-from approvals.forms import Field, read_values, value_fields
+from approvals.cards.forms import Field, read_values, value_fields
 from runs.forms import RunForm
 from web.errors import Refusal
 from workflows.definition.documents import run_defaults

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.mailing import has_server
 from accounts.models import User
-from approvals.cards import repeats
+from approvals.cards.card import repeats
 from approvals.mail import recipients
 from approvals.mail.links import link
 from approvals.models import NEVER, Approval, Notice

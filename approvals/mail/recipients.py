@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from accounts.access import people_with
 from accounts.actor import ROLE_SCOPES, Actor
 from accounts.models import Group
-from approvals import quorum
-from approvals.eligibility import require_decider
-from approvals.forms import VERDICT_OF
+from approvals.cards.forms import VERDICT_OF
+from approvals.deciders import quorum
+from approvals.deciders.eligibility import require_decider
 from approvals.models import Approval, MailSwitches
 from database.sql import fetch_all
 from web.errors import Refusal

@@ -8,10 +8,10 @@ from django.db.models import Count
 
 from accounts.actor import Actor
 from accounts.models import Group
+from approvals.deciders.quorum import ANYONE
 from approvals.models import Policy
 from approvals.policies.allowances import LOOSEN
 from approvals.policies.schemas import PolicyCreate
-from approvals.quorum import ANYONE
 
 EFFECTS = (
     ("ask", "Ask", "A person is asked every time, whatever the run’s permission mode and whatever was remembered."),

@@ -15,12 +15,12 @@ from accounts.access import require
 from accounts.actor import Actor
 from accounts.rules import hold_rules, rules_changed
 from accounts.services import audit
+from approvals.deciders.quorum import checked_quorum, group_ids
 from approvals.errors import PolicyNotFound
 from approvals.models import Policy
 from approvals.policies import allowances
 from approvals.policies.allowances import LOOSEN
 from approvals.policies.loosening import Rule, in_ids, lifting_loosens, loosens, stricter
-from approvals.quorum import checked_quorum, group_ids
 from database.sql import prepared
 from web.errors import EmptyUpdate, Invalid
 from web.times import rfc3339

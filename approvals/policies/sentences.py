@@ -5,8 +5,8 @@ from typing import Literal
 
 from django.utils import timezone
 
+from approvals.deciders.quorum import ANYONE
 from approvals.models import Policy
-from approvals.quorum import ANYONE
 
 State = Literal["active", "expired", "revoked"]
 _NOUNS = {

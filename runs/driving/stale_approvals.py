@@ -10,7 +10,7 @@ from accounts.actor import system
 from accounts.models import Team
 from approvals import services as approvals
 from approvals.access import locked_approval
-from approvals.eligibility import satisfies
+from approvals.deciders.eligibility import satisfies
 from approvals.models import Approval, Decision
 from approvals.policies.rules import Ruling
 from inference.wires.base import Check

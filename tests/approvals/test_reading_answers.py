@@ -1,4 +1,4 @@
-"""What people send, read against what was asked: approvals/answers.py as tables (contract/approvals.md section 4)."""
+"""What people send, read against what was asked: approvals/answers/reading.py as tables (contract/approvals.md section 4)."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.http import QueryDict
 
-from approvals import answers as reading
-from approvals import forms
+from approvals.answers import reading
+from approvals.cards import forms
 from approvals.errors import AnswerRequired
 from web.errors import Invalid
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from approvals import examples
-from approvals.answers import read_values
+from approvals.answers import examples
+from approvals.answers.reading import read_values
 from approvals.models import Approval, Decision
 from tests.cast import Api, Cast
 from tests.runs.driving import (

@@ -14,8 +14,8 @@ from django.db.models.functions import Cast
 from accounts.actor import Actor
 from accounts.models import Group
 from accounts.secrets.access import unknown_names
+from approvals.deciders.quorum import groups_named, in_words, wrong_needs
 from approvals.handling import assignee_problem
-from approvals.quorum import groups_named, in_words, wrong_needs
 from runs.secrets.handles import handles_in
 from runs.starting import terms_violations
 from web.json_values import Detail, Loc

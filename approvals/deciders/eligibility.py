@@ -6,10 +6,10 @@ from typing import Any
 from accounts.access import team_setting
 from accounts.actor import Actor
 from accounts.persons import person_behind, person_named, person_of
+from approvals.deciders.quorum import group_ids, lacking
 from approvals.errors import ApprovalClaimed
 from approvals.models import Approval, Decision
 from approvals.policies.loosening import covers, in_ids
-from approvals.quorum import group_ids, lacking
 from web.errors import InsufficientScope, NotEligible, SelfApprovalForbidden
 from web.times import rfc3339
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema.exceptions import ValidationError, best_match
 
-from approvals import examples
+from approvals.answers import examples
 from approvals.errors import AnswerRequired
 from web.errors import Invalid
 from web.json_schema import patterns, validation

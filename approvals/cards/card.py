@@ -8,8 +8,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from approvals.access import approvals_of, decision_of
-from approvals.eligibility import is_own, require_decider, require_unclaimed
-from approvals.forms import (
+from approvals.cards.forms import (
     PRESETS,
     VERDICT_OF,
     edit_fields,
@@ -19,7 +18,8 @@ from approvals.forms import (
     read_values,
     value_fields,
 )
-from approvals.handling_panel import desk
+from approvals.cards.handling_panel import desk
+from approvals.deciders.eligibility import is_own, require_decider, require_unclaimed
 from approvals.models import Approval, Decision
 from approvals.policies.allowances import may_let_oneself
 from approvals.services import Answer
