@@ -1,6 +1,6 @@
 """Answers that wait for something outside for long, such as a model: meanwhile neither a thread nor a connection is held.
 
-In a web process the handler makes them in its event loop (config/handler.py) and cancels them when their caller leaves;
+In a web process the handler makes them in its event loop (config/server/asgi_handler.py) and cancels them when their caller leaves;
 elsewhere, as in the client of tests, they are made on the spot.
 """
 

@@ -330,7 +330,7 @@ class WebhookDelivery(models.Model):
 
 
 class RulesVersion(models.Model):
-    """Counts the changes of what rules a team's actions in one world (accounts/rules.py)."""
+    """Counts the changes of what rules a team's actions in one world (accounts/team/rules_version.py)."""
 
     team = models.ForeignKey(Team, models.CASCADE, related_name="+")
     test = models.BooleanField()

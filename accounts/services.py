@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from accounts.access import AGENT_PREFIX, get_key, get_team, hash_key, keys_in_force, locked_team
 from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT, Actor, command_line
 from accounts.models import ApiKey, Membership, Role, Team, User
-from accounts.rules import rules_changed
+from accounts.team.rules_version import rules_changed
 from database.messages import publish
 from database.sql import insert, prepared
 from web.errors import EmptyUpdate, Invalid, ScopeEscalation

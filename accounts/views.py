@@ -12,12 +12,13 @@ from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import disk, limits, services
+from accounts import limits, services
 from accounts.access import get_key, get_team, keys_of, owns_installation, teams_of
 from accounts.actor import Actor
 from accounts.forms import KeyForm, OwnNameForm, PasswordForm, SignInForm
 from accounts.models import Membership, Role, User
 from accounts.pages import PageRequest, go, problems, signed_in
+from database import disk
 from web.errors import Refusal
 
 THEMES = ("auto", "light", "dark")

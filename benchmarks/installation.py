@@ -42,7 +42,7 @@ class Installation:
     """The database is up and django.setup() has run; processes are started by the figures that need them."""
 
     def __init__(self, folder: Path) -> None:
-        from config.postgres import Postgres
+        from config.postgres.server import Postgres
 
         self.postgres = Postgres(folder)
         self.postgres.start()

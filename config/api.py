@@ -13,7 +13,7 @@ from accounts.secrets.api import router as secrets_router
 from accounts.webhooks.api import router as webhooks_router
 from approvals.policies.api import router as policies_router
 from billing.api import router as billing_router
-from config.openapi import Api
+from config.openapi.document import Api
 from config.version import VERSION
 from database.outages import unavailable
 from inference.api import router as inference_router
@@ -38,7 +38,7 @@ api = Api(
     title="Countersign",
     version=VERSION,
     description="Runs of computer-use agents, the requests they put to people, machines and the ledger.",
-    docs_url=None,  # config/docs_page.py
+    docs_url=None,  # config/openapi/docs_page.py
     openapi_url="/openapi.json",
     urls_namespace="v1",
 )

@@ -11,12 +11,12 @@ from channels.sessions import SessionMiddlewareStack
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup(set_prefix=False)
 
-from config import web  # noqa: E402  Django's app daphne has chosen Twisted's reactor by now
-from config.handler import Handler  # noqa: E402  it reads the settings
-from config.origins import OwnOriginOnly  # noqa: E402
-from config.routing import websocket_urlpatterns  # noqa: E402  models can be imported only now
+from config.server import protocol  # noqa: E402  Django's app daphne has chosen Twisted's reactor by now
+from config.server.asgi_handler import Handler  # noqa: E402  it reads the settings
+from config.server.origins import OwnOriginOnly  # noqa: E402
+from config.server.routing import websocket_urlpatterns  # noqa: E402  models can be imported only now
 
-web.install()
+protocol.install()
 
 application = ProtocolTypeRouter(
     {

@@ -7,9 +7,9 @@ import environ
 from csp.constants import NONE, SELF
 
 from config.address import local_url
-from config.database.faults import is_fault
-from config.database.sizes import Sizes, bounds
-from config.secret import secret_key
+from config.monitoring.faults import is_fault
+from config.postgres.sizes import Sizes, bounds
+from config.secret_key import secret_key
 
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -94,7 +94,7 @@ TEMPLATES = [
 DATABASE_NOTE = DATA_DIR / "database-url"
 DATABASE_URL = env.str("DATABASE_URL", default="") or (DATABASE_NOTE.read_text() if DATABASE_NOTE.exists() else "")
 DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url_config(DATABASE_URL or "postgresql://app@/countersign")}
-DATABASES["default"] |= {"ENGINE": "config.database", "CONN_HEALTH_CHECKS": True, "CONN_MAX_AGE": None}
+DATABASES["default"] |= {"ENGINE": "config.postgres", "CONN_HEALTH_CHECKS": True, "CONN_MAX_AGE": None}
 # Django turns preparing off unless it is told a number; only database/sql.py asks for it, and at once.
 options: dict[str, Any] = DATABASES["default"].setdefault("OPTIONS", {})
 options["prepare_threshold"] = 5
@@ -108,7 +108,7 @@ options["options"] = f"{session_bounds} {options.get('options', '')}".strip()
 # A server whose host is gone says nothing.
 dead_peer = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 DATABASES["default"]["OPTIONS"] = options = dead_peer | {"tcp_user_timeout": 30_000} | options
-# Threads of one web process for requests, and for those that take long: each may have a connection (config/database).
+# Threads of one web process for requests, and for those that take long: each may have a connection (config/postgres).
 REQUEST_THREADS = env.int("REQUEST_THREADS", default=16)
 SLOW_THREADS = env.int("SLOW_THREADS", default=48)
 SLOW_CALLS_PER_KEY = env.int("SLOW_CALLS_PER_KEY", default=16)
@@ -211,7 +211,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_FORM_FIELD = "username"  # of the sign-in form; axes would look for "email" and lock everybody together
 AXES_LOCKOUT_CALLABLE = "accounts.views.locked_out"
 AXES_VERBOSE = False
-SESSION_ENGINE = "accounts.sessions"
+SESSION_ENGINE = "accounts.sign_in.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 if TLS_PROXY:

@@ -2,9 +2,9 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from config import status
 from config.api import api
-from config.docs_page import docs
+from config.monitoring import status
+from config.openapi.docs_page import docs
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/docs", docs, name="api-docs"),
@@ -15,4 +15,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", status.metrics),
     path("", include("config.pages")),
 ]
-handler500 = "config.status.broken"
+handler500 = "config.monitoring.status.broken"

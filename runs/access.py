@@ -10,10 +10,10 @@ from django.conf import settings
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from accounts import disk
 from accounts.actor import Actor
 from approvals.access import open_below, pending_of_root
 from approvals.models import Approval
+from database import disk
 from database.sql import fetch, prepared
 from machines.models import Machine, TakeoverLease
 from runs.errors import RunNotFound

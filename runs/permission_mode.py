@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from accounts.actor import Actor
-from accounts.persons import person_behind, person_of
+from accounts.keys.owners import person_behind, person_of
 from approvals.access import pending_of_root
 from approvals.deciders.eligibility import barred_from
 from approvals.errors import ApprovalExpired

@@ -11,12 +11,12 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from pydantic import ValidationError
 
-from accounts import disk
 from accounts.pages import PageRequest, go, problems, show, signed_in
 from approvals.access import approvals_of, get_approval
 from approvals.cards.card import answer_sent, card
 from approvals.models import Approval
 from approvals.views import card_page, next_below
+from database import disk
 from machines import pictures
 from machines.access import machines_of
 from machines.models import Machine, TakeoverLease

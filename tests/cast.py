@@ -22,7 +22,7 @@ from accounts.access import member
 from accounts.actor import LIVE_DEFAULT, SCOPES, Actor
 from accounts.models import Membership, Team, User
 from accounts.services import issue_key
-from accounts.sessions import SessionStore
+from accounts.sign_in.sessions import SessionStore
 from billing.services import topup
 from database.sql import insert, prepared
 

@@ -21,7 +21,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.test import TransactionTestCase
 
-from config.postgres import Postgres
+from config.postgres.server import Postgres
 from tests import under_locks
 from tests.chromium import absence
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from PIL import Image
 
 from accounts.models import Team
-from accounts.rules import rules_now
+from accounts.team.rules_version import rules_now
 from inference.errors import ModelBusy, ModelMisconfigured
 from inference.models import Profile
 from inference.records import CallRecord, Purpose, Status, Usage

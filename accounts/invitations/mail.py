@@ -5,9 +5,9 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from accounts.invitations.access import token_of
-from accounts.mailing import attempt
 from accounts.models import Invitation
 from web.links import address
+from web.mail_server import attempt
 
 
 def send(invitation_id: str, link: int, start: str) -> None:

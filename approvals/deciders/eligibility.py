@@ -5,7 +5,7 @@ from typing import Any
 
 from accounts.access import team_setting
 from accounts.actor import Actor
-from accounts.persons import person_behind, person_named, person_of
+from accounts.keys.owners import person_behind, person_named, person_of
 from approvals.deciders.quorum import group_ids, lacking
 from approvals.errors import ApprovalClaimed
 from approvals.models import Approval, Decision

@@ -7,8 +7,8 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from accounts.actor import Actor
+from accounts.keys.owners import person_of
 from accounts.models import Group
-from accounts.persons import person_of
 from approvals.models import Approval, Policy, Vote
 from web.json_values import Detail, Loc
 

@@ -10,13 +10,13 @@ from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from accounts.mailing import has_server
 from accounts.models import User
 from approvals.cards.card import repeats
 from approvals.mail import recipients
 from approvals.mail.links import link
 from approvals.models import NEVER, Approval, Notice
 from web.links import address, origin
+from web.mail_server import has_server
 from web.templatetags.show import duration, plain
 
 LONGEST_SUBJECT = 160

@@ -16,12 +16,12 @@ from django_q.tasks import async_task
 
 from accounts.access import member
 from accounts.actor import Actor
-from accounts.mailing import Outcome
 from accounts.models import Group, Team, User
 from approvals.mail import recipients
 from approvals.models import Approval, MailSwitches, Notice, NoticeStatus
 from database.ids import new_id
 from database.sql import prepared
+from web.mail_server import Outcome
 
 QUIET = timedelta(seconds=60)  # between two letters to the same person
 PAUSES = (60, 300, 1200)  # seconds between the four attempts

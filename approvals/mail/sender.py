@@ -10,10 +10,10 @@ import threading
 
 from django.db import close_old_connections, connection
 
-from accounts.mailing import Outcome, attempt
 from approvals.mail import outbox
 from approvals.mail.letters import compose
 from approvals.mail.outbox import Letter
+from web.mail_server import Outcome, attempt
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.access import team_setting
 from accounts.actor import Actor
-from accounts.persons import person_named, person_of
+from accounts.keys.owners import person_named, person_of
 from approvals.models import Effect, Policy
 from web.times import rfc3339
 

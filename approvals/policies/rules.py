@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from accounts.access import require
 from accounts.actor import Actor
-from accounts.rules import hold_rules, rules_changed
 from accounts.services import audit
+from accounts.team.rules_version import hold_rules, rules_changed
 from approvals.deciders.quorum import checked_quorum, group_ids
 from approvals.errors import PolicyNotFound
 from approvals.models import Policy
@@ -53,7 +53,7 @@ class Proposal:
     read_only: bool
     risk_floor: frozenset[str]  # the risks that the team asks for in this mode
     action_class: str = "irreversible"  # read, reversible or irreversible (machines/classes.py)
-    starter: str | None = None  # the person who started the root run (accounts/persons.py)
+    starter: str | None = None  # the person who started the root run (accounts/keys/owners.py)
 
 
 @dataclass(frozen=True)

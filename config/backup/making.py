@@ -24,7 +24,7 @@ from config.backup.progress import Progress, megabytes
 from config.backup.sealed import SealedWriter
 from config.backup.tables import Snapshot
 from config.backup.trees import Tree
-from config.connecting import own_connection
+from config.postgres.connecting import own_connection
 from config.version import VERSION
 from runs.retention import KEEP_FILES
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import environ
 from django.db import connections
 
-from config.postgres import Postgres
+from config.postgres.server import Postgres
 from config.up.checks import alone, database_answers
 from config.up.terminal import CannotStart
 

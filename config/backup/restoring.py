@@ -15,7 +15,6 @@ from django.db import DatabaseError, connection, transaction
 from django_q.conf import Conf
 from django_q.tasks import async_task
 
-from accounts import disk
 from config.backup import tables
 from config.backup.aftercare import put_right
 from config.backup.archive import FORMAT, MOST_MANIFEST, PIECE, Content, Entry, Manifest, entries
@@ -26,8 +25,9 @@ from config.backup.progress import Progress, megabytes
 from config.backup.sealed import SealedReader, public_part
 from config.backup.swap import Swap, settle
 from config.backup.trees import Planting
-from config.migrating import only_one_migrates
+from config.postgres.migrating import only_one_migrates
 from config.version import VERSION
+from database import disk
 
 Say = Callable[[str], None]
 DATABASE_ROOM = 3  # times the bytes of its rows: indexes, and what PostgreSQL logs of them

@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg
 from django.conf import settings
 
-from accounts import disk
 from config.processes import wait_until
 from config.up.terminal import CannotStart
+from database import disk
 
 
 @contextmanager

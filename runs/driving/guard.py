@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from accounts.persons import person_behind
-from accounts.rules import rules_now
+from accounts.keys.owners import person_behind
+from accounts.team.rules_version import rules_now
 from approvals.policies.rules import Proposal, Ruling, judge
 from machines.actions import READ_ONLY
 from runs.acts import class_of_act, risk_of, too_large

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.access import team_setting
-from accounts.rules import rules_still
+from accounts.team.rules_version import rules_still
 from approvals.access import lifted_cents
 from approvals.policies.rules import Ruling
 from billing.errors import BudgetReached

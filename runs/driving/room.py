@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts import disk
+from database import disk
 from runs import services
 from runs.driving.jobs import Job
 from runs.driving.steps import LeaseLost

@@ -33,7 +33,7 @@ SELECT r.next_seq, pg_notify('run_events', r.id || ':' || (r.next_seq - 1)),
        pg_notify('team_events', r.team_id || ':' || CASE WHEN r.test THEN 'test' ELSE 'live' END) FROM r
 """
 # The run's row is locked first, as everywhere, and then held are the rules by which the action was judged: what changed since
-# counts (accounts/rules.py). The mode and the plan are rules too.
+# counts (accounts/team/rules_version.py). The mode and the plan are rules too.
 _INTENT = (
     """
 WITH l AS (SELECT id, team_id, test FROM runs_run

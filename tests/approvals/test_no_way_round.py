@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django_q.models import OrmQ
 
+from accounts.keys.owners import person_behind, person_named
 from accounts.models import Team
-from accounts.persons import person_behind, person_named
 from approvals.models import Approval, Decision, Policy
 from machines.actions import READ_ONLY
 from runs import clock

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from accounts.keys.owners import person_of
 from accounts.models import ApiKey, Membership, Team
-from accounts.persons import person_of
 from accounts.services import issue_key
 from approvals.models import Approval, Policy
 from tests.approvals.starters import ASKING, WITHOUT, admin, decide, decider, policy_of, ran, refusal, starter

@@ -3,7 +3,7 @@
 import re
 
 from config.api import api
-from config.openapi import operations
+from config.openapi.document import operations
 
 # scope -> "METHOD path" of every route it opens; "a|b": either is enough; "": any key. From the tables of contract/.
 _TABLES = {

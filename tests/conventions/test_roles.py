@@ -11,7 +11,7 @@ import pytest
 
 from accounts.actor import SCOPES, scopes_of_roles
 from config.api import api
-from config.openapi import operations
+from config.openapi.document import operations
 from tests.cast import Cast
 from tests.conventions.conftest import only, refused
 from tests.conventions.routes import CONTRACT, ROUTES, filled, nameless

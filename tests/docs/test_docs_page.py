@@ -11,7 +11,7 @@ from django.test import Client
 from jsonschema import Draft202012Validator
 
 from config.api import api
-from config.docs_page import groups
+from config.openapi.docs_page import groups
 from tests.cast import Api, Cast
 from tests.runs.driving import waiting
 

@@ -13,7 +13,7 @@ from django.test import Client
 from config.answers import ANSWERS, LISTS, SCHEMAS
 from config.api import api
 from config.management.commands.openapi import document
-from config.openapi import operations
+from config.openapi.document import operations
 from tests.cast import Api
 from tests.inference.shots import shot
 from tests.runs.driving import drive_all

@@ -18,8 +18,8 @@ from billing.access import account_balances, held
 from billing.errors import HoldEnded
 from billing.models import CallInHand, Transaction
 from config.clock import CHORES
-from config.handler import Handler
 from config.processes import wait_until
+from config.server.asgi_handler import Handler
 from inference import direct
 from inference.errors import ModelBusy
 from inference.models import Call

@@ -15,8 +15,8 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
 from accounts.later import Db, later, to_the_end
-from config.handler import Handler
-from config.request_threads import RequestThreads
+from config.server.asgi_handler import Handler
+from config.server.request_threads import RequestThreads
 
 SECONDS = 5
 entered, may_go_on = threading.Event(), threading.Event()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from config.origins import is_own
+from config.server.origins import is_own
 
 OURS = [
     ("http://localhost:8000", "localhost:8000"),

@@ -18,7 +18,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from config.postgres import Postgres
+from config.postgres.server import Postgres
 from config.processes import wait_until
 from tests.live.web_process import ROOT, answers, free_port
 

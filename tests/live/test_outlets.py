@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from config import unread
-from config.unread import Outlet, unsent
+from config.server import unread_answers
+from config.server.unread_answers import Outlet, unsent
 
 
 @dataclass
@@ -90,7 +90,7 @@ async def test_who_leaves_holds_nobody_up(settings: Any) -> None:
 async def test_who_waited_longest_makes_room_for_the_others(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     """A stream has no length, and holds one part only."""
     settings.UNREAD_SECONDS = 60
-    monkeypatch.setattr(unread, "MOST_BYTES", 25)
+    monkeypatch.setattr(unread_answers, "MOST_BYTES", 25)
     callers = [full(), full(10), full(10), full(10)]
     waiting = []
     for caller in callers:
@@ -100,7 +100,7 @@ async def test_who_waited_longest_makes_room_for_the_others(monkeypatch: pytest.
     for caller in callers:
         caller.outlet.stopProducing()
     await asyncio.gather(*waiting)
-    assert not unread._waiting
+    assert not unread_answers._waiting
 
 
 def test_what_waits_behind_tls_counts() -> None:
@@ -110,7 +110,7 @@ def test_what_waits_behind_tls_counts() -> None:
 async def test_a_websocket_that_nobody_reads_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     from daphne.ws_protocol import WebSocketProtocol
 
-    from config import web
+    from config.server import protocol as web
 
     dropped = []
 
@@ -120,7 +120,7 @@ async def test_a_websocket_that_nobody_reads_is_dropped(monkeypatch: pytest.Monk
     monkeypatch.setattr(web, "_hand_over", hand_over)
     monkeypatch.setattr(WebSocketProtocol, "dropConnection", lambda self, abort: dropped.append(abort))
     protocol = WebSocketProtocol()
-    for waits, count in ((1000, 0), (unread.MOST_OF_A_SOCKET + 1, 1)):
+    for waits, count in ((1000, 0), (unread_answers.MOST_OF_A_SOCKET + 1, 1)):
         protocol.transport = Transport(_tempDataLen=waits)
         await web._send(None, protocol, {"type": "websocket.send", "text": "x"})
         assert len(dropped) == count

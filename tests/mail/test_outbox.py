@@ -12,7 +12,6 @@ from django.db import connections, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from accounts.mailing import Outcome
 from accounts.models import Team
 from approvals.mail import outbox, sender
 from approvals.models import Approval, MailSwitches, Notice
@@ -24,6 +23,7 @@ from tests.mail.post import carry, closed_port, later, mail_server, silent_serve
 from tests.pages.conftest import Visit, text
 from tests.runs.driving import begin, drive_all, status_of, until
 from tests.runs.invariants import check_run
+from web.mail_server import Outcome
 
 pytestmark = pytest.mark.django_db
 

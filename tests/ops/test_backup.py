@@ -363,7 +363,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_is_written(
 ) -> None:
     source = write(tmp_path / "file", lambda tar: add(tar, "artifacts/x", b"x" * 1000))
     checked = restoring.check(source, WORDS, print)
-    monkeypatch.setattr("accounts.disk.free", lambda _: 1000)
+    monkeypatch.setattr("database.disk.free", lambda _: 1000)
     with pytest.raises(BackupError, match="free; the backup needs"):
         restoring._require_room(here, checked)
 

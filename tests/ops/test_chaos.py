@@ -14,7 +14,7 @@ import httpx
 import psycopg
 import pytest
 
-from config.postgres_home import choose_home, server_owner
+from config.postgres.home import choose_home, server_owner
 from config.processes import wait_until
 from tests.ops.test_up import Installation, Start, start  # noqa: F401
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from config.secret import secret_key
+from config.secret_key import secret_key
 from machines import nodes
 from machines.drivers import cgroups
 from tests.at_once import at_once

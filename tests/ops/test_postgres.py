@@ -13,9 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from config import postgres_home
-from config.postgres import Postgres, server_of
-from config.postgres_home import PostgresError
+from config.postgres import home as postgres_home
+from config.postgres.home import PostgresError
+from config.postgres.server import Postgres, server_of
 from config.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]

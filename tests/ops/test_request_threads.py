@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from config import request_threads
-from config.callers import asks_model, caller_of, is_health, is_slow
-from config.request_threads import RequestThreads, SlowCalls
+from config.server import request_threads
+from config.server.callers import asks_model, caller_of, is_health, is_slow
+from config.server.request_threads import RequestThreads, SlowCalls
 from tests.conventions.routes import ROUTES, filled, nameless
 from web.errors import Overloaded, TooManySlowCalls
 

@@ -22,7 +22,7 @@ from django.db import connection, models
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations import AlterField, DeleteModel, RemoveField, RenameField, RenameModel
 
-from config import migrating
+from config.postgres import migrating
 from tests.cast import Api
 from tests.ops.test_up import ROOT
 from tests.runs.driving import waiting

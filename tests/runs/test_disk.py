@@ -11,8 +11,8 @@ from django.core.files.storage import default_storage
 from django.db import connection
 from django.test import Client
 
-from accounts import disk
 from config.processes import wait_until
+from database import disk
 from machines import pictures
 from runs.driving.loop import RunLoop
 from runs.models import Run, RunEvent, Step

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 
 from accounts.models import Team
-from accounts.rules import rules_now, rules_still
+from accounts.team.rules_version import rules_now, rules_still
 from approvals.models import Approval, Policy
 from approvals.policies import rules
 from runs.driving import leases

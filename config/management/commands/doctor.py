@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from config.postgres_home import PostgresError, programs, server_owner
+from config.postgres.home import PostgresError, programs, server_owner
 from config.up.checks import enough_disk
 from config.up.terminal import CannotStart
 from inference.profiles import live_names

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.actor import command_line
-from config.teams import team_named
+from config.management.teams import team_named
 from machines.models import Stop
 from runs.stops import enforcing, services
 from runs.stops.access import in_force

@@ -1,11 +1,11 @@
-"""`manage.py migrate`: Django's own, one at a time and patient with those at work (config/migrating.py)."""
+"""`manage.py migrate`: Django's own, one at a time and patient with those at work (config/postgres/migrating.py)."""
 
 from typing import Any
 
 from django.core.management.commands.migrate import Command as Migrate
 from django.db import DEFAULT_DB_ALIAS
 
-from config.migrating import only_one_migrates, patiently
+from config.postgres.migrating import only_one_migrates, patiently
 
 
 class Command(Migrate):

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from config.backup.errors import BackupError
 from config.backup.passphrase import passphrase
 from config.backup.restoring import require_not_newer, restore
-from config.postgres_home import PostgresError
+from config.postgres.home import PostgresError
 from config.up.terminal import CannotStart, say
 
 

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from pydantic import ValidationError
 
 from accounts.actor import command_line
-from config.teams import team_named
+from config.management.teams import team_named
 from machines.models import Stop
 from runs.stops import enforcing, services
 from runs.stops.schemas import StopBody

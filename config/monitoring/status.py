@@ -11,11 +11,11 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.defaults import server_error
 
-from accounts import disk
 from accounts.middleware import is_api, refusal_response
 from approvals.models import Approval
-from config.metrics_readers import require_reader
+from config.monitoring.metrics_readers import require_reader
 from config.version import API_VERSION, VERSION
+from database import disk
 from database.outages import unavailable
 from machines.models import Machine
 from runs.access import living_workers

@@ -17,8 +17,8 @@ from django.template.loader import render_to_string
 from django.urls import set_script_prefix
 
 from accounts.later import MARK, PATIENT, Later, to_the_end
-from config.callers import asks_model, caller_of, is_api, is_health, is_slow
-from config.request_threads import RequestThreads, SlowCalls
+from config.server.callers import asks_model, caller_of, is_api, is_health, is_slow
+from config.server.request_threads import RequestThreads, SlowCalls
 from database.ids import new_id
 from web.errors import DatabaseAway, IdempotencyInFlight, Overloaded, Refusal
 

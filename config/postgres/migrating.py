@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import psycopg
 from django.db import OperationalError, connection
 
-from config.connecting import own_connection
+from config.postgres.connecting import own_connection
 
 LOCK = 4_270_102  # the advisory lock of whoever migrates
 LOCK_SECONDS = 4

@@ -6,7 +6,7 @@ from typing import Any
 from daphne import http_protocol, ws_protocol
 from daphne.server import Server
 
-from config.unread import MOST_OF_A_SOCKET, Outlet, unsent
+from config.server.unread_answers import MOST_OF_A_SOCKET, Outlet, unsent
 
 MOST_BYTES = 26 * 1024 * 1024  # of a body: a little more than anything that is not refused
 

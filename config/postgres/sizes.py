@@ -1,5 +1,5 @@
 """How many connections there are, and how long a session may hold what others need. Read by the settings, the embedded
-server (config/postgres.py) and doctor; nothing else counts them.
+server (config/postgres/server.py) and doctor; nothing else counts them.
 """
 
 from dataclasses import dataclass

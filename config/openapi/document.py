@@ -13,7 +13,7 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
 from config.answers import ANSWERS, FILTERS, LISTS, SCHEMAS, STATUSES
-from config.examples import example
+from config.openapi.examples import example
 
 Json = dict[str, Any]
 OPEN = frozenset({"/v1/health"})

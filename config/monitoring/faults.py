@@ -1,4 +1,4 @@
-"""What stands in the log with its whole history: faults of ours. A bad moment of the installation is one line (config/status.py)."""
+"""What stands in the log with its whole history: faults of ours. A bad moment of the installation is one line (status.py)."""
 
 import logging
 

@@ -1,6 +1,6 @@
 """The embedded PostgreSQL: the programs of a wheel, one data folder, one private unix socket, no port.
 
-Root may not run PostgreSQL, so root starts it as an unprivileged user; config/postgres_home.py finds places that user
+Root may not run PostgreSQL, so root starts it as an unprivileged user; config/postgres/home.py finds places that user
 can reach. Who may connect is decided by the kernel (peer): the user who started us, and nobody else.
 """
 
@@ -17,8 +17,8 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from config.database.sizes import LEAST_CONNECTIONS
-from config.postgres_home import Owner, PostgresError, choose_home, programs, server_owner, socket_folder
+from config.postgres.home import Owner, PostgresError, choose_home, programs, server_owner, socket_folder
+from config.postgres.sizes import LEAST_CONNECTIONS
 from config.processes import child_start, command_of, wait_until
 
 ROLE = "app"
