@@ -1,5 +1,5 @@
 // The help dialog: `?` or the button in the frame.
-import { keysAreOff, switchKeys } from "./keys.js";
+import { keysAreOff, switchKeys } from "./shortcuts.js";
 
 export function startHelp() {
   const dialog = document.getElementById("help");

@@ -1,6 +1,6 @@
 // The socket pokes, the page asks. While the socket is down the page says so, and no decision is sent.
 import { hearTeam } from "./queue.js";
-import { hold as holdButton } from "./reading.js";
+import { hold as holdButton } from "./read-before-deciding.js";
 import { clock } from "./times.js";
 
 /* global htmx */

@@ -1,18 +1,36 @@
 // Starts the behaviours. Each finds its elements by data attributes; pages work without any of them.
-import { startDrawing } from "./drawing.js";
+import { startCopy } from "./copy.js";
+import { startForms } from "./forms.js";
 import { startHelp } from "./help.js";
-import { startKeys } from "./keys.js";
 import { startLive } from "./live.js";
+import { startMachineScreen } from "./machine-screen.js";
 import { startMorph } from "./morph.js";
+import { startPhoneMenu } from "./phone-menu.js";
 import { startQueue } from "./queue.js";
-import { startReading } from "./reading.js";
-import { startScreen } from "./screen.js";
-import { startScrub } from "./scrub.js";
-import { startSheet } from "./sheet.js";
-import { startSmall } from "./small.js";
-import { startSteps } from "./steps.js";
+import { startReadBeforeDeciding } from "./read-before-deciding.js";
+import { startScrubber } from "./scrubber.js";
+import { startShortcuts } from "./shortcuts.js";
+import { startStepList } from "./step-list.js";
 import { startTheme } from "./theme.js";
 import { startTimes } from "./times.js";
+import { startWorkflowDrawing } from "./workflow-drawing.js";
+
+const STARTS = [
+  startTimes,
+  startTheme,
+  startForms,
+  startCopy,
+  startPhoneMenu,
+  startMachineScreen,
+  startScrubber,
+  startStepList,
+  startWorkflowDrawing,
+  startQueue,
+  startReadBeforeDeciding,
+  startShortcuts,
+  startHelp,
+  startLive,
+];
 
 startMorph();
-for (const start of [startTimes, startTheme, startSmall, startSheet, startScreen, startScrub, startSteps, startDrawing, startQueue, startReading, startKeys, startHelp, startLive]) start();
+for (const start of STARTS) start();

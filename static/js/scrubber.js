@@ -1,5 +1,5 @@
 // One scrubber moves picture, log and cost together; space plays the steps.
-import { keysAreOff } from "./keys.js";
+import { keysAreOff } from "./shortcuts.js";
 
 /* global htmx */
 
@@ -63,7 +63,7 @@ function onKey(event) {
   toggle();
 }
 
-export function startScrub() {
+export function startScrubber() {
   if (!document.querySelector("#live.run") || !window.htmx) return;
   document.addEventListener("input", moved);
   document.addEventListener("keydown", onKey);

@@ -1,17 +1,4 @@
-// Small things: copying, selects that send themselves, contradictory answers, the cursor in the reason.
-
-async function copy(button) {
-  const text = document.getElementById(button.dataset.copy).textContent;
-  const word = button.querySelector("[data-copy-word]");
-  try {
-    await navigator.clipboard.writeText(text);
-    word.textContent = "Copied";
-  } catch {
-    getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
-    word.textContent = "Press Ctrl+C";
-  }
-  setTimeout(() => { word.textContent = "Copy"; }, 2000);
-}
+// Forms: selects that send themselves, contradictory answers, the cursor in the reason, one click sent once.
 
 // Own words clear the chosen circle, a chosen circle clears own words.
 function settle(event) {
@@ -37,10 +24,9 @@ function sendOnce(event) {
   setTimeout(() => { delete form.dataset.sent; }, ON_ITS_WAY);
 }
 
-export function startSmall() {
+export function startForms() {
   showWhatNeedsScript();
   document.body.addEventListener("htmx:afterSettle", showWhatNeedsScript);
-  document.addEventListener("click", (e) => { const b = e.target.closest("[data-copy]"); if (b) copy(b); });
   document.addEventListener("change", (e) => e.target.closest("[data-autosubmit]")?.requestSubmit());
   document.addEventListener("input", settle);
   document.addEventListener("submit", sendOnce);

@@ -49,7 +49,7 @@ function point(event) {
   form.requestSubmit();
 }
 
-export function startScreen() {
+export function startMachineScreen() {
   if (!document.querySelector("[data-screen],#live.run") || !window.htmx) return;
   setInterval(renew, LIVE);
   document.body.classList.add("scales");

@@ -47,7 +47,7 @@ function showFirstStep() {
   document.querySelectorAll(".sketch").forEach((box) => { box.scrollLeft = (box.scrollWidth - box.clientWidth) / 2; });
 }
 
-export function startDrawing() {
+export function startWorkflowDrawing() {
   showFirstStep();
   if (!document.querySelector("[data-follow-step]")) return;
   const begun = (event) => {

@@ -1,7 +1,7 @@
 // Single-key shortcuts. They do nothing while one types, and can be switched off (WCAG 2.1.4).
 
 import { chooseHere } from "./queue.js";
-import { arm, disarm, isArmed, isYoung, reveal, say } from "./reading.js";
+import { arm, disarm, isArmed, isYoung, reveal, say } from "./read-before-deciding.js";
 
 const OFF = "countersign.keys-off";
 const PLACES = { q: "/", r: "/runs", w: "/workflows", m: "/machines", l: "/ledger" };
@@ -100,7 +100,7 @@ function onKey(event) {
   if (handled) event.preventDefault();
 }
 
-export function startKeys() {
+export function startShortcuts() {
   document.documentElement.classList.toggle("no-keys", keysAreOff());
   document.addEventListener("keydown", (event) => { if (!keysAreOff()) onKey(event); });
 }

@@ -22,7 +22,7 @@ function settle() {
   pill(box);
 }
 
-export function startSteps() {
+export function startStepList() {
   const box = document.querySelector("[data-follow]");
   if (!box) return;
   seen = rows(box);

@@ -201,7 +201,7 @@ function onHeld(event) {
   if (event.repeat && /^(Enter| )$/.test(event.key) && event.target.closest?.("[data-card]") && !event.target.matches("textarea")) event.preventDefault();
 }
 
-export function startReading() {
+export function startReadBeforeDeciding() {
   document.documentElement.classList.add("reads");
   observe();
   document.addEventListener("click", onClick, true);

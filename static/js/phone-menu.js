@@ -1,6 +1,6 @@
 // What "More" unfolds on a phone folds itself again: by Escape, by a press beside it, and when the keyboard leaves it.
 
-export function startSheet() {
+export function startPhoneMenu() {
   const sheet = document.querySelector("[data-sheet]");
   if (!sheet) return;
   const outside = (event) => { if (!sheet.contains(event.target)) sheet.open = false; };
