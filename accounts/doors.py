@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from accounts.access import require
 from accounts.actor import TAKE_CONTROL
 from accounts.middleware import ApiRequest
+from web.errors import following_up
 
 __all__ = ["ApiRequest", "door", "takes"]
 
@@ -28,7 +29,8 @@ def door(*scopes: str) -> Callable[[Route[P]], Route[P]]:
         def checked(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if scopes:
                 require(request.actor, *scopes)  # type: ignore[attr-defined]
-            return route(request, *args, **kwargs)
+            with following_up():
+                return route(request, *args, **kwargs)
 
         # For the OpenAPI document, which is about keys.
         checked.scopes = tuple(scope for scope in scopes if scope != TAKE_CONTROL)  # type: ignore[attr-defined]

@@ -66,8 +66,6 @@ def _without_nul(request: HttpRequest) -> None:
 
 
 def refusal_response(refusal: Refusal, request: HttpRequest) -> HttpResponse:
-    if refusal.afterwards is not None:
-        refusal.afterwards()
     response = JsonResponse(refusal.body(request.request_id), status=refusal.status)  # type: ignore[attr-defined]
     response.refusal = refusal  # type: ignore[attr-defined]  # for config/server/asgi_handler.py, which may try again
     for name, value in refusal.headers.items():

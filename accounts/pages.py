@@ -1,10 +1,12 @@
 """The door of a page: who looks at it, what they may do, and how a refusal reads."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, cast
 from urllib.parse import urlsplit, urlunsplit
 
+from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
@@ -14,7 +16,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts.access import actor_of_page, actor_of_session, get_team, named_place, other_places, require
 from accounts.actor import Actor
-from web.errors import Refusal
+from web.errors import Refusal, following_up
 
 P = ParamSpec("P")
 View = Callable[Concatenate[Any, P], HttpResponseBase]
@@ -42,7 +44,8 @@ def signed_in(*scopes: str) -> Callable[[View[P]], Page[P]]:
             try:
                 if scopes:
                     require(actor, *scopes)
-                response = _stay(request, view(request, *args, **kwargs))
+                with following_up():
+                    response = _stay(request, view(request, *args, **kwargs))
             except Refusal as refusal:
                 found_by = functools.partial(view, request, *args, **kwargs)
                 place = _place_of(request, refusal, scopes, found_by) if kwargs or request.GET.get("open") else None
@@ -81,8 +84,6 @@ TITLES = {403: "You may not do that", 404: "Nothing here", 402: "Not enough mone
 
 def refusal_page(request: HttpRequest, refusal: Refusal, place: Actor | None = None) -> HttpResponse:
     """Why not; `place`: where the person would find what is not here. To htmx it is a note above the page that stays."""
-    if refusal.afterwards is not None:
-        refusal.afterwards()
     title = TITLES.get(refusal.status, "That did not work")
     context = {"title": title, "refusal": refusal, "place": place, "place_team": get_team(place) if place else None}
     if place:
@@ -165,3 +166,13 @@ def problems(refusal: Refusal) -> list[tuple[str, str]]:
     details = refusal.facts.get("details") or []
     found = [(".".join(str(p) for p in d["loc"][1:]), str(d["msg"])) for d in details]
     return found or [("", refusal.message)]
+
+
+@contextmanager
+def refusals_as_messages(request: HttpRequest) -> Iterator[None]:
+    """A refusal becomes words on the page that comes next."""
+    try:
+        with following_up():
+            yield
+    except Refusal as refusal:
+        messages.error(request, " ".join(sentence for _, sentence in problems(refusal)))

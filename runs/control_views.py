@@ -1,7 +1,6 @@
 """The screen of a machine: watch it, take control, act by hand, give control back."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 from django.contrib import messages
@@ -12,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.actor import TAKE_CONTROL
-from accounts.pages import PageRequest, go, problems, show, signed_in, whole_number
+from accounts.pages import PageRequest, go, refusals_as_messages, show, signed_in, whole_number
 from machines import by_hand, takeover
 from machines.access import get_machine
 from machines.drivers.isolation import sentence
@@ -77,7 +76,7 @@ def screen_now(request: PageRequest, machine_id: str) -> HttpResponse:
 @signed_in("actions:exec", TAKE_CONTROL)
 def take_control(request: PageRequest, machine_id: str) -> HttpResponseBase:
     machine = get_machine(request.actor, machine_id)
-    with _said(request):
+    with refusals_as_messages(request):
         take(request.actor, machine.id, private=request.POST.get("private") == "1")
     return redirect("machine-screen", machine.id)
 
@@ -91,7 +90,7 @@ def take_control_of_run(request: PageRequest, run_id: str) -> HttpResponseBase:
         messages.warning(request, "This run has no machine that anybody could take.")
         return go(request, "run", run.id)
     leases = []
-    with _said(request):
+    with refusals_as_messages(request):
         leases.append(take(request.actor, run.machine_id))
     return redirect("machine-screen", run.machine_id) if leases else go(request, "run", run.id)
 
@@ -102,7 +101,7 @@ def give_back(request: PageRequest, machine_id: str) -> HttpResponseBase:
     """The run goes on, unless `keep_waiting` leaves its request open."""
     machine, lease = get_machine(request.actor, machine_id), request.POST.get("lease", "")
     note, resume = request.POST.get("note", ""), "keep_waiting" not in request.POST
-    with _said(request):
+    with refusals_as_messages(request):
         if len(note) > MAX_NOTE:
             raise Invalid((("body", "note"), f"Say it in at most {MAX_NOTE} characters.", "value_error"))
         done = release(request.actor, machine.id, lease, note=note or None, resume=resume, via="dashboard")
@@ -120,7 +119,7 @@ def act_by_hand(request: PageRequest, machine_id: str) -> HttpResponseBase:
     if _is_click(request.POST) and _age(request.POST) > STALE_SECONDS:
         messages.warning(request, "Nothing was clicked: that picture was too old. This is the screen now.")
         bodies = []
-    with _said(request):
+    with refusals_as_messages(request):
         actions = by_hand.canonical_actions(machine, bodies)
         outcomes = (
             by_hand.act(request.actor, machine, actions, lease_id=request.POST.get("lease", "")) if actions else []
@@ -128,17 +127,6 @@ def act_by_hand(request: PageRequest, machine_id: str) -> HttpResponseBase:
         for error in (outcome.result.error for outcome in outcomes if not outcome.result.success):
             messages.error(request, f"The machine said: {error}")
     return redirect("machine-screen", machine.id)
-
-
-@contextmanager
-def _said(request: PageRequest) -> Iterator[None]:
-    """A refusal becomes words on the page that comes next."""
-    try:
-        yield
-    except Refusal as refusal:
-        if refusal.afterwards is not None:
-            refusal.afterwards()
-        messages.error(request, " ".join(sentence for _, sentence in problems(refusal)))
 
 
 def wanted(sent: QueryDict, machine: Machine) -> list[ActionBody]:

@@ -6,22 +6,16 @@ from django.contrib import messages
 from django.http import HttpResponseBase
 from django.views.decorators.http import require_POST
 
-from accounts.pages import PageRequest, go, problems, signed_in, whole_number
+from accounts.pages import PageRequest, go, refusals_as_messages, signed_in, whole_number
 from approvals.access import get_approval
 from runs import handling
-from web.errors import Refusal
 
 
 def _do(request: PageRequest, approval_id: str, work: Callable[[], object]) -> HttpResponseBase:
     """Do it and go back to where the card was; what is refused is said there."""
     get_approval(request.actor, approval_id)
-    try:
+    with refusals_as_messages(request):
         work()
-    except Refusal as refusal:
-        if refusal.afterwards is not None:
-            refusal.afterwards()
-        for _, message in problems(refusal):
-            messages.error(request, message)
     return go(request, "approval", approval_id)
 
 

@@ -26,7 +26,7 @@ from runs.access import get_run
 from runs.control import require_reason
 from runs.decisions import decide, expire, undo
 from runs.views import png
-from web.errors import Refusal
+from web.errors import Refusal, following_up
 
 View = Callable[[PageRequest, Approval, str], HttpResponseBase]
 
@@ -80,18 +80,21 @@ def page(request: PageRequest, found: Approval, token: str) -> HttpResponseBase:
 def _attempt(request: PageRequest, found: Approval) -> Refusal | None:
     """The decision of the form, or its being undone."""
     try:
-        if "undo" in request.POST:
-            undo(request.actor, found.id)
-        else:
-            answer = answer_sent(found, request.POST)
-            if answer.verdict == "approve":
-                require_reason(request.actor, found, answer.note)
-            decide(request.actor, found, answer, via="link")
+        with following_up():
+            _do(request, found)
     except Refusal as refusal:
-        if refusal.afterwards:
-            refusal.afterwards()
         return refusal
     return None
+
+
+def _do(request: PageRequest, found: Approval) -> None:
+    if "undo" in request.POST:
+        undo(request.actor, found.id)
+        return
+    answer = answer_sent(found, request.POST)
+    if answer.verdict == "approve":
+        require_reason(request.actor, found, answer.note)
+    decide(request.actor, found, answer, via="link")
 
 
 def _show(request: PageRequest, found: Approval, token: str, refusal: Refusal | None = None) -> HttpResponse:

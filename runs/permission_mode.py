@@ -77,7 +77,7 @@ def _approve(actor: Actor, request: Approval) -> bool:
         with transaction.atomic():
             decide(actor, request, Answer("approve"), via="mode_change")
     except Refusal as refusal:
-        if isinstance(refusal, ApprovalExpired) and refusal.afterwards is not None:
-            refusal.afterwards()  # here, since the switch itself is not refused
+        if isinstance(refusal, ApprovalExpired):
+            refusal.follow_up()  # here, since the switch itself is not refused
         return False
     return True

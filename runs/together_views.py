@@ -13,7 +13,7 @@ from approvals.cards.forms import PRESETS
 from approvals.models import Approval
 from approvals.services import Answer
 from runs.decisions import decide
-from web.errors import Refusal
+from web.errors import Refusal, following_up
 from web.templatetags.show import plain
 
 
@@ -60,9 +60,8 @@ def _decide_all(request: PageRequest, rows: list[Approval], asked: int) -> HttpR
 def _refusal(actor: Actor, row: Approval, answer: Answer) -> str:
     """Decide one of them; why it was refused, or "". Each decision stands by itself."""
     try:
-        decide(actor, row, answer, via="dashboard")
+        with following_up():
+            decide(actor, row, answer, via="dashboard")
     except Refusal as refusal:
-        if refusal.afterwards:
-            refusal.afterwards()
         return refusal.message
     return ""

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from pydantic import ValidationError
 
-from accounts.pages import PageRequest, go, problems, show, signed_in
+from accounts.pages import PageRequest, go, problems, refusals_as_messages, show, signed_in
 from approvals.access import approvals_of, get_approval
 from approvals.cards.card import answer_sent, card
 from approvals.models import Approval
@@ -30,7 +30,7 @@ from runs.reading import reading
 from runs.schemas import RunCreate
 from runs.timeline import SHOWN, Moment, model_facts, moment, rows_of
 from web.bodies import details
-from web.errors import Invalid, Refusal
+from web.errors import Invalid, Refusal, following_up
 from web.paging import page
 from web.templatetags.show import plain
 
@@ -201,10 +201,9 @@ def decide_request(request: PageRequest, approval_id: str) -> HttpResponseBase:
         answer = answer_sent(found, request.POST)
         if answer.verdict == "approve":
             require_reason(request.actor, found, answer.note)
-        decide(request.actor, found, answer, via="dashboard")
+        with following_up():
+            decide(request.actor, found, answer, via="dashboard")
     except Refusal as refusal:
-        if refusal.afterwards:
-            refusal.afterwards()
         if refusal.status == 422:
             return _ask_again(request, found, refusal)
         if not found.__class__.objects.filter(id=found.id).exclude(status="pending").exists():
@@ -216,10 +215,8 @@ def decide_request(request: PageRequest, approval_id: str) -> HttpResponseBase:
 @signed_in("approvals:decide")
 def undo_decision(request: PageRequest, approval_id: str) -> HttpResponseBase:
     """The request is open again, as long as the decision has not taken effect."""
-    try:
+    with refusals_as_messages(request):
         undo(request.actor, get_approval(request.actor, approval_id).id)
-    except Refusal as refusal:
-        messages.error(request, refusal.message)
     return go(request, "approval", approval_id)
 
 

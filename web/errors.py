@@ -3,7 +3,8 @@
 The docstring of a refusal is its message, filled in with its facts. One handler renders them (config/api.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _TYPES = {
@@ -27,7 +28,7 @@ class Refusal(Exception):
     code = "INTERNAL_ERROR"
     status = 500
     reason_code: str | None = None
-    afterwards: Callable[[], object] | None = None  # run once the refused transaction is rolled back
+    afterwards: Callable[[], object] | None = None  # for the door: see following_up()
 
     def __init__(self, message: str | None = None, *, reason_code: str | None = None, **facts: Any) -> None:
         self.facts = facts
@@ -45,6 +46,22 @@ class Refusal(Exception):
     @property
     def headers(self) -> dict[str, str]:
         return {"Retry-After": str(self.facts["retry_after"])} if "retry_after" in self.facts else {}
+
+    def follow_up(self) -> None:
+        """Do, once, what is left to do when the refused transaction is rolled back."""
+        afterwards, self.afterwards = self.afterwards, None
+        if afterwards is not None:
+            afterwards()
+
+
+@contextmanager
+def following_up() -> Iterator[None]:
+    """Around what a door calls, outside its transactions: who refuses leaves work for after the rollback; it is done here."""
+    try:
+        yield
+    except Refusal as refusal:
+        refusal.follow_up()
+        raise
 
 
 class InvalidLimit(Refusal):
