@@ -56,6 +56,8 @@ def _refused_under_locks(name: str, call: Callable[..., Any]) -> Callable[..., A
 
 
 def _heard(event: str, args: tuple[Any, ...]) -> None:
+    if args and isinstance(args[0], str) and "__pycache__" in args[0]:
+        return  # a module that is compiled and kept when it is first imported
     if event in SLOW:
         _check(event)
     elif event == "open" and isinstance(args[0], str) and isinstance(args[2], int) and args[2] & WRITES:
@@ -63,7 +65,7 @@ def _heard(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _check_file(path: str) -> None:
-    if not path.startswith("/dev/") and "__pycache__" not in path:
+    if not path.startswith("/dev/"):
         _check(f"writing {path}")
 
 
