@@ -22,8 +22,9 @@ from billing import direct
 from database.outages import is_away, passes
 from database.sql import prepared
 from inference import sessions
-from machines import freezing, homes, lifecycle, metering
-from machines import takeover as control
+from machines import metering
+from machines.processes import freezing, home_sizes, lifecycle
+from machines.takeover import leases as control
 from runs import clock, retention, takeover
 from runs.stops import clock as stops
 from workflows import clock as workflows
@@ -63,7 +64,7 @@ CHORES = (
     Chore(workflows.tell_late, 1, workflows.NEXT_LATE_TELL),
     Chore(lifecycle.retry_stuck, 2, lifecycle.NEXT_STUCK),
     Chore(lifecycle.look_everywhere, 2),
-    Chore(homes.look, 1),
+    Chore(home_sizes.look, 1),
     Chore(clock.vanished, 5),
     Chore(lifecycle.reap, 5),
     Chore(direct.release_lapsed, 10),

@@ -25,7 +25,7 @@ from psycopg import sql
 
 from config.processes import die_with_parent
 from database.sql import prepared
-from machines.nodes import node_key, this_node
+from machines.processes.nodes import node_key, this_node
 
 CHANNEL = "django_q"
 LONGEST_WAIT = 0.5  # seconds; then the wish to stop is seen

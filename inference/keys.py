@@ -53,7 +53,7 @@ def split(text: str) -> list[str]:
 
 
 def action(names: Sequence[str], *, capitals: bool = True) -> tuple[str, dict[str, Any]]:
-    """The action of machines.actions that presses them, modifiers in any place. `capitals`: a lone capital letter is meant as
+    """The action of machines.actions.canonical that presses them, modifiers in any place. `capitals`: a lone capital letter is meant as
     such; where a vendor names all keys in capitals it is not. Raises UnknownKeyError."""
     if not names or not all(names):
         raise UnknownKeyError("Name the key to press.")

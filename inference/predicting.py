@@ -16,8 +16,8 @@ from inference.screenshots import Screenshot
 from inference.wires import wire_for
 from inference.wires.base import Answer, Json, Thought, View, Wanted, Wire
 from inference.wording import action_words, step_words
-from machines.actions import ENDS, ActionError, canonical
-from machines.actions import Screen as Plane
+from machines.actions.canonical import ENDS, ActionError, canonical
+from machines.actions.canonical import Screen as Plane
 
 Status = Literal["continue", "done", "fail"]
 MOST_REASON = 2000  # characters of a fail action

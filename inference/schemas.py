@@ -11,7 +11,7 @@ from web.bodies import Body, Int
 from web.json_values import too_big
 from web.times import rfc3339
 
-# The words of actions that this API answers: those of machines.actions that a caller can do on any screen.
+# The words of actions that this API answers: those of machines.actions.canonical that a caller can do on any screen.
 ACTION_TYPES = ("click", "type_text", "key_press", "key_combo", "scroll", "drag", "move", "wait", "done", "fail")
 ENGINES = ("v1", "v3", "v4")
 MOST_METADATA = 32

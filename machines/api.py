@@ -10,8 +10,9 @@ from ninja import Router
 from accounts.actor import TAKE_CONTROL
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once, once_outside
-from machines import by_hand, services
+from machines import services
 from machines.access import costing, get_machine, list_machines
+from machines.actions import by_hand
 from machines.models import Machine
 from machines.schemas import (
     ActionBody,

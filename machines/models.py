@@ -12,8 +12,8 @@ from django.utils import timezone
 from accounts.models import Team
 from database.ids import new_id
 from database.sql import fetch_all
-from machines.drivers import isolation
 from machines.drivers.base import MachineSpec
+from machines.drivers.isolation import sandbox
 
 
 class MachineStatus(models.TextChoices):
@@ -60,7 +60,7 @@ class Machine(models.Model):
     auto_destroy_at = models.DateTimeField(null=True)
     metadata = models.JSONField(default=dict)
     handle = models.JSONField(default=dict)  # the driver's; never leaves the server
-    node = models.CharField(max_length=64, null=True)  # where its process lives (machines/nodes.py); null: nowhere yet
+    node = models.CharField(max_length=64, null=True)  # where its process lives (processes/nodes.py); null: nowhere yet
     restarts = models.PositiveIntegerField(default=0)  # how often its process was started
     failed_starts = models.PositiveSmallIntegerField(default=0)  # in a row; the third one is an error
     metered_at = models.DateTimeField(default=timezone.now)  # until when its time is counted
@@ -68,7 +68,7 @@ class Machine(models.Model):
     unpaid_since = models.DateTimeField(null=True)  # the wallet is empty, and the machine is spared for a while
     current_run_id = models.CharField(max_length=40, null=True)  # the run that drives or reserves it
     halted_at = models.DateTimeField(null=True)  # since when all that is in it stands still, because people stopped it
-    frozen = models.JSONField(null=True)  # which of its processes were made to stand still (machines/freezing.py)
+    frozen = models.JSONField(null=True)  # which of its processes were made to stand still (processes/freezing.py)
     begun_for = models.CharField(max_length=40, null=True)  # the run, or its workflow's, it was made ready for last
     home_bytes = models.BigIntegerField(null=True)  # on disk, when it was measured last
     full_at = models.DateTimeField(null=True)  # stopped because its home held too much, until it holds less
@@ -107,7 +107,7 @@ class Machine(models.Model):
     @property
     def isolation(self) -> str:
         """bubblewrap, fence or none: of its process, or of the one that a start would make now."""
-        return isolation.of_machine("simulated" if self.test else self.kind, self.handle)
+        return sandbox.of_machine("simulated" if self.test else self.kind, self.handle)
 
     @property
     def spec(self) -> MachineSpec:
@@ -123,7 +123,7 @@ class Machine(models.Model):
 
 
 class PutIn(models.Model):
-    """A secret that was typed on a machine (machines/put_in.py). `digest`: keyed, so that each is kept once."""
+    """A secret that was typed on a machine (machines/typed_secrets.py). `digest`: keyed, so that each is kept once."""
 
     machine = models.ForeignKey(Machine, models.CASCADE, related_name="+")
     digest = models.CharField(max_length=64)

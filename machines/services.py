@@ -18,15 +18,17 @@ from accounts.actor import Actor, system
 from accounts.services import audit
 from database.messages import publish
 from database.sql import fetch, insert, save
-from machines import capacity, put_in, takeover
+from machines import typed_secrets
 from machines.access import ENDED
 from machines.drivers.base import Action
 from machines.drivers.registry import KINDS as DRIVER_KINDS
 from machines.drivers.registry import driver_for
 from machines.errors import MachineBusy, NoMachine
 from machines.models import MACHINE_MOVES, Machine, MachineStatus, TakeoverLease
-from machines.nodes import queue_of
+from machines.processes import capacity
+from machines.processes.nodes import queue_of
 from machines.schemas import MachineCreate, cents_per_hour
+from machines.takeover import leases
 from web.errors import Invalid, InvalidState
 
 STARTABLE = (MachineStatus.STOPPED, MachineStatus.SUSPENDED)
@@ -75,7 +77,7 @@ def move(machine: Machine, to: MachineStatus, actor: Actor | None = None, *, pro
         machine.started_at = now
     if to == MachineStatus.TERMINATED:
         machine.terminated_at = now
-        put_in.forget(machine.id)
+        typed_secrets.forget(machine.id)
     save(machine, ["status", "status_at", "problem", "started_at", "terminated_at", "metered_at", "meter"])
     reason = {"problem": problem} if problem else {}
     audit(actor or actor_for(machine), f"machine.{to}", machine.id, before=before, **reason)
@@ -197,7 +199,7 @@ def stop(actor: Actor, machine_id: str) -> Machine:
         _require(machine, MachineStatus.RUNNING)
         if machine.current_run_id:
             raise MachineBusy(run_id=machine.current_run_id)
-        takeover.require_no_other(actor, machine)
+        leases.require_no_other(actor, machine)
         move(machine, MachineStatus.STOPPING, actor)
         _work(machine, MachineStatus.STOPPED, actor)
     return machine
@@ -267,7 +269,7 @@ def reserve(machine_id: str, run_id: str) -> bool:
     """
     with transaction.atomic():
         machine = fetch(Machine, _FREE, {"id": machine_id, "run": run_id})
-        if machine is None or takeover.open_lease(machine_id) is not None:
+        if machine is None or leases.open_lease(machine_id) is not None:
             return False
         machine.current_run_id = run_id
         save(machine, ["current_run_id"])

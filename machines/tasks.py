@@ -2,8 +2,8 @@
 
 from contextlib import suppress
 
-from machines import freezing, homes, lifecycle
 from machines.errors import MachineElsewhere, MachineUnavailable
+from machines.processes import freezing, home_sizes, lifecycle
 
 WAIT_SECONDS = 5.0  # for somebody else who is at the same machine; after that the clock tries again
 LATER = (MachineUnavailable, MachineElsewhere, lifecycle.Occupied)
@@ -22,7 +22,7 @@ def stop(machine_id: str) -> None:
 def look() -> None:
     """At the machines of this node, for the clock of another one."""
     lifecycle.revive_dead()
-    homes.look()
+    home_sizes.look()
 
 
 def settle() -> None:

@@ -10,13 +10,15 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.access import get_team
 from accounts.pages import PageRequest, problems, show, signed_in
-from machines import by_hand, homes, pictures, services
+from machines import pictures, services
 from machines.access import ENDED, get_machine, machines_of
-from machines.drivers.isolation import sentence
-from machines.drivers.limits import unbound
+from machines.actions import by_hand
+from machines.drivers.isolation.resource_limits import unbound
+from machines.drivers.isolation.sandbox import sentence
 from machines.drivers.registry import driver_for
 from machines.forms import MachineForm
 from machines.models import Machine
+from machines.processes import home_sizes
 from machines.schemas import cents_per_hour
 from machines.stops import any_stop, stop_over
 from web.errors import Refusal
@@ -46,7 +48,7 @@ def _card(machine: Machine, lacks: dict[str, list[str]], default: str | None, *,
         "machine": machine, "rate": cents_per_hour(machine), "lacks": lacks[services.driver_kind(machine)],
         "isolation": "" if services.is_simulated(machine) else machine.isolation, "protection": sentence(machine.isolation),
         "unbound": [] if services.is_simulated(machine) or not machine.handle else unbound(machine.isolation, machine.handle),
-        "home_limit": round(settings.MACHINE_HOME_GB * homes.GIGABYTE),
+        "home_limit": round(settings.MACHINE_HOME_GB * home_sizes.GIGABYTE),
         "stop": stop_over(machine) if stops else None, "lease": machine.lease,
         "is_default": machine.id == default, "may_start": may_start, "going": machine.status in GOING,
         "may_stop": machine.status == "running" and not machine.current_run_id,

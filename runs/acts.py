@@ -7,10 +7,10 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from machines.actions import READ_ONLY, ActionClass
-from machines.classes import class_now
+from machines.actions.canonical import READ_ONLY, ActionClass
+from machines.actions.classes import class_now
+from machines.actions.risks import COMMAND, ORDER, Raised, raised_by
 from machines.drivers.base import Target
-from machines.risks import COMMAND, ORDER, Raised, raised_by
 from runs.agents.base import Act
 from runs.log import Event
 from runs.models import Run

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from approvals.models import Approval
-from machines import takeover
 from machines.models import TakeoverLease
+from machines.takeover import leases
 from runs import requests
 from runs.acts import action_title
 from runs.driving import inbox
@@ -58,7 +58,7 @@ def lift(run: Run | None, lease: TakeoverLease, how: str, note: str | None = Non
     """End the locked lease: released or lapsed. A run that has not come to stand yet keeps its bar until it does: its
     worker must look again. What a terminal run had to do with it is over: nothing is written.
     """
-    takeover.end(lease, how, note, resumes=resumes)
+    leases.end(lease, how, note, resumes=resumes)
     if run is None or run.is_terminal:
         return
     if run.status != "running":
@@ -76,9 +76,9 @@ def controller(run: Run) -> TakeoverLease | None:
 def require_controller(actor: Actor, run: Run) -> TakeoverLease | None:
     """The actor's own lease on the run's machine, locked; None when nobody controls it. Raises MachineInTakeover."""
     seen = controller(run)
-    if seen is not None and not takeover.is_holder(actor, seen):
-        raise takeover.in_takeover(seen)
-    return takeover.open_lease(seen.machine_id) if seen is not None else None
+    if seen is not None and not leases.is_holder(actor, seen):
+        raise leases.in_takeover(seen)
+    return leases.open_lease(seen.machine_id) if seen is not None else None
 
 
 def controlled_for(actor: Actor, approval: Approval) -> dict[str, str]:
@@ -91,7 +91,7 @@ def controlled_for(actor: Actor, approval: Approval) -> dict[str, str]:
         return {"state": "none", "holder": ""}
     lease = TakeoverLease.objects.filter(machine_id=run.machine_id, ended_at__isnull=True).first()
     if lease is not None and lease.lives:
-        mine = takeover.is_holder(actor, lease)
+        mine = leases.is_holder(actor, lease)
         return {"state": "mine" if mine else "other", "holder": str(lease.holder["name"])}
     return {"state": "free" if actor.may_take_control else "none", "holder": ""}
 
@@ -130,7 +130,7 @@ def _event(lease: TakeoverLease, change: str, note: str | None) -> Event:
 def _by_hand(lease: TakeoverLease) -> list[Event]:
     if lease.private:
         return []
-    done = takeover.actions_of(lease)
+    done = leases.actions_of(lease)
     told = [f"{lease.holder['name']}, by hand: {hand_words(step)}" for step in done[:MOST_ACTIONS]]
     more = f"{lease.holder['name']} did {len(done) - MOST_ACTIONS} more actions by hand."
     lines = [*told, more] if len(done) > MOST_ACTIONS else told

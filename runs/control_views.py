@@ -12,13 +12,14 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.actor import TAKE_CONTROL
 from accounts.pages import PageRequest, go, refusals_as_messages, show, signed_in, whole_number
-from machines import by_hand, takeover
 from machines.access import get_machine
-from machines.drivers.isolation import sentence
+from machines.actions import by_hand
+from machines.drivers.isolation.sandbox import sentence
 from machines.models import Machine
 from machines.schemas import MAX_NOTE, ActionBody
 from machines.services import is_simulated
 from machines.stops import stop_over
+from machines.takeover import leases as takeover
 from runs.access import get_run
 from runs.takeover import release, take
 from web.errors import Invalid, Refusal

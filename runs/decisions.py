@@ -23,7 +23,7 @@ from approvals.models import Approval, Decision
 from approvals.services import Answer, Settled
 from database.messages import publish
 from database.sealing import seal, unseal
-from machines.actions import ActionError, Screen, action_hash, canonical
+from machines.actions.canonical import ActionError, Screen, action_hash, canonical
 from runs import control, webhooks
 from runs.access import UNSETTLED, wanting_money
 from runs.driving import inbox

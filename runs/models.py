@@ -313,5 +313,5 @@ class Worker(models.Model):
     started_at = models.DateTimeField()
     heartbeat_at = models.DateTimeField(db_index=True)
     driving = models.PositiveIntegerField(default=0)
-    node = models.CharField(max_length=64, null=True)  # where it is (machines/nodes.py)
+    node = models.CharField(max_length=64, null=True)  # where it is (machines/processes/nodes.py)
     disk_full = models.BooleanField(default=False, db_default=False)  # its steps wait for room

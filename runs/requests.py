@@ -17,8 +17,8 @@ from approvals.schemas import REASONS, input_kind
 from billing.errors import BudgetReached
 from database.sql import fetch
 from inference.errors import ModelProblem, ModelRefused
-from machines.actions import action_hash
-from machines.classes import class_of_plan
+from machines.actions.canonical import action_hash
+from machines.actions.classes import class_of_plan
 from machines.drivers.base import Prompt
 from machines.models import Machine
 from runs import webhooks

@@ -15,12 +15,13 @@ from approvals.models import Approval
 from approvals.services import Answer
 from database.sql import prepared
 from database.timers import each_due
-from machines import by_hand, takeover
 from machines import services as machines
 from machines.access import get_machine
+from machines.actions import by_hand
 from machines.errors import MachineBusy
 from machines.models import TakeoverLease
 from machines.stops import require_unstopped
+from machines.takeover import leases
 from runs import control, decisions
 from runs.access import get_run
 from runs.errors import ResumeConflict
@@ -60,7 +61,7 @@ def take(actor: Actor, machine_id: str, *, private: bool = False, note: str | No
                 return kept
             by_hand.require_running(machine)
             require_unstopped(machine)
-            lease = takeover.take(actor, machine, run_id, private=private, note=note)
+            lease = leases.take(actor, machine, run_id, private=private, note=note)
             if run is not None:
                 control.bar(run, lease)
             return lease
@@ -69,14 +70,14 @@ def take(actor: Actor, machine_id: str, *, private: bool = False, note: str | No
 
 def _kept(actor: Actor, machine_id: str, run: Run | None) -> TakeoverLease | None:
     """The actor's own lease, if it lives; one that is overdue lapses now. Raises MachineInTakeover."""
-    lease = takeover.open_lease(machine_id)
+    lease = leases.open_lease(machine_id)
     if lease is None:
         return None
     if not lease.lives:
         _lapse(run if run is not None and run.id == lease.run_id else None, lease)
         return None
-    if not takeover.is_holder(actor, lease):
-        raise takeover.in_takeover(lease)
+    if not leases.is_holder(actor, lease):
+        raise leases.in_takeover(lease)
     return lease
 
 
@@ -91,7 +92,7 @@ def release(
     with decisions.settling_expiry(), transaction.atomic():
         run_id = TakeoverLease.objects.filter(id=lease_id, machine=machine).values_list("run_id", flat=True).first()
         run = lock_run(run_id) if run_id else None
-        lease = takeover.held(actor, machine.id, lease_id)
+        lease = leases.held(actor, machine.id, lease_id)
         asked = control.request_of(lease) if resume else None
         control.lift(run, lease, "released", note, resumes=resume)
         if run is not None and not run.is_terminal:
@@ -151,7 +152,7 @@ def _subject(run: Run, approval_id: str | None) -> Run | None:
 
 def lapses() -> int:
     """End leases whose holder fell silent; called by the clock."""
-    return each_due(lapse, takeover.due(timezone.now()))
+    return each_due(lapse, leases.due(timezone.now()))
 
 
 def lapse(lease_id: str) -> bool:
@@ -159,7 +160,7 @@ def lapse(lease_id: str) -> bool:
     seen = TakeoverLease.objects.get(id=lease_id)
     with transaction.atomic():
         run = lock_run(seen.run_id) if seen.run_id else None
-        lease = takeover.still_due(lease_id)
+        lease = leases.still_due(lease_id)
         if lease is None:
             return False
         _lapse(run, lease)

@@ -12,7 +12,7 @@ from accounts.idempotency import answer, once
 from machines.access import get_machine
 from machines.models import TakeoverLease
 from machines.schemas import LeaseBody, ReleaseBody, TakeBody, lease_object
-from machines.takeover import heartbeat
+from machines.takeover.leases import heartbeat
 from runs.takeover import release, take
 from web.bodies import read
 from web.errors import NotFound

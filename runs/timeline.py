@@ -10,9 +10,9 @@ from django.utils import timezone
 from accounts.pages import whole_number
 from approvals.cards.card import mark
 from approvals.models import Approval, Decision
+from machines.actions.risks import COMMAND
 from machines.models import TakeoverLease
-from machines.risks import COMMAND
-from machines.takeover import actions_of
+from machines.takeover.leases import actions_of
 from runs.access import screen_text
 from runs.acts import action_title, it, target_of
 from runs.control import MOST_ACTIONS, hand_words

@@ -2,7 +2,7 @@
 
 import functools
 
-from machines.drivers.chromium import Program, browser_program
+from machines.drivers.browser.chromium import Program, browser_program
 from machines.tools.catalogue import CHROMIUM
 from machines.tools.fetching import fetch
 from machines.tools.npm import FetchError

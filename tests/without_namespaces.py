@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from machines.drivers.fence.filter import ARCHITECTURES, NAMESPACES, NUMBERS, Instruction
+from machines.drivers.isolation.fence.filter import ARCHITECTURES, NAMESPACES, NUMBERS, Instruction
 
 _LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050001  # EPERM

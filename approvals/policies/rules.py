@@ -52,7 +52,7 @@ class Proposal:
     risk: str
     read_only: bool
     risk_floor: frozenset[str]  # the risks that the team asks for in this mode
-    action_class: str = "irreversible"  # read, reversible or irreversible (machines/classes.py)
+    action_class: str = "irreversible"  # read, reversible or irreversible (machines/actions/classes.py)
     starter: str | None = None  # the person who started the root run (accounts/keys/owners.py)
 
 

@@ -16,7 +16,7 @@ from benchmarks.memory import rss_mb, tree
 from benchmarks.models import bare
 from benchmarks.models.serving import Models, models
 from benchmarks.table import Mark, Row, ms, percentile
-from machines.sessions import simulated_machine
+from machines.processes.sessions import simulated_machine
 from runs.models import Run, RunEvent, Step
 
 WIRE, LATENCY = "compatible", 0.2

@@ -14,11 +14,11 @@ from benchmarks.installation import until
 from benchmarks.scene import start_run
 from benchmarks.table import Mark, Row, ms
 from machines.drivers.registry import driver_for
-from machines.lifecycle import stop_all_processes
 from machines.models import Machine
+from machines.processes.lifecycle import stop_all_processes
+from machines.processes.sessions import open_session
 from machines.schemas import MachineCreate
 from machines.services import create_machine
-from machines.sessions import open_session
 from runs.models import Run, Step
 
 CLICKS, PICTURES = (20, 2), (20, 2)

@@ -15,9 +15,9 @@ from benchmarks.models.serving import Models, models
 from benchmarks.scene import start_run
 from benchmarks.table import Mark, Row, ms, spread
 from machines.drivers.registry import driver_for
-from machines.lifecycle import stop_all_processes
 from machines.models import Machine
-from machines.sessions import open_session
+from machines.processes.lifecycle import stop_all_processes
+from machines.processes.sessions import open_session
 from runs.models import Run
 
 TURNS, ROUNDS = (20, 2), (3, 1)

@@ -11,7 +11,7 @@ from accounts.services import audit
 from approvals.models import Approval
 from config.backup.archive import Manifest
 from machines.models import Machine
-from machines.nodes import FORGOTTEN
+from machines.processes.nodes import FORGOTTEN
 from runs.models import Run
 from web.times import rfc3339
 

@@ -10,9 +10,9 @@ from django.db import connections
 
 from config.processes import command_of, wait_until
 from config.up.terminal import say
-from machines.drivers import isolation
-from machines.drivers.chromium import browser_program, fetched
-from machines.drivers.fence import MODULE as FENCE
+from machines.drivers.browser.chromium import browser_program, fetched
+from machines.drivers.isolation import sandbox
+from machines.drivers.isolation.fence import is_fence
 from machines.tools.catalogue import CHROMIUM, unfit
 from machines.tools.npm import extra_megabytes
 
@@ -38,7 +38,7 @@ def lines(fetching: bool) -> list[str]:
 
 def held_by(kind: str) -> str:
     """What machines of a kind that works are made of."""
-    around = isolation.describe(kind)
+    around = sandbox.describe(kind)
     program = browser_program() if kind == "browser" else None
     if program is None:
         return around
@@ -47,12 +47,7 @@ def held_by(kind: str) -> str:
 
 def wants_browser() -> bool:
     """Whether there is a browser to be fetched: none works here, one could, and nobody forbids it."""
-    if (
-        settings.MACHINE_FETCH == "never"
-        or os.environ.get("MACHINE_BROWSER")
-        or unfit()
-        or isolation.problem("browser")
-    ):
+    if settings.MACHINE_FETCH == "never" or os.environ.get("MACHINE_BROWSER") or unfit() or sandbox.problem("browser"):
         return False
     return browser_program() is None
 
@@ -67,8 +62,8 @@ def make_machines() -> None:
 
 def start_machines(*, alone: bool) -> None:
     """Queue the start of every machine that ran when we last ended; workers do it. `alone`: the database is ours only."""
-    from machines.lifecycle import start_all
-    from machines.nodes import adopt_all
+    from machines.processes.lifecycle import start_all
+    from machines.processes.nodes import adopt_all
 
     if alone:
         adopt_all()
@@ -84,7 +79,7 @@ def stop_machines(data_dir: Path) -> None:
 
 
 def _stop_known() -> None:
-    from machines.lifecycle import stop_all_processes
+    from machines.processes.lifecycle import stop_all_processes
 
     try:
         stop_all_processes()
@@ -101,14 +96,15 @@ def _kill_strays(data_dir: Path) -> bool:
     ]
     for pid in strays:
         try:  # a fence takes what is inside with it, if it is let
-            os.kill(pid, signal.SIGTERM if FENCE in command_of(pid) else signal.SIGKILL)
+            os.kill(pid, signal.SIGTERM if is_fence(command_of(pid)) else signal.SIGKILL)
         except ProcessLookupError:
             continue
     return bool(strays)
 
 
 def _of_machine(command: list[str], data_dir: Path) -> bool:
-    ours = f"{data_dir}/machines/"
-    # The first is bubblewrap's, whatever its file is called.
-    keepers = {"--die-with-parent", "tmux", "machines.drivers.host", "machines.drivers.screens.keeper", FENCE}
-    return any(ours in word for word in command) and not keepers.isdisjoint({Path(command[0]).name, *command[1:7]})
+    if not any(f"{data_dir}/machines/" in word for word in command):
+        return False
+    started = [Path(command[0]).name, *command[1:7]]
+    # The first is bubblewrap's, whatever its file is called; the last are our own, also those of the release before.
+    return any(word in {"--die-with-parent", "tmux"} or word.startswith("machines.drivers.") for word in started)

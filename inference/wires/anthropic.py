@@ -27,7 +27,7 @@ OLDER_BETA = "computer-use-2025-11-24"
 BINDING_BETA = "thinking-binding-controls-2026-08-01"
 DROPPED = "The vendor left out some of the model's older thoughts: what stands before them was not as it had been."
 
-# The members of the toolset, and what of machines.actions each needs; None: nothing, it only looks.
+# The members of the toolset, and what of machines.actions.canonical each needs; None: nothing, it only looks.
 _MEMBERS = {
     "key": "key_press", "type": "type_text", "mouse_move": "move", "left_click": "click", "right_click": "click",
     "middle_click": "click", "double_click": "click", "triple_click": "click", "left_click_drag": "drag",

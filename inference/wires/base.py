@@ -49,7 +49,7 @@ class View:
 class Wanted:
     """One thing that a model wants, in our words and in pixels of the screen. JSON-able, so that memory can keep it.
 
-    `kind`: act (`name`, `params` of machines.actions, not checked yet), look (`name` screenshot, or zoom with params
+    `kind`: act (`name`, `params` of machines.actions.canonical, not checked yet), look (`name` screenshot, or zoom with params
     `region` [x1, y1, x2, y2] in pixels of the screen), tool (one of the given tools), bad (`problem` says what to tell the
     model). `call`: the vendor's id of the call; one call may hold several actions, `last` is its last. `extra`: whatever the
     wire needs to answer it.
@@ -88,7 +88,7 @@ class Answer:
 @dataclass(frozen=True)
 class Request:
     """One question to a model. `tools` stand in fixed order; with `schema` the answer has to be JSON that fits it and
-    `computer` is False; `actions` are the names of machines.actions that this machine can do; `key` groups the requests of
+    `computer` is False; `actions` are the names of machines.actions.canonical that this machine can do; `key` groups the requests of
     one conversation for the vendor's cache. `cursor`: where the last action pointed, in pixels of the screen: some models
     leave a point out and mean it. `longer`: the answer before was cut, this one may be twice as long."""
 

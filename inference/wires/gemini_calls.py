@@ -21,7 +21,7 @@ UNAGREED = "No person agreed to the safety check of this call; nothing of it was
 
 Things = list[tuple[str, Json]]
 
-# By the names of the set that is in force: what of machines.actions each needs; "" = nothing, it only looks.
+# By the names of the set that is in force: what of machines.actions.canonical each needs; "" = nothing, it only looks.
 NEWER: dict[str, str] = {
     "click": "click", "double_click": "click", "triple_click": "click", "middle_click": "click", "right_click": "click",
     "mouse_down": "never", "mouse_up": "never", "move": "move", "type": "type_text", "drag_and_drop": "drag", "wait": "wait",

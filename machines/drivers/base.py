@@ -88,7 +88,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class Action:
-    """One action in canonical form (machines/actions.py). Coordinates are pixels of the screen.
+    """One action in canonical form (machines/actions/canonical.py). Coordinates are pixels of the screen.
 
     `ref` says which element is meant (Element.ref), for who looked at the elements: the action is done to that one or not
     at all. It is no parameter: it is neither shown nor hashed, and holds only as long as the page does.

@@ -1,9 +1,9 @@
 """Which driver serves which kind of machine."""
 
 from machines.drivers.base import Driver
-from machines.drivers.browser import BrowserDriver
+from machines.drivers.browser.driver import BrowserDriver
 from machines.drivers.simulated import SimulatedDriver
-from machines.drivers.terminal import TerminalDriver
+from machines.drivers.terminal.driver import TerminalDriver
 
 _DRIVERS: dict[str, Driver] = {driver.kind: driver for driver in (TerminalDriver(), BrowserDriver(), SimulatedDriver())}
 KINDS = tuple(_DRIVERS)

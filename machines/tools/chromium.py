@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from machines.drivers import screen
+from machines.drivers.terminal import screen_cells
 from machines.tools.npm import Npm, run
 
 _UNBROTLI = (
@@ -40,7 +40,7 @@ def unpack(archive: Path, folder: Path, npm: Npm) -> None:
         _unbrotli(npm, inside / f"bin/{name}.tar.br", folder / f"{name}.tar")
         _untar(folder / f"{name}.tar", folder)
         (folder / f"{name}.tar").unlink()
-    for font in screen.FONTS.glob("*.ttf"):
+    for font in screen_cells.FONTS.glob("*.ttf"):
         shutil.copy(font, folder / "fonts" / font.name)
     (folder / "fonts.conf").write_text(_FONTS, encoding="utf-8")
     shutil.copy(inside / "LICENSE", folder / "LICENSE")

@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 from machines.drivers.base import DriverUnavailable, Handle, MachineGone, MachineSpec
-from machines.drivers.browser import BrowserDriver
-from machines.drivers.chromium import in_folder
+from machines.drivers.browser.chromium import in_folder
+from machines.drivers.browser.driver import BrowserDriver
 from machines.drivers.within import within
 
 _SECONDS = 90

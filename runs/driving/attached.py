@@ -12,12 +12,12 @@ from typing import Any, Protocol, TypeVar
 from django.utils import timezone
 
 from machines import pictures
-from machines.actions import READ_ONLY
-from machines.addresses import web_host
+from machines.actions.canonical import READ_ONLY
+from machines.actions.web_host import web_host
 from machines.drivers.base import Action, ActResult, Contents, Frame, MachineGone, Prompt, Session
 from machines.errors import MachineUnavailable
-from machines.sessions import Connected, open_for_run, simulated_machine
-from machines.takeover import private_since
+from machines.processes.sessions import Connected, open_for_run, simulated_machine
+from machines.takeover.leases import private_since
 from runs.acts import risk_of
 from runs.agents.base import Act
 from runs.driving.jobs import Job

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from database.sealing import keyed_hash
+from machines.actions.risks import of_field
 from machines.drivers.base import Content, Contents, Target
-from machines.risks import of_field
 from runs.models import Run
 from runs.secrets.kept import cleared, kept_secrets
 

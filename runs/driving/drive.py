@@ -18,10 +18,10 @@ from billing.services import step_price
 from database.ids import new_id
 from database.outages import passes
 from inference.errors import ModelProblem
-from machines.actions import action_hash
+from machines.actions.canonical import action_hash
 from machines.drivers.base import ActResult, Frame
 from machines.errors import MachineElsewhere, MachineFull, MachineStandsStill, MachineUnavailable
-from machines.sessions import Connected
+from machines.processes.sessions import Connected
 from runs.acts import Call, edited_act, kept_action, point_of
 from runs.agents.base import Act, Again, Ask, Bound, Context, Decision, Finish
 from runs.agents.registry import agent_for

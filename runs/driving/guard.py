@@ -5,7 +5,7 @@ from dataclasses import replace
 from accounts.keys.owners import person_behind
 from accounts.team.rules_version import rules_now
 from approvals.policies.rules import Proposal, Ruling, judge
-from machines.actions import READ_ONLY
+from machines.actions.canonical import READ_ONLY
 from runs.acts import class_of_act, risk_of, too_large
 from runs.agents.base import Act
 from runs.driving.steps import Judged

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from database.sql import prepared, prepared_all
-from machines.nodes import this_node
+from machines.processes.nodes import this_node
 from runs.models import Run, Worker
 
 STOPPED_GRACE = 1.0  # seconds that an action which was sent before a stop may take; then its worker lets go

@@ -16,7 +16,7 @@ from accounts.secrets import services as team_secrets
 from accounts.secrets.services import Handed
 from accounts.secrets.totp import code, seconds_left
 from database.sealing import seal, unseal
-from machines import put_in
+from machines import typed_secrets
 from machines.drivers.base import Action, ActResult
 from runs.agents.base import Act
 from runs.driving.steps import LeaseLost
@@ -70,7 +70,7 @@ def kept_secrets(run: Run) -> Kept:
 def know_machine(run: Run) -> None:
     """Read what was typed on its machine before, by other runs too: it may be there to be seen."""
     if run.machine_id and not run.owns_machine:
-        run.__dict__["_of_machine"] = put_in.texts_of(run.machine_id)
+        run.__dict__["_of_machine"] = typed_secrets.texts_of(run.machine_id)
         run.__dict__.pop("_kept_secrets", None)
 
 
@@ -183,7 +183,7 @@ def own_put_in(run: Run, act: Act) -> None:
 
 def _on_machine(run: Run, texts: list[str]) -> None:
     if run.machine_id and run.machine_kind != "simulated":
-        put_in.remember(run.machine_id, texts)
+        typed_secrets.remember(run.machine_id, texts)
 
 
 def _now() -> float:

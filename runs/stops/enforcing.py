@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from database.sql import prepared, prepared_all
-from machines.freezing import freeze_machine, thaw_machine
 from machines.models import Machine, Stop
+from machines.processes.freezing import freeze_machine, thaw_machine
 from machines.stops import stop_over
 from runs.driving.leases import STOPPED_GRACE
 from runs.stops import services
@@ -142,7 +142,7 @@ def thaw_strays() -> int:
 
 
 def _thaw(machine_id: str) -> None:
-    """What cannot be thawed now the clock puts right (machines/freezing.py): the reason is taken from the row first."""
+    """What cannot be thawed now the clock puts right (machines/processes/freezing.py): the reason is taken from the row first."""
     machine = Machine.objects.filter(id=machine_id).first()
     if machine is None or stop_over(machine) is not None:
         return  # that stop has it written down by now, or will freeze it again

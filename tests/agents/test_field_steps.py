@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from machines.actions import ActionError, Screen, canonical
+from machines.actions.canonical import ActionError, Screen, canonical
 from machines.drivers.base import MachineState, Reach
 from runs.agents.base import Act, Finish
 from runs.agents.playbook import agent

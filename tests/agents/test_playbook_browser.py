@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from machines.actions import Screen, canonical
+from machines.actions.canonical import Screen, canonical
 from machines.drivers.base import Action, ActResult, Element, MachineState, Reach
 from runs.agents.base import Act, Ask, Finish, Message
 from runs.agents.playbook import PlaybookAgent, conditions

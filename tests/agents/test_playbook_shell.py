@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from machines.drivers.base import MachineSpec, Session
-from machines.drivers.terminal import TerminalDriver
+from machines.drivers.terminal.driver import TerminalDriver
 from runs.agents.base import Finish
 from runs.agents.playbook import PlaybookAgent
 from tests.agents.machines import Player

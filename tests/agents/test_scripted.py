@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from machines.actions import Screen, canonical
+from machines.actions.canonical import Screen, canonical
 from runs.agents.base import Act, Ask, Finish, Message
 from runs.agents.registry import agent_for
 from runs.agents.scripted import PLAN_TEXT, ScriptedAgent

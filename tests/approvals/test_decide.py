@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from approvals.models import Approval, Decision
-from machines.actions import action_hash
+from machines.actions.canonical import action_hash
 from runs import clock
 from tests.cast import Api, Cast
 from tests.runs.driving import (

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from machines.drivers import browser as browser_driver
 from machines.drivers import process
 from machines.drivers.base import Action, ActResult, Driver, Element, Handle, MachineSpec, Session
+from machines.drivers.browser import driver as browser_driver
 from machines.drivers.registry import driver_for
 
 

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from machines.drivers import cgroups, guestlink, limits
+from machines.drivers import guest_link
+from machines.drivers.isolation import cgroups, resource_limits
 from machines.drivers.places import recorded_places
 from tests.drivers.conftest import Machine, spec_of
 
@@ -55,13 +56,13 @@ async def inside(machine: Machine, program: str, seconds: float = 60) -> str:
     """What a Python program says that runs in the machine, of whatever kind."""
     await asyncio.to_thread((machine.spec.folder / "home" / "attack.py").write_text, program)
     places = recorded_places(machine.spec, machine.handle)
-    done = await guestlink.run(places.guest, "/usr/bin/python3 attack.py 2>&1", int(seconds * 1000), None)
+    done = await guest_link.run(places.guest, "/usr/bin/python3 attack.py 2>&1", int(seconds * 1000), None)
     return done.output
 
 
 async def attack(kind: str, folder: str, program: str) -> dict[str, Any]:
-    limits.PROCESSES = dict.fromkeys(limits.PROCESSES, 150 if kind == "browser" else 64)
-    limits.SHARED = 64
+    resource_limits.PROCESSES = dict.fromkeys(resource_limits.PROCESSES, 150 if kind == "browser" else 64)
+    resource_limits.SHARED = 64
     machine = Machine(spec_of(kind, Path(folder)))
     await machine.start()
     try:

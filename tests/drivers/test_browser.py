@@ -246,7 +246,7 @@ async def test_a_page_that_never_answers_costs_no_more_than_the_timeout(browser:
 async def test_a_page_that_hangs_is_closed_and_the_next_can_be_opened(
     browser: Machine, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("machines.drivers.browser.READ_TIMEOUT", 1.0)
+    monkeypatch.setattr("machines.drivers.browser.driver.READ_TIMEOUT", 1.0)
     hang = "<title>Hangs</title><script>setTimeout(() => { for (;;); }, 50)</script>"
     await open_page(browser, site, hang)
     await browser.do("wait", ms=200)

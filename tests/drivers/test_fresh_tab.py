@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from machines.drivers.keeper import MOST_TABS
+from machines.drivers.browser.keeper.page_keeper import MOST_TABS
 from tests.drivers.conftest import Machine, Site
 
 pytestmark = pytest.mark.browser

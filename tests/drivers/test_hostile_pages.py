@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from machines.addresses import web_host
+from machines.actions.web_host import web_host
 from machines.drivers import storable
 from machines.drivers.base import MachineGone
 from tests.drivers.conftest import Machine, Site

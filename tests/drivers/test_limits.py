@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from machines.drivers import bubblewrap, calls, cgroups, limits, process, users
-from machines.drivers.fence.filter import ARCHITECTURES
+from machines.drivers import process
+from machines.drivers.isolation import bubblewrap, cgroups, machine_users, refused_calls, resource_limits
+from machines.drivers.isolation.fence.filter import ARCHITECTURES
 from tests.drivers.conftest import Machine, spec_of
 from tests.drivers.limited import FORKS, GREED, attack, inside
 
@@ -69,8 +70,8 @@ async def test_a_machine_of_root_does_not_fork_past_its_limit(
     """With control groups and without: 1,500 processes once stood in a machine that may have 1,024."""
     monkeypatch.setenv("MACHINE_CGROUPS", groups)
     monkeypatch.setenv("MACHINE_SCREEN", "keeper")
-    monkeypatch.setattr(limits, "PROCESSES", limits.PROCESSES)
-    monkeypatch.setattr(limits, "SHARED", limits.SHARED)
+    monkeypatch.setattr(resource_limits, "PROCESSES", resource_limits.PROCESSES)
+    monkeypatch.setattr(resource_limits, "SHARED", resource_limits.SHARED)
     outcome = await attack(kind, str(tmp_path / "machine"), FORKS)
     assert 10 < forked(outcome["output"]) < 150
     assert outcome["alive"]
@@ -91,7 +92,7 @@ def test_a_machine_of_a_plain_user_does_not_fork_past_its_limit(
 async def test_two_machines_do_not_take_each_others_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MACHINE_CGROUPS", "never")
     monkeypatch.setenv("MACHINE_SCREEN", "keeper")
-    monkeypatch.setattr(limits, "PROCESSES", {"terminal": 64})
+    monkeypatch.setattr(resource_limits, "PROCESSES", {"terminal": 64})
     one, other = (Machine(spec_of("terminal", tmp_path / name)) for name in ("one", "other"))
     await asyncio.gather(one.start(), other.start())
     try:
@@ -129,7 +130,7 @@ async def test_each_machine_has_a_user_of_its_own_and_the_sockets_stay_ours(kind
     await machine.start()
     try:
         uid = machine.handle["uid"]
-        assert users.FIRST <= uid < users.FIRST + users.MANY
+        assert machine_users.FIRST <= uid < machine_users.FIRST + machine_users.MANY
         assert users_inside(machine) == {uid}
         assert (machine.spec.folder / "home").stat().st_uid == uid
         assert stat.S_IMODE((machine.spec.folder / "home").stat().st_mode) == 0o700
@@ -179,7 +180,7 @@ async def test_a_home_whose_handing_over_was_broken_off_is_handed_over_again(tmp
     home = tmp_path / "machine" / "home"
     home.mkdir(parents=True)
     (home / "left").write_text("root's")
-    uid = users.user_of(tmp_path / "machine")
+    uid = machine_users.user_of(tmp_path / "machine")
     (home / "done").write_text("the machine's")
     os.chown(home / "done", uid, uid)
     await machine.start()
@@ -192,16 +193,16 @@ async def test_a_home_whose_handing_over_was_broken_off_is_handed_over_again(tmp
 
 @needs_root
 def test_users_are_not_given_twice_and_not_to_whom_they_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(users, "MANY", 8)
-    monkeypatch.setattr(users, "_has_a_name", lambda uid: uid == users.FIRST + 3)
+    monkeypatch.setattr(machine_users, "MANY", 8)
+    monkeypatch.setattr(machine_users, "_has_a_name", lambda uid: uid == machine_users.FIRST + 3)
     folders = [tmp_path / str(number) for number in range(7)]
     for folder in folders:
         folder.mkdir()
-    given = [users.user_of(folder) for folder in folders]
-    assert sorted(given) == [users.FIRST + number for number in range(8) if number != 3]
-    assert [users.user_of(folder) for folder in folders] == given
+    given = [machine_users.user_of(folder) for folder in folders]
+    assert sorted(given) == [machine_users.FIRST + number for number in range(8) if number != 3]
+    assert [machine_users.user_of(folder) for folder in folders] == given
     (folders[0] / "user").write_text("0")
-    assert users.user_of(folders[0]) == given[0]
+    assert machine_users.user_of(folders[0]) == given[0]
 
 
 @needs_root
@@ -212,7 +213,7 @@ async def test_where_users_cannot_be_had_a_machine_runs_as_before(
     await machine.start()
     await machine.do("type_text", text="echo mine > kept\n")
     await machine.stop()
-    monkeypatch.setattr(limits, "has_own_users", lambda bwrap: False)
+    monkeypatch.setattr(resource_limits, "has_own_users", lambda bwrap: False)
     await machine.start()
     try:
         assert machine.handle["uid"] is None
@@ -256,7 +257,7 @@ async def test_processes_of_a_machine_share_its_memory(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A limit for each single process lets twelve of them have twelve times as much."""
-    monkeypatch.setattr(limits, "GIGABYTE", 400 << 20 if kind == "browser" else 200 << 20)
+    monkeypatch.setattr(resource_limits, "GIGABYTE", 400 << 20 if kind == "browser" else 200 << 20)
     machine = Machine(replace(spec_of(kind, tmp_path / "machine"), memory_gb=1))
     await machine.start()
     try:
@@ -269,7 +270,7 @@ async def test_processes_of_a_machine_share_its_memory(
         assert group
         if "memory" in group.folders:
             most = int((group.folders["memory"] / "memory.max_usage_in_bytes").read_text())
-            assert most <= limits.GIGABYTE
+            assert most <= resource_limits.GIGABYTE
     finally:
         await machine.stop()
 
@@ -280,7 +281,7 @@ async def test_a_page_does_not_hold_more_memory_than_its_machine_has(
     site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MACHINE_ALLOWED_HOSTS", site.host)
-    monkeypatch.setattr(limits, "GIGABYTE", 500 << 20)
+    monkeypatch.setattr(resource_limits, "GIGABYTE", 500 << 20)
     machine = Machine(replace(spec_of("browser", tmp_path / "machine"), memory_gb=1))
     await machine.start()
     try:
@@ -289,7 +290,7 @@ async def test_a_page_does_not_hold_more_memory_than_its_machine_has(
         group = cgroups.of_handle(machine.handle["group"])
         assert group
         if "memory" in group.folders:
-            assert int((group.folders["memory"] / "memory.max_usage_in_bytes").read_text()) <= limits.GIGABYTE
+            assert int((group.folders["memory"] / "memory.max_usage_in_bytes").read_text()) <= resource_limits.GIGABYTE
     finally:
         await machine.stop()
 
@@ -385,25 +386,29 @@ for number in {numbers}:
 async def test_doors_that_nobody_needs_are_closed(kind: str, tmp_path: Path) -> None:
     machine = Machine(spec_of(kind, tmp_path / "machine"))
     column = ARCHITECTURES[os.uname().machine][0]
-    names = {calls.NUMBERS[name][column]: name for refused in calls.REFUSED.values() for name in refused}
+    names = {
+        refused_calls.NUMBERS[name][column]: name for refused in refused_calls.REFUSED.values() for name in refused
+    }
     names.pop(None, None)
     await machine.start()
     try:
         said = dict(line.split() for line in (await inside(machine, ASK.format(numbers=sorted(names)))).splitlines())
         refused = {names[int(number)]: word for number, word in said.items()}
-        for code, of_code in calls.REFUSED.items():
+        for code, of_code in refused_calls.REFUSED.items():
             expected = {name for name in of_code if name in refused}
             word = {38: "ENOSYS", 1: "EPERM"}[code]
             assert {name for name, answer in refused.items() if answer == word} >= expected
         for name in ("io_uring_setup", "userfaultfd", "keyctl", "add_key", "bpf", "perf_event_open"):
             assert name in refused
         if os.uname().machine == "x86_64":  # the same calls by other numbers
-            assert "ENOSYS" in await inside(machine, ASK.format(numbers=[calls.NUMBERS["keyctl"][0] | 0x40000000]))  # type: ignore[operator]
+            assert "ENOSYS" in await inside(
+                machine, ASK.format(numbers=[refused_calls.NUMBERS["keyctl"][0] | 0x40000000])
+            )  # type: ignore[operator]
     finally:
         await machine.stop()
 
 
 def test_the_filter_is_there_for_both_processors_and_for_no_other() -> None:
-    both = [calls.program(machine) for machine in ("x86_64", "aarch64")]
+    both = [refused_calls.program(machine) for machine in ("x86_64", "aarch64")]
     assert all(code and len(code) % 8 == 0 and len(code) // 8 < 256 for code in both)
-    assert calls.program("riscv64") is None
+    assert refused_calls.program("riscv64") is None

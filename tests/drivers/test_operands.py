@@ -2,7 +2,7 @@
 
 import pytest
 
-from machines.drivers.operands import MOST_WORDS, operands_of
+from machines.drivers.terminal.operands import MOST_WORDS, operands_of
 
 WORDS = {
     "sh deploy.sh": ["deploy.sh"],

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from machines.drivers import browser as browser_driver
+from machines.drivers.browser import driver as browser_driver
 from tests.drivers.conftest import Machine, Site, spec_of
 from tests.drivers.pressed import click, element, html, pressed
 

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from machines.drivers import process, screen
-from machines.drivers.screens import holders
-from machines.drivers.screens.base import Look, Screen
-from machines.drivers.terminal import TerminalSession
+from machines.drivers import process
+from machines.drivers.terminal import screen_cells
+from machines.drivers.terminal.driver import TerminalSession
+from machines.drivers.terminal.screens import holders
+from machines.drivers.terminal.screens.base import Look, Screen
 from tests.drivers.conftest import Machine, spec_of
 
 
@@ -253,7 +254,7 @@ def drawn(look: Look) -> list[list[Any]]:
     rows: list[list[Any]] = []
     for row in look.grid:
         cells: list[Any] = [(unicodedata.normalize("NFC", cell.char), *cell[1:]) for cell in row]
-        blank = screen.Style().cell(" ", 1)
+        blank = screen_cells.Style().cell(" ", 1)
         while cells and cells[-1] == blank:
             cells.pop()
         rows.append(cells)

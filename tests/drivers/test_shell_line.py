@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from machines.drivers import commands, transcript
 from machines.drivers.base import Action, ActResult, Prompt
+from machines.drivers.terminal import outcomes, transcript
 from tests.drivers.conftest import Machine
 
 PAGER = "less" if shutil.which("less") else "./pager"
@@ -387,7 +387,7 @@ async def test_the_screen_changes_its_size_under_the_shell(terminal: Machine) ->
 
 
 def test_a_machine_of_an_older_version_has_run_nothing() -> None:
-    result = commands.of_line({"error": "KeyError('run_line')"})
+    result = outcomes.of_line({"error": "KeyError('run_line')"})
     assert (result.success, result.data) == (False, {})
     assert "stop and start it" in (result.error or "")
 

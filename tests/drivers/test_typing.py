@@ -2,8 +2,9 @@
 
 import pytest
 
-from machines.drivers import keyboard, keys
-from machines.drivers.keyboard import Typing
+from machines.drivers import keys
+from machines.drivers.browser.input import keyboard
+from machines.drivers.browser.input.keyboard import Typing
 from tests.drivers.conftest import Machine, Site
 
 pytestmark = pytest.mark.browser

@@ -2,7 +2,7 @@
 
 import pytest
 
-from machines.drivers.wording import plain
+from machines.drivers.browser.page.same_text import plain
 from tests.drivers.conftest import Machine, Site
 from tests.drivers.pressed import html, run
 from tests.drivers.test_reach import FAR, either, either_machine  # noqa: F401

@@ -38,7 +38,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Turn:
-    """One answer. `wants`: (name, params): an action of machines.actions with points in pixels of the picture that was sent,
+    """One answer. `wants`: (name, params): an action of machines.actions.canonical with points in pixels of the picture that was sent,
     "screenshot", "zoom" (region), or a function tool; `checks` (id, code, message) belong to the first of them.
     `stop`: "" (as it comes of wants), cut (max_tokens: the last call is cut), refusal, paused, full. `raw` goes to the wire as it is, for
     what no other turn says."""

@@ -10,10 +10,11 @@ import pytest
 from django.utils.module_loading import import_string
 from django_q.models import OrmQ
 
-from machines import lifecycle
-from machines.drivers import process, standstill
+from machines.drivers import process
+from machines.drivers.freezing import processes
 from machines.drivers.registry import driver_for
 from machines.models import Machine
+from machines.processes import lifecycle
 from tests.cast import Api, Cast
 from tests.runs.driving import until
 from tests.takeover.control import release, take
@@ -77,11 +78,11 @@ class Desk:
 
         return asyncio.run(read())
 
-    def inside(self) -> tuple[standstill.Proc, ...]:
-        look = standstill.look(process.recorded(self.row.handle), self.row.isolation)
+    def inside(self) -> tuple[processes.Proc, ...]:
+        look = processes.look(process.recorded(self.row.handle), self.row.isolation)
         return look.rows if look else ()
 
-    def running(self, words: str) -> list[standstill.Proc]:
+    def running(self, words: str) -> list[processes.Proc]:
         """The processes inside whose command line has these words."""
         return [row for row in self.inside() if words in _command(row.pid)]
 

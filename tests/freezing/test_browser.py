@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from machines import freezing, lifecycle
-from machines.drivers import guestlink
-from machines.drivers.cdp import Cdp
+from machines.drivers import guest_link
+from machines.drivers.browser.cdp import Cdp
 from machines.drivers.places import recorded_places
+from machines.processes import freezing, lifecycle
 from runs.takeover import lapses
 from tests.cast import Cast
 from tests.freezing.conftest import Desk, work
@@ -122,7 +122,7 @@ class Tabs(Desk):
 
     def facts(self) -> dict[str, Any]:
         places = recorded_places(self.row.spec, self.row.handle)
-        return asyncio.run(guestlink.ask(places.keeper, "page"))
+        return asyncio.run(guest_link.ask(places.keeper, "page"))
 
     def devtools(self, use: Callable[[Cdp], Any]) -> Any:
         row = self.row
@@ -274,7 +274,7 @@ def test_pages_go_on_when_the_lease_lapses_and_when_its_end_was_cut_short(tabs: 
     tabs.new_tab(site.page("/mine", ""))
     lease = tabs.take()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("machines.takeover.thaw_machine", lambda *_: None)
+        patch.setattr("machines.takeover.leases.thaw_machine", lambda *_: None)
         pass_time(lease, silent=30)
         assert lapses() == 1
     assert tabs.facts()["held"]

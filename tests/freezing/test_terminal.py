@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from django_q.models import OrmQ
 
-from machines import freezing, lifecycle, nodes
-from machines.drivers import process, standstill
+from machines.drivers import process
+from machines.drivers.freezing import processes
 from machines.errors import MachineElsewhere
 from machines.models import Machine, TakeoverLease
-from machines.nodes import node_key
+from machines.processes import freezing, lifecycle, nodes
+from machines.processes.nodes import node_key
 from runs.takeover import lapses
 from tests.freezing.conftest import Desk, work
 from tests.runs.driving import until
@@ -279,7 +280,7 @@ def _before_the_signal(monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
     def die(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    patch.setattr(standstill, name, die)
+    patch.setattr(processes, name, die)
     return patch
 
 

@@ -11,7 +11,7 @@ from inference import calling, grounding, predicting, sessions
 from inference.models import Profile
 from tests.inference.wire import FakeWire
 
-FONT = "machines/drivers/fonts/DejaVuSansMono.ttf"
+FONT = "machines/drivers/terminal/fonts/DejaVuSansMono.ttf"
 
 
 def png(width: int = 1280, height: int = 720, colour: str = "white") -> bytes:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from inference.dialects import json_point, literals, pyautogui, qwen, tools, uitars
 from inference.dialects.calls import Call, Reading, without_thinking
 from inference.wires.base import Tool
-from machines.actions import Screen, canonical
+from machines.actions.canonical import Screen, canonical
 from tests.chance import TRIED
 
 ASK = Tool("ask_human", "Ask.", {"type": "object", "properties": {"question": {"type": "string"}}})

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference import keys
-from machines.actions import Screen, canonical
+from machines.actions.canonical import Screen, canonical
 from machines.drivers import keys as drivers
 
 

@@ -13,8 +13,9 @@ from django_q.models import OrmQ
 from accounts.actor import SCOPES, Actor, scopes_of_roles, system
 from accounts.models import Team
 from accounts.services import issue_key
-from machines import lifecycle, pictures
+from machines import pictures
 from machines.models import Machine
+from machines.processes import lifecycle
 
 
 class Caller:

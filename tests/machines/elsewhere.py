@@ -17,8 +17,8 @@ def main(folder: str, machine_id: str) -> dict[str, Any]:
     from django.conf import settings
 
     settings.MACHINES_DIR = Path(folder)
-    from machines import lifecycle, sessions
     from machines.models import Machine
+    from machines.processes import lifecycle, sessions
     from runs.driving import leases
 
     said: dict[str, Any] = {"dead": lifecycle.revive_dead(), "claimed": len(leases.claim("elsewhere", 10))}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from accounts.models import AuditEntry
-from machines.by_hand import canonical_action
+from machines.actions.by_hand import canonical_action
 from machines.models import Machine
 from machines.schemas import ActionBody
 from tests.machines.conftest import Caller

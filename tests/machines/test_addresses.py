@@ -2,8 +2,8 @@
 
 import pytest
 
-from machines.actions import ActionError, Screen, canonical
-from machines.addresses import web_host
+from machines.actions.canonical import ActionError, Screen, canonical
+from machines.actions.web_host import web_host
 
 HOSTS = [
     ("http://shop.test", "shop.test"),

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from machines import capacity, lifecycle, services
+from machines import services
 from machines.models import Machine
+from machines.processes import capacity, lifecycle
 from tests.machines.conftest import Caller
 
 Work = Callable[[], list[str]]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from machines.actions import COMMANDS, READ_ONLY, class_of, strictest
-from machines.classes import class_now, class_of_plan, is_undoable
+from machines.actions.canonical import COMMANDS, READ_ONLY, class_of, strictest
+from machines.actions.classes import class_now, class_of_plan, is_undoable
+from machines.actions.risks import Raised, raised_by
 from machines.drivers.base import Action, Target
-from machines.risks import Raised, raised_by
 
 
 def test_every_action_has_a_class():

@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry
 from config.processes import wait_until
-from machines import homes, services
-from machines.drivers.homes import INODE_BYTES, Measurement, remove
+from machines import services
+from machines.drivers.home_folder import INODE_BYTES, Measurement, remove
 from machines.models import Machine
+from machines.processes import home_sizes
 from tests.machines.conftest import Caller
 
 Work = Callable[[], list[str]]
@@ -114,7 +115,7 @@ def test_a_plain_user_measures_and_removes_what_was_closed_to_him(as_plain_user:
     script = f"""
 import os, sys
 from pathlib import Path
-from machines.drivers.homes import Measurement, remove
+from machines.drivers.home_folder import Measurement, remove
 folder = Path(sys.argv[1])
 home = folder / "home"
 home.mkdir()
@@ -137,14 +138,14 @@ print(home.exists())
 @pytest.fixture(autouse=True)
 def own_round() -> Iterator[None]:
     yield
-    homes._round.give_up()
+    home_sizes._round.give_up()
 
 
 def rounds() -> None:
     """The clock until it has been round once."""
-    homes._round.give_up()
-    homes.look()
-    assert wait_until(lambda: (homes.look(), homes._round.measured is None)[1], 20)
+    home_sizes._round.give_up()
+    home_sizes.look()
+    assert wait_until(lambda: (home_sizes.look(), home_sizes._round.measured is None)[1], 20)
 
 
 def test_a_machine_with_too_much_is_stopped_and_says_why(
@@ -168,25 +169,25 @@ def test_a_machine_with_too_much_is_stopped_and_says_why(
 
 def test_who_starts_it_again_has_time_to_make_room(live: Caller, terminal: Machine, work: Work, settings: Any) -> None:
     settings.MACHINE_HOME_GB = 1.0
-    full = homes.GIGABYTE + 5
-    assert homes.judge(terminal.id, full)
+    full = home_sizes.GIGABYTE + 5
+    assert home_sizes.judge(terminal.id, full)
     work()
     services.start(live.actor, terminal.id)
     work()
-    assert not homes.judge(terminal.id, full)
-    assert homes.judge(terminal.id, full + homes.MORE + 1), "it goes on growing"
+    assert not home_sizes.judge(terminal.id, full)
+    assert home_sizes.judge(terminal.id, full + home_sizes.MORE + 1), "it goes on growing"
     work()
     services.start(live.actor, terminal.id)
     work()
     Machine.objects.filter(id=terminal.id).update(started_at=timezone.now() - timedelta(minutes=16))
-    assert homes.judge(terminal.id, full), "nobody made room"
+    assert home_sizes.judge(terminal.id, full), "nobody made room"
     work()
     services.start(live.actor, terminal.id)
     work()
-    assert not homes.judge(terminal.id, 5)
+    assert not home_sizes.judge(terminal.id, 5)
     assert Machine.objects.get().full_at is None
-    assert homes.judge(terminal.id, -1), "what cannot be counted is too much"
-    assert not homes.judge(terminal.id, full), "it is stopping already"
+    assert home_sizes.judge(terminal.id, -1), "what cannot be counted is too much"
+    assert not home_sizes.judge(terminal.id, full), "it is stopping already"
 
 
 def test_without_a_limit_nothing_is_measured(terminal: Machine, settings: Any) -> None:
@@ -198,5 +199,5 @@ def test_without_a_limit_nothing_is_measured(terminal: Machine, settings: Any) -
 
 def test_two_clocks_stop_it_once(terminal: Machine, settings: Any) -> None:
     settings.MACHINE_HOME_GB = 1.0
-    assert [homes.judge(terminal.id, 2 << 30) for _ in range(2)] == [True, False]
+    assert [home_sizes.judge(terminal.id, 2 << 30) for _ in range(2)] == [True, False]
     assert AuditEntry.objects.filter(verb="machine.stopping", subject=terminal.id).count() == 1

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from machines.drivers import fence, isolation
-from machines.drivers.isolation import of_machine
+from machines.drivers.isolation import fence, sandbox
+from machines.drivers.isolation.sandbox import of_machine
 from machines.models import Machine
 from tests.machines.conftest import Caller
 
@@ -28,7 +28,7 @@ def test_a_simulated_machine_has_none(test_world: Caller) -> None:
 @without_fence
 def test_before_the_first_start_it_is_what_a_start_would_give(live: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     made = live.machine(kind="terminal")
-    assert made["isolation"] == isolation.choose("terminal")
+    assert made["isolation"] == sandbox.choose("terminal")
     monkeypatch.setenv("MACHINE_ISOLATION", "fence")
     assert shown(live, made["id"]) == "fence"
     monkeypatch.setenv("MACHINE_ALLOW_UNSANDBOXED", "1")
@@ -52,7 +52,7 @@ def test_a_running_machine_keeps_what_it_was_started_with(
 
 def test_where_nothing_isolates_a_machine_it_is_not_said_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MACHINE_ISOLATION", "nonsense")
-    assert "nonsense" in str(isolation.problem("terminal"))
+    assert "nonsense" in str(sandbox.problem("terminal"))
     assert of_machine("terminal", {}) == "none"
 
 
@@ -66,6 +66,6 @@ def test_handles_of_before_are_understood(handle: dict[str, Any], expected: str)
 
 def test_the_sentence_of_the_fence_says_what_the_kernel_leaves_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fence.landlock, "abi", lambda: 7)
-    assert "end processes" not in isolation.sentence("fence")
+    assert "end processes" not in sandbox.sentence("fence")
     monkeypatch.setattr(fence.landlock, "abi", lambda: 5)
-    assert "end processes" in isolation.sentence("fence")
+    assert "end processes" in sandbox.sentence("fence")

@@ -17,10 +17,11 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from config.queue import DoorbellBroker
-from machines import lifecycle, nodes, services, tasks
+from machines import services, tasks
 from machines.drivers import process
 from machines.errors import MachineElsewhere
 from machines.models import Machine
+from machines.processes import lifecycle, nodes
 from runs.driving import leases
 from runs.models import Run, Worker
 from tests.cast import Cast
@@ -75,7 +76,7 @@ def note(place: Path, **known: Any) -> Path:
 
 
 def test_all_processes_of_a_node_call_it_the_same(place: Path) -> None:
-    program = "import django; django.setup(); from machines.nodes import this_node; print(this_node())"
+    program = "import django; django.setup(); from machines.processes.nodes import this_node; print(this_node())"
     environment = os.environ | {"DATA_DIR": str(place.parent), "PYTHONPATH": str(ROOT)}
     environment |= {"DJANGO_SETTINGS_MODULE": "config.settings"}
     told = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)

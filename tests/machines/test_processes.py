@@ -14,12 +14,13 @@ from django.db import connections as database
 from django.db import transaction
 from django.utils import timezone
 
-from machines import lifecycle, services, sessions, tasks
+from machines import services, tasks
 from machines.drivers import process
 from machines.drivers.registry import driver_for
-from machines.drivers.terminal import TerminalDriver
+from machines.drivers.terminal.driver import TerminalDriver
 from machines.errors import MachineUnavailable
 from machines.models import Machine
+from machines.processes import lifecycle, sessions
 from tests.machines.conftest import Caller, queued
 from tests.machines.test_services import at_once, status
 

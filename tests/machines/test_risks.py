@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from machines import risks
+from machines.actions import risks
+from machines.actions.risks import COMMAND, Raised, raised_by
 from machines.drivers.base import Action, Target
-from machines.risks import COMMAND, Raised, raised_by
 from tests.chance import TRIED
 
 CLICK = Action("click", {"x": 1, "y": 1, "button": "left", "count": 1})

@@ -8,8 +8,9 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from machines import lifecycle, services
+from machines import services
 from machines.models import MACHINE_MOVES, Machine, MachineStatus
+from machines.processes import lifecycle
 from tests.at_once import at_once
 from tests.machines.conftest import Caller, queued
 from web.errors import InvalidState

@@ -10,12 +10,12 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from machines import lifecycle, sessions
-from machines.drivers import guestlink, process
+from machines.drivers import guest_link, process
 from machines.drivers.base import MachineGone
-from machines.drivers.browser import BrowserSession
+from machines.drivers.browser.driver import BrowserSession
 from machines.errors import MachineUnavailable
 from machines.models import Machine
+from machines.processes import lifecycle, sessions
 from tests.machines.conftest import Caller, queued
 
 Work = Callable[[], list[str]]
@@ -24,8 +24,8 @@ KINDS = ["terminal", pytest.param("browser", marks=pytest.mark.browser)]
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guestlink, "ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr(guestlink, "ATTACH_SECONDS", 1.0)
+    monkeypatch.setattr(guest_link, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(guest_link, "ATTACH_SECONDS", 1.0)
     monkeypatch.setattr(lifecycle, "SILENCES_APART", 0.0)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from config.processes import wait_until
-from machines.drivers.chromium import browser_program, fetched, in_folder, works
+from machines.drivers.browser.chromium import browser_program, fetched, in_folder, works
 from machines.tools.catalogue import CHROMIUM, being_fetched
 from machines.tools.fetching import check, fetch
 from machines.tools.npm import FetchError
@@ -134,14 +134,14 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_stub_of_a_browser_is_not_believed(stub: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("machines.drivers.chromium._NAMES", (("chromium", ""),))
+    monkeypatch.setattr("machines.drivers.browser.chromium._NAMES", (("chromium", ""),))
     assert browser_program() is None
 
 
 @pytest.mark.browser
 def test_a_fetched_one_serves_where_there_is_only_a_stub(stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert absence() is None
-    monkeypatch.setattr("machines.drivers.chromium._NAMES", (("chromium", ""),))
+    monkeypatch.setattr("machines.drivers.browser.chromium._NAMES", (("chromium", ""),))
     assert browser_program() == fetched()
 
 

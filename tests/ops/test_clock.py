@@ -25,8 +25,8 @@ from approvals.mail import reminders
 from approvals.models import Approval, Notice
 from config import clock
 from config.processes import wait_until
-from machines import freezing, lifecycle
 from machines.models import Machine, Stop, TakeoverLease
+from machines.processes import freezing, lifecycle
 from runs import clock as run_clock
 from runs import takeover
 from runs.models import Run, Worker

@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from config.management.commands import doctor
-from machines.drivers.chromium import browser_program
+from machines.drivers.browser.chromium import browser_program
 from machines.tools.catalogue import CHROMIUM
 
 pytestmark = pytest.mark.django_db

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from config.secret_key import secret_key
-from machines import nodes
-from machines.drivers import cgroups
+from machines.drivers.isolation import cgroups
+from machines.processes import nodes
 from tests.at_once import at_once
 
 MANY = 8

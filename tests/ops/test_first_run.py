@@ -8,8 +8,8 @@ import pytest
 from accounts.models import Membership, Team
 from billing.models import Wallet
 from config.first_run import provide, set_up
-from machines.drivers.browser import BrowserDriver
-from machines.drivers.terminal import TerminalDriver
+from machines.drivers.browser.driver import BrowserDriver
+from machines.drivers.terminal.driver import TerminalDriver
 from machines.models import Machine
 from tests.cast import Cast, make_cast
 from tests.runs.test_machine_choice import row

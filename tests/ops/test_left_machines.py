@@ -6,7 +6,8 @@ import pytest
 
 from config.processes import wait_until
 from config.up.machines import _kill_strays
-from machines.drivers import fence, isolation, process
+from machines.drivers import process
+from machines.drivers.isolation import fence, sandbox
 from tests.drivers.conftest import Machine, spec_of
 
 WAYS = [(way, screens) for way in ("bubblewrap", "fence") for screens in ("tmux", "keeper")]
@@ -20,7 +21,7 @@ async def test_a_machine_whose_start_nobody_recorded_is_ended(
         pytest.skip(str(fence.problem()))
     monkeypatch.setenv("MACHINE_ISOLATION", way)
     monkeypatch.setenv("MACHINE_SCREEN", screens)
-    assert isolation.choose("terminal") == way
+    assert sandbox.choose("terminal") == way
     other = Machine(spec_of("terminal", tmp_path / "elsewhere" / "machines" / "two"))
     machine = Machine(spec_of("terminal", tmp_path / "data" / "machines" / "one"))
     await other.start()

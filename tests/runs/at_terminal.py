@@ -6,7 +6,7 @@ from typing import Any
 from approvals.models import Approval
 from machines.drivers.base import Action, ActResult, Session
 from machines.models import Machine
-from machines.sessions import with_session
+from machines.processes.sessions import with_session
 from runs.agents.base import Act, Context, Finish
 from runs.agents.base import Decision as Move
 from runs.agents.scripted import ScriptedAgent

@@ -9,9 +9,9 @@ from django.db import connections
 from django.utils.module_loading import import_string
 from django_q.models import OrmQ
 
-from machines import lifecycle
 from machines.drivers.base import Action, ActResult
 from machines.drivers.simulated import SimulatedSession
+from machines.processes import lifecycle
 from runs.agents import registry
 from runs.agents.base import Agent
 from runs.driving import loop

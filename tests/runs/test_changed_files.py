@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from approvals.models import Decision
-from machines.drivers import commands
 from machines.drivers.base import Action, Session
+from machines.drivers.terminal import outcomes
 from machines.errors import MachineUnavailable
 from machines.models import Machine
-from machines.sessions import with_session
+from machines.processes.sessions import with_session
 from runs.agents import registry
 from tests.cast import Cast
 from tests.runs.at_terminal import Bare, Terminal, approve
@@ -324,7 +324,7 @@ async def _unreachable(*_: Any) -> Any:
 
 
 def test_a_machine_of_an_older_version_says_that_nothing_is_compared() -> None:
-    contents = commands.contents({"error": "KeyError('contents')"}, {})
+    contents = outcomes.contents({"error": "KeyError('contents')"}, {})
     assert contents.items == ()
     assert "older version" in contents.uncovered[0]
 

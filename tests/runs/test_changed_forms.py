@@ -8,7 +8,7 @@ from approvals.models import Approval
 from machines.drivers.base import Action, Session
 from machines.drivers.registry import driver_for
 from machines.models import Machine
-from machines.sessions import with_session
+from machines.processes.sessions import with_session
 from runs.agents import registry
 from tests.cast import Cast
 from tests.drivers.conftest import site  # noqa: F401

@@ -9,11 +9,11 @@ import pytest
 from django.utils.module_loading import import_string
 from django_q.models import OrmQ
 
-from machines import lifecycle
 from machines.drivers.base import Session
 from machines.drivers.registry import driver_for
 from machines.models import Machine
-from machines.sessions import with_session
+from machines.processes import lifecycle
+from machines.processes.sessions import with_session
 from runs.agents import registry
 from runs.agents.playbook import PlaybookAgent
 from runs.agents.playbook.scene import Patience

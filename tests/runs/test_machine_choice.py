@@ -7,8 +7,8 @@ import pytest
 
 from accounts.models import Team
 from inference.models import Profile
-from machines.drivers.browser import BrowserDriver
-from machines.drivers.terminal import TerminalDriver
+from machines.drivers.browser.driver import BrowserDriver
+from machines.drivers.terminal.driver import TerminalDriver
 from machines.models import Machine
 from runs.agents.base import Bound
 from runs.agents.playbook.needs import kind_needed

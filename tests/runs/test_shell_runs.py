@@ -10,7 +10,7 @@ from django.apps import apps
 
 from approvals.models import Approval, Decision
 from machines.drivers.base import Action, ActResult
-from machines.drivers.terminal import TerminalSession
+from machines.drivers.terminal.driver import TerminalSession
 from runs.access import screen_text
 from runs.agents import registry
 from runs.models import Run, Screenshot, Step

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from machines.drivers.base import Action, ActResult
-from machines.drivers.masking import COLOR
+from machines.drivers.browser.page.masking import COLOR
 from tests.drivers.conftest import Machine, Site, browser, browser_machine, site  # noqa: F401
 from tests.secrets.test_receiving import FORM, OURS, SECRET, at, fill, heard, held
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from machines.drivers import screen
 from machines.drivers.base import Action, Target
+from machines.drivers.terminal import screen_cells
 from runs.acts import action_title, edited_act
 from runs.agents.base import Act, Bound
 from runs.agents.playbook.bound import Reference, resolved
@@ -148,10 +148,10 @@ def test_bytes_of_a_file_are_cleared() -> None:
 
 
 def test_a_terminal_is_painted_over_also_where_a_row_ends() -> None:
-    grid = screen.parse("a s3cret b\n12345678s3\ncret 漢字", 10, 3)
-    shown = ["".join(cell.char for cell in row) for row in screen.masked(grid, 10, ["s3cret", "漢字"])]
+    grid = screen_cells.parse("a s3cret b\n12345678s3\ncret 漢字", 10, 3)
+    shown = ["".join(cell.char for cell in row) for row in screen_cells.masked(grid, 10, ["s3cret", "漢字"])]
     assert shown == ["a ██████ b", "12345678██", "████ ████"]
-    assert screen.masked(grid, 10, ["s3cret cret"]) == grid
+    assert screen_cells.masked(grid, 10, ["s3cret cret"]) == grid
 
 
 # --- on cards

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image, ImageChops
 
 from machines.drivers.base import Action, ActResult, Element
-from machines.drivers.field_scripts import READ
-from machines.drivers.masking import COLOR
-from machines.drivers.nodes import Nodes
+from machines.drivers.browser.fields.scripts import READ
+from machines.drivers.browser.input.element_nodes import Nodes
+from machines.drivers.browser.page.masking import COLOR
 from tests.drivers.conftest import (  # noqa: F401
     Machine,
     Site,

@@ -12,12 +12,12 @@ from PIL import Image
 
 from accounts.models import AuditEntry, TeamSecret
 from accounts.secrets import totp
-from machines import pictures, put_in
+from machines import pictures, typed_secrets
 from machines.drivers.base import Action, Session
-from machines.drivers.masking import COLOR
+from machines.drivers.browser.page.masking import COLOR
 from machines.drivers.simulated import SimulatedSession
 from machines.models import Machine
-from machines.sessions import with_session
+from machines.processes.sessions import with_session
 from runs.agents import registry
 from runs.agents.base import Act, Context, Decision, Finish
 from runs.driving import leases
@@ -470,9 +470,9 @@ def test_what_was_typed_on_a_machine_is_kept_once_and_goes_with_it(terminal: Ter
     make(live, machines=[terminal.id])
     does(*[("type_text", {"text": H})] * 2)
     ended(live, "x", machine_id=terminal.id, agent="playbook", human_in_the_loop=False)
-    assert put_in.texts_of(terminal.id) == [VALUE]
+    assert typed_secrets.texts_of(terminal.id) == [VALUE]
     assert live.delete(f"/machines/{terminal.id}").status_code == 200
     for row in [row for row in OrmQ.objects.order_by("id") if row.func().startswith("machines.")]:
         import_string(row.func())(*row.args())
     assert Machine.objects.get(id=terminal.id).status == "terminated"
-    assert put_in.texts_of(terminal.id) == []
+    assert typed_secrets.texts_of(terminal.id) == []

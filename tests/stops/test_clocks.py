@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from approvals.mail import reminders
 from approvals.models import Approval
-from machines import takeover as control
 from machines.models import TakeoverLease
+from machines.takeover import leases as control
 from runs import clock, takeover
 from runs.models import Run
 from tests.cast import Api, Cast

@@ -72,7 +72,7 @@ def test_a_takeover_that_is_not_private_may_be_watched(live: Api, other: Api, ma
 def test_T_172_a_screenshot_that_fell_into_a_private_takeover_is_not_given_out(
     live: Api, other: Api, machine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from machines import by_hand
+    from machines.actions import by_hand
 
     real = by_hand.with_session
 

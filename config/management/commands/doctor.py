@@ -21,9 +21,9 @@ from config.up.checks import enough_disk
 from config.up.terminal import CannotStart
 from inference.profiles import live_names
 from inference.sdks import missing
-from machines.drivers import isolation, limits
 from machines.drivers.base import DriverUnavailable
-from machines.drivers.chromium import browser_program, fetched
+from machines.drivers.browser.chromium import browser_program, fetched
+from machines.drivers.isolation import resource_limits, sandbox
 from machines.drivers.registry import driver_for
 from machines.tools.catalogue import CHROMIUM
 
@@ -123,16 +123,16 @@ def _embedded_version() -> str:
         raise Lack(f"The embedded PostgreSQL does not run ({error}): set DATABASE_URL.") from error
 
 
-def sandbox() -> str:
+def sandboxed() -> str:
     try:
-        return f"machines are isolated by {isolation.describe('terminal')}"
+        return f"machines are isolated by {sandbox.describe('terminal')}"
     except DriverUnavailable as error:
         raise Lack(str(error)) from error
 
 
 def terminal() -> str:
     _require("terminal")
-    return f"machines of kind terminal can start ({isolation.describe('terminal')})"
+    return f"machines of kind terminal can start ({sandbox.describe('terminal')})"
 
 
 def browser() -> str:
@@ -140,23 +140,23 @@ def browser() -> str:
     program = browser_program()
     assert program
     if program != fetched():
-        return f"machines of kind browser can start ({program.path}; {isolation.describe('browser')})"
+        return f"machines of kind browser can start ({program.path}; {sandbox.describe('browser')})"
     if age_of_engine() > MOST_DAYS:
         raise Doubt(
             f"{CHROMIUM.title} works and is {age_of_engine()} days old: take a newer version of Countersign, which brings a "
             "newer one, or one of the system (make machines)."
         )
-    return f"machines of kind browser can start ({CHROMIUM.title}; {isolation.describe('browser')})"
+    return f"machines of kind browser can start ({CHROMIUM.title}; {sandbox.describe('browser')})"
 
 
 def bounds() -> str:
     """What keeps machines from using up this computer."""
     try:
-        way = isolation.choose("terminal")
-        sandbox_program = isolation.sandbox_of(way)
+        way = sandbox.choose("terminal")
+        sandbox_program = sandbox.sandbox_of(way)
     except DriverUnavailable as error:
         raise Lack("machines cannot be isolated, see above.") from error
-    missing_bounds = limits.would_be_unbound(way, sandbox_program)
+    missing_bounds = resource_limits.would_be_unbound(way, sandbox_program)
     if missing_bounds:
         raise Doubt(
             f"Nothing bounds a machine in {', '.join(missing_bounds)}: run the server where its control group may be divided "
@@ -169,7 +169,7 @@ def bounds() -> str:
 def _require(kind: str) -> None:
     """Raises Lack for what keeps machines of this kind from starting; what isolation lacks is said once, above."""
     lacks = driver_for(kind).missing()
-    shown = [sentence for sentence in lacks if sentence != isolation.problem("terminal")]
+    shown = [sentence for sentence in lacks if sentence != sandbox.problem("terminal")]
     if lacks:
         raise Lack(" ".join(shown) or "machines cannot be isolated, see above.")
 
@@ -206,7 +206,7 @@ CHECKS = (
     Check("Disk", disk, essential=True),
     Check("Database", database, essential=True),
     Check("Connections", connections),
-    Check("Sandbox", sandbox),
+    Check("Sandbox", sandboxed),
     Check("Terminal", terminal),
     Check("Browser", browser),
     Check("Limits", bounds),

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError
 
 from config.first_run import provide
-from machines.drivers import isolation
+from machines.drivers.isolation import sandbox
 from machines.tools.catalogue import CHROMIUM, TOOLS
 from machines.tools.fetching import fetch
 from machines.tools.npm import FetchError
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was begun is cleared away
         tool, begun = TOOLS[options["name"]], time.monotonic()
         try:
-            if tool is CHROMIUM and (problem := isolation.problem("browser")):
+            if tool is CHROMIUM and (problem := sandbox.problem("browser")):
                 raise FetchError(problem)
             new = fetch(tool, self._say)
         except FetchError as error:

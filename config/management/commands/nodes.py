@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.actor import system
 from accounts.services import audit
 from machines.models import Machine
-from machines.nodes import release, this_node
+from machines.processes.nodes import release, this_node
 from runs.models import Worker
 
 SILENT = timedelta(seconds=60)

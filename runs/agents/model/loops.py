@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from inference.wires.base import Json
-from machines.actions import action_hash
+from machines.actions.canonical import action_hash
 from runs.agents.model.memory import MOST_SEEN, State
 
 SAY, ASK = 3, 5  # how often the same action may leave the screen as it was

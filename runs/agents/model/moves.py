@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from inference.wires.base import Check, Json, Wanted
-from machines.actions import ActionError, Screen, Violation, canonical
+from machines.actions.canonical import ActionError, Screen, Violation, canonical
 from machines.drivers.base import Action
 from runs.agents.base import Act, Ask, Context, Finish
 from runs.secrets.handles import pieces_of

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from inference.wires.base import Tool
-from machines.actions import BROWSER_ONLY, TERMINAL_ONLY
+from machines.actions.canonical import BROWSER_ONLY, TERMINAL_ONLY
 from machines.drivers.storable import clean
 from runs.agents.base import Ask, Context, Finish
 from web.json_values import DEEPEST, deeper_than

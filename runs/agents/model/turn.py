@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import asdict, replace
 
 from inference.wires.base import Json, Thought, Wanted
-from machines.actions import ActionError
+from machines.actions.canonical import ActionError
 from machines.drivers.storable import clean
 from runs.agents.base import Act, Again, Ask, Context, Decision, Finish, Look, Message
 from runs.agents.model import eyes, moves, people, prompt, replay, tools

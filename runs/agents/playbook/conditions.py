@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from machines.drivers.base import Element, Session
-from machines.drivers.values import means
+from machines.drivers.browser.fields.field_values import means
 from runs.agents.playbook import grounding
 from runs.agents.playbook.grounding import Target, normal, short
 

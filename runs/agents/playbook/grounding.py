@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from machines.drivers import roles
+from machines.drivers import element_roles
 from machines.drivers.base import Element
-from machines.drivers.wording import plain
+from machines.drivers.browser.page.same_text import plain
 
 EXACT, SAME, PREFIX, WORDS = 100, 95, 80, 70
 SIMILARITY = 0.86
@@ -23,13 +23,13 @@ _ROLES: dict[str, frozenset[str]] = {
     "tab": frozenset({"tab", "pagetab"}),
     "menu": frozenset({"menu"}),
     "menu item": frozenset({"menuitem", "menuitemcheckbox", "menuitemradio", "menu"}),
-    "field": roles.FIELDS,
-    "box": roles.FIELDS | roles.BOXES,
-    "checkbox": roles.BOXES - {"radio", "radiobutton"},
+    "field": element_roles.FIELDS,
+    "box": element_roles.FIELDS | element_roles.BOXES,
+    "checkbox": element_roles.BOXES - {"radio", "radiobutton"},
     "radio": frozenset({"radio", "radiobutton", "menuitemradio"}),
     "option": frozenset({"option", "radio", "radiobutton", "menuitem"}),
-    "dropdown": roles.LISTS,
-    "list": roles.LISTS,
+    "dropdown": element_roles.LISTS,
+    "list": element_roles.LISTS,
     "cell": frozenset({"cell", "tablecell", "gridcell", "layouttablecell"}),
     "icon": frozenset({"image", "img", "icon"}),
     "image": frozenset({"image", "img", "icon"}),
@@ -41,8 +41,8 @@ _CLICKABLE = (
     | _ROLES["link"]
     | _ROLES["tab"]
     | _ROLES["menu item"]
-    | roles.FIELDS
-    | roles.BOXES
+    | element_roles.FIELDS
+    | element_roles.BOXES
     | {"option", "treeitem"}
 )
 _ROW_ROLES = frozenset({"row", "listitem", "tablerow"})
@@ -60,7 +60,7 @@ class Target:
     only: str | None = None
 
 
-_ONLY = {"field": roles.FIELDS, "box": roles.BOXES, "list": roles.LISTS}
+_ONLY = {"field": element_roles.FIELDS, "box": element_roles.BOXES, "list": element_roles.LISTS}
 
 
 def find(elements: Sequence[Element], target: Target) -> list[Element]:
@@ -115,7 +115,7 @@ def score(element: Element, label: str, role: str | None = None) -> int:
 
 
 def _shown(element: Element) -> str:
-    return element.name or (element.value or "" if kind(element) in roles.LISTS | _ROLES["button"] else "")
+    return element.name or (element.value or "" if kind(element) in element_roles.LISTS | _ROLES["button"] else "")
 
 
 def _likeness(element: Element, label: str) -> int:

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from machines.drivers import roles
+from machines.drivers import element_roles
 from machines.drivers.base import Session
-from machines.drivers.values import means
+from machines.drivers.browser.fields.field_values import means
 from runs.agents.playbook import conditions
 from runs.agents.playbook.bound import Handles
 from runs.agents.playbook.conditions import Condition
@@ -172,7 +172,7 @@ async def _field_holds(condition: Condition, session: Session, secrets: Mapping[
         return None
     if condition["is"] != "field_is":
         return None if element.checked is None else element.checked == (condition["is"] == "box_checked")
-    value = "" if element.value is None and kind(element) in roles.TEXT_FIELDS else element.value
+    value = "" if element.value is None and kind(element) in element_roles.TEXT_FIELDS else element.value
     if value is None or is_hidden(value):  # browsers give an empty field no value at all
         return None
     text = condition["text"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from machines.drivers import roles
+from machines.drivers import element_roles
 from machines.drivers.base import Action, Element
 from runs.agents.base import Act
 from runs.agents.playbook import people
@@ -24,7 +24,7 @@ _SLACK = 2  # pixels by which boxes may overlap untidily
 _LABELS = frozenset(
     {"text", "label", "cell", "tablecell", "gridcell", "layouttablecell", "rowheader", "term", "strong"}
 )
-_VALUES = _LABELS - {"term", "rowheader"} | roles.FIELDS | {"definition", "status", "link"}
+_VALUES = _LABELS - {"term", "rowheader"} | element_roles.FIELDS | {"definition", "status", "link"}
 _INTEGER = re.compile(r"[+-]?[0-9]{1,300}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,300}(?:\.[0-9]{1,300})?|\.[0-9]{1,300})(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 _BOOLEANS = {"true": True, "false": False, "yes": True, "no": False}
@@ -40,7 +40,7 @@ async def remember(scene: Scene) -> Reply:
         return element
     element = _beside(element, label, await scene.session.elements()) or element
     text = text_of(element)
-    if is_hidden(text) and kind(element) in roles.FIELDS:
+    if is_hidden(text) and kind(element) in element_roles.FIELDS:
         return fail(f"{named(element)} hides what it holds, so it cannot be remembered.")
     return _kept(scene, text)
 
@@ -60,7 +60,7 @@ def text_of(element: Element) -> str:
     """What a field or list holds, whether a box is checked ("true", "false"), and of everything else its words."""
     if element.checked is not None:
         return str(element.checked).lower()
-    if kind(element) in roles.FIELDS:
+    if kind(element) in element_roles.FIELDS:
         return element.value or ""
     return element.name if element.value is None or element.name else element.value
 
