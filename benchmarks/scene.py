@@ -43,7 +43,7 @@ def simulated_machine(actor: Actor, name: str = "m") -> Machine:
 def start_run(actor: Actor, task: str, **more: Any) -> str:
     """A run, if no machine is named with a simulated machine of its own, made as the API makes it; returns its id."""
     from runs.schemas import RunCreate
-    from runs.starting import create_run
+    from runs.starting.services import create_run
 
     given: dict[str, Any] = {"agent": "scripted", "max_steps": 1000} | more
     if not actor.test and "machine_id" not in given:

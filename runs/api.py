@@ -13,10 +13,11 @@ from accounts.webhooks.access import deliveries_of_run
 from accounts.webhooks.schemas import delivery_object
 from database.sealing import unseal
 from machines import pictures
-from runs import services, starting
+from runs import services
 from runs.access import get_run, runs_of, show, tasks_of
 from runs.models import Run, RunStatus, Screenshot
 from runs.schemas import CancelBody, RunCreate
+from runs.starting import services as starting
 from web.bodies import read
 from web.errors import InvalidFilter, InvalidStatusFilter, NotFound
 from web.paging import page

@@ -12,11 +12,11 @@ from accounts.actor import Actor
 from approvals.models import Approval
 from machines.models import TakeoverLease
 from machines.takeover import leases
-from runs import requests
-from runs.acts import action_title
 from runs.driving import inbox
 from runs.log import Event, record, wake_workers
 from runs.models import Run, Step
+from runs.requests import services as requests
+from runs.requests.action_summary import action_title
 from web.errors import Invalid
 from web.times import rfc3339
 

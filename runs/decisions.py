@@ -30,7 +30,7 @@ from runs.driving import inbox
 from runs.errors import AmbiguousTarget, NotAwaitingHuman, ResumeConflict, run_error
 from runs.log import Event, record, wake_workers
 from runs.models import Run
-from runs.secrets.kept import sealed_with, secret_values
+from runs.secrets.services import sealed_with, secret_values
 from runs.services import closed_event, end_wait, fail, finish, follow, lock_run, move
 from web.errors import Invalid, Refusal
 from web.times import rfc3339

@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from runs import control_views, handling_views, link_views, machine_views, reading_views, together_views, views
+from runs import control_views, handling_views, link_views, together_views, views
+from runs.starting import machine_views, reading_views
 
 urlpatterns = [
     path("runs", views.runs, name="runs"),

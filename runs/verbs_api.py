@@ -12,10 +12,10 @@ from approvals.access import decision_of
 from approvals.errors import ApprovalNotFound, UnknownSignal
 from approvals.models import Approval
 from approvals.schemas import Note, approval_object
-from runs import permission_mode as modes
 from runs import verbs
 from runs.access import get_run
 from runs.decisions import DecisionResult, decide_for_run
+from runs.requests import permission_mode as modes
 from web.bodies import Body, read
 from web.errors import Invalid
 

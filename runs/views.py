@@ -20,15 +20,16 @@ from database import disk
 from machines import pictures
 from machines.access import machines_of
 from machines.models import Machine, TakeoverLease
-from runs import services, starting
+from runs import services
 from runs.access import get_run, runs_of, tasks_of, waiting_on, why_queued
 from runs.control import require_reason
 from runs.decisions import decide, undo
-from runs.forms import RunForm, as_api_call, initial_from, rerun_values
 from runs.models import Look, Run, RunStatus, Screenshot, Step
-from runs.reading import reading
+from runs.pages.timeline import SHOWN, Moment, model_facts, moment, rows_of
 from runs.schemas import RunCreate
-from runs.timeline import SHOWN, Moment, model_facts, moment, rows_of
+from runs.starting import services as starting
+from runs.starting.forms import RunForm, as_api_call, initial_from, rerun_values
+from runs.starting.task_reading import reading
 from web.bodies import details
 from web.errors import Invalid, Refusal, following_up
 from web.paging import page

@@ -16,15 +16,15 @@ from inference.records import CallRecord, Purpose, Status, Usage
 from inference.services import record_calls
 from machines import pictures
 from machines.drivers.base import Action, Frame
-from runs import requests
-from runs.acts import Call, kept_action
 from runs.agents.base import Act, Ask, Finish, Look, Verdict
-from runs.driving import jobs, thoughts
+from runs.driving import jobs, model_jobs
 from runs.driving.jobs import Job
+from runs.driving.looks import keep_looks
 from runs.driving.steps import Intent, Judged, Outcome, Picture, write_intent, write_outcome
 from runs.log import Event, begin, record
-from runs.looks import keep_looks
 from runs.models import Run
+from runs.requests import services
+from runs.requests.action_summary import Call, kept_action
 from runs.services import lock_run, move
 
 PROFILE, MODEL = "claude", "claude-test-1"
@@ -133,14 +133,14 @@ class ModelRun:
     def ask(self, message: str, kind: str = "approval") -> None:
         with transaction.atomic():
             self.run = lock_run(self.run.id)
-            requests.open_for_ask(self.run, Ask(kind, message), None)
+            services.open_for_ask(self.run, Ask(kind, message), None)
 
     def stuck(self, why: str) -> None:
         """The model cannot be used before somebody did something."""
-        thoughts.ask_about_model(Job(Run.objects.get(id=self.run.id), 1), ModelMisconfigured(why))
+        model_jobs.ask_about_model(Job(Run.objects.get(id=self.run.id), 1), ModelMisconfigured(why))
 
     def busy(self, why: str, seconds: float = 40) -> None:
-        thoughts.busy(Job(Run.objects.get(id=self.run.id), 1), ModelBusy(why, seconds))
+        model_jobs.busy(Job(Run.objects.get(id=self.run.id), 1), ModelBusy(why, seconds))
 
     def end(self, verdict: Verdict | None = None, summary: str = "The price is 42.", output: Any = None) -> None:
         job = Job(Run.objects.get(id=self.run.id), 1)

@@ -15,8 +15,8 @@ from approvals.access import pending_of_root
 from approvals.cards.card import card
 from runs.access import get_run, runs_of, totals, waiting_on
 from runs.errors import RunNotFound
-from runs.forms import as_curl, rerun_values
 from runs.models import Run
+from runs.starting.forms import as_curl, rerun_values
 from runs.views import page_title, receipt
 from web.errors import Refusal
 from workflows import starting

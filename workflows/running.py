@@ -11,13 +11,15 @@ from approvals.access import decision_of
 from approvals.models import Approval
 from database.sql import fetch, save
 from machines.errors import MachineNotFound
-from runs import requests, services, starting
+from runs import services
 from runs.access import run_of, totals
 from runs.agents.base import Bound
 from runs.errors import run_error
 from runs.log import Event, record
 from runs.models import Run
-from runs.secrets.kept import kept_secrets
+from runs.requests import services as requests
+from runs.secrets.services import kept_secrets
+from runs.starting import services as starting
 from web.times import rfc3339
 from workflows.interpreter.advance import advance, iterations_used
 from workflows.interpreter.effects import CancelTasks, Effect, Finish, OpenRequest, StartTask, Write

@@ -10,7 +10,7 @@ from django.http import QueryDict
 from accounts.actor import Actor
 from accounts.pages import problems
 from approvals.cards.forms import Field, read_values, value_fields
-from runs.forms import RunForm
+from runs.starting.forms import RunForm
 from web.errors import Refusal
 from workflows.definition.documents import run_defaults
 from workflows.definition.inputs import as_json_schema

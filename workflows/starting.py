@@ -9,9 +9,9 @@ from django_q.tasks import async_task
 
 from accounts.actor import Actor
 from database.sql import insert
-from runs.choosing import choose, no_machine
 from runs.models import Run
-from runs.starting import agent_of, create_workflow_run, terms_violations
+from runs.starting.machine_choice import choose, no_machine
+from runs.starting.services import agent_of, create_workflow_run, terms_violations
 from web.errors import Invalid, InvalidState, Refusal
 from web.json_values import Detail, unstorable_at
 from workflows import access
@@ -43,7 +43,7 @@ def start_saved(
 ) -> Run:
     """A queued run of a version of the workflow, the current one unless the body names another.
 
-    Raises InvalidState for an archived workflow, NotFound for a version that is not there, and as runs.starting.create_run().
+    Raises InvalidState for an archived workflow, NotFound for a version that is not there, and as runs.starting.services.create_run().
     """
     terms, wrong = read_terms(VersionStart, given)
     number = terms.version if isinstance(terms, VersionStart) and terms.version else workflow.version
@@ -56,7 +56,7 @@ def start_saved(
 
 
 def start_document(actor: Actor, body: dict[str, Any], request_id: str, *, rerun_of: str | None = None) -> Run:
-    """A queued run of a document that is not saved. Raises Invalid, PayloadTooLarge, and as runs.starting.create_run()."""
+    """A queued run of a document that is not saved. Raises Invalid, PayloadTooLarge, and as runs.starting.services.create_run()."""
     fields = StartBody.model_fields
     found = look_at(actor, body, "start", fields)
     given = {name: value for name, value in body.items() if name in fields}

@@ -22,16 +22,17 @@ from machines.actions.canonical import action_hash
 from machines.drivers.base import ActResult, Frame
 from machines.errors import MachineElsewhere, MachineFull, MachineStandsStill, MachineUnavailable
 from machines.processes.sessions import Connected
-from runs.acts import Call, edited_act, kept_action, point_of
 from runs.agents.base import Act, Again, Ask, Bound, Context, Decision, Finish
 from runs.agents.registry import agent_for
-from runs.driving import contents, guard, jobs, leases, room, stale_approvals, step_money, thoughts
-from runs.driving.attached import Host
+from runs.driving import disk, guard, jobs, leases, model_jobs, step_costs
+from runs.driving.driven_machine import Host
 from runs.driving.steps import Intent, Judged, LeaseLost, Outcome, write_intent, write_outcome, written
 from runs.driving.thinking import Thinking, words
 from runs.log import Event
-from runs.secrets.kept import kept_secrets
-from runs.secrets.spellings import REDACTED
+from runs.requests import contents, stale_approvals
+from runs.requests.action_summary import Call, edited_act, kept_action, point_of
+from runs.secrets.redaction import REDACTED
+from runs.secrets.services import kept_secrets
 
 log = logging.getLogger(__name__)
 HALTED_SECONDS = (
@@ -75,13 +76,13 @@ class Drive(Thinking):
         if self.host.disk.full():
             await self._wait_for_room()
             return True
-        if thoughts.seconds_to_wait(self.job.run) > 0:
+        if model_jobs.seconds_to_wait(self.job.run) > 0:
             await self._wait_for_model()
             return True
         try:
             await self._move()
         except BudgetReached as reached:
-            await self.host.db(step_money.budget_reached, self.job, reached)
+            await self.host.db(step_costs.budget_reached, self.job, reached)
         except LeaseLost:
             await self._stand_aside()
         except WalletEmpty:
@@ -133,16 +134,16 @@ class Drive(Thinking):
     async def _wait_for_room(self) -> None:
         """Nothing is begun that may not be written down. Raises LeaseLost when the run ended meanwhile."""
         self.frame = None
-        await self.host.db(room.say, self.job, room.WAITS)
+        await self.host.db(disk.say, self.job, disk.WAITS)
         while not self.draining and self.host.disk.full():
-            if await self.host.wait_for_bell(self.run_id, room.LOOK_SECONDS):
+            if await self.host.wait_for_bell(self.run_id, disk.LOOK_SECONDS):
                 fresh = await self.host.db(jobs.reload, self.job)
                 if fresh is None:
                     self.job.run.status = "awaiting_human"
                     return
                 self.job = fresh
         if not self.draining:
-            await self.host.db(room.say, self.job, room.GOES_ON)
+            await self.host.db(disk.say, self.job, disk.GOES_ON)
 
     async def _hot_window(self) -> float:
         """Seconds, as the team has it when the wait begins."""
@@ -216,7 +217,7 @@ class Drive(Thinking):
         if voided or (ruling.verdict == "ask" and approved is None and denied is None):
             await self._ask_before(wanted, ruling, decision.text, self.frame or before, voided)
             return
-        step_money.check_budget(self.job.run)
+        step_costs.check_budget(self.job.run)
         message = approved or denied or {}
         call = Call(
             act, new_id("call"), message.get("approval_id"), bool(edited), None if message else ruling.policy_id,
@@ -258,7 +259,7 @@ class Drive(Thinking):
         plan = await self._asked(lambda: self.agent.plan(context, self._eyes(connected)))
         if plan is not None:
             picture = await self._evidence(before)
-            await self._commit(plan.calls, thoughts.ask_for_plan, plan, picture, self.agent.thinks)
+            await self._commit(plan.calls, model_jobs.ask_for_plan, plan, picture, self.agent.thinks)
 
     async def _no_longer_fits(self, act: Act, approved: dict[str, Any]) -> stale_approvals.Voided | None:
         """Whether what a person approved is not what would happen now; where the team wants it, by a fresh look."""
@@ -314,7 +315,7 @@ class Drive(Thinking):
             run.id, self.epoch, index, call.id, kept_action(call.act), call.act.host,
             "\n".join(e[1]["text"] for e in words(decision)), (*texts, picture.event(index), call.event(index)), (picture,),
             picture.index + 1, timezone.now(), inbox=job.inbox, inbox_secrets=run.inbox_secrets if job.inbox else None,
-            approval_id=call.approval_id, hold=step_money.hold(job, index), policy_id=call.policy_id,
+            approval_id=call.approval_id, hold=step_costs.hold(job, index), policy_id=call.policy_id,
             skipped=call.skipped, root_id=run.root_id if run.parent_id else None, price=step_price(run.cua_version),
         )  # fmt: skip
         hold_id = await self.host.db(write_intent, intent, judged)

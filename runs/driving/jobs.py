@@ -19,18 +19,19 @@ from inference.models import Call
 from inference.records import CallRecord
 from inference.services import record_calls
 from machines.drivers.base import Prompt
-from runs import control, requests, services
+from runs import control, services
 from runs.access import run_of
 from runs.agents.base import Act, Ask, Finish, Message, Verdict
-from runs.driving import stale_approvals
-from runs.driving.contents import Kept
+from runs.agents.outputs import misfit
 from runs.driving.inbox import readable
 from runs.driving.steps import LeaseLost, Picture, delivered
 from runs.errors import run_error
 from runs.log import Event, record
 from runs.models import Run, Step
-from runs.outputs import misfit
-from runs.secrets.kept import cleared, kept_secrets, know_machine
+from runs.requests import services as requests
+from runs.requests import stale_approvals
+from runs.requests.contents import Kept
+from runs.secrets.services import cleared, kept_secrets, know_machine
 
 log = logging.getLogger(__name__)
 MAX_TAKEOVERS = 3

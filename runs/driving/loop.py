@@ -23,8 +23,8 @@ from django.db import close_old_connections, connection
 from database.outages import is_full, is_locked, passes
 from inference import calling
 from runs.driving import leases
+from runs.driving.disk import DiskWatch
 from runs.driving.drive import Drive
-from runs.driving.room import DiskWatch
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -1,5 +1,5 @@
 """What surrounds an agent that decides: while a model is asked the run stays answerable to people, and what the model said is
-kept before anything is done with it. What is written of it stands in runs/driving/thoughts.py.
+kept before anything is done with it. What is written of it stands in runs/driving/model_jobs.py.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from inference.errors import ModelBusy, ModelProblem
 from inference.records import CallRecord
 from machines.drivers.base import MachineGone, Session
 from runs.agents.base import Again, Agent, Ask, Context, Decision, GuardReached
-from runs.driving import jobs, thoughts
-from runs.driving.attached import Attached
+from runs.driving import jobs, model_jobs
+from runs.driving.driven_machine import Attached
 from runs.driving.steps import LeaseLost
 from runs.log import Event
-from runs.secrets.kept import Kept, cleared, kept_secrets
+from runs.secrets.services import Kept, cleared, kept_secrets
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class Thinking(Attached):
         except ModelProblem as problem:
             await self._no_answer(problem)
         except GuardReached as reached:
-            await self.host.db(thoughts.guard_reached, self.job, reached)
+            await self.host.db(model_jobs.guard_reached, self.job, reached)
         except Exception as error:
             if is_full(error):
                 self.host.disk.refused()  # it is asked again when there is room for what it needs to keep
@@ -70,7 +70,7 @@ class Thinking(Attached):
 
     async def _no_answer(self, problem: ModelProblem) -> None:
         """The model is not the agent: the run waits for it, or people are asked what to do about it."""
-        work = thoughts.busy if isinstance(problem, ModelBusy) else thoughts.ask_about_model
+        work = model_jobs.busy if isinstance(problem, ModelBusy) else model_jobs.ask_about_model
         await self.host.db(work, self.job, problem)
 
     # --- while a model is asked
@@ -91,7 +91,7 @@ class Thinking(Attached):
         finally:
             await _cut_off(task, watch, shown)
             if records:
-                await self.host.db(thoughts.note_calls, self.job, tuple(records))
+                await self.host.db(model_jobs.note_calls, self.job, tuple(records))
 
     async def _until_lost(self) -> None:
         """Each ring of the run's bell may tell of its end, or of a stop. Raises LeaseLost."""
@@ -103,14 +103,14 @@ class Thinking(Attached):
         while await turn.waits.wait():
             await asyncio.sleep(SHOWN_AFTER)
             if turn.waits.is_set():
-                await to_the_end(self.host.db(thoughts.waits_for_turn, self.job, turn.why))
+                await to_the_end(self.host.db(model_jobs.waits_for_turn, self.job, turn.why))
                 await turn.over.wait()
-                await to_the_end(self.host.db(thoughts.has_its_turn, self.job))
+                await to_the_end(self.host.db(model_jobs.has_its_turn, self.job))
 
     async def _wait_for_model(self) -> None:
         """Until the model may be asked again, or something else happens to the run. Raises LeaseLost when it ended."""
         self.frame = None
-        while not self.draining and (seconds := thoughts.seconds_to_wait(self.job.run)) > 0:
+        while not self.draining and (seconds := model_jobs.seconds_to_wait(self.job.run)) > 0:
             if not await self.host.wait_for_bell(self.run_id, seconds):
                 continue
             fresh = await self.host.db(jobs.reload, self.job)
@@ -128,7 +128,7 @@ class Thinking(Attached):
         if isinstance(decision.move, Ask):
             decision = replace(decision, move=_without_secrets(decision.move, kept))
         if decision.thought or isinstance(decision.move, Again):
-            await self.host.db(thoughts.thought, self.job, decision, words(decision) if decision.thought else ())
+            await self.host.db(model_jobs.thought, self.job, decision, words(decision) if decision.thought else ())
         return decision
 
     async def _commit(self, calls: tuple[CallRecord, ...], work: Callable[..., None], *args: Any) -> None:
@@ -137,7 +137,7 @@ class Thinking(Attached):
             await self.host.db(work, self.job, *args)
         except LeaseLost:
             if calls:
-                await self.host.db(thoughts.note_calls, self.job, calls)
+                await self.host.db(model_jobs.note_calls, self.job, calls)
             raise
 
 

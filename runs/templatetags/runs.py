@@ -14,8 +14,8 @@ from approvals.models import Approval
 from inference.models import Call
 from runs.access import screen_text
 from runs.control import controlled_for
-from runs.model_page import Use
 from runs.models import Run, Screenshot
+from runs.pages.model_activity import Use
 from web.templatetags.show import icon
 
 register = template.Library()

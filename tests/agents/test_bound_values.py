@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from runs.agents.base import Ask, Bound, Finish, Message
 from runs.agents.playbook import parse
-from runs.agents.playbook.bound import Handles
-from runs.agents.playbook.plan import REFUSED, Plan
+from runs.agents.playbook.language.bound import Handles
+from runs.agents.playbook.language.plan import REFUSED, Plan
 from tests.agents.machines import FakeSession, Player, element
 from tests.chance import TRIED
 

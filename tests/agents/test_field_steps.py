@@ -9,7 +9,7 @@ from machines.actions.canonical import ActionError, Screen, canonical
 from machines.drivers.base import MachineState, Reach
 from runs.agents.base import Act, Finish
 from runs.agents.playbook import agent
-from runs.agents.playbook.plan import Instruction
+from runs.agents.playbook.language.plan import Instruction
 from runs.agents.playbook.scene import Reply, Scene
 from tests.agents.machines import HASTY, FakeSession, Player, context, element
 

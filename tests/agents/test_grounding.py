@@ -3,7 +3,7 @@
 import pytest
 
 from machines.drivers.base import Element
-from runs.agents.playbook.grounding import Target, find, labelled, similar
+from runs.agents.playbook.screen.grounding import Target, find, labelled, similar
 from tests.agents.machines import element
 
 SAVE = element("button", "Save", 100, 100)

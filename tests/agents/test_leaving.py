@@ -7,7 +7,7 @@ import pytest
 
 from machines.drivers.base import Action, ActResult, MachineState
 from runs.agents.base import Ask, Finish, Message, Verdict
-from runs.agents.playbook import leaving
+from runs.agents.playbook.checks import leaving
 from tests.agents.machines import FakeSession, Player, element
 
 PAGE = MachineState(url="http://a.test/form")

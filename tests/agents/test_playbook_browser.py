@@ -8,7 +8,8 @@ import pytest
 from machines.actions.canonical import Screen, canonical
 from machines.drivers.base import Action, ActResult, Element, MachineState, Reach
 from runs.agents.base import Act, Ask, Finish, Message
-from runs.agents.playbook import PlaybookAgent, conditions
+from runs.agents.playbook import PlaybookAgent
+from runs.agents.playbook.checks import machine_conditions
 from runs.agents.playbook.scene import Patience
 from tests.agents.machines import FakeSession, Player, answered, element
 from tests.agents.test_grounding import TABLE
@@ -366,20 +367,20 @@ async def test_what_nobody_sees_is_no_box_and_no_field_of_a_check() -> None:
         replace(one, ref=f"f/{n}") for n, one in enumerate([*FORM, replace(FORM[3], y=400), replace(FORM[4], y=440)])
     ]
     session = FakeSession(shown=shown, reached=lambda ref: OUT if ref == "f/6" else Reach((5, 6)))
-    assert await conditions.holds(
+    assert await machine_conditions.holds(
         {"is": "box_unchecked", "label": "I agree"}, session
     )  # the other of the name is hidden
     for kind in ("box_checked", "box_unchecked"):
-        assert not await conditions.holds({"is": kind, "label": "Newsletter"}, session)  # two that differ
+        assert not await machine_conditions.holds({"is": kind, "label": "Newsletter"}, session)  # two that differ
     session.shown = [
         element("textbox", "Mail", value="a@b", ref="f/0"),
         element("checkbox", "All", checked=True, ref="f/1"),
     ]
-    assert await conditions.holds({"is": "field_contains", "label": "Mail", "text": "@"}, session)
+    assert await machine_conditions.holds({"is": "field_contains", "label": "Mail", "text": "@"}, session)
     session.reached = lambda ref: OUT
     for kind in ("field_contains", "field_lacks", "field_is", "field_empty", "box_checked", "box_unchecked"):
         label = "All" if kind.startswith("box") else "Mail"
-        assert not await conditions.holds({"is": kind, "label": label, "text": "a@b"}, session), kind
+        assert not await machine_conditions.holds({"is": kind, "label": label, "text": "a@b"}, session), kind
 
 
 async def test_without_any_check_the_verdict_is_unknown() -> None:

@@ -7,7 +7,7 @@ import pytest
 from machines.drivers.base import Action, ActResult, MachineState
 from runs.agents.base import Ask, Finish
 from runs.agents.playbook import parse
-from runs.agents.playbook.remembering import output_of
+from runs.agents.playbook.instructions.remembering import output_of
 from tests.agents.machines import FakeSession, Player, answered, element
 from tests.cast import Api
 from tests.drivers.conftest import site  # noqa: F401

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runs.agents.playbook import parse
-from runs.agents.playbook.nearest import nearest
+from runs.agents.playbook.language.nearest import nearest
 from tests.chance import TRIED
 
 CLICK: dict[str, Any] = {"button": "left", "count": 1}

@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 
 from accounts import access
-from runs import starting
 from runs.models import Run
+from runs.starting import services
 from tests.cast import Api
 from tests.conventions.conftest import locs, refused
 from tests.conventions.routes import ROUTES, filled
@@ -76,7 +76,7 @@ def test_a_crash_is_500_and_its_words_stay_inside(test_key: Api, monkeypatch: An
     def crash(*_: Any) -> None:
         raise ZeroDivisionError("a secret of the server")
 
-    monkeypatch.setattr(starting, "create_run", crash)
+    monkeypatch.setattr(services, "create_run", crash)
     caplog.set_level(logging.CRITICAL)
     test_key.client.raise_request_exception = False
     answer = test_key.post("/runs", {"task": "x"}, Idempotency_Key="k")

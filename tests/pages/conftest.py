@@ -14,7 +14,7 @@ from machines.schemas import MachineCreate
 from machines.services import create_machine
 from runs.models import Run
 from runs.schemas import RunCreate
-from runs.starting import create_run
+from runs.starting.services import create_run
 from tests.cast import Cast
 from tests.runs.driving import drive_all
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from machines.models import Machine
 from runs.models import Run
 from runs.schemas import RunCreate
-from runs.starting import create_run
+from runs.starting.services import create_run
 from tests.cast import BY_PASSWORD, Cast
 from tests.pages.conftest import Visit, request_of, text
 from tests.pages.reading import read

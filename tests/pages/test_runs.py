@@ -13,7 +13,7 @@ from inference.models import Profile
 from machines.models import Machine
 from runs.log import record
 from runs.models import Run, Screenshot, Step
-from runs.timeline import action_words
+from runs.pages.timeline import action_words
 from tests.cast import Cast
 from tests.pages.conftest import Visit, request_of, text
 from tests.runs.driving import drive_all, simulated

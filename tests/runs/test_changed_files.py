@@ -311,7 +311,7 @@ def test_T_182_a_machine_that_could_not_be_reached_asks_again_about_the_same_fil
     run = asks(terminal, monkeypatch, line("sh deploy.sh"))
     first = request_of(terminal.api, run)
     with monkeypatch.context() as gone:
-        gone.setattr("runs.driving.attached.open_for_run", _unreachable)
+        gone.setattr("runs.driving.driven_machine.open_for_run", _unreachable)
         assert approve(terminal.api, run).void_reason == "execution_not_started"
     write("deploy.sh", EVIL)(terminal)
     assert request_of(terminal.api, run)["previous_approval_id"] == first["id"]

@@ -11,9 +11,9 @@ from machines.drivers.browser.driver import BrowserDriver
 from machines.drivers.terminal.driver import TerminalDriver
 from machines.models import Machine
 from runs.agents.base import Bound
-from runs.agents.playbook.needs import kind_needed
-from runs.choosing import kind_of
+from runs.agents.playbook.machine_kind import kind_needed
 from runs.models import Run
+from runs.starting.machine_choice import kind_of
 from tests.cast import Api, Cast, make_cast
 from tests.chance import ROUNDS
 from tests.runs.test_races import Together

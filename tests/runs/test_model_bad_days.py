@@ -11,7 +11,7 @@ from database.sealing import seal
 from inference.models import Call
 from inference.wires import WIRES
 from runs import services
-from runs.driving import leases, loop, thoughts
+from runs.driving import leases, loop, model_jobs
 from runs.driving.loop import RunLoop
 from runs.models import Run, RunEvent
 from tests.agents.model.test_wires import needs
@@ -75,7 +75,7 @@ WAITS, TOLD = ["429", "529", "cut", "half"], ["tokens", "full", "words", "outsid
 @pytest.fixture(autouse=True)
 def _long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """No wait passes by itself, however slow this machine is."""
-    monkeypatch.setattr(thoughts, "LEAST_WAIT", 60.0)
+    monkeypatch.setattr(model_jobs, "LEAST_WAIT", 60.0)
 
 
 @pytest.fixture(params=list(WIRES))

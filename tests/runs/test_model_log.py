@@ -10,10 +10,10 @@ from machines import pictures
 from machines.drivers.base import Session
 from runs.agents import registry
 from runs.agents.base import Agent, Context, Decision, Look, Verdict
-from runs.driving import thoughts
-from runs.model_page import evidence_of
+from runs.driving import model_jobs
 from runs.models import Look as Kept
 from runs.models import Run
+from runs.pages.model_activity import evidence_of
 from tests.cast import Api
 from tests.modelled import picture
 from tests.runs.driving import begin, data_of, drive_all, drive_and_die, ended, show
@@ -84,7 +84,7 @@ def test_what_the_verifier_saw_is_told_as_the_verifiers(test_key: Api, looker: L
 def test_that_the_model_is_busy_stands_in_the_log_and_short_waits_in_a_row_only_once(
     test_key: Api, looker: Looker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(thoughts, "LEAST_WAIT", 0.0)
+    monkeypatch.setattr(model_jobs, "LEAST_WAIT", 0.0)
     looker.model.faults = [ModelBusy("Overloaded.", 0.01, record("busy")) for _ in range(3)]
     run = ended(test_key)
     assert run["status"] == "succeeded"

@@ -11,7 +11,7 @@ from inference.errors import ModelBusy, ModelMisconfigured, ModelProblem, ModelR
 from inference.models import Call
 from runs import services
 from runs.agents.base import Ask
-from runs.driving import drive, leases, loop, thoughts
+from runs.driving import drive, leases, loop, model_jobs
 from runs.driving.drive import Drive
 from runs.driving.loop import RunLoop
 from runs.models import Run
@@ -48,7 +48,7 @@ def busy(seconds: float = 0.01) -> ModelBusy:
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thoughts, "LEAST_WAIT", 0.0)
+    monkeypatch.setattr(model_jobs, "LEAST_WAIT", 0.0)
 
 
 class Waiting(Inline):
@@ -113,7 +113,7 @@ def test_T_186_a_vendor_that_wants_an_hour_is_asked_once_more_before_patience_en
 
     def patience_passes() -> None:
         run = Run.objects.get(id=run_id)
-        ends.append(thoughts.seconds_to_wait(run))
+        ends.append(model_jobs.seconds_to_wait(run))
         run.model_wait["until"] = run.model_wait["since"]
         run.save(update_fields=["model_wait"])
 

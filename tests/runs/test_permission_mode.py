@@ -6,10 +6,10 @@ import pytest
 
 from approvals.models import Approval
 from machines.drivers.base import Action
-from runs import acts
 from runs.agents.base import Act
 from runs.driving import guard
 from runs.models import Run, Step
+from runs.requests import action_summary
 from tests.cast import Api
 from tests.runs.driving import begin, data_of, drive_all, ended, kinds, log, request_of, show, status_of, waiting
 from tests.runs.invariants import check_run
@@ -131,7 +131,7 @@ def test_read_only_actions_run_unasked(test_key: Api, mode: str) -> None:
 
 
 def test_an_agent_may_raise_a_risk_but_not_lower_it() -> None:
-    assert acts.risk_of(Act(Action("click", {}))) == "write"
-    assert acts.risk_of(Act(Action("click", {}), risk="read")) == "write"
-    assert acts.risk_of(Act(Action("click", {}), risk="destroy")) == "destroy"
-    assert acts.risk_of(Act(Action("scroll", {}), risk="destroy")) == "read"
+    assert action_summary.risk_of(Act(Action("click", {}))) == "write"
+    assert action_summary.risk_of(Act(Action("click", {}), risk="read")) == "write"
+    assert action_summary.risk_of(Act(Action("click", {}), risk="destroy")) == "destroy"
+    assert action_summary.risk_of(Act(Action("scroll", {}), risk="destroy")) == "read"

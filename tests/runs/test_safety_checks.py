@@ -7,7 +7,7 @@ from django.db import transaction
 
 from approvals.models import Approval
 from inference.wires.base import Check
-from runs.driving import stale_approvals
+from runs.requests import stale_approvals
 from runs.services import lock_run
 from tests.cast import Api, Cast
 from tests.runs.driving import data_of, drive_all, ended, request_of, status_of, waiting

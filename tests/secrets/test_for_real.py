@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from accounts.secrets.totp import code
-from runs.secrets.spellings import spellings
+from runs.secrets.redaction import spellings
 from tests import needs_anthropic  # noqa: F401 - skips this file without the SDK
 from tests.emulator.server import Emulator, in_thread
 from tests.emulator.story import Story, Turn

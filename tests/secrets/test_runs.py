@@ -22,7 +22,7 @@ from runs.agents import registry
 from runs.agents.base import Act, Context, Decision, Finish
 from runs.driving import leases
 from runs.models import Run, Screenshot
-from runs.secrets import kept as run_secrets
+from runs.secrets import services as run_secrets
 from runs.secrets.handles import pieces_of
 from tests.cast import Api, Cast
 from tests.drivers.conftest import Site, site  # noqa: F401

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runs.secrets.spellings import REDACTED, Hidden
+from runs.secrets.redaction import REDACTED, Hidden
 
 SECRET = "tr0ub4dor-and-3"
 

@@ -7,7 +7,7 @@ import pytest
 
 from machines.errors import MachineStandsStill
 from machines.models import Machine, Stop
-from runs.driving import attached, leases
+from runs.driving import driven_machine, leases
 from runs.models import Run
 from runs.stops import clock, enforcing
 from tests.cast import Api
@@ -88,18 +88,18 @@ def test_the_machine_of_a_cancelled_run_of_a_stopped_workflow_is_let_go(live: Ap
 def test_a_run_never_fails_for_a_machine_that_was_stopped(test_key: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = simulated(test_key)
     run = begin(test_key, machine_id=machine)
-    connect = attached.open_for_run
+    connect = driven_machine.open_for_run
 
     async def stands(machine_id: str, run_id: str, ask: Callable[..., Any]) -> Any:
         await ask(lambda: Machine.objects.filter(id=machine_id).update(halted_at=run["created_at"]))
         raise MachineStandsStill
 
-    monkeypatch.setattr(attached, "open_for_run", stands)
+    monkeypatch.setattr(driven_machine, "open_for_run", stands)
     drive_all()
     row = Run.objects.get(id=run["id"])
     assert (row.status, row.lease_owner, row.takeovers) == ("running", None, 0)
     assert leases.claim("w", 1) == []
-    monkeypatch.setattr(attached, "open_for_run", connect)
+    monkeypatch.setattr(driven_machine, "open_for_run", connect)
     clock.uphold()
     drive_all()
     assert show(test_key, run["id"])["status"] == "succeeded"

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from accounts.actor import Actor
-from runs.starting import terms_violations
+from runs.starting.services import terms_violations
 from web.errors import Invalid, PayloadTooLarge
 from web.json_values import Detail
 from workflows.definition.documents import MAX_BYTES, Form, Reading, check_document, unreadable

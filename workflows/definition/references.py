@@ -17,7 +17,7 @@ from accounts.secrets.access import unknown_names
 from approvals.deciders.quorum import groups_named, in_words, wrong_needs
 from approvals.handling import assignee_problem
 from runs.secrets.handles import handles_in
-from runs.starting import terms_violations
+from runs.starting.services import terms_violations
 from web.json_values import Detail, Loc
 from workflows.definition import steps as rules
 from workflows.definition.steps import Step

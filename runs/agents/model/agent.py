@@ -9,10 +9,11 @@ from inference.wires import wire_for
 from inference.wires.base import Wire
 from machines.drivers.base import Session
 from runs.agents.base import Context, Decision, Finish, Plan, Verdict
-from runs.agents.model import judge, planning
-from runs.agents.model.eyes import Eyes
+from runs.agents.model import planning
+from runs.agents.model import verifier as judge
+from runs.agents.model.conversation import Mind, Think
 from runs.agents.model.memory import State
-from runs.agents.model.mind import Mind, Think
+from runs.agents.model.observation import Eyes
 from runs.agents.model.turn import Turn
 
 

@@ -8,12 +8,12 @@ from machines.drivers.base import Frame, Session
 from runs.agents.base import Context
 from runs.agents.model import prompt
 from runs.agents.model.memory import State
-from runs.agents.playbook import conditions, leaving
-from runs.agents.playbook.conditions import Condition
-from runs.agents.playbook.plan import Instruction, parse, unread_places
+from runs.agents.playbook.checks import leaving, machine_conditions
+from runs.agents.playbook.checks.machine_conditions import Condition
+from runs.agents.playbook.instructions.filling import UnknownValueError, with_values
+from runs.agents.playbook.language.plan import Instruction, parse, unread_places
 from runs.agents.playbook.scene import Patience
-from runs.agents.playbook.values import UnknownValueError, with_values
-from runs.secrets.kept import cleared
+from runs.secrets.services import cleared
 
 # What a task that can be read leaves behind whoever did it, and can be looked at with nothing else known.
 _SEEN_AT_THE_END = frozenset({"file_there", "file_is", "port_open"})
@@ -26,8 +26,8 @@ async def checks(context: Context, session: Session, patience: Patience) -> list
     """Every check that the task itself makes, with whether it holds now: (words, holds)."""
     results: list[tuple[str, bool]] = []
     for condition in conditions_of(context):
-        waited = await conditions.wait_until(condition, session, patience.target, patience.poll)
-        results.append((conditions.describe(condition), waited is not None))
+        waited = await machine_conditions.wait_until(condition, session, patience.target, patience.poll)
+        results.append((machine_conditions.describe(condition), waited is not None))
     return results
 
 
@@ -43,7 +43,7 @@ def conditions_of(context: Context) -> list[Condition]:
             left += [draft] if draft is not None and draft["is"] in _SEEN_AT_THE_END else []
     usable = [condition for condition in (*checked, *left) if condition is not None]
     kind = context.machine_kind
-    return [each for each in usable if kind == "browser" or each["is"] not in conditions.OF_BROWSERS]
+    return [each for each in usable if kind == "browser" or each["is"] not in machine_conditions.OF_BROWSERS]
 
 
 def _condition(instruction: Instruction, context: Context) -> Condition | None:

@@ -7,8 +7,8 @@ from inference.records import CallRecord
 from machines.drivers.storable import clean
 from runs.agents.base import Plan
 from runs.agents.model import prompt
-from runs.agents.model.mind import Mind
-from runs.agents.model.people import News
+from runs.agents.model.conversation import Mind
+from runs.agents.model.human_messages import News
 
 MOST_TRIES = 3
 NO_PLAN = "The model gave no plan."

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 
 from inference.wires.base import Json, Wanted
 from machines.drivers.base import ActResult
-from runs.acts import action_title
 from runs.agents.base import Context, Message
-from runs.agents.model import loops, moves, people, results
-from runs.agents.model.eyes import MUCH, Eyes
+from runs.agents.model import human_messages, moves, repetition, results
+from runs.agents.model.human_messages import News
 from runs.agents.model.memory import State
-from runs.agents.model.people import News
+from runs.agents.model.observation import MUCH, Eyes
+from runs.requests.action_summary import action_title
 
 BY_PERSON = "a person worked on the machine or said something else first."
 BY_RESTART = "the machine was restarted."
@@ -141,11 +141,11 @@ async def _done(state: State, context: Context, eyes: Eyes, news: News) -> Settl
     stuck = ""
     if now.get("refused") is None:
         after = await eyes.picture()
-        times = await loops.seen(state, context.run_id, name, params, now["picture"] or "", after, eyes.share)
-        if times >= loops.SAY:
-            state.notes.append(loops.NUDGE.format(times=times))
-        if times >= loops.ASK:
-            stuck = loops.STUCK.format(times=times, what=action_title(name, params, None, None))
+        times = await repetition.seen(state, context.run_id, name, params, now["picture"] or "", after, eyes.share)
+        if times >= repetition.SAY:
+            state.notes.append(repetition.NUDGE.format(times=times))
+        if times >= repetition.ASK:
+            stuck = repetition.STUCK.format(times=times, what=action_title(name, params, None, None))
             state.close_rest(BY_FAILURE)
     if not ok:
         state.close_rest(BY_FAILURE)
@@ -180,7 +180,7 @@ def _asked(state: State, news: News, context: Context) -> Settled:
     state.now, state.calls, state.looks = None, 0, 0
     if now["wanted"] is None:
         return Settled(why=now["why"], reply=news.reply)
-    ok, text = people.answer_of(news.reply)
+    ok, text = human_messages.answer_of(news.reply)
     state.heard(now["ask"]["message"], text)
     _tell(state, now, ok, text)
     if context.interrupted:  # the next action of the answer had begun, on this very step

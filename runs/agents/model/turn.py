@@ -7,10 +7,10 @@ from inference.wires.base import Json, Thought, Wanted
 from machines.actions.canonical import ActionError
 from machines.drivers.storable import clean
 from runs.agents.base import Act, Again, Ask, Context, Decision, Finish, Look, Message
-from runs.agents.model import eyes, moves, people, prompt, replay, tools
-from runs.agents.model.eyes import MUCH
-from runs.agents.model.mind import Mind
-from runs.outputs import misfit
+from runs.agents.model import human_messages, moves, observation, prompt, replay, tools
+from runs.agents.model.conversation import Mind
+from runs.agents.model.observation import MUCH
+from runs.agents.outputs import misfit
 
 LONGEST_TEXT = 4000  # characters of what the model says to a move
 MOST_BAD, MOST_LOOKS, MOST_MISFITS, MOST_TALKS = 3, 5, 3, 1
@@ -57,7 +57,7 @@ class Turn:
         reasoning = clean("\n".join(filter(None, self.mind.reasoning)))
         looks: tuple[Look, ...] = ()
         if self.thought:
-            looks, self.state.looked = tuple(eyes.as_look(kept) for kept in self.state.looked), []
+            looks, self.state.looked = tuple(observation.as_look(kept) for kept in self.state.looked), []
         memory, calls = self.state.memory(), tuple(self.mind.calls)
         return Decision(move, memory, text, reasoning, thought=self.thought, calls=calls, looks=looks)
 
@@ -193,24 +193,24 @@ class Turn:
     def _trouble(self, why: str, message: str) -> None:
         """The agent itself does not know how to go on: people do, where there are any."""
         if self.context.may_ask:
-            self._is(moves.ask(None, people.trouble(message), self.context, why))
+            self._is(moves.ask(None, human_messages.trouble(message), self.context, why))
         else:
             self._is(moves.finish(None, Finish(False, message), self.context))
 
     def _resolve(self, why: str, reply: Message) -> None:
         """How a person wants it to go on."""
         self.state.seen, self.state.bad = [], 0
-        words = people.words_of(reply)
-        if words == people.STOP:
+        words = human_messages.words_of(reply)
+        if words == human_messages.STOP:
             self._is(moves.finish(None, Finish(False, "Stopped by a person."), self.context))
-        elif words == people.TAKE_OVER:
-            self._is(moves.ask(None, people.hand_over("the agent does not get on."), self.context, "by hand"))
+        elif words == human_messages.TAKE_OVER:
+            self._is(moves.ask(None, human_messages.hand_over("the agent does not get on."), self.context, "by hand"))
         elif why == "by hand":
             self.state.tell(
                 "A person did something by hand and gave the machine back." + (f" {words}" if words else "")
             )
         else:
-            self.state.tell("Try another way." if words in ("", people.GO_ON) else f"A person says: {words}")
+            self.state.tell("Try another way." if words in ("", human_messages.GO_ON) else f"A person says: {words}")
 
 
 def _too_many(thought: Thought) -> list[Wanted]:

@@ -8,23 +8,16 @@ from typing import Any
 
 from machines.drivers.base import Session
 from runs.agents.base import Act, Ask, Context, Decision, Finish, Message, Plan, Verdict
-from runs.agents.playbook import (
-    leaving,
-    other_steps,
-    people,
-    remembering,
-    screen_steps,
-    terminal_steps,
-    unread,
-    verifying,
-)
-from runs.agents.playbook.bound import Handles
-from runs.agents.playbook.conditions import OF_BROWSERS
-from runs.agents.playbook.grounding import short
-from runs.agents.playbook.plan import REFUSED, Instruction, parse, unread_places
-from runs.agents.playbook.progress import BEFORE, SKIPPED, Progress
+from runs.agents.playbook import questions, unread
+from runs.agents.playbook.checks import leaving, verifier
+from runs.agents.playbook.checks.machine_conditions import OF_BROWSERS
+from runs.agents.playbook.instructions import other_steps, remembering, screen_steps, terminal_steps
+from runs.agents.playbook.instructions.filling import UnknownValueError, with_values
+from runs.agents.playbook.language.bound import Handles
+from runs.agents.playbook.language.plan import REFUSED, Instruction, parse, unread_places
+from runs.agents.playbook.memory import BEFORE, SKIPPED, Progress
 from runs.agents.playbook.scene import Looking, Patience, Reply, Scene, fail, stuck
-from runs.agents.playbook.values import UnknownValueError, with_values
+from runs.agents.playbook.screen.grounding import short
 
 _STEPS: dict[str, Callable[[Scene], Awaitable[Reply]]] = {
     REFUSED: other_steps.refused,
@@ -88,7 +81,7 @@ class PlaybookAgent:
 
     async def verify(self, context: Context, session: Session, claim: Finish) -> Verdict:
         """Look again at everything that can still be seen; when nothing can, the outcome is unknown."""
-        return await verifying.verify(context, session, claim, self.patience)
+        return await verifier.verify(context, session, claim, self.patience)
 
 
 class _Turn:
@@ -101,7 +94,7 @@ class _Turn:
         self.progress = Progress.of(deepcopy(context.memory))
         self.looking = Looking()
         # The action decided on now was proposed before and a person said no: it will not be carried out.
-        self.denied = any(map(people.denies, context.messages))
+        self.denied = any(map(questions.denies, context.messages))
 
     async def decide(self) -> Decision:
         notes = list(self._notes())
@@ -148,7 +141,7 @@ class _Turn:
         """Take in the answer to the open question; without one the instruction asks again."""
         progress, asked = self.progress, self.progress.asked
         progress.asked = None
-        message = people.reply_to(asked["kind"], self.context.messages) if asked else None
+        message = questions.reply_to(asked["kind"], self.context.messages) if asked else None
         if asked is None or message is None:
             return None
         if message.verdict == "reject" and asked["kind"] != "question":
@@ -168,7 +161,7 @@ class _Turn:
             return unread.take_in(self.progress, asked, message, self._instructions())
         if asked["why"] == "by hand":
             return None  # the command is looked at again
-        answer = people.answer_of(message, asked["labels"])
+        answer = questions.answer_of(message, asked["labels"])
         return self._told_what_to_type(answer) if asked["why"] == "waits" else self._resolved(answer)
 
     def _keep_answer(self, message: Message) -> None:
@@ -176,38 +169,40 @@ class _Turn:
         instruction = self._current()
         if instruction is not None and instruction.action == "ask_input":
             name = instruction.shown_params["value"]
-            if value := people.value_of(message, name):
+            if value := questions.value_of(message, name):
                 self.progress.given[name] = value
         elif instruction is not None and instruction.action == "ask_question" and message.verdict == "answer":
-            self.progress.given["answer"] = ["text", people.answer_text(message)]
+            self.progress.given["answer"] = ["text", questions.answer_text(message)]
 
-    def _told_what_to_type(self, answer: people.Answer) -> Reply | None:
+    def _told_what_to_type(self, answer: questions.Answer) -> Reply | None:
         """Words of a person's own are instructions that come first: the command still has the terminal."""
         if answer.custom:
             self.progress.edits.append([self.progress.at, answer.custom, BEFORE])
             self.progress.here = {}
-        elif answer.chosen == people.BY_HAND:
-            return Reply(people.takeover("type what the command waits for, or end it"), "", done=False, why="by hand")
-        elif answer.chosen != people.LOOK_AGAIN:
+        elif answer.chosen == questions.BY_HAND:
+            return Reply(
+                questions.takeover("type what the command waits for, or end it"), "", done=False, why="by hand"
+            )
+        elif answer.chosen != questions.LOOK_AGAIN:
             return fail("Stopped by a person while a command waited for input.")
         return None
 
-    def _resolved(self, answer: people.Answer) -> Reply | None:
+    def _resolved(self, answer: questions.Answer) -> Reply | None:
         """Go on with an instruction that was stuck in the way a person chose."""
         progress, instruction = self.progress, self._current()
         text = short(instruction.text, 500) if instruction else ""
         if answer.custom:
             progress.edits.append([progress.at, answer.custom])
             progress.here = {}
-        elif answer.chosen == people.SKIP:
+        elif answer.chosen == questions.SKIP:
             progress.skip()
-        elif answer.chosen == people.STOP:
+        elif answer.chosen == questions.STOP:
             return fail(f"Stopped by a person at: {text}")
-        elif answer.chosen == people.TAKE_OVER:
-            return Reply(people.takeover(text), f"A person does this by hand: {text}", done=False, why="takeover")
-        elif answer.chosen == people.RETRY:
+        elif answer.chosen == questions.TAKE_OVER:
+            return Reply(questions.takeover(text), f"A person does this by hand: {text}", done=False, why="takeover")
+        elif answer.chosen == questions.RETRY:
             progress.here = {}
-        elif answer.chosen == people.AGAIN:
+        elif answer.chosen == questions.AGAIN:
             progress.here["again"] = progress.here.get("again", 0) + 1
         else:
             progress.here["picked"] = answer.chosen
@@ -250,7 +245,7 @@ class _Turn:
         if instruction is None:
             return fail(f"The last action failed: {error}")
         message = f"This did not work: {short(instruction.text, 500)}. The reason: {short(error, 500)}"
-        labels = [people.RETRY, people.SKIP, people.TAKE_OVER, people.STOP]
+        labels = [questions.RETRY, questions.SKIP, questions.TAKE_OVER, questions.STOP]
         return stuck(self._scene(instruction), "failed", message, labels)
 
     async def _command_ended(self) -> Reply | None:
@@ -281,8 +276,8 @@ class _Turn:
         message = f"A command waits for input, and nobody types it. {what}. To type it, write for example: press q"
         if not self.context.may_ask:
             return fail(f"A command waits for input, and nobody types it. {what}")
-        labels = [people.LOOK_AGAIN, people.BY_HAND, people.STOP]
-        return Reply(people.trouble("waits", message, labels), message, done=False, why="waits")
+        labels = [questions.LOOK_AGAIN, questions.BY_HAND, questions.STOP]
+        return Reply(questions.trouble("waits", message, labels), message, done=False, why="waits")
 
     # The current instruction
 
@@ -326,7 +321,7 @@ class _Turn:
         if self._outcome_unknown(instruction):
             running = "" if await self._at_rest() else " It may still be running."
             message = f"The outcome of this is unknown: {short(instruction.text, 500)}.{running} Run it again?"
-            labels = [people.AGAIN, people.SKIP, people.TAKE_OVER, people.STOP]
+            labels = [questions.AGAIN, questions.SKIP, questions.TAKE_OVER, questions.STOP]
             return stuck(scene, "outcome", message, labels)
         step = _STEPS.get(instruction.action)
         if step is None:

@@ -5,8 +5,8 @@ from typing import Any
 
 from machines.drivers.base import Action, Session
 from runs.agents.base import Act, Ask, Context, Finish, Memory
-from runs.agents.playbook import people
-from runs.agents.playbook.plan import Instruction
+from runs.agents.playbook import questions
+from runs.agents.playbook.language.plan import Instruction
 
 
 @dataclass(frozen=True)
@@ -79,5 +79,5 @@ def stuck(scene: Scene, why: str, message: str, labels: list[str]) -> Reply:
     """Ask a person how to go on; a run that may not ask fails with the same message."""
     if not scene.context.may_ask:
         return fail(message)
-    ask = people.trouble(why, message, labels)
+    ask = questions.trouble(why, message, labels)
     return Reply(ask, ask.message, done=False, why=why)

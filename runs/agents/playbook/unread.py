@@ -6,12 +6,12 @@ A task of which nothing can be read is no question of wording: a person has to d
 from typing import Any
 
 from runs.agents.base import Ask, Finish, Message
-from runs.agents.playbook import people
-from runs.agents.playbook.grounding import short
-from runs.agents.playbook.nearest import nearest
-from runs.agents.playbook.plan import Instruction
-from runs.agents.playbook.progress import SKIPPED, Progress
+from runs.agents.playbook import questions as people
+from runs.agents.playbook.language.nearest import nearest
+from runs.agents.playbook.language.plan import Instruction
+from runs.agents.playbook.memory import SKIPPED, Progress
 from runs.agents.playbook.scene import Reply, fail
+from runs.agents.playbook.screen.grounding import short
 
 NOTHING_READ = "No model is connected and I cannot read this task: a person has to do it"
 MOST_QUESTIONS = 10  # in one request; what is left is asked about in the next one

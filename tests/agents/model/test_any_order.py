@@ -14,7 +14,7 @@ import pytest
 from inference.errors import ModelBusy
 from inference.wires.base import Thought
 from runs.agents.base import Act, Ask, Decision, Finish, Message
-from runs.agents.model import mind
+from runs.agents.model import conversation
 from tests.agents.model.fakes import (
     Run,
     Screen,
@@ -166,7 +166,7 @@ class World:
 async def test_whatever_happens_nothing_is_done_twice_and_every_call_is_answered(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mind, "MOST_PICTURES", 12)
+    monkeypatch.setattr(conversation, "MOST_PICTURES", 12)
     world = World(seed)
     world.run.spec = replace(world.run.spec, limits={"depth": 1000})
     await world.play()

@@ -9,15 +9,15 @@ from inference.errors import ModelBusy
 from inference.wires.base import Thought
 from machines import pictures
 from runs.agents.base import Finish
-from runs.agents.model import mind, old_logs
+from runs.agents.model import conversation, old_logs
 from tests.agents.model.fakes import SPEC, Run, Vendor, answered, click, finish, look, shas, thought_of, tool
 
 
 async def test_forty_pictures_end_an_episode() -> None:
-    clicks = [[click(10 + n)] for n in range(mind.MOST_PICTURES)]
+    clicks = [[click(10 + n)] for n in range(conversation.MOST_PICTURES)]
     run = Run(Vendor(*clicks, "So far 40 clicks.", [click(500)], [finish()]))
     assert isinstance(await run.play(), Finish)
-    assert len(run.session.done) == mind.MOST_PICTURES + 1
+    assert len(run.session.done) == conversation.MOST_PICTURES + 1
     assert run.vendor.purposes.count("summary") == 1
     assert run.state.episode == 2
     opening = run.vendor.log[0]
@@ -27,7 +27,7 @@ async def test_forty_pictures_end_an_episode() -> None:
     (old,) = run.state.old
     kept = old_logs.read(old)
     assert kept["episode"] == 1
-    assert kept["log"][:-1] == run.vendor.requests[mind.MOST_PICTURES].log
+    assert kept["log"][:-1] == run.vendor.requests[conversation.MOST_PICTURES].log
     assert len(run.calls) == len(run.vendor.requests)
 
 
@@ -35,7 +35,7 @@ async def test_no_more_than_so_many_pictures_are_ever_sent() -> None:
     run = Run(Vendor(*[[click(10 + n)] for n in range(39)], [look()], "Summary.", [finish()]))
     await run.play()
     acting = [r for r, purpose in zip(run.vendor.requests, run.vendor.purposes, strict=True) if purpose == "act"]
-    assert max(len(shas(request.log)) for request in acting) <= mind.MOST_PICTURES
+    assert max(len(shas(request.log)) for request in acting) <= conversation.MOST_PICTURES
 
 
 async def test_a_long_log_ends_an_episode() -> None:
@@ -56,18 +56,18 @@ async def test_a_full_window_ends_an_episode() -> None:
 
 
 async def test_a_busy_model_at_a_summary_leaves_the_old_episode() -> None:
-    clicks = [[click(10 + n)] for n in range(mind.MOST_PICTURES)]
+    clicks = [[click(10 + n)] for n in range(conversation.MOST_PICTURES)]
     run = Run(Vendor(*clicks, ModelBusy("Busy.", 1.0), "So far 40 clicks.", [finish()]))
     with pytest.raises(ModelBusy):
         await run.play()
     assert run.state.episode == 1
     assert isinstance(await run.play(), Finish)
     assert run.vendor.requests[-2].log == run.vendor.requests[-3].log
-    assert run.points == list(range(10, 10 + mind.MOST_PICTURES))
+    assert run.points == list(range(10, 10 + conversation.MOST_PICTURES))
 
 
 async def test_a_summary_without_words_is_what_is_known_without_the_model() -> None:
-    clicks = [[click(10 + n)] for n in range(mind.MOST_PICTURES)]
+    clicks = [[click(10 + n)] for n in range(conversation.MOST_PICTURES)]
     run = Run(Vendor(*clicks, [click(1)], [finish()]))
     await run.play()
     assert '- click {"x": 49, "y": 50' in run.vendor.log[0]["opening"]
@@ -100,7 +100,7 @@ async def test_a_picture_that_is_gone_begins_a_new_episode_and_no_crash() -> Non
 async def test_what_people_said_stands_in_the_new_episode() -> None:
     from tests.agents.model.fakes import message
 
-    clicks = [[click(10 + n)] for n in range(mind.MOST_PICTURES)]
+    clicks = [[click(10 + n)] for n in range(conversation.MOST_PICTURES)]
     run = Run(Vendor(*clicks, "Summary.", [finish()]))
     await run.decide()
     run.vendor.turns.insert(0, [click(9)])

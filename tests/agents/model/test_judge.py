@@ -10,7 +10,7 @@ from inference.errors import ModelBusy, ModelMisconfigured
 from inference.wires.base import Request, Thought
 from machines.drivers.base import MachineState
 from runs.agents.base import Finish, Verdict
-from runs.agents.model import judge
+from runs.agents.model import verifier
 from runs.agents.model.facts import conditions_of
 from runs.agents.playbook.scene import Patience
 from tests.agents.machines import context
@@ -21,7 +21,7 @@ CLAIM = Finish(True, "AGENT-CLAIMS-IT-IS-DONE")
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge, "PATIENCE", Patience(poll=0.001, target=0.01, command=0.02))
+    monkeypatch.setattr(verifier, "PATIENCE", Patience(poll=0.001, target=0.01, command=0.02))
 
 
 def verdict(word: str, *reasons: str, evidence: tuple[str, ...] = ("Order 17",)) -> str:
@@ -50,7 +50,7 @@ async def test_a_verdict_of_another_conversation(word: str, passed: bool) -> Non
     assert found.evidence == ("Order 17",)
     assert [call.profile for call in found.calls] == ["judge"]
     (request,) = vendor.requests
-    assert (request.computer, request.tools, request.schema) == (False, (), judge.SCHEMA)
+    assert (request.computer, request.tools, request.schema) == (False, (), verifier.SCHEMA)
     assert vendor.purposes == ["verify"]
 
 
@@ -234,7 +234,7 @@ async def test_what_a_page_says_stays_between_the_lines_of_the_machine(page: str
     found, vendor = await judged(run, verdict("fail", "No milk."))
     assert not found.passed
     request = vendor.requests[0]
-    assert request.system == judge.SYSTEM
+    assert request.system == verifier.SYSTEM
     lines = vendor.log[0]["opening"].split("\n")
     assert lines.count("<machine>") == lines.count("</machine>") == 1
     inside = lines[lines.index("<machine>") + 1 : lines.index("</machine>")]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from inference.errors import ModelMisconfigured, ModelRefused
-from runs import outputs
+from runs.agents import outputs
 from runs.agents.base import Ask, Finish, GuardReached
-from runs.agents.model import mind
+from runs.agents.model import conversation
 from runs.agents.model.memory import State
 from runs.agents.model.turn import MOST_MISFITS
 from tests.agents.model.fakes import SPEC, Run, Screen, Vendor, act, answered, bad, click, finish, look, tool
@@ -147,7 +147,7 @@ async def test_after_three_corrections_the_run_fails_saying_what_did_not_fit() -
 
 @pytest.mark.parametrize("schema", [None, {}])
 async def test_an_output_that_cannot_be_kept_is_told_the_model_too(schema: dict[str, Any] | None) -> None:
-    """It would else fail the run at its very end (runs.outputs.misfit), with the model's work done."""
+    """It would else fail the run at its very end (runs.agents.outputs.misfit), with the model's work done."""
     vendor = Vendor([finish(output=[0] * 65_537)], [finish(output="x" * 65_537)], [finish(output="fits")])
     assert await Run(vendor, changes={"output_schema": schema}).play() == Finish(True, "All done.", output="fits")
     texts = [item["results"][0]["text"] for item in vendor.log if "results" in item]
@@ -198,7 +198,7 @@ def _heard(memory: dict[str, Any], words: str) -> dict[str, Any]:
 
 
 async def test_episodes_that_are_too_long_from_the_beginning_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mind, "MOST_BYTES", 10)
+    monkeypatch.setattr(conversation, "MOST_BYTES", 10)
     run = Run(Vendor(*["Summary."] * 50))
     with pytest.raises(GuardReached) as reached:
         await run.decide()

@@ -14,7 +14,7 @@ from inference.errors import ModelBusy, ModelMisconfigured, ModelRefused
 from inference.profiles import Spec
 from inference.wires import WIRES, wire_for
 from runs.agents.base import Act, Again, Ask, Finish
-from runs.agents.model import ModelAgent, mind
+from runs.agents.model import ModelAgent, conversation
 from tests.agents.model.fakes import Run, Screen, Vendor, answered, approve, message, reject
 from tests.emulator.server import MODULES, Emulator
 from tests.emulator.story import Fault, Story, Turn
@@ -156,7 +156,7 @@ async def test_an_episode_ends_and_a_plan_is_made_without_breaking_a_rule(
 ) -> None:
     """What the model thought stays bound to system and tools: the summary and the plan are asked for with the same ones."""
     # Where a plan in words is no call it is answered, with the screen.
-    monkeypatch.setattr(mind, "MOST_PICTURES", 4 if wire == "compatible" else 3)
+    monkeypatch.setattr(conversation, "MOST_PICTURES", 4 if wire == "compatible" else 3)
     clicks = [
         Turn([("click", {"x": 10 + n, "y": 50, "button": "left", "count": 1})], thinking=f"Click {n}.")
         for n in range(4)

@@ -155,7 +155,7 @@ class Click:
 
     def _is_expected(self, expected: Target) -> bool:
         """Numbers in a name may have gone on since; what a person agreed to is compared in whole before, in
-        runs/driving/stale_approvals.py."""
+        runs/requests/stale_approvals.py."""
         return self._use is not None and same(expected, Target(self._use["role"], self._use["name"]))
 
     async def _name_it(self) -> None:
