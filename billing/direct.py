@@ -22,7 +22,7 @@ from web.errors import BudgetExceeded, InsufficientCredits, RateLimited
 
 MOST_IN_HAND = 100
 RETRY_SECONDS = 5
-LAPSE = timedelta(minutes=6)  # longer than any call may take (inference/direct.py)
+LAPSE = timedelta(minutes=6)  # longer than any call may take (inference/billed_calls.py)
 HIGH_DEFINITION = (1280, 720)  # pixels that are not yet high definition
 LONG_PROMPT = 500  # characters of a system prompt that are free
 WORDS = {

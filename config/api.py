@@ -28,7 +28,7 @@ from runs.takeover_api import router as takeover_router
 from runs.verbs_api import router as signals_router
 from web.errors import BadRequest, InternalError, Invalid, NotFound, Refusal
 from workflows.api import router as workflows_router
-from workflows.run_api import router as workflow_runs_router
+from workflows.runs.api import router as workflow_runs_router
 from workflows.stops.api import router as stops_router
 
 log = logging.getLogger(__name__)

@@ -152,7 +152,7 @@ TEAM_SETTING_GATES = {
     "default_machine_id": "machines.access.require_default",
     "default_agent": "runs.agents.registry.require_default",
 }
-USUAL_AGENT = "inference.profiles.usual_agent"  # callable(): the agent where neither a call nor a team names one
+USUAL_AGENT = "inference.specs.usual_agent"  # callable(): the agent where neither a call nor a team names one
 RUN_LOOP_CAPACITY = env.int("RUN_LOOP_CAPACITY", default=600)  # runs that one worker process drives at once
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=8.0)  # a worker that is silent for so long loses its runs
 STUCK_SECONDS = 60

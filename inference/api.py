@@ -13,13 +13,12 @@ from accounts.actor import Actor
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
 from billing.direct import Price, price
-from inference import pretend, sessions
-from inference.catalogue import models_object
+from inference.billed_calls import Reply, answer_directly, charged, model_for
 from inference.dialects import pyautogui
-from inference.direct import Reply, answer_directly, charged, model_for
-from inference.grounding import Grounding
-from inference.predicting import Prediction, predict, question_of
-from inference.profiles import Spec
+from inference.ground.services import Grounding
+from inference.predict import fixed_answers
+from inference.predict.predictions import Prediction, predict, question_of
+from inference.profiles.model_list import models_object
 from inference.records import CallRecord
 from inference.schemas import (
     GroundBody,
@@ -31,6 +30,8 @@ from inference.schemas import (
     session_object,
 )
 from inference.screenshots import Screenshot, read_screenshots
+from inference.sessions import services
+from inference.specs import Spec
 from web.bodies import read
 from web.paging import page
 from web.times import rfc3339
@@ -40,7 +41,7 @@ router = Router(tags=["Inference"])
 
 @dataclass
 class Predicting:
-    """POST /v1/predict (inference.direct.DirectCall)."""
+    """POST /v1/predict (inference.billed_calls.DirectCall)."""
 
     actor: Actor
     body: PredictBody
@@ -66,7 +67,7 @@ class Predicting:
         body = self.body
         if self.spec is None:
             picture, steps = self.shots[-1].sha256, len(body.trajectory)
-            return pretend.prediction(picture, body.instruction, body.screen, steps=steps, tools=body.tools)
+            return fixed_answers.prediction(picture, body.instruction, body.screen, steps=steps, tools=body.tools)
         question = await asyncio.to_thread(question_of, self.spec, body, self.shots)
         return (await predict(question, body.screen, body.max_actions, calls)).prediction
 
@@ -111,7 +112,7 @@ def create_session(request: ApiRequest) -> HttpResponse:
     body = read(request, SessionCreate)
 
     def effect() -> HttpResponse:
-        session, cost = sessions.create(request.actor, body)
+        session, cost = services.create(request.actor, body)
         facts = {
             "session_id": session.id, "screen_size": f"{session.screen_width}x{session.screen_height}",
             "created_at": rfc3339(session.created_at), "expires_at": rfc3339(session.expires_at),
@@ -130,34 +131,34 @@ def _at_once(effect: Callable[[], HttpResponse]) -> HttpResponse:
 @router.get("/sessions", summary="Sessions, newest first")
 @door("session")
 def list_sessions(request: ApiRequest) -> HttpResponse:
-    rows = sessions.sessions_of(request.actor)
+    rows = services.sessions_of(request.actor)
     return answer(page(rows, request.GET, session_object, request_id=request.request_id))
 
 
 @router.get("/sessions/{session_id}", summary="One session")
 @door("session")
 def session(request: ApiRequest, session_id: str) -> HttpResponse:
-    row = sessions.get_session(request.actor, session_id)
+    row = services.get_session(request.actor, session_id)
     return answer(session_object(row) | {"request_id": request.request_id})
 
 
 @router.post("/sessions/{session_id}/predict", summary="The next actions in a session", **takes(SessionPredictBody))
 @door("session")
 def predict_in_session(request: ApiRequest, session_id: str) -> HttpResponse:
-    row = sessions.get_session(request.actor, session_id)
+    row = services.get_session(request.actor, session_id)
     body = read(request, SessionPredictBody)
     (shot,) = read_screenshots([(("body", "screenshot"), body.screenshot)])
-    return answer_directly(request, sessions.SessionPrediction(request.actor, row.id, body, shot))
+    return answer_directly(request, services.SessionPrediction(request.actor, row.id, body, shot))
 
 
 @router.post("/sessions/{session_id}/reset", summary="Forget what a session has seen and done", **takes(Nothing))
 @door("session")
 def reset_session(request: ApiRequest, session_id: str) -> HttpResponse:
-    row = sessions.get_session(request.actor, session_id)
+    row = services.get_session(request.actor, session_id)
     read(request, Nothing)
 
     def effect() -> dict[str, Any]:
-        sessions.reset(request.actor, row.id)
+        services.reset(request.actor, row.id)
         return {"status": "ok", "session_id": row.id, "request_id": request.request_id}
 
     return once(request, effect)
@@ -166,5 +167,5 @@ def reset_session(request: ApiRequest, session_id: str) -> HttpResponse:
 @router.delete("/sessions/{session_id}", summary="End a session and forget its pictures")
 @door("session")
 def delete_session(request: ApiRequest, session_id: str) -> HttpResponse:
-    sessions.delete(request.actor, session_id)
+    services.delete(request.actor, session_id)
     return answer({"status": "ok", "session_id": session_id, "request_id": request.request_id})

@@ -20,12 +20,12 @@ class Profile(models.Model):
     base_url = models.CharField(max_length=2048, blank=True, default="")
     key = models.BinaryField(null=True)  # sealed
     from_env = models.CharField(max_length=64, null=True)  # the variable that its key is read from at every start
-    options = models.JSONField(default=dict)  # inference.profiles.Spec
+    options = models.JSONField(default=dict)  # inference.specs.Spec
     prices = models.JSONField(default=dict)
     limits = models.JSONField(default=dict)
     is_default = models.BooleanField(default=False)
     disabled_at = models.DateTimeField(null=True)
-    tested = models.JSONField(null=True)  # the last test: inference.trials.Trial
+    tested = models.JSONField(null=True)  # the last test: inference.profiles.trials.Trial
     version = models.PositiveIntegerField(default=1)
     created_by = models.JSONField()
     created_at = models.DateTimeField(default=timezone.now)

@@ -12,8 +12,8 @@ from accounts.models import Team
 from accounts.team.rules_version import rules_now
 from inference.errors import ModelBusy, ModelMisconfigured
 from inference.models import Profile
+from inference.profiles.services import record_calls
 from inference.records import CallRecord, Purpose, Status, Usage
-from inference.services import record_calls
 from machines import pictures
 from machines.drivers.base import Action, Frame
 from runs.agents.base import Act, Ask, Finish, Look, Verdict

@@ -8,8 +8,8 @@ from django.utils import timezone
 from approvals.models import Approval
 from database.timers import each_due
 from runs.models import Run
-from workflows import running
 from workflows.models import Execution, Ticket
+from workflows.runs import running
 
 BATCH = 25  # each does its work here, and the other timers wait for it
 LATE = timedelta(seconds=3)  # after which what should have been done long ago is done here

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from web.times import rfc3339
 from workflows.definition.documents import DSL_VERSION, SLUG
 from workflows.models import Document, Workflow, WorkflowVersion
-from workflows.terms import StartBody
+from workflows.runs.schemas import StartBody
 
 
 class WorkflowDocument(BaseModel):

@@ -1,6 +1,6 @@
 """Queued work of workflow runs. A task takes ids, may run twice, and does nothing when its turn has passed."""
 
-from workflows import running
+from workflows.runs import running
 
 TURN = 0.25  # seconds that one task may take: other runs wait behind it
 

@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from workflows import edit_views, run_views, views
+from workflows import edit_views, views
+from workflows.runs import views as run_views
 
 urlpatterns = [
     path("workflows", views.workflows, name="workflows"),

@@ -22,12 +22,12 @@ from benchmarks.scene import Scene
 from benchmarks.table import Mark, Row, ms
 from runs.models import Run
 from workflows.definition.checking import examine
-from workflows.interpreter import control
+from workflows.interpreter import control_flow
 from workflows.interpreter.advance import advance
 from workflows.interpreter.effects import GoOn, Write
-from workflows.interpreter.happenings import Resumed, Started
+from workflows.interpreter.triggers import Resumed, Started
 from workflows.models import Execution
-from workflows.starting import start_document
+from workflows.runs.starting import start_document
 
 STEPS = (10_000, 200)  # all, tiny
 WORKERS, RUNS = 2, 4
@@ -125,7 +125,7 @@ def bare_steps(url: str, ids: list[str], count: int) -> float:
     states = {each.run_id: Jsonb(each.state) for each in Execution.objects.filter(run_id__in=ids)}
     data = json.dumps({"step_id": "c", "type": "assert", "passed": True})
     now = datetime.now(UTC).isoformat()
-    of_each = control.SLICE // 2  # an assert and the end of its list are two steps of control flow
+    of_each = control_flow.SLICE // 2  # an assert and the end of its list are two steps of control flow
 
     def work(mine: list[str]) -> None:
         with psycopg.connect(url, autocommit=True) as link:

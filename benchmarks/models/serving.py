@@ -12,7 +12,7 @@ import httpx
 
 from accounts.actor import Actor
 from benchmarks.installation import ROOT, Installation
-from inference.services import create_profile
+from inference.profiles.services import create_profile
 from tests.emulator.server import PATHS
 
 

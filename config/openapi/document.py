@@ -39,6 +39,7 @@ NAMED_AFTER = {
     "approvals.policies.api": "approvals_policy_api",
     "runs.live.streams": "runs_streams",
     "runs.verbs_api": "runs_signals_api",
+    "workflows.runs.api": "workflows_run_api",
 }
 STREAM = "text/event-stream"
 LAST_EVENT_ID: Json = {

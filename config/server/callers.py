@@ -17,7 +17,7 @@ SLOW = re.compile(
     r"|GET /machines/[^/]+/screen\.png"
 )
 # What asks a model: it may wait for its Idempotency-Key, but holds no thread while the model thinks (accounts/later.py), and the
-# calls that each key may have in hand are counted elsewhere (inference/direct.py).
+# calls that each key may have in hand are counted elsewhere (inference/billed_calls.py).
 OF_MODELS = re.compile(r"POST /v1/(predict|ground|sessions/[^/]+/predict)")
 
 

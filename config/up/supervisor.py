@@ -223,9 +223,9 @@ def agents(environ: MutableMapping[str, str]) -> list[str]:
 
     Their keys are in the database then, sealed, and leave the environment: no child needs them there.
     """
-    from inference.environment import KEYS, take_over
-    from inference.profiles import default_name, live_names
-    from inference.sdks import missing
+    from inference.profiles.environment import KEYS, take_over
+    from inference.profiles.sdks import missing
+    from inference.specs import default_name, live_names
 
     taken = take_over(environ)
     for name in KEYS:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from inference.dialects import literals
-from inference.dialects.calls import Call, Json, Point, Reading, bad, fenced, numbers, pair
-from inference.dialects.tools import NAMES
+from inference.dialects.functions import NAMES
+from inference.dialects.tool_calls import Call, Json, Point, Reading, bad, fenced, numbers, pair
 from inference.wires.base import Tool
 
 _NUMBER = r"(-?\d{1,9}(?:\.\d{1,9})?)"

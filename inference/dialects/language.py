@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inference import keys, scaling
-from inference.dialects import json_point, pyautogui, qwen, tools, uitars
-from inference.dialects.calls import POINTS, Call, Json, Point, Reading, bad, is_number
+from inference.dialects import functions as tools
+from inference.dialects import json_point, pyautogui, qwen, uitars
+from inference.dialects.tool_calls import POINTS, Call, Json, Point, Reading, bad, is_number
+from inference.wires import key_spellings, scaling
 from inference.wires.base import Request, Tool, Wanted
 
 _PROGRAMS: dict[str, Any] = {"uitars": uitars, "pyautogui": pyautogui, "json_point": json_point}
@@ -184,10 +185,10 @@ def _pressed(params: Json) -> tuple[str, Json]:
     """Keys by our names. Raises ValueError."""
     names = params.get("keys", params.get("key"))
     if isinstance(names, str):
-        names = keys.split(names)
+        names = key_spellings.split(names)
     if not isinstance(names, list) or {"key", "keys"} <= params.keys() or not params.keys() <= {"key", "keys"}:
         raise ValueError("name the key as key, or the keys as keys.")
-    return keys.action(names)
+    return key_spellings.action(names)
 
 
 def _format(name: str, schema: Json) -> Json:

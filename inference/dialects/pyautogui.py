@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from inference import keys
 from inference.dialects import literals
-from inference.dialects.calls import Call, Json, Point, Reading, as_one, bad, fenced, is_number, pair
 from inference.dialects.literals import Called
+from inference.dialects.tool_calls import Call, Json, Point, Reading, as_one, bad, fenced, is_number, pair
+from inference.wires import key_spellings
 from inference.wires.base import Tool
 
 # What /v1/parse assumes of the screen: it is sent none (contract/machines-and-inference.md 4).
@@ -294,8 +294,8 @@ def _canonical(name: str, params: Json) -> tuple[str, Json] | None:
     """Points as whole pixels, keys by our names; None where it cannot be."""
     if name in {"key_press", "key_combo"}:
         try:
-            return keys.action([params["key"]] if "key" in params else params["keys"])
-        except keys.UnknownKeyError:
+            return key_spellings.action([params["key"]] if "key" in params else params["keys"])
+        except key_spellings.UnknownKeyError:
             return None
     if name == "fail":
         return name, {"reason": ""}

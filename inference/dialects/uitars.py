@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from inference.dialects import literals
-from inference.dialects.calls import Call, Json, Point, Reading, as_one, bad, pair
+from inference.dialects.tool_calls import Call, Json, Point, Reading, as_one, bad, pair
 from inference.wires.base import Tool
 
 PAUSE_MS = 5000

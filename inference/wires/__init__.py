@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from inference.errors import ModelMisconfigured, ModelProblem
 
 if TYPE_CHECKING:
-    from inference.profiles import Spec
+    from inference.specs import Spec
     from inference.wires.base import Wire
 
 log = logging.getLogger(__name__)

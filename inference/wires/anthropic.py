@@ -12,14 +12,13 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
-from inference import keys
 from inference.errors import ModelMisconfigured, ModelRefused
-from inference.profiles import Spec
 from inference.records import Usage
-from inference.scaling import view_of
-from inference.wires import reading, transport
+from inference.specs import Spec
+from inference.wires import arguments, key_spellings, transport
+from inference.wires.arguments import UnusableError
 from inference.wires.base import Answer, End, Json, Request, Thought, View, Wanted
-from inference.wires.reading import UnusableError
+from inference.wires.scaling import view_of
 
 VENDOR = "https://api.anthropic.com"
 MAX_TOKENS = 16_000
@@ -132,7 +131,7 @@ class AnthropicWire:
     def _tools(self, request: Request) -> list[Json]:
         functions = [
             {"name": tool.name, "description": tool.description, "input_schema": tool.schema}
-            for tool in reading.functions(request)
+            for tool in arguments.functions(request)
         ]
         return [*([self._computer(request)] if request.computer else []), *functions]
 
@@ -298,7 +297,7 @@ def _wanted(use: Json, request: Request, older: bool) -> list[Wanted]:
     extra = {"toolset": toolset} if toolset else {}
     values = use.get("input")
     if not toolset and not (older and use["name"] == "computer"):
-        return [reading.function_call(use["id"], use["name"], values, request, extra)]
+        return [arguments.function_call(use["id"], use["name"], values, request, extra)]
     member = values.get("action") if older and isinstance(values, dict) else use["name"]
     try:
         if not isinstance(values, dict):
@@ -325,7 +324,7 @@ def _read(member: str, values: Json, request: Request) -> Iterator[tuple[str, Js
     if action is not None and action not in request.actions:
         raise UnusableError(f"“{member[:60]}” cannot be done on this machine.")
     if member not in {"key", "type"}:
-        reading.no_held_keys(values.get("text"))
+        arguments.no_held_keys(values.get("text"))
     if member == "key":
         yield from _keys(values)
     elif member in _CLICKS:
@@ -337,10 +336,10 @@ def _read(member: str, values: Json, request: Request) -> Iterator[tuple[str, Js
 
 def _keys(values: Json) -> Iterator[tuple[str, Json]]:
     """One action for each time it is pressed. X11 writes keys one after the other with spaces between them."""
-    spelled, repeat = reading.text(values.get("text"), "key"), values.get("repeat") or 1
-    if not isinstance(repeat, int) or not 1 <= repeat <= keys.MOST_REPEATS:
-        raise UnusableError(f"A key can be pressed 1 to {keys.MOST_REPEATS} times at once.")
-    pressed = [reading.pressed(keys.split(one)) for one in (spelled.split() or [spelled])]
+    spelled, repeat = arguments.text(values.get("text"), "key"), values.get("repeat") or 1
+    if not isinstance(repeat, int) or not 1 <= repeat <= key_spellings.MOST_REPEATS:
+        raise UnusableError(f"A key can be pressed 1 to {key_spellings.MOST_REPEATS} times at once.")
+    pressed = [arguments.pressed(key_spellings.split(one)) for one in (spelled.split() or [spelled])]
     for _ in range(repeat):
         yield from pressed
 
@@ -348,7 +347,7 @@ def _keys(values: Json) -> Iterator[tuple[str, Json]]:
 def _place(values: Json, request: Request) -> tuple[int, int]:
     """The point, or where the pointer is when there is none."""
     if values.get("coordinate") is not None:
-        return reading.point(request.view, values["coordinate"])
+        return arguments.point(request.view, values["coordinate"])
     if request.cursor is None:
         raise UnusableError("Give the coordinate: where the pointer is now is not known.")
     return request.cursor
@@ -357,12 +356,12 @@ def _place(values: Json, request: Request) -> tuple[int, int]:
 def _drag(values: Json, request: Request) -> tuple[str, Json]:
     start = values.get("start_coordinate")
     from_x, from_y = _place({"coordinate": start}, request)
-    to_x, to_y = reading.point(request.view, values.get("coordinate"))
+    to_x, to_y = arguments.point(request.view, values.get("coordinate"))
     return "drag", {"from_x": from_x, "from_y": from_y, "to_x": to_x, "to_y": to_y}
 
 
 def _move(values: Json, request: Request) -> tuple[str, Json]:
-    x, y = reading.point(request.view, values.get("coordinate"))
+    x, y = arguments.point(request.view, values.get("coordinate"))
     return "move", {"x": x, "y": y}
 
 
@@ -372,16 +371,16 @@ def _scroll(values: Json, request: Request) -> tuple[str, Json]:
         raise UnusableError("Give the scroll_direction: up, down, left or right.")
     middle = (request.view.width // 2, request.view.height // 2)
     x, y = _place(values, request if request.cursor else replace(request, cursor=middle))
-    amount = reading.notches(values.get("scroll_amount", 3))
+    amount = arguments.notches(values.get("scroll_amount", 3))
     return "scroll", {"x": x, "y": y, "direction": direction, "amount": amount}
 
 
 _READERS: dict[str, Callable[[Json, Request], tuple[str, Json]]] = {
-    "type": lambda values, request: ("type_text", {"text": reading.text(values.get("text"))}),
+    "type": lambda values, request: ("type_text", {"text": arguments.text(values.get("text"))}),
     "mouse_move": _move,
     "left_click_drag": _drag,
     "scroll": _scroll,
-    "wait": lambda values, request: ("wait", {"ms": reading.milliseconds(values.get("duration"))}),
+    "wait": lambda values, request: ("wait", {"ms": arguments.milliseconds(values.get("duration"))}),
     "screenshot": lambda values, request: ("screenshot", {}),
-    "zoom": lambda values, request: ("zoom", {"region": reading.region(request.view, values.get("region"))}),
+    "zoom": lambda values, request: ("zoom", {"region": arguments.region(request.view, values.get("region"))}),
 }

@@ -10,15 +10,15 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
-from inference.dialects.calls import Call, json_object, without_thinking
+from inference.dialects.functions import read_native
 from inference.dialects.language import Language
-from inference.dialects.tools import read_native
+from inference.dialects.tool_calls import Call, json_object, without_thinking
 from inference.errors import ModelBusy, ModelRefused
-from inference.profiles import Spec
 from inference.records import Usage
-from inference.scaling import view_of
+from inference.specs import Spec
 from inference.wires import openai_client, transport
 from inference.wires.base import Answer, Json, Request, Thought, View, Wanted
+from inference.wires.scaling import view_of
 
 MAX_TOKENS = 4096
 REASONING = ("reasoning_content", "reasoning", "reasoning_details")

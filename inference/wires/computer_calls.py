@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from inference import keys
-from inference.wires import reading
+from inference.wires import arguments, key_spellings
+from inference.wires.arguments import UnusableError
 from inference.wires.base import Json, Request, Wanted
-from inference.wires.reading import UnusableError
 
 NOTCH = 100  # pixels of scrolling
 STRAIGHT = 5.0  # pixels by which a drag may leave the line between its ends
@@ -36,7 +35,7 @@ def _read(action: Mapping[str, Any], request: Request) -> list[tuple[str, Json]]
     """(name, params) in our words. Raises UnusableError."""
     kind = action.get("type")
     if kind != "keypress":
-        reading.no_held_keys(action.get("keys"))
+        arguments.no_held_keys(action.get("keys"))
     if kind not in _READERS:
         raise UnusableError(f"There is no action named “{str(kind)[:60]}”.")
     return _READERS[str(kind)](action, request)
@@ -52,7 +51,7 @@ def _click(action: Mapping[str, Any], request: Request) -> list[tuple[str, Json]
 
 
 def _at(action: Mapping[str, Any], request: Request) -> Json:
-    x, y = reading.point(request.view, [action.get("x"), action.get("y")])
+    x, y = arguments.point(request.view, [action.get("x"), action.get("y")])
     return {"x": x, "y": y}
 
 
@@ -60,7 +59,7 @@ def _drag(action: Mapping[str, Any], request: Request) -> list[tuple[str, Json]]
     path = action.get("path")
     if not isinstance(path, list) or len(path) < 2 or not all(isinstance(one, dict) for one in path):
         raise UnusableError("Give the path of the drag as two points.")
-    points = [reading.point(request.view, [one.get("x"), one.get("y")]) for one in path]
+    points = [arguments.point(request.view, [one.get("x"), one.get("y")]) for one in path]
     if not _is_straight(points):
         raise UnusableError(
             "A drag goes straight from its first point to its last one here. Give these two points only."
@@ -90,9 +89,9 @@ def _scroll(action: Mapping[str, Any], request: Request) -> list[tuple[str, Json
     ):
         distance = action.get(name) or 0
         if distance:
-            direction = directions[reading.number(distance) > 0]
+            direction = directions[arguments.number(distance) > 0]
             things.append(
-                ("scroll", {**at, "direction": direction, "amount": reading.notches(abs(distance) * scale / NOTCH)})
+                ("scroll", {**at, "direction": direction, "amount": arguments.notches(abs(distance) * scale / NOTCH)})
             )
     if not things:
         raise UnusableError("Give how far to scroll: scroll_x and scroll_y are 0.")
@@ -103,7 +102,7 @@ def _keypress(action: Mapping[str, Any]) -> list[tuple[str, Json]]:
     names = action.get("keys")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UnusableError("Give the keys as a list of names.")
-    return [reading.pressed([one for name in names for one in keys.split(name)], capitals=False)]
+    return [arguments.pressed([one for name in names for one in key_spellings.split(name)], capitals=False)]
 
 
 _READERS: dict[str, Callable[[Mapping[str, Any], Request], list[tuple[str, Json]]]] = {
@@ -114,6 +113,6 @@ _READERS: dict[str, Callable[[Mapping[str, Any], Request], list[tuple[str, Json]
     "move": lambda action, request: [("move", _at(action, request))],
     "screenshot": lambda action, request: [("screenshot", {})],
     "scroll": _scroll,
-    "type": lambda action, request: [("type_text", {"text": reading.text(action.get("text"))})],
+    "type": lambda action, request: [("type_text", {"text": arguments.text(action.get("text"))})],
     "wait": lambda action, request: [("wait", {"ms": WAIT_MS})],
 }

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from inference.errors import ModelBusy, ModelMisconfigured, ModelProblem, ModelRefused
-from inference.profiles import Spec
 from inference.records import Usage
-from inference.scaling import view_of
-from inference.wires import gemini_calls, reading, transport
+from inference.specs import Spec
+from inference.wires import arguments, gemini_calls, transport
 from inference.wires.base import Answer, End, Json, Request, Thought, View, Wanted
 from inference.wires.gemini_client import UNSIGNED, Reply, SdkThread
+from inference.wires.scaling import view_of
 
 LOST = "The vendor could not follow its own earlier thoughts any more; the conversation begins anew."
 MALFORMED = "Not executed: your call could not be read. Call again, one function at a time, with all of its arguments."
@@ -102,7 +102,7 @@ class GeminiWire:
         own = {tool.name for tool in request.tools}
         declared = [
             {"name": tool.name, "description": tool.description, "parameters_json_schema": tool.schema}
-            for tool in reading.functions(request)
+            for tool in arguments.functions(request)
             if tool.name in own or not (tool.name in covered or "x" in tool.schema["properties"])
         ]
         return [*tools, *([{"function_declarations": declared}] if declared else [])]

@@ -7,11 +7,10 @@ older); both are read. A function may be several actions: typing with Enter afte
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from inference import keys, scaling
-from inference.dialects.calls import is_number
-from inference.wires import reading
+from inference.dialects.tool_calls import is_number
+from inference.wires import arguments, key_spellings, scaling
+from inference.wires.arguments import UnusableError
 from inference.wires.base import Check, Json, Request, Wanted
-from inference.wires.reading import UnusableError
 
 GRID = scaling.THOUSAND
 NOTCH = 100  # pixels of scrolling
@@ -71,7 +70,7 @@ def wanted(call: Mapping[str, Any], call_id: str, request: Request, extra: Json)
 
 def _things(name: str, values: Json, call_id: str, request: Request) -> list[Wanted]:
     if name not in READERS or name in {tool.name for tool in request.tools} or not request.computer:
-        return [reading.function_call(call_id, name, values, request, {})]
+        return [arguments.function_call(call_id, name, values, request, {})]
     try:
         things = READERS[name](values, request)
         lacking = [ours for ours, _ in things if ours != "screenshot" and ours not in request.actions]
@@ -153,7 +152,7 @@ def _drag(values: Json, request: Request) -> Things:
 
 
 def _wait(values: Json, request: Request) -> Things:
-    return [("wait", {"ms": reading.milliseconds(values.get("seconds", 1))})]
+    return [("wait", {"ms": arguments.milliseconds(values.get("seconds", 1))})]
 
 
 def _press(values: Json, request: Request) -> Things:
@@ -162,18 +161,18 @@ def _press(values: Json, request: Request) -> Things:
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise UnusableError("Name the key, or the keys as a list.")
-    return [reading.pressed([one for name in names for one in keys.split(name)])]
+    return [arguments.pressed([one for name in names for one in key_spellings.split(name)])]
 
 
 def _scroll(values: Json, request: Request) -> Things:
     """By pixels, by notches (desktops), or, in the older set, by parts of the picture."""
     at = _at(values, request) if "x" in values or "y" in values else _middle(request)
     if "magnitude_in_wheel_clicks" in values:
-        notches = reading.number(values["magnitude_in_wheel_clicks"])
+        notches = arguments.number(values["magnitude_in_wheel_clicks"])
     elif "magnitude" in values:
         notches = _parts(values["magnitude"], values, request)
     else:
-        notches = reading.number(values.get("magnitude_in_pixels", 300)) / NOTCH
+        notches = arguments.number(values.get("magnitude_in_pixels", 300)) / NOTCH
     return [_scrolled(at, values, notches)]
 
 
@@ -187,7 +186,7 @@ def _scroll_document(values: Json, request: Request) -> Things:
 
 def _parts(magnitude: Any, values: Json, request: Request) -> float:
     side = request.view.width if values.get("direction") in ("left", "right") else request.view.height
-    return reading.number(magnitude) / GRID * side / NOTCH
+    return arguments.number(magnitude) / GRID * side / NOTCH
 
 
 def _middle(request: Request) -> Json:
@@ -198,7 +197,7 @@ def _scrolled(at: Json, values: Json, notches: float) -> tuple[str, Json]:
     direction = values.get("direction")
     if direction not in ("up", "down", "left", "right"):
         raise UnusableError("Give the direction: up, down, left or right.")
-    return "scroll", {**at, "direction": direction, "amount": reading.notches(notches)}
+    return "scroll", {**at, "direction": direction, "amount": arguments.notches(notches)}
 
 
 def _held(values: Json, request: Request) -> Things:
@@ -231,7 +230,7 @@ READERS: dict[str, Callable[[Json, Request], Things]] = {
     "scroll_document": _scroll_document,
     "take_screenshot": lambda values, request: [("screenshot", {})],
     "open_web_browser": lambda values, request: [("screenshot", {})],
-    "navigate": lambda values, request: [("open_url", {"url": reading.text(values.get("url"), "url")})],
+    "navigate": lambda values, request: [("open_url", {"url": arguments.text(values.get("url"), "url")})],
     "go_back": lambda values, request: [("go_back", {})],
     "go_forward": lambda values, request: [("key_combo", {"keys": ["alt", "right"]})],
     **dict.fromkeys(("mouse_down", "mouse_up", "key_down", "key_up"), _held),

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from inference.errors import ModelBusy, ModelMisconfigured, ModelProblem
-from inference.profiles import Spec
+from inference.specs import Spec
 from inference.wires import transport
 from inference.wires.base import Json
 

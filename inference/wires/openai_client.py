@@ -3,7 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from inference.profiles import Spec
+from inference.specs import Spec
 from inference.wires import transport
 
 VENDOR = "https://api.openai.com/v1"

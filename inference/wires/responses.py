@@ -10,13 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 from inference.errors import ModelMisconfigured, ModelRefused
-from inference.profiles import Spec
 from inference.records import Usage
-from inference.scaling import view_of
-from inference.wires import openai_client, reading, transport
+from inference.specs import Spec
+from inference.wires import arguments, openai_client, transport
+from inference.wires.arguments import UnusableError
 from inference.wires.base import Answer, Check, End, Json, Request, Thought, View, Wanted
 from inference.wires.computer_calls import actions
-from inference.wires.reading import UnusableError
+from inference.wires.scaling import view_of
 
 UNAGREED = "No person agreed to the safety check of this call; nothing of it was done."
 UNACKNOWLEDGED = "The vendor did not take back a call whose safety check a person refused; it was left out."
@@ -95,7 +95,7 @@ class ResponsesWire:
                 "type": "function", "name": tool.name, "description": tool.description, "parameters": tool.schema,
                 "strict": _is_strict(tool.schema),
             }
-            for tool in reading.functions(request)
+            for tool in arguments.functions(request)
         ]  # fmt: skip
         return [*([self._computer(request)] if request.computer else []), *functions]
 
@@ -340,7 +340,7 @@ def _wanted(item: Json, request: Request) -> list[Wanted]:
 def _function(item: Json, request: Request) -> Wanted:
     call, extra = item["call_id"], {"kind": "function"}
     try:
-        params = reading.arguments(item.get("arguments"))
+        params = arguments.arguments(item.get("arguments"))
     except UnusableError as problem:
         return Wanted(call, "bad", item["name"], problem=str(problem), extra=extra)
-    return reading.function_call(call, item["name"], params, request, extra)
+    return arguments.function_call(call, item["name"], params, request, extra)

@@ -17,8 +17,8 @@ from types import ModuleType
 from typing import Any
 
 from inference.errors import ModelBusy, ModelMisconfigured, ModelProblem, ModelRefused
-from inference.profiles import Spec
 from inference.records import CallRecord, Status, Usage
+from inference.specs import Spec
 from inference.wires.base import Json
 
 CONNECT_SECONDS = 5.0

@@ -3,7 +3,7 @@
 import functools
 
 from accounts.actor import Actor
-from inference.profiles import is_live, live_names
+from inference.specs import is_live, live_names
 from runs.agents.base import Agent
 from runs.agents.playbook import PlaybookAgent
 from runs.agents.scripted import ScriptedAgent

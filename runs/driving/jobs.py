@@ -16,8 +16,8 @@ from billing.services import release_holds
 from database.sealing import seal, unseal
 from database.sql import fetch, save
 from inference.models import Call
+from inference.profiles.services import record_calls
 from inference.records import CallRecord
-from inference.services import record_calls
 from machines.drivers.base import Prompt
 from runs import control, services
 from runs.access import run_of

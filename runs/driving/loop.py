@@ -21,7 +21,7 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 
 from database.outages import is_full, is_locked, passes
-from inference import calling
+from inference.calls import calling
 from runs.driving import leases
 from runs.driving.disk import DiskWatch
 from runs.driving.drive import Drive

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from accounts.later import to_the_end
 from database.outages import is_full, passes
-from inference.calling import Turn, record_on, waits_for_turn
+from inference.calls.calling import Turn, record_on, waits_for_turn
 from inference.errors import ModelBusy, ModelProblem
 from inference.records import CallRecord
 from machines.drivers.base import MachineGone, Session

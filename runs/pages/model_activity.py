@@ -10,7 +10,7 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Left
 
 from inference.models import Call, Profile
-from inference.vendors import VENDORS
+from inference.profiles.vendors import VENDORS
 from runs.agents.registry import OWN
 from runs.models import Look, Run, RunEvent, Step
 

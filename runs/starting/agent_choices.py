@@ -7,8 +7,8 @@ from django import forms
 
 from accounts.actor import Actor
 from inference.models import Profile
-from inference.profiles import live_profiles
-from inference.services import passed
+from inference.profiles.services import passed
+from inference.specs import live_profiles
 from runs.starting.services import agent_of
 
 OWN = {"playbook": "playbook, which follows written instructions", "scripted": "scripted, which clicks three times"}

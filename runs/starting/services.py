@@ -19,7 +19,7 @@ from billing.services import run_gate, step_price
 from database.ids import new_id
 from database.sealing import seal
 from database.sql import fetch, prepared
-from inference.profiles import usual_agent
+from inference.specs import usual_agent
 from machines.access import get_machine, machines_of
 from machines.errors import MachineNotFound
 from machines.models import Machine

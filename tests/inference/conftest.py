@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from inference import calling, trials
+from inference.calls import calling
 from inference.models import Profile
-from inference.services import create_profile
+from inference.profiles import trials
+from inference.profiles.services import create_profile
 from tests.cast import Cast
 from tests.inference.wire import FakeWire
 

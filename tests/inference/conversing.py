@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 from PIL import Image
 
-from inference.profiles import Spec
+from inference.specs import Spec
 from inference.wires.base import Answer, Request, Thought, Tool, View, Wanted, Wire
 from tests.emulator.server import Emulator
 

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from inference import calling, grounding, predicting, sessions
+from inference.calls import calling
+from inference.ground import services as grounding
 from inference.models import Profile
+from inference.predict import predictions
+from inference.sessions import services as sessions
 from tests.inference.wire import FakeWire
 
 FONT = "machines/drivers/terminal/fonts/DejaVuSansMono.ttf"
@@ -49,7 +52,7 @@ def profile(name: str = "seer", **more: Any) -> Profile:
 def answering(monkeypatch: pytest.MonkeyPatch, *moves: Any) -> FakeWire:
     """A default profile whose model answers so."""
     wire = FakeWire(*moves)
-    for module in (calling, predicting, sessions, grounding):
+    for module in (calling, predictions, grounding, sessions):
         monkeypatch.setattr(module, "wire_for", wire)
     profile()
     return wire

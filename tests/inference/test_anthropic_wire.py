@@ -400,7 +400,7 @@ async def test_an_error_in_the_middle_of_a_stream(emulator: Emulator, monkeypatc
 
 
 async def test_an_address_where_something_else_answers() -> None:
-    from inference.profiles import Spec
+    from inference.specs import Spec
 
     async with web_page() as address:
         wire = AnthropicWire(Spec("eye", "anthropic", "model-1", base_url=address, key=KEY))
@@ -436,7 +436,7 @@ async def test_a_server_that_forgot_everything_goes_on_with_the_conversation() -
 
 
 async def test_a_server_that_is_not_there() -> None:
-    from inference.profiles import Spec
+    from inference.specs import Spec
 
     wire = AnthropicWire(Spec("eye", "anthropic", "model-1", base_url="http://127.0.0.1:9", key=KEY))
     conversation = Conversation(lambda: wire, "x")
@@ -470,7 +470,7 @@ async def test_a_vendor_that_quotes_the_key(emulator: Emulator) -> None:
 
 
 def test_no_key_is_told_before_a_request() -> None:
-    from inference.profiles import Spec
+    from inference.specs import Spec
 
     with pytest.raises(ModelMisconfigured, match="has no key"):
         AnthropicWire(Spec("eye", "anthropic", "model-1"))
@@ -488,7 +488,7 @@ def test_no_sdk_is_imported_with_the_wires() -> None:
     program = (
         "import django, sys\n"
         "django.setup()\n"
-        "from inference.profiles import Spec\n"
+        "from inference.specs import Spec\n"
         "from inference.wires import WIRES, wire_for\n"
         "for wire in WIRES:\n"
         "    wire_for(Spec('eye', wire, 'm', key='k'))\n"

@@ -1,4 +1,4 @@
-"""inference/calling.py: room, breaker, waiting times, cancelling, records and costs."""
+"""inference/calls/calling.py: room, breaker, waiting times, cancelling, records and costs."""
 
 import asyncio
 import json
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from inference import calling
-from inference.calling import cost_of, patiently, record_on, think
+from inference.calls import calling
+from inference.calls.calling import cost_of, patiently, record_on, think
 from inference.errors import ModelBusy, ModelMisconfigured, ModelRefused
-from inference.profiles import Spec
 from inference.records import CallRecord, Usage
+from inference.specs import Spec
 from tests.inference.wire import FakeWire, click, request, says
 
 SPEC = Spec("claude", "anthropic", "claude-opus-5-5", key="sk-very-secret", prices={"input": 500, "output": 2500})

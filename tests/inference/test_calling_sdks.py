@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from inference import calling, services, trials
-from inference.calling import record_on, think
+from inference.calls import calling
+from inference.calls.calling import record_on, think
 from inference.errors import ModelBusy, ModelMisconfigured
 from inference.models import Call, Profile
-from inference.profiles import Spec
-from inference.targets import TARGETS, Target, picture, picture_hash
+from inference.profiles import services, trials
+from inference.profiles.trial_picture import TARGETS, Target, picture, picture_hash
+from inference.specs import Spec
 from inference.wires import WIRES, wire_for
 from inference.wires.base import Request
 from tests.cast import Cast

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.errors import ModelBusy, ModelMisconfigured, ModelProblem, ModelRefused
-from inference.profiles import Spec
+from inference.specs import Spec
 from inference.wires.base import Answer, Request, Thought, View, Wanted
 from inference.wires.chat import LEFT_OUT, NO_ANSWER, ChatWire, _Message, _name_calls
 from tests import needs_openai  # noqa: F401 - skips this file without the SDK

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from inference.errors import ModelMisconfigured
 from inference.models import Profile
-from inference.profiles import default_name, live_names, spec_of
+from inference.specs import default_name, live_names, spec_of
 from tests.cast import Cast
 from tests.inference.test_trials import aims
 from tests.inference.wire import FakeWire, click

@@ -20,7 +20,7 @@ from billing.models import CallInHand, Transaction
 from config.clock import CHORES
 from config.processes import wait_until
 from config.server.asgi_handler import Handler
-from inference import direct
+from inference import billed_calls
 from inference.errors import ModelBusy
 from inference.models import Call
 from tests.cast import Api, Cast, actor_of_key
@@ -232,13 +232,13 @@ class TestAProcessThatDies:
         """As if this process had slept for ten minutes."""
         answering(monkeypatch, click(1, 1))
         monkeypatch.setattr(billing, "LAPSE", timedelta(minutes=-1))
-        settle = direct._settled
+        settle = billed_calls._settled
 
         def lapsed(*args: Any) -> Any:
             billing.release_lapsed()
             return settle(*args)
 
-        monkeypatch.setattr(direct, "_settled", lapsed)
+        monkeypatch.setattr(billed_calls, "_settled", lapsed)
         refused(live.post("/predict", body()), 504, "UPSTREAM_TIMEOUT")
         assert live.get("/billing/balance").json()["available_cents"] == 10_000
         assert account_balances(cast.team.id)["usage"] == 0
@@ -261,7 +261,7 @@ class TestManyAtOnce:
             return click(1, 1)
 
         answering(monkeypatch, answer)
-        monkeypatch.setattr("inference.calling.BREAK_AFTER", 10_000)
+        monkeypatch.setattr("inference.calls.calling.BREAK_AFTER", 10_000)
 
         def call(_: int) -> tuple[int, int]:
             try:

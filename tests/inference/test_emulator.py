@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from inference.errors import ModelBusy
-from inference.profiles import Spec
+from inference.specs import Spec
 from inference.wires.anthropic import AnthropicWire
 from runs.agents.model import replay, results
 from tests import needs_anthropic, needs_openai  # noqa: F401 - skips this file without the SDK

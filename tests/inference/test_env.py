@@ -10,10 +10,10 @@ from django.conf import settings
 
 from accounts.models import AuditEntry, Team
 from config.up.supervisor import PLAYBOOK, agents
-from inference import sdks, services
-from inference.environment import take_over
 from inference.models import Profile
-from inference.profiles import default_name, live_names, spec_of
+from inference.profiles import sdks, services
+from inference.profiles.environment import take_over
+from inference.specs import default_name, live_names, spec_of
 from tests.cast import Cast
 from web.errors import Invalid
 
@@ -150,7 +150,7 @@ def test_the_start_says_who_thinks_and_keeps_no_key_in_the_environment(
 
 
 def test_installed_sdks_are_found_without_being_imported() -> None:
-    code = "import sys; from inference.sdks import installed as i; i('anthropic'), i('gemini'); print('anthropic' in sys.modules)"
+    code = "import sys; from inference.profiles.sdks import installed as i; i('anthropic'), i('gemini'); print('anthropic' in sys.modules)"
     assert run_python(code) == "False"
 
 

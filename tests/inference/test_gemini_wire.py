@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.errors import ModelBusy, ModelMisconfigured, ModelProblem, ModelRefused
-from inference.profiles import Spec
+from inference.specs import Spec
 from inference.wires import gemini_calls
 from inference.wires.base import Answer, Request, Thought, Tool, View, Wanted
 from inference.wires.gemini import LOST, GeminiWire

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.processes import command_of, wait_until
-from inference import grounding, ocr
 from inference.errors import ModelBusy, ModelRefused
-from inference.grounding import Sight, locate, phrases
+from inference.ground import ocr, services
+from inference.ground.ocr import Line, Word
+from inference.ground.services import Sight, locate, phrases
 from inference.models import Call
-from inference.ocr import Line, Word
 from inference.wires.base import Check, Thought, Wanted
 from tests.cast import Api, Cast
 from tests.conventions.conftest import locs, only, refused
@@ -148,7 +148,7 @@ class TestByAModel:
             raise ocr.OcrFailed("gone")
 
         monkeypatch.setattr(ocr, "read_text", broken)
-        monkeypatch.setattr(grounding.ocr, "installed", lambda: True)
+        monkeypatch.setattr(services.ocr, "installed", lambda: True)
         refused(live.post("/ground", body()), 503, "UPSTREAM_UNAVAILABLE")
         answering(monkeypatch, click(10, 10))
         assert live.post("/ground", body()).status_code == 200

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference import keys
+from inference.wires import key_spellings
 from machines.actions.canonical import Screen, canonical
 from machines.drivers import keys as drivers
 
 
 def pressed(text: str, **options: bool) -> object:
-    return keys.action(keys.split(text), **options)
+    return key_spellings.action(key_spellings.split(text), **options)
 
 
 @pytest.mark.parametrize(
@@ -39,14 +39,14 @@ def test_a_combination(spelled: str, together: list[str]) -> None:
 
 
 def test_where_all_keys_are_named_in_capitals_a_letter_is_its_key() -> None:
-    assert keys.action(["A"], capitals=False) == ("key_press", {"key": "a"})
+    assert key_spellings.action(["A"], capitals=False) == ("key_press", {"key": "a"})
 
 
 @pytest.mark.parametrize(
     "spelled", ["ctrl", "ctrl+shift", "XF86AudioPlay", "a+b", "", "  ", "Hyper_L+a", "F13", "hello"]
 )
 def test_what_no_machine_can_press_is_told_to_the_model(spelled: str) -> None:
-    with pytest.raises(keys.UnknownKeyError) as told:
+    with pytest.raises(key_spellings.UnknownKeyError) as told:
         pressed(spelled)
     assert str(told.value).endswith(".")
 
@@ -55,7 +55,7 @@ def test_what_no_machine_can_press_is_told_to_the_model(spelled: str) -> None:
 def test_whatever_a_model_sends_is_a_key_of_the_drivers_or_refused(text: str) -> None:
     try:
         name, params = pressed(text)
-    except keys.UnknownKeyError:
+    except key_spellings.UnknownKeyError:
         return
     _, taken = canonical(name, params, Screen(100, 100))
     assert drivers.combination(taken["keys"] if "keys" in taken else [taken["key"]])

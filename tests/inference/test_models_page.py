@@ -7,12 +7,12 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from inference import services
 from inference.models import Profile
-from inference.profiles import default_name, spec_of
+from inference.profiles import services
+from inference.profiles.services import record_calls
+from inference.profiles.trial_picture import TARGETS
 from inference.records import CallRecord, Usage
-from inference.services import record_calls
-from inference.targets import TARGETS
+from inference.specs import default_name, spec_of
 from tests.cast import Cast
 from tests.inference.conftest import Make
 from tests.pages.conftest import text
@@ -260,7 +260,7 @@ def test_a_cost_that_nobody_knows_is_not_nothing(first: Cast, olga: Client, make
 
 
 def test_a_missing_sdk_is_said(olga: Client, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.views.installed", lambda wire: False)
+    monkeypatch.setattr("inference.profiles.views.installed", lambda wire: False)
     row = make()
     assert "make models" in page(olga.get(f"/models/{row.id}"))
     assert "SDK missing" in page(olga.get("/models"))

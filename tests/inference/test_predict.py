@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.models import CallInHand
-from inference import direct
+from inference import billed_calls
 from inference.errors import InvalidScreenshot, ModelBusy, ModelMisconfigured, ModelRefused
 from inference.models import Call, Profile
 from inference.records import Usage
@@ -224,7 +224,7 @@ class TestModelsThatDoNotAnswer:
 
     def test_silent(self, live: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         answering(monkeypatch, None)
-        monkeypatch.setattr(direct, "CALL_SECONDS", 0.01)
+        monkeypatch.setattr(billed_calls, "CALL_SECONDS", 0.01)
         assert "Retry-After" in live.post("/predict", body()).headers
         refused(live.post("/predict", body()), 504, "UPSTREAM_TIMEOUT")
         assert not CallInHand.objects.exists()
@@ -236,7 +236,7 @@ class TestModelsThatDoNotAnswer:
         async def broken(*_: Any) -> None:
             raise LookupError("something of ours")
 
-        monkeypatch.setattr("inference.asking.think", broken)
+        monkeypatch.setattr("inference.calls.questions.think", broken)
         with caplog.at_level(logging.DEBUG):
             refused(live.post("/predict", body(instruction="very private")), 500, "INTERNAL_ERROR")
         assert "something of ours" in caplog.text

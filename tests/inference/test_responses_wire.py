@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from inference.errors import ModelBusy, ModelMisconfigured, ModelProblem, ModelRefused
-from inference.profiles import Spec
+from inference.specs import Spec
 from inference.wires import transport
 from inference.wires.base import Answer, Request, Thought, View, Wanted
 from inference.wires.responses import ResponsesWire, _wanted

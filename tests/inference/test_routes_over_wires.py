@@ -9,7 +9,8 @@ import pytest
 from django.http import HttpResponse
 
 from database.sealing import seal
-from inference import calling, direct
+from inference import billed_calls
+from inference.calls import calling
 from inference.models import Call, Profile
 from tests.cast import Api
 from tests.conventions.conftest import refused
@@ -44,7 +45,7 @@ STORIES = {
 @pytest.fixture(autouse=True)
 def _clients_end_with_their_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """A web process has one event loop; the test client makes one for each call."""
-    work = direct._work
+    work = billed_calls._work
 
     async def closing(*args: Any) -> HttpResponse:
         try:
@@ -52,7 +53,7 @@ def _clients_end_with_their_loop(monkeypatch: pytest.MonkeyPatch) -> None:
         finally:
             await calling.close()
 
-    monkeypatch.setattr(direct, "_work", closing)
+    monkeypatch.setattr(billed_calls, "_work", closing)
 
 
 @pytest.fixture(params=WIRES)
@@ -189,7 +190,7 @@ def test_every_bad_day_of_every_route_has_one_answer_and_costs_nothing(
             (f"/sessions/{session}/predict", {"screenshot": shot(), "instruction": f"Do it story:{story}"}),
             ("/ground", {"screenshot": shot(), "element": f"the icon story:{story}"}),
         ][(number + turn) % 3]  # over the four wires each has had each
-        monkeypatch.setattr(direct, "CALL_SECONDS", 0.7 if story == "hang" else 300)
+        monkeypatch.setattr(billed_calls, "CALL_SECONDS", 0.7 if story == "hang" else 300)
         answer = live.post(path, sent)
         grounds = path == "/ground" and code == "PREDICTION_FAILED"
         error = refused(answer, status, "GROUNDING_FAILED" if grounds else code)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from inference import scaling
+from inference.wires import scaling
 from machines import pictures
 from tests.chance import TRIED
 

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from billing.access import held
 from config.clock import CHORES
-from inference import sessions
 from inference.errors import ModelBusy
 from inference.models import Call, Profile, Session, SessionPicture
+from inference.sessions import services
 from inference.wires.base import Check, Thought, Wanted
 from tests.cast import Api, Cast
 from tests.conventions.conftest import locs, only, refused
@@ -167,18 +167,18 @@ class TestTime:
         Session.objects.update(expires_at=timezone.now() + timedelta(seconds=5))
         predicted(live, session)
         assert Session.objects.get().expires_at > timezone.now() + timedelta(seconds=1790)
-        assert sessions.sweep() == 0
+        assert services.sweep() == 0
         Session.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
         refused(live.post(f"/sessions/{session}/predict", body()), 404, "SESSION_NOT_FOUND")
         refused(live.get(f"/sessions/{session}"), 404, "SESSION_NOT_FOUND")
         assert live.get("/sessions").json()["data"] == []
         assert SessionPicture.objects.exists()
-        sessions.sweep()
+        services.sweep()
         assert not SessionPicture.objects.exists()
         assert not Session.objects.exists()
 
     def test_the_clock_forgets_them(self) -> None:
-        assert sessions.sweep in {chore.work for chore in CHORES}
+        assert services.sweep in {chore.work for chore in CHORES}
 
     def test_a_call_whose_process_died_holds_the_session_for_minutes_only(
         self, live: Api, monkeypatch: pytest.MonkeyPatch
@@ -213,7 +213,7 @@ class TestAHundred:
 
     def test_nothing_is_paid_for_it(self, live: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         answering(monkeypatch, click(1, 1))
-        monkeypatch.setattr(sessions, "MOST", 1)
+        monkeypatch.setattr(services, "MOST", 1)
         created(live)
         refused(live.post("/sessions", {}), 429, "SESSION_LIMIT_REACHED")
         assert live.get("/billing/balance").json()["balance_cents"] == 9_990
@@ -262,7 +262,7 @@ class TestTwoAtOnce:
         assert live.get("/billing/balance").json()["available_cents"] == 9_990
 
     def test_the_limit_holds_for_calls_at_the_same_moment(self, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sessions, "MOST", 3)
+        monkeypatch.setattr(services, "MOST", 3)
         api = cast.api(test=True)
         with ThreadPoolExecutor(8) as pool:
             statuses = list(pool.map(lambda _: _and_close(lambda: api.post("/sessions", {}).status_code), range(16)))

@@ -11,10 +11,10 @@ from PIL import Image
 
 from accounts.models import AuditEntry
 from config.processes import wait_until
-from inference import services, trials
 from inference.errors import ModelBusy, ModelMisconfigured, ModelRefused
 from inference.models import Call, Profile
-from inference.targets import HEIGHT, TARGETS, WIDTH, picture
+from inference.profiles import services, trials
+from inference.profiles.trial_picture import HEIGHT, TARGETS, WIDTH, picture
 from inference.wires.base import Request, Thought, Wanted
 from tests.cast import Cast
 from tests.inference.conftest import Make

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.profiles import Spec
+from inference.specs import Spec
 from inference.wires import anthropic, responses
 from inference.wires.anthropic import AnthropicWire
 from inference.wires.base import Request, View, Wanted

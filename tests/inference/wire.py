@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from inference.profiles import Spec
 from inference.records import Usage
+from inference.specs import Spec
 from inference.wires.base import Answer, Json, Request, Thought, View, Wanted
 
 Move = Thought | Exception | Callable[[Request], Thought] | None  # None: hang until cancelled

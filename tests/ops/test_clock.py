@@ -36,8 +36,8 @@ from tests.runs.driving import begin, drive_all, shift, show, simulated, status_
 from tests.takeover.control import take
 from tests.workflows import engine
 from workflows import clock as workflows
-from workflows import running
 from workflows.models import Execution, Ticket
+from workflows.runs import running
 
 ROOT = Path(__file__).resolve().parents[2]
 NEVER = "3600"  # seconds between two looks: a clock that looks so rarely hears of everything by a ring, or by its own reckoning

@@ -12,7 +12,7 @@ from accounts.invitations.services import invite
 from accounts.models import ApiKey
 from approvals.mail.links import link
 from config import pages
-from inference.services import create_profile
+from inference.profiles.services import create_profile
 from machines.models import Machine
 from runs.models import Run
 from tests.cast import Cast
@@ -22,7 +22,7 @@ from tests.pages.conftest import request_of, text
 from tests.pages.reading import read
 from tests.people.conftest import group
 from workflows.definition.examples import examples
-from workflows.running import begin as begin_flow
+from workflows.runs.running import begin as begin_flow
 
 pytestmark = pytest.mark.django_db
 # owner, admin, approver, operator, viewer, the owner of another team, nobody signed in, a key, an agent

@@ -12,8 +12,8 @@ from tests.pages.reading import read
 from tests.workflows.documents import approval, branch, eq, fail, task
 from tests.workflows.engine import work
 from workflows.models import Workflow, WorkflowVersion
+from workflows.runs.starting import start_saved
 from workflows.services import save_workflow, update_workflow
-from workflows.starting import start_saved
 
 pytestmark = pytest.mark.django_db
 

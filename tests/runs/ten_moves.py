@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from inference.models import Call, Profile
-from inference.services import create_profile
+from inference.profiles.services import create_profile
 from runs.agents.model.memory import State
 from runs.models import Run
 from tests.agents.model.test_wires import needs

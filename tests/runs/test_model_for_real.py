@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from inference import calling
+from inference.calls import calling
 from inference.models import Call
-from inference.profiles import Spec
+from inference.specs import Spec
 from inference.wires import wire_for
 from machines.models import Machine
 from runs.agents import registry

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from inference import calling
+from inference.calls import calling
 from inference.models import Call
-from inference.profiles import Spec
+from inference.specs import Spec
 from inference.wires import WIRES, wire_for
 from runs.agents import registry
 from runs.agents.base import Agent

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from inference import calling
+from inference.calls import calling
 from inference.models import Call
 from runs.driving import leases
 from runs.models import Step

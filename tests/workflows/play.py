@@ -11,8 +11,8 @@ from tests.workflows.documents import whole
 from workflows.definition.documents import check_document
 from workflows.interpreter.advance import advance
 from workflows.interpreter.effects import CancelTasks, Effect, Finish, GoOn, OpenRequest, StartTask, Write
-from workflows.interpreter.happenings import Happening, RequestDecided, Resumed, Started, TaskEnded
 from workflows.interpreter.state import State
+from workflows.interpreter.triggers import Happening, RequestDecided, Resumed, Started, TaskEnded
 
 AT = "2026-03-26T14:35:01.000Z"
 ANA = {"type": "user", "id": "usr_ana", "name": "Ana"}

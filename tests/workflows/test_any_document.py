@@ -16,11 +16,11 @@ from web.errors import Invalid
 from web.json_schema.validation import problem
 from workflows.definition.documents import Form, check_document, read_document
 from workflows.definition.estimate import estimate
-from workflows.definition.fields import MOST_VIOLATIONS
+from workflows.definition.field_checks import MOST_VIOLATIONS
 from workflows.definition.inputs import read_inputs, schema_problem
 from workflows.interpreter.advance import advance, iterations_used
 from workflows.interpreter.effects import Finish, GoOn
-from workflows.interpreter.happenings import Resumed, Started, TaskEnded
+from workflows.interpreter.triggers import Resumed, Started, TaskEnded
 
 PRICES = {"v1": 8, "v3": 5, "v4": 5}
 GUARD = 60  # iterations of a played run

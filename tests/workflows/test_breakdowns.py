@@ -76,7 +76,7 @@ def test_runs_that_ended_in_the_middle_keep_no_other_from_the_clock(
     test_key: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clock, "BATCH", 1)
-    monkeypatch.setattr("workflows.interpreter.control.SLICE", 5)
+    monkeypatch.setattr("workflows.interpreter.control_flow.SLICE", 5)
     monkeypatch.setattr("workflows.tasks.TURN", 0.0)
     loop = {"id": "l", "type": "loop", "count": 20, "body": []}
     ended, alive = (begin(test_key, [loop]) for _ in range(2))

@@ -6,7 +6,7 @@ import pytest
 
 from tests.workflows.documents import FALSE, TRUE, check, eq, wrong_steps
 from workflows.definition.conditions import holds
-from workflows.definition.values import TooMuchWork, Work
+from workflows.definition.value_rules import TooMuchWork, Work
 
 SCOPE = {
     "inputs": {"n": 3, "name": "Ann", "list": [1, "two", None, {"a": 1}], "object": {"a": 1, "7": 2}, "none": None},

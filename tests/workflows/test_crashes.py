@@ -21,10 +21,11 @@ from tests.chance import SOME_TRIED
 from tests.runs.driving import Inline, Once, go, kinds, show
 from tests.workflows.documents import FALSE, TRUE, eq, is_valid, numbered
 from tests.workflows.engine import begin, tasks_of
-from workflows import clock, running, tasks
-from workflows.interpreter import control
+from workflows import clock, tasks
+from workflows.interpreter import control_flow
 from workflows.interpreter.effects import Effect
 from workflows.models import Execution, Ticket
+from workflows.runs import running
 
 OUTPUT = {"first": "{{t0.passed}}", "second": "{{t1.status}}", "in": "{{vars.iteration}}", "on": "{{vars.attempt}}"}
 TASKS = ["x [steps:0]", "x [steps:1]", "x [steps:1] [fail]"]
@@ -156,6 +157,10 @@ def what_became_of(api: Api, run: dict[str, Any]) -> dict[str, Any]:
 def test_a_run_ends_the_same_whatever_is_lost_doubled_or_killed(test_key: Api, steps: list[Any], seed: int) -> None:
     chance = Random(seed)
     limits = override_settings(RATE_LIMIT_PER_MINUTE=10**6, RATE_LIMIT_RUNS_PER_MINUTE=10**6)
-    with limits, patch.object(control, "SLICE", 5), patch.object(tasks, "TURN", 0.0):  # so that short runs are cut, too
+    with (
+        limits,
+        patch.object(control_flow, "SLICE", 5),
+        patch.object(tasks, "TURN", 0.0),
+    ):  # so that short runs are cut, too
         expected = played(test_key, steps, call)
         assert played(test_key, steps, lambda row: deliver_badly(row, chance)) == expected

@@ -22,7 +22,7 @@ from tests.workflows.documents import (
     task,
 )
 from tests.workflows.test_any_document import documents, is_valid
-from workflows.definition.steps import walk
+from workflows.definition.step_types import walk
 from workflows.drawing.layout import Drawing, Marks, Node, draw, listed
 
 

@@ -9,9 +9,9 @@ from runs.agents.playbook import parse
 from workflows.definition.documents import check_document
 from workflows.definition.examples import examples
 from workflows.definition.inputs import read_inputs
-from workflows.definition.steps import walk
+from workflows.definition.step_types import walk
 from workflows.definition.templates import expand
-from workflows.definition.values import Work
+from workflows.definition.value_rules import Work
 from workflows.forms import as_text
 
 EXAMPLES = list(examples().values())

@@ -8,7 +8,7 @@ from tests.workflows.documents import FALSE, branch, check, eq, loop, parallel, 
 from tests.workflows.play import Play
 from workflows.interpreter.advance import iterations_used
 from workflows.interpreter.effects import CancelTasks, Finish, StartTask
-from workflows.interpreter.happenings import Started, TaskEnded
+from workflows.interpreter.triggers import Started, TaskEnded
 
 BUDGET = {"code": "GUARD_EXCEEDED", "reason_code": "budget_cents", "message": "Used up.", "details": None}
 

@@ -7,7 +7,7 @@ import pytest
 from tests.workflows.documents import FALSE, approval, check, loop, retry, task
 from tests.workflows.play import ANA, AT, Play
 from workflows.interpreter.effects import Finish, OpenRequest, Write
-from workflows.interpreter.happenings import RequestDecided
+from workflows.interpreter.triggers import RequestDecided
 
 SCHEMA = {"type": "object", "properties": {"iban": {"type": "string"}}, "required": ["iban"]}
 

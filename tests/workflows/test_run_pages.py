@@ -17,7 +17,7 @@ from tests.pages.conftest import text
 from tests.runs.driving import simulated, status_of
 from tests.workflows.engine import approval, begin, check, deliver, ran, task, work
 from tests.workflows.test_starting import saved
-from workflows.drawing.progress import marks_of, rows_of
+from workflows.drawing.run_progress import marks_of, rows_of
 from workflows.models import Execution, Ticket
 
 SCHEMA = {

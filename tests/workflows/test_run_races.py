@@ -31,7 +31,7 @@ from tests.runs.driving import (
 from tests.runs.invariants import check_run
 from tests.runs.test_races import Together
 from tests.workflows.engine import begin, check, deliver, task, tasks_of, work
-from workflows import running
+from workflows.runs import running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NEVER = "2100-01-01T00:00Z"

@@ -10,7 +10,7 @@ from tests.workflows.play import Play
 from workflows.definition.templates import Place
 from workflows.interpreter.advance import advance, iterations_used
 from workflows.interpreter.effects import Finish, GoOn, StartTask, Write
-from workflows.interpreter.happenings import Resumed, Started, TaskEnded
+from workflows.interpreter.triggers import Resumed, Started, TaskEnded
 
 ITERATION = "{{vars.iteration}}"
 WALLET = {"code": "WALLET_EXHAUSTED", "reason_code": "wallet_exhausted", "message": "Empty.", "details": None}

@@ -24,7 +24,7 @@ from tests.workflows.documents import (
     wrong_steps,
 )  # fmt: skip
 from workflows.definition.documents import check_document
-from workflows.definition.steps import count, depth, walk
+from workflows.definition.step_types import count, depth, walk
 
 NEED = {"group": "finance", "count": 1}
 ONE: list[tuple[Any, list[tuple[Any, ...]]]] = [

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from workflows.definition.templates import expand, expand_text, fill, lookup, too_large
-from workflows.definition.values import TooMuchWork, Work
+from workflows.definition.value_rules import TooMuchWork, Work
 
 SCOPE = {
     "inputs": {

@@ -13,7 +13,7 @@ from web.json_values import Detail
 from workflows.definition.documents import MAX_BYTES, Form, Reading, check_document, unreadable
 from workflows.definition.estimate import estimate
 from workflows.definition.references import unknown_secrets, wrong_names
-from workflows.terms import StartBody, read_terms
+from workflows.runs.schemas import StartBody, read_terms
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from web.json_values import Loc
-from workflows.definition.fields import Violations
+from workflows.definition.field_checks import Violations
 from workflows.definition.templates import PATH, Scope, expand
-from workflows.definition.values import Work, as_number, contains, equal, truthy
+from workflows.definition.value_rules import Work, as_number, contains, equal, truthy
 
 Condition = dict[str, Any]
 

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from typing import Any, Literal, Protocol
 
 from workflows.definition.documents import Definition
-from workflows.definition.steps import Step, lists_of, walk
+from workflows.definition.step_types import Step, lists_of, walk
 from workflows.drawing.sentences import count
 
 AROUND = 3  # unchanged lines shown beside a change

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from web.errors import Invalid
 from web.json_values import DEEPEST, Detail, Loc, deeper_than, size, too_big, unstorable_at
-from workflows.definition.fields import Field, Problem, Violations, mapping, one_of, text, whole
+from workflows.definition.field_checks import Field, Problem, Violations, mapping, one_of, text, whole
 from workflows.definition.inputs import schema_problem
-from workflows.definition.steps import StepReader
+from workflows.definition.step_types import StepReader
 
 MAX_BYTES = 256 * 1024  # of definition and inputs_schema as JSON
 DSL_VERSION = "2026-06-01"

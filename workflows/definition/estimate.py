@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workflows.definition import steps as rules
+from workflows.definition import step_types as rules
 from workflows.definition.documents import Definition, run_defaults
-from workflows.definition.steps import Step
-from workflows.interpreter.control import WHILE_ITERATIONS
+from workflows.definition.step_types import Step
+from workflows.interpreter.control_flow import WHILE_ITERATIONS
 
 Prices = Mapping[str, int]  # cents of one agent step by cua_version
 DEFAULT_STEPS = 50

@@ -19,8 +19,8 @@ from approvals.handling import assignee_problem
 from runs.secrets.handles import handles_in
 from runs.starting.services import terms_violations
 from web.json_values import Detail, Loc
-from workflows.definition import steps as rules
-from workflows.definition.steps import Step
+from workflows.definition import step_types as rules
+from workflows.definition.step_types import Step
 from workflows.models import Execution, Workflow
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workflows.definition.values import TooMuchWork, Work, as_text
+from workflows.definition.value_rules import TooMuchWork, Work, as_text
 
 Scope = dict[str, Any]  # the roots: inputs, vars, step ids, save_as
 PATH = r"[^\W][\w.-]*"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from workflows.definition.documents import Definition
-from workflows.definition.steps import Step
+from workflows.definition.step_types import Step
 from workflows.drawing import shapes
 from workflows.drawing.sentences import TYPES, says
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from workflows.definition.steps import Step
+from workflows.definition.step_types import Step
 from workflows.definition.templates import path_of
-from workflows.interpreter.control import WHILE_ITERATIONS
+from workflows.interpreter.control_flow import WHILE_ITERATIONS
 
 _SIGNS = {"eq": "=", "ne": "≠", "lt": "<", "gt": ">", "lte": "≤", "gte": "≥", "contains": "contains"}
 TYPES = {

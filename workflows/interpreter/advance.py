@@ -7,11 +7,11 @@ no fault with.
 """
 
 from workflows.interpreter import single_steps
-from workflows.interpreter.control import fail_step, go
+from workflows.interpreter.control_flow import fail_step, go
 from workflows.interpreter.effects import Effect
-from workflows.interpreter.happenings import Happening, RequestDecided, Resumed, Started, TaskEnded
 from workflows.interpreter.single_steps import StepFailed
 from workflows.interpreter.state import Branch, Definition, Progress, State, begun
+from workflows.interpreter.triggers import Happening, RequestDecided, Resumed, Started, TaskEnded
 
 
 def advance(definition: Definition, state: State, happening: Happening) -> tuple[State, list[Effect]]:

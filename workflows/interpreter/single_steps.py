@@ -4,12 +4,12 @@ from typing import Any
 
 from runs.errors import run_error
 from workflows.definition import conditions
-from workflows.definition.steps import Step
+from workflows.definition.step_types import Step
 from workflows.definition.templates import Scope, expand, expand_bound, expand_text, too_large
-from workflows.definition.values import Work
+from workflows.definition.value_rules import Work
 from workflows.interpreter.effects import Finish, OpenRequest, StartTask
-from workflows.interpreter.happenings import APPROVING, RequestDecided, TaskEnded
 from workflows.interpreter.state import Branch, Path, Progress
+from workflows.interpreter.triggers import APPROVING, RequestDecided, TaskEnded
 
 MAX_TASK = 16_000  # characters, as of instructions
 MAX_SYSTEM_PROMPT = 32_000

@@ -20,7 +20,7 @@ from typing import Any
 
 from workflows.definition.templates import Scope
 from workflows.interpreter.effects import CancelTasks, Effect, Finish, Write
-from workflows.interpreter.happenings import Started
+from workflows.interpreter.triggers import Started
 
 State = dict[str, Any]
 Frame = dict[str, Any]

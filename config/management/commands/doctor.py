@@ -19,8 +19,8 @@ from django.utils import timezone
 from config.postgres.home import PostgresError, programs, server_owner
 from config.up.checks import enough_disk
 from config.up.terminal import CannotStart
-from inference.profiles import live_names
-from inference.sdks import missing
+from inference.profiles.sdks import missing
+from inference.specs import live_names
 from machines.drivers.base import DriverUnavailable
 from machines.drivers.browser.chromium import browser_program, fetched
 from machines.drivers.isolation import resource_limits, sandbox

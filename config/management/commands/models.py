@@ -11,10 +11,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts.access import installation_team
 from accounts.actor import Actor, command_line
 from accounts.pages import problems
-from inference import services, trials
-from inference.access import month_start, profiles, use_since
 from inference.models import Profile
-from inference.vendors import VENDORS, usual_prices
+from inference.profiles import services, trials
+from inference.profiles.access import month_start, profiles, use_since
+from inference.profiles.vendors import VENDORS, usual_prices
 from web.errors import Refusal
 
 

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
-from inference.calling import think as call_model
-from inference.profiles import Spec, spec_of, verifier_of
+from inference.calls.calling import think as call_model
+from inference.specs import Spec, spec_of, verifier_of
 from inference.wires import wire_for
 from inference.wires.base import Wire
 from machines.drivers.base import Session

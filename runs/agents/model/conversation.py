@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from inference.profiles import Spec
 from inference.records import CallRecord, Purpose
+from inference.specs import Spec
 from inference.wires.base import Json, Request, Thought, View, Wire
 from runs.agents.base import Context, GuardReached
 from runs.agents.model import old_logs, prompt

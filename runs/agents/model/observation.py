@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from inference import scaling
+from inference.wires import scaling
 from inference.wires.base import View
 from machines import pictures
 from machines.drivers.base import Session

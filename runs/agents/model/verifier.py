@@ -7,8 +7,8 @@ shows; never what the agent said of it.
 import json
 from typing import Any
 
-from inference.profiles import Spec
 from inference.records import CallRecord
+from inference.specs import Spec
 from inference.wires.base import Json, Request, Thought, View, Wire
 from machines import pictures
 from machines.drivers.base import Session

@@ -13,8 +13,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from inference.profiles import Spec
 from inference.records import CallRecord, Purpose, Usage
+from inference.specs import Spec
 from inference.wires.base import Answer, Check, Json, Request, Thought, View, Wanted
 from machines import pictures
 from machines.drivers.base import Action, ActResult, Frame

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from inference import calling
+from inference.calls import calling
 from inference.errors import ModelBusy, ModelMisconfigured, ModelRefused
-from inference.profiles import Spec
+from inference.specs import Spec
 from inference.wires import WIRES, wire_for
 from runs.agents.base import Act, Again, Ask, Finish
 from runs.agents.model import ModelAgent, conversation

@@ -1,0 +1,224 @@
+"""Where an element stands in a picture: by its text first, then by a model. Never a guess.
+
+Reading finds what is written there once, and nothing else: icons, boxes and empty fields are invisible to it.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from accounts.actor import Actor
+from billing.direct import Price, price
+from inference.billed_calls import NO_MODEL, RETRY_SECONDS, Reply, model_for
+from inference.calls.questions import Question, ask, send_picture
+from inference.errors import GroundingFailed, ModelAway, ModelRefused, PredictionFailed
+from inference.ground import ocr
+from inference.ground.ocr import Box, Line, OcrFailed, Word
+from inference.points import Size, moved
+from inference.predict import fixed_answers
+from inference.predict.predictions import tokens
+from inference.prompts import GROUND, NOT_THERE
+from inference.records import CallRecord
+from inference.schemas import GroundBody
+from inference.screenshots import Screenshot
+from inference.specs import Spec, live_names
+from inference.wires import wire_for
+from inference.wires.base import Thought
+
+SURE, SURE_OF_ONE = 0.8, 0.95  # least scores of text, and of a single character
+LONGEST_TEXT = 200  # characters of an element that is looked for as text
+NO_READER = "Text cannot be read in pictures here: the optional extra “ocr” is not installed (make ocr)."
+# What is no text, and what says where another thing is: reading does not find these.
+_NO_TEXT = "field input box textbox textarea checkbox radio icon image picture logo avatar slider toggle switch dropdown combobox arrow"
+_ELSEWHERE = "next beside below above under left right near before after between behind first second third last inside"
+_UNSEEN = frozenset(f"{_NO_TEXT} {_ELSEWHERE}".split())
+_KINDS = r"(?:button|link|tab|menu item|menu|heading|title|text|label|option|entry|item)"
+_QUOTED = re.compile(r"[\"“”„«»](.+?)[\"“”«»]")
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What reading says: `point` in pixels of the picture when it is found; several or doubtful: ambiguous."""
+
+    state: Literal["found", "ambiguous", "absent"]
+    point: tuple[float, float] = (0.0, 0.0)
+
+
+def locate(lines: Sequence[Line], element: str) -> Sight:
+    """The one place where exactly this text stands."""
+    for phrase in phrases(element):
+        places = list(_places(lines, _plain(phrase)))
+        if not places:
+            continue
+        sure = [place for place in places if place.score >= (SURE_OF_ONE if len(_plain(phrase)) == 1 else SURE)]
+        if len(places) > 1:
+            return Sight("ambiguous")
+        if sure:
+            left, top, right, bottom = sure[0].box
+            return Sight("found", ((left + right) / 2, (top + bottom) / 2))
+        return Sight("ambiguous")
+    return Sight("absent")
+
+
+def phrases(element: str) -> Iterator[str]:
+    """The texts that an element may mean, the likeliest first; none where it means no text."""
+    element = element.strip()
+    if len(element) > LONGEST_TEXT:
+        return
+    quoted = _QUOTED.findall(element)
+    around = _QUOTED.sub(" ", element) if quoted else element
+    if len(quoted) > 1 or set(re.findall(r"[a-z]+", around.lower())) & _UNSEEN:
+        return
+    if quoted:
+        yield quoted[0]
+        return
+    yield element
+    bare = re.sub(rf"^(?:the|a|an)\s+|\s+{_KINDS}$", "", element, flags=re.IGNORECASE)
+    bare = re.sub(rf"\s+{_KINDS}$", "", bare, flags=re.IGNORECASE)
+    if bare != element:
+        yield bare
+
+
+def _plain(text: str) -> str:
+    """As texts are compared: readers lose spaces, and screens write capitals and colons where people do not."""
+    return re.sub(r"\s+", "", text).casefold().rstrip(":…").removesuffix("...")
+
+
+def _places(lines: Sequence[Line], wanted: str) -> Iterator[Word]:
+    """Every place where whole words of a line make up the text; a reader is not asked for parts of words."""
+    for line in lines:
+        if wanted and _plain(line.text) == wanted:
+            yield line
+            continue
+        for start in range(len(line.words)):
+            run = _run(line.words[start:], wanted)
+            if run:
+                yield Word(wanted, min(word.score for word in run), _around([word.box for word in run]))
+
+
+def _run(words: Sequence[Word], wanted: str) -> list[Word]:
+    run: list[Word] = []
+    for word in words:
+        run.append(word)
+        text = _plain("".join(each.text for each in run))
+        if wanted and text == wanted:
+            return run
+        if len(text) >= len(wanted):
+            break
+    return []
+
+
+def _around(boxes: Sequence[Box]) -> Box:
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
+
+
+@dataclass
+class Grounding:
+    """POST /v1/ground (inference.billed_calls.DirectCall)."""
+
+    actor: Actor
+    body: GroundBody
+    shot: Screenshot
+    spec: Spec | None = None
+    reads: bool = field(default_factory=ocr.installed)
+
+    def begin(self) -> Price:
+        if not self.actor.test:
+            self.spec = model_for(self.actor) if live_names() else None
+            if self.spec is None and not self.reads:
+                raise ModelAway(f"{NO_READER} {NO_MODEL}", reason_code="no_ocr", retry_after=RETRY_SECONDS)
+        return price("ground", images=[self.shot.size])
+
+    async def ask(self, calls: list[CallRecord]) -> Reply:
+        x, y = await self._point(calls)
+        width, height = self.body.screen
+        body = {"x": x, "y": y, "screen_width": width, "screen_height": height}
+        return Reply(body, *tokens(calls))
+
+    async def _point(self, calls: list[CallRecord]) -> Size:
+        if self.actor.test:
+            return fixed_answers.point(self.shot.sha256, self.body.element, self.body.screen)
+        sight = await self._read()
+        if sight.state == "found":
+            return _on_screen(sight.point, self.shot.size, self.body.screen)
+        if self.spec is not None:
+            return await _pointed(self.spec, self.body, self.shot, calls)
+        if sight.state == "ambiguous":
+            raise GroundingFailed(
+                "This text stands in the picture more than once, or cannot be read for certain. Nothing was charged.",
+                reason_code="element_ambiguous",
+            )
+        raise GroundingFailed
+
+    async def _read(self) -> Sight:
+        """Where reading fails the model may still see it; without a model that is the answer."""
+        if not self.reads or not any(phrases(self.body.element)):
+            return Sight("absent")
+        try:
+            return locate(await ocr.read_text(self.shot.png), self.body.element)
+        except (OcrFailed, TimeoutError) as error:
+            if self.spec is None:
+                raise ModelAway(
+                    "The text of the picture could not be read now. Nothing was charged.",
+                    reason_code="ocr_busy",
+                    retry_after=RETRY_SECONDS,
+                ) from error
+            return Sight("absent")
+
+    def keep(self, reply: Reply, price: Price) -> None:
+        """Nothing is kept."""
+
+    def undo(self) -> None:
+        """Nothing was kept."""
+
+
+def _on_screen(point: tuple[float, float], picture: Size, screen: Size) -> Size:
+    spot = moved({"x": point[0], "y": point[1]}, picture, screen)
+    return spot["x"], spot["y"]
+
+
+@dataclass(frozen=True)
+class _Pointed:
+    """What the model says: a pixel of the picture, or why there is none."""
+
+    point: Size | None
+    why: str = ""
+
+
+async def _pointed(spec: Spec, body: GroundBody, shot: Screenshot, calls: list[CallRecord]) -> Size:
+    """Where the model clicks. Raises GroundingFailed when it says that it sees no such thing, and ModelProblem."""
+    question = await asyncio.to_thread(_question, spec, body, shot)
+    try:
+        pointed, _, _ = await ask(question, lambda thought, again: _understood(thought, shot), calls)
+    except PredictionFailed as unusable:
+        raise GroundingFailed("The model gave no answer that can be used. Nothing was charged.") from unusable
+    except ModelRefused as refused:
+        raise GroundingFailed(
+            f"The model refused: {refused.why} Nothing was charged.", reason_code="model_refused"
+        ) from refused
+    if pointed.point is None:
+        raise GroundingFailed(f"The element was not found: {pointed.why} Nothing was charged.")
+    return _on_screen(pointed.point, shot.size, body.screen)
+
+
+def _understood(thought: Thought, shot: Screenshot) -> _Pointed | None:
+    """One click inside the picture, or the word that there is nothing to click; anything else is no answer."""
+    if len(thought.wanted) != 1 or thought.wanted[0].checks:
+        return None
+    (wanted,) = thought.wanted
+    if wanted.kind == "tool" and wanted.name == NOT_THERE.name:
+        return _Pointed(None, str(wanted.params.get("reason") or "The model does not see it."))
+    x, y = wanted.params.get("x"), wanted.params.get("y")
+    if wanted.kind != "act" or wanted.name != "click" or not (isinstance(x, int) and isinstance(y, int)):
+        return None
+    return _Pointed((x, y)) if 0 <= x < shot.width and 0 <= y < shot.height else None
+
+
+def _question(spec: Spec, body: GroundBody, shot: Screenshot) -> Question:
+    wire, pictures = wire_for(spec), dict[str, bytes]()
+    sha, view = send_picture(wire, shot, pictures)
+    log = wire.opening(f"The element: {body.element}", sha)
+    return Question(spec, wire, "ground", GROUND, log, shot, view, frozenset({"click"}), (NOT_THERE,), pictures)

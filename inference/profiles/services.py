@@ -1,0 +1,190 @@
+"""Changes to model profiles, and writing down what models were asked."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.access import installation_team
+from accounts.actor import Actor
+from accounts.models import Team
+from accounts.services import audit
+from database.sealing import seal
+from inference.models import Call, Profile
+from inference.profiles.access import ever_used, get_profile, require_owner
+from inference.profiles.profile_rules import server_of, violations
+from inference.records import CallRecord
+from web.errors import Invalid, InvalidState
+
+FIELDS = ("model", "base_url", "options", "prices", "limits")  # what an edit may change, the key apart
+
+
+def create_profile(actor: Actor, values: Mapping[str, Any], *, from_env: str | None = None) -> Profile:
+    """A new profile, not tested yet. `values`: name, wire, key (None = none) and FIELDS. Raises InstallationOwnersOnly, Invalid.
+
+    `from_env`: the variable that its key is taken from at every start.
+    """
+    if wrong := violations(values):
+        raise Invalid(*wrong)
+    with transaction.atomic():
+        actor = locked(actor)
+        if Profile.objects.filter(name=values["name"]).exists():
+            raise Invalid((("body", "name"), "There is a model of this name already.", "value_error"))
+        row = Profile.objects.create(
+            **{name: values[name] for name in ("name", "wire", *FIELDS)}, from_env=from_env, created_by=actor.ref(),
+            key=seal(values["key"]) if values.get("key") else None,
+        )  # fmt: skip
+        audit(actor, "model.created", row.id, **_shown(row))
+    return row
+
+
+def update_profile(actor: Actor, profile_id: str, changes: Mapping[str, Any]) -> Profile:
+    """Change FIELDS and the key (None = unchanged, "" = taken away). Its name and wire stay: runs and teams name it.
+
+    Any change makes a new version, which no test has passed yet. Raises InstallationOwnersOnly, NotFound, Invalid.
+    """
+    with transaction.atomic():
+        actor = locked(actor)
+        row = get_profile(actor, profile_id, lock=True)
+        values = {name: changes.get(name, getattr(row, name)) for name in FIELDS}
+        key = changes.get("key")
+        if wrong := violations({"name": row.name, "wire": row.wire, "key": key} | values):
+            raise Invalid(*wrong)
+        if key is not None and row.from_env and actor.kind != "system":
+            raise Invalid((("body", "key"), f"The key is taken from {row.from_env} at every start.", "value_error"))
+        moves = actor.kind != "system" and server_of(values["base_url"]) != server_of(row.base_url)
+        if row.key and key is None and moves:  # else who never saw the key could have it sent to a server of their own
+            words = "Enter the key again: at this address it goes to another server."
+            if row.from_env:
+                words = f"Its key, from {row.from_env}, would go to another server: say the address in the environment, too."
+            raise Invalid((("body", "base_url" if row.from_env else "key"), words, "value_error"))
+        before = {name: getattr(row, name) for name in FIELDS if getattr(row, name) != values[name]}
+        if not before and key is None:
+            return row
+        for name in before:
+            setattr(row, name, values[name])
+        if key is not None:
+            row.key = seal(key) if key else None
+        row.version += 1
+        row.save(update_fields=[*before, "key", "version"])
+        after = {name: values[name] for name in before}
+        audit(actor, "model.updated", row.id, name=row.name, before=before, after=after, new_key=key is not None)
+    return row
+
+
+def set_default(actor: Actor, profile_id: str, *, anyway: bool = False) -> Profile:
+    """What thinks where nobody chose. `anyway`: although this version has passed no test.
+
+    Raises InstallationOwnersOnly, NotFound, InvalidState.
+    """
+    with transaction.atomic():
+        actor = locked(actor)
+        row = get_profile(actor, profile_id, lock=True)
+        if row.disabled_at is not None:
+            raise InvalidState("A disabled model cannot be the default.", current_state="disabled", allowed_from=["on"])
+        if not anyway and not passed(row):
+            raise InvalidState(
+                "This model has not passed its test. Test it, or say that it is to be used anyway.",
+                current_state="untested", allowed_from=["tested"],
+            )  # fmt: skip
+        if not row.is_default:
+            Profile.objects.filter(is_default=True).update(is_default=False)
+            _set(row, is_default=True)
+            audit(actor, "model.default_set", row.id, name=row.name, tested=passed(row))
+    return row
+
+
+def clear_default(actor: Actor, profile_id: str) -> Profile:
+    """Runs for which nobody chose an agent have the playbook again. Raises InstallationOwnersOnly, NotFound."""
+    with transaction.atomic():
+        actor = locked(actor)
+        row = get_profile(actor, profile_id, lock=True)
+        if row.is_default:
+            _set(row, is_default=False)
+            audit(actor, "model.default_cleared", row.id, name=row.name)
+    return row
+
+
+def disable_profile(actor: Actor, profile_id: str) -> Profile:
+    """New runs cannot have it, runs that do ask people. Raises InstallationOwnersOnly, NotFound."""
+    with transaction.atomic():
+        actor = locked(actor)
+        row = get_profile(actor, profile_id, lock=True)
+        if row.disabled_at is None:
+            was_default = row.is_default
+            _set(row, disabled_at=timezone.now(), is_default=False)
+            audit(actor, "model.disabled", row.id, name=row.name, was_default=was_default)
+    return row
+
+
+def enable_profile(actor: Actor, profile_id: str) -> Profile:
+    """Raises InstallationOwnersOnly, NotFound."""
+    with transaction.atomic():
+        actor = locked(actor)
+        row = get_profile(actor, profile_id, lock=True)
+        if row.disabled_at is not None:
+            _set(row, disabled_at=None)
+            audit(actor, "model.enabled", row.id, name=row.name)
+    return row
+
+
+def delete_profile(actor: Actor, profile_id: str) -> None:
+    """Only what no run ever used: the others are named in the records of runs. Raises InstallationOwnersOnly, NotFound, InvalidState."""
+    with transaction.atomic():
+        actor = locked(actor)
+        row = get_profile(actor, profile_id, lock=True)
+        if ever_used(row.name):
+            raise InvalidState(
+                "Runs have used this model, so it stays in the records. Disable it instead.",
+                current_state="used", allowed_from=["unused"],
+            )  # fmt: skip
+        audit(actor, "model.deleted", row.id, **_shown(row))
+        row.delete()
+
+
+def passed(row: Profile) -> bool:
+    """Whether the version as it is now has passed the test on the page."""
+    tested = row.tested or {}
+    return bool(tested.get("passed")) and tested.get("version") == row.version
+
+
+def locked(actor: Actor) -> Actor:
+    """Changes of profiles come one after the other, and who waited may have lost rights. The entry is the first team's.
+
+    The caller is inside atomic(). Raises InstallationOwnersOnly.
+    """
+    team = installation_team()
+    if team is None:
+        raise InvalidState("There is no team yet: start once.", current_state="empty", allowed_from=["started"])
+    Team.objects.select_for_update(no_key=True).get(id=team.id)
+    require_owner(actor)
+    return replace(actor, team_id=team.id)
+
+
+def _set(row: Profile, **fields: Any) -> None:
+    for name, value in fields.items():
+        setattr(row, name, value)
+    row.save(update_fields=list(fields))
+
+
+def _shown(row: Profile) -> dict[str, Any]:
+    shown = {name: getattr(row, name) for name in ("name", "wire", *FIELDS) if getattr(row, name)}
+    return shown | ({"key_from": row.from_env} if row.from_env else {"has_key": row.key is not None})
+
+
+def record_calls(
+    records: Iterable[CallRecord], *, team_id: str, test: bool, run_id: str | None = None, step_index: int | None = None
+) -> None:
+    """One row for each call, in the caller's transaction: that of the move that came of them."""
+    Call.objects.bulk_create(
+        Call(
+            team_id=team_id, test=test, run_id=run_id, step_index=step_index, profile=r.profile, wire=r.wire, model=r.model,
+            purpose=r.purpose, status=r.status, why=r.why, request_id=r.request_id, request_hash=r.request_hash,
+            started_at=r.started_at, first_byte_at=r.first_byte_at, ended_at=r.ended_at, input_tokens=r.usage.input,
+            cached_tokens=r.usage.cached, cache_written_tokens=r.usage.cache_written, output_tokens=r.usage.output,
+            reasoning_tokens=r.usage.reasoning, cost_microcents=r.cost_microcents,
+        )
+        for r in records
+    )  # fmt: skip

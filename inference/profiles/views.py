@@ -1,0 +1,175 @@
+"""The models of the installation: the list, one with its test, and every change."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.models import Team
+from accounts.pages import PageRequest, problems, show, signed_in
+from inference.models import Profile
+from inference.profiles import services, trials
+from inference.profiles.access import ever_used, get_profile, month_start, profiles, require_owner, use_since
+from inference.profiles.forms import ProfileForm, prices_in_words, start_of, values_of
+from inference.profiles.sdks import installed
+from inference.profiles.trial_picture import HEIGHT, TARGETS, WIDTH, picture
+from inference.profiles.vendors import VENDORS
+from inference.specs import usual_agent
+from web.errors import Refusal
+
+
+@require_GET
+@signed_in()
+def models_list(request: PageRequest) -> HttpResponse:
+    rows = list(profiles(request.actor))
+    uses = use_since(month_start(), [row.name for row in rows])
+    context = {
+        "section": "models", "usual": usual_agent(), "vendors": VENDORS.values(),
+        "rows": [_seen(row) | {"use": uses.get(row.name)} for row in rows],
+    }  # fmt: skip
+    return render(request, "inference/models.html", context)
+
+
+def _seen(row: Profile) -> dict[str, Any]:
+    """A profile as lists and its page show it. `test`: passed, failed, running, silent, older or none."""
+    trial = trials.trial_of(row)
+    if trial is None:
+        state = "none"
+    elif trial.version != row.version:
+        state = "older"
+    elif trial.running:
+        state = "silent" if trial.silent else "running"
+    else:
+        state = "passed" if trial.passed else "failed"
+    vendor = VENDORS[row.wire]
+    return {"profile": row, "trial": trial, "test": state, "vendor": vendor, "installed": installed(row.wire)}
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in()
+def new_model(request: PageRequest) -> HttpResponseBase:
+    """Without a kind: which kinds there are."""
+    require_owner(request.actor)
+    wire = request.GET.get("wire", "")
+    if wire not in VENDORS:
+        return render(request, "inference/model_kinds.html", {"section": "models", "vendors": VENDORS.values()})
+    sent = request.POST if request.method == "POST" else None
+    form = ProfileForm(wire, sent, initial=start_of(VENDORS[wire]), others=_others(request))
+    if form.is_valid():
+        try:
+            row = services.create_profile(request.actor, form.values())
+        except Refusal as refusal:
+            _refuse(form, refusal)
+        else:
+            messages.success(request, "The model is added. Test it before runs use it.")
+            return redirect("model", row.id)
+    return _form(request, form, None)
+
+
+def _others(request: PageRequest, row: Profile | None = None) -> tuple[str, ...]:
+    rows = profiles(request.actor).exclude(id=row.id if row else "")
+    return tuple(rows.order_by("name").values_list("name", flat=True))
+
+
+def _refuse(form: ProfileForm, refusal: Refusal) -> None:
+    """What is wrong with the fields stays on the form; everything else is a page of its own. Raises Refusal."""
+    if refusal.status != 422:
+        raise refusal
+    form.refuse(problems(refusal))
+
+
+def _form(request: PageRequest, form: ProfileForm, row: Profile | None) -> HttpResponse:
+    context = {"section": "models", "form": form, "profile": row, "vendor": form.vendor}
+    return render(request, "inference/model_form.html", context, status=422 if form.errors else 200)
+
+
+@require_GET
+@signed_in()
+def model_page(request: PageRequest, profile_id: str) -> HttpResponse:
+    row = get_profile(request.actor, profile_id)
+    seen = _seen(row)
+    shots = {shot["name"]: shot for shot in seen["trial"].targets} if seen["trial"] else {}
+    context = seen | {
+        "section": "models", "live_title": row.name, "use": use_since(month_start(), [row.name]).get(row.name),
+        "targets": [{"target": target, "shot": shots.get(target.name)} for target in TARGETS], "width": WIDTH,
+        "height": HEIGHT, "used": ever_used(row.name), "teams": Team.objects.filter(default_agent=row.name).count(),
+        "passed": services.passed(row), "prices": prices_in_words(row),
+    }  # fmt: skip
+    return show(request, "inference/model.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in()
+def edit_model(request: PageRequest, profile_id: str) -> HttpResponseBase:
+    row = get_profile(request.actor, profile_id)
+    sent = request.POST if request.method == "POST" else None
+    form = ProfileForm(row.wire, sent, row=row, initial=values_of(row), others=_others(request, row))
+    if form.is_valid():
+        try:
+            changed = services.update_profile(request.actor, row.id, form.values())
+        except Refusal as refusal:
+            _refuse(form, refusal)
+        else:
+            new = changed.version != row.version
+            messages.success(request, "The model is changed. Test it again." if new else "Nothing was changed.")
+            return redirect("model", row.id)
+    return _form(request, form, row)
+
+
+@require_POST
+@signed_in()
+def test_model(request: PageRequest, profile_id: str) -> HttpResponse:
+    row = trials.start(request.actor, profile_id)
+    return redirect("model", row.id)
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in()
+def default_model(request: PageRequest, profile_id: str) -> HttpResponseBase:
+    """One that has not passed its test needs a second press, on a page that says so."""
+    row = get_profile(request.actor, profile_id)
+    if request.method == "POST" and (services.passed(row) or request.POST.get("anyway")):
+        services.set_default(request.actor, row.id, anyway=bool(request.POST.get("anyway")))
+        messages.success(request, f"{row.name} thinks for every run for which nobody chose an agent.")
+        return redirect("model", row.id)
+    return render(request, "inference/model_default.html", _seen(row) | {"section": "models"})
+
+
+@require_POST
+@signed_in()
+def no_default_model(request: PageRequest, profile_id: str) -> HttpResponse:
+    row = services.clear_default(request.actor, profile_id)
+    messages.success(request, "Runs for which nobody chose an agent have the playbook agent now.")
+    return redirect("model", row.id)
+
+
+@require_POST
+@signed_in()
+def switch_model(request: PageRequest, profile_id: str) -> HttpResponse:
+    on = request.POST.get("on") == "true"
+    row = (services.enable_profile if on else services.disable_profile)(request.actor, profile_id)
+    words = "The model is enabled." if on else "The model is disabled. Runs that use it ask a person what to do."
+    messages.success(request, words)
+    return redirect("model", row.id)
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in()
+def delete_model(request: PageRequest, profile_id: str) -> HttpResponseBase:
+    row = get_profile(request.actor, profile_id)
+    if request.method == "POST":
+        services.delete_profile(request.actor, row.id)
+        messages.success(request, f"The model {row.name} is deleted.")
+        return redirect("models")
+    return render(
+        request, "inference/model_delete.html", {"section": "models", "profile": row, "used": ever_used(row.name)}
+    )
+
+
+@require_GET
+@signed_in()
+def targets_picture(request: PageRequest) -> HttpResponse:
+    require_owner(request.actor)
+    return HttpResponse(picture(), content_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
