@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from django.core import signing
-from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -13,7 +12,7 @@ from accounts import limits
 from accounts.actor import Actor, scopes_of_roles
 from accounts.models import ApiKey, Team
 from database.sql import fetch, fetch_all, prepared, prepared_all
-from web.errors import AgentForbidden, InsufficientScope, InvalidApiKey, KeyNotFound
+from web.errors import AgentForbidden, InsufficientScope, InvalidApiKey
 
 MOST_TEAMS = 10  # of a person, in which something that is not here is looked for
 AGENT_PREFIX = "cs_agent_"
@@ -212,20 +211,3 @@ def team_setting(team_id: str, name: Setting) -> Any:
     row = prepared(f"SELECT {name} FROM accounts_team WHERE id = %(team)s", {"team": team_id})
     assert row is not None
     return row[0]
-
-
-def get_key(actor: Actor, key_id: str) -> ApiKey:
-    row = ApiKey.objects.filter(team_id=actor.team_id, test=actor.test, id=key_id).first()
-    if row is None:
-        raise KeyNotFound
-    return row
-
-
-def keys_of(actor: Actor) -> Any:
-    return ApiKey.objects.filter(team_id=actor.team_id, test=actor.test).order_by(F("created_at").desc(), "-id")
-
-
-def keys_in_force(actor: Actor) -> QuerySet[ApiKey]:
-    """Neither revoked nor at their end."""
-    rows = ApiKey.objects.filter(team_id=actor.team_id, test=actor.test, revoked_at__isnull=True)
-    return rows.exclude(expires_at__lte=timezone.now())

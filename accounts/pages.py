@@ -14,8 +14,19 @@ from django.urls import reverse
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from accounts.access import actor_of_page, actor_of_session, get_team, named_place, other_places, require
+from accounts.access import (
+    actor_of_page,
+    actor_of_session,
+    get_team,
+    named_place,
+    other_places,
+    owns_installation,
+    require,
+    teams_of,
+)
 from accounts.actor import Actor
+from accounts.models import Role
+from database import disk
 from web.errors import Refusal, following_up
 
 P = ParamSpec("P")
@@ -176,3 +187,20 @@ def refusals_as_messages(request: HttpRequest) -> Iterator[None]:
             yield
     except Refusal as refusal:
         messages.error(request, " ".join(sentence for _, sentence in problems(refusal)))
+
+
+THEMES = ("auto", "light", "dark")
+
+
+def page_context(request: HttpRequest) -> dict[str, Any]:
+    """What every page's frame needs. Database reads wait until a template asks for them."""
+    theme = request.COOKIES.get("theme", "auto")
+    frame: dict[str, Any] = {"theme": theme if theme in THEMES else "auto", "frame_actor": None}
+    actor: Actor | None = getattr(request, "actor", None)
+    if actor is None or actor.kind != "user":
+        return frame
+    roles = Role.highest_first(actor.roles)
+    return frame | {
+        "frame_actor": actor, "frame_roles": roles, "frame_team": lambda: get_team(actor),
+        "frame_room": disk.room, "frame_teams": lambda: teams_of(actor), "frame_owns": functools.cache(lambda: owns_installation(actor)),
+    }  # fmt: skip

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from accounts.actor import SCOPES, Actor
+from accounts.keys.services import issue_key
+from accounts.members.services import create_user
 from accounts.models import Team
-from accounts.services import create_user, issue_key
 from billing.services import topup
 from config.first_run import owner_actor
 from machines.models import Machine

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from accounts.access import team_setting
 from accounts.actor import Actor
-from accounts.services import audit
+from accounts.audit.services import audit
 from billing import access
 from billing.errors import BudgetReached, WalletEmpty
 from billing.models import Transaction, Wallet, WorkflowBudget

@@ -8,8 +8,10 @@ from ninja import Router
 from ninja.errors import HttpError, ValidationError
 
 from accounts.api import router as accounts_router
+from accounts.keys.api import router as keys_router
 from accounts.middleware import refusal_response
 from accounts.secrets.api import router as secrets_router
+from accounts.team.api import router as team_router
 from accounts.webhooks.api import router as webhooks_router
 from approvals.policies.api import router as policies_router
 from billing.api import router as billing_router
@@ -44,6 +46,8 @@ api = Api(
 )
 for router in (
     accounts_router,
+    team_router,
+    keys_router,
     webhooks_router,
     secrets_router,
     machines_router,

@@ -9,8 +9,9 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.actor import SCOPES, Actor, system
+from accounts.keys.services import hand_out_key
+from accounts.members.services import create_user
 from accounts.models import Membership, Team
-from accounts.services import create_user, hand_out_key
 from billing.services import topup
 from machines.access import ENDED
 from machines.drivers.registry import driver_for

@@ -3,7 +3,9 @@
 from django.urls import include, path
 
 urlpatterns = [
-    path("", include("accounts.urls")),
+    path("", include("accounts.sign_in.urls")),
+    path("", include("accounts.profile.urls")),
+    path("", include("accounts.keys.urls")),
     path("", include("accounts.invitations.urls")),
     path("", include("accounts.members.urls")),
     path("", include("accounts.groups.urls")),

@@ -84,7 +84,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "accounts.views.page_context",
+                "accounts.pages.page_context",
             ],
         },
     }
@@ -209,7 +209,7 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_FORM_FIELD = "username"  # of the sign-in form; axes would look for "email" and lock everybody together
-AXES_LOCKOUT_CALLABLE = "accounts.views.locked_out"
+AXES_LOCKOUT_CALLABLE = "accounts.sign_in.views.locked_out"
 AXES_VERBOSE = False
 SESSION_ENGINE = "accounts.sign_in.sessions"
 SESSION_COOKIE_HTTPONLY = True

@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 from django_q.tasks import async_task
 
 from accounts.actor import Actor, system
-from accounts.services import audit
+from accounts.audit.services import audit
 from database.messages import publish
 from database.sql import fetch, insert, save
 from machines import typed_secrets

@@ -20,8 +20,8 @@ from django.utils.crypto import get_random_string
 from accounts import access
 from accounts.access import member
 from accounts.actor import LIVE_DEFAULT, SCOPES, Actor
+from accounts.keys.services import issue_key
 from accounts.models import Membership, Team, User
-from accounts.services import issue_key
 from accounts.sign_in.sessions import SessionStore
 from billing.services import topup
 from database.sql import insert, prepared

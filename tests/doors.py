@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.test import Client
 
-from accounts.services import agent_credential
+from accounts.keys.services import agent_credential
 from tests.cast import Api, Cast
 
 PEOPLE = {"owner": "olga", "admin": "adam", "approver": "ana", "operator": "alice", "viewer": "bob"}

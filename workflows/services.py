@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.services import audit
+from accounts.audit.services import audit
 from billing.services import set_workflow_budget
 from workflows.access import get_workflow, workflows_of
 from workflows.errors import SavedMeanwhile

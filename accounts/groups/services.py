@@ -8,10 +8,10 @@ from django.utils.module_loading import import_string
 
 from accounts.access import locked_team
 from accounts.actor import Actor
+from accounts.audit.services import audit
 from accounts.groups.access import get_group, groups_of, leads_to, next_of
 from accounts.members.access import get_member
 from accounts.models import Group
-from accounts.services import audit
 from web.errors import GroupInUse, Invalid
 
 RESERVED = ("anyone",)  # a quorum's word for whoever may decide

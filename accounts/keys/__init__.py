@@ -1,0 +1,1 @@
+"""Keys: how programs call the API."""

@@ -6,10 +6,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.access import locked_team
-from accounts.actor import Actor, scopes_of_roles
+from accounts.actor import Actor, command_line, scopes_of_roles
+from accounts.audit.services import audit
+from accounts.keys.services import revoke_key_row
 from accounts.members.access import get_member, is_last_owner, living_keys_of, sent_by
-from accounts.models import Group, Invitation, Membership, Role
-from accounts.services import audit, revoke_key_row
+from accounts.models import Group, Invitation, Membership, Role, Team, User
 from database.messages import publish
 from web.errors import Invalid, LastOwner, OwnersOnly, RolesChanged
 
@@ -93,3 +94,35 @@ def _withdraw(actor: Actor, rows: Iterable[Invitation]) -> None:
         row.revoked_at = timezone.now()
         row.save(update_fields=["revoked_at"])
         audit(actor, "invitation.revoked", row.id, email=row.email)
+
+
+def create_user(team: Team, email: str, password: str | None, roles: list[str], name: str = "") -> User:
+    """By command line: a person with these roles in the team; an existing person joins it, or gets them instead of theirs.
+
+    Raises ValueError for an unknown role.
+    """
+    unknown = set(roles) - set(Role.values)
+    if unknown:
+        raise ValueError(f"Unknown role {', '.join(sorted(unknown))}. Known: {', '.join(Role.values)}.")
+    with transaction.atomic():
+        Team.objects.select_for_update(no_key=True).get(id=team.id)
+        user = User.objects.filter(email__iexact=email).first() or User.objects.create_user(email, password, name)
+        member = Membership.objects.filter(user=user, team=team).first()
+        if member is None:
+            Membership.objects.create(user=user, team=team, roles=roles)
+            audit(command_line(team.id), "member.added", user.id, name=user.name, email=user.email, roles=roles)
+        elif member.roles != roles:
+            before, member.roles = member.roles, roles
+            member.save(update_fields=["roles"])
+            audit(command_line(team.id), "member.roles_changed", user.id, name=user.name, before=before, after=roles)
+            publish("member.changed", team.id, user.id)
+        return user
+
+
+def set_password_of(actor: Actor, user: User, password: str) -> None:
+    """For somebody who cannot sign in any more. Ends every session of the person."""
+    with transaction.atomic():
+        user = User.objects.select_for_update(no_key=True).get(id=user.id)
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        audit(actor, "member.password_set", user.id)

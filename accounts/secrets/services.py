@@ -8,10 +8,10 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.actor import Actor, system
+from accounts.audit.services import audit
 from accounts.models import TeamSecret
 from accounts.secrets.access import get_secret, secrets_of
 from accounts.secrets.schemas import SecretChange, SecretCreate
-from accounts.services import audit
 from database.sealing import seal, unseal
 from web.errors import EmptyUpdate, Invalid
 from web.json_values import Detail

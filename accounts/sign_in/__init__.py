@@ -1,0 +1,1 @@
+"""Signing in and out; which team, world and colours one looks at."""

@@ -1,0 +1,1 @@
+"""A team: its settings, and the version of its rules."""

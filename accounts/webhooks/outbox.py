@@ -19,8 +19,8 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from accounts.actor import system
+from accounts.audit.services import audit
 from accounts.models import DeliveryStatus, Team, WebhookDelivery, WebhookEndpoint, WebhookEvent
-from accounts.services import audit
 from accounts.webhooks.access import listening
 from accounts.webhooks.schemas import message
 from database.sealing import unseal

@@ -8,8 +8,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.actor import Actor
+from accounts.audit.services import audit
 from accounts.models import WebhookDelivery, WebhookEndpoint
-from accounts.services import audit
 from accounts.webhooks import outbox, targets
 from accounts.webhooks.access import get_delivery, get_endpoint
 from accounts.webhooks.schemas import WebhookCreate

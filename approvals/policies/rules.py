@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.access import require
 from accounts.actor import Actor
-from accounts.services import audit
+from accounts.audit.services import audit
 from accounts.team.rules_version import hold_rules, rules_changed
 from approvals.deciders.quorum import checked_quorum, group_ids
 from approvals.errors import PolicyNotFound

@@ -6,8 +6,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.actor import system
+from accounts.audit.services import audit
 from accounts.models import Team
-from accounts.services import audit
 from approvals.models import Approval
 from config.backup.archive import Manifest
 from machines.models import Machine

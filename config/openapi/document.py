@@ -36,6 +36,8 @@ IDEMPOTENCY_KEY: Json = {
 }
 # Generated clients call operations by these names: they stay when the code behind them moves.
 NAMED_AFTER = {
+    "accounts.keys.api": "accounts_api",
+    "accounts.team.api": "accounts_api",
     "approvals.policies.api": "approvals_policy_api",
     "runs.live.streams": "runs_streams",
     "runs.verbs_api": "runs_signals_api",

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from accounts.access import installation_team
 from accounts.actor import Actor
+from accounts.audit.services import audit
 from accounts.models import Team
-from accounts.services import audit
 from database.sealing import seal
 from inference.models import Call, Profile
 from inference.profiles.access import ever_used, get_profile, require_owner

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts.access import installation_team
 from accounts.actor import Actor
-from accounts.services import audit
+from accounts.audit.services import audit
 from database.ids import new_id
 from inference.calls import calling
 from inference.errors import ModelProblem

@@ -13,8 +13,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.actor import Actor
+from accounts.audit.services import audit
 from accounts.models import AuditEntry
-from accounts.services import audit
 from database.messages import publish
 from database.sql import fetch, prepared
 from machines.errors import MachineBusy, MachineInTakeover

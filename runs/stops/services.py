@@ -15,8 +15,8 @@ from django.utils import timezone
 from psycopg.errors import DeadlockDetected
 
 from accounts.actor import Actor, system
+from accounts.audit.services import audit
 from accounts.models import Team
-from accounts.services import audit
 from accounts.webhooks.outbox import emit
 from machines import services as machines
 from machines.models import Machine, Stop, StopScope, TakeoverLease

@@ -7,8 +7,8 @@ import pytest
 from django.utils import timezone
 
 from accounts.keys.owners import person_of
+from accounts.keys.services import issue_key
 from accounts.models import ApiKey, Membership, Team
-from accounts.services import issue_key
 from approvals.models import Approval, Policy
 from tests.approvals.starters import ASKING, WITHOUT, admin, decide, decider, policy_of, ran, refusal, starter
 from tests.cast import Api, Cast, actor_of_key

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from accounts.keys.services import issue_key
 from accounts.models import ApiKey, Membership, Team
-from accounts.services import issue_key
 from approvals.models import Approval, Decision
 from tests.cast import Api, Cast
 from tests.runs.driving import show, status_of, waiting

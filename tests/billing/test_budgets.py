@@ -10,8 +10,8 @@ import pytest
 from django.db import connection, transaction
 from django.test import Client
 
+from accounts.keys.services import issue_key
 from accounts.models import ApiKey, Team
-from accounts.services import issue_key
 from approvals.models import Approval, Decision
 from billing import services
 from billing.errors import BudgetReached

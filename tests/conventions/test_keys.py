@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.keys.services import agent_credential
 from accounts.models import ApiKey
-from accounts.services import agent_credential
 from tests.cast import Api, Cast
 from tests.conventions.conftest import refused, row_of
 

@@ -7,8 +7,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.actor import SCOPES, Actor, system
+from accounts.keys.services import issue_key
 from accounts.models import Team
-from accounts.services import issue_key
 from approvals import services as approvals
 from approvals.models import Approval
 from runs.log import record

@@ -11,8 +11,8 @@ from django.utils.module_loading import import_string
 from django_q.models import OrmQ
 
 from accounts.actor import SCOPES, Actor, scopes_of_roles, system
+from accounts.keys.services import issue_key
 from accounts.models import Team
-from accounts.services import issue_key
 from machines import pictures
 from machines.models import Machine
 from machines.processes import lifecycle

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts.services import agent_credential, revoke_key
+from accounts.keys.services import agent_credential, revoke_key
 from runs.models import Worker
 from tests.cast import Api, Cast, actor_of_key
 

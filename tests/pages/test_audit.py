@@ -9,8 +9,9 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from accounts.audit.services import audit
+from accounts.keys.services import issue_key
 from accounts.models import AuditEntry
-from accounts.services import audit, issue_key
 from approvals.models import Approval
 from runs.audit.access import page_of
 from runs.audit.wanted import KINDS, Wanted

@@ -9,8 +9,8 @@ from django.contrib.auth.hashers import Argon2PasswordHasher, make_password
 from django.test import Client
 
 from accounts import passwords
+from accounts.members.services import create_user
 from accounts.models import Team, User
-from accounts.services import create_user
 from tests.cast import PASSWORD, Cast
 from tests.pages.conftest import Visit, text
 

@@ -3,8 +3,8 @@
 import pytest
 from django.test import Client
 
+from accounts.keys.services import issue_key
 from accounts.models import AuditEntry, Group
-from accounts.services import issue_key
 from tests.cast import Cast
 from tests.pages.conftest import Visit, text
 from tests.pages.test_audit import words

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from accounts.access import hash_key
 from accounts.invitations import services
+from accounts.members.services import create_user
 from accounts.models import AuditEntry, Group, Invitation, Membership, User
-from accounts.services import create_user
 from tests.cast import PASSWORD, Cast
 from tests.pages.conftest import Visit, Visitor, text
 from tests.pages.reading import read

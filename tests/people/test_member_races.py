@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from accounts import services as keys
 from accounts.groups import services as groups
 from accounts.invitations import services as invitations
 from accounts.invitations.access import open_invitations
+from accounts.keys import services as keys
 from accounts.members import services
 from accounts.models import ApiKey, Group, Invitation, Membership, User
 from tests import chance

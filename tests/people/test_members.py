@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
+from accounts.keys.services import issue_key
+from accounts.members.services import create_user
 from accounts.models import ApiKey, Group, Membership, User
-from accounts.services import create_user, issue_key
 from approvals.models import Approval
 from runs import handling
 from runs.models import Run, RunEvent

@@ -3,8 +3,8 @@
 import pytest
 from django.test import Client
 
+from accounts.members.services import create_user
 from accounts.models import Membership, User
-from accounts.services import create_user
 from tests.cast import PASSWORD, Cast
 from tests.pages.conftest import Visit, text
 from tests.people.conftest import group, told

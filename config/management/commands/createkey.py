@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT
-from accounts.services import expand_scopes, hand_out_key
+from accounts.keys.services import expand_scopes, hand_out_key
 from config.first_run import owner_actor
 from config.management.teams import team_named
 from web.errors import Invalid

@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.validators import validate_email
 
 from accounts.actor import command_line
+from accounts.members.services import create_user, set_password_of
 from accounts.models import Role, Team, User
-from accounts.services import create_user, set_password_of
 
 
 class Command(BaseCommand):

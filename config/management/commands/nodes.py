@@ -9,7 +9,7 @@ from django.db.models import Count, Max
 from django.utils import timezone
 
 from accounts.actor import system
-from accounts.services import audit
+from accounts.audit.services import audit
 from machines.models import Machine
 from machines.processes.nodes import release, this_node
 from runs.models import Worker

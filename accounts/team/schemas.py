@@ -1,4 +1,4 @@
-"""Request bodies and answers of accounts."""
+"""The settings of a team, as they are sent and answered."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,9 +6,8 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 from pydantic import AfterValidator, Field
 
-from accounts.models import ApiKey, Team
-from web.bodies import Body, Int, Time
-from web.times import rfc3339
+from accounts.models import Team
+from web.bodies import Body, Int
 
 SETTINGS = (
     "default_machine_id", "default_agent", "forbid_self_approval", "undo_window_seconds", "screen_check",
@@ -22,13 +21,6 @@ Mode = Literal["autonomous", "approval", "plan"]
 
 def _each_once(words: list[str]) -> list[str]:
     return list(dict.fromkeys(words))
-
-
-class KeyCreate(Body):
-    name: Annotated[str, Field(min_length=1, max_length=100)]
-    scopes: list[str] | None = None
-    budget_cents_month: Annotated[Int, Field(ge=0, le=100_000_000)] = 0
-    expires_at: Time | None = None
 
 
 class TeamPatch(Body):
@@ -53,14 +45,3 @@ class TeamPatch(Body):
 def team_object(team: Team) -> dict[str, Any]:
     shown = {"id": team.id, "object": "team", "name": team.name} | {name: getattr(team, name) for name in SETTINGS}
     return shown | {"default_agent": team.default_agent or import_string(settings.USUAL_AGENT)()}
-
-
-def key_object(key: ApiKey) -> dict[str, Any]:
-    """A key as lists show it: never the key itself."""
-    return {
-        "key_id": key.id, "key_prefix": key.prefix, "name": key.name, "kind": key.kind, "scopes": sorted(key.scopes),
-        "budget_cents_month": key.budget_cents_month, "created_by": key.created_by,
-        "created_at": rfc3339(key.created_at),
-        "last_used_at": rfc3339(key.last_used_at), "expires_at": rfc3339(key.expires_at),
-        "revoked_at": rfc3339(key.revoked_at),
-    }  # fmt: skip

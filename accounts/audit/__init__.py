@@ -1,0 +1,1 @@
+"""The audit: one list of every decision, every losing attempt at one, and every other change that somebody made."""

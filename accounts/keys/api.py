@@ -1,0 +1,52 @@
+"""Keys: make, list, revoke."""
+
+from django.http import HttpResponse
+from ninja import Router
+
+from accounts.doors import ApiRequest, door, takes
+from accounts.idempotency import answer, once
+from accounts.keys import services
+from accounts.keys.access import keys_of
+from accounts.keys.schemas import KeyCreate, key_object
+from web.bodies import read
+from web.paging import page
+from web.times import rfc3339
+
+router = Router(tags=["Team and keys"])
+
+
+@router.post("/keys", summary="Make a key; it is shown once", **takes(KeyCreate))
+@door("keys")
+def create_key(request: ApiRequest) -> HttpResponse:
+    body = read(request, KeyCreate)
+
+    def effect() -> HttpResponse:
+        made = services.create_key(
+            request.actor,
+            body.name,
+            body.scopes,
+            budget_cents_month=body.budget_cents_month,
+            expires_at=body.expires_at,
+        )
+        row = made.row
+        response = answer(
+            {"key": made.key, "key_id": row.id, "key_prefix": row.prefix, "name": row.name, "kind": row.kind,
+             "scopes": sorted(row.scopes), "created_at": rfc3339(row.created_at), "request_id": request.request_id}
+        )  # fmt: skip
+        response["Cache-Control"] = "no-store"
+        return response
+
+    return once(request, effect)
+
+
+@router.get("/keys", summary="Keys of the team and world")
+@door("keys")
+def list_keys(request: ApiRequest) -> HttpResponse:
+    return answer(page(keys_of(request.actor), request.GET, key_object, request_id=request.request_id))
+
+
+@router.delete("/keys/{key_id}", summary="Revoke a key")
+@door("keys")
+def delete_key(request: ApiRequest, key_id: str) -> HttpResponse:
+    row = services.revoke_key(request.actor, key_id)
+    return answer({"status": "ok", "key_id": row.id})
