@@ -4,15 +4,27 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.core import signing
 from django.db.models import Model, Q, QuerySet
 from django.utils.dateparse import parse_datetime
+from typing_extensions import TypedDict
 
 from web.errors import InvalidCursor, InvalidLimit
 
 M = TypeVar("M", bound=Model)
+Item = TypeVar("Item")
+
+
+class Page(TypedDict, Generic[Item]):
+    """The one envelope of lists; `next_cursor` asks for the next page."""
+
+    object: str
+    data: list[Item]
+    has_more: bool
+    next_cursor: str | None
+    request_id: str
 
 
 def read_limit(query: Mapping[str, str], default: int = 20) -> int:
@@ -60,9 +72,9 @@ def beyond(order: tuple[str, ...], values: list[Any]) -> Q:
 
 
 def page(
-    rows: QuerySet[M], query: Mapping[str, str], render: Callable[[M], dict[str, Any]], *,
+    rows: QuerySet[M], query: Mapping[str, str], render: Callable[[M], Item], *,
     request_id: str, order: tuple[str, ...] = ("-created_at", "-id"), default: int = 20,
-) -> dict[str, Any]:  # fmt: skip
+) -> Page[Item]:  # fmt: skip
     """One page of `rows` as the list envelope of contract/README.md section 8. `order` must end with a unique field."""
     limit = read_limit(query, default)
     cursor = query.get("cursor")

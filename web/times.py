@@ -1,8 +1,20 @@
 """Times as the API writes them: RFC 3339 in UTC with milliseconds and Z."""
 
 from datetime import UTC, datetime
+from typing import Annotated, overload
 
 from django.utils.dateparse import parse_date, parse_datetime
+from pydantic import Field
+
+Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]  # of an answer, as rfc3339() writes it
+
+
+@overload
+def rfc3339(at: datetime) -> str: ...
+
+
+@overload
+def rfc3339(at: datetime | None) -> str | None: ...
 
 
 def rfc3339(at: datetime | None) -> str | None:
