@@ -122,9 +122,14 @@ def create_machine(actor: Actor, body: MachineCreate, *, gate: Callable[[Actor],
     with transaction.atomic():
         gate(actor)
         machine = Machine(
-            team_id=actor.team_id, test=actor.test, created_by=actor.ref(), created_at=now, status_at=now,
-            auto_destroy_at=_end_of(body.ttl_minutes, now), **fields,
-        )  # fmt: skip
+            team_id=actor.team_id,
+            test=actor.test,
+            created_by=actor.ref(),
+            created_at=now,
+            status_at=now,
+            auto_destroy_at=_end_of(body.ttl_minutes, now),
+            **fields,
+        )
         if is_simulated(machine):
             machine.handle, machine.restarts = {"simulated": True}, 1
         insert(machine)

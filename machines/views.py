@@ -35,25 +35,37 @@ def machines(request: PageRequest) -> HttpResponse:
     lacks = {kind: driver_for(kind).missing() for kind in {services.driver_kind(m) for m in shown}}
     default, stops = get_team(request.actor).default_machine_id, any_stop(request.actor)
     context = {
-        "section": "machines", "machines": [_card(m, lacks, default, stops=stops) for m in shown], "everything": everything,
-        "ended": rows.filter(status="terminated").count(), "may_write": request.actor.may("machines:write"),
-        "rate": sum(cents_per_hour(m) for m in shown), "live_title": "Machines",
-    }  # fmt: skip
+        "section": "machines",
+        "machines": [_card(m, lacks, default, stops=stops) for m in shown],
+        "everything": everything,
+        "ended": rows.filter(status="terminated").count(),
+        "may_write": request.actor.may("machines:write"),
+        "rate": sum(cents_per_hour(m) for m in shown),
+        "live_title": "Machines",
+    }
     return show(request, "machines/list.html", context)
 
 
 def _card(machine: Machine, lacks: dict[str, list[str]], default: str | None, *, stops: bool) -> dict[str, Any]:
     may_start = machine.status in services.STARTABLE
     return {
-        "machine": machine, "rate": cents_per_hour(machine), "lacks": lacks[services.driver_kind(machine)],
-        "isolation": "" if services.is_simulated(machine) else machine.isolation, "protection": sentence(machine.isolation),
-        "unbound": [] if services.is_simulated(machine) or not machine.handle else unbound(machine.isolation, machine.handle),
+        "machine": machine,
+        "rate": cents_per_hour(machine),
+        "lacks": lacks[services.driver_kind(machine)],
+        "isolation": "" if services.is_simulated(machine) else machine.isolation,
+        "protection": sentence(machine.isolation),
+        "unbound": []
+        if services.is_simulated(machine) or not machine.handle
+        else unbound(machine.isolation, machine.handle),
         "home_limit": round(settings.MACHINE_HOME_GB * home_sizes.GIGABYTE),
-        "stop": stop_over(machine) if stops else None, "lease": machine.lease,
-        "is_default": machine.id == default, "may_start": may_start, "going": machine.status in GOING,
+        "stop": stop_over(machine) if stops else None,
+        "lease": machine.lease,
+        "is_default": machine.id == default,
+        "may_start": may_start,
+        "going": machine.status in GOING,
         "may_stop": machine.status == "running" and not machine.current_run_id,
         "may_end": machine.status not in ENDED,
-    }  # fmt: skip
+    }
 
 
 @require_http_methods(["GET", "POST"])

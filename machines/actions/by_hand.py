@@ -81,10 +81,14 @@ class Outcome:
 
     def body(self) -> dict[str, Any]:
         return {
-            "command": self.action.name, "params": self.action.params, "success": self.result.success,
-            "result": self.result.data, "error": self.result.error, "duration_ms": self.duration_ms,
+            "command": self.action.name,
+            "params": self.action.params,
+            "success": self.result.success,
+            "result": self.result.data,
+            "error": self.result.error,
+            "duration_ms": self.duration_ms,
             "screenshot": base64.b64encode(self.png).decode() if self.png is not None else None,
-        }  # fmt: skip
+        }
 
 
 def act(

@@ -110,9 +110,11 @@ def _any_of(words: Iterable[str]) -> re.Pattern[str]:
 def _program(entry: dict[str, Any]) -> _Program:
     arguments, pipeline = entry.get("arguments"), entry.get("pipeline")
     return _Program(
-        _raised(entry), tuple(entry["program"]), re.compile(arguments) if arguments else None,
+        _raised(entry),
+        tuple(entry["program"]),
+        re.compile(arguments) if arguments else None,
         re.compile(pipeline, re.DOTALL) if pipeline else None,
-    )  # fmt: skip
+    )
 
 
 def _plain(text: str) -> str:

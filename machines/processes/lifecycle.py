@@ -81,10 +81,18 @@ class Facts:
 
 def facts(machine: Machine) -> Facts:
     return Facts(
-        id=machine.id, status=machine.status, driver=driver_kind(machine), spec=machine.spec, handle=machine.handle,
-        restarts=machine.restarts, node=machine.node, problem=machine.problem, begun_for=machine.begun_for,
-        halted=machine.halted_at is not None, full=machine.full_at is not None,
-    )  # fmt: skip
+        id=machine.id,
+        status=machine.status,
+        driver=driver_kind(machine),
+        spec=machine.spec,
+        handle=machine.handle,
+        restarts=machine.restarts,
+        node=machine.node,
+        problem=machine.problem,
+        begun_for=machine.begun_for,
+        halted=machine.halted_at is not None,
+        full=machine.full_at is not None,
+    )
 
 
 def look_up(machine_id: str) -> Facts:

@@ -44,9 +44,15 @@ def take(actor: Actor, machine: Machine, run_id: str | None, *, private: bool, n
     """A new lease on the locked machine, which has no open one. From its commit on what was left running there stands still."""
     now = timezone.now()
     lease = TakeoverLease.objects.create(
-        machine=machine, holder=actor.ref(), private=private, note=note, run_id=run_id, taken_at=now,
-        expires_at=now + HEARTBEAT, idle_expires_at=now + IDLE,
-    )  # fmt: skip
+        machine=machine,
+        holder=actor.ref(),
+        private=private,
+        note=note,
+        run_id=run_id,
+        taken_at=now,
+        expires_at=now + HEARTBEAT,
+        idle_expires_at=now + IDLE,
+    )
     audit(actor, "machine.takeover_taken", machine.id, lease_id=lease.id, private=private, run_id=run_id)
     transaction.on_commit(partial(freeze_machine, machine.id, "takeover"), robust=True)
     return lease

@@ -100,9 +100,12 @@ def check(archive: Path, tool: Tool) -> None:
 def _note(tool: Tool, folder: Path) -> None:
     """When it came and what it is, for doctor and for whoever looks; written through to the disk before the rename."""
     facts = {
-        "name": tool.name, "version": tool.version, "integrity": tool.integrity, "licence": tool.licence,
+        "name": tool.name,
+        "version": tool.version,
+        "integrity": tool.integrity,
+        "licence": tool.licence,
         "fetched_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }  # fmt: skip
+    }
     folder.chmod(0o755)
     (folder / "tool.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     os.sync()

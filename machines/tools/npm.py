@@ -59,9 +59,16 @@ def run(command: list[str], folder: Path, environment: dict[str, str] | None = N
     """What the program wrote; it ends with us. Raises FetchError with its last words."""
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=_LOAD_SECONDS, check=False, preexec_fn=_end_with_us,
-        )  # fmt: skip
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_LOAD_SECONDS,
+            check=False,
+            preexec_fn=_end_with_us,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise FetchError(f"{Path(command[0]).name} did not do its work: {error}.") from error
     if done.returncode:

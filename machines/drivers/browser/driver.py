@@ -386,9 +386,16 @@ async def _launch(places: Places, host_spec: dict[str, Any]) -> dict[str, Any]:
     log_path = places.run / "host.log"
     with log_path.open("wb") as log:
         starter = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "machines.drivers.browser.keeper.host", json.dumps(host_spec), cwd="/", env=environment,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "machines.drivers.browser.keeper.host",
+            json.dumps(host_spec),
+            cwd="/",
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+        )
     assert starter.stdout is not None
     await starter.wait()
     facts: dict[str, Any] = {}

@@ -126,10 +126,17 @@ async def run_command(question: Question, files: Files) -> Answer:
         return {"output": f"No such folder: {folder}\n", "exit_code": 1, "truncated": False}
     capture = Capture(limit * KEPT)
     process = await asyncio.create_subprocess_exec(
-        "/bin/bash", "-c", question["command"],
-        stdin=asyncio.subprocess.DEVNULL, stdout=capture.sink, stderr=capture.sink,
-        cwd=folder, start_new_session=True, preexec_fn=first_to_end, env={**os.environ, **QUIET},
-    )  # fmt: skip
+        "/bin/bash",
+        "-c",
+        question["command"],
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=capture.sink,
+        stderr=capture.sink,
+        cwd=folder,
+        start_new_session=True,
+        preexec_fn=first_to_end,
+        env={**os.environ, **QUIET},
+    )
     os.close(capture.sink)
     exit_code: int | None = None
     try:

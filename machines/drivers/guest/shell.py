@@ -88,10 +88,18 @@ class Shell:
         while True:
             born = time.monotonic()
             process = await asyncio.create_subprocess_exec(
-                "/bin/bash", "--rcfile", self._file("bashrc"), "-i", cwd=self.home, env={**os.environ, **QUIET},
-                stdin=self.relay.slave, stdout=self.relay.slave, stderr=self.relay.slave,
-                start_new_session=True, preexec_fn=_on_its_terminal,
-            )  # fmt: skip
+                "/bin/bash",
+                "--rcfile",
+                self._file("bashrc"),
+                "-i",
+                cwd=self.home,
+                env={**os.environ, **QUIET},
+                stdin=self.relay.slave,
+                stdout=self.relay.slave,
+                stderr=self.relay.slave,
+                start_new_session=True,
+                preexec_fn=_on_its_terminal,
+            )
             self.pid = process.pid
             code = await process.wait()
             self.exits.append((len(self.marks.read().letters), code if code >= 0 else 128 - code))
@@ -135,9 +143,12 @@ class Shell:
         marks, idle = self.marks.read(), self.idle()
         wait = None if idle else self.waits()
         return {
-            "idle": idle, "pending": self.relay.pending(), "marks": len(marks.letters), "exit_code": marks.exit_code,
+            "idle": idle,
+            "pending": self.relay.pending(),
+            "marks": len(marks.letters),
+            "exit_code": marks.exit_code,
             "waits": wait and wait._asdict(),
-        }  # fmt: skip
+        }
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
         end = time.monotonic() + seconds
@@ -307,12 +318,17 @@ class Shell:
             how = "refused"
         exits = [code for at, code in self.exits if at >= start]  # of a command that ended the shell itself
         code = exits[-1] if exits else marks.exit_code if letters.endswith("P") else None
+        if how == "waits":
+            wait = wait or Wait("line", "bash", self.pid)
         return {
-            "how": how, "ran": "B" in letters, "exit_code": code,
-            "output": base64.b64encode(recording.kept).decode(), "cut": recording.cut,
-            "waits": wait._asdict() if wait else {"wants": "line", "program": "bash", "pid": self.pid} if how == "waits" else None,
+            "how": how,
+            "ran": "B" in letters,
+            "exit_code": code,
+            "output": base64.b64encode(recording.kept).decode(),
+            "cut": recording.cut,
+            "waits": wait._asdict() if wait else None,
             "line": self._read("ran") if "B" in letters else "",
-        }  # fmt: skip
+        }
 
 
 def _on_its_terminal() -> None:

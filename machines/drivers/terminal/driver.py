@@ -174,9 +174,15 @@ class TerminalSession:
         # What else than a line stood there is left before the command is placed, so only a line can have changed.
         expected = shown.line if shown and shown.at == "prompt" else None
         answer = await guest_link.ask(
-            self.places.guest, "run_line", seconds + 10, _LINE_BYTES, command=str(action.params["command"]),
-            expected=expected, seconds=seconds, kept=outcomes.kept(action.contents),
-        )  # fmt: skip
+            self.places.guest,
+            "run_line",
+            seconds + 10,
+            _LINE_BYTES,
+            command=str(action.params["command"]),
+            expected=expected,
+            seconds=seconds,
+            kept=outcomes.kept(action.contents),
+        )
         result = outcomes.of_line(answer)
         await self._settled()
         return result

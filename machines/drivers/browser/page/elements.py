@@ -262,9 +262,10 @@ def _elements(nodes: list[dict[str, Any]], layout: _Layout, frame: str, title: s
 def _untold(element: Element, *, whole: bool) -> Element:
     """Without what it holds, as browsers tell of password fields; `whole`: without its name too."""
     return replace(
-        element, name=len(element.name) * "•" if whole else element.name,
+        element,
+        name=len(element.name) * "•" if whole else element.name,
         value=None if element.value is None else len(element.value) * "•",
-    )  # fmt: skip
+    )
 
 
 def _in_order(nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -100,9 +100,11 @@ async def boxes(frames: Frames, hidden: Sequence[str]) -> list[Box]:
 async def holds_secret(frames: Frames, hidden: Sequence[str]) -> bool:
     """Whether somebody could select a secret on this page. Raises CdpError."""
     documents, roots = await _documents(frames, hidden)
-    return any(await asyncio.gather(
-        *(_asked(frames, document, _HOLDS, hidden, roots.get(frame, [])) for frame, document in documents.items())
-    ))  # fmt: skip
+    return any(
+        await asyncio.gather(
+            *(_asked(frames, document, _HOLDS, hidden, roots.get(frame, [])) for frame, document in documents.items())
+        )
+    )
 
 
 async def _documents(frames: Frames, hidden: Sequence[str]) -> tuple[dict[str, Document], dict[str, list[int]]]:
@@ -120,9 +122,11 @@ async def _asked(frames: Frames, document: Document, function: str, hidden: Sequ
     context = await frames.world(document)
     held = [await _held(frames, document, context, root) for root in roots]
     params = {
-        "functionDeclaration": function, "executionContextId": context, "returnByValue": True,
+        "functionDeclaration": function,
+        "executionContextId": context,
+        "returnByValue": True,
         "arguments": [{"value": list(hidden)}, {"value": MARK}, *({"objectId": one} for one in held if one)],
-    }  # fmt: skip
+    }
     answer = await frames.send("Runtime.callFunctionOn", params, document.session)
     if held:
         await frames.send("Runtime.releaseObjectGroup", {"objectGroup": _GROUP}, document.session)

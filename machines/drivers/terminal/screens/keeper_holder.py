@@ -98,9 +98,16 @@ class KeeperHolder:
         log_path = run / "screen.log"
         with log_path.open("wb") as log:
             starter = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", MODULE, json.dumps(spec), cwd="/", env=environment,
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
-            )  # fmt: skip
+                sys.executable,
+                "-m",
+                MODULE,
+                json.dumps(spec),
+                cwd="/",
+                env=environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
         assert starter.stdout is not None
         await starter.wait()
         facts: Any = None

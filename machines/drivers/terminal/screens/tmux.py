@@ -28,10 +28,19 @@ async def tmux(socket: Path, *arguments: str, stdin: bytes | None = None) -> str
     if program is None:
         raise MachineGone("The terminal is gone: tmux is not installed any more.")
     process_ = await asyncio.create_subprocess_exec(
-        program, "-u", "-S", str(socket), "-f", "/dev/null", *arguments, cwd="/", env=_ENVIRONMENT,
+        program,
+        "-u",
+        "-S",
+        str(socket),
+        "-f",
+        "/dev/null",
+        *arguments,
+        cwd="/",
+        env=_ENVIRONMENT,
         stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
     output, complaint = await process_.communicate(stdin)
     if process_.returncode:
         raise MachineGone(f"The terminal is gone: {complaint.decode(errors='replace').strip()[:300]}")
