@@ -28,8 +28,8 @@ class MachineForm(forms.Form):
     )
 
     def wanted(self) -> MachineCreate:
-        given: dict[str, Any] = {k: v for k, v in self.cleaned_data.items() if v not in (None, "")}
-        return MachineCreate.model_validate(given)
+        values: dict[str, Any] = {k: v for k, v in self.cleaned_data.items() if v not in (None, "")}
+        return MachineCreate.model_validate(values)
 
     def refuse(self, problems: list[tuple[str, str]]) -> None:
         for name, message in problems:

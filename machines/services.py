@@ -55,10 +55,10 @@ def actor_for(machine: Machine) -> Actor:
 
 def locked(machine_id: str) -> Machine:
     """The machine's row, locked until the transaction ends."""
-    found = fetch(Machine, "id = %(id)s FOR UPDATE", {"id": machine_id})
-    if found is None:
+    machine = fetch(Machine, "id = %(id)s FOR UPDATE", {"id": machine_id})
+    if machine is None:
         raise Machine.DoesNotExist
-    return found
+    return machine
 
 
 def move(machine: Machine, to: MachineStatus, actor: Actor | None = None, *, problem: str = "") -> None:

@@ -75,11 +75,11 @@ def new_machine(request: PageRequest) -> HttpResponseBase:
     form = MachineForm(sent, initial={"kind": request.GET.get("kind", "terminal")})
     if form.is_valid():
         try:
-            made = services.create_machine(request.actor, form.wanted())
+            machine = services.create_machine(request.actor, form.wanted())
         except Refusal as refusal:
             form.refuse(problems(refusal))
         else:
-            messages.success(request, f"{made.display_name} is being made.")
+            messages.success(request, f"{machine.display_name} is being made.")
             return redirect("machines")
     context = {
         "section": "machines",

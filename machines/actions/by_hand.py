@@ -43,12 +43,12 @@ def canonical_action(machine: Machine, body: ActionBody, *at: str | int) -> Acti
     if body.asked is None:
         raise Invalid((("body", *at, "command"), "Field required.", "missing"))
     screen = Screen(machine.screen_width, machine.screen_height)
-    given = body.parameters if body.parameters is not None else body.params
+    parameters = body.parameters if body.parameters is not None else body.params
     try:
-        name, params = canonical(body.asked, given, screen, machine.kind)
+        name, params = canonical(body.asked, parameters, screen, machine.kind)
     except ActionError as error:
-        found = [(("parameters", v.field) if v.field else ("command",), v) for v in error.violations]
-        raise Invalid(*((("body", *at, *place), v.message, v.type) for place, v in found)) from error
+        violations = [(("parameters", v.field) if v.field else ("command",), v) for v in error.violations]
+        raise Invalid(*((("body", *at, *place), v.message, v.type) for place, v in violations)) from error
     return Action(name, params, body.timeout_ms or ACTION_MS + params.get("ms", 0))
 
 

@@ -56,10 +56,10 @@ class _Reader:
         self.wrong: list[Violation] = []
 
     def take(self, name: str, *aliases: str) -> Any:
-        given = [n for n in (name, *aliases) if n in self.left]
-        if len(given) > 1:
-            self.wrong.append(Violation(given[1], f"Give either {given[0]} or {given[1]}, not both."))
-        values = [self.left.pop(n) for n in given]
+        names = [n for n in (name, *aliases) if n in self.left]
+        if len(names) > 1:
+            self.wrong.append(Violation(names[1], f"Give either {names[0]} or {names[1]}, not both."))
+        values = [self.left.pop(n) for n in names]
         return values[0] if values else None
 
     def integer(self, name: str, low: int, high: int, default: int | None = None, *aliases: str) -> int:

@@ -17,10 +17,10 @@ def web_host(url: str) -> str | None:
 
     None for other addresses, and for hosts in spellings that a browser would not take as they stand.
     """
-    found = _WEB.match(url)
-    if found is None:
+    match = _WEB.match(url)
+    if match is None:
         return None
-    place = found[1].rpartition("@")[2]
+    place = match[1].rpartition("@")[2]
     return _v6(place) if place.startswith("[") else _named(_PORT.sub("", place))
 
 

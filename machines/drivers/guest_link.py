@@ -68,5 +68,5 @@ async def run(socket: Path, command: str, timeout_ms: int, cwd: str | None) -> T
 
 
 def ports(answer: dict[str, Any]) -> tuple[int, ...]:
-    found = answer.get("ports")
-    return tuple(port for port in found if isinstance(port, int)) if isinstance(found, list) else ()
+    numbers = answer.get("ports")
+    return tuple(port for port in numbers if isinstance(port, int)) if isinstance(numbers, list) else ()

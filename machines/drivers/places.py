@@ -105,8 +105,8 @@ def _runtime_folder(folder: Path) -> Path:
 def _private(path: Path) -> Path:
     """A folder below a world-writable one that is surely ours: no link, our owner, no rights for others."""
     path.mkdir(mode=0o700, exist_ok=True)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         raise PermissionError(f"{path} belongs to someone else; remove it or set TMPDIR.")
     path.chmod(0o700)
     return path

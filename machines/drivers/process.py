@@ -66,15 +66,15 @@ def descendants(identity: Identity) -> list[Identity]:
                 children.setdefault(int(_stat(int(entry))[1]), []).append(int(entry))
             except OSError:
                 continue
-    found: list[Identity] = []
+    below: list[Identity] = []
     queue = [identity.pid]
     while queue:
         for pid in children.get(queue.pop(0), []):
             child = identify(pid)
             queue.append(pid)
             if child:
-                found.append(child)
-    return found
+                below.append(child)
+    return below
 
 
 def send(identity: Identity, signum: signal.Signals) -> int | None:

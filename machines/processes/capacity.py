@@ -47,11 +47,11 @@ def lack(machine: Machine) -> str | None:
     here = Q(node__isnull=True) | Q(node=this_node())
     at_work = Q(status=MachineStatus.RUNNING) | Q(status=MachineStatus.STARTING) & before
     others = Machine.objects.filter(here, at_work, test=False)
-    taken = others.exclude(Q(id=machine.id) | Q(kind="simulated")).aggregate(
+    sums = others.exclude(Q(id=machine.id) | Q(kind="simulated")).aggregate(
         memory_gb=Sum("memory_gb", default=0), cpu_cores=Sum("cpu_cores", default=0)
     )
     for name, word in (("memory_gb", "GB of memory"), ("cpu_cores", "cores")):
         most = round(host()[name] * settings.MACHINE_OVERCOMMIT)
-        if taken[name] + getattr(machine, name) > most:
-            return f"This computer has room for machines with {most} {word} together; {taken[name]} are taken."
+        if sums[name] + getattr(machine, name) > most:
+            return f"This computer has room for machines with {most} {word} together; {sums[name]} are taken."
     return None

@@ -205,15 +205,15 @@ def _stopped_one_by_one(
     machine: Machine, record: _Record, lease: str | None
 ) -> tuple[Inside | None, set[Identity], set[Identity]]:
     """Until two looks show nothing new. The last look, what has to stand, and what was made to."""
-    wanted: set[Identity] = set()
+    targets: set[Identity] = set()
     sent: set[Identity] = set()
     quiet = 0
     for _ in range(LOOKS):
         inside = processes.look(record.holder, machine.isolation)
         if inside is None:
-            return None, wanted, sent
-        wanted = _wanted(machine, record, lease, inside)
-        fresh = [row.identity for row in inside.rows if row.identity in wanted - sent and not row.stands]
+            return None, targets, sent
+        targets = _targets(machine, record, lease, inside)
+        fresh = [row.identity for row in inside.rows if row.identity in targets - sent and not row.stands]
         record.group = record.group or freezer.group_of(inside.guest.pid, machine.id)
         record.will_stand(fresh)
         record.save(machine)
@@ -222,7 +222,7 @@ def _stopped_one_by_one(
         quiet = 0 if fresh else quiet + 1
         if quiet == 2 or (quiet and not sent):  # a second look, for what was born behind the back of the first
             break
-    return inside, wanted, sent
+    return inside, targets, sent
 
 
 def _stopped_at_once(
@@ -240,7 +240,7 @@ def _stopped_at_once(
     if lease and machine.kind != "browser":
         record.left |= {row.identity for row in inside.rows} - processes.core(inside)
     record.save(machine)
-    return inside, _wanted(machine, record, lease, inside) - hands
+    return inside, _targets(machine, record, lease, inside) - hands
 
 
 def _hold_pages(machine: Machine, record: _Record, lease: str | None) -> None:
@@ -273,7 +273,7 @@ def _note_nothing(machine: Machine, record: _Record, lease: str | None) -> None:
         _Record(record.holder, lease).save(machine)
 
 
-def _wanted(machine: Machine, record: _Record, lease: str | None, inside: Inside) -> set[Identity]:
+def _targets(machine: Machine, record: _Record, lease: str | None, inside: Inside) -> set[Identity]:
     """What has to stand now; notes what was there when the takeover began."""
     everything = {row.identity for row in inside.rows}
     if machine.kind != "browser":  # there the programs are the person's; see _hold_pages()
@@ -300,14 +300,14 @@ def _born_of(parents: set[Identity], inside: Inside) -> set[Identity]:
     return born
 
 
-def _let_go_on(machine: Machine, record: _Record, inside: Inside, wanted: set[Identity]) -> None:
-    free = [one for one in record.stands if one not in wanted]
+def _let_go_on(machine: Machine, record: _Record, inside: Inside, targets: set[Identity]) -> None:
+    free = [one for one in record.stands if one not in targets]
     order = {row.identity: place for place, row in enumerate(inside.rows)}
     free = sorted((one for one in free if one in order), key=order.__getitem__)
     if record.group:
         freezer.let_go(record.group, free)
     processes.go_on(free)
-    record.stands = [one for one in record.stands if one in wanted]
+    record.stands = [one for one in record.stands if one in targets]
     record.save(machine)
 
 

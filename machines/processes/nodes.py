@@ -147,16 +147,16 @@ def _write_down(path: Path) -> None:
     """Whole or not at all; of two at once, threads or processes, the first one counts."""
     with NamedTemporaryFile("w", dir=path.parent, prefix=".", encoding="utf-8") as file:
         name = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:32] or "host"
-        known = {"node": f"{name}:{path.stem}", "boot": _boot(), "computer": _computer()}
-        json.dump(known | {"file": os.fstat(file.fileno()).st_ino}, file)
+        content = {"node": f"{name}:{path.stem}", "boot": _boot(), "computer": _computer()}
+        json.dump(content | {"file": os.fstat(file.fileno()).st_ino}, file)
         file.flush()
         with suppress(FileExistsError):
             os.link(file.name, path)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return known
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 @contextmanager
@@ -175,11 +175,11 @@ def _surely_over(node: str) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _on_this_computer(known: dict[str, Any], folder: Path) -> bool:
+def _on_this_computer(content: dict[str, Any], folder: Path) -> bool:
     """A folder of one computer is used by one computer; in a shared one each node says where it is."""
-    if known.get("boot") == _boot() or not _SHARED.search(file_system(folder)):
+    if content.get("boot") == _boot() or not _SHARED.search(file_system(folder)):
         return True
-    return bool(known.get("computer")) and known["computer"] == _computer()
+    return bool(content.get("computer")) and content["computer"] == _computer()
 
 
 def _nobody_holds(descriptor: int) -> bool:
@@ -193,10 +193,10 @@ def _nobody_holds(descriptor: int) -> bool:
 def file_system(folder: Path) -> str:
     """The kind of the file system that holds the folder, as the kernel calls it."""
     device = os.stat(folder).st_dev  # noqa: PTH116
-    wanted = f"{os.major(device)}:{os.minor(device)}"
+    number = f"{os.major(device)}:{os.minor(device)}"
     kind = ""
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
         before, _, after = line.partition(" - ")
-        if before.split()[2] == wanted:
+        if before.split()[2] == number:
             kind = after.split()[0]
     return kind or "fuse"  # as btrfs, which numbers otherwise: unknown counts as shared

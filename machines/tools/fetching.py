@@ -74,12 +74,12 @@ def _bring(tool: Tool, say: Say) -> None:
         archive = npm.pack(f"{tool.package}@{tool.version}", aside)
         check(archive, tool)
         say(f"Unpacking {tool.title} …")
-        made = aside / tool.folder.name
-        _UNPACK[tool.name](archive, made, npm)
-        if problem := _TRY[tool.name](made):
+        folder = aside / tool.folder.name
+        _UNPACK[tool.name](archive, folder, npm)
+        if problem := _TRY[tool.name](folder):
             raise FetchError(f"{tool.title} was fetched and does not work here: {problem}")
-        _note(tool, made)
-        made.rename(tool.folder)
+        _note(tool, folder)
+        folder.rename(tool.folder)
     except OSError as error:
         raise FetchError(f"{tool.title} could not be put into {settings.TOOLS_DIR}: {error.strerror}.") from error
     finally:

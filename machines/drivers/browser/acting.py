@@ -149,9 +149,9 @@ class Acting:
             return ActResult(False, navigation.NOT_REACHED, _noted({}, *notes))
         dialog = Dialog.read(state.get("dialog"))
         facts = {"url": state.get("url"), **({"dialog": dialog.message} if dialog else {})}
-        asked = _newer(state.get("chooser"), count)
-        if asked is not None and "files" not in data:
-            facts["chooser"] = {"multiple": bool(asked.get("multiple"))}
+        chooser = _newer(state.get("chooser"), count)
+        if chooser is not None and "files" not in data:
+            facts["chooser"] = {"multiple": bool(chooser.get("multiple"))}
             notes = (*notes, _WANTS_FILE)
         return ActResult(True, data=_noted({**facts, **data}, *notes))
 

@@ -45,15 +45,15 @@ class Program:
 
 def browser_program() -> Program | None:
     """The browser to start; None where there is none that works."""
-    if wanted := os.environ.get("MACHINE_BROWSER"):
-        path = shutil.which(wanted)
+    if name := os.environ.get("MACHINE_BROWSER"):
+        path = shutil.which(name)
         return Program(path) if path else None
     return next((p for p in _installed() if works(p)), None) or fetched()
 
 
 def _installed() -> list[Program]:
-    found = [(shutil.which(name), direct) for name, direct in _NAMES]
-    return [Program(direct if direct and os.access(direct, os.X_OK) else path) for path, direct in found if path]
+    paths = [(shutil.which(name), direct) for name, direct in _NAMES]
+    return [Program(direct if direct and os.access(direct, os.X_OK) else path) for path, direct in paths if path]
 
 
 def fetched() -> Program | None:
@@ -102,8 +102,8 @@ def inside(folder: Path, command: Sequence[str], shown: str | None) -> "subproce
 
 def no_browser() -> str:
     """Why there is no browser and what to do, as one sentence."""
-    if wanted := os.environ.get("MACHINE_BROWSER"):
-        return f"MACHINE_BROWSER names {wanted}, which is not there."
+    if name := os.environ.get("MACHINE_BROWSER"):
+        return f"MACHINE_BROWSER names {name}, which is not there."
     if being_fetched():
         return f"{CHROMIUM.title} is being fetched just now; that takes a minute."
     if unfit():

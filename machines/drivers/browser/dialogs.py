@@ -67,19 +67,19 @@ def elements(dialog: Dialog, width: int, height: int) -> list[Element]:
     box_height = 2 * _MARGIN + len(lines) * _LINE + (56 if has_field else 0) + 20 + _BUTTON[1]
     left, top = (width - _WIDTH) // 2, max(0, (height - box_height) // 3)
     inner = _WIDTH - 2 * _MARGIN
-    found = [
+    parts = [
         Element("dialog", dialog.message, left, top, _WIDTH, box_height),
         Element("text", dialog.message, left + _MARGIN, top + _MARGIN, inner, len(lines) * _LINE),
     ]
     y = top + _MARGIN + len(lines) * _LINE
     if has_field:
-        found.append(Element("textbox", dialog.message, left + _MARGIN, y + 12, inner, 36, value=dialog.typed))
+        parts.append(Element("textbox", dialog.message, left + _MARGIN, y + 12, inner, 36, value=dialog.typed))
         y += 56
     x = left + _WIDTH - _MARGIN - _BUTTON[0]
-    found.append(Element("button", "OK", x, y + 20, *_BUTTON))
+    parts.append(Element("button", "OK", x, y + 20, *_BUTTON))
     if dialog.kind != "alert":
-        found.append(Element("button", "Cancel", x - _BUTTON[0] - 12, y + 20, *_BUTTON))
-    return [replace(element, ref=f"{dialog.ref}{number}") for number, element in enumerate(found)]
+        parts.append(Element("button", "Cancel", x - _BUTTON[0] - 12, y + 20, *_BUTTON))
+    return [replace(element, ref=f"{dialog.ref}{number}") for number, element in enumerate(parts)]
 
 
 def reply(dialog: Dialog, action: Action, width: int, height: int) -> dict[str, Any] | None:

@@ -174,9 +174,9 @@ class BrowserSession:
         return await asyncio.to_thread(masking.painted_over, png, list(masks)) if masks else png
 
     async def elements(self) -> list[Element]:
-        found = await self._read(self._page_elements)
-        if found is not None:
-            return found
+        elements = await self._read(self._page_elements)
+        if elements is not None:
+            return elements
         dialog = await self.look()
         return dialogs.elements(dialog, self.spec.width, self.spec.height) if dialog else []
 
@@ -209,9 +209,9 @@ class BrowserSession:
     async def contents(self, action: Action) -> Contents | None:
         if not (action.name == "click" or (action.name in form_contents.KEYS and presses_enter(action))):
             return None
-        found = await self._read(lambda: self._contents(action))
-        dialog = Dialog.read(self.facts.get("dialog")) if found is None else None
-        return form_contents.of_dialog(dialog) if dialog and dialog.kind == "prompt" else found
+        contents = await self._read(lambda: self._contents(action))
+        dialog = Dialog.read(self.facts.get("dialog")) if contents is None else None
+        return form_contents.of_dialog(dialog) if dialog and dialog.kind == "prompt" else contents
 
     async def _contents(self, action: Action) -> Contents | None:
         by_key = action.name in form_contents.KEYS and not action.ref
@@ -220,10 +220,10 @@ class BrowserSession:
 
     async def text(self) -> str:
         try:
-            found = await self._read(lambda: painted_text(self.frames))
+            text = await self._read(lambda: painted_text(self.frames))
         except channel.PageProblem:  # a page may break the very functions that read it; its accessibility tree stays
             return "\n".join(element.name for element in await self.elements())
-        return "\n".join(self._shown(await self.look())) if found is None else found
+        return "\n".join(self._shown(await self.look())) if text is None else text
 
     def _shown(self, dialog: Dialog | None) -> list[str]:
         """What a dialog has to read: its message, what was typed, its buttons."""

@@ -41,14 +41,14 @@ KEPT = 4  # bytes kept per character of output that is wanted
 
 def listening_ports() -> list[int]:
     """TCP ports that something in this network namespace listens on (state 0A in /proc/net/tcp)."""
-    found: set[int] = set()
+    ports: set[int] = set()
     for name in ("tcp", "tcp6"):
         with contextlib.suppress(OSError), open(f"/proc/net/{name}", encoding="ascii") as table:
             for line in table.readlines()[1:]:
                 fields = line.split()
                 if fields[3] == "0A":
-                    found.add(int(fields[1].rsplit(":", 1)[1], 16))
-    return sorted(found)
+                    ports.add(int(fields[1].rsplit(":", 1)[1], 16))
+    return sorted(ports)
 
 
 class Files:

@@ -69,21 +69,21 @@ class Contents:
         return os.path.relpath(full, self.folder)
 
     def _matches(self, name: str, pattern: str, *, names_only: bool) -> None:
-        found = []
+        matches = []
         for match in glob.iglob(pattern):
-            found.append(match)
-            if len(found) > MOST_MATCHES:
+            matches.append(match)
+            if len(matches) > MOST_MATCHES:
                 self.uncovered.append(f"{name}: it matches more than {MOST_MATCHES} names")
                 break
-        found = sorted(found[:MOST_MATCHES])
-        self._put("pattern", name, _digest("\0".join(found)), f"matches {len(found)} names" if found else "")
-        for match in found:
+        matches = sorted(matches[:MOST_MATCHES])
+        self._put("pattern", name, _digest("\0".join(matches)), f"matches {len(matches)} names" if matches else "")
+        for match in matches:
             self._thing(self._called(match) if not os.path.isabs(name) else match, match, names_only=names_only)
 
     def _thing(self, name: str, full: str, *, names_only: bool) -> None:
         real = os.path.realpath(full)
         try:
-            found = os.stat(real)
+            status = os.stat(real)
         except OSError:
             self._put("file", name, f"missing {real}", "")
             return
@@ -91,10 +91,10 @@ class Contents:
             self._put("file", name, f"outside {real}", "lies outside of the home")
             self.uncovered.append(f"{name}: it lies outside of the home")
             return
-        if stat.S_ISREG(found.st_mode):
-            value, says = (f"{found.st_ino}", "is appended to") if names_only else self._file(name, real)
+        if stat.S_ISREG(status.st_mode):
+            value, says = (f"{status.st_ino}", "is appended to") if names_only else self._file(name, real)
             self._put("file", name, f"file {real} {value}", says)
-        elif stat.S_ISDIR(found.st_mode):
+        elif stat.S_ISDIR(status.st_mode):
             if os.path.normpath(name) in (".", "..", "/", "~") or real == os.path.realpath(self.home):
                 self._put("folder", name, f"folder {real}", "a folder, whose files are not compared")
             else:
@@ -102,7 +102,7 @@ class Contents:
                 self._put("folder", name, f"folder {real} {value}", says)
         else:
             self._put(
-                "file", name, f"other {real} {stat.S_IFMT(found.st_mode)} {found.st_rdev}", "no file but a device"
+                "file", name, f"other {real} {stat.S_IFMT(status.st_mode)} {status.st_rdev}", "no file but a device"
             )
 
     def _file(self, name: str, real: str) -> tuple[str, str]:
@@ -111,23 +111,23 @@ class Contents:
             descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             self.uncovered.append(f"{name}: it cannot be read")
-            found = os.stat(real)
+            status = os.stat(real)
             return (
-                f"unread {found.st_size} {found.st_ctime_ns} {found.st_ino}",
-                f"{found.st_size} bytes that cannot be read",
+                f"unread {status.st_size} {status.st_ctime_ns} {status.st_ino}",
+                f"{status.st_size} bytes that cannot be read",
             )
         with open(descriptor, "rb", buffering=0) as file:
-            found = os.fstat(descriptor)
+            status = os.fstat(descriptor)
             most = min(WHOLE, self.left)
             digest, size = _read(file, most)
         self.left -= size
-        if size < most or found.st_size == size:
+        if size < most or status.st_size == size:
             return f"sha256 {digest}", f"{size} bytes, sha256 {digest[:16]}"
         self.uncovered.append(
-            f"{name}: of {found.st_size} bytes only the first {size} are read, besides the time of its change"
+            f"{name}: of {status.st_size} bytes only the first {size} are read, besides the time of its change"
         )
-        value = f"sha256 {digest} {found.st_size} {found.st_ctime_ns} {found.st_ino}"
-        return value, f"{found.st_size} bytes, the first {size} with sha256 {digest[:16]}"
+        value = f"sha256 {digest} {status.st_size} {status.st_ctime_ns} {status.st_ino}"
+        return value, f"{status.st_size} bytes, the first {size} with sha256 {digest[:16]}"
 
     def _folder(self, name: str, real: str) -> tuple[str, str]:
         """A digest of names, sizes and times of change of all that is below; no file in it is read."""
@@ -136,10 +136,10 @@ class Contents:
         while waiting and len(listed) <= MOST_ENTRIES:
             with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
                 for entry in entries:
-                    found = entry.stat(follow_symlinks=False)
-                    is_folder = stat.S_ISDIR(found.st_mode)
-                    facts = "" if is_folder else f"{found.st_size} {found.st_ctime_ns} {found.st_ino}"
-                    listed.append(f"{entry.path}\0{found.st_mode} {facts}")
+                    status = entry.stat(follow_symlinks=False)
+                    is_folder = stat.S_ISDIR(status.st_mode)
+                    facts = "" if is_folder else f"{status.st_size} {status.st_ctime_ns} {status.st_ino}"
+                    listed.append(f"{entry.path}\0{status.st_mode} {facts}")
                     waiting += [entry.path] if is_folder else []
                     if len(listed) > MOST_ENTRIES:
                         break

@@ -222,7 +222,7 @@ class Shell:
         folder = self.folder() or self.home
         path = self._read("path") if looked else os.environ.get("PATH", "")
         within = self.home if question.get("contained") else None
-        found = Contents(self.home, folder, path, within).look(question)
+        contents = Contents(self.home, folder, path, within).look(question)
         own = [{"kind": "shell", "name": "folder of the shell", "value": folder, "says": folder}]
         if looked:
             settings = hashlib.sha256(self._read("settings").encode()).hexdigest()
@@ -234,7 +234,7 @@ class Shell:
                     "says": "aliases, functions, variables",
                 }
             )
-        return {**found, "items": [*own, *found["items"]]}
+        return {**contents, "items": [*own, *contents["items"]]}
 
     async def _others(self, kept: Answer) -> list[str]:
         """The names of what is another now than it was when people were asked, or gone."""

@@ -86,8 +86,8 @@ def _switches_of_the_kernel() -> list[str]:
     options: list[str] = []
     for name in sorted(os.listdir("/proc")):
         path = f"/proc/{name}"
-        found = os.lstat(path) if not name.isdigit() else None
-        if found and (stat.S_ISDIR(found.st_mode) or found.st_mode & 0o222) and not stat.S_ISLNK(found.st_mode):
+        status = os.lstat(path) if not name.isdigit() else None
+        if status and (stat.S_ISDIR(status.st_mode) or status.st_mode & 0o222) and not stat.S_ISLNK(status.st_mode):
             options += ["--ro-bind-try", path, path]
     return options
 

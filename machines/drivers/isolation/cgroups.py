@@ -157,8 +157,8 @@ def _limits(group: Group, memory: int, cores: int, processes: int) -> Iterator[t
 
 def bounds() -> frozenset[str]:
     """What groups bound on this computer: of memory, pids, cpu, freezer those that can be had."""
-    found = parents()
-    return frozenset(WANTED if UNIFIED in found else found)
+    folders = parents()
+    return frozenset(WANTED if UNIFIED in folders else folders)
 
 
 @lru_cache(maxsize=1)
@@ -166,10 +166,10 @@ def _parents_of(pid: int) -> Mapping[str, Path]:
     mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
     own = Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="replace")
     first, second = ours(mounts, own)
-    found = {name: folder for name, folder in first.items() if name in WANTED and _divisible(folder)}
-    if not found and second is not None and _divided(second):
+    folders = {name: folder for name, folder in first.items() if name in WANTED and _divisible(folder)}
+    if not folders and second is not None and _divided(second):
         return {UNIFIED: _above_server(second)}
-    return found
+    return folders
 
 
 def parents() -> Mapping[str, Path]:

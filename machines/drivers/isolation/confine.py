@@ -72,8 +72,8 @@ def staged(command: list[str], beside: str | None) -> list[str]:
 def _closed(command: list[str], beside: str | None) -> list[str]:
     """The program, and the sources of its mounts, as far as others may be kept from them."""
     sources = [source for option, source in itertools.pairwise(command) if option in _BINDS]
-    wanted = dict.fromkeys([beside or command[0], *sources])
-    return [path for path in wanted if not f"{path}/".startswith(_OPEN_TO_ALL) and os.path.exists(path)]
+    paths = dict.fromkeys([beside or command[0], *sources])
+    return [path for path in paths if not f"{path}/".startswith(_OPEN_TO_ALL) and os.path.exists(path)]
 
 
 def _shown(descriptor: int, place: str) -> str:

@@ -29,8 +29,8 @@ def user_of(folder: Path) -> int:
     with _alone(folder.parent):
         own = _recorded(folder)
         if own is None:
-            taken = {_recorded(other) for other in folder.parent.iterdir()}
-            own = next(uid for uid in _candidates(folder) if uid not in taken and not _has_a_name(uid))
+            uids = {_recorded(other) for other in folder.parent.iterdir()}
+            own = next(uid for uid in _candidates(folder) if uid not in uids and not _has_a_name(uid))
             (folder / "user").write_text(str(own), encoding="ascii")
     return own
 

@@ -125,24 +125,26 @@ def problem(kind: str) -> str | None:
 
 def choose(kind: str) -> str:
     """How a machine of this kind is isolated when it starts now; raises DriverUnavailable, with the fix, when it may not."""
-    wanted = os.environ.get("MACHINE_ISOLATION") or None
-    if wanted in (None, "bubblewrap") and bubblewrap_here():
+    setting = os.environ.get("MACHINE_ISOLATION") or None
+    if setting in (None, "bubblewrap") and bubblewrap_here():
         return "bubblewrap"
-    if wanted in (None, "fence") and kind in FENCED_KINDS and fence.problem() is None:
+    if setting in (None, "fence") and kind in FENCED_KINDS and fence.problem() is None:
         return "fence"
     if os.environ.get("MACHINE_ALLOW_UNSANDBOXED") == "1":
         return "none"
-    raise DriverUnavailable(_lack(kind, wanted))
+    raise DriverUnavailable(_lack(kind, setting))
 
 
-def _lack(kind: str, wanted: str | None) -> str:
-    if wanted not in (None, "bubblewrap", "fence"):
-        return f"MACHINE_ISOLATION is {wanted!r}, neither bubblewrap nor fence, and MACHINE_ALLOW_UNSANDBOXED is not 1."
-    if wanted == "fence":
+def _lack(kind: str, setting: str | None) -> str:
+    if setting not in (None, "bubblewrap", "fence"):
+        return (
+            f"MACHINE_ISOLATION is {setting!r}, neither bubblewrap nor fence, and MACHINE_ALLOW_UNSANDBOXED is not 1."
+        )
+    if setting == "fence":
         return fence.problem() or f"The fence is for terminals; machines of kind {kind} need bubblewrap."
     fenced = kind not in FENCED_KINDS and fence.problem() is None  # others start, and say so
     lacks = [f"No machine of kind {kind} can start. {_bubblewrap_problem()}" if fenced else _bubblewrap_problem()]
-    if wanted is None and kind in FENCED_KINDS:
+    if setting is None and kind in FENCED_KINDS:
         lacks.append(fence.problem() or "")
     return " ".join(lacks).strip()
 

@@ -67,59 +67,59 @@ class Operands:
 
 
 def operands_of(line: str) -> Operands:
-    found = Operands()
-    _read(line, found, 0)
-    found.unknown = list(dict.fromkeys(found.unknown))[:20]
-    if len(set(found.words)) > MOST_WORDS:
-        found.unknown.append(f"what comes after the first {MOST_WORDS} words")
-    return found
+    operands = Operands()
+    _read(line, operands, 0)
+    operands.unknown = list(dict.fromkeys(operands.unknown))[:20]
+    if len(set(operands.words)) > MOST_WORDS:
+        operands.unknown.append(f"what comes after the first {MOST_WORDS} words")
+    return operands
 
 
-def _read(line: str, found: Operands, depth: int) -> None:
+def _read(line: str, operands: Operands, depth: int) -> None:
     plain = line
     for pattern in _ONLY_THE_SHELL:
-        found.unknown += [match[0].replace(_DARK, "…")[:200] for match in pattern.finditer(plain)]
+        operands.unknown += [match[0].replace(_DARK, "…")[:200] for match in pattern.finditer(plain)]
         plain = pattern.sub(_DARK, plain)
     words = words_of(plain)
     for at, word in enumerate(words):
         if word == ">>" and at + 1 < len(words):
-            found.appended.append(words[at + 1])
+            operands.appended.append(words[at + 1])
         elif word in (">|", "&>", ">&") and at + 1 < len(words):
-            _word(words[at + 1], found)
+            _word(words[at + 1], operands)
     for start, end in commands_in(words):
-        _command(words[start:end], found)
+        _command(words[start:end], operands)
     for inner in _lines_within(line, words) if depth < _DEEPEST else ():
-        _read(inner, found, depth + 1)
+        _read(inner, operands, depth + 1)
 
 
 def _lines_within(line: str, words: list[str]) -> Iterator[str]:
     """What stands in quotes may be a line of its own, for a shell that is started; what is substituted is one."""
     for match in SUBSTITUTION.finditer(line):
-        found = match[1] or match[2]
-        if found:
-            yield found
+        substituted = match[1] or match[2]
+        if substituted:
+            yield substituted
     for word in words:
         if any(char.isspace() for char in word) and not is_sign(word):
             yield word
 
 
-def _command(command: list[str], found: Operands) -> None:
+def _command(command: list[str], operands: Operands) -> None:
     words = list(command)
     while words and ASSIGNMENT.fullmatch(words[0]):
-        _word(words.pop(0), found)
+        _word(words.pop(0), operands)
     if not words:
         return
     name = words[0].rsplit("/", 1)[-1]
     for word in _started(words):
-        _program(word, found)
+        _program(word, operands)
     for word in _completed(words):
-        _word(word, found)
+        _word(word, operands)
     before = ""
     for word in words[1:]:
         if before in _FOLDER_OPTIONS or (name in _CHANGES_FOLDER and not word.startswith("-")):
-            _enter(word, found)
-        elif not is_sign(word) and not (before == ">>" and word in found.appended):
-            _word(word, found)
+            _enter(word, operands)
+        elif not is_sign(word) and not (before == ">>" and word in operands.appended):
+            _word(word, operands)
         before = word
 
 
@@ -153,20 +153,20 @@ def _started(words: list[str]) -> Iterator[str]:
                 yield word
 
 
-def _program(word: str, found: Operands) -> None:
+def _program(word: str, operands: Operands) -> None:
     if "/" in word or _is_dark(word):
-        _word(word, found)
+        _word(word, operands)
         return
-    found.programs.append(word[:_LONGEST_WORD])
-    found.words += _OF_ITSELF.get(word, ())
+    operands.programs.append(word[:_LONGEST_WORD])
+    operands.words += _OF_ITSELF.get(word, ())
 
 
-def _enter(word: str, found: Operands) -> None:
+def _enter(word: str, operands: Operands) -> None:
     """A change of the folder: what follows may count from there, or from where one was before."""
     if _is_dark(word):
-        found.unknown += [] if _DARK in word else [word[:200]]
+        operands.unknown += [] if _DARK in word else [word[:200]]
         return
-    found.folders += [word, *(f"{folder}/{word}" for folder in found.folders if not word.startswith(("/", "~")))]
+    operands.folders += [word, *(f"{folder}/{word}" for folder in operands.folders if not word.startswith(("/", "~")))]
 
 
 def _is_dark(word: str) -> bool:
@@ -178,15 +178,15 @@ def _is_dark(word: str) -> bool:
     )
 
 
-def _word(word: str, found: Operands) -> None:
+def _word(word: str, operands: Operands) -> None:
     """A word as it is, and what may be a file in it: `--file=x`, `-fx`, `@x`, `a=x`, `host:x`."""
     if len(word) > _LONGEST_WORD or not word.strip() or "\n" in word:
         return
     if _is_dark(word):
-        found.unknown += [] if _DARK in word else [word[:200]]
+        operands.unknown += [] if _DARK in word else [word[:200]]
         return
     if not word.startswith("-"):
-        found.words.append(word)
+        operands.words.append(word)
     elif len(word) > 2 and word[1] != "-":
-        found.words.append(word[2:])
-    found.words += [part for part in _PARTS.split(word)[1:] if part]
+        operands.words.append(word[2:])
+    operands.words += [part for part in _PARTS.split(word)[1:] if part]

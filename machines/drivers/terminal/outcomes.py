@@ -40,9 +40,9 @@ def contents(answer: dict[str, Any], question: dict[str, Any], unknown: tuple[st
     items, uncovered = answer.get("items"), answer.get("uncovered")
     if not isinstance(items, list):
         return Contents((), (*unknown, _OLDER), question)
-    found = tuple(_content(item) for item in items[:_MOST_ITEMS] if isinstance(item, dict))
+    contents = tuple(_content(item) for item in items[:_MOST_ITEMS] if isinstance(item, dict))
     more = [str(words)[:_LONGEST_WORDS] for words in uncovered[:20]] if isinstance(uncovered, list) else []
-    return Contents(found, (*unknown, *more), question)
+    return Contents(contents, (*unknown, *more), question)
 
 
 def _content(item: dict[str, Any]) -> Content:

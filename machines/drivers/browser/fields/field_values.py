@@ -110,25 +110,25 @@ _GROUPED = (
 )
 
 
-def same(wanted: str, shown: str) -> bool:
+def same(text: str, shown: str) -> bool:
     """Do both mean the same, although the page may have put its own separators and case into it?
 
     Numbers are compared as numbers: 1234 is 1,234.00, but 1.5 is not 15.
     """
-    wanted, shown = wanted.strip(), shown.strip()
-    if wanted == shown:
+    text, shown = text.strip(), shown.strip()
+    if text == shown:
         return True
-    plain = _SEPARATORS.sub("", wanted).casefold()
+    plain = _SEPARATORS.sub("", text).casefold()
     alike = bool(plain) and plain == _SEPARATORS.sub("", shown).casefold()
-    numbers, others = _numbers(wanted), _numbers(shown)
-    if numbers and others and not (wanted.isdigit() and shown.isdigit()):
+    numbers, others = _numbers(text), _numbers(shown)
+    if numbers and others and not (text.isdigit() and shown.isdigit()):
         return bool(numbers & others)
     return alike
 
 
-def means(wanted: str, shown: str) -> bool:
+def means(text: str, shown: str) -> bool:
     """Whether a field that shows this holds what was put in: the same, or the written date or time that it was set to."""
-    return same_lines(wanted, shown) or any(shown and as_held(kind, wanted) == shown for kind in EXAMPLES)
+    return same_lines(text, shown) or any(shown and as_held(kind, text) == shown for kind in EXAMPLES)
 
 
 def _numbers(text: str) -> frozenset[Decimal]:
@@ -141,9 +141,9 @@ def _numbers(text: str) -> frozenset[Decimal]:
     )
 
 
-def same_lines(wanted: str, shown: str) -> bool:
+def same_lines(text: str, shown: str) -> bool:
     """As same(), for what holds paragraphs: blank lines between them and spaces at line ends do not count."""
-    return same(_lines(wanted), _lines(shown))
+    return same(_lines(text), _lines(shown))
 
 
 def _lines(text: str) -> str:

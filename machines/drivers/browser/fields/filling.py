@@ -67,8 +67,8 @@ class Fields:
 
     async def of(self, node: Node | None) -> Field | None:
         """The field that a node is, belongs to or labels."""
-        found = await self.nodes.pick(node, scripts.FIND) if node else None
-        return await self._described(found) if found else None
+        owner = await self.nodes.pick(node, scripts.FIND) if node else None
+        return await self._described(owner) if owner else None
 
     async def _described(self, node: Node) -> Field:
         return Field(node, **await self.nodes.call(node, scripts.DESCRIBE))
@@ -184,17 +184,17 @@ class Fields:
         return _said(shows, f"The page says of this value: {held['wrong'][:LONGEST_QUOTE]}" if held["wrong"] else None)
 
     async def _set_range(self, field: Field, text: str, typing: Typing) -> Data:
-        wanted = _number(text)
+        value = _number(text)
         typing.typed = len(text)
-        await self.nodes.call(field.node, scripts.SET, f"{wanted:g}")
+        await self.nodes.call(field.node, scripts.SET, f"{value:g}")
         held = await self.nodes.call(field.node, scripts.RANGE)
-        return self._moved(wanted, float(held["now"]), float(held["step"]))
+        return self._moved(value, float(held["now"]), float(held["step"]))
 
-    def _moved(self, wanted: float, now: float, step: float) -> Data:
+    def _moved(self, value: float, now: float, step: float) -> Data:
         """A slider stops at the nearest of its steps, which is said."""
-        if abs(now - wanted) > step / 2 + 1e-9:
-            raise PageProblem(f'The slider shows "{now:g}" and not "{wanted:g}".')
-        return {} if now == wanted else _said({"shows": f"{now:g}"})
+        if abs(now - value) > step / 2 + 1e-9:
+            raise PageProblem(f'The slider shows "{now:g}" and not "{value:g}".')
+        return {} if now == value else _said({"shows": f"{now:g}"})
 
     async def _set_color(self, field: Field, text: str, typing: Typing) -> Data:
         color = await self.nodes.call(field.node, scripts.COLOR, text.strip())
@@ -208,23 +208,23 @@ class Fields:
 
     async def _step(self, field: Field, text: str, typing: Typing) -> Data:
         """A slider that a page has built itself takes arrow keys."""
-        wanted = _number(text)
+        value = _number(text)
         typing.typed = len(text)
         await self._focus(field)
         now, step = float(await self.nodes.call(field.node, scripts.STEPS)), 0.0
         for _ in range(MOST_STEPS):
-            if now == wanted:
+            if now == value:
                 break
-            towards, back = ("up", "down") if wanted > now else ("down", "up")
+            towards, back = ("up", "down") if value > now else ("down", "up")
             after = await self._pressed(field, towards)
             step = max(step, abs(after - now))
-            if abs(after - wanted) > abs(now - wanted):
+            if abs(after - value) > abs(now - value):
                 now = await self._pressed(field, back)
                 break
-            now, stands = after, after == now or abs(after - wanted) == abs(now - wanted)
+            now, stands = after, after == now or abs(after - value) == abs(now - value)
             if stands:
                 break
-        return self._moved(wanted, now, step)
+        return self._moved(value, now, step)
 
     async def _pressed(self, field: Field, key: str) -> float:
         await keyboard.press(self.send, key)
@@ -250,34 +250,34 @@ class Fields:
             if "error" in answer:
                 raise PageProblem(str(answer["error"]))
             return {"selected": str(answer["selected"])}
-        found = await self._shown_option(field, option)
-        if found is None:
+        node = await self._shown_option(field, option)
+        if node is None:
             names = await self.nodes.call(field.node, scripts.OPTION_NAMES)
             listed = f" It has: {', '.join(names)}." if names else " It shows none."
             raise PageProblem(f'The list has no option "{option}".{listed}')
-        name = str(await self.nodes.call(found, scripts.NAME))
-        if not await self._choose(field, found, name):
+        name = str(await self.nodes.call(node, scripts.NAME))
+        if not await self._choose(field, node, name):
             raise PageProblem(f'The option "{name}" was clicked, but the list does not show it as chosen.')
         return {"selected": name}
 
     async def _shown_option(self, field: Field, option: str) -> Node | None:
         """The option of this name: the list is opened for it, and typed into where that brings it up."""
-        found = await self._option(field, option, 0)
-        if found is None and field.kind != "listbox":
+        node = await self._option(field, option, 0)
+        if node is None and field.kind != "listbox":
             await self.nodes.click(field.node)
-            found = await self._option(field, option, OPTION_WAIT, SUGGESTION_QUIET)
-        if found is None and field.suggests:
+            node = await self._option(field, option, OPTION_WAIT, SUGGESTION_QUIET)
+        if node is None and field.suggests:
             await self._focus(field)
             await keyboard.type_text(self.send, Typing(option))
-            found = await self._option(field, option, OPTION_WAIT)
-        return found
+            node = await self._option(field, option, OPTION_WAIT)
+        return node
 
     async def _option(self, field: Field, name: str, wait: float, quiet: float | None = None) -> Node | None:
         """The visible option of this name. Others that stay as they are for `quiet` seconds end the waiting."""
         end, same_since, before = time.monotonic() + wait, time.monotonic(), None
         while True:
-            if found := await self.nodes.pick(field.node, scripts.OPTION, name):
-                return found
+            if node := await self.nodes.pick(field.node, scripts.OPTION, name):
+                return node
             names, now = await self.nodes.call(field.node, scripts.OPTION_NAMES), time.monotonic()
             if names != before:
                 before, same_since = names, now
@@ -346,8 +346,8 @@ def _quoted(text: str) -> str:
     return f'"{text[:LONGEST_QUOTE]}{"…" if len(text) > LONGEST_QUOTE else ""}"'
 
 
-def _recased(wanted: str, shown: str) -> bool:
-    return "".join(wanted.split()) != "".join(shown.split())
+def _recased(text: str, shown: str) -> bool:
+    return "".join(text.split()) != "".join(shown.split())
 
 
 def _moment(value: str) -> str:

@@ -49,15 +49,15 @@ async def upload(fields: Fields, ask: Ask, node: Node | None, file: File) -> dic
     before = (await ask("choosers", cancel=False)).get("chooser")
     try:
         await fields.nodes.click(node)
-        asked = await _asked(ask, before)
+        chooser = await _asked(ask, before)
     finally:
         with contextlib.suppress(Exception):
             await ask("choosers", cancel=True)
-    if not asked:
+    if not chooser:
         raise PageProblem(
             "This takes no file: it is no field for one, and when it was clicked the page asked for none."
         )
-    return await fields.upload(await fields.nodes.of(asked), file.path, file.name)
+    return await fields.upload(await fields.nodes.of(chooser), file.path, file.name)
 
 
 async def _asked(ask: Ask, before: object) -> str | None:

@@ -77,10 +77,10 @@ class Nodes:
         """The focused node of one document, through shadow roots, closed ones as well."""
         context = await self.frames.world(document)
         params = {"expression": "document.activeElement || document.documentElement", "contextId": context}
-        found = (await self.frames.send("Runtime.evaluate", params, document.session))["result"]
-        if "objectId" not in found:
+        result = (await self.frames.send("Runtime.evaluate", params, document.session))["result"]
+        if "objectId" not in result:
             raise CdpError("The page has no content.")
-        node = Node(document, context, 0, found["objectId"])
+        node = Node(document, context, 0, result["objectId"])
         while True:
             roots = (await self._described(node)).get("shadowRoots", [])
             root = next((one for one in roots if one["shadowRootType"] != "user-agent"), None)

@@ -209,10 +209,10 @@ class Click:
         self._guard.dismiss()
 
     def _hit(self) -> dict[str, Any] | None:
-        seen = self.press.wrong or self.press.hit
-        if self._idle or (seen and seen["expected"]):
-            seen = self._use or seen
-        return {key: seen[key] for key in ("role", "name", "tag")} if seen else None
+        hit = self.press.wrong or self.press.hit
+        if self._idle or (hit and hit["expected"]):
+            hit = self._use or hit
+        return {key: hit[key] for key in ("role", "name", "tag")} if hit else None
 
     async def _moved_on(self) -> bool:
         """Whether the page took the beginning of a press as the whole: it shows something else since."""
@@ -223,16 +223,16 @@ class Click:
 
     async def _state(self) -> dict[str, Any]:
         """The state of a box read back. Raises Missed when it is not what it has to be."""
-        wanted = self.action.checked
-        if wanted is None:
+        checked = self.action.checked
+        if checked is None:
             return {}
         end = time.monotonic() + FOLLOWS
         try:
-            while (now := await self._is_checked()) is not wanted:
+            while (now := await self._is_checked()) is not checked:
                 if time.monotonic() >= end:
                     words = {True: "checked", False: "unchecked", None: "neither checked nor unchecked"}[now]
                     raise Missed(f"It was clicked, but it is still {words}.", hit=self._hit(), checked=now)
                 await asyncio.sleep(POLL)
         except CdpError:
             return {"note": "The page changed at once, so the state of the box could not be read back."}
-        return {"checked": wanted}
+        return {"checked": checked}

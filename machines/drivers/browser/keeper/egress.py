@@ -102,8 +102,8 @@ class EgressProxy:
     async def addresses(self, host: str, port: int) -> list[str]:
         """The addresses of a host that may be reached. Raises Refused, or OSError for an unknown name."""
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        texts = list(dict.fromkeys(str(info[4][0]).split("%")[0] for info in found))
+        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        texts = list(dict.fromkeys(str(info[4][0]).split("%")[0] for info in infos))
         good = [text for text in texts if self.may_reach(host, ipaddress.ip_address(text), port)]
         if not good:
             raise Refused(f"{host}:{port} is not on the public internet.")

@@ -133,9 +133,9 @@ class Holding:
         """To be frozen hides a page, and only between two scripts. Asked where no script of the page can answer for it."""
         try:
             world = {"frameId": tab.target, "worldName": "countersign"}
-            made = await self.cdp.send("Page.createIsolatedWorld", world, tab.session, timeout=AT_REST)
-            asked = {"expression": "document.visibilityState", "contextId": made["executionContextId"]}
-            answer = await self.cdp.send("Runtime.evaluate", asked, tab.session, timeout=AT_REST)
+            isolated = await self.cdp.send("Page.createIsolatedWorld", world, tab.session, timeout=AT_REST)
+            expression = {"expression": "document.visibilityState", "contextId": isolated["executionContextId"]}
+            answer = await self.cdp.send("Runtime.evaluate", expression, tab.session, timeout=AT_REST)
         except (CdpError, TimeoutError):
             return False
         return bool(answer["result"].get("value") == "hidden")

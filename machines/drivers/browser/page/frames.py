@@ -201,13 +201,13 @@ class Frames:
 
     async def inner_hops(self, session: str) -> list[tuple[str, Hop]]:
         """The processes shown inside this one, and where."""
-        found = []
+        hops = []
         for child in [child for child, around in self._parents.items() if around == session]:
             try:
-                found.append((child, await self._hop(child)))
+                hops.append((child, await self._hop(child)))
             except CdpError:  # not shown
                 continue
-        return found
+        return hops
 
 
 def _documents(tree: dict[str, Any], session: str, *, top: bool = True) -> list[Document]:

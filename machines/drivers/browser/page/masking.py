@@ -91,10 +91,10 @@ class Box(NamedTuple):
 async def boxes(frames: Frames, hidden: Sequence[str]) -> list[Box]:
     """What has to be painted over now. Raises CdpError when the page gives way to another meanwhile."""
     documents, roots = await _documents(frames, hidden)
-    found = await asyncio.gather(
+    by_frame = await asyncio.gather(
         *(_of_frame(frames, document, hidden, roots.get(frame, [])) for frame, document in documents.items())
     )
-    return [box for some in found for box in some]
+    return [box for some in by_frame for box in some]
 
 
 async def holds_secret(frames: Frames, hidden: Sequence[str]) -> bool:

@@ -206,9 +206,9 @@ class _Reader:
                 return []
             outer = None if around.top else await self._hop(around)
             points = [_outside(point, hop, outer) for point in points]
-            seen = await self._seen(around, hop, points)
-            pieces = [piece for piece, ok in zip(pieces, seen, strict=True) if ok]
-            points = [point for point, ok in zip(points, seen, strict=True) if ok]
+            visible = await self._seen(around, hop, points)
+            pieces = [piece for piece, ok in zip(pieces, visible, strict=True) if ok]
+            points = [point for point, ok in zip(points, visible, strict=True) if ok]
             document = around
         return pieces
 
@@ -222,10 +222,10 @@ class _Reader:
         owner = await self._held(around, context, hop.owner)
         if owner is None:
             return [False] * len(points)
-        seen: list[bool] = await self._call(
+        visible: list[bool] = await self._call(
             around, _THROUGH, {"objectId": owner, "arguments": [{"value": [point and list(point) for point in points]}]}
         )
-        return seen
+        return visible
 
 
 def _outside(point: Point | None, hop: Hop, outer: Hop | None) -> Point | None:

@@ -104,8 +104,8 @@ def _ruling(name: str) -> list[Instruction]:
 
 def program() -> list[Instruction]:
     """The filter, instruction by instruction."""
-    known = numbers()
-    assert known is not None
+    calls = numbers()
+    assert calls is not None
     foreign = _give(_ERRNO | errno.ENOSYS)
     code: list[Instruction] = [
         (_LOAD, 0, 0, 4),
@@ -115,7 +115,7 @@ def program() -> list[Instruction]:
     ]
     if platform.machine() == "x86_64":
         code += [(_AT_LEAST, 0, 1, X32), foreign]
-    for name, number in known.items():
+    for name, number in calls.items():
         ruling = _ruling(name)
         code += [(_EQUAL, 0, len(ruling), number), *ruling]
     return [*code, _give(_ALLOW)]

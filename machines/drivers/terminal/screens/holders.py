@@ -11,9 +11,9 @@ HOLDERS: dict[str, Holder] = {holder.name: holder for holder in (TmuxHolder(), K
 
 def chosen() -> Holder:
     """What new screens are held by; its `missing` says why that may not be possible."""
-    wanted = os.environ.get("MACHINE_SCREEN", "")
-    if wanted in HOLDERS:
-        return HOLDERS[wanted]
+    name = os.environ.get("MACHINE_SCREEN", "")
+    if name in HOLDERS:
+        return HOLDERS[name]
     tmux, keeper = HOLDERS["tmux"], HOLDERS["keeper"]
     return tmux if tmux.missing() is None or keeper.missing() else keeper
 
