@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from django.db.models import Prefetch, QuerySet
 
 from accounts.actor import Actor
-from database.sql import fetch
 from machines.errors import MachineNotFound
 from machines.models import Machine, MachineStatus, TakeoverLease
 from machines.schemas import BILLED
+from machines.sql import machine_of_team
 from web.errors import InvalidFilter, InvalidState, InvalidStatusFilter
 
 ENDED = frozenset({MachineStatus.TERMINATING, MachineStatus.TERMINATED})
@@ -29,11 +29,10 @@ def costing(actor: Actor) -> QuerySet[Machine]:
 
 def get_machine(actor: Actor, machine_id: str) -> Machine:
     """Raises MachineNotFound, also for a machine of another team or world."""
-    mine = {"id": machine_id.replace("\0", "\ufffd"), "team": actor.team_id, "test": actor.test}
-    row = fetch(Machine, "id = %(id)s AND team_id = %(team)s AND test = %(test)s", mine)
-    if row is None:
+    machine = machine_of_team(machine_id.replace("\0", "\ufffd"), actor.team_id, test=actor.test)
+    if machine is None:
         raise MachineNotFound
-    return row
+    return machine
 
 
 def require_default(actor: Actor, machine_id: str) -> None:

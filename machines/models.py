@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from accounts.models import Team
 from database.ids import new_id
-from database.sql import fetch_all
 from machines.drivers.base import MachineSpec
 from machines.drivers.isolation import sandbox
 
@@ -101,7 +100,7 @@ class Machine(models.Model):
         """The takeover that lives; loaded before where machines.access gives many."""
         loaded: list[TakeoverLease] | None = getattr(self, "open_takeovers", None)
         if loaded is None:
-            loaded = fetch_all(TakeoverLease, "machine_id = %(id)s AND ended_at IS NULL", {"id": self.id})
+            loaded = list(TakeoverLease.objects.filter(machine_id=self.id, ended_at__isnull=True))
         return next((lease for lease in loaded if lease.lives), None)
 
     @property

@@ -17,7 +17,7 @@ from django_q.tasks import async_task
 from accounts.actor import Actor, system
 from accounts.audit.services import audit
 from database.messages import publish
-from database.sql import fetch, insert, save
+from database.sql import save
 from machines import typed_secrets
 from machines.access import ENDED
 from machines.drivers.base import Action
@@ -28,15 +28,13 @@ from machines.models import MACHINE_MOVES, Machine, MachineStatus, TakeoverLease
 from machines.processes import capacity
 from machines.processes.nodes import queue_of
 from machines.schemas import MachineCreate, cents_per_hour
+from machines.sql import free_machine, machine_of_run, open_lease
 from machines.takeover import leases
 from web.errors import Invalid, InvalidState
 
 STARTABLE = (MachineStatus.STOPPED, MachineStatus.SUSPENDED)
 LOGGED_COMMAND = 1000  # characters
 UNSEEN_SECONDS = 300  # the longest time between two looks of the clock that counts
-_FREE = """
-id = %(id)s AND status = 'running' AND (current_run_id IS NULL OR current_run_id = %(run)s) FOR UPDATE
-"""
 WORK = {"creating": "start", "starting": "start", "stopping": "stop", "suspended": "stop", "terminating": "terminate"}
 
 
@@ -55,10 +53,7 @@ def actor_for(machine: Machine) -> Actor:
 
 def locked(machine_id: str) -> Machine:
     """The machine's row, locked until the transaction ends."""
-    machine = fetch(Machine, "id = %(id)s FOR UPDATE", {"id": machine_id})
-    if machine is None:
-        raise Machine.DoesNotExist
-    return machine
+    return Machine.objects.select_for_update().get(id=machine_id)
 
 
 def move(machine: Machine, to: MachineStatus, actor: Actor | None = None, *, problem: str = "") -> None:
@@ -78,7 +73,8 @@ def move(machine: Machine, to: MachineStatus, actor: Actor | None = None, *, pro
     if to == MachineStatus.TERMINATED:
         machine.terminated_at = now
         typed_secrets.forget(machine.id)
-    save(machine, ["status", "status_at", "problem", "started_at", "terminated_at", "metered_at", "meter"])
+    changed = ("status", "status_at", "problem", "started_at", "terminated_at", "metered_at", "meter")
+    machine.save(update_fields=changed)
     reason = {"problem": problem} if problem else {}
     audit(actor or actor_for(machine), f"machine.{to}", machine.id, before=before, **reason)
     if to == MachineStatus.RUNNING:
@@ -132,7 +128,7 @@ def create_machine(actor: Actor, body: MachineCreate, *, gate: Callable[[Actor],
         )
         if is_simulated(machine):
             machine.handle, machine.restarts = {"simulated": True}, 1
-        insert(machine)
+        machine.save(force_insert=True)
         audit(actor, "machine.created", machine.id, display_name=machine.display_name, kind=machine.kind)
         if is_simulated(machine):
             move(machine, MachineStatus.RUNNING, actor)
@@ -217,7 +213,7 @@ def stop_full(machine_id: str, size: int, problem: str) -> bool:
         if machine.status != MachineStatus.RUNNING:
             return False
         machine.home_bytes, machine.full_at = size, timezone.now()
-        save(machine, ["home_bytes", "full_at"])
+        machine.save(update_fields=["home_bytes", "full_at"])
         move(machine, MachineStatus.STOPPING, problem=problem)
         queue_work(machine)
         return True
@@ -273,8 +269,8 @@ def reserve(machine_id: str, run_id: str) -> bool:
     The leases are read once the machine is locked: taking control locks it too.
     """
     with transaction.atomic():
-        machine = fetch(Machine, _FREE, {"id": machine_id, "run": run_id})
-        if machine is None or leases.open_lease(machine_id) is not None:
+        machine = free_machine(machine_id, run_id)
+        if machine is None or open_lease(machine_id) is not None:
             return False
         machine.current_run_id = run_id
         save(machine, ["current_run_id"])
@@ -284,9 +280,7 @@ def reserve(machine_id: str, run_id: str) -> bool:
 def release(machine_id: str, run_id: str) -> None:
     """The run is over: the next one may have the machine, or it ends if its time has passed."""
     with transaction.atomic():
-        machine = fetch(
-            Machine, "id = %(id)s AND current_run_id = %(run)s FOR UPDATE", {"id": machine_id, "run": run_id}
-        )
+        machine = machine_of_run(machine_id, run_id)
         if machine is None:
             return
         machine.current_run_id = None

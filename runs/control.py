@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.actor import Actor
 from approvals.models import Approval
 from machines.models import TakeoverLease
+from machines.sql import open_lease
 from machines.takeover import leases
 from runs.driving import inbox
 from runs.log import Event, record, wake_workers
@@ -78,7 +79,7 @@ def require_controller(actor: Actor, run: Run) -> TakeoverLease | None:
     seen = controller(run)
     if seen is not None and not leases.is_holder(actor, seen):
         raise leases.in_takeover(seen)
-    return leases.open_lease(seen.machine_id) if seen is not None else None
+    return open_lease(seen.machine_id) if seen is not None else None
 
 
 def controlled_for(actor: Actor, approval: Approval) -> dict[str, str]:

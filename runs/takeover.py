@@ -20,6 +20,7 @@ from machines.access import get_machine
 from machines.actions import by_hand
 from machines.errors import MachineBusy
 from machines.models import TakeoverLease
+from machines.sql import open_lease
 from machines.stops import require_unstopped
 from machines.takeover import leases
 from runs import control, decisions
@@ -70,7 +71,7 @@ def take(actor: Actor, machine_id: str, *, private: bool = False, note: str | No
 
 def _kept(actor: Actor, machine_id: str, run: Run | None) -> TakeoverLease | None:
     """The actor's own lease, if it lives; one that is overdue lapses now. Raises MachineInTakeover."""
-    lease = leases.open_lease(machine_id)
+    lease = open_lease(machine_id)
     if lease is None:
         return None
     if not lease.lives:

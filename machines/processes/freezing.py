@@ -8,18 +8,15 @@ reason, since a process that stands can be woken from inside.
 
 import asyncio
 import logging
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
-from django.db import connection
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from database.sql import fetch, prepared, prepared_all
 from machines.drivers import guest_link, process
 from machines.drivers.base import MachineGone
 from machines.drivers.freezing import freezer, processes
@@ -27,8 +24,10 @@ from machines.drivers.freezing.processes import Inside
 from machines.drivers.places import recorded_places
 from machines.drivers.process import Identity
 from machines.errors import MachineElsewhere
-from machines.models import Machine
+from machines.models import Machine, TakeoverLease
 from machines.processes.nodes import is_here, node_key, queue_of
+from machines.processes.turns import turn
+from machines.sql import halt
 
 log = logging.getLogger(__name__)
 Why = Literal["takeover", "stop"]
@@ -43,18 +42,6 @@ SELECT CASE WHEN EXISTS (
     SELECT 1 FROM machines_takeoverlease l WHERE l.machine_id = m.id AND l.ended_at IS NULL))
 ) THEN now() END
 """
-_HELD = """
-SELECT m.id, m.node FROM machines_machine m WHERE m.handle ? 'pid' AND (m.halted_at IS NOT NULL OR m.frozen IS NOT NULL OR EXISTS (
-  SELECT 1 FROM machines_takeoverlease l WHERE l.machine_id = m.id AND l.ended_at IS NULL))
-"""
-_LEASE = "SELECT id FROM machines_takeoverlease WHERE machine_id = %(id)s AND ended_at IS NULL LIMIT 1"
-
-
-# For as long as the stop stands: who freezes while it is being lifted has done so before, or freezes nothing.
-_HALT = """
-WITH stop AS (SELECT 1 FROM machines_stop WHERE id = %(stop)s AND lifted_at IS NULL FOR SHARE)
-UPDATE machines_machine SET halted_at = now() WHERE id = %(machine)s AND halted_at IS NULL AND EXISTS (SELECT 1 FROM stop)
-"""
 
 
 def freeze_machine(machine_id: str, why: Why, stop_id: str | None = None) -> None:
@@ -65,7 +52,7 @@ def freeze_machine(machine_id: str, why: Why, stop_id: str | None = None) -> Non
     which is told, for "stop" until it is so there. With `stop_id` only while that stop stands; after its lift this changes nothing.
     """
     if stop_id is not None:
-        prepared(_HALT, {"stop": stop_id, "machine": machine_id})
+        halt(machine_id, stop_id)
     elif why == "stop":
         Machine.objects.filter(id=machine_id, halted_at__isnull=True).update(halted_at=timezone.now())
     _settle_or_tell(machine_id, why, stands=True)
@@ -79,7 +66,7 @@ def thaw_machine(machine_id: str, why: Why) -> None:
 
 
 def _settle_or_tell(machine_id: str, why: Why, *, stands: bool) -> None:
-    machine = fetch(Machine, "id = %(id)s", {"id": machine_id})
+    machine = Machine.objects.filter(id=machine_id).first()
     if machine is None or is_here(machine.node):
         settle(machine_id)
         return
@@ -115,7 +102,12 @@ def settle_here() -> int:
 
 
 def _to_look_at() -> list[tuple[str, str | None]]:
-    return [(row[0], row[1]) for row in prepared_all(_HELD, {})]
+    held = Q(halted_at__isnull=False) | Q(frozen__isnull=False) | Exists(_open_leases(OuterRef("id")))
+    return list(Machine.objects.filter(held, handle__has_key="pid").values_list("id", "node"))
+
+
+def _open_leases(machine: str | OuterRef) -> QuerySet[TakeoverLease]:
+    return TakeoverLease.objects.filter(machine_id=machine, ended_at__isnull=True)
 
 
 @dataclass
@@ -173,13 +165,14 @@ def settle(machine_id: str) -> None:
     """Make the machine stand still as far as its reasons demand, and no further. Nothing to do for simulated ones. On the
     machine's node.
     """
-    with _turn(machine_id):
-        machine = fetch(Machine, "id = %(id)s", {"id": machine_id})
+    # Who has the turn may stand still himself, and this must not wait for him.
+    with turn("frozen", machine_id, TURN_SECONDS):
+        machine = Machine.objects.filter(id=machine_id).first()
         holder = process.recorded(machine.handle) if machine else None
         if machine is None or holder is None:
             return
-        row = prepared(_LEASE, {"id": machine_id})
-        _settle(machine, _Record.of(machine, holder), row[0] if row else None)
+        lease = _open_leases(machine_id).values_list("id", flat=True).first()
+        _settle(machine, _Record.of(machine, holder), lease)
 
 
 def _settle(machine: Machine, record: _Record, lease: str | None) -> None:
@@ -309,22 +302,3 @@ def _let_go_on(machine: Machine, record: _Record, inside: Inside, targets: set[I
     processes.go_on(free)
     record.stands = [one for one in record.stands if one in targets]
     record.save(machine)
-
-
-@contextmanager
-def _turn(machine_id: str) -> Iterator[None]:
-    """One at a time, where that can be had: who has the turn may stand still himself, and this must not wait for him."""
-    end = time.monotonic() + TURN_SECONDS
-    while not (mine := _advisory("pg_try_advisory_lock", machine_id)) and time.monotonic() < end:
-        time.sleep(0.02)
-    try:
-        yield
-    finally:
-        if mine:
-            _advisory("pg_advisory_unlock", machine_id)
-
-
-def _advisory(function: str, machine_id: str) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {function}(hashtextextended(%s, 0))", [f"frozen:{machine_id}"])
-        return bool(cursor.fetchone()[0])

@@ -14,13 +14,12 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from database.sql import fetch
 from database.timers import each_due
 from machines.drivers import home_folder, process
 from machines.drivers.base import Driver, DriverUnavailable, Handle, MachineGone, MachineSpec
@@ -30,7 +29,9 @@ from machines.errors import MachineFull, MachineStandsStill, MachineUnavailable
 from machines.models import Machine, MachineStatus
 from machines.processes import capacity, freezing
 from machines.processes.nodes import adopt, is_here, node_key, queue_of, require_here, this_node
+from machines.processes.turns import turn
 from machines.services import driver_kind, end_if_expired, is_simulated, locked, move, queue_work
+from machines.sql import machine_by_id
 from web.errors import InvalidState
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ def facts(machine: Machine) -> Facts:
 
 def look_up(machine_id: str) -> Facts:
     """Raises MachineUnavailable when there is no such machine."""
-    machine = fetch(Machine, "id = %(id)s", {"id": machine_id})
+    machine = machine_by_id(machine_id)
     if machine is None:
         raise MachineUnavailable("The machine no longer exists.")
     return facts(machine)
@@ -111,22 +112,11 @@ def not_up(now: Facts) -> MachineUnavailable:
 
 @contextmanager
 def process_lock(machine_id: str, wait: float = 0.0) -> Iterator[None]:
-    """Only one at a time, over all processes and hosts. Raises Occupied after `wait` seconds."""
-    deadline = time.monotonic() + wait
-    while not _advisory("pg_try_advisory_lock", machine_id):
-        if time.monotonic() >= deadline:
+    """Only one starts, ends or restarts a machine at a time. Raises Occupied after `wait` seconds."""
+    with turn("machine", machine_id, wait) as mine:
+        if not mine:
             raise Occupied
-        time.sleep(0.05)
-    try:
         yield
-    finally:
-        _advisory("pg_advisory_unlock", machine_id)
-
-
-def _advisory(function: str, machine_id: str) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {function}(hashtextextended(%s, 0))", [f"machine:{machine_id}"])
-        return bool(cursor.fetchone()[0])
 
 
 def _run(work: Coroutine[Any, Any, T], seconds: float) -> T:

@@ -16,10 +16,10 @@ from accounts.actor import Actor
 from accounts.audit.services import audit
 from accounts.models import AuditEntry
 from database.messages import publish
-from database.sql import fetch, prepared
 from machines.errors import MachineBusy, MachineInTakeover
 from machines.models import Machine, MachineStatus, TakeoverLease
 from machines.processes.freezing import freeze_machine, thaw_machine
+from machines.sql import open_lease
 from web.errors import InvalidState
 from web.times import rfc3339
 
@@ -33,11 +33,6 @@ FROM machines_takeoverlease l JOIN machines_machine m ON m.id = l.machine_id
 WHERE l.ended_at IS NULL AND (l.stopped_at IS NULL OR m.status IN ('terminating', 'terminated'))
 """
 _GONE = (MachineStatus.TERMINATING, MachineStatus.TERMINATED)
-# A private takeover from the run's machine that lived at some moment since then.
-_PRIVATE_SINCE = (
-    "SELECT 1 FROM machines_takeoverlease WHERE run_id = %(run)s AND private"
-    " AND (ended_at IS NULL OR ended_at >= %(since)s) LIMIT 1"
-)
 
 
 def take(actor: Actor, machine: Machine, run_id: str | None, *, private: bool, note: str | None) -> TakeoverLease:
@@ -56,11 +51,6 @@ def take(actor: Actor, machine: Machine, run_id: str | None, *, private: bool, n
     audit(actor, "machine.takeover_taken", machine.id, lease_id=lease.id, private=private, run_id=run_id)
     transaction.on_commit(partial(freeze_machine, machine.id, "takeover"), robust=True)
     return lease
-
-
-def open_lease(machine_id: str) -> TakeoverLease | None:
-    """The machine's open lease, locked; it may be due to lapse."""
-    return fetch(TakeoverLease, "machine_id = %(machine)s AND ended_at IS NULL FOR UPDATE", {"machine": machine_id})
 
 
 def held(actor: Actor, machine_id: str, lease_id: str) -> TakeoverLease:
@@ -158,11 +148,6 @@ def require_no_other(actor: Actor, machine: Machine) -> None:
     lease = machine.lease
     if lease is not None and not is_holder(actor, lease):
         raise in_takeover(lease)
-
-
-def private_since(run_id: str, since: datetime) -> bool:
-    """Did a private takeover hide the machine of this run at some moment since then? Then what was seen is dropped."""
-    return prepared(_PRIVATE_SINCE, {"run": run_id, "since": since}) is not None
 
 
 def is_holder(actor: Actor, lease: TakeoverLease) -> bool:

@@ -17,7 +17,7 @@ from machines.actions.web_host import web_host
 from machines.drivers.base import Action, ActResult, Contents, Frame, MachineGone, Prompt, Session
 from machines.errors import MachineUnavailable
 from machines.processes.sessions import Connected, open_for_run, simulated_machine
-from machines.takeover.leases import private_since
+from machines.sql import private_since
 from runs.agents.base import Act
 from runs.driving.disk import DiskWatch
 from runs.driving.jobs import Job
