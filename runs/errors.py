@@ -61,5 +61,8 @@ def run_error(
 ) -> dict[str, Any]:
     """The `error` of a run: {code, reason_code, message, details}."""
     return {
-        "code": code, "reason_code": reason_code or code.lower(), "message": message or RUN_ERRORS[code], "details": details,
-    }  # fmt: skip
+        "code": code,
+        "reason_code": reason_code or code.lower(),
+        "message": message or RUN_ERRORS[code],
+        "details": details,
+    }

@@ -209,9 +209,11 @@ class Run(models.Model):
         waited = queued + self.waited_seconds(end) + max(0.0, self.stopped_seconds(end) - queued)
         works = self.status == RunStatus.RUNNING and self.stopped_at is None
         return {
-            "worked": max(0, int((end - self.created_at).total_seconds() - waited)), "waited": waited,
-            "works": works, "waits": not self.is_terminal and not works,
-        }  # fmt: skip
+            "worked": max(0, int((end - self.created_at).total_seconds() - waited)),
+            "waited": waited,
+            "works": works,
+            "waits": not self.is_terminal and not works,
+        }
 
 
 class StepStatus(models.TextChoices):

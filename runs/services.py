@@ -101,9 +101,13 @@ def end_wait(run: Run, now: datetime) -> dict[str, Any]:
     """The fields of a run whose wait ends now. Workers lost before a person answered are not "in a row" with later ones."""
     waited = run.waited_seconds(now)
     return {
-        "deadline_at": deadline_after_wait(run, now), "waited_ms": int(waited * 1000), "awaiting_human_reason": None,
-        "parked_at": None, "resume_at": None, "takeovers": 0,
-    }  # fmt: skip
+        "deadline_at": deadline_after_wait(run, now),
+        "waited_ms": int(waited * 1000),
+        "awaiting_human_reason": None,
+        "parked_at": None,
+        "resume_at": None,
+        "takeovers": 0,
+    }
 
 
 # --- a workflow run and its tasks
@@ -197,10 +201,19 @@ def _not_billed(run: Run, total: int, before: tuple[Event, ...]) -> tuple[Event,
 
 
 def finish(
-    run: Run, status: str, *, summary: str = "", passed: bool = False, verdict: str | None = None,
-    error: dict[str, Any] | None = None, before: tuple[Event, ...] = (), fatal: bool = False, skipped: int = 0,
-    told: dict[str, Any] | None = None, **fields: Any,
-) -> None:  # fmt: skip
+    run: Run,
+    status: str,
+    *,
+    summary: str = "",
+    passed: bool = False,
+    verdict: str | None = None,
+    error: dict[str, Any] | None = None,
+    before: tuple[Event, ...] = (),
+    fatal: bool = False,
+    skipped: int = 0,
+    told: dict[str, Any] | None = None,
+    **fields: Any,
+) -> None:
     """End the run: child runs are cancelled, machine and holds let go, an open intent is dropped.
 
     `skipped`: how many instructions were left out. `told`: what `done` says beside status, result and error. The caller
@@ -221,9 +234,14 @@ def finish(
     if status in ("succeeded", "failed"):
         text = summary or (error["message"] if error else "")
         result = {
-            "passed": passed and status == "succeeded", "status": status, "summary": text, "verdict": verdict,
-            "output": fields.get("output"), "output_text": last_output(run), "skipped": skipped + skipped_below(run),
-        }  # fmt: skip
+            "passed": passed and status == "succeeded",
+            "status": status,
+            "summary": text,
+            "verdict": verdict,
+            "output": fields.get("output"),
+            "output_text": last_output(run),
+            "skipped": skipped + skipped_below(run),
+        }
     done = {"status": status, "result": result, "error": error} | (told or {})
     _end(run, status, before, done, result=result, error=error, **fields)
     if run.parent_id:
@@ -247,10 +265,18 @@ def _end(run: Run, status: str, before: tuple[Event, ...], done: dict[str, Any],
     waited = int(run.waited_seconds(now) * 1000)
     prepared(_DROP_STEP, {"run": run.id, "now": now})
     over = {
-        "finished_at": now, "waited_ms": waited, "awaiting_human_reason": None, "parked_at": None, "resume_at": None,
-        "deadline_at": None, "inbox": [], "inbox_secrets": None, "secrets": None,
-        "stopped_at": None, "stopped_ms": int(run.stopped_seconds(now) * 1000) or None,
-    }  # fmt: skip
+        "finished_at": now,
+        "waited_ms": waited,
+        "awaiting_human_reason": None,
+        "parked_at": None,
+        "resume_at": None,
+        "deadline_at": None,
+        "inbox": [],
+        "inbox_secrets": None,
+        "secrets": None,
+        "stopped_at": None,
+        "stopped_ms": int(run.stopped_seconds(now) * 1000) or None,
+    }
     _write(run, status, before, (("done", done),), over | fields)
     if not run.owns_machine:
         release(run.machine_id or "", run.id)

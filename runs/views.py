@@ -60,11 +60,16 @@ def runs(request: PageRequest) -> HttpResponse:
     for row in part["data"]:
         row["waits"] = reasons.get(row["run"].id) or (waiting_on(row["run"]) if row["run"].model_wait or low else None)
     context = {
-        "section": "runs", "rows": part["data"], "next_cursor": part["next_cursor"],
-        "status": request.GET.get("status", ""), "q": request.GET.get("q", ""),
-        "any": bool(part["data"]) or every.exists(), "parent": get_run(request.actor, named) if named else None,
-        "may_start": request.actor.may("runs:write"), "live_title": "Runs",
-    }  # fmt: skip
+        "section": "runs",
+        "rows": part["data"],
+        "next_cursor": part["next_cursor"],
+        "status": request.GET.get("status", ""),
+        "q": request.GET.get("q", ""),
+        "any": bool(part["data"]) or every.exists(),
+        "parent": get_run(request.actor, named) if named else None,
+        "may_start": request.actor.may("runs:write"),
+        "live_title": "Runs",
+    }
     return show(request, "runs/list.html", context)
 
 
@@ -96,16 +101,25 @@ def run(request: PageRequest, run_id: str) -> HttpResponse:
     steps = list(Step.objects.filter(run=found).order_by("-started_at")[: None if request.GET.get("all") else SHOWN])
     rows = rows_of(found, steps, _since(requests, steps, found))
     context = {
-        "section": "runs", "run": found, "moment": chosen, "hidden": found.steps_completed - len(steps),
-        "watched": _watched(request, found, chosen), "hands": _in_other_hands(found),
-        "waits": waiting_on(found), "clocks": found.clocks(timezone.now()),
+        "section": "runs",
+        "run": found,
+        "moment": chosen,
+        "hidden": found.steps_completed - len(steps),
+        "watched": _watched(request, found, chosen),
+        "hands": _in_other_hands(found),
+        "waits": waiting_on(found),
+        "clocks": found.clocks(timezone.now()),
         "card": card(request.actor, waiting, request.path) if waiting and request.actor.may("approvals:read") else None,
-        "api_call": as_api_call(found, f"{request.scheme}://{request.get_host()}"), "last_seq": found.next_seq - 1,
-        "may_write": request.actor.may("runs:write"), "may_act": request.actor.may_take_control,
+        "api_call": as_api_call(found, f"{request.scheme}://{request.get_host()}"),
+        "last_seq": found.next_seq - 1,
+        "may_write": request.actor.may("runs:write"),
+        "may_act": request.actor.may_take_control,
         "may_read_money": request.actor.may("usage"),
         "live_title": page_title(found),
-        "decided": receipt(request), "by_person": _by_person(found, requests), **model_facts(found, rows, steps, chosen),
-    }  # fmt: skip
+        "decided": receipt(request),
+        "by_person": _by_person(found, requests),
+        **model_facts(found, rows, steps, chosen),
+    }
     return show(request, "runs/run.html", context)
 
 

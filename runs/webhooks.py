@@ -62,15 +62,25 @@ def _emit(
 def _facts(run: Run, approval: Approval | None, change: str | None) -> dict[str, Any]:
     shown = show(run)
     return {
-        "run_id": run.id, "workflow_id": run.workflow_id, "status": run.status, "state": run.status,
-        "result": run.result, "output": shown.get("output"), "error": run.error,
-        "awaiting_human_reason": run.awaiting_human_reason, "reason": run.awaiting_human_reason, "change": change,
-        "awaiting_step_id": run.awaiting_step_id, "data": {"run_id": run.id, "status": run.status}, "run": shown,
-    } | (_of_request(approval) if approval else {})  # fmt: skip
+        "run_id": run.id,
+        "workflow_id": run.workflow_id,
+        "status": run.status,
+        "state": run.status,
+        "result": run.result,
+        "output": shown.get("output"),
+        "error": run.error,
+        "awaiting_human_reason": run.awaiting_human_reason,
+        "reason": run.awaiting_human_reason,
+        "change": change,
+        "awaiting_step_id": run.awaiting_step_id,
+        "data": {"run_id": run.id, "status": run.status},
+        "run": shown,
+    } | (_of_request(approval) if approval else {})
 
 
 def _of_request(approval: Approval) -> dict[str, Any]:
     return {
-        "approval_id": approval.id, "input_kind": input_kind(approval.kind),
+        "approval_id": approval.id,
+        "input_kind": input_kind(approval.kind),
         "approval": approval_object(approval, decision_of(approval)),
-    }  # fmt: skip
+    }

@@ -220,10 +220,14 @@ class Drive(Thinking):
         step_costs.check_budget(self.job.run)
         message = approved or denied or {}
         call = Call(
-            act, new_id("call"), message.get("approval_id"), bool(edited), None if message else ruling.policy_id,
+            act,
+            new_id("call"),
+            message.get("approval_id"),
+            bool(edited),
+            None if message else ruling.policy_id,
             skipped=denied is not None or ruling.verdict == "deny",
             machine_kind=self.job.run.machine_kind,
-        )  # fmt: skip
+        )
         since = time.monotonic()
         hold_id = await self._intend(call, guard.judged(self.job.run, ruling), decision, texts, self.frame or before)
         if denied is not None:
@@ -312,12 +316,26 @@ class Drive(Thinking):
         index = run.steps_completed + 1
         picture = await self._picture(before, "before", run.next_screenshot)
         intent = Intent(
-            run.id, self.epoch, index, call.id, kept_action(call.act), call.act.host,
-            "\n".join(e[1]["text"] for e in words(decision)), (*texts, picture.event(index), call.event(index)), (picture,),
-            picture.index + 1, timezone.now(), inbox=job.inbox, inbox_secrets=run.inbox_secrets if job.inbox else None,
-            approval_id=call.approval_id, hold=step_costs.hold(job, index), policy_id=call.policy_id,
-            skipped=call.skipped, root_id=run.root_id if run.parent_id else None, price=step_price(run.cua_version),
-        )  # fmt: skip
+            run.id,
+            self.epoch,
+            index,
+            call.id,
+            kept_action(call.act),
+            call.act.host,
+            "\n".join(e[1]["text"] for e in words(decision)),
+            (*texts, picture.event(index), call.event(index)),
+            (picture,),
+            picture.index + 1,
+            timezone.now(),
+            inbox=job.inbox,
+            inbox_secrets=run.inbox_secrets if job.inbox else None,
+            approval_id=call.approval_id,
+            hold=step_costs.hold(job, index),
+            policy_id=call.policy_id,
+            skipped=call.skipped,
+            root_id=run.root_id if run.parent_id else None,
+            price=step_price(run.cua_version),
+        )
         hold_id = await self.host.db(write_intent, intent, judged)
         run.next_screenshot = picture.index + 1
         job.inbox, job.readable, job.approved, job.denied, job.interrupted = [], [], None, None, False
@@ -332,16 +350,40 @@ class Drive(Thinking):
         self.cursor = self.cursor if call.skipped else point_of(call.act) or self.cursor
         last = {"success": result.success, "error": result.error, "data": result.data, "cursor": self.cursor}
         events: tuple[Event, ...] = (
-            ("tool_result", {"step": index, "call_id": call.id, "success": result.success, "skipped": call.skipped,
-                             "error": result.error, "approval_id": call.approval_id, **written(result.data)}),
+            (
+                "tool_result",
+                {
+                    "step": index,
+                    "call_id": call.id,
+                    "success": result.success,
+                    "skipped": call.skipped,
+                    "error": result.error,
+                    "approval_id": call.approval_id,
+                    **written(result.data),
+                },
+            ),
             *((picture.event(index),) if picture else ()),
             ("step", {"steps_completed": index}),
             ("billing", {"credits_charged": cost, "cost_cents": cost}),
-        )  # fmt: skip
+        )
         outcome = Outcome(
-            run.id, self.epoch, index, call.id, result.success, result.error, call.skipped, cents, decision.memory, last, events,
-            (picture,) if picture else (), following, timezone.now(), hold_id, call.approval_id,
-        )  # fmt: skip
+            run.id,
+            self.epoch,
+            index,
+            call.id,
+            result.success,
+            result.error,
+            call.skipped,
+            cents,
+            decision.memory,
+            last,
+            events,
+            (picture,) if picture else (),
+            following,
+            timezone.now(),
+            hold_id,
+            call.approval_id,
+        )
         await self.host.db(write_outcome, outcome)
         run.steps_completed, run.cost_cents, run.memory, run.next_screenshot = index, cost, decision.memory, following
         self.last, self.frame, self.gone = result, after, 0
@@ -350,17 +392,32 @@ class Drive(Thinking):
         """What the agent may know. Who thinks is shown the very picture that people will see, which is stored first."""
         run, thinks = self.job.run, self.agent.thinks
         return Context(
-            task=run.task or "", data={k: v for k, v in (run.input or {}).items() if k != "goal"}, engine=run.cua_version,
-            may_ask=run.human_in_the_loop is not False, step_index=run.steps_completed + 1, memory=run.memory,
-            machine_kind=run.machine_kind, width=connected.spec.width, height=connected.spec.height, last=self.last,
-            messages=self.job.messages, interrupted=self.job.interrupted,
+            task=run.task or "",
+            data={k: v for k, v in (run.input or {}).items() if k != "goal"},
+            engine=run.cua_version,
+            may_ask=run.human_in_the_loop is not False,
+            step_index=run.steps_completed + 1,
+            memory=run.memory,
+            machine_kind=run.machine_kind,
+            width=connected.spec.width,
+            height=connected.spec.height,
+            last=self.last,
+            messages=self.job.messages,
+            interrupted=self.job.interrupted,
             restarted=connected.restarts > run.machine_restarts and run.steps_completed > 0,
-            instructions=run.instructions, system_prompt=run.system_prompt,
-            bound=tuple(Bound(*place) for place in run.bound), secrets=dict.fromkeys(kept_secrets(run), REDACTED),
-            run_id=run.id, team_id=run.team_id, profile=run.agent, frame=before, cursor=self.cursor, db=self.host.db,
+            instructions=run.instructions,
+            system_prompt=run.system_prompt,
+            bound=tuple(Bound(*place) for place in run.bound),
+            secrets=dict.fromkeys(kept_secrets(run), REDACTED),
+            run_id=run.id,
+            team_id=run.team_id,
+            profile=run.agent,
+            frame=before,
+            cursor=self.cursor,
+            db=self.host.db,
             output_schema=run.output_schema,
             picture=await self._stored(before.png) if thinks else None,
-        )  # fmt: skip
+        )
 
 
 def _result(kept: dict[str, Any] | None) -> ActResult | None:

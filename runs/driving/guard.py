@@ -20,13 +20,21 @@ def rule(run: Run, act: Act) -> Ruling:
     rules = rules_now(run.team_id, run.test, run.permission_mode)
     ruling = judge(
         Proposal(
-            team_id=run.team_id, test=run.test, run_id=run.id, end_user=run.end_user, mode=run.permission_mode,
-            plan_approved=plan_approved(run), tool=act.action.name, host=act.host, risk=risk_of(act),
-            action_class=class_of_act(run.machine_kind, act), read_only=read_only,
+            team_id=run.team_id,
+            test=run.test,
+            run_id=run.id,
+            end_user=run.end_user,
+            mode=run.permission_mode,
+            plan_approved=plan_approved(run),
+            tool=act.action.name,
+            host=act.host,
+            risk=risk_of(act),
+            action_class=class_of_act(run.machine_kind, act),
+            read_only=read_only,
             risk_floor=frozenset() if read_only else rules.floor,
             starter=person_behind(run.created_by, run.owner_id),
         )
-    )  # fmt: skip
+    )
     ruling = replace(ruling, version=rules.version)
     if act.checks and ruling.verdict != "deny":
         ruling = _checked(run, ruling)

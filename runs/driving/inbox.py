@@ -19,8 +19,11 @@ def decided(run: Run, approval: Approval, settled: Settled) -> dict[str, Any]:
         Decision.objects.filter(id=decision.id).update(delivered_at=timezone.now())
         return {}
     message = {
-        "kind": approval.kind, "verdict": decision.verdict, "payload": settled.redacted, "approval_id": approval.id,
-    }  # fmt: skip
+        "kind": approval.kind,
+        "verdict": decision.verdict,
+        "payload": settled.redacted,
+        "approval_id": approval.id,
+    }
     message |= {"action_hash": approval.action_hash} if approval.action_hash else {}
     message |= {"target": approval.action.get("target")} if approval.action else {}
     message |= {"checks": approval.evidence["checks"]} if approval.evidence.get("checks") else {}

@@ -105,9 +105,13 @@ def _close_interrupted(run: Run) -> None:
         release_holds(run.id)
     run.interrupted = not step.skipped
     result = {
-        "step": step.index, "call_id": step.call_id, "success": False, "skipped": step.skipped, "error": "interrupted",
+        "step": step.index,
+        "call_id": step.call_id,
+        "success": False,
+        "skipped": step.skipped,
+        "error": "interrupted",
         "approval_id": step.approval_id,
-    }  # fmt: skip
+    }
     record(run, ("tool_result", result), save=("inbox", "inbox_secrets", "interrupted"))
 
 
@@ -207,9 +211,14 @@ def ask(job: Job, move: Ask, memory: dict[str, Any], texts: tuple[Event, ...], p
 
 
 def ask_before(
-    job: Job, act: Act, call_id: str, ruling: Ruling, text: str, picture: Picture | None,
+    job: Job,
+    act: Act,
+    call_id: str,
+    ruling: Ruling,
+    text: str,
+    picture: Picture | None,
     voided: stale_approvals.Voided | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Open a tool request. Memory and inbox stay as they were: the agent decides again once the person has, and whatever
     it read for this decision it reads again with the verdict. Raises LeaseLost when the rules changed since they were asked."""
     with transaction.atomic():

@@ -58,8 +58,10 @@ def renew(owner: str, run_ids: list[str], disk_full: bool = False) -> list[str]:
     now = timezone.now()
     facts = {"heartbeat_at": now, "driving": len(run_ids), "node": this_node(), "disk_full": disk_full}
     Worker.objects.update_or_create(
-        name=owner, defaults=facts, create_defaults=facts | {"started_at": now},
-    )  # fmt: skip
+        name=owner,
+        defaults=facts,
+        create_defaults=facts | {"started_at": now},
+    )
     if not run_ids:
         return []
     mine = Run.objects.filter(id__in=run_ids, lease_owner=owner, finished_at__isnull=True)

@@ -19,8 +19,14 @@ def keep_looks(run: Run, looks: Iterable[Shown]) -> None:
     now, step = timezone.now(), run.steps_completed + 1
     Look.objects.bulk_create(
         Look(
-            run=run, number=first + n, step=step, sha256=each.picture, width=each.width, height=each.height,
-            region=list(each.region) if each.region else None, taken_at=now,
+            run=run,
+            number=first + n,
+            step=step,
+            sha256=each.picture,
+            width=each.width,
+            height=each.height,
+            region=list(each.region) if each.region else None,
+            taken_at=now,
         )
         for n, each in enumerate(pictures)
-    )  # fmt: skip
+    )

@@ -16,9 +16,15 @@ def hold(job: Job, index: int) -> dict[str, Any] | None:
         return None
     key = run.created_by["id"] if run.created_by["type"] == "api_key" else None
     return {
-        "team_id": run.team_id, "run_id": run.id, "step_index": index, "cents": step_price(run.cua_version), "key_id": key,
-        "created_by": run.created_by, "workflow_id": run.workflow_id, "lifted": job.lifted,
-    }  # fmt: skip
+        "team_id": run.team_id,
+        "run_id": run.id,
+        "step_index": index,
+        "cents": step_price(run.cua_version),
+        "key_id": key,
+        "created_by": run.created_by,
+        "workflow_id": run.workflow_id,
+        "lifted": job.lifted,
+    }
 
 
 def check_budget(run: Run) -> None:

@@ -85,9 +85,13 @@ class Picture:
     @property
     def row(self) -> dict[str, Any]:
         return {
-            "index": self.index, "phase": self.phase, "sha256": self.sha256,
-            "width": self.frame.width, "height": self.frame.height, "text": self.frame.text,
-        }  # fmt: skip
+            "index": self.index,
+            "phase": self.phase,
+            "sha256": self.sha256,
+            "width": self.frame.width,
+            "height": self.frame.height,
+            "text": self.frame.text,
+        }
 
     def event(self, step: int) -> Event:
         size = {"width": self.frame.width, "height": self.frame.height}
@@ -167,10 +171,16 @@ class LeaseLost(Exception):
 
 def _tail(change: Intent | Outcome) -> dict[str, Any]:
     return {
-        "run": change.run_id, "epoch": change.epoch, "index": change.index, "call_id": change.call_id, "now": change.at,
-        "n": len(change.events), "events": Jsonb([list(e) for e in change.events]),
-        "pictures": Jsonb([p.row for p in change.pictures]), "next_screenshot": change.next_screenshot,
-    }  # fmt: skip
+        "run": change.run_id,
+        "epoch": change.epoch,
+        "index": change.index,
+        "call_id": change.call_id,
+        "now": change.at,
+        "n": len(change.events),
+        "events": Jsonb([list(e) for e in change.events]),
+        "pictures": Jsonb([p.row for p in change.pictures]),
+        "next_screenshot": change.next_screenshot,
+    }
 
 
 def _together(*more: object) -> AbstractContextManager[None]:
@@ -181,10 +191,17 @@ def _together(*more: object) -> AbstractContextManager[None]:
 def write_intent(intent: Intent, judged: Judged) -> str | None:
     """Commit the intent with the hold of its price; returns the hold's id. Raises LeaseLost, WalletEmpty, BudgetReached."""
     values = _tail(intent) | {
-        "action": Jsonb(intent.action), "host": intent.host, "text": intent.text, "skipped": intent.skipped, "inbox": Jsonb(intent.inbox),
-        "inbox_secrets": intent.inbox_secrets, "approval_id": intent.approval_id,
-        "rules": judged.rules, "mode": judged.mode, "plan_approved": judged.plan_approved,
-    }  # fmt: skip
+        "action": Jsonb(intent.action),
+        "host": intent.host,
+        "text": intent.text,
+        "skipped": intent.skipped,
+        "inbox": Jsonb(intent.inbox),
+        "inbox_secrets": intent.inbox_secrets,
+        "approval_id": intent.approval_id,
+        "rules": judged.rules,
+        "mode": judged.mode,
+        "plan_approved": judged.plan_approved,
+    }
     with _together(intent.hold, intent.policy_id, intent.inbox, intent.root_id):
         if intent.root_id:
             _check_root_budget(intent.root_id, intent.price)
@@ -228,10 +245,15 @@ def delivered(inbox: list[Any], at: datetime, begun: str | None = None) -> None:
 def write_outcome(outcome: Outcome) -> None:
     """Commit the outcome and capture its price. May be repeated after a lost connection. Raises LeaseLost."""
     values = _tail(outcome) | {
-        "success": outcome.success, "error": outcome.error, "skipped": outcome.skipped, "cents": outcome.cents,
-        "memory": Jsonb(outcome.memory), "last": Jsonb(outcome.last),
-        "output": outcome.written.get("output"), "exit_code": outcome.written.get("exit_code"),
-    }  # fmt: skip
+        "success": outcome.success,
+        "error": outcome.error,
+        "skipped": outcome.skipped,
+        "cents": outcome.cents,
+        "memory": Jsonb(outcome.memory),
+        "last": Jsonb(outcome.last),
+        "output": outcome.written.get("output"),
+        "exit_code": outcome.written.get("exit_code"),
+    }
     with _together(outcome.hold_id, outcome.approval_id):
         if prepared(_OUTCOME, values) is None:
             if Step.objects.filter(run_id=outcome.run_id, call_id=outcome.call_id, status="completed").exists():

@@ -104,9 +104,11 @@ class Enveloper:
         value = without_taken_out(raw)
         redacted = name == "run.created" or value != raw or SECRET_MARK in one_line(value)
         return {
-            "seq": row.seq, "type": name, "timestamp": rfc3339(row.created_at),
+            "seq": row.seq,
+            "type": name,
+            "timestamp": rfc3339(row.created_at),
             "payload": {"redacted": redacted, "value": value},
-        }  # fmt: skip
+        }
 
     def block(self, row: Row) -> bytes | None:
         item = self.item(row)

@@ -42,12 +42,16 @@ class Use:
     def of(calls: Iterable[Call]) -> "Use":
         rows = list(calls)
         return Use(
-            len(rows), sum(row.status != "ok" for row in rows), _sum(row.input_tokens for row in rows),
-            _sum(row.cached_tokens for row in rows), _sum(row.output_tokens for row in rows),
-            _sum(row.reasoning_tokens for row in rows), _sum(row.cost_microcents for row in rows),
+            len(rows),
+            sum(row.status != "ok" for row in rows),
+            _sum(row.input_tokens for row in rows),
+            _sum(row.cached_tokens for row in rows),
+            _sum(row.output_tokens for row in rows),
+            _sum(row.reasoning_tokens for row in rows),
+            _sum(row.cost_microcents for row in rows),
             sum(row.cost_microcents is None and row.status in PAID for row in rows),
             sum((row.ended_at - row.started_at).total_seconds() for row in rows),
-        )  # fmt: skip
+        )
 
 
 def _sum(values: Iterable[int | None]) -> int | None:
@@ -167,10 +171,16 @@ def totals_of(run: Run) -> Totals:
     calls = Call.objects.filter(run_id=run.id)
     waited = ExpressionWrapper(F("ended_at") - F("started_at"), output_field=DurationField())
     sums = calls.aggregate(
-        calls=Count("id"), unanswered=Count("id", filter=~Q(status="ok")), input=Sum("input_tokens"),
-        cached=Sum("cached_tokens"), output=Sum("output_tokens"), reasoning=Sum("reasoning_tokens"),
-        microcents=Sum("cost_microcents"), unknown=Count("id", filter=Q(cost_microcents__isnull=True, status__in=PAID)), waited=Sum(waited),
-    )  # fmt: skip
+        calls=Count("id"),
+        unanswered=Count("id", filter=~Q(status="ok")),
+        input=Sum("input_tokens"),
+        cached=Sum("cached_tokens"),
+        output=Sum("output_tokens"),
+        reasoning=Sum("reasoning_tokens"),
+        microcents=Sum("cost_microcents"),
+        unknown=Count("id", filter=Q(cost_microcents__isnull=True, status__in=PAID)),
+        waited=Sum(waited),
+    )
     seconds = sums.pop("waited")
     last = calls.order_by("-started_at").first()
     source = (
@@ -180,10 +190,12 @@ def totals_of(run: Run) -> Totals:
     acting = ExpressionWrapper(F("finished_at") - F("started_at"), output_field=DurationField())
     acted = Step.objects.filter(run=run, finished_at__isnull=False).aggregate(time=Sum(acting))["time"]
     return Totals(
-        Use(**sums, seconds=seconds.total_seconds() if seconds else 0.0), source.model if source else "",
-        source.wire if source else "", acted.total_seconds() if acted else 0.0,
+        Use(**sums, seconds=seconds.total_seconds() if seconds else 0.0),
+        source.model if source else "",
+        source.wire if source else "",
+        acted.total_seconds() if acted else 0.0,
         (last.why or "no reason given") if last and last.status != "ok" else None,
-    )  # fmt: skip
+    )
 
 
 def model_of(run: Run) -> str | None:

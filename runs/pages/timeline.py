@@ -177,10 +177,13 @@ def model_facts(run: Run, rows: list[Row], steps: list[Step], chosen: "Moment") 
     if run.status == "cancelled":
         present.words = []  # what is said last is who cancelled it
     return {
-        "rows": rows, "present": present, "verifying": story.verifying(), "model": totals_of(run),
+        "rows": rows,
+        "present": present,
+        "verifying": story.verifying(),
+        "model": totals_of(run),
         "evidence": evidence_of(run) if run.is_terminal and run.cua_version == "v4" else [],
         "thinking": thinking_at(run, chosen.step) if chosen.step else None,
-    }  # fmt: skip
+    }
 
 
 def _step_row(step: Step, note: str) -> StepRow:
@@ -232,7 +235,10 @@ def moment(run: Run, wanted: str, phase: str) -> Moment:
     shown = mine.get(phase) or mine.get("after") or mine.get("before") or (None if here else shots.first())
     here = step.index if step else 0
     return Moment(
-        chosen=chosen, opened=opened, step=step, phase=shown.phase if shown else "",
+        chosen=chosen,
+        opened=opened,
+        step=step,
+        phase=shown.phase if shown else "",
         phases=[p for p in ("before", "after") if p in mine],
         shot=_shot(run, shown, step) if shown else None,
         previous=here - 1 if here > 1 else None,
@@ -240,7 +246,7 @@ def moment(run: Run, wanted: str, phase: str) -> Moment:
         spent=steps.filter(index__lte=here).aggregate(cents=Sum("cost_cents"))["cents"] or 0,
         text=screen_text(run.id, shown.index) if shown else None,
         note=_notes(run, data__call_id=step.call_id).get(step.call_id, "") if step else "",
-    )  # fmt: skip
+    )
 
 
 def _failed_at(run: Run, steps: QuerySet[Step]) -> int | None:
@@ -253,7 +259,11 @@ def _failed_at(run: Run, steps: QuerySet[Step]) -> int | None:
 def _shot(run: Run, shown: Screenshot, step: Step | None) -> dict[str, Any]:
     words = step_words(step) if step else "before the first step"
     return {
-        "run_id": run.id, "index": shown.index, "width": shown.width, "height": shown.height, "at": shown.taken_at,
+        "run_id": run.id,
+        "index": shown.index,
+        "width": shown.width,
+        "height": shown.height,
+        "at": shown.taken_at,
         "mark": mark(step.action, shown.width) if step else None,
         "alt": plain(f"Screen {shown.phase} step {shown.step}: {words}"),
-    }  # fmt: skip
+    }

@@ -71,10 +71,16 @@ def action_object(run: Run, act: Act, call_id: str) -> dict[str, Any]:
     """The action of a tool request: complete, never shortened."""
     read_only = act.action.name in READ_ONLY
     return {
-        "name": act.action.name, "params": act.action.params, "host": act.host, "risk": risk_of(act),
-        "class": class_of_act(run.machine_kind, act), "read_only": read_only,
-        "call_id": call_id, "machine_id": run.machine_id, **told_target(act.target),
-    }  # fmt: skip
+        "name": act.action.name,
+        "params": act.action.params,
+        "host": act.host,
+        "risk": risk_of(act),
+        "class": class_of_act(run.machine_kind, act),
+        "read_only": read_only,
+        "call_id": call_id,
+        "machine_id": run.machine_id,
+        **told_target(act.target),
+    }
 
 
 def told_checks(act: Act) -> list[dict[str, str]]:
@@ -165,7 +171,15 @@ class Call:
     def event(self, step: int) -> Event:
         action = self.act.action
         return "tool_call", {
-            "step": step, "call_id": self.id, "action_type": action.name, "tool": action.name, "params": action.params,
-            "host": self.act.host, "edited": self.edited, "policy_id": self.policy_id, "risk": risk_of(self.act),
-            "class": class_of_act(self.machine_kind, self.act), **told_target(self.act.target),
-        }  # fmt: skip
+            "step": step,
+            "call_id": self.id,
+            "action_type": action.name,
+            "tool": action.name,
+            "params": action.params,
+            "host": self.act.host,
+            "edited": self.edited,
+            "policy_id": self.policy_id,
+            "risk": risk_of(self.act),
+            "class": class_of_act(self.machine_kind, self.act),
+            **told_target(self.act.target),
+        }

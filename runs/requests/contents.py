@@ -47,9 +47,11 @@ def _kept(run: Run, item: Content) -> dict[str, Any]:
     says = _MASK if hidden else str(cleared(item.says, secrets))[:_LONGEST]
     name = str(cleared(item.name, secrets))
     return {
-        "kind": item.kind, "name": name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…",
-        "says": says, "hash": keyed_hash(f"{item.kind}\0{item.name}\0{item.value}"),
-    }  # fmt: skip
+        "kind": item.kind,
+        "name": name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…",
+        "says": says,
+        "hash": keyed_hash(f"{item.kind}\0{item.name}\0{item.value}"),
+    }
 
 
 def differences(

@@ -40,9 +40,16 @@ _TITLES = {
 
 
 def open_for_act(
-    run: Run, act: Act, call_id: str, ruling: Ruling, text: str, url: str | None,
-    previous: Approval | None = None, prompt: Prompt | None = None, contents: Kept | None = None,
-) -> Approval:  # fmt: skip
+    run: Run,
+    act: Act,
+    call_id: str,
+    ruling: Ruling,
+    text: str,
+    url: str | None,
+    previous: Approval | None = None,
+    prompt: Prompt | None = None,
+    contents: Kept | None = None,
+) -> Approval:
     """A tool request before the step it stands before; `previous` is the one it replaces, `prompt` what stands at the
     terminal's prompt, `contents` what the action works with. The caller holds the run's lock.
     """
@@ -62,11 +69,22 @@ def open_for_act(
         evidence |= contents.evidence(items)
         items = contents.items
     return _open(
-        run, kind="tool", title=title, message=ruling.why, agent_message=text or None, action=action, action_hash=digest,
-        step_index=run.steps_completed + 1, can_remember=ruling.can_remember, quorum=ruling.quorum,
-        four_eyes=ruling.four_eyes, by_rule=ruling.by_rule, previous_approval_id=previous.id if previous else None,
-        evidence=evidence, more_context={"contents": items} if items else {},
-    )  # fmt: skip
+        run,
+        kind="tool",
+        title=title,
+        message=ruling.why,
+        agent_message=text or None,
+        action=action,
+        action_hash=digest,
+        step_index=run.steps_completed + 1,
+        can_remember=ruling.can_remember,
+        quorum=ruling.quorum,
+        four_eyes=ruling.four_eyes,
+        by_rule=ruling.by_rule,
+        previous_approval_id=previous.id if previous else None,
+        evidence=evidence,
+        more_context={"contents": items} if items else {},
+    )
 
 
 def open_for_plan(run: Run, text: str, url: str | None, *, is_literal: bool) -> Approval:
@@ -88,9 +106,14 @@ def open_for_plan(run: Run, text: str, url: str | None, *, is_literal: bool) -> 
             Approval.objects.filter(run_id=run.id, kind="plan").order_by("-seq").values_list("id", flat=True).first()
         )
     return _open(
-        run, kind="plan", title="The agent proposes a plan", message=message, plan=plan, evidence={"url": url},
+        run,
+        kind="plan",
+        title="The agent proposes a plan",
+        message=message,
+        plan=plan,
+        evidence={"url": url},
         previous_approval_id=previous,
-    )  # fmt: skip
+    )
 
 
 def open_for_ask(run: Run, ask: Ask, url: str | None) -> Approval:
@@ -99,9 +122,15 @@ def open_for_ask(run: Run, ask: Ask, url: str | None) -> Approval:
     if len(ask.questions) == 1 and not ask.message.strip():
         reason = ask.questions[0]["question"]
     return _open(
-        run, kind=ask.kind, title=_TITLES[ask.kind], message=reason, agent_message=ask.message or None,
-        questions=ask.questions, input_schema=ask.input_schema, evidence={"url": url},
-    )  # fmt: skip
+        run,
+        kind=ask.kind,
+        title=_TITLES[ask.kind],
+        message=reason,
+        agent_message=ask.message or None,
+        questions=ask.questions,
+        input_schema=ask.input_schema,
+        evidence={"url": url},
+    )
 
 
 def open_for_takeover(run: Run, name: str, note: str | None) -> Approval:
@@ -119,18 +148,26 @@ def open_for_model(run: Run, problem: ModelProblem) -> Approval:
     title = "The model refused to go on" if refused else "The model cannot be used"
     then = "Approve to ask it again." if refused else "Mend it on the page Models, then approve: the run tries again."
     return _open(
-        run, kind="approval", title=title, message=f"{problem.why} {then}", step_index=run.steps_completed + 1,
+        run,
+        kind="approval",
+        title=title,
+        message=f"{problem.why} {then}",
+        step_index=run.steps_completed + 1,
         evidence={"model": {"profile": run.agent, "problem": "refused" if refused else "misconfigured"}},
-    )  # fmt: skip
+    )
 
 
 def open_for_machine(run: Run, problem: str) -> Approval:
     """The run's machine was stopped and has to be mended by a person; approved, the run tries again. As open_for_model()."""
     then = "Start it, take control and make room, then approve: the run tries again."
     return _open(
-        run, kind="approval", title="The machine was stopped: its home is full", message=f"{problem} {then}",
-        step_index=run.steps_completed + 1, evidence={"machine": {"id": run.machine_id, "problem": "home_full"}},
-    )  # fmt: skip
+        run,
+        kind="approval",
+        title="The machine was stopped: its home is full",
+        message=f"{problem} {then}",
+        step_index=run.steps_completed + 1,
+        evidence={"machine": {"id": run.machine_id, "problem": "home_full"}},
+    )
 
 
 def open_for_budget(run: Run, reached: BudgetReached) -> Approval:
@@ -154,27 +191,45 @@ def wait_for_budget(task: Run, root: Run, reached: BudgetReached) -> None:
 
 def _budget_facts(run: Run, reached: BudgetReached) -> dict[str, Any]:
     budget = {
-        "scope": reached.scope, "limit_cents": reached.limit, "used_cents": reached.used,
+        "scope": reached.scope,
+        "limit_cents": reached.limit,
+        "used_cents": reached.used,
         "suggested_add_cents": min(reached.limit, approvals.MAX_ADD_CENTS),
-    }  # fmt: skip
+    }
     title = f"The budget of the {reached.scope} is used up"
     return {
-        "kind": "budget", "title": title, "message": str(reached), "budget": budget, "step_index": run.steps_completed + 1,
-    }  # fmt: skip
+        "kind": "budget",
+        "title": title,
+        "message": str(reached),
+        "budget": budget,
+        "step_index": run.steps_completed + 1,
+    }
 
 
 def _context(run: Run, picture: Screenshot | None) -> dict[str, Any]:
     machine = None if run.owns_machine else Machine.objects.filter(id=run.machine_id).first()
     return {
-        "task": run.task, "name": run.name, "kind": run.kind, "step_id": run.step_id, "agent": run.agent, "model": model_of(run),
+        "task": run.task,
+        "name": run.name,
+        "kind": run.kind,
+        "step_id": run.step_id,
+        "agent": run.agent,
+        "model": model_of(run),
         "machine_id": run.machine_id,
-        "machine_name": machine.display_name if machine else "Simulated machine", "machine_kind": run.machine_kind,
-        "width": picture.width if picture else None, "height": picture.height if picture else None,
-        "started_by": run.created_by, "starter_owner_id": run.owner_id,
-        "self_approval": team_setting(run.team_id, "forbid_self_approval"), "step": run.steps_completed + 1,
-        "max_steps": run.max_steps, "cost_cents": run.cost_cents, "budget_cents": run.budget_cents,
-        "picture": picture.sha256 if picture else None, "end_user": run.end_user,
-    }  # fmt: skip
+        "machine_name": machine.display_name if machine else "Simulated machine",
+        "machine_kind": run.machine_kind,
+        "width": picture.width if picture else None,
+        "height": picture.height if picture else None,
+        "started_by": run.created_by,
+        "starter_owner_id": run.owner_id,
+        "self_approval": team_setting(run.team_id, "forbid_self_approval"),
+        "step": run.steps_completed + 1,
+        "max_steps": run.max_steps,
+        "cost_cents": run.cost_cents,
+        "budget_cents": run.budget_cents,
+        "picture": picture.sha256 if picture else None,
+        "end_user": run.end_user,
+    }
 
 
 def open_for_step(run: Run, step_id: str, kind: str, message: str, *, closed: bool, **fields: Any) -> Approval:
@@ -208,10 +263,16 @@ def _request(
     index = picture.index if picture else None
     usual = {"on_timeout": run.on_timeout, "timeout_seconds": run.awaiting_human_timeout_seconds}
     return approvals.open_request(
-        **usual | fields, team_id=run.team_id, test=run.test, run_id=run.id, root_run_id=run.root_id,
-        workflow_id=run.workflow_id, priority=run.priority, context=_context(run, picture) | (more_context or {}),
+        **usual | fields,
+        team_id=run.team_id,
+        test=run.test,
+        run_id=run.id,
+        root_run_id=run.root_id,
+        workflow_id=run.workflow_id,
+        priority=run.priority,
+        context=_context(run, picture) | (more_context or {}),
         evidence={"screenshot_index": index, "url": None, "step": run.steps_completed} | (evidence or {}),
-    )  # fmt: skip
+    )
 
 
 def _wait(run: Run, approval: Approval) -> None:
@@ -222,19 +283,27 @@ def _wait(run: Run, approval: Approval) -> None:
 
 def _asked(approval: Approval, reason: str) -> Event:
     return "awaiting_human", {
-        "reason": reason, "approval_id": approval.id, "request_id": approval.id, "kind": approval.kind,
-        "reason_code": REASONS[approval.kind], "input_kind": input_kind(approval.kind),
-        "expires_at": rfc3339(approval.expires_at), "step_id": approval.step_id, "awaiting_step_id": approval.step_id,
+        "reason": reason,
+        "approval_id": approval.id,
+        "request_id": approval.id,
+        "kind": approval.kind,
+        "reason_code": REASONS[approval.kind],
+        "input_kind": input_kind(approval.kind),
+        "expires_at": rfc3339(approval.expires_at),
+        "step_id": approval.step_id,
+        "awaiting_step_id": approval.step_id,
         "message": reason,
-    }  # fmt: skip
+    }
 
 
 def _standstill(run: Run, approval: Approval, reason: str) -> dict[str, Any]:
     """The fields of a run that begins to wait; its memory is already set on it."""
     fields: dict[str, Any] = {
-        "awaiting_human_reason": reason, "awaiting_human_since": timezone.now(), "memory": run.memory,
+        "awaiting_human_reason": reason,
+        "awaiting_human_since": timezone.now(),
+        "memory": run.memory,
         "awaiting_step_id": approval.step_id,
-    }  # fmt: skip
+    }
     return fields | ({"deadline_at": None} if run.deadline_clock == "active" else {})
 
 

@@ -128,9 +128,16 @@ def contents_changed(approval_id: str, now: Kept | None, edited: bool) -> Voided
 
 
 def ask_again(
-    run: Run, voided: Voided, act: Act, call_id: str, ruling: Ruling, text: str, url: str | None,
-    prompt: Prompt | None, contents: Kept | None,
-) -> None:  # fmt: skip
+    run: Run,
+    voided: Voided,
+    act: Act,
+    call_id: str,
+    ruling: Ruling,
+    text: str,
+    url: str | None,
+    prompt: Prompt | None,
+    contents: Kept | None,
+) -> None:
     """The approval is used up; a new request with both pictures takes its place."""
     old = locked_approval(voided.approval_id)
     why = f"{voided.words or _WORDS[voided.reason]} {ruling.why}".strip()

@@ -48,10 +48,12 @@ class RunForm(forms.Form):
     """Field names are those of POST /v1/runs, so that its violations find their field."""
 
     task = forms.CharField(
-        max_length=16_000, strip=False, widget=forms.Textarea(attrs={"rows": 4, "autofocus": True}),
+        max_length=16_000,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 4, "autofocus": True}),
         help_text="One or more instructions in plain English. "
         "The playbook agent follows them word by word and asks when it is in doubt.",
-    )  # fmt: skip
+    )
     machine_id = forms.ChoiceField(label="Machine", required=False)
     agent = forms.ChoiceField(required=False, widget=AgentSelect)
     permission_mode = forms.ChoiceField(label="A person is asked", choices=PERMISSIONS, required=False)
@@ -73,16 +75,21 @@ class RunForm(forms.Form):
         choices=(("active", "all time but waiting for people"), ("wall", "all time")),
     )
     cua_version = forms.ChoiceField(
-        label="Engine", required=False, initial="v3",
+        label="Engine",
+        required=False,
+        initial="v3",
         choices=(
-            ("v3", "v3: the agent says whether it passed"), ("v4", "v4: a verifier checks the result"), ("v1", "v1"),
+            ("v3", "v3: the agent says whether it passed"),
+            ("v4", "v4: a verifier checks the result"),
+            ("v1", "v1"),
         ),
-    )  # fmt: skip
+    )
     human_in_the_loop = forms.ChoiceField(label="May the agent call for a person?", choices=PEOPLE, required=False)
     on_awaiting_human = forms.ChoiceField(
-        label="When a person is needed", required=False,
+        label="When a person is needed",
+        required=False,
         choices=(("", "As usual: wait"), ("pause", "Wait"), ("fail", "Fail the run"), ("cancel", "Cancel the run")),
-    )  # fmt: skip
+    )
     awaiting_human_timeout_seconds = forms.IntegerField(
         label="Longest wait for a person, in seconds",
         min_value=1,
@@ -109,14 +116,19 @@ class RunForm(forms.Form):
         help_text="A model reads them after its base prompt. The playbook agent shows them to people only.",
     )
     system_prompt = forms.CharField(
-        label="System prompt", required=False, max_length=32_000, widget=forms.Textarea(attrs={"rows": 3}),
+        label="System prompt",
+        required=False,
+        max_length=32_000,
+        widget=forms.Textarea(attrs={"rows": 3}),
         help_text="Takes the place of the model’s base prompt. It is not shown again.",
-    )  # fmt: skip
+    )
     output_schema = forms.CharField(
-        label="JSON Schema of the output", required=False, strip=False,
+        label="JSON Schema of the output",
+        required=False,
+        strip=False,
         widget=forms.Textarea(attrs={"rows": 6, "class": "code-text", "spellcheck": "false", "placeholder": EXAMPLE}),
         help_text="What the run hands over at its end has to fit it, or the run fails and says what does not.",
-    )  # fmt: skip
+    )
     end_user = forms.CharField(
         label="End user", required=False, max_length=128, help_text="A label; it grants no access."
     )

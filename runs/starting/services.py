@@ -96,19 +96,29 @@ def create_workflow_run(
 
 
 def create_task(
-    parent: Run, step_id: str, task: str, options: Mapping[str, Any], bound: Sequence[Bound] = (),
-    secrets: Mapping[str, str] | None = None, *, choosing: bool = False,
-) -> Run:  # fmt: skip
+    parent: Run,
+    step_id: str,
+    task: str,
+    options: Mapping[str, Any],
+    bound: Sequence[Bound] = (),
+    secrets: Mapping[str, str] | None = None,
+    *,
+    choosing: bool = False,
+) -> Run:
     """A child run of a workflow run whose lock the caller holds. Raises MachineNotFound.
 
     `options`: what the step says; machine_id None is a template that named none. `bound`: where values stand in the task;
     `secrets`: those among them that are secret, by name. `choosing`: nobody named a machine for it.
     """
     run = Run(
-        **{name: getattr(parent, name) for name in INHERITED} | dict(options), parent=parent, root_id=parent.id,
-        step_id=step_id, task=task, bound=[[b.at, b.length, b.secret] for b in bound],
+        **{name: getattr(parent, name) for name in INHERITED} | dict(options),
+        parent=parent,
+        root_id=parent.id,
+        step_id=step_id,
+        task=task,
+        bound=[[b.at, b.length, b.secret] for b in bound],
         secrets=seal(dict(secrets)) if secrets else None,
-    )  # fmt: skip
+    )
     run.max_steps = min(run.max_steps, settings.MAX_STEPS_CEILING)
     if run.human_in_the_loop is False and run.on_awaiting_human == "pause":
         run.on_awaiting_human = "fail"  # a step may ask to wait, but this run never does
@@ -135,13 +145,20 @@ def _new_run(actor: Actor, terms: Terms, request_id: str, agent: str, machine: M
     now = timezone.now()
     given = terms.model_dump(include=set(Terms.model_fields) - {"task", "machine_id", "agent", "on_awaiting_human"})
     run = Run(
-        **given, team_id=actor.team_id, test=actor.test, agent=agent,
-        machine_id=machine.id if machine else terms.machine_id, machine_kind=machine.kind if machine else "simulated",
+        **given,
+        team_id=actor.team_id,
+        test=actor.test,
+        agent=agent,
+        machine_id=machine.id if machine else terms.machine_id,
+        machine_kind=machine.kind if machine else "simulated",
         on_awaiting_human=terms.on_awaiting_human or ("fail" if terms.human_in_the_loop is False else "pause"),
-        created_by=actor.ref(), owner_id=actor.owner_id, request_id=request_id, created_at=now,
+        created_by=actor.ref(),
+        owner_id=actor.owner_id,
+        request_id=request_id,
+        created_at=now,
         deadline_at=now + timedelta(seconds=terms.deadline_seconds) if terms.deadline_seconds else None,
         webhook_secret=seal(new_secret()) if terms.webhook_url else None,
-    )  # fmt: skip
+    )
     run.max_steps = min(run.max_steps, settings.MAX_STEPS_CEILING)
     run.root_id = run.id
     return run

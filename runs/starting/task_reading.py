@@ -31,13 +31,18 @@ def reading(actor: Actor, task: str, agent: str) -> dict[str, Any]:
     instructions = parse(task).instructions
     shown = [
         Read(
-            i.text, i.action not in (UNKNOWN, REFUSED), nearest(i.text) if i.action == UNKNOWN else [],
+            i.text,
+            i.action not in (UNKNOWN, REFUSED),
+            nearest(i.text) if i.action == UNKNOWN else [],
             i.params.get("reason", "") if i.action == REFUSED else "",
         )
         for i in instructions[:SHOWN]
-    ]  # fmt: skip
+    ]
     unread = sum(i.action in (UNKNOWN, REFUSED) for i in instructions)
     return {
-        "sentences": shown, "unread": unread, "total": len(instructions), "more": len(instructions) - len(shown),
+        "sentences": shown,
+        "unread": unread,
+        "total": len(instructions),
+        "more": len(instructions) - len(shown),
         "nothing": unread == len(instructions),
-    }  # fmt: skip
+    }

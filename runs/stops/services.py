@@ -68,9 +68,14 @@ def request_stop(actor: Actor, scope: str, target_id: str | None, reason: str, *
     if not anew and (same := _same(actor, scope, target_id)) is not None:
         return same
     stop = Stop.objects.create(
-        team_id=actor.team_id, test=actor.test, scope=scope, target_id=target_id, reason=reason,
-        requested_by=actor.ref(), requested_at=now,
-    )  # fmt: skip
+        team_id=actor.team_id,
+        test=actor.test,
+        scope=scope,
+        target_id=target_id,
+        reason=reason,
+        requested_by=actor.ref(),
+        requested_at=now,
+    )
     _hold(stop, now)
     audit(actor, "stop.requested", stop.id, **_facts(stop), reason=reason, runs=stop.runs)
     _tell("stop.requested", stop)

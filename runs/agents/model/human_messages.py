@@ -114,9 +114,14 @@ def trouble(message: str) -> Ask:
     """How to go on when the model alone does not."""
     options = [{"label": label, "description": text, "recommended": False} for label, text in _MEANINGS.items()]
     question = {
-        "id": "trouble", "header": "Agent", "question": message[:2000], "multi_select": False, "allow_custom": True,
-        "secret": False, "options": options,
-    }  # fmt: skip
+        "id": "trouble",
+        "header": "Agent",
+        "question": message[:2000],
+        "multi_select": False,
+        "allow_custom": True,
+        "secret": False,
+        "options": options,
+    }
     return Ask("question", message, [question])
 
 

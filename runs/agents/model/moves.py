@@ -46,9 +46,13 @@ def act(wanted: Wanted, context: Context) -> Json:
     secrets = {key: pieces for key, value in params.items() if isinstance(value, str) and (pieces := pieces_of(value))}
     timeout = params["ms"] + GRACE_MS if name == "wait" else Action.timeout_ms
     return {
-        "kind": "act", "step": context.step_index, "wanted": wanted.as_json(), "text": wanted.text[:_LONGEST_MESSAGE],
-        "picture": context.picture, "act": {"name": name, "params": params, "timeout_ms": timeout, "secrets": secrets},
-    }  # fmt: skip
+        "kind": "act",
+        "step": context.step_index,
+        "wanted": wanted.as_json(),
+        "text": wanted.text[:_LONGEST_MESSAGE],
+        "picture": context.picture,
+        "act": {"name": name, "params": params, "timeout_ms": timeout, "secrets": secrets},
+    }
 
 
 def _with_point(wanted: Wanted, context: Context) -> Json:
@@ -65,16 +69,25 @@ def _with_point(wanted: Wanted, context: Context) -> Json:
 def ask(wanted: Wanted | None, question: Ask, context: Context, why: str = "") -> Json:
     """The `now` of a question; `why` names one of the agent's own (people.py)."""
     return {
-        "kind": "ask", "step": context.step_index, "wanted": wanted.as_json() if wanted else None, "text": "", "why": why,
-        "picture": context.picture, "ask": asdict(question),
-    }  # fmt: skip
+        "kind": "ask",
+        "step": context.step_index,
+        "wanted": wanted.as_json() if wanted else None,
+        "text": "",
+        "why": why,
+        "picture": context.picture,
+        "ask": asdict(question),
+    }
 
 
 def finish(wanted: Wanted | None, end: Finish, context: Context) -> Json:
     return {
-        "kind": "finish", "step": context.step_index, "wanted": wanted.as_json() if wanted else None, "text": "",
-        "picture": context.picture, "finish": asdict(end),
-    }  # fmt: skip
+        "kind": "finish",
+        "step": context.step_index,
+        "wanted": wanted.as_json() if wanted else None,
+        "text": "",
+        "picture": context.picture,
+        "finish": asdict(end),
+    }
 
 
 def done_params(now: Json) -> Json:

@@ -120,9 +120,14 @@ def _question(text: str, options: Any) -> dict[str, Any]:
     if len(labels) < len(options):
         raise ToolError("options must be different texts that are not empty.")
     return {
-        "id": "answer", "header": "Question", "question": text, "multi_select": False, "allow_custom": True,
-        "secret": False, "options": [{"label": label, "description": "", "recommended": False} for label in labels],
-    }  # fmt: skip
+        "id": "answer",
+        "header": "Question",
+        "question": text,
+        "multi_select": False,
+        "allow_custom": True,
+        "secret": False,
+        "options": [{"label": label, "description": "", "recommended": False} for label in labels],
+    }
 
 
 def _schema(wanted: Any) -> dict[str, Any]:

@@ -110,9 +110,15 @@ class Judge:
         """What the model judged; None when it twice answered with something else."""
         for _ in range(MOST_TRIES):
             request = Request(
-                SYSTEM, log, self.view, machine_kind=self.context.machine_kind, computer=False, schema=SCHEMA,
-                key=f"{self.context.run_id}-verify", picture=pictures.read,
-            )  # fmt: skip
+                SYSTEM,
+                log,
+                self.view,
+                machine_kind=self.context.machine_kind,
+                computer=False,
+                schema=SCHEMA,
+                key=f"{self.context.run_id}-verify",
+                picture=pictures.read,
+            )
             with carrying(self.calls):
                 thought, record = await self.ask_model(self.spec, request, "verify")
             self.calls.append(record)

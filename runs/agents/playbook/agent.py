@@ -131,9 +131,15 @@ class _Turn:
         following = self._current(ahead=1)
         action = following.action if following else None
         return Scene(
-            instruction, self.context, self.session, self.patience, self.progress.here, action, self.looking,
+            instruction,
+            self.context,
+            self.session,
+            self.patience,
+            self.progress.here,
+            action,
+            self.looking,
             self.progress.output,
-        )  # fmt: skip
+        )
 
     # What people said
 

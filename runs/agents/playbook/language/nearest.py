@@ -148,9 +148,10 @@ def _made(form: str, text: str, rest: str) -> str:
     name = re.search(r"[\w-]+\.\w{1,8}\b", text)
     address = re.search(r"(?:https?://\S+|[\w-]+(?:\.[\w-]+)+\S*)", text)
     return form.format(
-        rest=plain, name=name[0] if name else "notes.txt",
+        rest=plain,
+        name=name[0] if name else "notes.txt",
         address=address[0].strip("\"'.,") if address else "https://example.com",
-    )  # fmt: skip
+    )
 
 
 def _likeness(text: str, said: list[str], cues: str, made: str) -> float:
