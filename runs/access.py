@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db.models import Exists, Max, OuterRef, Q, QuerySet
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.actor import Actor
@@ -16,6 +16,7 @@ from approvals.models import Approval
 from database import disk
 from database.sql import fetch, prepared
 from machines.models import Machine, TakeoverLease
+from runs import sql
 from runs.errors import RunNotFound
 from runs.models import Run, RunEvent, Screenshot
 from runs.schemas import run_object
@@ -36,18 +37,17 @@ def tasks_of(actor: Actor, run_id: str) -> QuerySet[Run]:
 
 def get_run(actor: Actor, run_id: str) -> Run:
     """Raises RunNotFound, also for another team's or world's run."""
-    mine = {"id": run_id, "team": actor.team_id, "test": actor.test}
-    found = fetch(Run, "id = %(id)s AND team_id = %(team)s AND test = %(test)s", mine)
-    if found is None:
+    run = fetch(Run, sql.RUN_OF_ACTOR, {"id": run_id, "team": actor.team_id, "test": actor.test})
+    if run is None:
         raise RunNotFound
-    return found
+    return run
 
 
 def run_of(run_id: str) -> Run:
     """A run that is there, whoever it belongs to; for the product's own work."""
-    found = fetch(Run, "id = %(id)s", {"id": run_id})
-    assert found is not None
-    return found
+    run = fetch(Run, sql.RUN, {"id": run_id})
+    assert run is not None
+    return run
 
 
 def screen_text(run_id: str, index: int | None) -> str | None:
@@ -102,8 +102,8 @@ def last_output(run: Run) -> str | None:
     """What the run's last command said, as the log has it: at most 4 KiB, marked where it was cut."""
     if run.kind != "agent":
         return None
-    said = RunEvent.objects.filter(run=run, type="tool_result", data__has_key="output").order_by("-seq")
-    data = said.values_list("data", flat=True).first()
+    outputs = RunEvent.objects.filter(run=run, type="tool_result", data__has_key="output").order_by("-seq")
+    data = outputs.values_list("data", flat=True).first()
     return data["output"] if data else None
 
 
@@ -117,14 +117,8 @@ def skipped_below(run: Run) -> int:
 
 def totals(run: Run) -> dict[str, int]:
     """What the tasks of a workflow run have done and cost so far."""
-    sums = prepared(_TOTALS, {"run": run.id})
-    assert sums is not None
-    return {"steps_completed": sums[0], "cost_cents": sums[1]}
-
-
-_TOTALS = """
-SELECT coalesce(sum(steps_completed), 0)::int, coalesce(sum(cost_cents), 0)::int FROM runs_run WHERE parent_id = %(run)s
-"""
+    sums = {name: Sum(name, default=0) for name in ("steps_completed", "cost_cents")}
+    return Run.objects.filter(parent=run).aggregate(**sums)
 
 
 def _open(run: Run) -> list[str]:
@@ -201,9 +195,9 @@ def _why_queued(run: Run) -> dict[str, Any] | None:
 def _whose_turn(run_id: str) -> str:
     """What the run that has the machine does with it; the request that it waits for is named."""
     root_id = Run.objects.filter(id=run_id).values_list("root_id", flat=True).first()
-    asked = [found for found, of, _ in open_below(root_id or run_id) if of in (run_id, root_id)]
-    if asked and Run.objects.filter(id=run_id, status="awaiting_human").exists():
-        return f"Another run has the machine and waits for a person: request {asked[0]}"
+    requests = [approval_id for approval_id, of, _ in open_below(root_id or run_id) if of in (run_id, root_id)]
+    if requests and Run.objects.filter(id=run_id, status="awaiting_human").exists():
+        return f"Another run has the machine and waits for a person: request {requests[0]}"
     return "Another run drives the machine"
 
 
@@ -277,15 +271,9 @@ class LivingWorkers(NamedTuple):
     disk_full: bool
 
 
-_LIVING = """
-SELECT min(driving), coalesce(bool_or(disk_full), false) FROM runs_worker
-WHERE heartbeat_at > %(since)s AND (%(name)s::text IS NULL OR name = %(name)s::text)
-"""
-
-
 def living_workers(name: str | None = None) -> LivingWorkers:
     """All, or the one of that name."""
     since = timezone.now() - timedelta(seconds=settings.LEASE_SECONDS * 2)
-    row = prepared(_LIVING, {"since": since, "name": name})
+    row = prepared(sql.LIVING_WORKERS, {"since": since, "name": name})
     assert row is not None  # an aggregate
     return LivingWorkers(*row)

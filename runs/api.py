@@ -63,10 +63,10 @@ def _filtered(rows: QuerySet[Run], request: ApiRequest) -> QuerySet[Run]:
     query = request.GET
     words = query.get("status") or query.get("state")
     if words:
-        wanted = [w.strip() for w in words.split(",")]
-        if not set(wanted) <= set(RunStatus.values):
+        statuses = [w.strip() for w in words.split(",")]
+        if not set(statuses) <= set(RunStatus.values):
             raise InvalidStatusFilter(valid_options=list(RunStatus.values))
-        rows = rows.filter(status__in=wanted)
+        rows = rows.filter(status__in=statuses)
     kind = query.get("kind")
     if kind:
         if kind not in ("agent", "workflow"):
@@ -152,8 +152,8 @@ def _screenshots(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
     after = request.GET.get("after_index", "")
     rows = Screenshot.objects.filter(run=run, index__gt=int(after) if after.isdecimal() and len(after) < 10 else -1)
-    found = page(rows, request.GET, screenshot_object, request_id=request.request_id, order=("index",))
-    return answer(found)
+    answer_page = page(rows, request.GET, screenshot_object, request_id=request.request_id, order=("index",))
+    return answer(answer_page)
 
 
 @router.get("/runs/{run_id}/screenshots/{index}", summary="One picture as PNG")

@@ -1,6 +1,5 @@
 """The log of a run: rows appended in the transaction of the change they report, and the bells that wake their readers."""
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,40 +7,25 @@ from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from database.messages import publish
-from database.sql import as_json, changes, inserted, insertion, prepared, values_of
+from database.sql import as_json, inserted, prepared, values_of
+from runs import sql
 from runs.models import Run
 
 Event = tuple[str, dict[str, Any]]
 OF_THE_QUEUE = frozenset({"awaiting_human", "resumed", "approval", "takeover"})  # what the queue's pages show
-# The rows, and the bells that the commit rings: who reads this run's log, and who shows this team's pages.
-_EVENTS = """
-e AS (INSERT INTO runs_runevent (run_id, seq, type, data, created_at)
-  SELECT %(run)s::text, %(first)s::bigint + t.ord - 1, t.event->>0, t.event->1, %(now)s::timestamptz
-  FROM jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS t(event, ord))
-SELECT pg_notify('run_events', %(log)s), pg_notify('team_events', %(team)s)
-"""
-_BEGIN = f"""
-WITH r AS ({insertion(Run)}),
-{_EVENTS.rstrip()}, pg_notify('run_wake', %(run)s)
-"""
 
 
 def record(run: Run, *events: Event, save: tuple[str, ...] = ()) -> None:
     """Append events and save the named fields of the run in one statement. The caller holds the lock of the run's row."""
     first = _number(run, events)
     names = tuple(dict.fromkeys(("next_seq", *save)))
-    _append(run, first, events, _update(names), values_of(run, names))
-
-
-@functools.cache
-def _update(names: tuple[str, ...]) -> str:
-    return f"WITH u AS (UPDATE runs_run SET {changes(Run, names)} WHERE id = %(run)s), {_EVENTS}"
+    _append(run, first, events, sql.record_and_save(names), values_of(run, names))
 
 
 def begin(run: Run, *events: Event) -> None:
     """Insert the run with its first events and wake the workers, in one statement."""
     first = _number(run, events)
-    _append(run, first, events, _BEGIN, {"row": as_json(run)})
+    _append(run, first, events, sql.BEGIN_RUN, {"row": as_json(run)})
     inserted(run)
 
 
@@ -63,4 +47,4 @@ def _append(run: Run, first: int, events: tuple[Event, ...], statement: str, mor
 
 def wake_workers(run_id: str) -> None:
     """NOTIFY the run loops, sent by the commit: this run can go on, or has ended."""
-    prepared("SELECT pg_notify('run_wake', %(run)s)", {"run": run_id})
+    prepared(sql.WAKE, {"run": run_id})

@@ -83,11 +83,11 @@ def needed(shas: Iterable[str], before: datetime) -> set[str]:
     """Those that a row names which is kept: of a run that has not ended before then, of a request, of a machine's page."""
     names = list(shas)
     kept = Q(run__finished_at__isnull=True) | Q(run__finished_at__gte=before)
-    found: set[str] = set()
+    kept_names: set[str] = set()
     for model in (Screenshot, Look):
-        found |= set(model.objects.filter(kept, sha256__in=names).values_list("sha256", flat=True))
-    found |= set(Machine.objects.filter(picture__in=names).values_list("picture", flat=True))
-    return found | _of_requests(set(names) - found) | (_of_memories(before) & set(names))
+        kept_names |= set(model.objects.filter(kept, sha256__in=names).values_list("sha256", flat=True))
+    kept_names |= set(Machine.objects.filter(picture__in=names).values_list("picture", flat=True))
+    return kept_names | _of_requests(set(names) - kept_names) | (_of_memories(before) & set(names))
 
 
 def _of_requests(shas: set[str]) -> set[str]:

@@ -16,13 +16,13 @@ from approvals.models import Approval
 from approvals.services import close_pending
 from billing.services import release_holds
 from database.messages import publish
-from database.sql import fetch, prepared
+from database.sql import fetch
 from machines.services import release, reserve
-from runs import webhooks
+from runs import sql, webhooks
 from runs.access import last_output, oldest_wait, run_of, skipped_below, totals, wanting_money
 from runs.errors import run_error
 from runs.log import Event, record, wake_workers
-from runs.models import ACTIVE, MOVES, Run, RunEvent
+from runs.models import ACTIVE, MOVES, Run, RunEvent, Step
 from runs.stops.holding import hold_at_once, is_held
 from web.errors import InvalidState
 from web.times import rfc3339
@@ -121,7 +121,7 @@ def follow(parent: Run, step_id: str | None, *events: Event) -> None:
     if parent.is_terminal:
         return
     ids = {"step_id": step_id, "awaiting_step_id": step_id}
-    told = tuple(
+    shown = tuple(
         (kind, data | ids if kind == "awaiting_human" else data) for kind, data in events if kind in OF_PARENTS
     )
     oldest = oldest_wait(parent)
@@ -129,17 +129,17 @@ def follow(parent: Run, step_id: str | None, *events: Event) -> None:
     if oldest is None:
         fields = end_wait(parent, now) | {"awaiting_step_id": None}
         if parent.status == "awaiting_human":
-            _write(parent, "running", told, (), fields)
-        elif told:
-            record(parent, *told)
+            _write(parent, "running", shown, (), fields)
+        elif shown:
+            record(parent, *shown)
         return
     fields = {"awaiting_human_reason": oldest.reason, "awaiting_step_id": oldest.step_id}
     if parent.status == "awaiting_human":
         parent.awaiting_human_reason, parent.awaiting_step_id = oldest.reason, oldest.step_id
-        record(parent, *told, save=tuple(fields))
+        record(parent, *shown, save=tuple(fields))
     else:
         stands_still = {"deadline_at": None} if parent.deadline_clock == "active" else {}
-        _write(parent, "awaiting_human", (), told, fields | {"awaiting_human_since": now} | stands_still)
+        _write(parent, "awaiting_human", (), shown, fields | {"awaiting_human_since": now} | stands_still)
 
 
 def unfinished_tasks(parent: Run) -> QuerySet[Run]:
@@ -192,8 +192,8 @@ def billed(total: int, cents: int) -> Event:
 def _not_billed(run: Run, total: int, before: tuple[Event, ...]) -> tuple[Event, ...]:
     """Tasks that end with their workflow run, or ended unnoticed, are billed in its log too; `before` is not written yet."""
     rows = RunEvent.objects.filter(run=run, type="billing")
-    told = rows.aggregate(cents=Sum(Cast(KT("data__credits_charged"), IntegerField())))["cents"] or 0
-    rest = total - told - sum(data["credits_charged"] for kind, data in before if kind == "billing")
+    billed_before = rows.aggregate(cents=Sum(Cast(KT("data__credits_charged"), IntegerField())))["cents"] or 0
+    rest = total - billed_before - sum(data["credits_charged"] for kind, data in before if kind == "billing")
     return (billed(total, rest),) if rest > 0 else ()
 
 
@@ -211,7 +211,7 @@ def finish(
     before: tuple[Event, ...] = (),
     fatal: bool = False,
     skipped: int = 0,
-    told: dict[str, Any] | None = None,
+    done_facts: dict[str, Any] | None = None,
     **fields: Any,
 ) -> None:
     """End the run: child runs are cancelled, machine and holds let go, an open intent is dropped.
@@ -226,7 +226,7 @@ def finish(
         before = (*before, *_not_billed(run, sums["cost_cents"], before))
         before = (*before, *close_requests(run, system(run.team_id, run.test)))
         fields |= sums | {"awaiting_step_id": None}
-        told = {"output": None, "message": None} | (told or {})
+        done_facts = {"output": None, "message": None} | (done_facts or {})
     waited = run.status == "awaiting_human"
     if fatal and error:
         before = (*before, ("error", error | {"fatal": True}))
@@ -242,7 +242,7 @@ def finish(
             "output_text": last_output(run),
             "skipped": skipped + skipped_below(run),
         }
-    done = {"status": status, "result": result, "error": error} | (told or {})
+    done = {"status": status, "result": result, "error": error} | (done_facts or {})
     _end(run, status, before, done, result=result, error=error, **fields)
     if run.parent_id:
         if waited:
@@ -253,17 +253,12 @@ def finish(
     give_back_money(ended)
 
 
-_DROP_STEP = """
-UPDATE runs_step SET status = 'dropped', finished_at = %(now)s, inbox_secrets = NULL WHERE run_id = %(run)s AND status = 'acting'
-"""
-
-
 def _end(run: Run, status: str, before: tuple[Event, ...], done: dict[str, Any], **fields: Any) -> None:
     now = timezone.now()
     if run.status == "awaiting_human" or run.kind == "workflow":
         undo.drop(run.id)
     waited = int(run.waited_seconds(now) * 1000)
-    prepared(_DROP_STEP, {"run": run.id, "now": now})
+    Step.objects.filter(run=run, status="acting").update(status="dropped", finished_at=now, inbox_secrets=None)
     over = {
         "finished_at": now,
         "waited_ms": waited,
@@ -307,8 +302,8 @@ def cancel_run(actor: Actor, run_id: str, reason: str | None = None) -> Run:
         if run.is_terminal:
             raise InvalidState(current_state=run.status, allowed_from=list(ACTIVE))
         closed = close_requests(run, actor)
-        said: tuple[Event, ...] = (("text", {"text": f"Cancelled by {actor.name}: {reason}"}),) if reason else ()
-        finish(run, "cancelled", before=(*said, *closed), **_stop(run))
+        events: tuple[Event, ...] = (("text", {"text": f"Cancelled by {actor.name}: {reason}"}),) if reason else ()
+        finish(run, "cancelled", before=(*events, *closed), **_stop(run))
         return run
 
 
@@ -331,12 +326,9 @@ def confirm_stop(run_ids: list[str]) -> int:
     return rows.update(stop_confirmed_at=timezone.now())
 
 
-_ROOT = "id = (SELECT root_id FROM runs_run WHERE id = %(id)s) FOR UPDATE"  # which never changes
-
-
 def lock_run(run_id: str, root_id: str | None = None) -> Run:
     """The run, locked after its root (the order of locks everywhere). The caller is inside atomic()."""
-    root = lock_row(root_id) if root_id else fetch(Run, _ROOT, {"id": run_id})
+    root = lock_row(root_id) if root_id else fetch(Run, sql.ROOT_LOCKED, {"id": run_id})
     if root is None:
         raise Run.DoesNotExist
     return root if root.id == run_id else lock_row(run_id)
@@ -344,9 +336,9 @@ def lock_run(run_id: str, root_id: str | None = None) -> Run:
 
 def lock_row(run_id: str) -> Run:
     """The run alone, locked: nothing that concerns its root may be done with it."""
-    found = fetch(Run, "id = %(id)s FOR UPDATE", {"id": run_id})
-    assert found is not None
-    return found
+    run = fetch(Run, sql.RUN_LOCKED, {"id": run_id})
+    assert run is not None
+    return run
 
 
 def time_out(run_id: str) -> bool:
@@ -363,11 +355,11 @@ def time_out(run_id: str) -> bool:
 
 def machine_gone(machine_id: str, run_id: str | None = None) -> int:
     """The machine will not come back: unfinished runs that are bound to it fail with MACHINE_UNAVAILABLE."""
-    found = Run.objects.filter(machine_id=machine_id, owns_machine=False, finished_at__isnull=True).values_list(
+    run_ids = Run.objects.filter(machine_id=machine_id, owns_machine=False, finished_at__isnull=True).values_list(
         "id", flat=True
     )
     ended = 0
-    for each in found:
+    for each in run_ids:
         with transaction.atomic():
             run = lock_run(each)
             if not run.is_terminal:

@@ -3,19 +3,19 @@
 from django.urls import path
 
 from runs import control_views, handling_views, link_views, together_views, views
-from runs.starting import machine_views, reading_views
+from runs.starting import views as starting_views
 
 urlpatterns = [
-    path("runs", views.runs, name="runs"),
-    path("runs/new", views.new_run, name="run-new"),
-    path("runs/new/reading", reading_views.new_run_reading, name="run-new-reading"),
-    path("runs/new/machine", machine_views.new_run_machine, name="run-new-machine"),
-    path("runs/sample", views.sample_run, name="run-sample"),
-    path("runs/<str:run_id>", views.run, name="run"),
+    path("runs", views.run_list, name="runs"),
+    path("runs/new", starting_views.new_run_page, name="run-new"),
+    path("runs/new/reading", starting_views.new_run_sentences, name="run-new-reading"),
+    path("runs/new/machine", starting_views.new_run_machine, name="run-new-machine"),
+    path("runs/sample", starting_views.start_sample_run, name="run-sample"),
+    path("runs/<str:run_id>", views.run_page, name="run"),
     path("runs/<str:run_id>/screen", control_views.screen_of_run, name="run-screen"),
     path("runs/<str:run_id>/control", control_views.take_control_of_run, name="run-control"),
-    path("runs/<str:run_id>/cancel", views.cancel, name="run-cancel"),
-    path("runs/<str:run_id>/screenshots/<int:index>.png", views.picture, name="run-picture"),
+    path("runs/<str:run_id>/cancel", views.cancel_page, name="run-cancel"),
+    path("runs/<str:run_id>/screenshots/<int:index>.png", views.screenshot, name="run-picture"),
     path("runs/<str:run_id>/looks/<int:number>.png", views.look, name="run-look"),
     path("approvals/<str:approval_id>/decide", views.decide_request, name="decide"),
     path("approvals/<str:approval_id>/undo", views.undo_decision, name="undo"),

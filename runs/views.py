@@ -9,9 +9,8 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from pydantic import ValidationError
 
-from accounts.pages import PageRequest, go, problems, refusals_as_messages, show, signed_in
+from accounts.pages import PageRequest, go, refusals_as_messages, show, signed_in
 from approvals.access import approvals_of, get_approval
 from approvals.cards.card import answer_sent, card
 from approvals.models import Approval
@@ -26,32 +25,24 @@ from runs.control import require_reason
 from runs.decisions import decide, undo
 from runs.models import Look, Run, RunStatus, Screenshot, Step
 from runs.pages.timeline import SHOWN, Moment, model_facts, moment, rows_of
-from runs.schemas import RunCreate
-from runs.starting import services as starting
-from runs.starting.forms import RunForm, as_api_call, initial_from, rerun_values
-from runs.starting.task_reading import reading
-from web.bodies import details
-from web.errors import Invalid, Refusal, following_up
+from runs.starting.forms import as_api_call
+from web.errors import Refusal, following_up
 from web.paging import page
 from web.templatetags.show import plain
 
-SAMPLE_TASK = (
-    "Create a file named approval.txt, ask for approval to finish, "
-    "then check that the file approval.txt exists and stop"
-)
 PAGE = 50
 ENDS = {"active": ("queued", "running", "awaiting_human"), "ended": ("succeeded", "failed", "cancelled", "timed_out")}
 
 
 @require_GET
 @signed_in("runs:read")
-def runs(request: PageRequest) -> HttpResponse:
+def run_list(request: PageRequest) -> HttpResponse:
     """All of them, or the tasks of one workflow run."""
     named = request.GET.get("parent_id")
     every = tasks_of(request.actor, named) if named else runs_of(request.actor)
-    found = _filtered(every, request.GET.get("status", ""), request.GET.get("q", "").strip())
+    rows = _filtered(every, request.GET.get("status", ""), request.GET.get("q", "").strip())
     part = page(
-        found, {**request.GET.dict(), "limit": str(PAGE)}, lambda run: {"run": run}, request_id=request.request_id
+        rows, {**request.GET.dict(), "limit": str(PAGE)}, lambda run: {"run": run}, request_id=request.request_id
     )
     shown = [row["run"] for row in part["data"]]
     _name_machines(request, shown)
@@ -81,130 +72,96 @@ def _filtered(rows: QuerySet[Run], status: str, text: str) -> QuerySet[Run]:
     return rows
 
 
-def _name_machines(request: PageRequest, found: list[Run]) -> None:
+def _name_machines(request: PageRequest, shown: list[Run]) -> None:
     names = dict(
-        machines_of(request.actor).filter(id__in={r.machine_id for r in found}).values_list("id", "display_name")
+        machines_of(request.actor).filter(id__in={r.machine_id for r in shown}).values_list("id", "display_name")
     )
-    for run in found:
+    for run in shown:
         own = "" if run.kind == "workflow" else "Simulated machine"
         run.machine_name = names.get(run.machine_id or "", own)  # type: ignore[attr-defined]
 
 
 @require_GET
 @signed_in("runs:read")
-def run(request: PageRequest, run_id: str) -> HttpResponse:
-    found = get_run(request.actor, run_id)
-    _name_machines(request, [found])
-    requests = list(approvals_of(request.actor).filter(run_id=found.id).order_by("created_at"))
+def run_page(request: PageRequest, run_id: str) -> HttpResponse:
+    run = get_run(request.actor, run_id)
+    _name_machines(request, [run])
+    requests = list(approvals_of(request.actor).filter(run_id=run.id).order_by("created_at"))
     waiting = next((a for a in requests if a.status == "pending"), None)
-    chosen = moment(found, request.GET.get("step", ""), request.GET.get("phase", ""))
-    steps = list(Step.objects.filter(run=found).order_by("-started_at")[: None if request.GET.get("all") else SHOWN])
-    rows = rows_of(found, steps, _since(requests, steps, found))
+    chosen = moment(run, request.GET.get("step", ""), request.GET.get("phase", ""))
+    steps = list(Step.objects.filter(run=run).order_by("-started_at")[: None if request.GET.get("all") else SHOWN])
+    rows = rows_of(run, steps, _since(requests, steps, run))
     context = {
         "section": "runs",
-        "run": found,
+        "run": run,
         "moment": chosen,
-        "hidden": found.steps_completed - len(steps),
-        "watched": _watched(request, found, chosen),
-        "hands": _in_other_hands(found),
-        "waits": waiting_on(found),
-        "clocks": found.clocks(timezone.now()),
+        "hidden": run.steps_completed - len(steps),
+        "watched": _watched(request, run, chosen),
+        "hands": _in_other_hands(run),
+        "waits": waiting_on(run),
+        "clocks": run.clocks(timezone.now()),
         "card": card(request.actor, waiting, request.path) if waiting and request.actor.may("approvals:read") else None,
-        "api_call": as_api_call(found, f"{request.scheme}://{request.get_host()}"),
-        "last_seq": found.next_seq - 1,
+        "api_call": as_api_call(run, f"{request.scheme}://{request.get_host()}"),
+        "last_seq": run.next_seq - 1,
         "may_write": request.actor.may("runs:write"),
         "may_act": request.actor.may_take_control,
         "may_read_money": request.actor.may("usage"),
-        "live_title": page_title(found),
+        "live_title": page_title(run),
         "decided": receipt(request),
-        "by_person": _by_person(found, requests),
-        **model_facts(found, rows, steps, chosen),
+        "by_person": _by_person(run, requests),
+        **model_facts(run, rows, steps, chosen),
     }
     return show(request, "runs/run.html", context)
 
 
-def _by_person(found: Run, requests: list[Approval]) -> bool:
+def _by_person(run: Run, requests: list[Approval]) -> bool:
     """Whether the agent did nothing and a person says that the task is done."""
-    return not found.steps_completed and any(a.kind == "takeover" and a.status == "approved" for a in requests)
+    return not run.steps_completed and any(a.kind == "takeover" and a.status == "approved" for a in requests)
 
 
-def _watched(request: PageRequest, found: Run, chosen: Moment) -> Machine | None:
+def _watched(request: PageRequest, run: Run, chosen: Moment) -> Machine | None:
     """The machine whose screen the page shows as it is now: that of a run at work, unless it is not to be seen."""
-    at_work = found.status == "running" and found.stopped_at is None
-    if chosen.chosen or not at_work or found.owns_machine or not request.actor.may("machines:read"):
+    at_work = run.status == "running" and run.stopped_at is None
+    if chosen.chosen or not at_work or run.owns_machine or not request.actor.may("machines:read"):
         return None
-    machine = machines_of(request.actor).filter(id=found.machine_id, status="running").first()
+    machine = machines_of(request.actor).filter(id=run.machine_id, status="running").first()
     lease = machine.lease if machine else None
     return None if lease is not None and lease.private else machine
 
 
-def _in_other_hands(found: Run) -> bool:
+def _in_other_hands(run: Run) -> bool:
     """Whether a person controls the machine now: what they do is told as it happens."""
-    return TakeoverLease.objects.filter(run_id=found.id, ended_at__isnull=True).exists()
+    return TakeoverLease.objects.filter(run_id=run.id, ended_at__isnull=True).exists()
 
 
-def _since(requests: list[Approval], steps: list[Step], found: Run) -> list[Approval]:
+def _since(requests: list[Approval], steps: list[Step], run: Run) -> list[Approval]:
     """The requests that belong to the steps shown."""
     if len(steps) < SHOWN:
         return requests
     return [a for a in requests if a.created_at >= steps[-1].started_at]
 
 
-def page_title(found: Run) -> str:
-    return f"{found.get_status_display()} · {plain(found.title[:60])}"
+def page_title(run: Run) -> str:
+    return f"{run.get_status_display()} · {plain(run.title[:60])}"
 
 
 def receipt(request: PageRequest) -> dict[str, Any] | None:
     decided = request.GET.get("decided")
-    found = approvals_of(request.actor).filter(id=decided).exclude(status="pending").first() if decided else None
-    return card(request.actor, found, request.path) if found else None
+    approval = approvals_of(request.actor).filter(id=decided).exclude(status="pending").first() if decided else None
+    return card(request.actor, approval, request.path) if approval else None
 
 
 @require_http_methods(["GET", "POST"])
 @signed_in("runs:write")
-def new_run(request: PageRequest) -> HttpResponseBase:
-    like = get_run(request.actor, request.GET["like"]) if request.GET.get("like") else None
-    initial = rerun_values(like) if like else initial_from(request.GET)
-    form = RunForm(request.actor, request.POST if request.method == "POST" else None, initial=initial)
-    if form.is_valid():
-        try:
-            made = starting.create_run(request.actor, form.wanted(), request.request_id)
-        except ValidationError as error:
-            form.refuse(problems(Invalid(*details(error, "body"))))
-        except Refusal as refusal:
-            form.refuse(problems(refusal))
-        else:
-            return redirect("run", made.id)
-    shown = reading(request.actor, str(form["task"].value() or ""), str(form["agent"].value() or ""))
-    context = {"section": "runs", "form": form, "reading": shown, "left_out": form.left_out(like) if like else []}
-    return render(request, "runs/new.html", context, status=422 if form.errors else 200)
-
-
-@require_POST
-@signed_in("runs:write")
-def sample_run(request: PageRequest) -> HttpResponse:
-    """The first run of a new team: on its terminal machine, or on a simulated one in the test world."""
-    machine = (
-        machines_of(request.actor).filter(kind="terminal").exclude(status__in=("terminated", "terminating")).first()
-    )
-    if machine is None and not request.actor.test:
-        messages.warning(request, "The sample run needs a terminal machine. Create one, then start the run again.")
-        return redirect(f"{reverse('machine-new')}?kind=terminal")
-    body = RunCreate(task=SAMPLE_TASK, agent="playbook", machine_id=machine.id if machine else None)
-    return redirect("run", starting.create_run(request.actor, body, request.request_id).id)
-
-
-@require_http_methods(["GET", "POST"])
-@signed_in("runs:write")
-def cancel(request: PageRequest, run_id: str) -> HttpResponseBase:
-    found = get_run(request.actor, run_id)
-    if request.method == "GET" and not found.is_terminal:
-        return render(request, "runs/cancel.html", {"section": "runs", "run": found})
+def cancel_page(request: PageRequest, run_id: str) -> HttpResponseBase:
+    run = get_run(request.actor, run_id)
+    if request.method == "GET" and not run.is_terminal:
+        return render(request, "runs/cancel.html", {"section": "runs", "run": run})
     try:
-        services.cancel_run(request.actor, found.id, request.POST.get("reason", "").strip()[:2000] or None)
+        services.cancel_run(request.actor, run.id, request.POST.get("reason", "").strip()[:2000] or None)
     except Refusal as refusal:
         messages.warning(request, f"Nothing was cancelled: the run has ended already. {refusal.message}")
-    return redirect("run", found.id)
+    return redirect("run", run.id)
 
 
 @require_POST
@@ -263,7 +220,7 @@ def _after_decision(request: PageRequest, found: Approval) -> HttpResponse:
 
 @require_GET
 @signed_in("runs:read")
-def picture(request: PageRequest, run_id: str, index: int) -> HttpResponse:
+def screenshot(request: PageRequest, run_id: str, index: int) -> HttpResponse:
     """One picture of a run, only for who may see the run."""
     return png(get_run(request.actor, run_id), index)
 
@@ -275,9 +232,9 @@ def look(request: PageRequest, run_id: str, number: int) -> HttpResponse:
     return _file(Look.objects.filter(run=get_run(request.actor, run_id), number=number).first())
 
 
-def png(found: Run, index: int) -> HttpResponse:
+def png(run: Run, index: int) -> HttpResponse:
     """The picture itself, for this answer only."""
-    return _file(Screenshot.objects.filter(run=found, index=index).first())
+    return _file(Screenshot.objects.filter(run=run, index=index).first())
 
 
 def _file(shot: Screenshot | Look | None) -> HttpResponse:

@@ -15,5 +15,5 @@ def kind_named(task: str, bound: tuple[Bound, ...] = ()) -> str | None:
     """The kind that the task speaks of first; `bound` are values in it, which say nothing of that."""
     for value in bound:
         task = task[: value.at] + " " * value.length + task[value.at + value.length :]
-    found = _NAMED.search(task)
-    return found.lastgroup if found else None
+    match = _NAMED.search(task)
+    return match.lastgroup if match else None

@@ -71,8 +71,8 @@ def _ask(name: str, argument: str) -> tuple[int, Ask] | None:
         ("secret", ""): Ask("input", "What is the password?", input_schema=_PASSWORD),
         ("takeover", ""): Ask("takeover", "Scripted run asks a person to take over."),
     }
-    found = asks.get((name, argument))
-    return (1, found) if found else None
+    ask = asks.get((name, argument))
+    return (1, ask) if ask else None
 
 
 _MAIL: dict[str, Any] = {
@@ -124,21 +124,21 @@ class ScriptedAgent:
         return Plan(PLAN_TEXT, context.memory)
 
     async def next(self, context: Context, session: Session) -> Decision:
-        wanted = script(context.task)
+        plan = script(context.task)
         received = [_received(m) for m in context.messages if m.redacted]
         memory: Memory = {**context.memory, "received": [*context.memory.get("received", []), *received]}
-        due = [ask for after, ask in wanted.asks if after < context.step_index]
-        asked = memory.get("asked", 0)
-        if context.may_ask and asked < len(due):
-            return Decision(due[asked], {**memory, "asked": asked + 1}, _say(received, due[asked].message))
-        if context.step_index > wanted.steps:
+        due = [ask for after, ask in plan.asks if after < context.step_index]
+        number = memory.get("asked", 0)
+        if context.may_ask and number < len(due):
+            return Decision(due[number], {**memory, "asked": number + 1}, _say(received, due[number].message))
+        if context.step_index > plan.steps:
             summary = " ".join([f"Scripted run finished: {context.task}", *memory["received"]])
-            return Decision(Finish(wanted.passed, summary), memory, _say(received, "All steps are done."))
-        await asyncio.sleep(wanted.slow_ms / 1000)  # the time a model would have taken
-        act = _act(wanted, context)
-        if wanted.drift and not memory.get("drifted") and _was_approved(context.messages):
+            return Decision(Finish(plan.passed, summary), memory, _say(received, "All steps are done."))
+        await asyncio.sleep(plan.slow_ms / 1000)  # the time a model would have taken
+        act = _act(plan, context)
+        if plan.drift and not memory.get("drifted") and _was_approved(context.messages):
             act, memory = _drifted(act), {**memory, "drifted": True}
-        text = f"Step {context.step_index} of {wanted.steps}: {act.action.name}."
+        text = f"Step {context.step_index} of {plan.steps}: {act.action.name}."
         return Decision(act, memory, _say(received, text))
 
     async def verify(self, context: Context, session: Session, claim: Finish) -> Verdict:
@@ -148,14 +148,14 @@ class ScriptedAgent:
         return Verdict(False, "fail", "The scripted verifier disagrees.")
 
 
-def _act(wanted: _Script, context: Context) -> Act:
+def _act(plan: _Script, context: Context) -> Act:
     """Step k, from 1: click, type, press and again; [spend] and [type:N] change the last one."""
     k = context.step_index
     at = {"x": (100 + k) % context.width, "y": min(200, context.height - 1), "button": "left", "count": 1}
-    if wanted.spend and k == wanted.steps:
+    if plan.spend and k == plan.steps:
         return Act(Action("click", at), risk="spend", host=SPEND_HOST)
-    if wanted.typed is not None and k == wanted.steps:
-        return Act(Action("type_text", {"text": "x" * wanted.typed}))
+    if plan.typed is not None and k == plan.steps:
+        return Act(Action("type_text", {"text": "x" * plan.typed}))
     cycle = [Action("key_press", {"key": "enter"}), Action("click", at), Action("type_text", {"text": "hello"})]
     return Act(cycle[k % 3])
 

@@ -111,8 +111,6 @@ class Drive(Thinking):
         self.frame = None
         if fresh is not None:
             self.job = fresh
-        else:
-            self.job.run.status = "awaiting_human"
 
     # --- waiting
 
@@ -139,7 +137,6 @@ class Drive(Thinking):
             if await self.host.wait_for_bell(self.run_id, disk.LOOK_SECONDS):
                 fresh = await self.host.db(jobs.reload, self.job)
                 if fresh is None:
-                    self.job.run.status = "awaiting_human"
                     return
                 self.job = fresh
         if not self.draining:
@@ -180,7 +177,6 @@ class Drive(Thinking):
             self.frame = None  # the next look is a fresh one
         elif self.job.run.steps_completed >= self.job.run.max_steps and isinstance(move, Act):
             await self.host.db(jobs.break_off, self.job, "MAX_STEPS_REACHED")
-            self.job.run.status = "failed"
         elif isinstance(move, Ask):
             picture = await self._evidence(before)
             await self.host.db(jobs.ask, self.job, move, decision.memory, texts, picture)
@@ -195,13 +191,12 @@ class Drive(Thinking):
             if verdict is None:
                 return  # the agent claims again: on the machine that was started again, or when its model answers
         await self._commit(verdict.calls if verdict else (), jobs.end, claim, verdict, texts)
-        self.job.run.status = "succeeded"
 
     async def _act(self, act: Act, decision: Decision, texts: tuple[Event, ...], before: Frame) -> None:
         edited = self.job.approved["payload"].get("edited_action") if self.job.approved else None
-        wanted = await self._placed(act)
-        act = await self._placed(edited_act(act, edited)) if edited else wanted
-        approved, denied = self.job.approved, self._denied(wanted)
+        proposed = await self._placed(act)
+        act = await self._placed(edited_act(act, edited)) if edited else proposed
+        approved, denied = self.job.approved, self._denied(proposed)
         ruling = await self.host.db(guard.rule, self.job.run, act)
         if guard.needs_plan(self.job.run, act) and denied is None and ruling.verdict != "deny":
             await self._propose_plan(before)
@@ -209,13 +204,13 @@ class Drive(Thinking):
         voided = None
         if approved and ruling.verdict != "deny":
             act, voided = await self._at_shown_prompt(act, approved["approval_id"])
-            voided = voided or await self._no_longer_fits(wanted, approved)
+            voided = voided or await self._no_longer_fits(proposed, approved)
             if edited and voided is None:
                 voided = await self.host.db(stale_approvals.beyond_approval, approved["approval_id"], ruling)
             if voided is None:
                 act, voided = await self._with_shown_contents(act, approved["approval_id"], edited=bool(edited))
         if voided or (ruling.verdict == "ask" and approved is None and denied is None):
-            await self._ask_before(wanted, ruling, decision.text, self.frame or before, voided)
+            await self._ask_before(proposed, ruling, decision.text, self.frame or before, voided)
             return
         step_costs.check_budget(self.job.run)
         message = approved or denied or {}
@@ -240,12 +235,12 @@ class Drive(Thinking):
             result = await self._do(act, firm=approved is not None)
         await self._write_outcome(call, decision, result, hold_id)
 
-    def _denied(self, wanted: Act) -> dict[str, Any] | None:
+    def _denied(self, act: Act) -> dict[str, Any] | None:
         """What a person said to this action. Who thinks may have thought again since, and want another one."""
         denied, run = self.job.denied, self.job.run
         if denied is None or not self.agent.thinks:
             return denied
-        wants = action_hash(run.machine_id or "", wanted.action.name, wanted.action.params)
+        wants = action_hash(run.machine_id or "", act.action.name, act.action.params)
         return denied if wants == denied.get("action_hash", wants) else None
 
     async def _ask_before(

@@ -14,7 +14,7 @@ from approvals.policies.rules import Ruling
 from billing.errors import BudgetReached
 from billing.services import release_holds
 from database.sealing import seal, unseal
-from database.sql import fetch, save
+from database.sql import save
 from inference.models import Call
 from inference.profiles.services import record_calls
 from inference.records import CallRecord
@@ -85,7 +85,7 @@ def load(run_id: str, epoch: int) -> Job:
 def _close_interrupted(run: Run) -> None:
     """An intent without an outcome: its worker died. It is never repeated blindly; the agent decides anew. Of one that was
     denied the outcome is known: nothing was done."""
-    step = fetch(Step, "run_id = %(run)s AND status = 'acting'", {"run": run.id})
+    step = Step.objects.filter(run=run, status="acting").first()
     if step is None:
         return
     run.inbox = [*map(stale_approvals.used_up, step.inbox), *run.inbox]
@@ -135,6 +135,7 @@ def reload(job: Job) -> Job | None:
     if run.lease_epoch != job.epoch or run.is_terminal:
         raise LeaseLost
     if run.status == "awaiting_human":
+        job.run = run
         return None
     if run.stopped_at:
         raise LeaseLost
@@ -237,9 +238,9 @@ def not_started(job: Job, problem: str) -> bool:
     """What a person approved could not begin. True when people are asked again, False when that was done often enough."""
     with transaction.atomic():
         run = locked(job, barred=True)
-        asked = job.approved is not None and stale_approvals.start_again(run, job.approved["approval_id"], problem)
+        asks_again = job.approved is not None and stale_approvals.start_again(run, job.approved["approval_id"], problem)
         job.run = run
-        return asked
+        return asks_again
 
 
 def ask_about_machine(job: Job, problem: str) -> bool:
@@ -287,17 +288,10 @@ def end(job: Job, claim: Finish, verdict: Verdict | None, texts: tuple[Event, ..
         if texts or (verdict and verdict.evidence):
             record(run, *texts, *_evidence(job, verdict))
         write_calls(run, verdict.calls if verdict else ())
-        if not claim.passed:
-            error = run_error("TASK_FAILED", claim.summary)
-            services.finish(run, "failed", summary=claim.summary, error=error, skipped=skipped, output=output)
-        elif verdict is not None and not verdict.passed:
-            error = run_error("VERIFICATION_FAILED", verdict.summary)
-            services.finish(
-                run, "failed", summary=verdict.summary, verdict=word, error=error, skipped=skipped, output=output
-            )
-        elif problem:
-            error = run_error("TASK_FAILED", problem)
-            services.finish(run, "failed", summary=problem, verdict=word, error=error, skipped=skipped)
+        if failure := _failure(claim, verdict, problem):
+            code, words = failure
+            error = run_error(code, words)
+            services.finish(run, "failed", summary=words, verdict=word, error=error, skipped=skipped, output=output)
         else:
             services.finish(
                 run,
@@ -308,6 +302,16 @@ def end(job: Job, claim: Finish, verdict: Verdict | None, texts: tuple[Event, ..
                 skipped=skipped,
                 output=output,
             )
+        job.run = run
+
+
+def _failure(claim: Finish, verdict: Verdict | None, problem: str | None) -> tuple[str, str] | None:
+    """Code and words of what keeps the run from success: the agent's own word, the verifier's, an output that does not fit."""
+    if not claim.passed:
+        return "TASK_FAILED", claim.summary
+    if verdict is not None and not verdict.passed:
+        return "VERIFICATION_FAILED", verdict.summary
+    return ("TASK_FAILED", problem) if problem else None
 
 
 def _evidence(job: Job, verdict: Verdict | None) -> tuple[Event, ...]:
@@ -321,7 +325,9 @@ def _evidence(job: Job, verdict: Verdict | None) -> tuple[Event, ...]:
 def break_off(job: Job, code: str, message: str | None = None, **more: Any) -> None:
     """A guard, the wallet, the machine or the agent itself ended the run; completed steps stay billed."""
     with transaction.atomic():
-        services.fail(locked(job, barred=True), code, message, fatal=True, **more)
+        run = locked(job, barred=True)
+        services.fail(run, code, message, fatal=True, **more)
+        job.run = run
 
 
 def note(job: Job, text: str) -> None:

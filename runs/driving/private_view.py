@@ -34,10 +34,10 @@ class Shielded:
 
     async def _kept(self, look: Awaitable[T]) -> T:
         start = timezone.now()
-        seen = await look
+        view = await look
         if await self._db(private_since, self._run_id, start):
             raise LeaseLost
-        return seen
+        return view
 
     async def begin(self) -> None:
         await self._session.begin()

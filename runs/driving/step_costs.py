@@ -38,4 +38,3 @@ def budget_reached(job: Job, reached: BudgetReached) -> None:
         jobs.ask_for_money(job, reached)
         return
     jobs.break_off(job, "GUARD_EXCEEDED", str(reached), reason_code="budget_cents", details=reached.details)
-    job.run.status = "failed"

@@ -17,60 +17,9 @@ from billing import services as billing
 from billing.errors import BudgetReached
 from database.sql import prepared
 from machines.drivers.base import Frame
+from runs import sql
 from runs.log import Event
 from runs.models import Run, Step
-
-# Shared tail: events and pictures of the change, and the bells.
-_TAIL = """
-e AS (INSERT INTO runs_runevent (run_id, seq, type, data, created_at)
-  SELECT r.id, r.next_seq - %(n)s::int + t.ord - 1, t.event->>0, t.event->1, %(now)s::timestamptz
-  FROM r, jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS t(event, ord)),
-p AS (INSERT INTO runs_screenshot (run_id, index, step, phase, sha256, width, height, text, taken_at)
-  SELECT r.id, (s->>'index')::int, %(index)s::int, s->>'phase', s->>'sha256', (s->>'width')::int, (s->>'height')::int,
-         s->>'text', %(now)s::timestamptz
-  FROM r, jsonb_array_elements(%(pictures)s::jsonb) AS s)
-SELECT r.next_seq, pg_notify('run_events', r.id || ':' || (r.next_seq - 1)),
-       pg_notify('team_events', r.team_id || ':' || CASE WHEN r.test THEN 'test' ELSE 'live' END) FROM r
-"""
-# The run's row is locked first, as everywhere, and then held are the rules by which the action was judged: what changed since
-# counts (accounts/team/rules_version.py). The mode and the plan are rules too.
-_INTENT = (
-    """
-WITH l AS (SELECT id, team_id, test FROM runs_run
-  WHERE id = %(run)s AND lease_epoch = %(epoch)s AND status = 'running' AND controlled_by IS NULL AND stopped_at IS NULL
-    AND jsonb_array_length(inbox) = jsonb_array_length(%(inbox)s::jsonb)
-    AND permission_mode = %(mode)s AND coalesce((plan->>'approved')::boolean, false) = %(plan_approved)s FOR NO KEY UPDATE),
-v AS (SELECT l.id FROM l, accounts_rulesversion v
-  WHERE v.team_id = l.team_id AND v.test = l.test AND v.version = %(rules)s FOR SHARE OF v),
-r AS (UPDATE runs_run SET next_seq = next_seq + %(n)s::int, next_screenshot = %(next_screenshot)s::int,
-    inbox = '[]', inbox_secrets = NULL, interrupted = false
-  FROM v WHERE runs_run.id = v.id RETURNING runs_run.id, runs_run.next_seq, runs_run.team_id, runs_run.test),
-s AS (INSERT INTO runs_step (run_id, index, status, call_id, action, host, text, skipped, cost_cents, inbox, inbox_secrets,
-                             approval_id, started_at)
-  SELECT r.id, %(index)s::int, 'acting', %(call_id)s::text, %(action)s::jsonb, %(host)s::text, %(text)s::text, %(skipped)s::boolean, 0,
-         %(inbox)s::jsonb, %(inbox_secrets)s::bytea, %(approval_id)s::text, %(now)s::timestamptz FROM r),
-"""
-    + _TAIL
-)
-# The run's row is locked first, as everywhere, and only then the step's.
-_OUTCOME = (
-    """
-WITH l AS (SELECT id FROM runs_run WHERE id = %(run)s AND lease_epoch = %(epoch)s AND status = 'running' FOR UPDATE),
-s AS (UPDATE runs_step SET status = 'completed', success = %(success)s, error = %(error)s, skipped = %(skipped)s,
-    output = %(output)s::text, exit_code = %(exit_code)s::smallint,
-    cost_cents = %(cents)s::int, inbox = '[]', inbox_secrets = NULL, finished_at = %(now)s
-  FROM l WHERE run_id = l.id AND call_id = %(call_id)s AND status = 'acting' RETURNING run_id),
-r AS (UPDATE runs_run SET next_seq = next_seq + %(n)s::int, next_screenshot = %(next_screenshot)s::int, steps_completed = %(index)s::int,
-    cost_cents = cost_cents + %(cents)s::int, memory = %(memory)s, last_result = %(last)s, takeovers = 0
-  FROM s WHERE id = s.run_id RETURNING id, next_seq, team_id, test),
-"""
-    + _TAIL
-)
-_DELIVERED = """
-UPDATE approvals_decision SET delivered_at = coalesce(delivered_at, %(now)s::timestamptz), execution_started_at =
-  CASE WHEN approval_id = %(begun)s::text THEN %(now)s::timestamptz ELSE execution_started_at END
-WHERE counts AND approval_id = ANY(%(read)s::text[])
-"""
 
 
 @dataclass(frozen=True)
@@ -205,7 +154,7 @@ def write_intent(intent: Intent, judged: Judged) -> str | None:
     with _together(intent.hold, intent.policy_id, intent.inbox, intent.root_id):
         if intent.root_id:
             _check_root_budget(intent.root_id, intent.price)
-        if prepared(_INTENT, values) is None:
+        if prepared(sql.INTENT, values) is None:
             raise LeaseLost
         _deliver(intent)
         return billing.hold(**intent.hold) if intent.hold else None
@@ -235,7 +184,7 @@ def delivered(inbox: list[Any], at: datetime, begun: str | None = None) -> None:
     if not inbox:
         return
     read = [m["approval_id"] for m in inbox if "approval_id" in m]
-    prepared(_DELIVERED, {"read": read, "begun": begun, "now": at})
+    prepared(sql.DELIVERED, {"read": read, "begun": begun, "now": at})
     allowed = [m for m in inbox if m["kind"] == "tool" and m["verdict"] == "approve" and not m.get("used")]
     if passed_over := [m["approval_id"] for m in allowed if m["approval_id"] != begun]:
         rows = Decision.objects.filter(counts=True, approval_id__in=passed_over, outcome__isnull=True)
@@ -255,7 +204,7 @@ def write_outcome(outcome: Outcome) -> None:
         "exit_code": outcome.written.get("exit_code"),
     }
     with _together(outcome.hold_id, outcome.approval_id):
-        if prepared(_OUTCOME, values) is None:
+        if prepared(sql.OUTCOME, values) is None:
             if Step.objects.filter(run_id=outcome.run_id, call_id=outcome.call_id, status="completed").exists():
                 return  # it was committed before the connection broke
             raise LeaseLost

@@ -66,7 +66,6 @@ class Thinking(Attached):
     async def _agent_failed(self, error: Exception) -> None:
         log.error("agent %s failed on %s", self.job.run.agent, self.run_id, exc_info=error)
         await self.host.db(jobs.break_off, self.job, "AGENT_ERROR", f"The agent broke off: {type(error).__name__}.")
-        self.job.run.status = "failed"
 
     async def _no_answer(self, problem: ModelProblem) -> None:
         """The model is not the agent: the run waits for it, or people are asked what to do about it."""
@@ -115,7 +114,6 @@ class Thinking(Attached):
                 continue
             fresh = await self.host.db(jobs.reload, self.job)
             if fresh is None:
-                self.job.run.status = "awaiting_human"
                 return
             self.job = fresh
 
@@ -165,15 +163,15 @@ def words(decision: Decision) -> tuple[Event, ...]:
     return tuple(events)
 
 
-async def _noting(work: Coroutine[Any, Any, T], made: list[CallRecord], turn: Turn) -> T:
+async def _noting(work: Coroutine[Any, Any, T], calls: list[CallRecord], turn: Turn) -> T:
     """The calls of an attempt that fails, or is cancelled, are on its exception."""
     waits_for_turn.set(turn)
     try:
         return await work
     except BaseException as error:
-        made += getattr(error, "calls", ())
+        calls += getattr(error, "calls", ())
         last = record_on(error)
-        made += [last] if last else []
+        calls += [last] if last else []
         raise
 
 

@@ -18,8 +18,8 @@ Connection = psycopg.AsyncConnection[TupleRow]
 
 async def connect(name: str) -> Connection:
     """A connection of our own to Django's database; `name` is what pg_stat_activity shows."""
-    given = {key: value for key, value in connection.get_connection_params().items() if key not in _OF_DJANGO}
-    options: dict[str, Any] = _DEAD_PEER | given | {"application_name": f"countersign-{name}"}
+    params = {key: value for key, value in connection.get_connection_params().items() if key not in _OF_DJANGO}
+    options: dict[str, Any] = _DEAD_PEER | params | {"application_name": f"countersign-{name}"}
     return await psycopg.AsyncConnection.connect(**options, autocommit=True)
 
 
@@ -37,13 +37,13 @@ class Readers:
             self.queries += 1
             reader = self._idle.pop() if self._idle else await connect("read")
             try:
-                found = await (await reader.execute(query, values)).fetchall()
+                rows = await (await reader.execute(query, values)).fetchall()
             except BaseException:
                 self._idle.append(reader)
                 await self.close()
                 raise
             self._idle.append(reader)
-            return found
+            return rows
 
     async def close(self) -> None:
         while self._idle:

@@ -59,10 +59,10 @@ def person_behind(session_key: str | None, actor: Actor | None = None, query: by
     if actor:
         request.session["team"] = actor.team_id  # they may look at another team in another tab; not saved
     request.GET = QueryDict(query)
-    found = actor_of_session(request) if actor else actor_of_page(request)
-    if found is None or not found.may("runs:read"):
+    person = actor_of_session(request) if actor else actor_of_page(request)
+    if person is None or not person.may("runs:read"):
         return None
-    return found if actor is None or (found.id, found.team_id) == (actor.id, actor.team_id) else None
+    return person if actor is None or (person.id, person.team_id) == (actor.id, actor.team_id) else None
 
 
 async def in_thread(work: Callable[..., T], *args: Any) -> T:
@@ -217,12 +217,12 @@ class TeamConsumer(PersonConsumer):
             return
         self._looked = now
         try:
-            wanted = json.loads(text_data).get("look")
+            approval_id = json.loads(text_data).get("look")
         except (ValueError, AttributeError, RecursionError):
             return
-        if isinstance(wanted, str) and (wanted in {"", self._looks_at} or await self._exists(wanted)):
-            self._looks_at = wanted
-            await self._look(wanted)
+        if isinstance(approval_id, str) and (approval_id in {"", self._looks_at} or await self._exists(approval_id)):
+            self._looks_at = approval_id
+            await self._look(approval_id)
 
     async def disconnect(self, code: int) -> None:
         await super().disconnect(code)

@@ -96,11 +96,11 @@ class Enveloper:
             self._fold(row)
 
     def item(self, row: Row) -> dict[str, Any] | None:
-        made = self._envelope(row)
+        envelope = self._envelope(row)
         self._fold(row)
-        if made is None:
+        if envelope is None:
             return None
-        name, raw = made
+        name, raw = envelope
         value = without_taken_out(raw)
         redacted = name == "run.created" or value != raw or SECRET_MARK in one_line(value)
         return {
@@ -125,23 +125,23 @@ class Enveloper:
 
     def _envelope(self, row: Row) -> tuple[str, dict[str, Any]] | None:
         data = row.data
-        made: tuple[str, dict[str, Any]] | None = None
+        envelope: tuple[str, dict[str, Any]] | None = None
         match row.type:
             case "status":
-                made = self._of_status(data["status"])
+                envelope = self._of_status(data["status"])
             case "awaiting_human":
-                made = "run.awaiting_input", {key: data.get(key) for key in REQUEST_KEYS}
+                envelope = "run.awaiting_input", {key: data.get(key) for key in REQUEST_KEYS}
             case "resumed":
-                made = "run.resumed", data
+                envelope = "run.resumed", data
             case "step":
-                made = "run.step.completed", data | {"content": "\n".join(self.texts) or None}
+                envelope = "run.step.completed", data | {"content": "\n".join(self.texts) or None}
             case "error" if data["code"] in LIMIT_CODES:
-                made = "run.limit_exceeded", data
+                envelope = "run.limit_exceeded", data
             case "done":
-                made = ENDS[data["status"]], self._of_end(data)
+                envelope = ENDS[data["status"]], self._of_end(data)
             case "resync":
-                made = "run.resync", data
-        return made
+                envelope = "run.resync", data
+        return envelope
 
     def _of_status(self, status: str) -> tuple[str, dict[str, Any]] | None:
         if self.status is None and status == "queued":

@@ -61,9 +61,9 @@ class Topic:
         if self.end is None or seq >= self.end:
             return []
         if self.tail[0].seq > seq + 1:
-            found = await self._rows(_AFTER, [self.run_id, seq, PAGE])
-            if found:
-                return found
+            rows = await self._rows(_AFTER, [self.run_id, seq, PAGE])
+            if rows:
+                return rows
         return self.tail[bisect_right(self.tail, seq, key=lambda row: row.seq) :]
 
     async def _keep_reading(self) -> None:
@@ -88,19 +88,19 @@ class Topic:
             self._append(newest[::-1])
         full = True
         while full:
-            found = await self._rows(_AFTER, [self.run_id, self.end, PAGE])
-            self._append(found)
-            full = len(found) == PAGE
+            rows = await self._rows(_AFTER, [self.run_id, self.end, PAGE])
+            self._append(rows)
+            full = len(rows) == PAGE
 
     def _append(self, rows: list[Row]) -> None:
         self.tail = [*self.tail, *rows][-TAIL:]
-        known, self.end = self.end, self.tail[-1].seq if self.tail else 0
-        if self.end != known:
+        before, self.end = self.end, self.tail[-1].seq if self.tail else 0
+        if self.end != before:
             for bell in self.bells:
                 bell.set()
 
     async def _rows(self, query: str, values: list[str | int | None]) -> list[Row]:
-        return [Row(*found) for found in await self._readers.rows(query.encode(), values)]
+        return [Row(*row) for row in await self._readers.rows(query.encode(), values)]
 
 
 class Hub:
@@ -234,8 +234,8 @@ async def batches(run_id: str, after: int, heartbeat: float = HEARTBEAT) -> Asyn
 
 async def follow(run_id: str, after: int, heartbeat: float = HEARTBEAT) -> AsyncGenerator[Row | None, None]:
     """As batches(), row by row; None is a heartbeat."""
-    async with aclosing(batches(run_id, after, heartbeat)) as found:
-        async for rows in found:
+    async with aclosing(batches(run_id, after, heartbeat)) as batch:
+        async for rows in batch:
             if not rows:
                 yield None
             for row in rows:
@@ -251,9 +251,9 @@ async def pokes(team: str, heartbeat: float = HEARTBEAT) -> AsyncGenerator[dict[
             await _rings(bell, beat_at)
             bell.clear()
             board.forget_silent()
-            said = await board.since(seen)
-            if said or loop.time() >= beat_at:  # a bell with nothing to tell is no sign of life
-                yield said
+            message = await board.since(seen)
+            if message or loop.time() >= beat_at:  # a bell with nothing to tell is no sign of life
+                yield message
                 beat_at = loop.time() + heartbeat
 
 

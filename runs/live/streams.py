@@ -165,9 +165,9 @@ def _stored(reading: Reading) -> Iterator[Row]:
     if reading.resync:
         yield reading.resync
     after = reading.after
-    while found := list(reading.run.events.filter(seq__gt=after).order_by("seq")[:PAGE]):
-        yield from map(_row, found)
-        after = found[-1].seq
+    while rows := list(reading.run.events.filter(seq__gt=after).order_by("seq")[:PAGE]):
+        yield from map(_row, rows)
+        after = rows[-1].seq
 
 
 def _page(request: ApiRequest, reading: Reading, limit: int) -> HttpResponse:

@@ -71,19 +71,19 @@ class Board:
 
     async def since(self, seen: Seen) -> dict[str, Any]:
         """The message for a page that was told `seen` so far, which is brought up to now; {} when there is nothing new."""
-        said: dict[str, Any] = {}
+        message: dict[str, Any] = {}
         if seen.changes != self.changes:
             seen.changes = self.changes
-            said["team"] = 1
+            message["team"] = 1
         if seen.queue != self.queue:
             queue, news = self.queue, await self._latest()
             if news is not None:
                 seen.queue = queue
-                said["queue"] = news | {"spread": round(len(self.bells) * SPREAD_SECONDS, 2)}
+                message["queue"] = news | {"spread": round(len(self.bells) * SPREAD_SECONDS, 2)}
         if seen.looks != self.looks:
             seen.looks = self.looks
-            said["looks"] = [[approval, user, name] for user, (approval, name, _) in self._lookers.items()]
-        return said
+            message["looks"] = [[approval, user, name] for user, (approval, name, _) in self._lookers.items()]
+        return message
 
     async def _latest(self) -> dict[str, Any] | None:
         """{waiting, closed}: read once for each change, for all pages together. None: not now; the bell rings for it later."""

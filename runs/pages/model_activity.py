@@ -82,9 +82,9 @@ class Thinking:
     def is_empty(self) -> bool:
         return not (self.words or self.reasoning or self.looks or self.calls)
 
-    def without(self, said: str) -> "Thinking":
+    def without(self, shown: str) -> "Thinking":
         """Without the words that the row shows itself."""
-        self.words = [text for text in self.words if text.strip() and text.strip() not in said]
+        self.words = [text for text in self.words if text.strip() and text.strip() not in shown]
         return self
 
 
@@ -96,8 +96,8 @@ class Story:
     ) -> None:
         self.most = most
         window = _window("created_at", after, until)
-        said = RunEvent.objects.filter(window, run=run, type__in=("reasoning", "text")).exclude(data__has_key="by")
-        texts = said.order_by("seq").values_list("created_at", "type", Left(KT("data__text"), most + 1))
+        events = RunEvent.objects.filter(window, run=run, type__in=("reasoning", "text")).exclude(data__has_key="by")
+        texts = events.order_by("seq").values_list("created_at", "type", Left(KT("data__text"), most + 1))
         items: list[tuple[datetime, Any]] = [(at, (kind, text or "")) for at, kind, text in texts]
         items += [
             (look.taken_at, look) for look in run.looks.filter(_window("taken_at", after, until)).order_by("number")
@@ -209,6 +209,6 @@ def model_of(run: Run) -> str | None:
 
 def evidence_of(run: Run) -> list[str]:
     """What the verifier says that it saw, of a run that has ended."""
-    seen = RunEvent.objects.filter(run=run, type="reasoning", data__by="verifier").order_by("-seq")
-    data = seen.values_list("data", flat=True).first()
+    events = RunEvent.objects.filter(run=run, type="reasoning", data__by="verifier").order_by("-seq")
+    data = events.values_list("data", flat=True).first()
     return data["text"].splitlines() if data else []

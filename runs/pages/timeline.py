@@ -222,9 +222,9 @@ class Moment:
     note: str
 
 
-def moment(run: Run, wanted: str, phase: str) -> Moment:
+def moment(run: Run, step_asked: str, phase: str) -> Moment:
     """The picture of the wanted step, else the newest one, with the ring where the step's action landed."""
-    number = whole_number(wanted, 9) or 0
+    number = whole_number(step_asked, 9) or 0
     chosen = number if 0 < number <= run.steps_completed + 1 else None
     steps = Step.objects.filter(run=run).order_by("-index", "-started_at")
     opened = None if chosen else _failed_at(run, steps)

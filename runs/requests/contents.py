@@ -28,8 +28,8 @@ class Kept:
     def evidence(self, previous: list[dict[str, Any]] | None) -> dict[str, Any]:
         """What a request tells; `previous`: the items of the one that it replaces."""
         changes = differences(previous, self.items) if previous is not None else []
-        told: dict[str, Any] = {"contents": self.shown, "uncovered": self.uncovered, "changes": changes}
-        return {name: value for name, value in told.items() if value}
+        facts: dict[str, Any] = {"contents": self.shown, "uncovered": self.uncovered, "changes": changes}
+        return {name: value for name, value in facts.items() if value}
 
 
 def kept(run: Run, contents: Contents | None) -> Kept | None:
@@ -60,13 +60,13 @@ def differences(
     """What is another than it was: kind, name, and how it was and is, as people may read it. What is only looked at now is
     no difference; `of_both`: neither what was only looked at then."""
     now = {(item["kind"], item["name"]): item for item in after}
-    found = []
+    changes = []
     for item in before:
         other = now.get((item["kind"], item["name"]))
         if (other is None and not of_both) or (other is not None and other["hash"] != item["hash"]):
             is_now = (other["says"] or NEW) if other else GONE
-            found.append({"kind": item["kind"], "name": item["name"], "before": item["says"] or NEW, "after": is_now})
-    return found
+            changes.append({"kind": item["kind"], "name": item["name"], "before": item["says"] or NEW, "after": is_now})
+    return changes
 
 
 def in_words(changes: list[dict[str, str]]) -> str:

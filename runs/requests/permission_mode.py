@@ -55,7 +55,7 @@ def _require_other_or_stricter(actor: Actor, reached: Sequence[Run], mode: str) 
         return
     if person_of(actor) != person_behind(run.created_by, run.owner_id):
         return
-    if not may_let_oneself(actor) or any(barred_from(actor, asked) for asked in pending_of_root(run.root_id)):
+    if not may_let_oneself(actor) or any(barred_from(actor, approval) for approval in pending_of_root(run.root_id)):
         raise SelfApprovalForbidden(started_by=run.created_by)
 
 

@@ -15,7 +15,6 @@ from approvals.models import Approval
 from approvals.policies.rules import Ruling
 from approvals.schemas import REASONS, input_kind
 from billing.errors import BudgetReached
-from database.sql import fetch
 from inference.errors import ModelProblem, ModelRefused
 from machines.actions.canonical import action_hash
 from machines.actions.classes import class_of_plan
@@ -177,14 +176,18 @@ def open_for_budget(run: Run, reached: BudgetReached) -> Approval:
 
 def wait_for_budget(task: Run, root: Run, reached: BudgetReached) -> None:
     """A task has reached a limit: its workflow run asks, once for all its tasks. The caller holds the locks of both."""
-    known = Approval.objects.filter(UNSETTLED, run_id=root.id, kind="budget", budget__scope=reached.scope).first()
-    approval = known or _request(root, step_id=task.step_id, **_budget_facts(root, reached))
+    open_request = Approval.objects.filter(
+        UNSETTLED, run_id=root.id, kind="budget", budget__scope=reached.scope
+    ).first()
+    approval = open_request or _request(root, step_id=task.step_id, **_budget_facts(root, reached))
     if root.on_awaiting_human != "pause":
         _end_instead(root, approval)
         return
     fields = _standstill(task, approval, approval.message)
-    move(task, "awaiting_human", after=(_asked(approval, approval.message),), quietly=known is not None, **fields)
-    if known is None:
+    move(
+        task, "awaiting_human", after=(_asked(approval, approval.message),), quietly=open_request is not None, **fields
+    )
+    if open_request is None:
         webhooks.asked(root, approval)
         outbox.opened(approval)
 
@@ -259,7 +262,7 @@ def _open(run: Run, *, by_mail: bool = True, **fields: Any) -> Approval:
 def _request(
     run: Run, *, evidence: dict[str, Any] | None = None, more_context: dict[str, Any] | None = None, **fields: Any
 ) -> Approval:
-    picture = fetch(Screenshot, 'run_id = %(run)s ORDER BY "index" DESC LIMIT 1', {"run": run.id})
+    picture = Screenshot.objects.filter(run=run).order_by("index").last()
     index = picture.index if picture else None
     usual = {"on_timeout": run.on_timeout, "timeout_seconds": run.awaiting_human_timeout_seconds}
     return approvals.open_request(

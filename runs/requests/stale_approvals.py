@@ -90,8 +90,8 @@ def screen_changed(approval_id: str, now: bytes, host: str | None, limit: float)
     approval = Approval.objects.only("action", "context").get(id=approval_id)
     if (approval.action or {}).get("host") != host:
         return True
-    seen = approval.context.get("picture")
-    return seen is not None and pictures.changed_share(pictures.read(seen), now) > limit
+    shown = approval.context.get("picture")
+    return shown is not None and pictures.changed_share(pictures.read(shown), now) > limit
 
 
 # Whatever is typed at a terminal may become part of what stands there, and Enter runs the whole of it.
@@ -154,14 +154,14 @@ def start_again(run: Run, approval_id: str, problem: str) -> bool:
     if before >= MOST_STARTS or old.action is None:
         Decision.objects.filter(approval=old, counts=True).update(outcome="not_executed", error=problem)
         return False
-    wanted = old.action
-    target = action_summary.target_of(wanted.get("target"))
+    action = old.action
+    target = action_summary.target_of(action.get("target"))
     checks = tuple(Check(**check) for check in old.evidence.get("checks", ()))
-    act = Act(Action(wanted["name"], wanted["params"]), wanted["risk"], wanted["host"], target, checks=checks)
+    act = Act(Action(action["name"], action["params"]), action["risk"], action["host"], target, checks=checks)
     why = f"{_WORDS[NOT_STARTED]} {problem}"
     ruling = Ruling("ask", why, None, old.can_remember, old.quorum, old.four_eyes, old.by_rule)
     url = old.evidence.get("url")
-    opened = services.open_for_act(run, act, wanted["call_id"], ruling, old.agent_message or "", url, previous=old)
+    opened = services.open_for_act(run, act, action["call_id"], ruling, old.agent_message or "", url, previous=old)
     _void(run, old, NOT_STARTED, opened)
     return True
 

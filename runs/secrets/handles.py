@@ -10,8 +10,8 @@ from runs.agents.base import Piece
 HANDLE = re.compile(r"\{\{[ \t]*secret[ \t]*:[ \t]*(?P<name>[^\s{}](?:[^{}\n]{0,250}?[^\s{}])?)[ \t]*\}\}")
 
 
-def name_in(found: re.Match[str]) -> str:
-    return found["name"]
+def name_in(match: re.Match[str]) -> str:
+    return match["name"]
 
 
 def handles_in(value: Any, *path: str | int) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -23,7 +23,7 @@ def handles_in(value: Any, *path: str | int) -> Iterator[tuple[tuple[str | int, 
         for number, item in enumerate(value):
             yield from handles_in(item, *path, number)
     elif isinstance(value, str):
-        yield from ((path, name_in(found)) for found in HANDLE.finditer(value))
+        yield from ((path, name_in(match)) for match in HANDLE.finditer(value))
 
 
 def pieces_of(text: str, names: Collection[str] = ()) -> tuple[Piece, ...] | None:
@@ -45,13 +45,13 @@ def _handles(text: str, names: Collection[str]) -> Iterator[tuple[int, int, str]
     odd = {f"{{{{secret:{name}}}}}": name for name in names if set(name) & set("{}")}
     at = 0
     while True:
-        found = HANDLE.search(text, at)
+        match = HANDLE.search(text, at)
         first = min(((text.find(handle, at), handle) for handle in odd if handle in text[at:]), default=None)
-        if first and (not found or first[0] <= found.start()):
+        if first and (not match or first[0] <= match.start()):
             at = first[0] + len(first[1])
             yield first[0], at, odd[first[1]]
-        elif found:
-            at = found.end()
-            yield found.start(), at, name_in(found)
+        elif match:
+            at = match.end()
+            yield match.start(), at, name_in(match)
         else:
             return

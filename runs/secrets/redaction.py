@@ -46,8 +46,8 @@ class Hidden:
     @cached_property
     def texts(self) -> tuple[str, ...]:
         """What they may look like, the longest first: one may be a part of another."""
-        found = {text for secret in self.secrets for text in spellings(secret) if text.strip()}
-        return tuple(sorted(found, key=lambda text: (-len(text), text)))
+        texts = {text for secret in self.secrets for text in spellings(secret) if text.strip()}
+        return tuple(sorted(texts, key=lambda text: (-len(text), text)))
 
     @cached_property
     def painted(self) -> Sequence[str]:
@@ -92,5 +92,5 @@ def _cut(text: str, secret: str) -> int | None:
 
 
 def _as_pattern(text: str) -> str:
-    pattern = re.sub(r"%[0-9A-F]{2}", lambda found: f"(?i:{found[0]})", re.escape(text).replace("\\%", "%"))
+    pattern = re.sub(r"%[0-9A-F]{2}", lambda texts: f"(?i:{texts[0]})", re.escape(text).replace("\\%", "%"))
     return pattern if len(text) >= SHORT else rf"(?<!\w){pattern}(?!\w)"

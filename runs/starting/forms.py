@@ -195,23 +195,23 @@ class RunForm(forms.Form):
             lost.append("its system prompt, which is not shown again")
         return lost
 
-    def wanted(self) -> RunCreate:
+    def body(self) -> RunCreate:
         """Raises pydantic's ValidationError for what the form's own checks let through."""
         return RunCreate.model_validate(self.given())
 
     def given(self) -> dict[str, Any]:
         """The fields that were filled in, under the names of the API."""
-        given: dict[str, Any] = {k: v for k, v in self.cleaned_data.items() if v not in (None, "")}
-        if budget := given.pop("budget", None):
-            given["budget_cents"] = int(budget * 100)
-        if (people := given.pop("human_in_the_loop", "")) or given.get("permission_mode") in ("approval", "plan"):
-            given["human_in_the_loop"] = people != "false"
-        return given
+        values: dict[str, Any] = {k: v for k, v in self.cleaned_data.items() if v not in (None, "")}
+        if budget := values.pop("budget", None):
+            values["budget_cents"] = int(budget * 100)
+        if (people := values.pop("human_in_the_loop", "")) or values.get("permission_mode") in ("approval", "plan"):
+            values["human_in_the_loop"] = people != "false"
+        return values
 
     def refuse(self, problems: list[tuple[str, str]]) -> None:
         for name, message in problems:
-            known = "budget" if name == "budget_cents" else name
-            self.add_error(known if known in self.fields else None, message)
+            field_name = "budget" if name == "budget_cents" else name
+            self.add_error(field_name if field_name in self.fields else None, message)
 
 
 def _no_number(word: str) -> float:

@@ -2,48 +2,32 @@
 
 from itertools import chain
 
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, When
+
 from accounts.access import get_team
 from accounts.actor import Actor
-from database.sql import fetch, prepared
+from database.sql import prepared
 from machines.errors import MachineNotFound, NoMachine
-from machines.models import Machine
+from machines.models import Machine, TakeoverLease
 from machines.services import lacks_of, no_machine_words
+from runs import sql
 from runs.agents.base import Bound
 from runs.agents.machine_kind import kind_named
 from runs.agents.playbook.machine_kind import KINDS, kind_needed
+from runs.models import Run
 from web.errors import Refusal
 
-# Where a workflow worked before, there its files are. Then: idle before busy before what does not run; the default; the oldest.
-_BEST = """
-id = (
-  SELECT m.id FROM machines_machine m JOIN accounts_team t ON t.id = m.team_id
-  WHERE m.team_id = %(team)s AND NOT m.test AND m.kind = %(kind)s AND m.status NOT IN ('terminating', 'terminated')
-  ORDER BY
-    EXISTS (SELECT 1 FROM runs_run s WHERE s.parent_id = %(workflow_run)s::text AND s.machine_id = m.id) DESC,
-    CASE
-      WHEN m.status NOT IN ('running', 'creating', 'starting') THEN 2
-      WHEN m.status <> 'running' OR m.current_run_id IS NOT NULL THEN 1
-      WHEN EXISTS (SELECT 1 FROM machines_takeoverlease l WHERE l.machine_id = m.id AND l.ended_at IS NULL) THEN 1
-      WHEN EXISTS (
-        SELECT 1 FROM runs_run q WHERE q.machine_id = m.id AND q.status = 'queued' AND NOT q.owns_machine
-      ) THEN 1
-      ELSE 0
-    END,
-    m.id = t.default_machine_id DESC NULLS LAST, m.created_at, m.id
-  LIMIT 1
-)
-"""
-_DEFAULT = """
-id = (SELECT default_machine_id FROM accounts_team WHERE id = %(team)s)
-  AND team_id = %(team)s AND NOT test AND status NOT IN ('terminating', 'terminated')
-"""
 NAME_ONE = "Name a machine; the team has no default machine."
-_HOLD = "SELECT id FROM accounts_team WHERE id = %(team)s FOR NO KEY UPDATE"
 
 
-def hold_team(team_id: str) -> None:
-    """Until the transaction ends nobody else chooses for this team: two runs made at once do not take the same idle machine."""
-    prepared(_HOLD, {"team": team_id})
+def hold_team(team_id: str) -> int:
+    """Until the transaction ends nobody else starts a run of this team: two runs made at once do not take the same idle machine.
+
+    Returns the most runs that the team may have at once.
+    """
+    row = prepared(sql.LOCK_TEAM, {"team": team_id})
+    assert row is not None
+    return int(row[0])
 
 
 def kind_of(agent: str, task: str | None, bound: tuple[Bound, ...] = ()) -> str | None:
@@ -64,9 +48,34 @@ def choose(
 
     `workflow_run`: whose tasks' machines come first. None: the team has no default either.
     """
+    machines = usable_machines(team_id, test=False)
     kind = kind_of(agent, task, bound)
-    best = {"team": team_id, "kind": kind, "workflow_run": workflow_run}
-    return (fetch(Machine, _BEST, best) if kind else None) or fetch(Machine, _DEFAULT, {"team": team_id})
+    best = _best_first(machines.filter(kind=kind), workflow_run).first() if kind else None
+    return best or machines.filter(id=F("team__default_machine_id")).first()
+
+
+def usable_machines(team_id: str, *, test: bool) -> QuerySet[Machine]:
+    return Machine.objects.filter(team_id=team_id, test=test).exclude(status__in=("terminating", "terminated"))
+
+
+def _best_first(machines: QuerySet[Machine], workflow_run: str | None) -> QuerySet[Machine]:
+    """Where a workflow worked before, there its files are. Then: idle before busy before what does not run; the default; the oldest."""
+    runs = Run.objects.filter(machine_id=OuterRef("id"))
+    controlled = TakeoverLease.objects.filter(machine_id=OuterRef("id"), ended_at__isnull=True)
+    busy = (
+        ~Q(status="running")
+        | Q(current_run_id__isnull=False)
+        | Exists(controlled)
+        | Exists(runs.filter(status="queued", owns_machine=False))
+    )
+    does_not_run = ~Q(status__in=("running", "creating", "starting"))
+    return machines.order_by(
+        Case(When(Exists(runs.filter(parent_id=workflow_run or "")), then=0), default=1),
+        Case(When(does_not_run, then=2), When(busy, then=1), default=0),
+        Case(When(id=F("team__default_machine_id"), then=0), default=1),
+        "created_at",
+        "id",
+    )
 
 
 def no_machine(actor: Actor, words: str = NAME_ONE) -> Refusal:

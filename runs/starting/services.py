@@ -18,11 +18,12 @@ from accounts.webhooks.signing import new_secret
 from billing.services import run_gate, step_price
 from database.ids import new_id
 from database.sealing import seal
-from database.sql import fetch, prepared
+from database.sql import prepared
 from inference.specs import usual_agent
 from machines.access import get_machine, machines_of
 from machines.errors import MachineNotFound
 from machines.models import Machine
+from runs import sql
 from runs.agents.base import Bound
 from runs.agents.registry import OWN, known, names
 from runs.errors import TooManyRuns
@@ -30,7 +31,7 @@ from runs.log import begin
 from runs.models import Run
 from runs.schemas import RunCreate, Terms
 from runs.secrets.handles import handles_in
-from runs.starting.machine_choice import choose, hold_team, no_machine
+from runs.starting.machine_choice import choose, hold_team, no_machine, usable_machines
 from web.errors import Invalid
 from web.json_values import Detail
 
@@ -44,16 +45,6 @@ _NOT_WITH_TEST_KEYS = (
     "The model {agent} answers live keys only: in the test world nothing real is asked and nothing is paid. "
     "Use scripted or playbook."
 )
-_TEAM = "SELECT max_active_runs FROM accounts_team WHERE id = %(team)s FOR NO KEY UPDATE"
-_USABLE = "id = %(id)s AND team_id = %(team)s AND test = %(test)s AND status NOT IN ('terminated', 'terminating')"
-_ACTIVE = """
-SELECT count(*) FROM runs_run WHERE team_id = %(team)s AND test = %(test)s AND parent_id IS NULL AND finished_at IS NULL
-"""
-# Is there a stop that covers the new run? With the team locked none can come before the run is there.
-_STOPPED = """
-SELECT 1 FROM machines_stop WHERE team_id = %(team)s AND test = %(test)s AND thawed_at IS NULL AND (scope = 'team'
-  OR scope = 'workflow' AND target_id = %(workflow)s OR scope = 'machine' AND target_id = %(machine)s) LIMIT 1
-"""
 
 
 def create_run(actor: Actor, body: RunCreate, request_id: str) -> Run:
@@ -127,7 +118,7 @@ def create_task(
         machine = choose(run.team_id, run.agent, task, parent.id, tuple(bound))
         run.machine_id = machine.id if machine else None
     else:
-        machine = fetch(Machine, _USABLE, {"id": run.machine_id, "team": run.team_id, "test": run.test})
+        machine = usable_machines(run.team_id, test=run.test).filter(id=run.machine_id).first()
     if machine is None and not run.test:
         raise MachineNotFound
     run.machine_kind = machine.kind if machine else "simulated"
@@ -143,9 +134,9 @@ def create_task(
 
 def _new_run(actor: Actor, terms: Terms, request_id: str, agent: str, machine: Machine | None) -> Run:
     now = timezone.now()
-    given = terms.model_dump(include=set(Terms.model_fields) - {"task", "machine_id", "agent", "on_awaiting_human"})
+    fields = terms.model_dump(include=set(Terms.model_fields) - {"task", "machine_id", "agent", "on_awaiting_human"})
     run = Run(
-        **given,
+        **fields,
         team_id=actor.team_id,
         test=actor.test,
         agent=agent,
@@ -180,7 +171,7 @@ def _stand_still(run: Run) -> None:
     """A run that is made in the scope of a stop waits for its lift from the beginning."""
     machine = None if run.owns_machine else run.machine_id
     of = {"team": run.team_id, "test": run.test, "workflow": run.workflow_id, "machine": machine}
-    if prepared(_STOPPED, of) is not None:
+    if prepared(sql.STOPPED, of) is not None:
         run.stopped_at = run.created_at
 
 
@@ -188,17 +179,17 @@ def _drive(run: Run) -> None:
     async_task("runs.tasks.drive", run.id)
 
 
-def violations(actor: Actor, given: Mapping[str, Any]) -> list[Detail]:
+def violations(actor: Actor, values: Mapping[str, Any]) -> list[Detail]:
     """What is wrong with a new run beyond the form of each field; the values in `given` may be of any type."""
-    return [*_check_task(given), *_check_secrets(actor, given), *terms_violations(actor, given)]
+    return [*_check_task(values), *_check_secrets(actor, values), *terms_violations(actor, values)]
 
 
-def terms_violations(actor: Actor, given: Mapping[str, Any]) -> list[Detail]:
-    return [*_check_people(given), *_check_agent(actor, given.get("agent")), *_check_webhook(given)]
+def terms_violations(actor: Actor, values: Mapping[str, Any]) -> list[Detail]:
+    return [*_check_people(values), *_check_agent(actor, values.get("agent")), *_check_webhook(values)]
 
 
-def _check_task(given: Mapping[str, Any]) -> list[Detail]:
-    task, data = given.get("task"), given.get("input")
+def _check_task(values: Mapping[str, Any]) -> list[Detail]:
+    task, data = values.get("task"), values.get("input")
     if task is None and data is None:
         return [(("body", "task"), "Give exactly one of task and input.", "missing")]
     wrong: list[Detail] = []
@@ -209,9 +200,9 @@ def _check_task(given: Mapping[str, Any]) -> list[Detail]:
     return wrong
 
 
-def _check_secrets(actor: Actor, given: Mapping[str, Any]) -> list[Detail]:
+def _check_secrets(actor: Actor, values: Mapping[str, Any]) -> list[Detail]:
     """Every secret that the task or the input names is there."""
-    named = [place for part in ("task", "input") for place in handles_in(given.get(part), "body", part)]
+    named = [place for part in ("task", "input") for place in handles_in(values.get(part), "body", part)]
     unknown = set(unknown_names(actor, (name for _, name in named)))
     wrong = {loc: name for loc, name in reversed(named) if name in unknown}  # the first of each text
     return [(loc, f'There is no secret "{name}".', "value_error") for loc, name in wrong.items()]
@@ -225,21 +216,21 @@ def _wrong_goal(goal: Any) -> str | None:
     return None if 1 <= len(goal) <= 16_000 else "value_error"
 
 
-def _check_people(given: Mapping[str, Any]) -> list[Detail]:
+def _check_people(values: Mapping[str, Any]) -> list[Detail]:
     """Whether the ways of calling for a person fit together (contract/runs.md section 3)."""
-    people = given.get("human_in_the_loop")
+    people = values.get("human_in_the_loop")
     wrong: list[Detail] = []
-    if given.get("permission_mode") in ("approval", "plan") and people is not True:
+    if values.get("permission_mode") in ("approval", "plan") and people is not True:
         wrong.append((("body", "permission_mode"), "Needs human_in_the_loop true.", "value_error"))
-    if people is False and given.get("on_awaiting_human") == "pause":
+    if people is False and values.get("on_awaiting_human") == "pause":
         wrong.append((("body", "on_awaiting_human"), "A run without people cannot pause for one.", "value_error"))
-    if people is False and given.get("on_budget") == "ask":
+    if people is False and values.get("on_budget") == "ask":
         wrong.append((("body", "on_budget"), "A run without people cannot ask one.", "value_error"))
     return wrong
 
 
-def _check_agent(actor: Actor, asked: Any) -> list[Detail]:
-    agent = agent_of(actor, asked if isinstance(asked, str) else None)
+def _check_agent(actor: Actor, name: Any) -> list[Detail]:
+    agent = agent_of(actor, name if isinstance(name, str) else None)
     if not known(agent):
         return [(("body", "agent"), f"Unknown agent profile. Known: {', '.join(names())}.", "value_error")]
     if actor.test and agent not in OWN:
@@ -249,16 +240,16 @@ def _check_agent(actor: Actor, asked: Any) -> list[Detail]:
     return []
 
 
-def _check_webhook(given: Mapping[str, Any]) -> list[Detail]:
-    url = given.get("webhook_url")
+def _check_webhook(values: Mapping[str, Any]) -> list[Detail]:
+    url = values.get("webhook_url")
     problem = targets.problem(url) if isinstance(url, str) else None
     return [(("body", "webhook_url"), problem, "value_error")] if problem else []
 
 
-def agent_of(actor: Actor, asked: str | None) -> str:
+def agent_of(actor: Actor, name: str | None) -> str:
     """The profile asked for, else the usual one."""
-    if asked:
-        return asked
+    if name:
+        return name
     return "scripted" if actor.test else get_team(actor).default_agent or usual_agent()
 
 
@@ -279,10 +270,9 @@ def named_machine(actor: Actor, machine_id: str | None) -> Machine | None:
 
 
 def _check_room(actor: Actor) -> None:
-    """Hold the team's row, so that runs made at once are counted one after the other. Raises TooManyRuns."""
-    team = prepared(_TEAM, {"team": actor.team_id})
-    active = prepared(_ACTIVE, {"team": actor.team_id, "test": actor.test})
-    assert team is not None
-    assert active is not None
-    if active[0] >= team[0]:
-        raise TooManyRuns(limit=team[0], retry_after=5)
+    """Runs made at once are counted one after the other. Raises TooManyRuns."""
+    limit = hold_team(actor.team_id)
+    active = prepared(sql.ACTIVE_RUNS, {"team": actor.team_id, "test": actor.test})
+    assert active is not None  # an aggregate
+    if active[0] >= limit:
+        raise TooManyRuns(limit=limit, retry_after=5)

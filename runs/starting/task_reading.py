@@ -23,7 +23,7 @@ class Read:
     refused: str = ""
 
 
-def reading(actor: Actor, task: str, agent: str) -> dict[str, Any]:
+def read_task(actor: Actor, task: str, agent: str) -> dict[str, Any]:
     """What the page says of a task: {sentences, unread, more}; {} for an agent that reads in its own way, and no task."""
     task = task.replace("\0", "")[:LONGEST]
     if not task.strip() or agent_of(actor, agent or None) != "playbook":

@@ -1,9 +1,11 @@
 """Timers of stops, called by `manage.py clock`."""
 
+from django.db.models import Exists, OuterRef
+
 from accounts.actor import system
-from database.sql import prepared_all
 from database.timers import each_due
 from machines.models import Stop
+from runs.models import Run
 from runs.stops import enforcing, services
 
 # When each of these has something to do next (config/clock.py). Who asked for a stop has a moment to do it without the clock.
@@ -17,10 +19,6 @@ NEXT_UPHOLD = """
 SELECT now() WHERE EXISTS (SELECT 1 FROM machines_stop WHERE lifted_at IS NULL)
   OR EXISTS (SELECT 1 FROM runs_run WHERE stopped_at IS NOT NULL)
   OR EXISTS (SELECT 1 FROM machines_machine WHERE halted_at IS NOT NULL)
-"""
-_STRAYS = """
-SELECT DISTINCT r.team_id, r.test FROM runs_run r WHERE r.stopped_at IS NOT NULL AND NOT EXISTS (
-  SELECT 1 FROM machines_stop s WHERE s.team_id = r.team_id AND s.test = r.test AND s.lifted_at IS NULL AND s.scope = 'team')
 """
 
 
@@ -48,7 +46,11 @@ def _thaw(stop_id: str) -> bool:
 
 def uphold() -> int:
     """Hold what came into the scope of a stop since, and let go what was held at the very moment of a lift, or is held by nothing."""
-    for team_id, test in prepared_all(_STRAYS, {}):
+    team_stops = Stop.objects.filter(
+        team_id=OuterRef("team_id"), test=OuterRef("test"), scope="team", lifted_at__isnull=True
+    )
+    maybe_free = Run.objects.filter(~Exists(team_stops), stopped_at__isnull=False)
+    for team_id, test in maybe_free.values_list("team_id", "test").distinct():
         services.release(system(team_id, test))
     held = services.hold_missed()
     standing = Stop.objects.filter(lifted_at__isnull=True, confirmed_at__isnull=False)

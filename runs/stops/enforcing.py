@@ -10,15 +10,18 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from django.db import connections
+from django.db import connections, transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.actor import Actor
-from database.sql import prepared, prepared_all
 from machines.models import Machine, Stop
 from machines.processes.freezing import freeze_machine, thaw_machine
 from machines.stops import stop_over
 from runs.driving.leases import STOPPED_GRACE
+from runs.log import wake_workers
+from runs.models import Run, Step
 from runs.stops import services
 
 log = logging.getLogger(__name__)
@@ -26,40 +29,6 @@ GRACE = STOPPED_GRACE  # for actions that were sent already; then their machines
 LOOK_SECONDS = 0.05
 AT_ONCE = 8  # machines that are frozen or thawed at the same time
 T = TypeVar("T")
-
-# The machines with processes that the stop holds still.
-_MACHINES = """
-SELECT m.id FROM machines_machine m JOIN machines_stop s ON s.id = %(stop)s AND s.team_id = m.team_id AND s.test = m.test
-WHERE NOT m.test AND m.kind <> 'simulated' AND m.status = 'running' AND (s.scope = 'team'
-  OR s.scope = 'machine' AND m.id = s.target_id OR s.scope = 'workflow' AND EXISTS (
-    SELECT 1 FROM runs_run r WHERE r.id = m.current_run_id AND r.workflow_id = s.target_id))
-ORDER BY m.id
-"""
-# Runs in the scope whose worker has an action in hand, or had when it was cancelled: their machine; null: one of their own.
-# What a lost worker had sent to a real machine may go on there.
-_IN_HAND = """
-SELECT CASE WHEN r.owns_machine THEN NULL ELSE r.machine_id END FROM runs_run r JOIN machines_stop s
-  ON s.id = %(stop)s AND s.team_id = r.team_id AND s.test = r.test AND r.kind = 'agent' AND (s.scope = 'team'
-    OR s.scope = 'workflow' AND s.target_id = r.workflow_id OR s.scope = 'machine' AND s.target_id = r.machine_id)
-LEFT JOIN machines_machine m ON m.id = r.machine_id AND NOT r.owns_machine AND NOT m.test AND m.kind <> 'simulated'
-  AND m.status = 'running'
-WHERE (r.finished_at IS NULL AND (r.lease_owner IS NOT NULL OR m.id IS NOT NULL) AND EXISTS (
-    SELECT 1 FROM runs_step t WHERE t.run_id = r.id AND t.status = 'acting' AND NOT t.skipped))
-  OR (r.status = 'cancelled' AND r.stop_confirmed_at IS NULL AND r.cancel_requested_at IS NOT NULL)
-"""
-# Machines that stand still although no stop holds them: a workflow's whose run was cancelled there, or what a crash left.
-_STRAYS = """
-SELECT m.id FROM machines_machine m WHERE m.halted_at IS NOT NULL AND NOT EXISTS (
-  SELECT 1 FROM machines_stop s WHERE s.team_id = m.team_id AND s.test = m.test AND s.thawed_at IS NULL AND (s.scope = 'team'
-    OR s.scope = 'machine' AND s.target_id = m.id OR s.scope = 'workflow' AND EXISTS (
-      SELECT 1 FROM runs_run r WHERE r.id = m.current_run_id AND r.workflow_id = s.target_id)))
-"""
-# A worker that is silent for longer than its leases last: they are taken away, so that it writes nothing when it wakes.
-_FENCE = """
-UPDATE runs_run SET lease_epoch = lease_epoch + 1, lease_owner = NULL, lease_until = NULL WHERE id IN (
-  SELECT id FROM runs_run WHERE team_id = %(team)s AND test = %(test)s AND stopped_at IS NOT NULL AND status = 'running'
-    AND kind = 'agent' AND lease_owner IS NOT NULL AND lease_until < now() ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
-"""
 
 
 def enforce(stop: Stop, grace: float = GRACE) -> Stop:
@@ -82,11 +51,33 @@ def enforce(stop: Stop, grace: float = GRACE) -> Stop:
 
 
 def _machines(stop: Stop) -> list[str]:
-    return [row[0] for row in prepared_all(_MACHINES, {"stop": stop.id})]
+    """The machines with processes that the stop holds still."""
+    rows = _real_machines().filter(team_id=stop.team_id, test=stop.test)
+    if stop.scope == "machine":
+        rows = rows.filter(id=stop.target_id)
+    elif stop.scope == "workflow":
+        rows = rows.filter(current_run_id__in=Run.objects.filter(workflow_id=stop.target_id).values("id"))
+    return list(rows.order_by("id").values_list("id", flat=True))
+
+
+def _real_machines() -> QuerySet[Machine]:
+    return Machine.objects.filter(test=False, status="running").exclude(kind="simulated")
 
 
 def _in_hand(stop: Stop) -> set[str | None]:
-    return {row[0] for row in prepared_all(_IN_HAND, {"stop": stop.id})}
+    """The machines of runs in the scope whose worker has an action in hand, or had when it was cancelled; None: one of their own.
+
+    What a lost worker had sent to a real machine may go on there.
+    """
+    runs = Run.objects.filter(team_id=stop.team_id, test=stop.test, kind="agent")
+    if stop.scope != "team":
+        runs = runs.filter(**{f"{stop.scope}_id": stop.target_id})
+    machine = _real_machines().filter(id=OuterRef("machine_id"))
+    action = Step.objects.filter(run=OuterRef("id"), status="acting", skipped=False)
+    may_act = Q(lease_owner__isnull=False) | Q(Exists(machine), owns_machine=False)
+    unconfirmed = Q(status="cancelled", stop_confirmed_at__isnull=True, cancel_requested_at__isnull=False)
+    rows = runs.filter(Q(may_act, Exists(action), finished_at__isnull=True) | unconfirmed)
+    return {None if own else machine_id for own, machine_id in rows.values_list("owns_machine", "machine_id")}
 
 
 def _freeze(stop: Stop, machine_ids: Collection[str]) -> set[str]:
@@ -98,14 +89,11 @@ def _freeze(stop: Stop, machine_ids: Collection[str]) -> set[str]:
     return {each for each, frozen in zip(machine_ids, done, strict=True) if frozen}
 
 
-_NOTE = """
-UPDATE machines_stop SET frozen = (SELECT jsonb_agg(DISTINCT id) FROM (
-  SELECT jsonb_array_elements_text(frozen) AS id UNION SELECT unnest(%(ids)s::text[])) AS ids) WHERE id = %(stop)s
-"""
-
-
 def _note(stop: Stop, machine_ids: Collection[str]) -> None:
-    prepared(_NOTE, {"stop": stop.id, "ids": list(machine_ids)})
+    with transaction.atomic():
+        row = Stop.objects.select_for_update(no_key=True).get(id=stop.id)
+        row.frozen = sorted({*row.frozen, *machine_ids})
+        row.save(update_fields=["frozen"])
 
 
 def _try(work: Callable[[], None], machine_id: str) -> bool:
@@ -119,9 +107,26 @@ def _try(work: Callable[[], None], machine_id: str) -> bool:
 
 def _confirm(stop: Stop, frozen: set[str]) -> None:
     """What acts on a machine that is frozen does nothing; what a silent worker does is fenced by its lease."""
-    prepared(_FENCE, {"team": stop.team_id, "test": stop.test})
+    _fence_silent_workers(stop)
     if not _in_hand(stop) - frozen:
         services.confirm(stop.id)
+
+
+def _fence_silent_workers(stop: Stop) -> None:
+    """Of a worker that is silent for longer than its leases last: they are taken away, so that it writes nothing when it wakes."""
+    silent = Run.objects.filter(
+        team_id=stop.team_id,
+        test=stop.test,
+        kind="agent",
+        status="running",
+        stopped_at__isnull=False,
+        lease_owner__isnull=False,
+        lease_until__lt=Now(),
+    )
+    with transaction.atomic():
+        ids = list(silent.select_for_update(skip_locked=True, no_key=True).order_by("id").values_list("id", flat=True))
+        rows = Run.objects.filter(id__in=ids)
+        rows.update(lease_epoch=F("lease_epoch") + 1, lease_owner=None, lease_until=None)
 
 
 def let_go_on(actor: Actor, stop: Stop) -> None:
@@ -134,10 +139,17 @@ def let_go_on(actor: Actor, stop: Stop) -> None:
 
 def thaw_strays() -> int:
     """Let go what no stop holds any more, so that the next run finds it alive; how many machines."""
-    strays = [row[0] for row in prepared_all(_STRAYS, {})]
+    runs = Run.objects.filter(id=OuterRef(OuterRef("current_run_id")))
+    in_scope = (
+        Q(scope="team")
+        | Q(scope="machine", target_id=OuterRef("id"))
+        | Q(scope="workflow", target_id__in=runs.values("workflow_id"))
+    )
+    stops = Stop.objects.filter(in_scope, team_id=OuterRef("team_id"), test=OuterRef("test"), thawed_at__isnull=True)
+    strays = list(Machine.objects.filter(~Exists(stops), halted_at__isnull=False).values_list("id", flat=True))
     _each(_thaw, strays)
     if strays:
-        prepared("SELECT pg_notify('run_wake', '')", {})  # what was not claimed while its machine stood
+        wake_workers("")  # what was not claimed while its machine stood
     return len(strays)
 
 

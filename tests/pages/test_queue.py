@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from approvals.models import Approval
 from runs.models import Run
-from runs.views import SAMPLE_TASK
+from runs.starting.views import SAMPLE_TASK
 from tests.cast import Api, Cast
 from tests.pages.conftest import Visit, request_of, text
 from tests.runs.driving import drive_all

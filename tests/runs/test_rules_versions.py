@@ -12,6 +12,7 @@ from accounts.models import Team
 from accounts.team.rules_version import rules_now, rules_still
 from approvals.models import Approval, Policy
 from approvals.policies import rules
+from runs import sql
 from runs.driving import leases
 from runs.models import Step
 from tests.approvals.starters import ASKING, admin, decide, decider, policy_of, starter
@@ -242,7 +243,7 @@ def test_the_intent_is_one_statement_with_its_rules(cast: Cast) -> None:
         driven_between(lambda: None)
     finally:
         steps.prepared = kept
-    assert sent == [steps._INTENT, steps._OUTCOME]
+    assert sent == [sql.INTENT, sql.OUTCOME]
 
 
 def test_a_refused_intent_is_not_the_end_of_a_run(cast: Cast) -> None:

@@ -211,7 +211,7 @@ class _Doing:
         told = {"output": effect.output, "message": effect.message}
         services.finish(
             self.run, effect.status, summary=effect.summary, passed=effect.status == "succeeded", error=effect.error,
-            before=tuple(self.events), fatal=effect.fatal, told=told, output=effect.output,
+            before=tuple(self.events), fatal=effect.fatal, done_facts=told, output=effect.output,
             iterations_used=self.run.iterations_used,
         )  # fmt: skip
         self.events = []

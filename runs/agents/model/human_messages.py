@@ -80,7 +80,7 @@ def _hidden_at(value: Any, path: str) -> str | None:
     if value == REDACTED:
         return path
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return next((found for key, item in children if (found := _hidden_at(item, f"{path}.{key}"))), None)
+    return next((place for key, item in children if (place := _hidden_at(item, f"{path}.{key}"))), None)
 
 
 def _in_confidence(name: str) -> str:

@@ -74,8 +74,8 @@ class State:
         """A memory of another version, or one that cannot be read, keeps its words; its conversation has to begin anew."""
         if not memory:
             return cls()
-        known = {each.name for each in fields(cls)}
-        values = {key: value for key, value in memory.items() if key in known}
+        names = {each.name for each in fields(cls)}
+        values = {key: value for key, value in memory.items() if key in names}
         if memory.get("v") == VERSION:
             with suppress(TypeError, ValueError, AttributeError):
                 return cls(**{key: _read(key, value) for key, value in values.items()})

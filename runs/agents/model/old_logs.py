@@ -21,8 +21,8 @@ def store(log: list[dict[str, Any]], facts: dict[str, Any]) -> str:
 def read(sha: str) -> dict[str, Any]:
     """Raises FileNotFoundError."""
     with default_storage.open(path_of(sha)) as file:
-        found: dict[str, Any] = json.loads(file.read())
-    return found
+        log: dict[str, Any] = json.loads(file.read())
+    return log
 
 
 def path_of(sha: str) -> str:

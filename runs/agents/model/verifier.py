@@ -77,10 +77,10 @@ class Judge:
         log = await self._opening()
         for _ in range(MOST_LOOKS + 1):
             judged = await self._asked(log)
-            seen = self.eyes.sha
+            sha = self.eyes.sha
             if judged is None or judged["verdict"] != "unknown":
                 break
-            if await self.eyes.look() == seen:
+            if await self.eyes.look() == sha:
                 break
             log += self.wire.note(_LOOK, await self.eyes.sent(self.view))
         return self._as_verdict(judged)

@@ -105,8 +105,8 @@ class _Turn:
     def _notes(self) -> list[str]:
         context = self.context
         notes = [_received(m) for m in context.messages if m.redacted]
-        given = [("instructions", context.instructions), ("a system prompt", context.system_prompt)]
-        names = " and ".join(name for name, value in given if value)
+        settings = [("instructions", context.instructions), ("a system prompt", context.system_prompt)]
+        names = " and ".join(name for name, value in settings if value)
         if names and not self.progress.begun:
             notes.append(f"This run came with {names}: people see that, the playbook agent does not obey it.")
         if context.interrupted:
@@ -145,30 +145,30 @@ class _Turn:
 
     def _answered(self) -> Reply | None:
         """Take in the answer to the open question; without one the instruction asks again."""
-        progress, asked = self.progress, self.progress.asked
+        progress, question = self.progress, self.progress.asked
         progress.asked = None
-        message = questions.reply_to(asked["kind"], self.context.messages) if asked else None
-        if asked is None or message is None:
+        message = questions.reply_to(question["kind"], self.context.messages) if question else None
+        if question is None or message is None:
             return None
-        if message.verdict == "reject" and asked["kind"] != "question":
+        if message.verdict == "reject" and question["kind"] != "question":
             return fail(str(message.redacted.get("reason") or "Rejected by a person."))
-        if asked["why"] not in ("", "takeover"):
-            return self._taken_in(asked, message)
+        if question["why"] not in ("", "takeover"):
+            return self._taken_in(question, message)
         progress.answers.append({"at": progress.at, "answer": message.redacted})
         self._keep_answer(message)
         progress.next()
         return None
 
-    def _taken_in(self, asked: dict[str, Any], message: Message) -> Reply | None:
+    def _taken_in(self, question: dict[str, Any], message: Message) -> Reply | None:
         """The answer to a question of our own: how to go on."""
-        if asked["why"] == "task":
+        if question["why"] == "task":
             return unread.done_by_hand(self.context.task, message)
-        if asked["why"] == "sentences":
-            return unread.take_in(self.progress, asked, message, self._instructions())
-        if asked["why"] == "by hand":
+        if question["why"] == "sentences":
+            return unread.take_in(self.progress, question, message, self._instructions())
+        if question["why"] == "by hand":
             return None  # the command is looked at again
-        answer = questions.answer_of(message, asked["labels"])
-        return self._told_what_to_type(answer) if asked["why"] == "waits" else self._resolved(answer)
+        answer = questions.answer_of(message, question["labels"])
+        return self._told_what_to_type(answer) if question["why"] == "waits" else self._resolved(answer)
 
     def _keep_answer(self, message: Message) -> None:
         """What a person gave gets its name: later instructions can use it."""

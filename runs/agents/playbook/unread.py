@@ -34,18 +34,18 @@ def done_by_hand(task: str, message: Message) -> Reply:
 
 def ask(instructions: list[Instruction], places: list[int], may_ask: bool) -> Reply:
     """One request about the sentences at these places."""
-    asked = places[:MOST_QUESTIONS]
-    sentences = [instructions[at].text for at in asked]
-    if len(asked) == 1:
+    shown_places = places[:MOST_QUESTIONS]
+    sentences = [instructions[at].text for at in shown_places]
+    if len(shown_places) == 1:
         message = f"I do not understand this instruction: {sentences[0][:1500]}"
     else:
         listed = "; ".join(f"{n}. {short(s, 150)}" for n, s in enumerate(sentences, 1))
         message = f"I do not understand {len(places)} instructions: {listed}"
     if not may_ask:
         return fail(message)
-    several = len(asked) > 1
+    several = len(shown_places) > 1
     questions = [_question(n if several else None, s) for n, s in enumerate(sentences, 1)]
-    at = {question["id"]: place for question, place in zip(questions, asked, strict=True)}
+    at = {question["id"]: place for question, place in zip(questions, shown_places, strict=True)}
     labels = {question["id"]: [o["label"] for o in question["options"]] for question in questions}
     return Reply(
         Ask("question", message, questions), message, done=False, why="sentences", facts={"at": at, "labels": labels}
@@ -62,11 +62,11 @@ def _question(number: int | None, sentence: str) -> dict[str, Any]:
 
 
 def take_in(
-    progress: Progress, asked: dict[str, Any], message: Message, instructions: list[Instruction]
+    progress: Progress, question: dict[str, Any], message: Message, instructions: list[Instruction]
 ) -> Reply | None:
     """What a person decided about each sentence; the last one first, so that the places of the others stay."""
-    for key, at in sorted(asked["at"].items(), key=lambda item: -item[1]):
-        answer = people.answer_of(message, asked["labels"][key], key)
+    for key, at in sorted(question["at"].items(), key=lambda item: -item[1]):
+        answer = people.answer_of(message, question["labels"][key], key)
         text = instructions[at].text
         if answer.chosen == people.STOP:
             return fail(f"Stopped by a person at: {short(text, 500)}")

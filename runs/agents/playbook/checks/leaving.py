@@ -145,9 +145,9 @@ async def still(condition: Condition, session: Session, patience: Patience, secr
     """Whether what an instruction left is there now; None when it cannot be seen any more."""
     end = time.monotonic() + patience.target
     while True:
-        seen = await _seen(condition, session, secrets)
-        if seen is not False or time.monotonic() >= end:
-            return seen
+        holds = await _seen(condition, session, secrets)
+        if holds is not False or time.monotonic() >= end:
+            return holds
         await asyncio.sleep(patience.poll)
 
 

@@ -46,8 +46,8 @@ async def field_of(condition: Condition, session: Session) -> Element | None:
     place = {key: condition.get(key) for key in ("role", "row")}
     for only in kinds:
         fitting = grounding.best(elements, Target(condition["label"], only=only, **place))
-        seen = [element for element in fitting if not await _hidden(element, session)]
-        if len(chosen := grounding.at_place(seen, condition.get("ordinal"))) == 1:
+        visible = [element for element in fitting if not await _hidden(element, session)]
+        if len(chosen := grounding.at_place(visible, condition.get("ordinal"))) == 1:
             return chosen[0]
     return None
 
@@ -73,10 +73,10 @@ def _file_fits(condition: Condition, content: bytes | None) -> bool:
         return content is None and condition["is"] == "file_gone"
     if condition["is"] == "file_is":
         return content == str(condition["text"]).encode()
-    found = str(condition.get("text", "")).encode() in content
+    contains = str(condition.get("text", "")).encode() in content
     if condition["is"] == "file_lacks":
-        return not found and len(content) <= _MOST_OF_FILE
-    return found
+        return not contains and len(content) <= _MOST_OF_FILE
+    return contains
 
 
 def describe(condition: Condition) -> str:

@@ -18,10 +18,10 @@ async def verify(context: Context, session: Session, claim: Finish, patience: Pa
     broken = [machine_conditions.describe(c) for c in progress.checks if not await machine_conditions.holds(c, session)]
     verified = [machine_conditions.describe(c) for c in progress.checks]
     for check in progress.left:
-        seen = await leaving.still(check, session, patience, context.secrets)
-        if seen is False:
+        holds = await leaving.still(check, session, patience, context.secrets)
+        if holds is False:
             broken.append(leaving.describe(check))
-        elif seen:
+        elif holds:
             verified.append(leaving.describe(check))
     if broken:
         return Verdict(False, "fail", f"No longer true: {'; '.join(dict.fromkeys(broken))}.")

@@ -17,14 +17,14 @@ class UnknownValueError(Exception):
     """The instruction wants a value that is not there, or that cannot stand where it wants it. The message is for people."""
 
 
-def with_values(instruction: Instruction, given: Mapping[str, list[str]], secrets: Mapping[str, str]) -> Instruction:
+def with_values(instruction: Instruction, values: Mapping[str, list[str]], secrets: Mapping[str, str]) -> Instruction:
     """The instruction with all its values; those of secrets stay named: whether there is one of this name is seen when it is
     put in. Raises UnknownValueError."""
 
     def answer(name: str) -> Piece:
-        if name not in given:
+        if name not in values:
             raise UnknownValueError(f'Nobody has given "{name}": {short(instruction.text, 500)}')
-        kind, text = given[name]
+        kind, text = values[name]
         return kind, text
 
     params = resolved(instruction.params, instruction.values, answer)

@@ -65,12 +65,12 @@ def text_of(element: Element) -> str:
     return element.name if element.value is None or element.name else element.value
 
 
-def _beside(label: Element, wanted: str, elements: Sequence[Element]) -> Element | None:
+def _beside(label: Element, name: str, elements: Sequence[Element]) -> Element | None:
     """What a label is the label of: the next thing on its line, where the label itself says no more than was named.
 
     Of what can be pressed the words are its own; a term of a list has its definition below it.
     """
-    if kind(label) not in _LABELS or normal(label.name) != normal(wanted):
+    if kind(label) not in _LABELS or normal(label.name) != normal(name):
         return None
     at = next((n for n, e in enumerate(elements) if e.ref == label.ref and e.name == label.name), len(elements))
     term = kind(label) == "term"
@@ -97,15 +97,15 @@ async def _line(scene: Scene, text: str) -> Reply:
     labels = {f'{number}: "{short(line, 100)}"': line for number, line in enumerate(lines[:MOST_CANDIDATES], 1)}
     more = f" The first {len(labels)} are offered." if len(lines) > len(labels) else ""
     message = f'{len(lines)} lines hold "{short(text, 100)}".{more} Which one is meant?'
-    asked = stuck(scene, "choice", message, [*labels, questions.SKIP, questions.TAKE_OVER, questions.STOP])
-    return replace(asked, here={"lines": labels})
+    question = stuck(scene, "choice", message, [*labels, questions.SKIP, questions.TAKE_OVER, questions.STOP])
+    return replace(question, here={"lines": labels})
 
 
 def _lines_with(text: str, page: str) -> list[str]:
     """Each once: lines that read the same are the same answer."""
-    wanted = normal(text)
+    needle = normal(text)
     lines = (line.strip() for line in page.splitlines())
-    return list(dict.fromkeys(line for line in lines if wanted and wanted in normal(line)))
+    return list(dict.fromkeys(line for line in lines if needle and needle in normal(line)))
 
 
 def _kept(scene: Scene, text: str) -> Reply:

@@ -43,9 +43,9 @@ class Handles(str):
 
     @classmethod
     def of(cls, pieces: Sequence[Piece]) -> "Handles":
-        found = cls("".join(text if kind == "text" else Reference(kind, text).handle for kind, text in pieces))
-        found.pieces = tuple(pieces)
-        return found
+        match = cls("".join(text if kind == "text" else Reference(kind, text).handle for kind, text in pieces))
+        match.pieces = tuple(pieces)
+        return match
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Marked:
     def of(cls, task: str, bound: Sequence[Bound]) -> "Marked":
         """Handles of secrets are values, too, but for those that stand in a value."""
         marked, end = cls(""), 0
-        handles = [Bound(found.start(), len(found[0]), name_in(found)) for found in HANDLE.finditer(task)]
+        handles = [Bound(match.start(), len(match[0]), name_in(match)) for match in HANDLE.finditer(task)]
         for place in sorted([*bound, *handles], key=lambda b: b.at):
             if place.at < end:
                 continue  # places never overlap
@@ -95,7 +95,7 @@ def is_mark(text: str) -> bool:
 
 def replaced(text: str, of_value: Callable[[Value], str], values: Sequence[Value]) -> str:
     """The text with every mark replaced."""
-    return MARKS.sub(lambda found: of_value(values[int(found[1])]), text)
+    return MARKS.sub(lambda match: of_value(values[int(match[1])]), text)
 
 
 def shown(text: str, values: Sequence[Value]) -> str:
@@ -105,7 +105,7 @@ def shown(text: str, values: Sequence[Value]) -> str:
 
 def known(text: str, values: Sequence[Value]) -> str:
     """The values that are known are put in; the marks of answers and secrets stay, for resolved()."""
-    return MARKS.sub(lambda found: value if isinstance(value := values[int(found[1])], str) else found[0], text)
+    return MARKS.sub(lambda match: value if isinstance(value := values[int(match[1])], str) else match[0], text)
 
 
 def resolved(params: Any, values: Sequence[Value], answer: Callable[[str], Piece]) -> Any:
@@ -121,14 +121,14 @@ def resolved(params: Any, values: Sequence[Value], answer: Callable[[str], Piece
         return params
     pieces: list[Piece] = []
     end = 0
-    for found in MARKS.finditer(params):
-        value = values[int(found[1])]
-        pieces.append(("text", params[end : found.start()]))
+    for match in MARKS.finditer(params):
+        value = values[int(match[1])]
+        pieces.append(("text", params[end : match.start()]))
         if isinstance(value, str):
             pieces.append(("text", value))
         else:
             pieces.append(("secret", value.name) if value.kind == "secret" else answer(value.name))
-        end = found.end()
+        end = match.end()
     pieces.append(("text", params[end:]))
     if any(kind == "secret" for kind, _ in pieces):
         return Handles.of([piece for piece in pieces if piece[1]])

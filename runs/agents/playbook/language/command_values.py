@@ -49,16 +49,16 @@ def with_values(command: str, values: Sequence[Value]) -> str:
     _check_program(command)
     pieces: list[str] = []
     state, end = "", 0
-    for found in MARKS.finditer(command):
-        state, in_comment, escaped = _state_after(command[end : found.start()], state)
+    for mark in MARKS.finditer(command):
+        state, in_comment, escaped = _state_after(command[end : mark.start()], state)
         if in_comment or escaped:
             raise RefusedError(f"A value cannot stand in a command {'comment' if in_comment else 'after a backslash'}.")
-        value = values[int(found[1])]
+        value = values[int(mark[1])]
         if isinstance(value, Reference):
             raise RefusedError("What a person gave cannot stand in a command: it would be shown and kept by the shell.")
-        _check_word(command[: found.start()], value)
-        pieces += [command[end : found.start()], state, shlex.quote(value), state]
-        end = found.end()
+        _check_word(command[: mark.start()], value)
+        pieces += [command[end : mark.start()], state, shlex.quote(value), state]
+        end = mark.end()
     return "".join([*pieces, command[end:]])
 
 

@@ -333,11 +333,11 @@ class _Fragments(Transformer[Token, Any]):
         filled = MARKS.sub(lambda found: self._in_address(found, url), url)
         return literals.address(filled)
 
-    def _in_address(self, found: re.Match[str], url: str) -> str:
-        value = self.values[int(found[1])]
+    def _in_address(self, match: re.Match[str], url: str) -> str:
+        value = self.values[int(match[1])]
         if isinstance(value, Reference):
             raise literals.RefusedError("What a person gave, or a secret, cannot stand inside an address.")
-        return literals.in_address(value, url[: found.start()])
+        return literals.in_address(value, url[: match.start()])
 
 
 _OTHER: dict[str, Callable[..., Any]] = {

@@ -49,6 +49,6 @@ def rewritten(sentence: str) -> Iterator[str]:
     if len(sentence) > LONGEST:
         return
     for pattern, form in _PATTERNS:
-        found = pattern.fullmatch(sentence)
-        if found and not _SAYS_MORE.search(found.groupdict().get("label") or ""):
-            yield form.format(**found.groupdict())
+        match = pattern.fullmatch(sentence)
+        if match and not _SAYS_MORE.search(match.groupdict().get("label") or ""):
+            yield form.format(**match.groupdict())

@@ -112,24 +112,24 @@ _HARMLESS = ("click", "wait for", "check that", "ask", "hand over")  # what may 
 def nearest(sentence: str) -> list[str]:
     """Up to three sentences that can be read, the likeliest first; none for one without any words."""
     text = " ".join(sentence.split())[:LONGEST].strip(" .!?")
-    said = [word.lower() for word in _WORD.findall(text)]
-    if not said:
+    words = [word.lower() for word in _WORD.findall(text)]
+    if not words:
         return []
     rest = text.partition(" ")[2]
-    offered = _as_command(text, said)
+    offered = _as_command(text, words)
     scored = sorted(
-        ((_likeness(text, said, cues, made), made) for cues, form in _FORMS if (made := _made(form, text, rest))),
+        ((_likeness(text, words, cues, offer), offer) for cues, form in _FORMS if (offer := _made(form, text, rest))),
         key=lambda pair: -pair[0],
     )
-    for _, made in scored:
-        if made not in offered and _can_be_read(made):
-            offered.append(made)
+    for _, offer in scored:
+        if offer not in offered and _can_be_read(offer):
+            offered.append(offer)
         if len(offered) >= SHOWN:
             break
     return offered[:SHOWN]
 
 
-def _as_command(text: str, said: list[str]) -> list[str]:
+def _as_command(text: str, words: list[str]) -> list[str]:
     """What looks like a line for the shell, as a whole and cut at "and"."""
     bare = re.sub(r"^(?:please\s+)?(?:run|execute|do|use|type)\s+(?:the\s+command\s+)?", "", text, flags=re.IGNORECASE)
     bare = bare.strip("`\"' ")
@@ -154,14 +154,14 @@ def _made(form: str, text: str, rest: str) -> str:
     )
 
 
-def _likeness(text: str, said: list[str], cues: str, made: str) -> float:
+def _likeness(text: str, words: list[str], cues: str, offer: str) -> float:
     """The words of the form's cues that the sentence has, the verb counting most; then its spelling."""
-    known = cues.split()
-    close = sum(1.0 for word in said[1:] if word in known)
-    verb = max((difflib.SequenceMatcher(None, said[0], cue).ratio() for cue in known), default=0.0)
-    spelling = difflib.SequenceMatcher(None, text.lower(), made.lower()).ratio()
+    cue_words = cues.split()
+    close = sum(1.0 for word in words[1:] if word in cue_words)
+    verb = max((difflib.SequenceMatcher(None, words[0], cue).ratio() for cue in cue_words), default=0.0)
+    spelling = difflib.SequenceMatcher(None, text.lower(), offer.lower()).ratio()
     about = (3 * verb if verb >= 0.75 else 0) + min(close, 2)
-    return about + spelling if about or made.startswith(_HARMLESS) else spelling - 1
+    return about + spelling if about or offer.startswith(_HARMLESS) else spelling - 1
 
 
 def _can_be_read(sentence: str) -> bool:

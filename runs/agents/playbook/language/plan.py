@@ -128,9 +128,9 @@ class _Reader:
             if whole:
                 return [*read, whole]
             for left, right in _first_pauses(sentence):
-                known = self._instruction(left)
-                if known:
-                    read.append(known)
+                instruction = self._instruction(left)
+                if instruction:
+                    read.append(instruction)
                     sentence = right
                     break
             else:
@@ -139,12 +139,12 @@ class _Reader:
     def _instruction(self, sentence: Sentence) -> Instruction | None:
         """None for a sentence that gives none."""
         try:
-            known = self._understood(sentence.text)
+            meaning = self._understood(sentence.text)
         except RefusedError as refused:
             return self._made(sentence, REFUSED, {"reason": str(refused)})
-        if known is None:
+        if meaning is None:
             return None
-        action, params = _complete(*known)
+        action, params = _complete(*meaning)
         name = name_given(action, _shown(params, self.marked.values))
         if name is not None:
             self.names.append(name)
@@ -153,19 +153,19 @@ class _Reader:
     def _understood(self, text: str) -> tuple[str, Params] | None:
         text = self._with_secrets(text)
         for each in (text, *loose.rewritten(text)):
-            known = grammar.read(each, self.marked.values)
-            if known:
-                return known
+            meaning = grammar.read(each, self.marked.values)
+            if meaning:
+                return meaning
         named = self._with_answers(text)
         return grammar.read(named, self.marked.values) if named else None
 
     def _with_secrets(self, text: str) -> str:
         """The sentence with the secret that it calls by name as a value: `type the secret "shop password" into "Password"`."""
-        found = _SECRET.match(text)
-        if found is None or has_mark(found["name"]):
+        match = _SECRET.match(text)
+        if match is None or has_mark(match["name"]):
             return text
-        mark = self.marked.mark(Reference("secret", unquoted(found["name"]).strip()))
-        return f"{found['before']}{mark}{text[found.end() :]}"
+        mark = self.marked.mark(Reference("secret", unquoted(match["name"]).strip()))
+        return f"{match['before']}{mark}{text[match.end() :]}"
 
     def _with_answers(self, text: str) -> str | None:
         """The sentence with the names of what people gave as values: `type the code into "Code"`. None without any."""
@@ -181,10 +181,10 @@ class _Reader:
                     return marked
         return None
 
-    def _answer(self, found: re.Match[str], names: dict[str, str], latest: list[str]) -> str:
-        if found["atom"]:
-            return found[0]
-        return self.marked.mark(Reference("answer", latest[0] if found["it"] else names[found["name"].casefold()]))
+    def _answer(self, match: re.Match[str], names: dict[str, str], latest: list[str]) -> str:
+        if match["atom"]:
+            return match[0]
+        return self.marked.mark(Reference("answer", latest[0] if match["it"] else names[match["name"].casefold()]))
 
     def _made(self, sentence: Sentence, action: str, params: Params) -> Instruction:
         text = shown(sentence.text, self.marked.values)

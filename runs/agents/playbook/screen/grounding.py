@@ -203,10 +203,10 @@ def row_name(element: Element, elements: Sequence[Element]) -> str | None:
     return min(same_line, key=lambda e: e.x).name if same_line else None
 
 
-def labelled(found: Sequence[Element], elements: Sequence[Element]) -> dict[str, Element]:
+def labelled(choices: Sequence[Element], elements: Sequence[Element]) -> dict[str, Element]:
     """Each element under a label of its own, so that an answer names exactly one."""
     result: dict[str, Element] = {}
-    for element in found:
+    for element in choices:
         label = describe(element, elements)
         if label in result:
             label = f"{label} at {element.center[0]}, {element.center[1]}"

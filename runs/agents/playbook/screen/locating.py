@@ -159,8 +159,8 @@ def _ambiguous(scene: Scene, target: Target, choices: dict[str, Element]) -> Rep
     shown = list(choices)[:MOST_CANDIDATES]
     more = f" The first {len(shown)} are offered." if len(choices) > len(shown) else ""
     message = f"{len(choices)} things fit {_wanted(target)} equally well.{more} Which one is meant?"
-    asked = stuck(scene, "choice", message, [*shown, questions.SKIP, questions.TAKE_OVER, questions.STOP])
-    return replace(asked, here=_offer(choices))
+    question = stuck(scene, "choice", message, [*shown, questions.SKIP, questions.TAKE_OVER, questions.STOP])
+    return replace(question, here=_offer(choices))
 
 
 def _missing(scene: Scene, target: Target, choices: dict[str, Element], sight: Sight, dialog: str | None) -> Reply:
@@ -171,8 +171,8 @@ def _missing(scene: Scene, target: Target, choices: dict[str, Element], sight: S
         reason = f" {sight.problems[0][1].problem}" if sight.problems else ""
         opened = f' A dialog is open: "{grounding.short(dialog, 300)}".' if dialog else ""
         message = f"I cannot find {_wanted(target)} on the screen.{reason}{opened}"
-    asked = _trouble(scene, f"{message} Is one of these meant?" if shown else message, shown)
-    return replace(asked, here=_offer(choices)) if shown else asked
+    question = _trouble(scene, f"{message} Is one of these meant?" if shown else message, shown)
+    return replace(question, here=_offer(choices)) if shown else question
 
 
 def _offer(choices: dict[str, Element]) -> dict[str, dict[str, str | None]]:
