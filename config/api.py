@@ -18,7 +18,11 @@ from billing.api import router as billing_router
 from config.openapi.document import Api
 from config.version import VERSION
 from database.outages import unavailable
-from inference.api import router as inference_router
+from inference.ground.api import router as ground_router
+from inference.parse_api import router as parse_router
+from inference.predict.api import router as predict_router
+from inference.profiles.api import router as models_router
+from inference.sessions.api import router as sessions_router
 from machines.api import router as machines_router
 from runs.agents.api import router as agents_router
 from runs.api import router as runs_router
@@ -61,7 +65,11 @@ for router in (
     policies_router,
     agents_router,
     billing_router,
-    inference_router,
+    predict_router,
+    ground_router,
+    parse_router,
+    models_router,
+    sessions_router,
     workflows_router,
     workflow_runs_router,
     stops_router,

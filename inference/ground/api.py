@@ -1,0 +1,21 @@
+"""POST /v1/ground (contract/machines-and-inference.md section 4)."""
+
+from django.http import HttpResponse
+from ninja import Router
+
+from accounts.doors import ApiRequest, door, takes
+from inference.billed_calls import answer_directly
+from inference.ground.services import Grounding
+from inference.schemas import GroundBody
+from inference.screenshots import read_screenshots
+from web.bodies import read
+
+router = Router(tags=["Inference"])
+
+
+@router.post("/ground", summary="Where an element stands on a picture of a screen", **takes(GroundBody))
+@door("ground")
+def ground(request: ApiRequest) -> HttpResponse:
+    body = read(request, GroundBody)
+    (shot,) = read_screenshots([(("body", "screenshot"), body.screenshot)])
+    return answer_directly(request, Grounding(request.actor, body, shot))

@@ -1,0 +1,20 @@
+"""POST /v1/predict (contract/machines-and-inference.md section 4)."""
+
+from django.http import HttpResponse
+from ninja import Router
+
+from accounts.doors import ApiRequest, door, takes
+from inference.billed_calls import answer_directly
+from inference.predict.services import PredictCall
+from inference.schemas import PredictBody
+from inference.screenshots import read_screenshots
+from web.bodies import read
+
+router = Router(tags=["Inference"])
+
+
+@router.post("/predict", summary="The next actions for a task, from a picture of a screen", **takes(PredictBody))
+@door("predict")
+def predict_actions(request: ApiRequest) -> HttpResponse:
+    body = read(request, PredictBody)
+    return answer_directly(request, PredictCall(request.actor, body, read_screenshots(body.screenshots())))
