@@ -259,7 +259,7 @@ class TestByReading:
     async def test_other_processes_use_it_too(self, tmp_path: Path) -> None:
         await ocr.read_text(png(200, 100))
         code = (
-            "from inference import ocr; from tests.inference.shots import png;"
+            "from inference.ground import ocr; from tests.inference.shots import png;"
             "print(asyncio.run(ocr.read_text(png(200, 101))), len(ocr._children))"
         )
         assert await asyncio.to_thread(elsewhere, code, tmp_path) == "[] 0"
@@ -277,7 +277,7 @@ class TestByReading:
 
     def test_it_ends_with_the_process_that_started_it(self, tmp_path: Path) -> None:
         code = (
-            "from inference import ocr; from tests.inference.shots import png; asyncio.run(ocr.read_text(png(200, 102)));"
+            "from inference.ground import ocr; from tests.inference.shots import png; asyncio.run(ocr.read_text(png(200, 102)));"
             "print(ocr._children[0].pid, flush=True); os._exit(0)"
         )
         reader = int(elsewhere(code, tmp_path))
