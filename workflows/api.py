@@ -14,7 +14,7 @@ from web.json_values import Detail
 from web.paging import page
 from workflows import services
 from workflows.access import get_version, get_workflow, versions_of, workflows_of
-from workflows.definition.checking import Examined, accept, examine
+from workflows.checking import Examined, accept, examine
 from workflows.models import STATUSES, Workflow
 from workflows.schemas import WorkflowCreate, WorkflowPut, WorkflowValidate, version_object, workflow_object
 

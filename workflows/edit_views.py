@@ -13,7 +13,7 @@ from accounts.pages import PageRequest, signed_in
 from web.errors import Invalid, PayloadTooLarge
 from workflows import services
 from workflows.access import get_version, get_workflow, versions_of, workflows_of
-from workflows.definition.checking import accept, examine
+from workflows.checking import accept, examine
 from workflows.definition.documents import Definition
 from workflows.definition.drafts import DEFINITION, Draft, Problem, first_line, read_draft
 from workflows.definition.examples import examples

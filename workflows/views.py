@@ -13,9 +13,9 @@ from runs.models import Run
 from web.paging import page
 from workflows import services
 from workflows.access import get_version, get_workflow, last_runs, versions_of, workflows_of
-from workflows.definition import diff
 from workflows.definition.documents import Definition
 from workflows.definition.examples import examples
+from workflows.drawing import diff
 from workflows.drawing.layout import draw, listed
 from workflows.forms import as_text
 from workflows.models import STATUSES, Workflow, WorkflowVersion

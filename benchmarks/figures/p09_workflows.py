@@ -21,7 +21,7 @@ from benchmarks.installation import until
 from benchmarks.scene import Scene
 from benchmarks.table import Mark, Row, ms
 from runs.models import Run
-from workflows.definition.checking import examine
+from workflows.checking import examine
 from workflows.interpreter import control_flow
 from workflows.interpreter.advance import advance
 from workflows.interpreter.effects import GoOn, Write

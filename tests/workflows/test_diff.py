@@ -10,7 +10,7 @@ from hypothesis import given
 from tests.chance import TRIED
 from tests.workflows.documents import TRUE, approval, branch, loop, task
 from tests.workflows.test_any_document import documents
-from workflows.definition.diff import Row, rows, summary
+from workflows.drawing.diff import Row, rows, summary
 
 
 @dataclass

@@ -15,8 +15,8 @@ from runs.starting.services import agent_of, create_workflow_run, terms_violatio
 from web.errors import Invalid, InvalidState, Refusal
 from web.json_values import Detail, unstorable_at
 from workflows import access
+from workflows.checking import look_at, together
 from workflows.definition import inputs
-from workflows.definition.checking import look_at, together
 from workflows.definition.documents import Definition, run_defaults
 from workflows.definition.estimate import cheapest_step
 from workflows.definition.step_types import walk

@@ -12,7 +12,7 @@ from web.errors import Invalid, PayloadTooLarge
 from web.json_values import Detail
 from workflows.definition.documents import MAX_BYTES, Form, Reading, check_document, unreadable
 from workflows.definition.estimate import estimate
-from workflows.definition.references import unknown_secrets, wrong_names
+from workflows.references import unknown_secrets, wrong_names
 from workflows.runs.schemas import StartBody, read_terms
 
 
