@@ -28,6 +28,7 @@ from machines.takeover import leases as control
 from runs import clock, retention, takeover
 from runs.stops import clock as stops
 from workflows import clock as workflows
+from workflows import sql as workflows_sql
 
 log = logging.getLogger(__name__)
 LOCK = 4_270_100  # the advisory lock of the one clock that ticks
@@ -59,9 +60,9 @@ CHORES = (
     Chore(stops.enforce, 0.5, stops.NEXT_ENFORCE),
     Chore(stops.thaw, 1, stops.NEXT_THAW),
     Chore(stops.uphold, 2, stops.NEXT_UPHOLD),
-    Chore(workflows.begin_late, 1, workflows.NEXT_LATE_BEGIN),
-    Chore(workflows.go_on_late, 1, workflows.NEXT_LATE_CUT),
-    Chore(workflows.tell_late, 1, workflows.NEXT_LATE_TELL),
+    Chore(workflows.begin_late, 1, workflows_sql.NEXT_LATE_BEGIN),
+    Chore(workflows.go_on_late, 1, workflows_sql.NEXT_LATE_CUT),
+    Chore(workflows.tell_late, 1, workflows_sql.NEXT_LATE_TELL),
     Chore(lifecycle.retry_stuck, 2, lifecycle.NEXT_STUCK),
     Chore(lifecycle.look_everywhere, 2),
     Chore(home_sizes.look, 1),

@@ -71,8 +71,8 @@ class DirectCall(Protocol):
 def model_for(actor: Actor) -> Spec:
     """The profile that answers this team: the one it chose as its agent, else the installation's. Raises Refusal."""
     names = live_names()
-    chosen = Team.objects.values_list("default_agent", flat=True).get(id=actor.team_id)
-    name = chosen if chosen in names else default_name() or (names[0] if names else None)
+    preferred = Team.objects.values_list("default_agent", flat=True).get(id=actor.team_id)
+    name = preferred if preferred in names else default_name() or (names[0] if names else None)
     if name is None:
         raise ModelAway(NO_MODEL, reason_code="no_model", retry_after=RETRY_SECONDS)
     try:

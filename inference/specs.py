@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 
 from database.sealing import unseal
 from database.sql import prepared
+from inference import sql
 from inference.errors import ModelMisconfigured
 from inference.models import Profile
 
@@ -89,25 +90,20 @@ def live_profiles() -> QuerySet[Profile]:
 
 def free_name(name: str) -> str:
     """The name, or the first of name-2, name-3, … that no profile has."""
-    taken = set(Profile.objects.filter(name__startswith=name).values_list("name", flat=True))
+    names = set(Profile.objects.filter(name__startswith=name).values_list("name", flat=True))
     further = (f"{name}-{n}" for n in itertools.count(2))
-    return next(each for each in itertools.chain((name,), further) if each not in taken)
+    return next(each for each in itertools.chain((name,), further) if each not in names)
 
 
 def default_name() -> str | None:
     """What thinks where nobody chose: the installation's default profile."""
-    row = prepared(_DEFAULT, {})
+    row = prepared(sql.DEFAULT_PROFILE, {})
     return row[0] if row else None
 
 
 def is_live(name: str) -> bool:
     """`name` may be any text, also such that the database cannot even compare."""
-    return NAME.fullmatch(name) is not None and prepared(_LIVE, {"name": name}) is not None
-
-
-# Asked for every run that is started.
-_DEFAULT = "SELECT name FROM inference_profile WHERE is_default AND disabled_at IS NULL"
-_LIVE = "SELECT 1 FROM inference_profile WHERE name = %(name)s AND disabled_at IS NULL"
+    return NAME.fullmatch(name) is not None and prepared(sql.LIVE_PROFILE, {"name": name}) is not None
 
 
 def usual_agent() -> str:
@@ -123,5 +119,5 @@ def verifier_of(name: str) -> Spec:
     own = spec_of(name)
     live = live_names()
     others = [other for other in live if other != name]
-    chosen = own.options.get("verifier")
-    return spec_of(chosen) if chosen in live else spec_of(others[0]) if others else own
+    verifier = own.options.get("verifier")
+    return spec_of(verifier) if verifier in live else spec_of(others[0]) if others else own

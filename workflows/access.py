@@ -30,20 +30,20 @@ def workflows_of(actor: Actor) -> QuerySet[Workflow]:
 def get_workflow(actor: Actor, workflow_id: str, *, lock: bool = False) -> Workflow:
     """Raises WorkflowNotFound, also for another team's or world's. With `lock` the caller is inside atomic()."""
     rows = workflows_of(actor).select_for_update() if lock else workflows_of(actor)
-    row = rows.filter(id=workflow_id).first()
-    if row is None:
+    workflow = rows.filter(id=workflow_id).first()
+    if workflow is None:
         raise WorkflowNotFound
-    return row
+    return workflow
 
 
 def last_runs(actor: Actor, workflow_ids: Iterable[str], most: int) -> dict[str, list[Run]]:
     """The newest runs of each of these workflows, newest first; one query."""
-    found: dict[str, list[Run]] = {each: [] for each in workflow_ids}
-    newest = [runs_of(actor).filter(workflow_id=each).order_by("-created_at", "-id")[:most] for each in found]
+    runs: dict[str, list[Run]] = {each: [] for each in workflow_ids}
+    newest = [runs_of(actor).filter(workflow_id=each).order_by("-created_at", "-id")[:most] for each in runs]
     rows = newest[0].union(*newest[1:], all=True) if newest else ()
     for run in sorted(rows, key=lambda run: (run.created_at, run.id), reverse=True):
-        found[run.workflow_id or ""].append(run)
-    return found
+        runs[run.workflow_id or ""].append(run)
+    return runs
 
 
 def versions_of(workflow: Workflow) -> QuerySet[WorkflowVersion]:
@@ -53,8 +53,8 @@ def versions_of(workflow: Workflow) -> QuerySet[WorkflowVersion]:
 def get_version(workflow: Workflow, number: str | int) -> WorkflowVersion:
     """Raises NotFound, also for what is no number."""
     text = str(number)
-    known = text.isascii() and text.isdecimal() and len(text) < 10
-    row = versions_of(workflow).filter(version=int(text)).first() if known else None
-    if row is None:
+    is_number = text.isascii() and text.isdecimal() and len(text) < 10
+    version = versions_of(workflow).filter(version=int(text)).first() if is_number else None
+    if version is None:
         raise NotFound("There is no such version.")
-    return row
+    return version

@@ -33,8 +33,8 @@ def create(request: ApiRequest) -> HttpResponse:
     return once(request, lambda: _object(request, services.save_workflow(request.actor, values)))
 
 
-def _object(request: ApiRequest, row: Workflow) -> dict[str, Any]:
-    return workflow_object(row, request.request_id)
+def _object(request: ApiRequest, workflow: Workflow) -> dict[str, Any]:
+    return workflow_object(workflow, request.request_id)
 
 
 @router.get("/workflows", summary="Workflows of the team and world, newest first")
@@ -43,10 +43,10 @@ def list_workflows(request: ApiRequest) -> HttpResponse:
     rows = workflows_of(request.actor)
     words = request.GET.get("status")
     if words:
-        wanted = [word.strip() for word in words.split(",")]
-        if not set(wanted) <= set(STATUSES):
+        statuses = [word.strip() for word in words.split(",")]
+        if not set(statuses) <= set(STATUSES):
             raise InvalidStatusFilter(valid_options=list(STATUSES))
-        rows = rows.filter(status__in=wanted)
+        rows = rows.filter(status__in=statuses)
     return answer(page(rows, request.GET, _shown(workflow_object, request), request_id=request.request_id))
 
 
@@ -59,15 +59,15 @@ def validate(request: ApiRequest) -> HttpResponse:
     return once(request, lambda: _examined(examine(request.actor, body)))
 
 
-def _examined(found: Examined) -> dict[str, Any]:
+def _examined(examined: Examined) -> dict[str, Any]:
     return {
-        "valid": found.valid, "errors": _details(found.errors), "warnings": _details(found.warnings),
-        "estimate": found.estimate,
+        "valid": examined.valid, "errors": _details(examined.errors), "warnings": _details(examined.warnings),
+        "estimate": examined.estimate,
     }  # fmt: skip
 
 
-def _details(found: list[Detail]) -> list[dict[str, Any]]:
-    return [{"loc": list(loc), "msg": message, "type": kind} for loc, message, kind in found]
+def _details(details: list[Detail]) -> list[dict[str, Any]]:
+    return [{"loc": list(loc), "msg": message, "type": kind} for loc, message, kind in details]
 
 
 @router.get("/workflows/{workflow:workflow_id}", summary="One workflow")
@@ -79,16 +79,16 @@ def read_workflow(request: ApiRequest, workflow_id: str) -> HttpResponse:
 @router.put("/workflows/{workflow:workflow_id}", summary="The next version of a workflow", **takes(WorkflowPut))
 @door("workflows:write")
 def put(request: ApiRequest, workflow_id: str) -> HttpResponse:
-    row = get_workflow(request.actor, workflow_id)
+    workflow = get_workflow(request.actor, workflow_id)
     values = accept(request.actor, read_json(request), "put")
-    return answer(_object(request, services.update_workflow(request.actor, row.id, values)))
+    return answer(_object(request, services.update_workflow(request.actor, workflow.id, values)))
 
 
 @router.delete("/workflows/{workflow:workflow_id}", summary="Archive a workflow")
 @door("workflows:write")
 def delete(request: ApiRequest, workflow_id: str) -> HttpResponse:
-    row = services.archive_workflow(request.actor, workflow_id)
-    return answer(_object(request, row) | {"deleted": True})
+    workflow = services.archive_workflow(request.actor, workflow_id)
+    return answer(_object(request, workflow) | {"deleted": True})
 
 
 @router.get("/workflows/{workflow:workflow_id}/versions", summary="Versions of a workflow, newest first")
@@ -102,5 +102,5 @@ def list_versions(request: ApiRequest, workflow_id: str) -> HttpResponse:
 @router.get("/workflows/{workflow:workflow_id}/versions/{number}", summary="One version of a workflow")
 @door("workflows:read")
 def read_version(request: ApiRequest, workflow_id: str, number: str) -> HttpResponse:
-    row = get_version(get_workflow(request.actor, workflow_id), number)
-    return answer(version_object(row, request.request_id))
+    version = get_version(get_workflow(request.actor, workflow_id), number)
+    return answer(version_object(version, request.request_id))

@@ -31,51 +31,51 @@ class Examined:
 
 def accept(actor: Actor, body: Any, form: Form) -> dict[str, Any]:
     """The values of a document that is in order (documents.Reading). Raises Invalid with every violation, PayloadTooLarge."""
-    found = look_at(actor, body, form)
-    if found.violations:
-        raise Invalid(*found.violations)
-    return found.values
+    reading = look_at(actor, body, form)
+    if reading.violations:
+        raise Invalid(*reading.violations)
+    return reading.values
 
 
 def look_at(actor: Actor, body: Any, form: Form, others: Collection[str] = ()) -> Reading:
     """As check_document, with what the document names looked up. Raises PayloadTooLarge."""
-    found = check_document(body, form, others)
-    if found.too_large:
+    reading = check_document(body, form, others)
+    if reading.too_large:
         raise PayloadTooLarge(max_bytes=MAX_BYTES)
-    definition = found.values.get("definition")
+    definition = reading.values.get("definition")
     if definition is None:
-        return found
+        return reading
     at = ("body", "steps") if body.get("definition") is None else ("body", "definition", "steps")
     steps = definition.get("steps")
     return replace(
-        found,
-        violations=together(found.violations, wrong_names(actor, steps, at)),
-        warnings=[*found.warnings, *unknown_secrets(actor, steps, at)],
+        reading,
+        violations=together(reading.violations, wrong_names(actor, steps, at)),
+        warnings=[*reading.warnings, *unknown_secrets(actor, steps, at)],
     )
 
 
-def together(said: list[Detail], more: Iterable[Detail]) -> list[Detail]:
+def together(details: list[Detail], more: Iterable[Detail]) -> list[Detail]:
     """One complaint about a place is enough."""
-    places = {loc for loc, *_ in said}
-    return [*said, *(each for each in more if each[0] not in places)]
+    places = {loc for loc, *_ in details}
+    return [*details, *(each for each in more if each[0] not in places)]
 
 
 def examine(actor: Actor, body: Any) -> Examined:
     """What is wrong with a document and with fields of a start beside it; else what it may cost. Raises PayloadTooLarge."""
     if wrong := unreadable(body):
         return Examined([wrong], [], None)
-    found = look_at(actor, body, "validate", StartBody.model_fields)
+    reading = look_at(actor, body, "validate", StartBody.model_fields)
     start, wrong_start = _read_start(actor, body)
-    errors = together(found.violations, wrong_start)
+    errors = together(reading.violations, wrong_start)
     if errors:
-        return Examined(errors, found.warnings, None)
-    worst = estimate(found.values["definition"], start, settings.PRICE_STEP_CENTS, settings.MAX_STEPS_CEILING)
-    return Examined([], found.warnings, worst)
+        return Examined(errors, reading.warnings, None)
+    worst = estimate(reading.values["definition"], start, settings.PRICE_STEP_CENTS, settings.MAX_STEPS_CEILING)
+    return Examined([], reading.warnings, worst)
 
 
 def _read_start(actor: Actor, body: dict[str, Any]) -> tuple[dict[str, Any], list[Detail]]:
     """The given fields of a start, and what is wrong with them."""
-    given = {name: body[name] for name in StartBody.model_fields if name in body}
-    terms, wrong = read_terms(StartBody, given)
-    wrong = together(wrong, terms_violations(actor, given))
+    fields = {name: body[name] for name in StartBody.model_fields if name in body}
+    terms, wrong = read_terms(StartBody, fields)
+    wrong = together(wrong, terms_violations(actor, fields))
     return (terms.model_dump(exclude_unset=True) if terms else {}), wrong

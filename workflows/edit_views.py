@@ -27,48 +27,52 @@ TOO_LARGE = Problem(DEFINITION, "The document is larger than 256 KiB.")
 
 @require_http_methods(["GET", "POST"])
 @signed_in("workflows:write")
-def new_workflow(request: PageRequest) -> HttpResponseBase:
+def new_workflow_page(request: PageRequest) -> HttpResponseBase:
     if request.method == "GET":
-        chosen = examples().get(request.GET.get("example", ""))
-        form = WorkflowForm(new=True, initial=initial_from(chosen))
-        return _page(request, form, _looked_at(request, _draft_of_initial(form, new=True)), chosen=chosen)
+        example = examples().get(request.GET.get("example", ""))
+        form = WorkflowForm(new=True, initial=initial_from(example))
+        return _page(request, form, _looked_at(request, _draft_of_initial(form, new=True)), example=example)
     form = WorkflowForm(request.POST, new=True)
     draft = _sent(form, new=True)
-    found = _looked_at(request, draft)
-    if "check" in request.POST or found["problems"]:
+    report = _looked_at(request, draft)
+    if "check" in request.POST or report["problems"]:
         if "check" not in request.POST and not draft.body.get("name"):
             form.refuse("name", "Field required.")  # said together with what is wrong in the text
-        return _page(request, form, found)
+        return _page(request, form, report)
     if values := _accepted(request, form, draft, new=True):
-        made = services.save_workflow(request.actor, values)
+        workflow = services.save_workflow(request.actor, values)
         messages.success(request, "The workflow is saved.")
-        return redirect("workflow", made.id)
-    return _page(request, form, found)
+        return redirect("workflow", workflow.id)
+    return _page(request, form, report)
 
 
 @require_http_methods(["GET", "POST"])
 @signed_in("workflows:write")
-def edit_workflow(request: PageRequest, workflow_id: str) -> HttpResponseBase:
+def edit_workflow_page(request: PageRequest, workflow_id: str) -> HttpResponseBase:
     """`?from=2` begins with an older version."""
-    row = get_workflow(request.actor, workflow_id)
+    workflow = get_workflow(request.actor, workflow_id)
     if request.method == "GET":
         older = request.GET.get("from")
-        form = WorkflowForm(new=False, initial=initial_of(get_version(row, older) if older else row, row))
-        return _page(request, form, _looked_at(request, _draft_of_initial(form, new=False)), row)
+        form = WorkflowForm(
+            new=False, initial=initial_of(get_version(workflow, older) if older else workflow, workflow)
+        )
+        return _page(request, form, _looked_at(request, _draft_of_initial(form, new=False)), workflow)
     form = WorkflowForm(request.POST, new=False)
     draft = _sent(form, new=False)
-    found = _looked_at(request, draft)
-    if "check" in request.POST or found["problems"]:
-        return _page(request, form, found, row)
+    report = _looked_at(request, draft)
+    if "check" in request.POST or report["problems"]:
+        return _page(request, form, report, workflow)
     values = _accepted(request, form, draft, new=False)
     if not values:
-        return _page(request, form, found, row)
+        return _page(request, form, report, workflow)
     try:
-        row = services.update_workflow(request.actor, row.id, values, based_on=form.cleaned_data.get("based_on"))
+        workflow = services.update_workflow(
+            request.actor, workflow.id, values, based_on=form.cleaned_data.get("based_on")
+        )
     except SavedMeanwhile as meanwhile:
-        return _page(request, form, found, row, meanwhile=meanwhile)
-    messages.success(request, f"Saved as version {row.version}.")
-    return redirect("workflow", row.id)
+        return _page(request, form, report, workflow, meanwhile=meanwhile)
+    messages.success(request, f"Saved as version {workflow.version}.")
+    return redirect("workflow", workflow.id)
 
 
 @require_POST
@@ -81,15 +85,15 @@ def check(request: PageRequest) -> HttpResponse:
     if not request.htmx:
         return redirect("workflow-new")
     new = not request.POST.get("based_on")
-    found = _looked_at(request, _sent(WorkflowForm(request.POST, new=new), new=new))
+    report = _looked_at(request, _sent(WorkflowForm(request.POST, new=new), new=new))
     shown = request.POST.get("shown", "")[:64]
-    stale = bool(shown) and "drawing" not in found
-    return render(request, "workflows/_checked.html", found | {"keep": found["keep"] or shown, "stale": stale})
+    stale = bool(shown) and "drawing" not in report
+    return render(request, "workflows/_checked.html", report | {"keep": report["keep"] or shown, "stale": stale})
 
 
 def _sent(form: WorkflowForm, *, new: bool) -> Draft:
     form.is_valid()
-    return read_draft(form.given(), new=new)
+    return read_draft(form.values(), new=new)
 
 
 def _draft_of_initial(form: WorkflowForm, *, new: bool) -> Draft:
@@ -101,12 +105,12 @@ def _looked_at(request: PageRequest, draft: Draft) -> dict[str, Any]:
     """Problems and warnings with their lines, the estimate, and the drawing when the definition is in order."""
     problems, warnings, worst = draft.unreadable(), [], None
     try:
-        found = examine(request.actor, draft.body)
+        examined = examine(request.actor, draft.body)
     except PayloadTooLarge:
         problems.append(TOO_LARGE)
     else:
-        problems += draft.problems(found.errors)
-        warnings, worst = draft.problems(found.warnings, "warning"), found.estimate
+        problems += draft.problems(examined.errors)
+        warnings, worst = draft.problems(examined.warnings, "warning"), examined.estimate
     sound = not any(problem.field == DEFINITION for problem in problems)
     drawn = _drawn(draft.body.get(DEFINITION, draft.body)) if sound else {}
     return {"problems": sorted(problems, key=first_line), "warnings": warnings, "estimate": worst, "keep": ""} | drawn
@@ -132,21 +136,21 @@ def _accepted(request: PageRequest, form: WorkflowForm, draft: Draft, *, new: bo
 
 
 def _page(
-    request: PageRequest, form: WorkflowForm, found: dict[str, Any], row: Workflow | None = None,
-    *, chosen: dict[str, Any] | None = None, meanwhile: SavedMeanwhile | None = None,
+    request: PageRequest, form: WorkflowForm, report: dict[str, Any], workflow: Workflow | None = None,
+    *, example: dict[str, Any] | None = None, meanwhile: SavedMeanwhile | None = None,
 ) -> HttpResponse:  # fmt: skip
     """The editor with what was written in it. An unsound text stands beside the drawing of the newest version."""
-    for problem in found["problems"]:
+    for problem in report["problems"]:
         if problem.place is None:
             form.refuse(problem.field, problem.message)
-    stale = "drawing" not in found
-    last = _drawn(row.definition) if stale and row else {}
-    saved = versions_of(row).get(version=meanwhile.version) if row and meanwhile else None
-    context = found | last | {
-        "section": "workflows", "form": form, "workflow": row, "chosen": chosen, "examples": examples(),
+    stale = "drawing" not in report
+    last = _drawn(workflow.definition) if stale and workflow else {}
+    saved = versions_of(workflow).get(version=meanwhile.version) if workflow and meanwhile else None
+    context = report | last | {
+        "section": "workflows", "form": form, "workflow": workflow, "chosen": example, "examples": examples(),
         "saved_meanwhile": saved, "based_on": saved.version if saved else form["based_on"].value(),
         "refused": form.is_bound and "check" not in request.POST, "stale": bool(last),
-        "next": saved.version + 1 if saved else (row.version + 1 if row else 1),
+        "next": saved.version + 1 if saved else (workflow.version + 1 if workflow else 1),
     }  # fmt: skip
-    wrong = bool(found["problems"] or form.errors) and form.is_bound
+    wrong = bool(report["problems"] or form.errors) and form.is_bound
     return render(request, "workflows/edit.html", context, status=409 if saved else 422 if wrong else 200)

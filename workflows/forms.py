@@ -45,7 +45,7 @@ class WorkflowForm(forms.Form):
         if not new:
             del self.fields["slug"]
 
-    def given(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
         """As drafts.read_draft takes it; also of a form with errors."""
         sent = {name: self.cleaned_data.get(name) for name in self.fields}
         budget = sent.pop("budget")
@@ -54,9 +54,9 @@ class WorkflowForm(forms.Form):
         return sent | texts | {"budget_cents_month": cents}
 
     def refuse(self, name: str, message: str) -> None:
-        known = "budget" if name == "budget_cents_month" else name
-        if known in self.fields:
-            self.add_error(known, message)
+        field = "budget" if name == "budget_cents_month" else name
+        if field in self.fields:
+            self.add_error(field, message)
         else:
             self.add_error(None, f"{name}: {message}")
 

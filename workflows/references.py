@@ -26,11 +26,11 @@ from workflows.models import Execution, Workflow
 
 def wrong_names(actor: Actor, steps: Any, at: Loc) -> list[Detail]:
     """Names of steps, at their places below `at`, that mean nothing in the actor's team and world."""
-    found = list(_named_steps(steps))
-    groups = groups_named(actor.team_id, [need["group"] for _, step in found for _, need in _needs(step)])
+    named_steps = list(_named_steps(steps))
+    groups = groups_named(actor.team_id, [need["group"] for _, step in named_steps for _, need in _needs(step)])
     problem_of = cache(lambda assignee: assignee_problem(actor.team_id, assignee))
     wrong: list[Detail] = []
-    for place, step in found:
+    for place, step in named_steps:
         here = (*at, *place)
         if step["type"] == "task":
             wrong += wrong_agent(actor, step.get("agent"), (*here, "agent"))
@@ -64,15 +64,15 @@ def wrong_agent(actor: Actor, agent: Any, at: Loc) -> list[Detail]:
     """By the rule of runs."""
     if not isinstance(agent, str):
         return []
-    found = terms_violations(actor, {"agent": agent})
-    return [(at, message, kind) for loc, message, kind in found if loc == ("body", "agent")]
+    violations = terms_violations(actor, {"agent": agent})
+    return [(at, message, kind) for loc, message, kind in violations if loc == ("body", "agent")]
 
 
 def _needs(step: Step) -> list[tuple[int, dict[str, Any]]]:
     """Those that can be looked up, each with its place in the quorum."""
-    given = step.get("approvers") if step["type"] == "human_approval" else None
-    found = given[: rules.MAX_APPROVERS] if isinstance(given, list) else []
-    return [(k, need) for k, need in enumerate(found) if isinstance(need, dict) and isinstance(need.get("group"), str)]
+    approvers = step.get("approvers") if step["type"] == "human_approval" else None
+    needs = approvers[: rules.MAX_APPROVERS] if isinstance(approvers, list) else []
+    return [(k, need) for k, need in enumerate(needs) if isinstance(need, dict) and isinstance(need.get("group"), str)]
 
 
 def _wrong_approvers(groups: Mapping[str, Group], step: Step, at: Loc) -> list[Detail]:
@@ -99,8 +99,8 @@ def _naming(rows: QuerySet[Any], world: str, words: Sequence[str]) -> Counter[bo
     written = Q(pk__in=[])
     for word in words:
         written |= Q(text__contains=json.dumps(word))
-    found = rows.annotate(text=Cast("definition", TextField())).filter(written).values_list(world, "definition")
-    return Counter(test for test, definition in found if _names(definition["steps"], words))
+    documents = rows.annotate(text=Cast("definition", TextField())).filter(written).values_list(world, "definition")
+    return Counter(test for test, definition in documents if _names(definition["steps"], words))
 
 
 def _names(steps: list[Step], words: Sequence[str]) -> bool:

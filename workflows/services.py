@@ -24,14 +24,14 @@ def save_workflow(actor: Actor, values: Values) -> Workflow:
 
     Of two calls with the same new slug one makes the workflow; the other waits at the unique index and makes version 2.
     """
-    given = _EMPTY | _whole(values)
+    fields = _EMPTY | _whole(values)
     with transaction.atomic():
-        new = Workflow(team_id=actor.team_id, test=actor.test, version=0, **given)
+        new = Workflow(team_id=actor.team_id, test=actor.test, version=0, **fields)
         Workflow.objects.bulk_create([new], ignore_conflicts=True)
-        row = workflows_of(actor).select_for_update().get(slug=new.slug)
+        workflow = workflows_of(actor).select_for_update().get(slug=new.slug)
         if "budget_cents_month" not in values:
-            given["budget_cents_month"] = row.budget_cents_month
-        return _next_version(actor, row, given | {"status": "active"})
+            fields["budget_cents_month"] = workflow.budget_cents_month
+        return _next_version(actor, workflow, fields | {"status": "active"})
 
 
 def update_workflow(actor: Actor, workflow_id: str, values: Values, *, based_on: int | None = None) -> Workflow:
@@ -40,19 +40,19 @@ def update_workflow(actor: Actor, workflow_id: str, values: Values, *, based_on:
     With `based_on` it must follow that very version, else SavedMeanwhile is raised.
     """
     with transaction.atomic():
-        row = get_workflow(actor, workflow_id, lock=True)
-        if based_on not in (None, row.version):
-            raise SavedMeanwhile(row.version)
-        return _next_version(actor, row, _whole(values))
+        workflow = get_workflow(actor, workflow_id, lock=True)
+        if based_on not in (None, workflow.version):
+            raise SavedMeanwhile(workflow.version)
+        return _next_version(actor, workflow, _whole(values))
 
 
 def archive_workflow(actor: Actor, workflow_id: str) -> Workflow:
     """No run starts any more; those that run go on. A second call changes nothing. Raises WorkflowNotFound."""
     with transaction.atomic():
-        row = get_workflow(actor, workflow_id, lock=True)
-        if row.status != "archived":
-            _write(actor, row, "workflow.archived", {"status": "archived"})
-        return row
+        workflow = get_workflow(actor, workflow_id, lock=True)
+        if workflow.status != "archived":
+            _write(actor, workflow, "workflow.archived", {"status": "archived"})
+        return workflow
 
 
 def _whole(values: Values) -> Values:
@@ -61,27 +61,29 @@ def _whole(values: Values) -> Values:
     return values if budget is None else values | {"budget_cents_month": int(budget)}
 
 
-def _next_version(actor: Actor, row: Workflow, values: Values) -> Workflow:
+def _next_version(actor: Actor, workflow: Workflow, values: Values) -> Workflow:
     """The caller holds the workflow's lock."""
-    verb = "workflow.updated" if row.version else "workflow.created"
-    _write(actor, row, verb, values | {"version": row.version + 1})
-    document = {name: getattr(row, name) for name in ("version", *_DOCUMENT)}
-    WorkflowVersion.objects.create(workflow=row, created_by=actor.ref(), created_at=row.updated_at, **document)
-    return row
+    verb = "workflow.updated" if workflow.version else "workflow.created"
+    _write(actor, workflow, verb, values | {"version": workflow.version + 1})
+    document = {name: getattr(workflow, name) for name in ("version", *_DOCUMENT)}
+    WorkflowVersion.objects.create(
+        workflow=workflow, created_by=actor.ref(), created_at=workflow.updated_at, **document
+    )
+    return workflow
 
 
-def _write(actor: Actor, row: Workflow, verb: str, values: Values) -> None:
+def _write(actor: Actor, workflow: Workflow, verb: str, values: Values) -> None:
     """The only writer of a workflow's row, its status included. The caller holds its lock."""
-    before = {name: getattr(row, name) for name in values} if row.version else {}
+    before = {name: getattr(workflow, name) for name in values} if workflow.version else {}
     for name, value in values.items():
-        setattr(row, name, value)
-    row.updated_at = timezone.now()
-    row.save(update_fields=[*values, "updated_at"])
-    if "budget_cents_month" in values and not row.test:
-        set_workflow_budget(row.team_id, row.id, row.budget_cents_month)
+        setattr(workflow, name, value)
+    workflow.updated_at = timezone.now()
+    workflow.save(update_fields=[*values, "updated_at"])
+    if "budget_cents_month" in values and not workflow.test:
+        set_workflow_budget(workflow.team_id, workflow.id, workflow.budget_cents_month)
     differing = [name for name in values if before.get(name) != values[name]]
     short = [name for name in differing if name not in _LONG]
     audit(
-        actor, verb, row.id, name=row.name, before={name: before[name] for name in short if name in before},
+        actor, verb, workflow.id, name=workflow.name, before={name: before[name] for name in short if name in before},
         after={name: values[name] for name in short}, changed=[name for name in differing if name in _LONG],
     )  # fmt: skip

@@ -28,7 +28,7 @@ SHOWN = 3
 
 @require_GET
 @signed_in("workflows:read")
-def workflows(request: PageRequest) -> HttpResponse:
+def workflow_list(request: PageRequest) -> HttpResponse:
     status = request.GET.get("status", "active")
     every = workflows_of(request.actor)
     rows = every.filter(status=status) if status in STATUSES else every
@@ -41,8 +41,8 @@ def workflows(request: PageRequest) -> HttpResponse:
     return render(request, "workflows/list.html", context)
 
 
-def _row(row: Workflow) -> dict[str, Any]:
-    return {"workflow": row}
+def _row(workflow: Workflow) -> dict[str, Any]:
+    return {"workflow": workflow}
 
 
 def _of_reader(request: PageRequest) -> dict[str, Any]:
@@ -57,20 +57,20 @@ def _rated(runs: list[Run]) -> dict[str, Any]:
 
 @require_GET
 @signed_in("workflows:read")
-def workflow(request: PageRequest, workflow_id: str) -> HttpResponse:
-    row = get_workflow(request.actor, workflow_id)
+def workflow_page(request: PageRequest, workflow_id: str) -> HttpResponse:
+    workflow = get_workflow(request.actor, workflow_id)
     query = {**request.GET.dict(), "limit": str(VERSIONS)}
-    part = page(versions_of(row), query, _version, request_id=request.request_id, order=("-version",))
-    runs = last_runs(request.actor, [row.id], RATED)[row.id]
-    context = _of_reader(request) | _drawn(row.definition) | _rated(runs) | {
-        "workflow": row, "versions": [each["version"] for each in part["data"]], "next_cursor": part["next_cursor"],
-        "runs": runs[:10], "schema": as_text(row.inputs_schema), "done": request.GET.get("done"),
+    part = page(versions_of(workflow), query, _version, request_id=request.request_id, order=("-version",))
+    runs = last_runs(request.actor, [workflow.id], RATED)[workflow.id]
+    context = _of_reader(request) | _drawn(workflow.definition) | _rated(runs) | {
+        "workflow": workflow, "versions": [each["version"] for each in part["data"]], "next_cursor": part["next_cursor"],
+        "runs": runs[:10], "schema": as_text(workflow.inputs_schema), "done": request.GET.get("done"),
     }  # fmt: skip
     return render(request, "workflows/workflow.html", context)
 
 
-def _version(row: WorkflowVersion) -> dict[str, Any]:
-    return {"version": row}
+def _version(version: WorkflowVersion) -> dict[str, Any]:
+    return {"version": version}
 
 
 def _drawn(definition: Definition) -> dict[str, Any]:
@@ -81,40 +81,40 @@ def _drawn(definition: Definition) -> dict[str, Any]:
 @signed_in("workflows:write")
 def set_status(request: PageRequest, workflow_id: str) -> HttpResponse:
     """Archived or active, as the form says: a second click changes nothing."""
-    row = get_workflow(request.actor, workflow_id)
+    workflow = get_workflow(request.actor, workflow_id)
     archive = request.POST.get("status") == "archived"
-    if archive == (row.status == "archived"):
-        return redirect("workflow", row.id)
+    if archive == (workflow.status == "archived"):
+        return redirect("workflow", workflow.id)
     if archive:
-        services.archive_workflow(request.actor, row.id)
-        return redirect(f"{reverse('workflow', args=[row.id])}?done=archived")
-    services.update_workflow(request.actor, row.id, {"status": "active"})
+        services.archive_workflow(request.actor, workflow.id)
+        return redirect(f"{reverse('workflow', args=[workflow.id])}?done=archived")
+    services.update_workflow(request.actor, workflow.id, {"status": "active"})
     messages.success(request, "The workflow is active again. Runs can be started.")
-    return redirect("workflow", row.id)
+    return redirect("workflow", workflow.id)
 
 
 @require_GET
 @signed_in("workflows:read")
-def version(request: PageRequest, workflow_id: str, number: int) -> HttpResponse:
-    row = get_workflow(request.actor, workflow_id)
-    found = get_version(row, number)
-    context = _of_reader(request) | _drawn(found.definition) | {
-        "workflow": row, "version": found, "schema": as_text(found.inputs_schema), "text": as_text(found.definition),
-        "before": found.version - 1,
+def version_page(request: PageRequest, workflow_id: str, number: int) -> HttpResponse:
+    workflow = get_workflow(request.actor, workflow_id)
+    version = get_version(workflow, number)
+    context = _of_reader(request) | _drawn(version.definition) | {
+        "workflow": workflow, "version": version, "schema": as_text(version.inputs_schema), "text": as_text(version.definition),
+        "before": version.version - 1,
     }  # fmt: skip
     return render(request, "workflows/version.html", context)
 
 
 @require_GET
 @signed_in("workflows:read")
-def compare(request: PageRequest, workflow_id: str) -> HttpResponseBase:
+def diff_page(request: PageRequest, workflow_id: str) -> HttpResponseBase:
     """Without two numbers: what the newest version changed."""
-    row = get_workflow(request.actor, workflow_id)
-    newest = row.version
-    old = get_version(row, request.GET.get("from") or max(1, newest - 1))
-    new = get_version(row, request.GET.get("to") or newest)
+    workflow = get_workflow(request.actor, workflow_id)
+    newest = workflow.version
+    old = get_version(workflow, request.GET.get("from") or max(1, newest - 1))
+    new = get_version(workflow, request.GET.get("to") or newest)
     context = _of_reader(request) | {
-        "workflow": row, "old": old, "new": new, "rows": diff.rows(old, new), "summary": diff.summary(old, new),
-        "numbers": list(versions_of(row).order_by("-version").values_list("version", flat=True)[:200]),
+        "workflow": workflow, "old": old, "new": new, "rows": diff.rows(old, new), "summary": diff.summary(old, new),
+        "numbers": list(versions_of(workflow).order_by("-version").values_list("version", flat=True)[:200]),
     }  # fmt: skip
     return render(request, "workflows/diff.html", context)

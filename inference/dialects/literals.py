@@ -122,9 +122,9 @@ def _taken(code: str, at: int, indent: int, draft: _Draft, statements: list[Line
 
 def calls(statements: Sequence[Line], known: Collection[str]) -> list[Called | None]:
     """What each statement calls, if it is one flat call of a known function and all its arguments are literals."""
-    wanted = [index for index, line in enumerate(statements) if line.flat and line.name in known]
+    indexes = [index for index, line in enumerate(statements) if line.flat and line.name in known]
     results: list[Called | None] = [None] * len(statements)
-    pending = [wanted]
+    pending = [indexes]
     while pending:
         part = pending.pop()
         nodes = _parsed([statements[index].text for index in part]) if part else []

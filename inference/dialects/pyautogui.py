@@ -63,14 +63,14 @@ def parse(code: str) -> list[Json]:
     do calls whose meaning depends on where the mouse was before the program, but for scroll(): it scrolls the middle of a
     screen of 1920 x 1080. Imports and fences are left out.
     """
-    found: list[Json] = []
+    actions: list[Json] = []
     for line, acts in _program(_FENCE.sub("", code), {}, Pointer(None, (WIDTH // 2, HEIGHT // 2))):
         shown = line.comment or line.text[:200]
         canonical = [] if isinstance(acts, str) else [_canonical(name, params) for name, params in acts]
         if not canonical or None in canonical:
             canonical = [("raw", {"code": line.text})]
-        found += [{"action_type": one[0], "params": one[1], "description": shown} for one in canonical if one]
-    return found
+        actions += [{"action_type": one[0], "params": one[1], "description": shown} for one in canonical if one]
+    return actions
 
 
 def prompt(actions: Sequence[str], tools: Sequence[Tool], where: str) -> str:
@@ -111,7 +111,7 @@ def _program(code: str, own: Mapping[str, Sequence[str]], pointer: Pointer) -> l
     statements = literals.lines(code)
     called = literals.calls(statements, {*_KNOWN, *own})
     base = statements[0].indent if statements else 0
-    found: list[tuple[literals.Line, Acts | str]] = []
+    program: list[tuple[literals.Line, Acts | str]] = []
     for line, call in zip(statements, called, strict=True):
         word = _PLAIN_WORD.fullmatch(line.text)
         if line.indent != base:
@@ -124,8 +124,8 @@ def _program(code: str, own: Mapping[str, Sequence[str]], pointer: Pointer) -> l
             acts = "is no call of a known function with literal arguments."
         else:
             acts = _acts(call, own, pointer)
-        found.append((line, acts))
-    return found
+        program.append((line, acts))
+    return program
 
 
 def _acts(call: Called, own: Mapping[str, Sequence[str]], pointer: Pointer) -> Acts | str:

@@ -51,14 +51,14 @@ def without_thinking(text: str) -> tuple[str, str]:
     answer that was cut has no closing one."""
     text = _SPECIAL.sub("", text)
     thoughts = [match.strip() for match in _THINK.findall(text)]
-    said = _THINK.sub("", text)
-    before, mark, after = said.partition("</think>")
+    answer = _THINK.sub("", text)
+    before, mark, after = answer.partition("</think>")
     if mark:
-        thoughts, said = [before.strip(), *thoughts], after
-    said, mark, after = said.partition("<think>")
+        thoughts, answer = [before.strip(), *thoughts], after
+    answer, mark, after = answer.partition("<think>")
     if mark:
         thoughts.append(after.strip())
-    return said.strip(), "\n\n".join(filter(None, thoughts))
+    return answer.strip(), "\n\n".join(filter(None, thoughts))
 
 
 def fenced(text: str) -> list[str]:

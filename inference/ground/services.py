@@ -86,26 +86,26 @@ def _plain(text: str) -> str:
     return re.sub(r"\s+", "", text).casefold().rstrip(":…").removesuffix("...")
 
 
-def _places(lines: Sequence[Line], wanted: str) -> Iterator[Word]:
+def _places(lines: Sequence[Line], phrase: str) -> Iterator[Word]:
     """Every place where whole words of a line make up the text; a reader is not asked for parts of words."""
     for line in lines:
-        if wanted and _plain(line.text) == wanted:
+        if phrase and _plain(line.text) == phrase:
             yield line
             continue
         for start in range(len(line.words)):
-            run = _run(line.words[start:], wanted)
+            run = _run(line.words[start:], phrase)
             if run:
-                yield Word(wanted, min(word.score for word in run), _around([word.box for word in run]))
+                yield Word(phrase, min(word.score for word in run), _around([word.box for word in run]))
 
 
-def _run(words: Sequence[Word], wanted: str) -> list[Word]:
+def _run(words: Sequence[Word], phrase: str) -> list[Word]:
     run: list[Word] = []
     for word in words:
         run.append(word)
         text = _plain("".join(each.text for each in run))
-        if wanted and text == wanted:
+        if phrase and text == phrase:
             return run
-        if len(text) >= len(wanted):
+        if len(text) >= len(phrase):
             break
     return []
 

@@ -130,9 +130,9 @@ def _action(wanted: Wanted, question: Question, screen: Size) -> dict[str, Any] 
     return as_answered(name, moved(params, size, screen), wanted.text[:MOST_REASON])
 
 
-def _finished(wanted: Wanted, said: str, actions: list[dict[str, Any]], handed: int) -> Prediction:
+def _finished(wanted: Wanted, text: str, actions: list[dict[str, Any]], handed: int) -> Prediction:
     summary = str(wanted.params.get("summary") or "")
-    reasoning = "\n\n".join(part for part in (said, summary) if part)
+    reasoning = "\n\n".join(part for part in (text, summary) if part)
     if wanted.params.get("passed") is True:
         return Prediction("done", reasoning, [*actions, as_answered("done", {})], handed=handed)
     return Prediction(

@@ -68,13 +68,13 @@ def _asked_for(wire: str, environ: Mapping[str, str]) -> dict[str, str]:
     return {name: text.strip() for name, text in variables.items() if text and text.strip()}
 
 
-def _make(vendor: Vendor, found: Mapping[str, str]) -> Profile:
+def _make(vendor: Vendor, settings: Mapping[str, str]) -> Profile:
     team = installation_team()
     assert team is not None
-    actor, model = system(team.id, False), found.get("model", vendor.model)
+    actor, model = system(team.id, False), settings.get("model", vendor.model)
     values = {
-        "name": free_name(vendor.name), "wire": vendor.wire, "model": model, "base_url": found.get("base_url", ""),
-        "key": found.get("key"), "options": {}, "prices": usual_prices(vendor.wire, model), "limits": {},
+        "name": free_name(vendor.name), "wire": vendor.wire, "model": model, "base_url": settings.get("base_url", ""),
+        "key": settings.get("key"), "options": {}, "prices": usual_prices(vendor.wire, model), "limits": {},
     }  # fmt: skip
     with transaction.atomic():
         row = create_profile(actor, values, from_env=vendor.variable)
@@ -83,12 +83,12 @@ def _make(vendor: Vendor, found: Mapping[str, str]) -> Profile:
     return row
 
 
-def _renew(row: Profile, found: Mapping[str, str]) -> Profile:
+def _renew(row: Profile, settings: Mapping[str, str]) -> Profile:
     team = installation_team()
     assert team is not None
-    changes = {name: text for name, text in found.items() if name != "key" and text != getattr(row, name)}
-    if "key" in found and not _has_key(row, found["key"]):
-        changes["key"] = found["key"]
+    changes = {name: text for name, text in settings.items() if name != "key" and text != getattr(row, name)}
+    if "key" in settings and not _has_key(row, settings["key"]):
+        changes["key"] = settings["key"]
     return update_profile(system(team.id, False), row.id, changes) if changes else row
 
 

@@ -144,14 +144,14 @@ class ProfileForm(forms.Form):
         if not text:
             return {}
         try:
-            found = json.loads(text)
+            options = json.loads(text)
         except ValueError as error:
             raise forms.ValidationError(f"This is not JSON: {error}.") from error
         except RecursionError:
             raise forms.ValidationError("This is too deep.") from None
-        if not isinstance(found, dict):
+        if not isinstance(options, dict):
             raise forms.ValidationError("This is no JSON object.")
-        return found
+        return options
 
     def values(self) -> dict[str, Any]:
         """As inference.profiles.services takes them; `key` is None where it is to stay."""

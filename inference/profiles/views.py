@@ -22,7 +22,7 @@ from web.errors import Refusal
 
 @require_GET
 @signed_in()
-def models_list(request: PageRequest) -> HttpResponse:
+def model_list(request: PageRequest) -> HttpResponse:
     rows = list(profiles(request.actor))
     uses = use_since(month_start(), [row.name for row in rows])
     context = {
@@ -49,7 +49,7 @@ def _seen(row: Profile) -> dict[str, Any]:
 
 @require_http_methods(["GET", "POST"])
 @signed_in()
-def new_model(request: PageRequest) -> HttpResponseBase:
+def new_model_page(request: PageRequest) -> HttpResponseBase:
     """Without a kind: which kinds there are."""
     require_owner(request.actor)
     wire = request.GET.get("wire", "")
@@ -89,9 +89,9 @@ def _form(request: PageRequest, form: ProfileForm, row: Profile | None) -> HttpR
 @signed_in()
 def model_page(request: PageRequest, profile_id: str) -> HttpResponse:
     row = get_profile(request.actor, profile_id)
-    seen = _seen(row)
-    shots = {shot["name"]: shot for shot in seen["trial"].targets} if seen["trial"] else {}
-    context = seen | {
+    shown = _seen(row)
+    shots = {shot["name"]: shot for shot in shown["trial"].targets} if shown["trial"] else {}
+    context = shown | {
         "section": "models", "live_title": row.name, "use": use_since(month_start(), [row.name]).get(row.name),
         "targets": [{"target": target, "shot": shots.get(target.name)} for target in TARGETS], "width": WIDTH,
         "height": HEIGHT, "used": ever_used(row.name), "teams": Team.objects.filter(default_agent=row.name).count(),
@@ -102,7 +102,7 @@ def model_page(request: PageRequest, profile_id: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @signed_in()
-def edit_model(request: PageRequest, profile_id: str) -> HttpResponseBase:
+def edit_model_page(request: PageRequest, profile_id: str) -> HttpResponseBase:
     row = get_profile(request.actor, profile_id)
     sent = request.POST if request.method == "POST" else None
     form = ProfileForm(row.wire, sent, row=row, initial=values_of(row), others=_others(request, row))
@@ -127,7 +127,7 @@ def test_model(request: PageRequest, profile_id: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @signed_in()
-def default_model(request: PageRequest, profile_id: str) -> HttpResponseBase:
+def default_model_page(request: PageRequest, profile_id: str) -> HttpResponseBase:
     """One that has not passed its test needs a second press, on a page that says so."""
     row = get_profile(request.actor, profile_id)
     if request.method == "POST" and (services.passed(row) or request.POST.get("anyway")):
@@ -139,7 +139,7 @@ def default_model(request: PageRequest, profile_id: str) -> HttpResponseBase:
 
 @require_POST
 @signed_in()
-def no_default_model(request: PageRequest, profile_id: str) -> HttpResponse:
+def clear_default_model(request: PageRequest, profile_id: str) -> HttpResponse:
     row = services.clear_default(request.actor, profile_id)
     messages.success(request, "Runs for which nobody chose an agent have the playbook agent now.")
     return redirect("model", row.id)
@@ -157,7 +157,7 @@ def switch_model(request: PageRequest, profile_id: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @signed_in()
-def delete_model(request: PageRequest, profile_id: str) -> HttpResponseBase:
+def delete_model_page(request: PageRequest, profile_id: str) -> HttpResponseBase:
     row = get_profile(request.actor, profile_id)
     if request.method == "POST":
         services.delete_profile(request.actor, row.id)

@@ -214,23 +214,26 @@ class SessionPrediction:
         """Raises SessionNotFound when it was deleted meanwhile."""
         outcome = self.outcome
         assert outcome is not None
-        row = Session.objects.select_for_update().filter(id=self.session_id, busy=self.token).first()
-        if row is None:
+        session = Session.objects.select_for_update().filter(id=self.session_id, busy=self.token).first()
+        if session is None:
             raise SessionNotFound
         now, before = timezone.now(), self.session
-        row.step_count, row.total_credits_used = row.step_count + 1, row.total_credits_used + price.cents
-        row.busy, row.busy_until, row.expires_at = None, None, now + IDLE
-        row.profile, row.form = before.profile, before.form
+        session.step_count, session.total_credits_used = (
+            session.step_count + 1,
+            session.total_credits_used + price.cents,
+        )
+        session.busy, session.busy_until, session.expires_at = None, None, now + IDLE
+        session.profile, session.form = before.profile, before.form
         prediction = outcome.prediction
         step = {
-            "step": row.step_count, "reasoning": prediction.reasoning[:2000],
+            "step": session.step_count, "reasoning": prediction.reasoning[:2000],
             "actions": [(action["action_type"], action["params"]) for action in prediction.actions],
         }  # fmt: skip
-        row.history = [*row.history, step][-REMEMBERED:]
-        _remember(row, before, outcome, (self.sent, *self.shot.size))
+        session.history = [*session.history, step][-REMEMBERED:]
+        _remember(session, before, outcome, (self.sent, *self.shot.size))
         if outcome.log:
-            self._keep_pictures(row, outcome.log)
-        row.save()
+            self._keep_pictures(session, outcome.log)
+        session.save()
 
     def _keep_pictures(self, row: Session, log: list[Json]) -> None:
         """Those that the log names now, and no others."""
@@ -249,10 +252,10 @@ def _begin_anew(session: Session) -> None:
     session.log, session.pending, session.shown = [], [], []
 
 
-def _remember(row: Session, before: Session, outcome: Outcome, picture: tuple[str, int, int]) -> None:
+def _remember(session: Session, before: Session, outcome: Outcome, picture: tuple[str, int, int]) -> None:
     """`before`: as the call began with it. Without a log (the model refused) the next one begins anew."""
-    row.log, row.pending = outcome.log, outcome.pending
-    row.shown = [*before.shown, picture] if outcome.log or row.test else []
+    session.log, session.pending = outcome.log, outcome.pending
+    session.shown = [*before.shown, picture] if outcome.log or session.test else []
 
 
 def _named(value: Any) -> list[str]:

@@ -61,13 +61,13 @@ def function_call(call: str, name: str, params: Any, request: Request, extra: Js
         return Wanted(call, "tool", name, dict(params), extra=extra)
     if name not in _BY_NAME or name not in {tool.name for tool in functions(request)}:
         return Wanted(call, "bad", name, problem=f"There is no tool named “{name[:60]}”.", extra=extra)
-    taken = dict(params)
+    values = dict(params)
     try:
         if "x" in _BY_NAME[name].schema["properties"]:
-            taken["x"], taken["y"] = point(request.view, [taken.get("x"), taken.get("y")])
+            values["x"], values["y"] = point(request.view, [values.get("x"), values.get("y")])
     except UnusableError as problem:
         return Wanted(call, "bad", name, problem=str(problem), extra=extra)
-    return Wanted(call, "act", name, taken, extra=extra)
+    return Wanted(call, "act", name, values, extra=extra)
 
 
 def arguments(text: Any) -> Any:

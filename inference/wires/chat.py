@@ -213,12 +213,12 @@ def _word(value: Any) -> str:
 
 def _name_calls(message: Json, place: int) -> None:
     """Every call has an id of its own, as its answer needs one; `place` in the log is part of those that a server left out."""
-    seen: set[str] = set()
+    ids: set[str] = set()
     for number, call in enumerate(message.get("tool_calls") or ()):
         call.pop("index", None)
-        if not call["id"] or call["id"] in seen:
+        if not call["id"] or call["id"] in ids:
             call["id"] = f"call_{place}_{number}"
-        seen.add(call["id"])
+        ids.add(call["id"])
 
 
 async def _ask(spec: Spec, client: Any, content: bytes, headers: Json, on_first_byte: Callable[[], None]) -> _Message:

@@ -265,14 +265,14 @@ def _without_refused(items: Sequence[Json]) -> list[Json]:
         item["call_id"] for item in items
         if item.get("type") == "computer_call" and item.get("pending_safety_checks") and item["call_id"] not in acknowledged
     }  # fmt: skip
-    kept: list[Json] = []
+    rest: list[Json] = []
     for item, following in zip(items, [*items[1:], {}], strict=True):
         if item.get("call_id") not in refused:
-            kept.append(item)
+            rest.append(item)
         elif item["type"] == "computer_call" and following.get("type") not in {"computer_call", "function_call"}:
-            while kept and kept[-1].get("type") == "reasoning":
-                kept.pop()
-    return kept
+            while rest and rest[-1].get("type") == "reasoning":
+                rest.pop()
+    return rest
 
 
 def _is_strict(schema: Json) -> bool:

@@ -1,6 +1,6 @@
 """A workflow run played without a database: effects are kept, child runs and requests end as the test says.
 
-Every happening is delivered twice, and every state goes through JSON, as it would through the database.
+Every trigger is delivered twice, and every state goes through JSON, as it would through the database.
 """
 
 import json
@@ -12,7 +12,7 @@ from workflows.definition.documents import check_document
 from workflows.interpreter.advance import advance
 from workflows.interpreter.effects import CancelTasks, Effect, Finish, GoOn, OpenRequest, StartTask, Write
 from workflows.interpreter.state import State
-from workflows.interpreter.triggers import Happening, RequestDecided, Resumed, Started, TaskEnded
+from workflows.interpreter.triggers import RequestDecided, Resumed, Started, TaskEnded, Trigger
 
 AT = "2026-03-26T14:35:01.000Z"
 ANA = {"type": "user", "id": "usr_ana", "name": "Ana"}
@@ -24,7 +24,7 @@ class Play:
         assert check_document(body, "create").violations == []
         self.definition = body["definition"]
         self.state: State = {}
-        self.told: list[Happening] = []
+        self.told: list[Trigger] = []
         self.effects: list[Effect] = []
         self.tasks: dict[int, StartTask] = {}
         self.requests: dict[int, OpenRequest] = {}
@@ -34,22 +34,22 @@ class Play:
 
     # --- telling
 
-    def tell(self, happening: Happening) -> list[Effect]:
+    def tell(self, trigger: Trigger) -> list[Effect]:
         """Apply it, and go on through all slices."""
-        effects = self.tell_once(happening)
+        effects = self.tell_once(trigger)
         while effects and isinstance(effects[-1], GoOn):
             effects += self.tell_once(Resumed(effects.pop().slice))  # type: ignore[union-attr]
         return effects
 
-    def tell_once(self, happening: Happening) -> list[Effect]:
+    def tell_once(self, trigger: Trigger) -> list[Effect]:
         before = json.dumps(self.state)
-        state, effects = advance(self.definition, self.state, happening)
+        state, effects = advance(self.definition, self.state, trigger)
         assert json.dumps(self.state) == before
         self.state = json.loads(json.dumps(state))
         assert self.state == state
-        assert advance(self.definition, self.state, happening) == (self.state, [])
+        assert advance(self.definition, self.state, trigger) == (self.state, [])
         assert self.finish is None or not effects
-        self.told.append(happening)
+        self.told.append(trigger)
         for effect in effects:
             self._apply(effect)
         waits = [branch["wait"]["ticket"] for branch in self.state.get("branches", ()) if branch["wait"]]

@@ -1,4 +1,4 @@
-"""What holds for any document and any order of happenings."""
+"""What holds for any document and any order of triggers."""
 
 import json
 from collections.abc import Callable
@@ -110,11 +110,11 @@ def played(steps: list[Any], choose: Callable[[int], int]) -> Play:
     for _ in range(4000):
         if play.finish is not None:
             return play
-        one_happening(play, choose)
+        one_trigger(play, choose)
     raise AssertionError("it goes on and on")
 
 
-def one_happening(play: Play, choose: Callable[[int], int]) -> None:
+def one_trigger(play: Play, choose: Callable[[int], int]) -> None:
     pending = sorted([*play.tasks, *play.requests])
     assert pending, "it neither waits nor has ended"
     ticket = pending[choose(len(pending))]
@@ -136,26 +136,26 @@ def test_any_document_ends_within_its_guards_or_waits_for_somebody(steps: list[A
 
 @TRIED
 @given(documents.filter(is_valid), SEEDS)
-def test_the_same_happenings_give_the_same_state(steps: list[Any], seed: int) -> None:
+def test_the_same_triggers_give_the_same_state(steps: list[Any], seed: int) -> None:
     play = played(steps, Random(seed).randrange)
     state: dict[str, Any] = {}
     effects: list[Any] = []
-    for happening in play.told:
-        state, more = advance(play.definition, json.loads(json.dumps(state)), happening)
+    for trigger in play.told:
+        state, more = advance(play.definition, json.loads(json.dumps(state)), trigger)
         effects += [effect for effect in more if not isinstance(effect, GoOn)]
     assert (state, effects) == (play.state, play.effects)
 
 
 @TRIED
 @given(documents.filter(is_valid), SEEDS)
-def test_happenings_that_come_again_much_later_change_nothing(steps: list[Any], seed: int) -> None:
+def test_triggers_that_come_again_much_later_change_nothing(steps: list[Any], seed: int) -> None:
     play = Play(steps, inputs={"a": 1}, max_iterations=GUARD)
     chance = Random(seed)
     for _ in range(chance.randrange(12)):
         if play.finish is None:
-            one_happening(play, chance.randrange)
-    for happening in play.told:
-        assert advance(play.definition, play.state, happening) == (play.state, [])
+            one_trigger(play, chance.randrange)
+    for trigger in play.told:
+        assert advance(play.definition, play.state, trigger) == (play.state, [])
 
 
 @TRIED

@@ -230,7 +230,7 @@ def test_T_157_cancelling_the_child_alone_lets_the_workflow_go_on() -> None:
     assert play.ran[1] == "after cancelled"
 
 
-def test_happenings_that_nobody_waits_for_change_nothing() -> None:
+def test_triggers_that_nobody_waits_for_change_nothing() -> None:
     play = Play([task("a"), task("b")])
     state = play.state
     for ticket in (0, 2, 99):

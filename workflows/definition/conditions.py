@@ -116,8 +116,8 @@ def holds(condition: Condition, scope: Scope, work: Work) -> bool:
     """Is a condition of valid form true? Raises TooMuchWork."""
     op = condition.get("op")
     if op is None:
-        found = expand("{{" + condition["field"] + "}}", scope, work)
-        return equal(found, expand(condition["value"], scope, work), work)
+        value = expand("{{" + condition["field"] + "}}", scope, work)
+        return equal(value, expand(condition["value"], scope, work), work)
     if op in BINARY:
         left, right = (expand(condition[side], scope, work) for side in ("left", "right"))
         return BINARY[op](left, right, work)

@@ -57,23 +57,23 @@ def check_document(body: Any, form: Form, others: Collection[str] = ()) -> Readi
     """
     if wrong := unreadable(body):
         return Reading(violations=[wrong])
-    given = {key: value for key, value in body.items() if value is not None}
-    if _bytes(given) > MAX_BYTES:
+    fields = {key: value for key, value in body.items() if value is not None}
+    if _bytes(fields) > MAX_BYTES:
         return Reading(too_large=True)
     violations = Violations()
-    violations.check_fields(given, _fields(form), ("body",))
-    values = {key: given[key] for key in _fields(form) if key in given}
+    violations.check_fields(fields, _fields(form), ("body",))
+    values = {key: fields[key] for key in _fields(form) if key in fields}
     if "version" in values:
         values["declared_version"] = values.pop("version")
     reader = StepReader(violations)
-    if definition := _read_definition(given, form, reader):
+    if definition := _read_definition(fields, form, reader):
         values["definition"] = definition
-    _check_slug(given, values, form, violations)
-    known = {*_fields(form), "definition", *others} | ({"steps", "output"} if "steps" in given else set())
+    _check_slug(fields, values, form, violations)
+    allowed = {*_fields(form), "definition", *others} | ({"steps", "output"} if "steps" in fields else set())
     for key in body:
-        if key not in known:
+        if key not in allowed:
             violations.add(("body", key), "Unknown field.", "extra_forbidden")
-    return Reading(values, violations.found, reader.warnings)
+    return Reading(values, violations.details, reader.warnings)
 
 
 def unreadable(body: Any) -> Detail | None:
@@ -87,10 +87,10 @@ def unreadable(body: Any) -> Detail | None:
     return None
 
 
-def _bytes(given: Mapping[str, Any]) -> int:
+def _bytes(fields: Mapping[str, Any]) -> int:
     """Of the document, in whichever form."""
     try:
-        return size([given[key] for key in ("definition", "steps", "output", "inputs_schema") if key in given])
+        return size([fields[key] for key in ("definition", "steps", "output", "inputs_schema") if key in fields])
     except ValueError:  # a number of thousands of digits
         return MAX_BYTES + 1
 
@@ -101,13 +101,13 @@ def _bytes(given: Mapping[str, Any]) -> int:
 def _small(value: Any) -> Problem | None:
     if problem := mapping(value):
         return problem
-    found = too_big(value)
-    return ("value_error", found) if found else None
+    message = too_big(value)
+    return ("value_error", message) if message else None
 
 
 def _inputs_schema(value: Any) -> Problem | None:
-    found = schema_problem(value)
-    return ("value_error" if isinstance(value, dict) else "type_error", found) if found else None
+    message = schema_problem(value)
+    return ("value_error" if isinstance(value, dict) else "type_error", message) if message else None
 
 
 def _slug(value: Any) -> Problem | None:
@@ -141,14 +141,14 @@ def slug_of(name: str) -> str:
     return re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-_")[:63].rstrip("-")
 
 
-def _check_slug(given: Mapping[str, Any], values: dict[str, Any], form: Form, violations: Violations) -> None:
+def _check_slug(fields: Mapping[str, Any], values: dict[str, Any], form: Form, violations: Violations) -> None:
     """With `definition` the slug is required; with `steps` it defaults to the name."""
-    if form != "create" or "slug" in given:
+    if form != "create" or "slug" in fields:
         return
-    if "steps" not in given:
+    if "steps" not in fields:
         violations.missing(("body", "slug"))
-    elif isinstance(given.get("name"), str):
-        values["slug"] = slug_of(given["name"])
+    elif isinstance(fields.get("name"), str):
+        values["slug"] = slug_of(fields["name"])
         if not values["slug"]:
             violations.add(("body", "slug"), "The name has no letter or digit for a slug; give a slug.")
 
@@ -156,22 +156,22 @@ def _check_slug(given: Mapping[str, Any], values: dict[str, Any], form: Form, vi
 # --- the definition
 
 
-def _read_definition(given: Mapping[str, Any], form: Form, reader: StepReader) -> Definition | None:
+def _read_definition(fields: Mapping[str, Any], form: Form, reader: StepReader) -> Definition | None:
     violations = reader.violations
-    if "definition" not in given and "steps" not in given:
+    if "definition" not in fields and "steps" not in fields:
         if form != "put":
             violations.missing(("body", "definition"))
         return None
-    if "definition" not in given:
-        beside: Definition = {key: given[key] for key in ("steps", "output") if key in given}
+    if "definition" not in fields:
+        beside: Definition = {key: fields[key] for key in ("steps", "output") if key in fields}
         _check_definition(beside, ("body",), reader)
         return beside
-    if "steps" in given:
+    if "steps" in fields:
         violations.add(("body", "steps"), "Give definition or steps, not both.")
-    if problem := mapping(given["definition"]):
+    if problem := mapping(fields["definition"]):
         violations.add(("body", "definition"), problem[1], problem[0])
         return None
-    definition: Definition = given["definition"]
+    definition: Definition = fields["definition"]
     _check_definition(definition, ("body", "definition"), reader)
     reader.warn(definition, {"steps", "output", *RUN_DEFAULTS}, ("body", "definition"))
     return definition

@@ -35,10 +35,10 @@ class Draft:
     def unreadable(self) -> list[Problem]:
         return [Problem(name, text.problem, place=text.at) for name, text in self.texts.items() if text.problem]
 
-    def problems(self, found: Iterable[Detail], severity: Literal["error", "warning"] = "error") -> list[Problem]:
+    def problems(self, details: Iterable[Detail], severity: Literal["error", "warning"] = "error") -> list[Problem]:
         """Violations beside their lines. What a text lacks because it cannot be read is not said twice."""
         lost = {("body", name) for name, text in self.texts.items() if text.problem}
-        return [self._problem(loc, message, severity) for loc, message, _kind in found if loc not in lost]
+        return [self._problem(loc, message, severity) for loc, message, _kind in details if loc not in lost]
 
     def _problem(self, loc: Loc, message: str, severity: Literal["error", "warning"]) -> Problem:
         field, path = self._within(loc)
@@ -56,16 +56,16 @@ class Draft:
         return (key, ()) if key in FIELDS else (DEFINITION, loc[1:])
 
 
-def read_draft(given: Mapping[str, Any], *, new: bool) -> Draft:
+def read_draft(fields: Mapping[str, Any], *, new: bool) -> Draft:
     """`given`: name, slug, description, budget_cents_month and the two texts. An empty schema is none."""
-    texts = {DEFINITION: read(given[DEFINITION])}
-    if given[SCHEMA].strip():
-        texts[SCHEMA] = read(given[SCHEMA])
-    beside = {name: given[name] for name in FIELDS if given.get(name) not in (None, "")}
+    texts = {DEFINITION: read(fields[DEFINITION])}
+    if fields[SCHEMA].strip():
+        texts[SCHEMA] = read(fields[SCHEMA])
+    beside = {name: fields[name] for name in FIELDS if fields.get(name) not in (None, "")}
     if new and "slug" not in beside and (slug := slug_of(beside.get("name", ""))):
         beside["slug"] = slug
     if not new:
-        beside |= {"description": given.get("description") or "", SCHEMA: {}}
+        beside |= {"description": fields.get("description") or "", SCHEMA: {}}
     body = beside | {name: text.value for name, text in texts.items() if not text.problem}
     whole = _is_whole(body.get(DEFINITION))
     if whole:

@@ -35,13 +35,13 @@ class _Worst:
         return _Worst(max(self.steps, other.steps), max(self.cents, other.cents), max(self.seconds, other.seconds), ids)
 
 
-def estimate(definition: Definition, given: Mapping[str, Any], prices: Prices, most_steps: int) -> dict[str, Any]:
-    """The estimate of a valid document. `given`: fields of the start body, validated. `most_steps`: the installation's ceiling.
+def estimate(definition: Definition, start: Mapping[str, Any], prices: Prices, most_steps: int) -> dict[str, Any]:
+    """The estimate of a valid document. `start`: fields of the start body, validated. `most_steps`: the installation's ceiling.
 
     Waits inside tasks are not counted.
     """
-    worst = _of_list(definition["steps"], _Terms(given, prices, most_steps))
-    budget = given.get("budget_cents")
+    worst = _of_list(definition["steps"], _Terms(start, prices, most_steps))
+    budget = start.get("budget_cents")
     budget = run_defaults(definition).get("budget_cents", 0) if budget is None else int(budget)
     return {
         "step_count": rules.count(definition["steps"]), "depth": rules.depth(definition["steps"]),
@@ -50,21 +50,21 @@ def estimate(definition: Definition, given: Mapping[str, Any], prices: Prices, m
     }  # fmt: skip
 
 
-def cheapest_step(definition: Definition, given: Mapping[str, Any], prices: Prices) -> int | None:
+def cheapest_step(definition: Definition, start: Mapping[str, Any], prices: Prices) -> int | None:
     """Cents of one agent step of the cheapest task; None when the document has no task."""
-    terms = _Terms(given, prices, 1)
-    found = [terms.price(step) for _at, step in rules.walk(definition["steps"]) if step["type"] == "task"]
-    return min(found, default=None)
+    terms = _Terms(start, prices, 1)
+    costs = [terms.price(step) for _at, step in rules.walk(definition["steps"]) if step["type"] == "task"]
+    return min(costs, default=None)
 
 
 @dataclass(frozen=True)
 class _Terms:
-    given: Mapping[str, Any]
+    start: Mapping[str, Any]
     prices: Prices
     most_steps: int
 
     def _field(self, step: Step, key: str, default: Any) -> Any:
-        return next((each[key] for each in (step, self.given) if each.get(key) is not None), default)
+        return next((each[key] for each in (step, self.start) if each.get(key) is not None), default)
 
     def price(self, step: Step) -> int:
         return self.prices[self._field(step, "cua_version", DEFAULT_ENGINE)]
@@ -73,7 +73,7 @@ class _Terms:
         return min(int(self._field(step, "max_steps", DEFAULT_STEPS)), self.most_steps)
 
     def wait(self, step: Step) -> int | None:
-        seconds = step.get("timeout_seconds") or self.given.get("awaiting_human_timeout_seconds")
+        seconds = step.get("timeout_seconds") or self.start.get("awaiting_human_timeout_seconds")
         return int(seconds) if seconds else None
 
 

@@ -11,5 +11,5 @@ FOLDER = Path(__file__).parents[1] / "examples"
 @functools.cache
 def examples() -> dict[str, dict[str, Any]]:
     """By name of the file, in order of the names that people read."""
-    found = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
-    return dict(sorted(found.items(), key=lambda item: str(item[1]["name"])))
+    documents = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
+    return dict(sorted(documents.items(), key=lambda item: str(item[1]["name"])))

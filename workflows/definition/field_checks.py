@@ -24,15 +24,15 @@ class Violations:
     """Collects what is wrong. Whoever adds looks at `full` and stops: nonsense has no end."""
 
     def __init__(self) -> None:
-        self.found: list[Detail] = []
+        self.details: list[Detail] = []
 
     @property
     def full(self) -> bool:
-        return len(self.found) >= MOST_VIOLATIONS
+        return len(self.details) >= MOST_VIOLATIONS
 
     def add(self, at: Loc, message: str, kind: str = "value_error") -> None:
         if not self.full:
-            self.found.append((at, message, kind))
+            self.details.append((at, message, kind))
 
     def missing(self, at: Loc) -> None:
         self.add(at, "Field required.", "missing")

@@ -31,11 +31,11 @@ def schema_problem(schema: Any) -> str | None:
     """Why an inputs_schema is refused; None when it is in order."""
     if not isinstance(schema, dict):
         return "Must be an object."
-    found = None if is_json_schema(schema) else next(_short_problems(schema), None)
-    found = found or validation.problem(as_json_schema(schema))
-    if not found and not is_json_schema(schema):
-        found = next(_wrong_defaults(as_json_schema(schema)), None)
-    return f"The schema {found}." if found else None
+    problem = None if is_json_schema(schema) else next(_short_problems(schema), None)
+    problem = problem or validation.problem(as_json_schema(schema))
+    if not problem and not is_json_schema(schema):
+        problem = next(_wrong_defaults(as_json_schema(schema)), None)
+    return f"The schema {problem}." if problem else None
 
 
 def _wrong_defaults(schema: Schema) -> Iterator[str]:
@@ -77,14 +77,14 @@ def as_json_schema(schema: Schema) -> Schema:
     }
 
 
-def read_inputs(schema: Schema | None, given: Any, task: str | None = None) -> dict[str, Any]:
+def read_inputs(schema: Schema | None, values: Any, task: str | None = None) -> dict[str, Any]:
     """The inputs with defaults applied. `task`, the start body's own, stands for an input of that name that the schema knows.
 
     The schema is one without a problem. Raises Invalid with every violation.
     """
-    if not isinstance(given, dict | None):
+    if not isinstance(values, dict | None):
         raise Invalid((AT, "Must be an object.", "type_error"))
-    inputs = copy.deepcopy(given or {})
+    inputs = copy.deepcopy(values or {})
     if schema is None:
         return inputs
     long = as_json_schema(schema)
@@ -97,8 +97,8 @@ def read_inputs(schema: Schema | None, given: Any, task: str | None = None) -> d
 
 
 def _properties(schema: Any) -> dict[str, Any]:
-    found = schema.get("properties") if isinstance(schema, dict) else None
-    return found if isinstance(found, dict) else {}
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    return properties if isinstance(properties, dict) else {}
 
 
 def _apply_defaults(schema: Any, values: dict[str, Any]) -> None:
@@ -112,21 +112,21 @@ def _apply_defaults(schema: Any, values: dict[str, Any]) -> None:
 
 def _violations(schema: Schema, inputs: dict[str, Any]) -> list[Detail]:
     try:
-        found = validation.errors(schema, inputs)
+        errors = validation.errors(schema, inputs)
     except validation.TooMuchEffort:
         return [(AT, "Cannot be held against the schema in reasonable time.", "value_error")]
-    return list(dict.fromkeys(detail for error in found for detail in _details(error)))
+    return list(dict.fromkeys(detail for error in errors for detail in _details(error)))
 
 
 def _details(error: ValidationError) -> Iterator[Detail]:
     cause = best_match([error]) or error
     where: Loc = (*AT, *cause.absolute_path)
-    asked: Any = cause.validator_value
-    given: Any = cause.instance
+    expected: Any = cause.validator_value
+    instance: Any = cause.instance
     if cause.validator == "required":
-        names = [name for name in asked if name not in given]
+        names = [name for name in expected if name not in instance]
         yield from (((*where, name), "Field required.", "missing") for name in names)
-    elif cause.validator == "additionalProperties" and asked is False:
+    elif cause.validator == "additionalProperties" and expected is False:
         yield from (((*where, name), "Unknown input.", "extra_forbidden") for name in _extras(cause))
     else:
         kind = "type_error" if cause.validator == "type" else "value_error"
@@ -135,7 +135,7 @@ def _details(error: ValidationError) -> Iterator[Detail]:
 
 def _extras(error: ValidationError) -> list[str]:
     schema: Any = error.schema
-    given: Any = error.instance
-    known = schema.get("properties", {})
+    instance: Any = error.instance
+    properties = schema.get("properties", {})
     fitting = schema.get("patternProperties", {})
-    return [name for name in given if name not in known and not any(re.search(p, name) for p in fitting)]
+    return [name for name in instance if name not in properties and not any(re.search(p, name) for p in fitting)]

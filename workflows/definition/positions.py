@@ -142,10 +142,10 @@ class _Places:
 def _tokens(text: str) -> Iterator[tuple[str, Place]]:
     line, begins = 1, 0
     end = 0
-    for found in _TOKEN.finditer(text):
-        between = text.count("\n", end, found.start())
+    for match in _TOKEN.finditer(text):
+        between = text.count("\n", end, match.start())
         if between:
             line += between
-            begins = text.rindex("\n", 0, found.start()) + 1
-        end = found.end()
-        yield found[0], Place(line, found.start() - begins + 1, end - begins + 1)
+            begins = text.rindex("\n", 0, match.start()) + 1
+        end = match.end()
+        yield match[0], Place(line, match.start() - begins + 1, end - begins + 1)

@@ -72,12 +72,12 @@ def walk(steps: list[Any], at: Loc = ()) -> Iterator[tuple[Loc, Step]]:
 
 def count(steps: list[Any]) -> int:
     """Steps with all nested ones, also of lists that are nested too deep."""
-    found, waiting = 0, [steps]
+    number, waiting = 0, [steps]
     while waiting:
-        each = waiting.pop()
-        found += len(each)
-        waiting += [inner for step in each for _place, inner in lists_of(step)]
-    return found
+        part = waiting.pop()
+        number += len(part)
+        waiting += [inner for step in part for _place, inner in lists_of(step)]
+    return number
 
 
 def depth(steps: list[Any]) -> int:
@@ -132,15 +132,15 @@ class StepReader:
                 if len(place) == 1 or int(place[1]) < MAX_BRANCHES:
                     self._read_list(inner, (*at, *place), level + 1, below_parallel or kind == "parallel")
 
-    def _read_id(self, given: Any, at: Loc) -> None:
-        if given is None:
+    def _read_id(self, step_id: Any, at: Loc) -> None:
+        if step_id is None:
             self.violations.missing(at)
-        elif problem := name(given):
+        elif problem := name(step_id):
             self.violations.add(at, problem[1], problem[0])
-        elif given in self._ids:
-            self.violations.add(at, f"The id '{given}' is used twice.")
+        elif step_id in self._ids:
+            self.violations.add(at, f"The id '{step_id}' is used twice.")
         else:
-            self._ids[given] = at[:-1]
+            self._ids[step_id] = at[:-1]
 
     def _read_fields(self, step: Step, kind: str, at: Loc) -> None:
         self.violations.check_fields(step, FIELDS[kind], at)
@@ -159,7 +159,7 @@ class StepReader:
             self._check_schema(step.get("output_schema"), (*at, "output_schema"), schema_problem)
         if isinstance(step.get("save_as"), str) and "save_as" in FIELDS[kind]:
             self._saved.append(((*at, "save_as"), step["save_as"]))
-        known = {
+        allowed = {
             "id",
             "type",
             _CONDITIONS.get(kind, "type"),
@@ -167,19 +167,19 @@ class StepReader:
             *LISTS.get(kind, ()),
             *_OTHERS.get(kind, ()),
         }
-        self.warn(step, known, at)
+        self.warn(step, allowed, at)
 
-    def warn(self, given: dict[str, Any], known: set[str], at: Loc) -> None:
+    def warn(self, holder: dict[str, Any], allowed: set[str], at: Loc) -> None:
         """Unknown keys are kept and ignored, but said."""
         room = 200 - len(self.warnings)
-        unknown = [key for key in given if key not in known][: max(0, room)]
+        unknown = [key for key in holder if key not in allowed][: max(0, room)]
         self.warnings += [((*at, key), "Unknown key, ignored.", "unknown_key") for key in unknown]
 
     def _check_loop(self, step: Step, at: Loc) -> None:
-        given = [key for key in ("count", "while") if step.get(key) is not None]
-        if len(given) != 1:
-            self.violations.add(at, "Give exactly one of count and while.", "value_error" if given else "missing")
-        if "while" in given:
+        keys = [key for key in ("count", "while") if step.get(key) is not None]
+        if len(keys) != 1:
+            self.violations.add(at, "Give exactly one of count and while.", "value_error" if keys else "missing")
+        if "while" in keys:
             conditions.check(step["while"], (*at, "while"), self.violations)
 
     def _check_list(self, step: Step, key: str, at: Loc) -> None:

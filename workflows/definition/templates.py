@@ -81,10 +81,10 @@ def fill(text: str, scope: Scope, most: int) -> str:
     """The text with its templates filled in as text, cut after `most` characters."""
     pieces: list[str] = []
     length = end = 0
-    for found in _TEMPLATE.finditer(text):
-        piece = text[end : found.start()] + as_text(lookup(found[1], scope))
+    for match in _TEMPLATE.finditer(text):
+        piece = text[end : match.start()] + as_text(lookup(match[1], scope))
         pieces.append(piece)
-        length, end = length + len(piece), found.end()
+        length, end = length + len(piece), match.end()
         if length > most:
             break
     else:
@@ -117,13 +117,13 @@ def expand_bound(
     pieces: list[str] = []
     places: list[Place] = []
     length = end = 0
-    for found in _TEMPLATE.finditer(text):
-        value = as_text(lookup(found[1], scope))[:most]
-        before = text[end : found.start()]
+    for match in _TEMPLATE.finditer(text):
+        value = as_text(lookup(match[1], scope))[:most]
+        before = text[end : match.start()]
         pieces += [before, value]
         length += len(before)
-        places.append(Place(length, len(value), found[1], _secret(found[1], secrets)))
-        length, end = length + len(value), found.end()
+        places.append(Place(length, len(value), match[1], _secret(match[1], secrets)))
+        length, end = length + len(value), match.end()
         if length > most:
             break
     else:
@@ -143,9 +143,9 @@ def _secret(path: str, secrets: Mapping[str, Any]) -> str | None:
 def expand_text(text: str, scope: Scope, most: int, work: Work) -> str:
     """The text with its templates filled in, as text even if it is one template; cut after `most` characters."""
     alone = _TEMPLATE.fullmatch(text.strip())
-    found = as_text(lookup(alone[1], scope))[:most] if alone else fill(text, scope, most)
-    work.add(len(found))
-    return found
+    filled = as_text(lookup(alone[1], scope))[:most] if alone else fill(text, scope, most)
+    work.add(len(filled))
+    return filled
 
 
 def too_large(value: Any, most: int) -> bool:

@@ -70,9 +70,9 @@ def contains(left: Any, right: Any, work: Work) -> bool:
         return any(equal(item, right, work) for item in left)
     if not isinstance(left, str | dict):
         return False
-    wanted = as_text(right)
-    work.add((len(wanted) + (len(left) if isinstance(left, str) else 0)) // 16)
-    return wanted in left
+    text = as_text(right)
+    work.add((len(text) + (len(left) if isinstance(left, str) else 0)) // 16)
+    return text in left
 
 
 def truthy(value: Any) -> bool:

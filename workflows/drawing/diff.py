@@ -42,19 +42,19 @@ def rows(old: Version, new: Version) -> list[Row]:
 
 def as_lines(version: Version) -> list[str]:
     """The document as an author would write it, the keys in their order."""
-    given = {name: value for name in SHOWN if (value := getattr(version, name, None)) is not None}
-    return json.dumps(given, indent=2, ensure_ascii=False).split("\n")
+    values = {name: value for name in SHOWN if (value := getattr(version, name, None)) is not None}
+    return json.dumps(values, indent=2, ensure_ascii=False).split("\n")
 
 
 def _compared(old: list[str], new: list[str]) -> list[Row]:
-    found: list[Row] = []
+    compared: list[Row] = []
     for tag, a, a_end, b, b_end in _changes(old, new):
         if tag == "equal":
-            found += [Row("same", old[a + n], a + n + 1, b + n + 1) for n in range(a_end - a)]
+            compared += [Row("same", old[a + n], a + n + 1, b + n + 1) for n in range(a_end - a)]
         else:
-            found += [Row("removed", old[n], before=n + 1) for n in range(a, a_end)]
-            found += [Row("added", new[n], after=n + 1) for n in range(b, b_end)]
-    return found
+            compared += [Row("removed", old[n], before=n + 1) for n in range(a, a_end)]
+            compared += [Row("added", new[n], after=n + 1) for n in range(b, b_end)]
+    return compared
 
 
 def _changes(old: list[str], new: list[str]) -> list[tuple[str, int, int, int, int]]:
@@ -69,19 +69,19 @@ def _changes(old: list[str], new: list[str]) -> list[tuple[str, int, int, int, i
 
 
 def _alike(pairs: Iterator[tuple[str, str]]) -> int:
-    found = 0
+    length = 0
     for left, right in pairs:
         if left != right:
             break
-        found += 1
-    return found
+        length += 1
+    return length
 
 
-def _folded(given: list[Row]) -> Iterator[Row]:
-    changed = [n for n, row in enumerate(given) if row.kind != "same"]
+def _folded(rows: list[Row]) -> Iterator[Row]:
+    changed = [n for n, row in enumerate(rows) if row.kind != "same"]
     near = {n + by for n in changed for by in range(-AROUND, AROUND + 1)}
     hidden: list[Row] = []
-    for n, row in enumerate(given):
+    for n, row in enumerate(rows):
         if n in near:
             yield from _fold(hidden)
             hidden = []
@@ -100,11 +100,11 @@ def _fold(hidden: list[Row]) -> list[Row]:
 
 def summary(old: Version, new: Version) -> str:
     """`1 step added (check), 2 changed (go, gate). The inputs changed.`"""
-    said = [*_steps_said(old.definition, new.definition), *_rest_said(old, new)]
-    return " ".join(said) or "Nothing was changed."
+    sentences = [*_step_changes(old.definition, new.definition), *_other_changes(old, new)]
+    return " ".join(sentences) or "Nothing was changed."
 
 
-def _steps_said(old: Definition, new: Definition) -> list[str]:
+def _step_changes(old: Definition, new: Definition) -> list[str]:
     before, after = _steps(old), _steps(new)
     both = [key for key in after if key in before]
     parts = [
@@ -113,11 +113,11 @@ def _steps_said(old: Definition, new: Definition) -> list[str]:
         ("changed", [key for key in both if after[key][1] != before[key][1]]),
         ("moved", _moved(before, after, both)),
     ]
-    said = [f"{count(len(keys), 'step', 'steps')} {word} ({_named(keys)})" for word, keys in parts if keys]
-    return [f"{', '.join(said)}."] if said else []
+    phrases = [f"{count(len(keys), 'step', 'steps')} {word} ({_names(keys)})" for word, keys in parts if keys]
+    return [f"{', '.join(phrases)}."] if phrases else []
 
 
-def _named(keys: list[str]) -> str:
+def _names(keys: list[str]) -> str:
     return ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
 
 
@@ -145,15 +145,15 @@ def _moved(before: Placed, after: Placed, both: list[str]) -> list[str]:
     stayed = [key for key in before if key in after and key not in elsewhere]
     turned = [key for key in both if key not in elsewhere]
     blocks = SequenceMatcher(None, stayed, turned).get_matching_blocks()
-    kept = {key for block in blocks for key in stayed[block.a : block.a + block.size]}
-    return [key for key in both if key in elsewhere or key not in kept]
+    in_order = {key for block in blocks for key in stayed[block.a : block.a + block.size]}
+    return [key for key in both if key in elsewhere or key not in in_order]
 
 
-def _rest_said(old: Version, new: Version) -> list[str]:
+def _other_changes(old: Version, new: Version) -> list[str]:
     words = {
         "name": "The name changed.", "declared_version": "The version label changed.", "description": "The description changed.",
         "metadata": "The metadata changed.", "inputs_schema": "The inputs changed.",
     }  # fmt: skip
-    said = [words[name] for name in words if getattr(old, name, None) != getattr(new, name, None)]
+    sentences = [words[name] for name in words if getattr(old, name, None) != getattr(new, name, None)]
     beside = [{k: v for k, v in each.definition.items() if k != "steps"} for each in (old, new)]
-    return said if beside[0] == beside[1] else [*said, "The output or the limits of the run changed."]
+    return sentences if beside[0] == beside[1] else [*sentences, "The output or the limits of the run changed."]

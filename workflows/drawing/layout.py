@@ -242,9 +242,11 @@ def _parallel(step: Step, marks: Marks) -> _Block:
     return _side_by_side(head, lanes, [""] * len(lanes), [lane.reached if lane else head.finished for lane in lanes])
 
 
-def _side_by_side(head: _Block, given: Sequence[_Block | None], labels: Sequence[str], taken: Sequence[bool]) -> _Block:
+def _side_by_side(
+    head: _Block, branches: Sequence[_Block | None], labels: Sequence[str], taken: Sequence[bool]
+) -> _Block:
     """A head, its branches beside each other, and the line where they meet again."""
-    lanes = [lane or _Block(EMPTY, 0, EMPTY / 2) for lane in given]
+    lanes = [lane or _Block(EMPTY, 0, EMPTY / 2) for lane in branches]
     starts, across = [], 0.0
     for lane in lanes:
         starts.append(across)

@@ -14,32 +14,32 @@ TYPES = {
 }  # fmt: skip
 
 
-def condition(given: dict[str, Any]) -> str:
+def condition(node: dict[str, Any]) -> str:
     """`go.passed = true and inputs.file exists`."""
-    op = given.get("op")
+    op = node.get("op")
     if op is None:
-        return f"{given['field']} = {_value(given.get('value'))}"
+        return f"{node['field']} = {_value(node.get('value'))}"
     if op in _SIGNS:
-        return f"{_value(given['left'])} {_SIGNS[op]} {_value(given['right'])}"
+        return f"{_value(node['left'])} {_SIGNS[op]} {_value(node['right'])}"
     if op in ("and", "or"):
-        return f" {op} ".join(_within(each) for each in given["conditions"])
+        return f" {op} ".join(_within(each) for each in node["conditions"])
     if op == "not":
-        return f"not {_within(given['condition'])}"
-    return {"truthy": "{}", "falsy": "not {}", "exists": "{} exists"}[op].format(_value(given["value"]))
+        return f"not {_within(node['condition'])}"
+    return {"truthy": "{}", "falsy": "not {}", "exists": "{} exists"}[op].format(_value(node["value"]))
 
 
-def _within(given: dict[str, Any]) -> str:
-    words = condition(given)
-    return f"({words})" if given.get("op") in ("and", "or") else words
+def _within(node: dict[str, Any]) -> str:
+    words = condition(node)
+    return f"({words})" if node.get("op") in ("and", "or") else words
 
 
-def _value(given: Any) -> str:
+def _value(value: Any) -> str:
     """A template by its path; text that is none in quotes."""
-    if isinstance(given, str):
-        return path_of(given) or f"“{given}”"
-    if given is None or isinstance(given, bool):
-        return {None: "nothing", True: "true", False: "false"}[given]
-    return "a list" if isinstance(given, list) else "an object" if isinstance(given, dict) else str(given)
+    if isinstance(value, str):
+        return path_of(value) or f"“{value}”"
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    return "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else str(value)
 
 
 def count(n: int, one: str, many: str) -> str:

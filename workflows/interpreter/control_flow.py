@@ -18,11 +18,11 @@ WHILE_ITERATIONS = 100  # of a while without max_iterations
 
 def go(run: Progress) -> None:
     """Go on until every branch waits, the run has ended, or the slice is used up. Branches take turns, step by step."""
-    run.kept["cut"] = False
+    run.state["cut"] = False
     steps = work = 0
     while not run.ended and (ready := [b for b in run.branches.values() if b.ready]):
         if steps >= SLICE or work >= MAX_WORK:
-            run.kept["cut"] = True
+            run.state["cut"] = True
             run.effects.append(GoOn(run.count("slice")))
             return
         for branch in ready:
@@ -93,9 +93,9 @@ def fail_step(run: Progress, branch: Branch, error: dict[str, Any]) -> None:
 
 
 def _choose(run: Progress, branch: Branch, step: Step, at: Path, work: Work) -> None:
-    chosen = "then" if conditions.holds(step["condition"], run.scope(branch), work) else "else"
-    if step.get(chosen):
-        branch.frames.append(list_frame([*at, chosen]))
+    key = "then" if conditions.holds(step["condition"], run.scope(branch), work) else "else"
+    if step.get(key):
+        branch.frames.append(list_frame([*at, key]))
 
 
 def _loop(run: Progress, branch: Branch, _step: Step, at: Path, work: Work) -> None:
@@ -163,8 +163,8 @@ def _try_again(run: Progress, branch: Branch, frame: Frame, why: str) -> bool:
 def _parallel(run: Progress, branch: Branch, step: Step, at: Path, _work: Work) -> None:
     branch.frames.append({"kind": "parallel", "at": at, "left": len(step["branches"])})
     for b in range(len(step["branches"])):
-        each = Branch(run.count("last_branch"), branch.id, [list_frame([*at, "branches", b])])
-        run.branches[each.id] = each
+        inner = Branch(run.count("last_branch"), branch.id, [list_frame([*at, "branches", b])])
+        run.branches[inner.id] = inner
 
 
 _DO: dict[str, Callable[[Progress, Branch, Step, Path, Work], None]] = {

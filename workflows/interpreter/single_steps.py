@@ -34,7 +34,7 @@ class StepFailed(Exception):
 
 def start_task(run: Progress, branch: Branch, step: Step, at: Path, work: Work) -> None:
     scope = run.scope(branch)
-    task, bound = expand_bound(step["task"], scope, run.kept.get("secrets", {}), MAX_TASK + 1, work)
+    task, bound = expand_bound(step["task"], scope, run.state.get("secrets", {}), MAX_TASK + 1, work)
     if len(task) > MAX_TASK:
         raise StepFailed(f"The task of '{step['id']}' has more than {MAX_TASK} characters.")
     if not task.strip():
@@ -57,10 +57,10 @@ def _options(defaults: dict[str, Any], step: Step, scope: Scope, work: Work) -> 
 
 
 def _text(step: Step, key: str, most: int, scope: Scope, work: Work) -> str:
-    found = expand_text(step[key], scope, most + 1, work)
-    if len(found) > most:
+    text = expand_text(step[key], scope, most + 1, work)
+    if len(text) > most:
         raise StepFailed(f"The {key} of '{step['id']}' has more than {most} characters.")
-    return found
+    return text
 
 
 def end_task(run: Progress, branch: Branch, ended: TaskEnded) -> None:
@@ -94,8 +94,8 @@ def _leave_wait(run: Progress, branch: Branch) -> Step:
 
 
 def ask(run: Progress, branch: Branch, step: Step, at: Path, work: Work) -> None:
-    said = step.get("message") if step.get("message") is not None else step.get("instruction")
-    message = _message(said, run.scope(branch), work) or "Human approval required"
+    template = step.get("message") if step.get("message") is not None else step.get("instruction")
+    message = _message(template, run.scope(branch), work) or "Human approval required"
     ends = run.options["on_awaiting_human"]
     seconds = step.get("timeout_seconds") or run.options["awaiting_human_timeout_seconds"]
     schema = step.get("input_schema")
@@ -136,7 +136,7 @@ def take_decision(run: Progress, branch: Branch, decided: RequestDecided) -> Non
 def judge(run: Progress, branch: Branch, step: Step, _at: Path, work: Work) -> None:
     scope = run.scope(branch)
     passed = conditions.holds(step["condition"], scope, work)
-    run.kept["verdicts"][step["id"]] = passed
+    run.state["verdicts"][step["id"]] = passed
     run.write("step", step_id=step["id"], type="assert", passed=passed)
     if not passed:
         raise StepFailed(_message(step.get("message"), scope, work) or f"assert '{step['id']}' failed")
@@ -144,11 +144,11 @@ def judge(run: Progress, branch: Branch, step: Step, _at: Path, work: Work) -> N
 
 def succeed(run: Progress, branch: Branch, step: Step, _at: Path, work: Work) -> None:
     scope = run.scope(branch)
-    given = output(step.get("output"), scope, work)
+    value = output(step.get("output"), scope, work)
     message = _message(step.get("message"), scope, work)
     if message:
         run.write("text", text=message)
-    run.finish(Finish("succeeded", given, message=message))
+    run.finish(Finish("succeeded", value, message=message))
 
 
 def fail(run: Progress, branch: Branch, step: Step, _at: Path, work: Work) -> None:
@@ -158,10 +158,10 @@ def fail(run: Progress, branch: Branch, step: Step, _at: Path, work: Work) -> No
 
 def output(template: Any, scope: Scope, work: Work) -> Any:
     """The output with its templates filled in; null for none. Raises StepFailed when it is too large."""
-    found = None if template is None else expand(template, scope, work)
-    if too_large(found, MAX_OUTPUT):
+    value = None if template is None else expand(template, scope, work)
+    if too_large(value, MAX_OUTPUT):
         raise StepFailed(f"The output is larger than {MAX_OUTPUT // 1024} KiB.")
-    return found
+    return value
 
 
 def _message(template: str | None, scope: Scope, work: Work) -> str | None:

@@ -1,4 +1,4 @@
-"""The state of a workflow run while one happening is applied to it, and its form as plain JSON.
+"""The state of a workflow run while one trigger is applied to it, and its form as plain JSON.
 
 A state is an object; {} is a run that has not begun. Its branches are threads of control: 0 is the run itself, others are branches of a
 parallel step (`up` is the one it stands in). Each has a stack of frames:
@@ -66,10 +66,10 @@ class Progress:
         self.definition = definition
         self.effects: list[Effect] = []
         self.options: dict[str, Any] = state["options"]
-        self.kept = dict(state)
+        self.state = dict(state)
         self.bindings = dict(state["bindings"])
         self._scope = self.bindings | {"inputs": self._inputs()}
-        self.kept |= {name: dict(state[name]) for name in ("visits", "verdicts")}
+        self.state |= {name: dict(state[name]) for name in ("visits", "verdicts")}
         self.branches = {
             each["id"]: Branch(
                 each["id"], each["up"], [dict(f) for f in each["frames"]], each["wait"] and dict(each["wait"])
@@ -79,19 +79,19 @@ class Progress:
 
     def as_json(self) -> State:
         branches = [{"id": b.id, "up": b.up, "frames": b.frames, "wait": b.wait} for b in self.branches.values()]
-        return self.kept | {"bindings": self.bindings, "branches": branches}
+        return self.state | {"bindings": self.bindings, "branches": branches}
 
     @property
     def ended(self) -> bool:
-        return bool(self.kept["ended"])
+        return bool(self.state["ended"])
 
     def count(self, name: str) -> int:
         """The next number of `last_ticket`, `last_branch`, `slice` or `iterations_used`."""
-        self.kept[name] += 1
-        return int(self.kept[name])
+        self.state[name] += 1
+        return int(self.state[name])
 
     def come_to(self, step: dict[str, Any]) -> None:
-        visits: dict[str, int] = self.kept["visits"]
+        visits: dict[str, int] = self.state["visits"]
         visits[step["id"]] = visits.get(step["id"], 0) + 1
 
     def find(self, at: Path) -> Any:
@@ -108,18 +108,18 @@ class Progress:
         return self._scope
 
     def _inputs(self) -> dict[str, Any]:
-        inputs: dict[str, Any] = self.kept["inputs"]
+        inputs: dict[str, Any] = self.state["inputs"]
         task = self.options["task"]
         return inputs if task is None or "task" in inputs else inputs | {"task": task}
 
     def _vars(self, branch: Branch) -> dict[str, int]:
         """Of the innermost loop and retry around; outside of them the last ones."""
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for frame in self.frames_around(branch):
             name = COUNTED.get(frame["kind"])
-            if name is not None and name not in found:
-                found[name] = frame[name]
-        return {"iteration": self.kept["iteration"], "attempt": self.kept["attempt"]} | found
+            if name is not None and name not in counts:
+                counts[name] = frame[name]
+        return {"iteration": self.state["iteration"], "attempt": self.state["attempt"]} | counts
 
     def frames_around(self, branch: Branch) -> Iterator[Frame]:
         """The frames a step stands in, innermost first, beyond its own branch too."""
@@ -135,13 +135,13 @@ class Progress:
 
     def keep_secrets(self, step: dict[str, Any], ref: str | None, paths: Sequence[str]) -> None:
         """Which values of the step that was just bound are secret, and under which name the run keeps them."""
-        secrets: dict[str, Any] = dict(self.kept.get("secrets", {}))
+        secrets: dict[str, Any] = dict(self.state.get("secrets", {}))
         for name in filter(None, (step["id"], step.get("save_as"))):
             secrets.pop(name, None)
             if paths:
                 secrets[name] = {"ref": ref, "paths": list(paths)}
-        if secrets or "secrets" in self.kept:
-            self.kept["secrets"] = secrets
+        if secrets or "secrets" in self.state:
+            self.state["secrets"] = secrets
 
     # --- branches
 
@@ -150,13 +150,15 @@ class Progress:
         frame = branch.frames.pop()
         for name in ("iteration", "attempt"):
             if name in frame:
-                self.kept[name] = frame[name]
+                self.state[name] = frame[name]
         return frame
 
     def waiting(self, ticket: int, kind: str) -> Branch | None:
         """The branch that waits for this child run ("task") or request ("request")."""
-        found = (b for b in self.branches.values() if b.wait and (b.wait["ticket"], b.wait["kind"]) == (ticket, kind))
-        return next(found, None)
+        branches = (
+            b for b in self.branches.values() if b.wait and (b.wait["ticket"], b.wait["kind"]) == (ticket, kind)
+        )
+        return next(branches, None)
 
     def drop_branches(self, up: int) -> None:
         """Stop what stands in this branch's parallel step, at any depth, and cancel its child runs."""
@@ -181,5 +183,5 @@ class Progress:
     def finish(self, finish: Finish) -> None:
         """The end: nothing comes after."""
         self.branches.clear()
-        self.kept |= {"ended": True, "cut": False}
+        self.state |= {"ended": True, "cut": False}
         self.effects.append(finish)

@@ -3,7 +3,7 @@
 A cancel, a deadline, silence and a machine that is not there are not among them: they end the run as they end any other
 (runs/services.py).
 
-A ticket is the number that an effect gave to a child run or a request. A happening whose ticket is not waited for any more, or
+A ticket is the number that an effect gave to a child run or a request. A trigger whose ticket is not waited for any more, or
 that was delivered before, changes nothing.
 """
 
@@ -70,4 +70,4 @@ class RequestDecided:
     ref: str | None = None  # under which the run keeps what was taken out
 
 
-Happening = Started | Resumed | TaskEnded | RequestDecided
+Trigger = Started | Resumed | TaskEnded | RequestDecided

@@ -41,9 +41,9 @@ class StartForm(RunForm):
         if not versions:
             del self.fields["version"]
         for name, value in run_defaults(definition).items():
-            known = "budget" if name == "budget_cents" else name
-            shown = f"${value / 100:.2f}" if known == "budget" else value
-            self.fields[known].help_text = f"Empty: as the document says, {shown}."
+            field = "budget" if name == "budget_cents" else name
+            shown = f"${value / 100:.2f}" if field == "budget" else value
+            self.fields[field].help_text = f"Empty: as the document says, {shown}."
 
     def more_names(self) -> list[str]:
         return [name for name in super().more_names() if name != "version"]

@@ -1,4 +1,4 @@
-"""Running workflows: each happening is one transaction. Lock, advance, do what follows, keep the new state."""
+"""Running workflows: each trigger is one transaction. Lock, advance, do what follows, keep the new state."""
 
 import time
 from collections.abc import Callable
@@ -21,9 +21,10 @@ from runs.requests import services as requests
 from runs.secrets.services import kept_secrets
 from runs.starting import services as starting
 from web.times import rfc3339
+from workflows import sql
 from workflows.interpreter.advance import advance, iterations_used
 from workflows.interpreter.effects import CancelTasks, Effect, Finish, OpenRequest, StartTask, Write
-from workflows.interpreter.triggers import Happening, RequestDecided, Resumed, Started, TaskEnded
+from workflows.interpreter.triggers import RequestDecided, Resumed, Started, TaskEnded, Trigger
 from workflows.models import Execution, Ticket
 
 
@@ -32,25 +33,25 @@ def begin(run_id: str, turn: float = 0.0) -> bool:
 
     `turn`, here and below: so many seconds this caller has for the control flow that follows; what is left is queued.
     """
-    return _go_through(_happen(run_id, _started), turn)
+    return _run_slices(_apply(run_id, _started), turn)
 
 
 def go_on(run_id: str, turn: float = 0.0) -> bool:
     """The next slice of control flow. False when there is none."""
-    return _go_through(_happen(run_id, _resumed), turn)
+    return _run_slices(_apply(run_id, _resumed), turn)
 
 
 def task_ended(task_id: str, turn: float = 0.0) -> bool:
     """A child run has ended. False when the workflow run knows, or no longer wants to."""
-    return _go_through(_ticket_done(task_id, _task_ended), turn)
+    return _run_slices(_close_ticket(task_id, _task_ended), turn)
 
 
 def request_decided(approval_id: str, turn: float = 0.0) -> bool:
     """A request of a human_approval step was decided, and that took effect. False as for tasks."""
-    return _go_through(_ticket_done(approval_id, _request_decided), turn)
+    return _run_slices(_close_ticket(approval_id, _request_decided), turn)
 
 
-def _go_through(execution: Execution | None, turn: float) -> bool:
+def _run_slices(execution: Execution | None, turn: float) -> bool:
     """Slice after slice, each its own transaction: between them others get at the run, and nothing is lost with the worker."""
     end = time.monotonic() + turn
     happened = execution is not None
@@ -58,7 +59,7 @@ def _go_through(execution: Execution | None, turn: float) -> bool:
         if time.monotonic() >= end:
             async_task("workflows.tasks.go_on", execution.run_id)
             break
-        execution = _happen(execution.run_id, _resumed)
+        execution = _apply(execution.run_id, _resumed)
     return happened
 
 
@@ -74,9 +75,9 @@ def _resumed(execution: Execution) -> Resumed:
     return Resumed(execution.state.get("slice", 0))
 
 
-def _ticket_done(ref: str, told: Callable[[Ticket], Happening]) -> Execution | None:
-    ticket = fetch(Ticket, "ref = %(ref)s AND open", {"ref": ref})
-    return None if ticket is None else _happen(ticket.execution_id, lambda _: told(ticket), ticket)
+def _close_ticket(ref: str, trigger_of: Callable[[Ticket], Trigger]) -> Execution | None:
+    ticket = Ticket.objects.filter(ref=ref, open=True).first()
+    return None if ticket is None else _apply(ticket.execution_id, lambda _: trigger_of(ticket), ticket)
 
 
 def _task_ended(ticket: Ticket) -> TaskEnded:
@@ -91,8 +92,8 @@ def _task_ended(ticket: Ticket) -> TaskEnded:
 def _request_decided(ticket: Ticket) -> RequestDecided:
     decision = decision_of(Approval.objects.get(id=ticket.ref))
     assert decision is not None  # it took effect
-    kept = kept_secrets(run_of(ticket.execution_id))
-    secrets = tuple(name.partition(":")[2] for name in kept if name.startswith(f"{ticket.ref}:"))
+    sealed = kept_secrets(run_of(ticket.execution_id))
+    secrets = tuple(name.partition(":")[2] for name in sealed if name.startswith(f"{ticket.ref}:"))
     return RequestDecided(
         ticket.number,
         decision.verdict,
@@ -105,19 +106,19 @@ def _request_decided(ticket: Ticket) -> RequestDecided:
     )
 
 
-def _happen(run_id: str, told: Callable[[Execution], Happening], ticket: Ticket | None = None) -> Execution | None:
+def _apply(run_id: str, trigger_of: Callable[[Execution], Trigger], ticket: Ticket | None = None) -> Execution | None:
     """Where the run stands after what happened; None when nothing changed."""
     with transaction.atomic():
         run = services.lock_run(run_id, run_id)
         if run.is_terminal or run.stopped_at:  # after a stop the clock tells what was not told
             return None
-        execution = fetch(Execution, "run_id = %(run)s", {"run": run_id})
+        execution = fetch(Execution, sql.OF_RUN, {"run": run_id})
         assert execution is not None  # made with the run
         execution.run = run
         if ticket is not None and not Ticket.objects.filter(id=ticket.id, open=True).update(open=False):
             return None
-        happening = told(execution)
-        state, effects = advance(execution.definition, execution.state, happening)
+        trigger = trigger_of(execution)
+        state, effects = advance(execution.definition, execution.state, trigger)
         if state == execution.state:
             return None
         if run.status == "queued":
@@ -125,21 +126,21 @@ def _happen(run_id: str, told: Callable[[Execution], Happening], ticket: Ticket 
         execution.state, execution.cut, execution.changed_at = state, bool(state["cut"]), timezone.now()
         save(execution, ["state", "cut", "changed_at"])
         run.iterations_used = iterations_used(state)
-        _Doing(run, execution, happening).all(effects)
+        _Effects(run, execution, trigger).apply(effects)
         return execution
 
 
-class _Doing:
-    """Does the effects of one happening, in their order; events in a row are written together."""
+class _Effects:
+    """Does the effects of one trigger, in their order; events in a row are written together."""
 
-    def __init__(self, run: Run, execution: Execution, happening: Happening) -> None:
+    def __init__(self, run: Run, execution: Execution, trigger: Trigger) -> None:
         self.run = run
         self.execution = execution
-        self.ended = happening if isinstance(happening, TaskEnded) else None
+        self.ended = trigger if isinstance(trigger, TaskEnded) else None
         self.events: list[Event] = []
         self.cancelled: list[Run] = []
 
-    def all(self, effects: list[Effect]) -> None:
+    def apply(self, effects: list[Effect]) -> None:
         try:
             for effect in effects:
                 self._do(effect)
@@ -175,9 +176,9 @@ class _Doing:
     def _start(self, effect: StartTask) -> None:
         if effect.options.get("machine_id", "") is None and not self.run.test:
             raise MachineNotFound
-        kept = kept_secrets(self.run) if any(place.secret for place in effect.bound) else {}
-        bound = [Bound(p.at, p.length, p.path if p.secret in kept else None) for p in effect.bound]
-        secrets = {p.path: kept[p.secret] for p in effect.bound if p.secret in kept}
+        sealed = kept_secrets(self.run) if any(place.secret for place in effect.bound) else {}
+        bound = [Bound(p.at, p.length, p.path if p.secret in sealed else None) for p in effect.bound]
+        secrets = {p.path: sealed[p.secret] for p in effect.bound if p.secret in sealed}
         choosing = not self.execution.machine_named and "machine_id" not in effect.options
         task = starting.create_task(
             self.run, effect.step_id, effect.task, effect.options, bound, secrets, choosing=choosing
@@ -208,10 +209,10 @@ class _Doing:
         self.events += [services.billed(total, task.cost_cents) for task in given_up if task.cost_cents]
 
     def _finish(self, effect: Finish) -> None:
-        told = {"output": effect.output, "message": effect.message}
+        done = {"output": effect.output, "message": effect.message}
         services.finish(
             self.run, effect.status, summary=effect.summary, passed=effect.status == "succeeded", error=effect.error,
-            before=tuple(self.events), fatal=effect.fatal, done_facts=told, output=effect.output,
+            before=tuple(self.events), fatal=effect.fatal, done_facts=done, output=effect.output,
             iterations_used=self.run.iterations_used,
         )  # fmt: skip
         self.events = []

@@ -23,9 +23,9 @@ class VersionStart(StartBody):
     version: Annotated[Int, Field(ge=1)] | None = None
 
 
-def read_terms(model: type[StartBody], given: dict[str, Any]) -> tuple[StartBody | None, list[Detail]]:
+def read_terms(model: type[StartBody], fields: dict[str, Any]) -> tuple[StartBody | None, list[Detail]]:
     """The terms, or what is wrong with them."""
     try:
-        return model.model_validate(given), []
+        return model.model_validate(fields), []
     except ValidationError as error:
         return None, details(error, "body")

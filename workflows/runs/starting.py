@@ -8,7 +8,6 @@ from django.conf import settings
 from django_q.tasks import async_task
 
 from accounts.actor import Actor
-from database.sql import insert
 from runs.models import Run
 from runs.starting.machine_choice import choose, no_machine
 from runs.starting.services import agent_of, create_workflow_run, terms_violations
@@ -39,57 +38,59 @@ class _Program:
 
 
 def start_saved(
-    actor: Actor, workflow: Workflow, given: dict[str, Any], request_id: str, *, rerun_of: str | None = None
+    actor: Actor, workflow: Workflow, start: dict[str, Any], request_id: str, *, rerun_of: str | None = None
 ) -> Run:
     """A queued run of a version of the workflow, the current one unless the body names another.
 
     Raises InvalidState for an archived workflow, NotFound for a version that is not there, and as runs.starting.services.create_run().
     """
-    terms, wrong = read_terms(VersionStart, given)
+    terms, wrong = read_terms(VersionStart, start)
     number = terms.version if isinstance(terms, VersionStart) and terms.version else workflow.version
     version = access.get_version(workflow, number)
     archived = workflow.status == "archived"
     program = _Program(
         version.name, version.definition, version.inputs_schema, workflow.id, version.version, archived
     )  # fmt: skip
-    return _start(actor, program, given, terms, wrong, request_id, rerun_of)
+    return _start(actor, program, start, terms, wrong, request_id, rerun_of)
 
 
 def start_document(actor: Actor, body: dict[str, Any], request_id: str, *, rerun_of: str | None = None) -> Run:
     """A queued run of a document that is not saved. Raises Invalid, PayloadTooLarge, and as runs.starting.services.create_run()."""
     fields = StartBody.model_fields
-    found = look_at(actor, body, "start", fields)
-    given = {name: value for name, value in body.items() if name in fields}
-    terms, wrong = read_terms(StartBody, given)
-    wrong = together(found.violations, wrong)
-    if found.violations:
-        raise Invalid(*together(wrong, terms_violations(actor, given)))
-    values = found.values
+    reading = look_at(actor, body, "start", fields)
+    start = {name: value for name, value in body.items() if name in fields}
+    terms, wrong = read_terms(StartBody, start)
+    wrong = together(reading.violations, wrong)
+    if reading.violations:
+        raise Invalid(*together(wrong, terms_violations(actor, start)))
+    values = reading.values
     program = _Program(values.get("name", UNNAMED), values["definition"], values.get("inputs_schema"))
-    return _start(actor, program, given, terms, wrong, request_id, rerun_of)
+    return _start(actor, program, start, terms, wrong, request_id, rerun_of)
 
 
 def _start(
-    actor: Actor, program: _Program, given: dict[str, Any], terms: StartBody | None, wrong: list[Detail],
+    actor: Actor, program: _Program, start: dict[str, Any], terms: StartBody | None, wrong: list[Detail],
     request_id: str, rerun_of: str | None,
 ) -> Run:  # fmt: skip
-    values, wrong_inputs = _read_inputs(program, given)
-    wrong = together(wrong, [*_unfit(actor, given), *wrong_inputs])
-    unplaced = _unplaced(actor, program, given)
+    values, wrong_inputs = _read_inputs(program, start)
+    wrong = together(wrong, [*_unfit(actor, start), *wrong_inputs])
+    unplaced = _unplaced(actor, program, start)
     if unplaced and (not wrong or not isinstance(unplaced, Invalid)):
         raise unplaced
     if wrong or terms is None:
         raise Invalid(*wrong, *(_details(unplaced) if isinstance(unplaced, Invalid) else ()))
     if program.archived:
         raise InvalidState(current_state="archived", allowed_from=["active"])
-    limits = {name: value for name, value in run_defaults(program.definition).items() if name not in _named(given)}
+    limits = {name: value for name, value in run_defaults(program.definition).items() if name not in _named(start)}
     terms = terms.model_copy(update=limits)
     price = cheapest_step(program.definition, terms.model_dump(), settings.PRICE_STEP_CENTS)
 
     def also(run: Run) -> None:
-        named = terms.machine_id is not None
-        insert(
-            Execution(run=run, definition=program.definition, inputs_schema=program.inputs_schema, machine_named=named)
+        Execution.objects.create(
+            run=run,
+            definition=program.definition,
+            inputs_schema=program.inputs_schema,
+            machine_named=terms.machine_id is not None,
         )
         async_task("workflows.tasks.begin", run.id)
 
@@ -99,37 +100,37 @@ def _start(
     )  # fmt: skip
 
 
-def _named(given: Mapping[str, Any]) -> set[str]:
-    return {name for name, value in given.items() if value is not None}
+def _named(start: Mapping[str, Any]) -> set[str]:
+    return {name for name, value in start.items() if value is not None}
 
 
-def _read_inputs(program: _Program, given: dict[str, Any]) -> tuple[dict[str, Any], list[Detail]]:
+def _read_inputs(program: _Program, start: dict[str, Any]) -> tuple[dict[str, Any], list[Detail]]:
     """The inputs with their defaults, or what is wrong with them."""
-    task = given.get("task")
+    task = start.get("task")
     try:
-        found = inputs.read_inputs(program.inputs_schema, given.get("inputs"), task if isinstance(task, str) else None)
+        values = inputs.read_inputs(program.inputs_schema, start.get("inputs"), task if isinstance(task, str) else None)
     except Invalid as error:
         return {}, _details(error)
-    return found, []
+    return values, []
 
 
 def _details(refusal: Invalid) -> list[Detail]:
     return [(tuple(d["loc"]), d["msg"], d["type"]) for d in refusal.facts["details"]]
 
 
-def _unfit(actor: Actor, given: dict[str, Any]) -> list[Detail]:
+def _unfit(actor: Actor, start: dict[str, Any]) -> list[Detail]:
     """What is wrong beyond the form of each field: people, agents."""
-    wrong = terms_violations(actor, given)
-    if (place := unstorable_at(given)) is not None:
+    wrong = terms_violations(actor, start)
+    if (place := unstorable_at(start)) is not None:
         wrong.append((("body", *place), "Text must not contain the NUL character.", "value_error"))
     return wrong
 
 
-def _unplaced(actor: Actor, program: _Program, given: dict[str, Any]) -> Refusal | None:
+def _unplaced(actor: Actor, program: _Program, start: dict[str, Any]) -> Refusal | None:
     """The refusal of a workflow with a task that no machine is named for, where none can be chosen either."""
-    if actor.test or given.get("machine_id") is not None:
+    if actor.test or start.get("machine_id") is not None:
         return None
-    usual = agent_of(actor, given.get("agent") if isinstance(given.get("agent"), str) else None)
+    usual = agent_of(actor, start.get("agent") if isinstance(start.get("agent"), str) else None)
     for _, step in walk(program.definition["steps"]):
         if step["type"] != "task" or step.get("machine_id") is not None:
             continue

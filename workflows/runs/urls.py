@@ -13,6 +13,6 @@ class WorkflowRunId(StringConverter):
 register_converter(WorkflowRunId, "workflow_run")
 
 urlpatterns = [
-    path("runs/<workflow_run:run_id>", views.workflow_run, name="workflow-run"),
-    path("runs/<workflow_run:run_id>/again", views.again, name="workflow-rerun"),
+    path("runs/<workflow_run:run_id>", views.workflow_run_page, name="workflow-run"),
+    path("runs/<workflow_run:run_id>/again", views.rerun_page, name="workflow-rerun"),
 ]

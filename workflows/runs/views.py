@@ -32,19 +32,19 @@ VERSIONS = 50  # that the start form offers
 
 @require_GET
 @signed_in("workflows:read", "runs:read")
-def workflow_run(request: PageRequest, run_id: str) -> HttpResponse:
+def workflow_run_page(request: PageRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
     execution = Execution.objects.get(run=run)
     rows = rows_of(run, execution)
     _say_why_tasks_wait(rows)
     spent = totals(run)
-    asked = list(pending_of_root(run.id)) if request.actor.may("approvals:read") else []
-    chosen = next((a for a in asked if a.id == request.GET.get("open")), asked[0] if asked else None)
+    approvals = list(pending_of_root(run.id)) if request.actor.may("approvals:read") else []
+    approval = next((a for a in approvals if a.id == request.GET.get("open")), approvals[0] if approvals else None)
     context = {
         "section": "runs", "run": run, "rows": rows, "drawing": draw(execution.definition, marks_of(rows)),
         "waits": waiting_on(run), "clocks": run.clocks(timezone.now()), "waits_now": run.status == "awaiting_human",
-        "steps_done": spent["steps_completed"], "spent": spent["cost_cents"], "asked": asked, "last_seq": run.next_seq - 1,
-        "card": card(request.actor, chosen, request.path) if chosen else None, "decided": receipt(request),
+        "steps_done": spent["steps_completed"], "spent": spent["cost_cents"], "asked": approvals, "last_seq": run.next_seq - 1,
+        "card": card(request.actor, approval, request.path) if approval else None, "decided": receipt(request),
         "workflow": _workflow(request, run), "before": run.rerun_of, "after": _reruns(request, run),
         "may_write": request.actor.may("workflows:write"), "has_tasks": any(row.tasks for row in rows),
         "ended_at": ended_at(rows, run), "iterations": min(run.iterations_used, run.max_iterations or run.iterations_used),
@@ -86,24 +86,24 @@ def _as_api_call(run: Run, origin: str) -> str:
 
 @require_http_methods(["GET", "POST"])
 @signed_in("workflows:write")
-def start(request: PageRequest, workflow_id: str) -> HttpResponseBase:
+def start_page(request: PageRequest, workflow_id: str) -> HttpResponseBase:
     """`like` names a run of this workflow that is repeated, with other inputs where they are changed."""
     workflow = get_workflow(request.actor, workflow_id)
     like = _like(request, workflow)
-    wanted = request.POST.get("version") or request.GET.get("version") or (like.workflow_version if like else None)
-    version = get_version(workflow, wanted or workflow.version)
+    number = request.POST.get("version") or request.GET.get("version") or (like.workflow_version if like else None)
+    version = get_version(workflow, number or workflow.version)
     numbers = list(versions_of(workflow).order_by("-version").values_list("version", flat=True)[:VERSIONS])
     initial = (_values_of(like) if like else {}) | {"version": version.version}
     form = StartForm(request.actor, version.definition, version.inputs_schema, numbers, _sent(request), initial=initial)
     context = {"workflow": workflow, "name": version.name, "version": version, "like": like}
-    return _started(request, form, context, lambda given: starting.start_saved(
-        request.actor, workflow, given, request.request_id, rerun_of=like.id if like else None
+    return _started(request, form, context, lambda fields: starting.start_saved(
+        request.actor, workflow, fields, request.request_id, rerun_of=like.id if like else None
     ))  # fmt: skip
 
 
 @require_http_methods(["GET", "POST"])
 @signed_in("workflows:write")
-def again(request: PageRequest, run_id: str) -> HttpResponseBase:
+def rerun_page(request: PageRequest, run_id: str) -> HttpResponseBase:
     """Run a document again that was sent with its start; a saved workflow has its own form."""
     run = get_run(request.actor, run_id)
     if run.workflow_id:
@@ -113,8 +113,8 @@ def again(request: PageRequest, run_id: str) -> HttpResponseBase:
     form = StartForm(
         request.actor, execution.definition, execution.inputs_schema, [], _sent(request), initial=_values_of(run)
     )
-    return _started(request, form, {"name": run.title, "like": run}, lambda given: starting.start_document(
-        request.actor, document | given, request.request_id, rerun_of=run.id
+    return _started(request, form, {"name": run.title, "like": run}, lambda fields: starting.start_document(
+        request.actor, document | fields, request.request_id, rerun_of=run.id
     ))  # fmt: skip
 
 
@@ -136,10 +136,10 @@ def _sent(request: PageRequest) -> Any:
 
 def _like(request: PageRequest, workflow: Workflow) -> Run | None:
     named = request.POST.get("like") or request.GET.get("like")
-    found = get_run(request.actor, named) if named else None
-    if found is not None and found.workflow_id != workflow.id:
+    run = get_run(request.actor, named) if named else None
+    if run is not None and run.workflow_id != workflow.id:
         raise RunNotFound
-    return found
+    return run
 
 
 def _named_machine(run: Run) -> str:
@@ -148,5 +148,5 @@ def _named_machine(run: Run) -> str:
 
 
 def _values_of(run: Run) -> dict[str, Any]:
-    kept = {name: value for name, value in rerun_values(run).items() if name != "task"}
-    return kept | {"inputs": run.inputs, "max_iterations": run.max_iterations, "machine_id": _named_machine(run)}
+    values = {name: value for name, value in rerun_values(run).items() if name != "task"}
+    return values | {"inputs": run.inputs, "max_iterations": run.max_iterations, "machine_id": _named_machine(run)}

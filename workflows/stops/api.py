@@ -29,16 +29,16 @@ def stop(request: ApiRequest) -> HttpResponse:
     """What stands in the answer under an Idempotency-Key is as of the commit; without one, also what was confirmed at once."""
     body = read(request, StopBody)
     target_id = find_target(request.actor, body.scope, body.id)
-    made: list[Stop] = []
+    stops: list[Stop] = []
 
     def effect() -> dict[str, Any]:
-        made.append(services.request_stop(request.actor, body.scope, target_id, body.reason))
-        return _shown(request, made[0])
+        stops.append(services.request_stop(request.actor, body.scope, target_id, body.reason))
+        return _shown(request, stops[0])
 
     response = once(request, effect)
-    if not made:
+    if not stops:
         return response
-    confirmed = enforce(made[0])
+    confirmed = enforce(stops[0])
     return response if key_of(request) else answer(_shown(request, confirmed))
 
 
@@ -59,12 +59,12 @@ def read_stop(request: ApiRequest, stop_id: str) -> HttpResponse:
 @door("runs:write")
 def lift(request: ApiRequest, stop_id: str) -> HttpResponse:
     """By an admin, or a key that may loosen rules."""
-    row = get_stop(request.actor, stop_id)
+    stop = get_stop(request.actor, stop_id)
     read(request, Nothing)
     lifted: list[Stop] = []
 
     def effect() -> dict[str, Any]:
-        lifted.append(services.lift(request.actor, row.id))
+        lifted.append(services.lift(request.actor, stop.id))
         return _shown(request, lifted[0])
 
     response = once(request, effect)

@@ -20,7 +20,7 @@ MOST = 100  # lifted ones that are shown
 
 @require_GET
 @signed_in("runs:read")
-def stops(request: PageRequest) -> HttpResponse:
+def stop_list(request: PageRequest) -> HttpResponse:
     lifted = stops_of(request.actor).filter(lifted_at__isnull=False).order_by("-requested_at", "-id")
     rows = named(request.actor, [*in_force(request.actor).reverse(), *lifted[:MOST]])
     return render(request, "stops/list.html", SECTION | {"stops": rows})
@@ -28,7 +28,7 @@ def stops(request: PageRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @signed_in("runs:write")
-def new_stop(request: PageRequest) -> HttpResponseBase:
+def new_stop_page(request: PageRequest) -> HttpResponseBase:
     """A second click finds the stop that the first one made."""
     form = StopForm(request.actor, request.POST or None, initial={"what": request.GET.get("what", "team")})
     if not form.is_valid():
@@ -48,7 +48,7 @@ def _say(request: PageRequest, stop: Stop) -> None:
 
 @require_http_methods(["GET", "POST"])
 @signed_in("runs:write")
-def lift(request: PageRequest, stop_id: str) -> HttpResponseBase:
+def lift_page(request: PageRequest, stop_id: str) -> HttpResponseBase:
     services.require_lifter(request.actor)
     stop = get_stop(request.actor, stop_id)
     if request.method == "GET":
