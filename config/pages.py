@@ -15,7 +15,7 @@ urlpatterns = [
     path("", include("approvals.mail.urls")),
     path("", include("workflows.runs.urls")),
     path("", include("runs.urls")),
-    path("", include("runs.audit.urls")),
+    path("", include("accounts.audit.urls")),
     path("", include("workflows.urls")),
     path("", include("workflows.stops.urls")),
     path("", include("machines.urls")),

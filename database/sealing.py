@@ -10,6 +10,8 @@ from typing import Any
 from cryptography.fernet import Fernet
 from django.conf import settings
 
+REDACTED = "[redacted]"  # stands where a secret was
+
 
 @functools.cache
 def _fernet(secret: str) -> Fernet:

@@ -12,11 +12,11 @@ from jsonschema.exceptions import ValidationError, best_match
 
 from approvals.answers import examples
 from approvals.errors import AnswerRequired
+from database.sealing import REDACTED
 from web.errors import Invalid
 from web.json_schema import patterns, validation
 from web.json_values import Loc
 
-REDACTED = "[redacted]"
 Question = Mapping[str, Any]
 _QUICK = 20_000  # ways that a pattern may try on a key: about a millisecond
 _RECOMMENDED = re.compile(r"\s*\(recommended\)\s*$", re.IGNORECASE)

@@ -9,12 +9,13 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from accounts.audit import sources, things
+from accounts.audit.access import page_of
+from accounts.audit.query import KINDS, Query
 from accounts.audit.services import audit
 from accounts.keys.services import issue_key
 from accounts.models import AuditEntry
 from approvals.models import Approval
-from runs.audit.access import page_of
-from runs.audit.wanted import KINDS, Wanted
 from runs.models import Run
 from tests.cast import Api, Cast
 from tests.pages.conftest import Visit, request_of, text
@@ -271,7 +272,7 @@ def test_pages_neither_repeat_nor_hide_rows_while_others_arrive(
     before = timezone.now()
     for n in range(130):  # many of them at the same moment
         entry(cast, f"k{n}", before - timedelta(seconds=n // 40))
-    whole = [place for place, _ in page_of(cast.actor("bob", test=True), Wanted(), None, 1000)]
+    whole = [place for place, _ in page_of(cast.actor("bob", test=True), Query(), None, 1000)]
     bob, path, seen, pages = visit("bob"), "/audit", [], 0
     while path:
         page = text(bob.get(path))
@@ -324,11 +325,11 @@ def test_entries_are_never_rewritten(cast: Cast) -> None:
         AuditEntry.objects.update(verb="key.revoked")
 
 
-@pytest.mark.parametrize("wanted", [
-    Wanted(), Wanted(who="usr_x"), Wanted(verdict="reject"), Wanted(verdict="lost"), Wanted(run="run_x"), Wanted(subject="apr_x"),
-    Wanted(subject="pol_x"), *(Wanted(kind=kind) for kind in KINDS),
+@pytest.mark.parametrize("query", [
+    Query(), Query(who="usr_x"), Query(verdict="reject"), Query(verdict="lost"), Query(run="run_x"), Query(subject="apr_x"),
+    Query(subject="pol_x"), *(Query(kind=kind) for kind in KINDS),
 ])  # fmt: skip
-def test_no_filter_reads_a_whole_table(cast: Cast, wanted: Wanted, django_assert_max_num_queries: Any) -> None:
+def test_no_filter_reads_a_whole_table(cast: Cast, query: Query, django_assert_max_num_queries: Any) -> None:
     """Asked not to, the planner still reads a whole table where no index fits."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
@@ -343,7 +344,7 @@ def test_no_filter_reads_a_whole_table(cast: Cast, wanted: Wanted, django_assert
 
     actor = cast.actor("bob", test=True)
     with connection.execute_wrapper(explained):
-        page_of(actor, wanted, None, 50)
+        page_of(actor, query, None, 50)
     assert seen
     assert [plan for plan in seen if "Seq Scan" in plan] == []
 
@@ -351,3 +352,11 @@ def test_no_filter_reads_a_whole_table(cast: Cast, wanted: Wanted, django_assert
 def test_an_empty_list_says_what_will_stand_there(visit: Visit) -> None:
     assert "Nothing has happened yet" in text(visit("bob").get("/audit"))
     assert "Nothing fits" in text(visit("bob").get("/audit?kind=key"))
+
+
+def test_every_table_and_every_name_is_registered() -> None:
+    assert len(sources.sources()) == len(sources.POSITIONS)
+    assert set(things._LOOK_UPS) == {"usr", "grp", "key", "whk", "sec", "apr", "pol", "mch", "led"}
+    assert set(things._BELOW) == {"run"}
+    with pytest.raises(ValueError, match="no position"):
+        sources.register("gossip", sources.sources()[0])

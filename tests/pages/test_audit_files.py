@@ -14,9 +14,9 @@ from django.db import connections
 from django.test import AsyncClient
 from django.utils import timezone
 
+from accounts.audit.access import PART
+from accounts.audit.entries import Entry
 from accounts.models import AuditEntry
-from runs.audit.access import PART
-from runs.audit.entries import Entry
 from runs.models import Run
 from tests.cast import BY_PASSWORD, Api, Cast, make_cast
 from tests.pages.conftest import Visit, Visitor, request_of

@@ -12,7 +12,7 @@ LOST = "lost"  # asked for as a verdict: the attempts that changed nothing
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Query:
     """What the reader asks for; an empty field asks for everything."""
 
     who: str = ""
@@ -21,4 +21,8 @@ class Wanted:
     run: str = ""
     subject: str = ""
     start: datetime | None = None
-    end: datetime | None = None  # the first moment that is not wanted
+    end: datetime | None = None  # the first moment that is left out
+
+    def is_about(self, prefix: str) -> bool:
+        """Whether entries about things with such ids are asked for."""
+        return not self.subject or self.subject.startswith(f"{prefix}_")

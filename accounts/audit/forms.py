@@ -7,9 +7,9 @@ from typing import Any
 from django import forms
 
 from accounts.actor import Actor
+from accounts.audit.query import Query
+from accounts.audit.words import KIND_NAMES, VERDICT_NAMES
 from accounts.models import ApiKey, Membership
-from runs.audit.wanted import Wanted
-from runs.audit.words import KIND_NAMES, VERDICT_NAMES
 
 MOST_KEYS = 200  # of the team's newest, that can be chosen by name; any other is found by a click on its name
 _ID = re.compile(r"[A-Za-z0-9_]{1,40}")
@@ -29,22 +29,25 @@ class AuditFilter(forms.Form):
         super().__init__(*args, **kwargs)
         for name, words in (("from", "From"), ("to", "To")):  # a class body cannot name a field `from`
             self.fields[name] = forms.DateField(
-                label=f"{words} (UTC)", required=False, widget=_DATE, input_formats=["%Y-%m-%d"],
+                label=f"{words} (UTC)",
+                required=False,
+                widget=_DATE,
+                input_formats=["%Y-%m-%d"],
                 error_messages={"invalid": "A day such as 2026-03-26."},
-            )  # fmt: skip
+            )
         self.fields["who"].choices = _people(actor, str(self.data.get("who", "")))  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
-        found: dict[str, Any] = super().clean() or self.cleaned_data
-        first, last = found.get("from"), found.get("to")
+        values: dict[str, Any] = super().clean() or self.cleaned_data
+        first, last = values.get("from"), values.get("to")
         if first and last and last < first:
             self.add_error("to", "Must not be before the first day.")
-        return found
+        return values
 
-    def wanted(self) -> Wanted:
-        given = self.cleaned_data
-        words = {name: given[name] for name in ("who", "kind", "verdict", "run", "subject")}
-        return Wanted(**words, start=_midnight(given["from"]), end=_midnight(given["to"], days=1))
+    def query(self) -> Query:
+        values = self.cleaned_data
+        words = {name: values[name] for name in ("who", "kind", "verdict", "run", "subject")}
+        return Query(**words, start=_midnight(values["from"]), end=_midnight(values["to"], days=1))
 
     def is_empty(self) -> bool:
         return not any(self.data.get(name) for name in self.fields)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from approvals.answers.reading import REDACTED
+from database.sealing import REDACTED
 from web.templatetags.show import money
 
 _SECRET_NAME = re.compile(r"secret|passw|passphrase|token|api_?key|credential|authorization|cookie", re.IGNORECASE)

@@ -1,6 +1,6 @@
 """What the audit calls things."""
 
-from runs.audit.wanted import LOST
+from accounts.audit.query import LOST
 
 KIND_NAMES = {
     "decision": "Decisions", "request": "Work on requests", "policy": "Policies", "key": "API keys", "team": "Settings",
@@ -15,22 +15,6 @@ KIND_ICONS = {
 VERDICT_NAMES = {
     "approve": "Approve", "reject": "Reject", "answer": "Answer", "submit": "Submit", "revise": "Send back",
     "expired": "Ran out of time", "cancelled": "Cancelled with its run", LOST: "Attempts that changed nothing",
-}  # fmt: skip
-DECIDED = {
-    "approve": "Approved", "reject": "Rejected", "answer": "Answered", "submit": "Submitted data", "revise": "Sent back",
-    "expired": "Ran out of time", "cancelled": "Cancelled with its run",
-}  # fmt: skip
-TRIED = {
-    "approve": "Tried to approve", "reject": "Tried to reject", "answer": "Tried to answer", "submit": "Tried to submit data",
-    "revise": "Tried to send back",
-}  # fmt: skip
-LOSSES = {
-    "ALREADY_DECIDED": "it was decided already", "APPROVAL_EXPIRED": "its time was over", "APPROVAL_CANCELLED": "it was cancelled",
-    "APPROVAL_VOID": "it was void", "APPROVAL_CLAIMED": "somebody else worked on it", "UNDONE": "undone later",
-}  # fmt: skip
-HANDLED_WORDS = {
-    "vote": "Voted for", "claimed": "Claimed", "released": "Gave back", "assigned": "Assigned", "extended": "Gave more time",
-    "commented": "Commented on", "undone": "Undid the decision", "void": "Became void",
 }  # fmt: skip
 VIA = {
     "api": "by API", "dashboard": "on a page", "link": "by a link", "policy": "by a policy", "session": "signed in",

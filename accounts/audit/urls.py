@@ -2,10 +2,10 @@
 
 from django.urls import path
 
-from runs.audit import views
+from accounts.audit import views
 
 urlpatterns = [
-    path("audit", views.audit, name="audit"),
+    path("audit", views.audit_list, name="audit"),
     path("audit/export.csv", views.export, {"form": "csv"}, name="audit-csv"),
     path("audit/export.json", views.export, {"form": "json"}, name="audit-json"),
 ]

@@ -1,0 +1,69 @@
+"""What runs add to the audit: what the log says was done with requests; and which runs belong to a run."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.db.models.fields.json import KT
+
+from accounts.actor import Actor
+from accounts.audit import sources, things
+from accounts.audit.entries import Entry, note_of
+from accounts.audit.query import Query
+from accounts.audit.sources import Source
+from accounts.audit.things import Things
+from accounts.audit.values import difference
+from approvals.access import approvals_of
+from approvals.audit import asks_for_handling, handling
+from runs.models import Run, RunEvent
+
+CHANGES = ("vote", "claimed", "released", "assigned", "extended", "undone", "void")  # that no other table has
+
+
+def register() -> None:
+    sources.register("handlings", Source("created_at", _handlings, _mentions, _handling))
+    things.register_tree("run", _below)
+
+
+def _handlings(actor: Actor, query: Query) -> QuerySet[RunEvent]:
+    if not asks_for_handling(query):
+        return RunEvent.objects.none()
+    rows = RunEvent.objects.filter(type="approval", run__team_id=actor.team_id, run__test=actor.test)
+    rows = rows.alias(change=KT("data__change"), request=KT("data__approval_id")).filter(change__in=CHANGES)
+    if query.run:
+        rows = rows.filter(run_id__in=_below(actor, query.run))
+    if query.subject:
+        runs = approvals_of(actor).filter(id=query.subject).values("run_id")
+        rows = rows.filter(run_id__in=runs, request=query.subject)
+    return rows.alias(who=KT("data__by__id")).filter(who=query.who) if query.who else rows
+
+
+def _below(actor: Actor, run_id: str) -> QuerySet[Run, str]:
+    """The run, and those below it."""
+    runs = Run.objects.filter(Q(id=run_id) | Q(root_id=run_id), team_id=actor.team_id, test=actor.test)
+    return runs.values_list("id", flat=True)
+
+
+def _mentions(row: RunEvent) -> Iterable[str]:
+    """The request, and who it was assigned to."""
+    values = (row.data.get("before") or {}, row.data.get("after") or {})
+    return (row.data["approval_id"], *(each["assignee"] for each in values if each.get("assignee")))
+
+
+def _handling(actor: Actor, row: RunEvent, named: Things) -> Entry:
+    data = row.data
+    approval = named.row_of(data["approval_id"])
+    before, after = ({k: named.name_of(v) for k, v in (data.get(side) or {}).items()} for side in ("before", "after"))
+    facts: dict[str, Any] = {}
+    if approval and data["change"] == "void":
+        facts = {"reason": approval.void_reason, "replaced_by": approval.replaced_by}
+    return Entry(
+        id=f"{row.run_id}:{row.seq}",
+        at=row.created_at,
+        note=note_of(data.get("note")),
+        test=actor.test,
+        run_id=row.run_id,
+        changes=difference(before, after),
+        facts={name: value for name, value in facts.items() if value},
+        **handling(data["approval_id"], data["by"], data["change"], named),
+    )

@@ -1,1 +1,0 @@
-"""The audit: one list of every decision, every losing attempt at one, and every other change that somebody made."""
