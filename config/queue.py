@@ -15,7 +15,6 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.db import connections
 from django_q import cluster
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf, logger
@@ -24,6 +23,7 @@ from django_q.signals import post_spawn
 from psycopg import sql
 
 from config.processes import die_with_parent
+from database.listening import own_connection
 from database.sql import prepared
 from machines.processes.nodes import node_key, this_node
 
@@ -84,9 +84,7 @@ class DoorbellBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     def _listening(self) -> psycopg.Connection[tuple[int, str]]:
         """LISTEN comes before the first look: a task queued in between rings."""
         if self._doorbell is None or self._pid != os.getpid():
-            wanted = connections[Conf.ORM].get_connection_params()
-            known = {name: value for name, value in wanted.items() if name not in {"context", "cursor_factory", "pool"}}
-            self._doorbell = psycopg.connect(**known, autocommit=True)
+            self._doorbell = own_connection()
             self._doorbell.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
             self._pid = os.getpid()
             self._look_at = 0.0

@@ -24,8 +24,8 @@ from config.backup.progress import Progress, megabytes
 from config.backup.sealed import SealedWriter
 from config.backup.tables import Snapshot
 from config.backup.trees import Tree
-from config.postgres.connecting import own_connection
 from config.version import VERSION
+from database.listening import own_connection
 from runs.retention import KEEP_FILES
 
 Say = Callable[[str], None]
@@ -41,7 +41,7 @@ def make(target: Path, words: str, say: Say) -> None:
     data_dir: Path = settings.DATA_DIR
     if not os.environ.get("DATABASE_URL") and not os.path.lexists(data_dir / "postgres"):
         raise BackupError(f"There is no installation in {data_dir}: set DATA_DIR, or DATABASE_URL.")
-    with reached(data_dir, alone_there=False), own_connection() as own, new_file(target) as file:
+    with reached(data_dir, alone_there=False), own_connection(bounded=False) as own, new_file(target) as file:
         own.execute("SELECT pg_advisory_lock_shared(%s)", [KEEP_FILES])
         snapshot = Snapshot(own)
         if "accounts_team" not in snapshot.tables:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import psycopg
 from django.db import OperationalError, connection
 
-from config.postgres.connecting import own_connection
+from database.listening import own_connection
 
 LOCK = 4_270_102  # the advisory lock of whoever migrates
 LOCK_SECONDS = 4
@@ -22,7 +22,7 @@ PAUSE_SECONDS = 1.0  # between two attempts, for those who stood behind
 @contextmanager
 def only_one_migrates() -> Iterator[None]:
     """Waits for its turn, however long that takes. The lock is a session's of its own and falls with this process."""
-    with own_connection() as own:
+    with own_connection(bounded=False) as own:
         own.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         yield
 

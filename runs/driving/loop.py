@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 
 import psycopg
 from django.conf import settings
-from django.db import close_old_connections, connection
+from django.db import close_old_connections
 
+from database.listening import parameters
 from database.outages import is_full, is_locked, passes
 from inference.calls import calling
 from runs.driving import leases
@@ -38,14 +39,6 @@ _loop: "RunLoop | None" = None
 # When, after a trouble of the database, whoever lives has had time to renew its leases: they may have run out although nobody
 # died, and who took the runs up before would take them from the living.
 _settled_at = 0.0
-
-
-def connection_params() -> dict[str, Any]:
-    """The database's parameters as psycopg takes them, for a LISTEN connection of our own."""
-    kept = dict(connection.get_connection_params())
-    for name in ("cursor_factory", "context", "pool", "prepare_threshold"):
-        kept.pop(name, None)
-    return kept
 
 
 class RunLoop:
@@ -109,7 +102,7 @@ class RunLoop:
     async def _listen(self) -> None:
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(**connection_params(), autocommit=True) as listener:
+                async with await psycopg.AsyncConnection.connect(**parameters(), autocommit=True) as listener:
                     await listener.execute("LISTEN run_wake")
                     self._wake_all()  # whatever rang while nobody listened
                     async for notice in listener.notifies():

@@ -4,22 +4,20 @@ import asyncio
 from typing import Any
 
 import psycopg
-from django.db import connection
 from psycopg.rows import TupleRow
+
+from database.listening import parameters
 
 LOST = (psycopg.Error, OSError, TimeoutError)  # what a reader sees while the database restarts
 READ_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # between two tries, in seconds
-_OF_DJANGO = frozenset({"cursor_factory", "context", "prepare_threshold"})
-_DEAD_PEER = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
 
 async def connect(name: str) -> Connection:
     """A connection of our own to Django's database; `name` is what pg_stat_activity shows."""
-    params = {key: value for key, value in connection.get_connection_params().items() if key not in _OF_DJANGO}
-    options: dict[str, Any] = _DEAD_PEER | params | {"application_name": f"countersign-{name}"}
+    options = parameters() | {"application_name": f"countersign-{name}"}
     return await psycopg.AsyncConnection.connect(**options, autocommit=True)
 
 

@@ -8,10 +8,11 @@ import contextlib
 import logging
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
-from django.db import connection
 
+from database.listening import parameters
 from database.sql import prepared
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def ending_hung_transactions() -> Iterator[None]:
     row = prepared("SELECT pg_backend_pid()", {})
     assert row is not None
     over = threading.Event()
-    watch = threading.Thread(target=_watch, args=(row[0], over, _params()), name="stop-watch", daemon=True)
+    watch = threading.Thread(target=_watch, args=(row[0], over, parameters()), name="stop-watch", daemon=True)
     watch.start()
     try:
         yield
@@ -42,19 +43,11 @@ def ending_hung_transactions() -> Iterator[None]:
         over.set()
 
 
-def _params() -> dict[str, object]:
-    """The database's parameters as psycopg takes them, for a connection of our own."""
-    params = dict(connection.get_connection_params())
-    for name in ("cursor_factory", "context", "pool", "prepare_threshold"):
-        params.pop(name, None)
-    return params
-
-
-def _watch(pid: int, over: threading.Event, params: dict[str, object]) -> None:
+def _watch(pid: int, over: threading.Event, params: dict[str, Any]) -> None:
     if over.wait(PATIENCE):
         return
     try:
-        with psycopg.connect(**params, autocommit=True) as own:  # type: ignore[arg-type]
+        with psycopg.connect(**params, autocommit=True) as own:
             while not over.wait(LOOK_SECONDS):
                 for hung, _ in own.execute(_END, {"pid": pid, "idle": IDLE_SECONDS}).fetchall():
                     log.warning("a stop ended the hung transaction of the database's process %s", hung)

@@ -14,8 +14,8 @@ from django.conf import settings
 from django.db import connection
 
 from billing.models import Transaction
+from database.listening import parameters
 from machines.models import Stop
-from runs.driving.loop import connection_params
 from runs.models import Run, RunEvent, Step
 from runs.stops import clock
 from runs.stops.hung import ending_hung_transactions
@@ -70,7 +70,7 @@ def done(record: Path) -> int:
 def test_a_transaction_that_hangs_with_a_lock_is_ended(test_key: Api) -> None:
     """Whoever has the lock and does nothing; who waits for it in between goes on."""
     run = begin(test_key)
-    with closing(psycopg.connect(**connection_params())) as hung:
+    with closing(psycopg.connect(**parameters())) as hung:
         hung.execute("SELECT 1 FROM runs_run WHERE id = %s FOR UPDATE", [run["id"]])
         assert stop(test_key)["runs"] == 1
         with pytest.raises(psycopg.OperationalError):
@@ -80,8 +80,8 @@ def test_a_transaction_that_hangs_with_a_lock_is_ended(test_key: Api) -> None:
 def test_a_transaction_that_hangs_elsewhere_is_left_alone(test_key: Api, cast: Cast) -> None:
     run = begin(cast.api(), machine_id=simulated(cast.api()), agent="scripted")
     with (
-        closing(psycopg.connect(**connection_params())) as other,
-        closing(psycopg.connect(**connection_params())) as hung,
+        closing(psycopg.connect(**parameters())) as other,
+        closing(psycopg.connect(**parameters())) as hung,
     ):
         other.execute("SELECT 1 FROM runs_run WHERE id = %s FOR UPDATE", [run["id"]])
         hung.execute("SELECT 1 FROM runs_run WHERE id = %s FOR UPDATE", [begin(test_key)["id"]])
@@ -90,7 +90,7 @@ def test_a_transaction_that_hangs_elsewhere_is_left_alone(test_key: Api, cast: C
 
 
 def test_nothing_is_ended_where_nobody_waits(test_key: Api) -> None:
-    with psycopg.connect(**connection_params()) as idle, ending_hung_transactions(), connection.cursor() as cursor:
+    with psycopg.connect(**parameters()) as idle, ending_hung_transactions(), connection.cursor() as cursor:
         idle.execute("SELECT 1 FROM accounts_team FOR UPDATE")
         cursor.execute("SELECT pg_sleep(1)")
         assert idle.execute("SELECT 1").fetchone() == (1,)
