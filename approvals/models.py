@@ -11,19 +11,10 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.models import Team, User
+from approvals.kinds import KINDS, Kind, Traits
 from database.ids import new_id
 
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)  # when a request without expiry is due
-
-
-class Kind(models.TextChoices):
-    APPROVAL = "approval"
-    TOOL = "tool"
-    PLAN = "plan"
-    QUESTION = "question"
-    INPUT = "input"
-    TAKEOVER = "takeover"
-    BUDGET = "budget"
 
 
 class ApprovalStatus(models.TextChoices):
@@ -145,9 +136,13 @@ class Approval(models.Model):
         return self.id
 
     @property
+    def traits(self) -> Traits:
+        return KINDS[self.kind]
+
+    @property
     def of_step(self) -> bool:
         """Did a step of a workflow ask, and not an agent?"""
-        return self.step_id is not None and self.kind != Kind.BUDGET
+        return self.step_id is not None and not self.traits.lifts_budget
 
     @property
     def words(self) -> str:
@@ -157,7 +152,7 @@ class Approval(models.Model):
     @property
     def asks(self) -> str:
         """What it asks, in the words of the agent or workflow; "" where the title says it all."""
-        if self.kind in (Kind.TOOL, Kind.BUDGET):
+        if self.traits.is_named_by_title:
             return ""
         if self.questions:
             return " ".join(dict.fromkeys(str(q["question"]) for q in self.questions))
@@ -172,8 +167,12 @@ class Approval(models.Model):
     @property
     def outcome(self) -> str:
         """Its status in words, as pages say it."""
-        handed_back = self.kind == Kind.TAKEOVER and self.status == "approved"
-        return "Handed back" if handed_back else self.get_status_display()
+        return self.traits.approved_word if self.status == "approved" else self.get_status_display()
+
+    @property
+    def reason(self) -> str:
+        """Why the run waits, in one sentence of the server's or of who asks."""
+        return self.title if self.traits.runs_action else self.message
 
     @property
     def run_title(self) -> str:

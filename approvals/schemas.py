@@ -11,24 +11,6 @@ from database.sql import fetch_all
 from web.bodies import Body
 from web.times import rfc3339
 
-VERDICTS: dict[str, tuple[str, ...]] = {
-    "approval": ("approve", "reject"),
-    "tool": ("approve", "reject"),
-    "plan": ("approve", "revise", "reject"),
-    "question": ("answer", "reject"),
-    "input": ("submit", "reject"),
-    "takeover": ("approve", "reject"),
-    "budget": ("approve", "reject"),
-}
-REASONS = {
-    "approval": "AWAITING_APPROVAL", "tool": "AWAITING_APPROVAL", "plan": "AWAITING_PLAN_APPROVAL", "question": "AWAITING_ANSWER",
-    "input": "AWAITING_INPUT", "takeover": "AWAITING_TAKEOVER", "budget": "AWAITING_BUDGET",
-}  # fmt: skip
-ON_REJECT = {
-    "approval": "fail_run", "tool": "skip_action", "plan": "revise", "question": "continue", "input": "fail_run",
-    "takeover": "fail_run", "budget": "fail_run",
-}  # fmt: skip
-INPUT_KINDS = frozenset({"question", "input"})
 MAX_NOTE = 2000  # characters
 Note = Annotated[str, Field(max_length=MAX_NOTE)]
 
@@ -41,10 +23,6 @@ class DecideBody(Body):
     note: Note | None = None
     remember: bool | Literal["run"] = False
     action_hash: Annotated[str, Field(max_length=128)] | None = None
-
-
-def input_kind(kind: str) -> str:
-    return "input" if kind in INPUT_KINDS else "approval"
 
 
 def decision_object(row: Decision) -> dict[str, Any]:
@@ -80,10 +58,10 @@ def approval_object(row: Approval, decision: Decision | None) -> dict[str, Any]:
     return {
         "id": row.id, "request_id": row.id, "object": "approval_request", "run_id": row.run_id, "root_run_id": row.root_run_id,
         "workflow_id": row.workflow_id, "step_id": row.step_id, "step_index": row.step_index, "seq": row.seq, "kind": row.kind,
-        "status": row.status, "reason_code": REASONS[row.kind], "input_kind": input_kind(row.kind), "title": row.title,
+        "status": row.status, "reason_code": row.traits.reason_code, "input_kind": row.traits.input_kind, "title": row.title,
         "message": row.message, "agent_message": row.agent_message, "action": row.action, "action_hash": row.action_hash,
         "edited_action": row.edited_action, "questions": row.questions, "plan": row.plan, "input_schema": row.input_schema,
-        "budget": row.budget, "allowed_verdicts": list(VERDICTS[row.kind]), "on_reject": row.on_reject,
+        "budget": row.budget, "allowed_verdicts": list(row.traits.verdicts), "on_reject": row.on_reject,
         "on_timeout": row.on_timeout, "can_remember": row.can_remember, "remember_default": row.remember_default,
         "priority": row.priority, "expires_at": rfc3339(row.expires_at),
         "quorum": needs(row),

@@ -12,7 +12,7 @@ from accounts.access import team_setting
 from accounts.actor import Actor
 from approvals.answers import examples, reading
 from approvals.deciders import quorum
-from approvals.deciders.eligibility import APPROVING, is_own, require_decider, require_unclaimed
+from approvals.deciders.eligibility import is_own, require_decider, require_unclaimed
 from approvals.errors import (
     ActionChanged,
     AlreadyDecided,
@@ -21,32 +21,19 @@ from approvals.errors import (
     ApprovalExpired,
     ApprovalVoid,
 )
+from approvals.kinds import DECIDED, KINDS, VERDICTS
 from approvals.mail import reminders
 from approvals.models import APPROVAL_MOVES, Approval, Decision
 from approvals.policies import rules
 from approvals.policies.allowances import may_let_oneself
-from approvals.schemas import MAX_NOTE, ON_REJECT, VERDICTS
+from approvals.schemas import MAX_NOTE
 from database.sealing import keyed_hash, seal
 from database.sql import fetch_all, insert, prepared, save
 from web.errors import Invalid, NotEligible
 from web.times import rfc3339
 
-STATUS_OF = {
-    "approve": "approved",
-    "reject": "rejected",
-    "answer": "answered",
-    "submit": "answered",
-    "revise": "revised",
-}
 MAX_ADD_CENTS = 10_000_000
 _PENDING = "run_id = %(run)s AND status = 'pending' AND kind LIKE %(kind)s ORDER BY id FOR UPDATE"
-FIELDS_OF: dict[str, frozenset[str]] = {
-    "approve": frozenset({"values", "edited_action", "remember", "action_hash"}),
-    "reject": frozenset({"action_hash", "remember"}),
-    "revise": frozenset(),
-    "answer": frozenset({"answers"}),
-    "submit": frozenset({"values"}),
-}
 
 
 @dataclass(frozen=True)
@@ -101,7 +88,7 @@ def open_request(**fields: Any) -> Approval:
     seconds = fields.get("timeout_seconds")
     expires_at = now + timedelta(seconds=seconds) if seconds else None
     fields["questions"] = reading.tidy_questions(fields.get("questions") or [])
-    fields.setdefault("on_reject", ON_REJECT[fields["kind"]])
+    fields.setdefault("on_reject", KINDS[fields["kind"]].on_reject)
     before = prepared("SELECT count(*) FROM approvals_approval WHERE run_id = %(run)s", {"run": fields["run_id"]})
     assert before is not None
     due = reminders.first_at(now, expires_at)
@@ -129,7 +116,7 @@ def settle(
         require_unclaimed(actor, approval)
     if answer.action_hash is not None and answer.action_hash != approval.action_hash:
         raise ActionChanged(action_hash=approval.action_hash)
-    if answer.verdict in APPROVING and approval.quorum and actor.kind != "system":
+    if VERDICTS[answer.verdict].approves and approval.quorum and actor.kind != "system":
         voted, complete = _vote(actor, approval, answer)
         if not complete:
             return Settled(None, voted)
@@ -139,7 +126,7 @@ def settle(
     later = _undo_window(actor, approval)
     effective = approval.clock(now) + later
     move(
-        approval, STATUS_OF[answer.verdict], now, effective_at=effective, undo_until=effective if later else None,
+        approval, VERDICTS[answer.verdict].status, now, effective_at=effective, undo_until=effective if later else None,
         effect_pending=bool(later), edited_action=edited, claimed_by=None, claim_expires_at=None,
     )  # fmt: skip
     decision = Decision(
@@ -160,7 +147,7 @@ def _of(approval: Approval) -> dict[str, Any]:
 
 def _sent_back(approval: Approval, answer: Answer) -> Answer:
     """A rejected plan is a revision, unless the rejection is to end the run."""
-    if approval.kind != "plan" or answer.verdict != "reject" or answer.effect is not None:
+    if not approval.traits.takes_revision or answer.verdict != "reject" or answer.effect is not None:
         return answer
     return replace(answer, verdict="revise", note=(answer.note or "").strip() or "Rejected without a comment.")
 
@@ -197,7 +184,7 @@ def _undo_window(actor: Actor, approval: Approval) -> timedelta:
 
 def _remember(actor: Actor, approval: Approval, decision: Decision, remember: bool | str) -> None:
     """Store what a person wants remembered: exactly this action name, on its host, for its end user."""
-    wanted = remember and approval.kind == "tool" and decision.verdict == "approve" and approval.can_remember
+    wanted = remember and approval.traits.runs_action and decision.verdict == "approve" and approval.can_remember
     if not wanted or decision.remembered or approval.action is None:
         return
     only_this_run = remember == "run"
@@ -223,7 +210,7 @@ def _effect(approval: Approval, answer: Answer) -> str:
 def _again(actor: Actor, approval: Approval, answer: Answer, fingerprint: str) -> Settled:
     """Classify a decision on a request that is no longer open."""
     decision = Decision.objects.filter(approval=approval, counts=True).first()
-    if approval.status not in STATUS_OF.values() or decision is None or decision.via == "timeout":
+    if approval.status not in DECIDED or decision is None or decision.via == "timeout":
         raise_closed(approval)
     if decision.payload_hash != fingerprint or decision.verdict != answer.verdict:
         raise_closed(approval)
@@ -258,17 +245,17 @@ def void(approval: Approval, reason: str, replaced_by: str) -> None:
 
 
 def _check_fields(approval: Approval, answer: Answer) -> None:
-    wrong = []
-    if answer.verdict not in VERDICTS[approval.kind]:
-        allowed = ", ".join(VERDICTS[approval.kind])
+    wrong, traits = [], approval.traits
+    if answer.verdict not in traits.verdicts:
+        allowed = ", ".join(traits.verdicts)
         raise Invalid((("body", "verdict"), f"A request of kind {approval.kind} takes {allowed}.", "value_error"))
     for name in ("answers", "values", "edited_action", "remember", "action_hash"):
         given = getattr(answer, name)
-        if given not in (None, False) and name not in FIELDS_OF[answer.verdict]:
+        if given not in (None, False) and name not in VERDICTS[answer.verdict].fields:
             wrong.append((("body", name), f"Does not fit the verdict {answer.verdict}.", "value_error"))
-    if answer.verdict == "approve" and answer.values is not None and approval.kind != "budget":
+    if answer.verdict == "approve" and answer.values is not None and not traits.lifts_budget:
         wrong.append((("body", "values"), f"Does not fit a request of kind {approval.kind}.", "value_error"))
-    if answer.edited_action is not None and approval.kind != "tool":
+    if answer.edited_action is not None and not traits.runs_action:
         wrong.append((("body", "edited_action"), f"Does not fit a request of kind {approval.kind}.", "value_error"))
     if len(answer.note or "") > MAX_NOTE:
         wrong.append((("body", "note"), f"Must have at most {MAX_NOTE} characters.", "value_error"))
@@ -293,7 +280,7 @@ def _payload(approval: Approval, answer: Answer) -> tuple[dict[str, Any], dict[s
     if answer.verdict == "revise":
         told = {"feedback": answer.note, "plan": (approval.plan or {}).get("text")}
         return told, told
-    if answer.verdict == "approve" and approval.kind == "budget":
+    if answer.verdict == "approve" and approval.traits.lifts_budget:
         lifted = {"values": {"add_cents": _add_cents(approval, answer)}}
         return lifted | note, lifted | note
     return dict(note), dict(note)
@@ -324,10 +311,10 @@ def _content(payload: dict[str, Any]) -> dict[str, Any]:
 
 def default_answer(approval: Approval) -> Answer | None:
     """What on_timeout default_answer sends: recommended options or schema defaults; None where that is impossible."""
-    if approval.kind == "question":
+    if approval.traits.form == "questions":
         chosen = reading.recommended(approval.questions)
         return Answer("answer", answers=chosen) if chosen is not None else None
-    if approval.kind == "input":
+    if approval.traits.form == "values":
         try:
             reading.read_values(approval.input_schema, {}, ())
         except Invalid:
@@ -341,7 +328,7 @@ def answer_by_note(approval: Approval, note: str | None) -> Answer:
 
     Raises AnswerRequired.
     """
-    if approval.kind == "input":
+    if approval.traits.form == "values":
         try:
             reading.read_values(approval.input_schema, {}, ())
         except Invalid as error:

@@ -16,7 +16,8 @@ from accounts.pages import PageRequest, show, signed_in
 from approvals.access import DUE, approvals_of, by_due, get_approval, held_up, waiting
 from approvals.cards.card import card
 from approvals.errors import ApprovalNotFound
-from approvals.models import NEVER, Approval, Decision, Kind
+from approvals.kinds import KINDS, Kind
+from approvals.models import NEVER, Approval, Decision
 from web.paging import beyond, page
 from web.templatetags.show import plain
 
@@ -52,7 +53,7 @@ def queue(request: PageRequest) -> HttpResponse:
         "opened": bool(wanted.get("open")) and chosen is not None, "may_decide": actor.may("approvals:decide"),
         "kind": kind, "who": who, "sort": sort, "live_title": _title(facts["pending"]),
         "decided": _decided(actor, wanted.get("decided")), "now": timezone.now(),
-        "kinds": [(value, label, facts["of_kind"][value]) for value, label in Kind.choices if value in facts["of_kind"]],
+        "kinds": [(kind, KINDS[kind], facts["of_kind"][kind]) for kind in Kind if kind in facts["of_kind"]],
         "card": card(actor, chosen, back) if chosen else None, **facts,
     }  # fmt: skip
     if not rows:

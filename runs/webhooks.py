@@ -8,7 +8,7 @@ from typing import Any
 from accounts.webhooks.outbox import Own, emit
 from approvals.access import decision_of
 from approvals.models import Approval
-from approvals.schemas import approval_object, input_kind
+from approvals.schemas import approval_object
 from runs.access import show
 from runs.models import Run
 
@@ -81,6 +81,6 @@ def _facts(run: Run, approval: Approval | None, change: str | None) -> dict[str,
 def _of_request(approval: Approval) -> dict[str, Any]:
     return {
         "approval_id": approval.id,
-        "input_kind": input_kind(approval.kind),
+        "input_kind": approval.traits.input_kind,
         "approval": approval_object(approval, decision_of(approval)),
     }

@@ -12,7 +12,6 @@ from approvals.models import Approval
 from web.templatetags.show import money
 
 MOST = 100
-NEED_WORDS = frozenset({"question", "input"})  # nobody can answer these without looking at each
 # Where a terminal is when something is to be typed; what stands there follows.
 AT_PROMPT = {
     "continuation": "Half a command, of which the rest is awaited: ",
@@ -34,7 +33,7 @@ class Batch:
 
     @property
     def may_approve(self) -> bool:
-        return self.rows[0].kind not in NEED_WORDS
+        return not self.rows[0].traits.takes_data
 
 
 def chosen(actor: Actor, ids: Sequence[str], *, late: bool = False) -> list[Approval]:
@@ -66,14 +65,14 @@ def _facts(row: Approval) -> dict[str, Any]:
     """Everything of a request that could differ, in words. Values of actions are complete, never shortened."""
     x, action = row.context, row.action_now or {}
     facts: dict[str, Any] = {"Task": x.get("task") or row.run_id}
-    if row.kind != "tool":
+    if not row.traits.runs_action:
         facts["Asks"] = row.agent_message or row.message
     if row.plan:
         facts["Plan"] = row.plan.get("text", "")
     if row.budget:
         facts["Limit"] = money(row.budget.get("limit_cents"))
     facts |= action.get("params") or {}
-    if row.kind == "tool" and row.words:
+    if row.traits.runs_action and row.words:
         facts["The agent’s own words"] = row.words
     if checks := row.evidence.get("checks"):
         facts["The model’s vendor doubts"] = " ".join(check["message"] or check["code"] for check in checks)

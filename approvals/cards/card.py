@@ -10,7 +10,6 @@ from accounts.actor import Actor
 from approvals.access import approvals_of, decision_of
 from approvals.cards.forms import (
     PRESETS,
-    VERDICT_OF,
     edit_fields,
     problems_by_field,
     read_answers,
@@ -20,18 +19,14 @@ from approvals.cards.forms import (
 )
 from approvals.cards.handling_panel import desk
 from approvals.deciders.eligibility import is_own, require_decider, require_unclaimed
+from approvals.kinds import VERDICTS, Kind
 from approvals.models import Approval, Decision
 from approvals.policies.allowances import may_let_oneself
 from approvals.services import Answer
 from web.errors import Refusal
 from web.templatetags.show import plain
 
-APPROVE_WORDS = {
-    "approval": "Approve", "tool": "Approve", "plan": "Approve the plan", "question": "Send the answer",
-    "input": "Send", "takeover": "Hand control back", "budget": "Allow more money",
-}  # fmt: skip
 TRY_AGAIN = "Try again"  # of a model that could not be asked
-REJECT_WORDS = {"question": "Decline to answer", "input": "Decline", "takeover": "Decline"}
 REJECT_EFFECTS = {
     "fail_run": "The run then ends as failed.", "skip_action": "The action is skipped and the agent goes on.",
     "continue": "The agent goes on without an answer.", "revise": "The agent then proposes another plan.",
@@ -40,11 +35,9 @@ REJECT_EFFECTS = {
 REMEMBER: dict[str, bool | str] = {"run": "run", "always": True}
 # What one key is too little for: why, in words.
 TWICE = {"spend": "It spends money.", "access": "It changes who has access.", "destroy": "It destroys data."}
-NOTED = frozenset({"approval", "tool", "plan", "takeover", "budget"})  # kinds whose approval takes words beside it
 CROP = (640, 240)  # pixels around the place of an action, shown at their real size
 LONG = 1200  # characters: without scripts the buttons of what is longer stand below it
 FRESH = timedelta(minutes=2)  # so long a page follows the receipt of a decision
-LOST_WORDS = {"approve": "approval", "reject": "rejection", "revise": "revision"}
 TIMEOUT_EFFECTS = {
     "cancel": "the run was cancelled", "fail": "the run failed", "reject": "it counts as rejected",
     "default_answer": "the default answer was taken",
@@ -61,15 +54,14 @@ def card(
     is_open = approval.is_open
     return {
         "approval": approval, "action": approval.action_now, "decision": decision, "is_open": is_open, "back": back, "actor": actor,
-        "verdict": VERDICT_OF.get(approval.kind, "approve"), "approve_word": _approve_word(approval),
-        "twice": twice(approval), "takes_note": approval.kind in NOTED, "is_long": is_long(approval),
-        "reject_word": REJECT_WORDS.get(approval.kind, "Reject"),
+        "approve_word": _approve_word(approval),
+        "twice": twice(approval), "is_long": is_long(approval),
         "reject_effect": REJECT_EFFECTS.get(approval.on_reject, ""),
         "timeout_effect": TIMEOUT_EFFECTS.get(approval.on_timeout, ""), "presets": PRESETS,
         "no_approve": _refusal(actor, approval, "approve") if is_open else "",
         "no_reject": _refusal(actor, approval, "reject") if is_open else "",
         "picture": picture(approval), "repeats": repeats(approval),
-        "similar": _similar(actor, approval), "lost": LOST_WORDS.get(lost.verdict, "answer") if lost else "",
+        "similar": _similar(actor, approval), "lost": VERDICTS[lost.verdict].noun if lost else "",
         "for_others": is_own(actor, approval) and not may_let_oneself(actor),
         "may_undo": _may_undo(actor, approval, decision, now),
         "problems": problems_by_field(refusal) if refusal else {}, "sent": sent, "desk": desk(actor, approval),
@@ -79,7 +71,7 @@ def card(
 
 
 def _approve_word(approval: Approval) -> str:
-    return TRY_AGAIN if not approval.evidence.keys().isdisjoint(("model", "machine")) else APPROVE_WORDS[approval.kind]
+    return TRY_AGAIN if not approval.evidence.keys().isdisjoint(("model", "machine")) else approval.traits.approve_word
 
 
 def _refusal(actor: Actor, approval: Approval, verdict: str) -> str:
@@ -119,7 +111,7 @@ def _unfinished(approval: Approval, decision: Decision | None, now: datetime) ->
     """Will the receipt of this fresh decision still go on: delivered, started, executed?"""
     if decision is None or decision.effect in ("none", "fail_run", "fail_step") or now - decision.at > FRESH:
         return False
-    return decision.delivered_at is None or (approval.kind == "tool" and decision.outcome is None)
+    return decision.delivered_at is None or (approval.traits.runs_action and decision.outcome is None)
 
 
 def repeats(approval: Approval) -> bool:
@@ -130,14 +122,15 @@ def repeats(approval: Approval) -> bool:
 
 def _form(approval: Approval, refusal: Refusal | None, sent: QueryDict | None) -> dict[str, Any]:
     wrong = problems_by_field(refusal) if refusal else {}
-    if approval.kind == "input":
+    form = approval.traits.form
+    if form == "values":
         fields = value_fields(approval.input_schema, sent)
         for each in fields:
             each.errors = wrong.get(each.name.removeprefix("v."), [])
         return {"fields": fields}
-    if approval.kind == "tool":
+    if form == "edits":
         return {"edits": edit_fields(approval, sent, wrong)}
-    if approval.kind == "question":
+    if form == "questions":
         return {"questions": [_question(q, wrong, sent) for q in approval.questions]}
     return {}
 
@@ -198,10 +191,10 @@ def mark(action: dict[str, Any] | None, width: int) -> dict[str, Any] | None:
 
 def _similar(actor: Actor, approval: Approval) -> list[Decision]:
     """The last three decisions on the same action; none for other kinds, whose words differ each time."""
-    if approval.kind != "tool" or not approval.action:
+    if not approval.traits.runs_action or not approval.action:
         return []
     rows = Decision.objects.filter(
-        counts=True, approval__in=approvals_of(actor).filter(kind="tool", action__name=approval.action["name"])
+        counts=True, approval__in=approvals_of(actor).filter(kind=Kind.TOOL, action__name=approval.action["name"])
     )
     return list(rows.exclude(approval_id=approval.id).select_related("approval").order_by("-at")[:3])
 

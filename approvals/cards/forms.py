@@ -14,7 +14,6 @@ from approvals.models import Approval
 from web.errors import Refusal
 
 PRESETS = ("Wrong target", "Wrong value", "Not now", "Do it another way")
-VERDICT_OF = {"question": "answer", "input": "submit"}
 _LINES = {ord("\n"): None, ord("\t"): None}
 _INPUT_TYPES = {"email": "email", "date": "date", "uri": "url", "password": "password", "date-time": "text"}
 
@@ -95,7 +94,7 @@ def edit_fields(approval: Approval, sent: QueryDict | None, wrong: Mapping[str, 
 def read_edit(approval: Approval, sent: QueryDict) -> dict[str, Any] | None:
     """The action with the parameters that were changed; None when the form changed none."""
     action = approval.action_now
-    if approval.kind != "tool" or action is None:
+    if not approval.traits.runs_action or action is None:
         return None
     params: dict[str, Any] = action.get("params") or {}
     changed = {name: _edited(value, sent.get(f"p.{name}")) for name, value in params.items()}

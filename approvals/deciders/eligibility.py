@@ -8,12 +8,11 @@ from accounts.actor import Actor
 from accounts.keys.owners import person_behind, person_named, person_of
 from approvals.deciders.quorum import group_ids, lacking
 from approvals.errors import ApprovalClaimed
+from approvals.kinds import VERDICTS
 from approvals.models import Approval, Decision
 from approvals.policies.loosening import covers, in_ids
 from web.errors import InsufficientScope, NotEligible, SelfApprovalForbidden
 from web.times import rfc3339
-
-APPROVING = frozenset({"approve", "answer", "submit"})
 
 
 def require_decider(actor: Actor, approval: Approval, verdict: str) -> None:
@@ -24,7 +23,7 @@ def require_decider(actor: Actor, approval: Approval, verdict: str) -> None:
         if actor.kind == "user":
             raise NotEligible(eligible=eligible(approval))
         raise InsufficientScope(required_scope="approvals:decide", current_scopes=sorted(actor.scopes))
-    if verdict in APPROVING and barred_from(actor, approval):
+    if VERDICTS[verdict].approves and barred_from(actor, approval):
         raise SelfApprovalForbidden(started_by=approval.context.get("started_by"))
     if verdict == "approve" and _lifts_a_shared_limit(approval) and not actor.is_admin:
         raise NotEligible(eligible=["admin"])
@@ -32,7 +31,7 @@ def require_decider(actor: Actor, approval: Approval, verdict: str) -> None:
 
 def _lifts_a_shared_limit(approval: Approval) -> bool:
     """A budget of the run is its own; one of a workflow, key or team is lifted by admins only (contract/billing.md section 5)."""
-    return approval.kind == "budget" and (approval.budget or {}).get("scope") != "run"
+    return approval.traits.lifts_budget and (approval.budget or {}).get("scope") != "run"
 
 
 def require_unclaimed(actor: Actor, approval: Approval) -> None:

@@ -24,7 +24,6 @@ LONGEST_TITLE = 300  # characters; what is longer is quoted in full further down
 LONGEST_QUOTE = 2000  # characters
 LISTED = 30  # requests that a letter lists one by one
 NAMED = 5  # others who may decide
-SERVER_WORDS = frozenset({"tool", "plan", "budget"})  # kinds whose message is the server's own
 
 _ADDRESS = re.compile(r"(https?://)(?:[^/?#\s]*@)?([^?#\s]*)([?#]?)\S*")
 
@@ -70,7 +69,7 @@ def _item(row: Notice) -> dict[str, Any]:
         "task": approval.run_title, "started_by": str(started.get("name") or "somebody"),
         "asks": _without_secrets(_shortened(approval.headline)),
         "waits": duration((now - approval.created_at).total_seconds()), "link": link(approval, row.user_id),
-        "why": approval.message if approval.kind in SERVER_WORDS else "", "context": approval.context,
+        "why": approval.message if approval.traits.has_own_message else "", "context": approval.context,
     }  # fmt: skip
 
 

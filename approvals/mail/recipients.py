@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from accounts.access import people_with
 from accounts.actor import ROLE_SCOPES, Actor
 from accounts.models import Group
-from approvals.cards.forms import VERDICT_OF
 from approvals.deciders import quorum
 from approvals.deciders.eligibility import require_decider
 from approvals.models import Approval, MailSwitches
@@ -29,7 +28,7 @@ def able(approval: Approval, people: Iterable[Actor]) -> list[Actor]:
 
 def _may_decide(actor: Actor, approval: Approval) -> bool:
     try:
-        require_decider(actor, approval, VERDICT_OF.get(approval.kind, "approve"))
+        require_decider(actor, approval, approval.traits.verdict)
     except Refusal:
         return False
     return True

@@ -10,10 +10,10 @@ from django.utils import timezone
 from accounts.access import team_setting
 from accounts.actor import system
 from approvals import services as approvals
+from approvals.kinds import KINDS
 from approvals.mail import outbox
 from approvals.models import Approval
 from approvals.policies.rules import Ruling
-from approvals.schemas import REASONS, input_kind
 from billing.errors import BudgetReached
 from inference.errors import ModelProblem, ModelRefused
 from machines.actions.canonical import action_hash
@@ -31,11 +31,6 @@ from runs.requests.action_summary import action_object, action_title, raised_bey
 from runs.requests.contents import Kept
 from runs.services import finish, move
 from web.times import rfc3339
-
-_TITLES = {
-    "approval": "The agent asks for approval", "question": "The agent asks a question", "input": "The agent asks for data",
-    "takeover": "The agent asks a person to take over",
-}  # fmt: skip
 
 
 def open_for_act(
@@ -107,7 +102,7 @@ def open_for_plan(run: Run, text: str, url: str | None, *, is_literal: bool) -> 
     return _open(
         run,
         kind="plan",
-        title="The agent proposes a plan",
+        title=_title("agent", "plan"),
         message=message,
         plan=plan,
         evidence={"url": url},
@@ -117,13 +112,14 @@ def open_for_plan(run: Run, text: str, url: str | None, *, is_literal: bool) -> 
 
 def open_for_ask(run: Run, ask: Ask, url: str | None) -> Approval:
     """A request that the agent raised. The caller holds the run's lock; the run's new memory is already set on it."""
-    reason = ask.message.strip() or _TITLES[ask.kind]
+    title = _title("agent", ask.kind)
+    reason = ask.message.strip() or title
     if len(ask.questions) == 1 and not ask.message.strip():
         reason = ask.questions[0]["question"]
     return _open(
         run,
         kind=ask.kind,
-        title=_TITLES[ask.kind],
+        title=title,
         message=reason,
         agent_message=ask.message or None,
         questions=ask.questions,
@@ -237,14 +233,25 @@ def _context(run: Run, picture: Screenshot | None) -> dict[str, Any]:
 
 def open_for_step(run: Run, step_id: str, kind: str, message: str, *, closed: bool, **fields: Any) -> Approval:
     """What a step of a workflow run asks; `closed`: it is only recorded, the run ends. The caller holds the run's lock."""
-    title = "The workflow asks for data" if kind == "input" else "The workflow asks for approval"
-    approval = _request(run, kind=kind, title=title, message=message, step_id=step_id, on_reject="fail_step", **fields)
+    approval = _request(
+        run,
+        kind=kind,
+        title=_title("workflow", kind),
+        message=message,
+        step_id=step_id,
+        on_reject="fail_step",
+        **fields,
+    )
     if closed:
         _close_at_once(run, approval)
     else:
         _wait(run, approval)
         outbox.opened(approval)
     return approval
+
+
+def _title(who: str, kind: str) -> str:
+    return f"The {who} {KINDS[kind].asks}"
 
 
 def _open(run: Run, *, by_mail: bool = True, **fields: Any) -> Approval:
@@ -279,7 +286,7 @@ def _request(
 
 
 def _wait(run: Run, approval: Approval) -> None:
-    reason = approval.message if approval.kind != "tool" else approval.title
+    reason = approval.reason
     move(run, "awaiting_human", after=(_asked(approval, reason),), **_standstill(run, approval, reason))
     webhooks.asked(run, approval)
 
@@ -290,8 +297,8 @@ def _asked(approval: Approval, reason: str) -> Event:
         "approval_id": approval.id,
         "request_id": approval.id,
         "kind": approval.kind,
-        "reason_code": REASONS[approval.kind],
-        "input_kind": input_kind(approval.kind),
+        "reason_code": approval.traits.reason_code,
+        "input_kind": approval.traits.input_kind,
         "expires_at": rfc3339(approval.expires_at),
         "step_id": approval.step_id,
         "awaiting_step_id": approval.step_id,
