@@ -9,9 +9,10 @@ from django.db.models.functions import Coalesce
 
 from accounts.actor import Actor
 from accounts.models import Group
+from approvals import sql
 from approvals.errors import ApprovalNotFound
 from approvals.models import NEVER, Approval, Decision
-from database.sql import fetch, prepared, prepared_all
+from database.sql import fetch, prepared_all
 from web.times import rfc3339
 
 # What is due first: requests that never expire come last, then the higher priority, then age.
@@ -29,27 +30,22 @@ def by_due(rows: QuerySet[Approval]) -> QuerySet[Approval]:
 
 def open_count(actor: Actor) -> int:
     """Open requests of the actor's team and world."""
-    row = prepared(_COUNT, {"team": actor.team_id, "test": actor.test})
-    return 0 if row is None else int(row[0])
-
-
-_COUNT = "SELECT count(*) FROM approvals_approval WHERE team_id = %(team)s AND test = %(test)s AND status = 'pending'"
+    return approvals_of(actor).filter(status="pending").count()
 
 
 def get_approval(actor: Actor, approval_id: str) -> Approval:
     """Raises ApprovalNotFound, also for another team's or world's."""
-    mine = {"id": approval_id, "team": actor.team_id, "test": actor.test}
-    row = fetch(Approval, "id = %(id)s AND team_id = %(team)s AND test = %(test)s", mine)
-    if row is None:
+    approval = fetch(Approval, sql.OF_TEAM, {"id": approval_id, "team": actor.team_id, "test": actor.test})
+    if approval is None:
         raise ApprovalNotFound
-    return row
+    return approval
 
 
 def locked_approval(approval_id: str) -> Approval:
     """A request that is there, locked after its root run and its run."""
-    row = fetch(Approval, "id = %(id)s FOR UPDATE", {"id": approval_id})
-    assert row is not None
-    return row
+    approval = fetch(Approval, sql.LOCKED, {"id": approval_id})
+    assert approval is not None
+    return approval
 
 
 def assigned_names(actor: Actor) -> list[str]:
@@ -72,15 +68,12 @@ def pending_of_root(root_run_id: str) -> QuerySet[Approval]:
 
 def open_below(root_run_id: str) -> list[tuple[str, str, str]]:
     """Of each request of pending_of_root: its id, its run's and its kind."""
-    return [(found, run_id, kind) for found, run_id, kind in prepared_all(_OPEN, {"root": root_run_id})]
-
-
-_OPEN = "SELECT id, run_id, kind FROM approvals_approval WHERE root_run_id = %(root)s AND status = 'pending' ORDER BY created_at, id"
+    return list(pending_of_root(root_run_id).values_list("id", "run_id", "kind"))
 
 
 def decision_of(approval: Approval) -> Decision | None:
     """The decision that counts, if there is one."""
-    return fetch(Decision, "approval_id = %(id)s AND counts", {"id": approval.id})
+    return fetch(Decision, sql.DECISION, {"id": approval.id})
 
 
 def lifted_cents(run_id: str) -> dict[str, int]:
@@ -92,43 +85,34 @@ def lifted_cents(run_id: str) -> dict[str, int]:
     return {scope: cents for scope, cents in lifted.items() if scope != "run"}
 
 
-# What a request holds up: its root run, and the runs that queue for a machine which its run keeps while it waits. Tasks that
-# wait for a budget keep theirs as well. Tables of `runs` are read here, one floor up, since only rows are counted.
-_HELD_UP = """
-WITH asked AS (SELECT id, run_id, root_run_id, kind FROM approvals_approval WHERE id = ANY(%(ids)s))
-SELECT asked.id, asked.root_run_id FROM asked
-UNION
-SELECT asked.id, q.root_id FROM asked
-  JOIN runs_run r ON r.root_id = asked.root_run_id AND NOT r.owns_machine AND r.finished_at IS NULL
-    AND (r.id = asked.run_id OR asked.kind = 'budget' AND r.status = 'awaiting_human')
-  JOIN runs_run q ON q.machine_id = r.machine_id AND NOT q.owns_machine AND q.finished_at IS NULL AND q.status = 'queued'
-"""
-
-
 def held_up(approval_ids: Iterable[str]) -> dict[str, int]:
     """How many top-level runs each of these pending requests holds up: its own, and those queued behind its machine."""
-    return dict(Counter(asked for asked, _ in prepared_all(_HELD_UP, {"ids": list(approval_ids)})))
+    return dict(Counter(approval_id for approval_id, _ in prepared_all(sql.HELD_UP, {"ids": list(approval_ids)})))
 
 
 def _held_up_in_all(rows: QuerySet[Approval]) -> int:
     """The top-level runs that these pending requests hold up, each counted once."""
     ids = list(rows.order_by().values_list("id", flat=True))
-    return len({root for _, root in prepared_all(_HELD_UP, {"ids": ids})})
+    return len({root for _, root in prepared_all(sql.HELD_UP, {"ids": ids})})
 
 
 def summary(rows: QuerySet[Approval]) -> dict[str, Any]:
     """{pending, blocked_runs, oldest_created_at} over the whole filter."""
     pending = rows.filter(status="pending").order_by()
-    found = pending.aggregate(n=Count("id"), oldest=Min("created_at"))
+    totals = pending.aggregate(count=Count("id"), oldest=Min("created_at"))
     return {
-        "pending": found["n"], "blocked_runs": _held_up_in_all(pending), "oldest_created_at": rfc3339(found["oldest"]),
-    }  # fmt: skip
+        "pending": totals["count"],
+        "blocked_runs": _held_up_in_all(pending),
+        "oldest_created_at": rfc3339(totals["oldest"]),
+    }
 
 
 def waiting(pending: QuerySet[Approval]) -> dict[str, Any]:
     """{pending, of_kind: how many of each, oldest, blocked: how many runs} of all that waits."""
-    found = list(pending.order_by().values_list("kind").annotate(n=Count("id"), oldest=Min("created_at")))
+    kinds = list(pending.order_by().values_list("kind").annotate(n=Count("id"), oldest=Min("created_at")))
     return {
-        "pending": sum(n for _, n, _ in found), "of_kind": {kind: n for kind, n, _ in found},
-        "oldest": min((oldest for _, _, oldest in found), default=None), "blocked": _held_up_in_all(pending),
-    }  # fmt: skip
+        "pending": sum(count for _, count, _ in kinds),
+        "of_kind": {kind: count for kind, count, _ in kinds},
+        "oldest": min((oldest for _, _, oldest in kinds), default=None),
+        "blocked": _held_up_in_all(pending),
+    }

@@ -6,8 +6,7 @@ from pydantic import Field
 
 from approvals.deciders.eligibility import eligible
 from approvals.deciders.quorum import needs
-from approvals.models import Approval, Comment, Decision
-from database.sql import fetch_all
+from approvals.models import Approval, Decision
 from web.bodies import Body
 from web.times import rfc3339
 
@@ -47,10 +46,7 @@ def _votes(row: Approval) -> list[dict[str, Any]]:
 
 
 def _comments(row: Approval) -> list[dict[str, Any]]:
-    return [
-        {"actor": c.actor, "text": c.text, "at": rfc3339(c.at)}
-        for c in fetch_all(Comment, "approval_id = %(id)s ORDER BY at", {"id": row.id})
-    ]
+    return [{"actor": c.actor, "text": c.text, "at": rfc3339(c.at)} for c in row.comments.order_by("at")]
 
 
 def approval_object(row: Approval, decision: Decision | None) -> dict[str, Any]:

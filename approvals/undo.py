@@ -13,7 +13,6 @@ from approvals.mail import reminders
 from approvals.models import Approval, Decision
 from approvals.policies import rules
 from approvals.services import move
-from database.sql import fetch_all
 from web.errors import NotEligible
 
 
@@ -50,7 +49,7 @@ def undo(actor: Actor, approval: Approval) -> Decision:
 
 def drop(run_id: str) -> None:
     """The run ends before its decisions took effect: they have none, and nothing stays remembered."""
-    for approval in fetch_all(Approval, "run_id = %(run)s AND effect_pending FOR UPDATE", {"run": run_id}):
+    for approval in Approval.objects.filter(run_id=run_id, effect_pending=True).select_for_update():
         approval.effect_pending, approval.effective_at = False, None
         approval.save(update_fields=["effect_pending", "effective_at"])
         decision = Decision.objects.get(approval=approval, counts=True)

@@ -8,10 +8,11 @@ from ninja import Router
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
 from approvals.access import DUE, approvals_of, assigned_names, by_due, decision_of, get_approval, summary
+from approvals.answers.answer import Answer
+from approvals.answers.defaults import answer_by_note
 from approvals.kinds import Kind
 from approvals.models import Approval, ApprovalStatus
 from approvals.schemas import DecideBody, approval_object, decision_object
-from approvals.services import Answer, answer_by_note
 from runs import takeover
 from runs.access import get_run, show
 from runs.decisions import DecisionResult, decide

@@ -17,10 +17,12 @@ from accounts.actor import Actor, system
 from approvals import services as approvals
 from approvals import undo as undo_window
 from approvals.access import approvals_of, get_approval, locked_approval, open_below
+from approvals.answers.answer import Answer
+from approvals.answers.defaults import default_answer
 from approvals.errors import ApprovalExpired, ApprovalNotFound
 from approvals.mail import outbox
 from approvals.models import Approval, Decision
-from approvals.services import Answer, Settled
+from approvals.services import Settled
 from database.messages import publish
 from database.sealing import seal, unseal
 from machines.actions.canonical import ActionError, Screen, action_hash, canonical
@@ -418,7 +420,7 @@ def _expire_locked(run: Run, approval: Approval) -> None:
         )
         webhooks.expired(run, approval)
         return
-    by_default = approvals.default_answer(approval) if approval.on_timeout == "default_answer" else None
+    by_default = default_answer(approval) if approval.on_timeout == "default_answer" else None
     answer = by_default or Answer("reject", note="No answer in time.")
     take_effect(run, approval, approvals.settle(actor, approval, answer, "timeout"))
     webhooks.decided(run, approval)

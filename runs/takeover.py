@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from accounts.actor import Actor, system
 from approvals.access import pending_of_root
+from approvals.answers.answer import Answer
 from approvals.models import Approval
-from approvals.services import Answer
 from database.sql import prepared
 from database.timers import each_due
 from machines import services as machines

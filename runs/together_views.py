@@ -7,11 +7,11 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.actor import Actor
 from accounts.pages import PageRequest, signed_in
+from approvals.answers.answer import Answer
 from approvals.cards import batches
 from approvals.cards.card import reason_sent
 from approvals.cards.forms import PRESETS
 from approvals.models import Approval
-from approvals.services import Answer
 from runs.decisions import decide
 from web.errors import Refusal, following_up
 from web.templatetags.show import plain

@@ -6,10 +6,10 @@ Data never counts as consent: submit_input cannot approve an action, approve can
 import json
 from typing import Any
 
+from approvals.answers.answer import Answer
 from approvals.errors import SignalDoesNotFit, WrongEndpoint
 from approvals.models import Approval
 from approvals.schemas import MAX_NOTE
-from approvals.services import Answer
 from web.errors import Invalid
 
 SIGNALS = ("approve", "reject", "submit_input")

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from approvals.access import approvals_of, decision_of
+from approvals.answers.answer import Answer
 from approvals.cards.forms import (
     PRESETS,
     edit_fields,
@@ -22,7 +23,6 @@ from approvals.deciders.eligibility import is_own, require_decider, require_uncl
 from approvals.kinds import VERDICTS, Kind
 from approvals.models import Approval, Decision
 from approvals.policies.allowances import may_let_oneself
-from approvals.services import Answer
 from web.errors import Refusal
 from web.templatetags.show import plain
 

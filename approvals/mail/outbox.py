@@ -20,7 +20,6 @@ from accounts.models import Group, Team, User
 from approvals.mail import recipients
 from approvals.models import Approval, MailSwitches, Notice, NoticeStatus
 from database.ids import new_id
-from database.sql import prepared
 from web.mail_server import Outcome
 
 QUIET = timedelta(seconds=60)  # between two letters to the same person
@@ -29,8 +28,6 @@ MOST_ATTEMPTS = len(PAUSES) + 1
 QUEUED = timedelta(seconds=60)  # a queued task that was not begun by then is queued again
 LEASE = timedelta(seconds=300)  # an attempt takes less
 BATCH = 200
-# When queue_due() has something to do next (config/clock.py).
-NEXT_ATTEMPT = "SELECT min(greatest(next_attempt_at, queued_until)) FROM approvals_notice WHERE status = 'pending'"
 REMINDER = "reminder"  # occasions that begin so follow the switch of reminders
 
 
@@ -64,20 +61,12 @@ def assigned(actor: Actor, approval: Approval) -> None:
 
 def tell(approval: Approval, people: Iterable[str], occasion: str, words: str) -> None:
     """Write one notice for each person and queue the letters, in the caller's transaction. Never twice for an occasion."""
-    now, to = timezone.now(), list(people)
-    if to:
-        prepared(_NOTICE, {
-            "approval": approval.id, "people": to, "occasion": occasion, "words": words[:200], "now": now, "until": now + QUEUED,
-        })  # fmt: skip
+    now = timezone.now()
+    of = {"approval": approval, "occasion": occasion, "words": words[:200], "created_at": now}
+    rows = [Notice(user_id=person, next_attempt_at=now, queued_until=now + QUEUED, **of) for person in people]
+    if rows:
+        Notice.objects.bulk_create(rows, ignore_conflicts=True)
         async_task("approvals.tasks.carry_mail")
-
-
-_NOTICE = """
-INSERT INTO approvals_notice
-  (approval_id, user_id, occasion, words, status, attempts, created_at, next_attempt_at, queued_until)
-SELECT %(approval)s, person, %(occasion)s, %(words)s, 'pending', 0, %(now)s, %(now)s, %(until)s
-FROM unnest(%(people)s::text[]) person ON CONFLICT DO NOTHING
-"""
 
 
 # --- attempts

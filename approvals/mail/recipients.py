@@ -8,7 +8,6 @@ from accounts.models import Group
 from approvals.deciders import quorum
 from approvals.deciders.eligibility import require_decider
 from approvals.models import Approval, MailSwitches
-from database.sql import fetch_all
 from web.errors import Refusal
 
 DECIDING = sorted(role for role, scopes in ROLE_SCOPES.items() if "approvals:decide" in scopes)
@@ -21,9 +20,9 @@ def deciders(approval: Approval) -> list[Actor]:
 
 def able(approval: Approval, people: Iterable[Actor]) -> list[Actor]:
     """Those of these people of the request's team who may decide this one."""
-    found = [each for each in people if _may_decide(each, approval)]
-    voters = quorum.may_vote(approval, [each.id for each in found])
-    return [each for each in found if each.id in voters]
+    able = [person for person in people if _may_decide(person, approval)]
+    voters = quorum.may_vote(approval, [person.id for person in able])
+    return [person for person in able if person.id in voters]
 
 
 def _may_decide(actor: Actor, approval: Approval) -> bool:
@@ -39,8 +38,8 @@ def to_tell(approval: Approval, *, reminder: bool = False) -> list[str]:
 
     When the request is meant for people who may not decide it any more, all the others hear of it.
     """
-    found = deciders(approval)
-    return _willing(approval, _meant(approval, found) or [each.id for each in found], reminder)
+    people = deciders(approval)
+    return _willing(approval, _meant(approval, people) or [person.id for person in people], reminder)
 
 
 def assignees(approval: Approval) -> list[str]:
@@ -56,17 +55,18 @@ def _meant(approval: Approval, people: list[Actor]) -> list[str]:
 def next_to_tell(approval: Approval, group: Group) -> list[str]:
     """The members of a further group who may decide; the request is meant for them from now on."""
     members = set(group.users.values_list("id", flat=True))
-    found = [each.id for each in deciders(approval) if each.id in members]
-    return _willing(approval, found, reminder=False, mine=True)
+    people = [person.id for person in deciders(approval) if person.id in members]
+    return _willing(approval, people, reminder=False, mine=True)
 
 
 def asked_groups(approval: Approval) -> list[Group]:
     """The groups that the request waits for: assigned to it, or in its quorum and still lacking votes."""
     lacking = quorum.lacking(approval) if approval.quorum else []
-    found = {group.id: group for group in quorum.groups_named(approval.team_id, lacking).values()}
-    if (approval.assignee or "").startswith("grp_"):
-        found |= {g.id: g for g in Group.objects.filter(team_id=approval.team_id, id=approval.assignee)}
-    return list(found.values())
+    groups = {group.id: group for group in quorum.groups_named(approval.team_id, lacking).values()}
+    assignee = approval.assignee or ""
+    if assignee.startswith("grp_"):
+        groups |= Group.objects.filter(team_id=approval.team_id).in_bulk([assignee])
+    return list(groups.values())
 
 
 def _assigned(approval: Approval) -> set[str]:
@@ -80,15 +80,13 @@ def _assigned(approval: Approval) -> set[str]:
 
 def _willing(approval: Approval, people: list[str], reminder: bool, *, mine: bool = False) -> list[str]:
     """Those who did not switch such mails off."""
-    theirs = {"team": approval.team_id, "people": people}
-    rows = fetch_all(MailSwitches, "team_id = %(team)s AND user_id = ANY(%(people)s::text[])", theirs)
-    chosen = {each.user_id: each for each in rows}
-    picky = [user_id for user_id, each in chosen.items() if each.only_mine]
-    meant = (_assigned(approval) | _of_groups(approval)) if picky and not mine else set(people)
-    return [
-        user_id for user_id in people
-        if wants(chosen.get(user_id), reminder) and (user_id in meant or user_id not in picky)
-    ]  # fmt: skip
+    switches = {row.user_id: row for row in MailSwitches.objects.filter(team_id=approval.team_id, user_id__in=people)}
+    willing = [user_id for user_id in people if wants(switches.get(user_id), reminder)]
+    picky = {user_id for user_id, row in switches.items() if row.only_mine}
+    if mine or not picky:
+        return willing
+    meant = _assigned(approval) | _of_groups(approval)
+    return [user_id for user_id in willing if user_id in meant or user_id not in picky]
 
 
 def _of_groups(approval: Approval) -> set[str]:

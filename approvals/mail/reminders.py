@@ -12,8 +12,6 @@ from database.timers import each_due
 SHARES = (0.5, 0.9)  # of the time between created_at and expires_at
 WORDS = ("Half of the time is over", "Little time is left")
 BATCH = 200
-# When remind_due() has something to do next (config/clock.py).
-NEXT_REMINDER = "SELECT min(remind_at) FROM approvals_approval WHERE status = 'pending' AND remind_at IS NOT NULL AND stopped_at IS NULL"
 
 
 def first_at(created_at: datetime, expires_at: datetime | None) -> datetime | None:

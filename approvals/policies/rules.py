@@ -15,6 +15,7 @@ from accounts.access import require
 from accounts.actor import Actor
 from accounts.audit.services import audit
 from accounts.team.rules_version import hold_rules, rules_changed
+from approvals import sql
 from approvals.deciders.quorum import checked_quorum, group_ids
 from approvals.errors import PolicyNotFound
 from approvals.models import Policy
@@ -26,11 +27,6 @@ from web.errors import EmptyUpdate, Invalid
 from web.times import rfc3339
 
 TOOL = re.compile(r"(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)\Z")
-# Most teams have no policy at all, and every step asks: whether there is one to look at comes first.
-_ANY = """
-SELECT 1 FROM approvals_policy WHERE team_id = %(team)s AND test = %(test)s AND revoked_at IS NULL
-  AND (run_id IS NULL OR run_id = %(run)s) LIMIT 1
-"""
 _AUDITED = (
     "tool", "effect", "host", "end_user", "include_end_users", "run_id", "expires_at", "quorum", "four_eyes", "when", "note", "origin",
 )  # fmt: skip
@@ -80,7 +76,7 @@ def active(team_id: str, test: bool, now: datetime) -> QuerySet[Policy]:
 
 def judge(proposal: Proposal) -> Ruling:
     """First hit wins. Reads the policies as they are now: a change counts from the next action on whose intent is written."""
-    if prepared(_ANY, {"team": proposal.team_id, "test": proposal.test, "run": proposal.run_id}) is None:
+    if prepared(sql.ANY_POLICY, {"team": proposal.team_id, "test": proposal.test, "run": proposal.run_id}) is None:
         return rule([], proposal)
     mine, now = Q(run_id__isnull=True) | Q(run_id=proposal.run_id), timezone.now()
     rows = active(proposal.team_id, proposal.test, now).filter(mine).order_by("created_at", "id")

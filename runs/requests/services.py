@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.access import team_setting
 from accounts.actor import system
 from approvals import services as approvals
+from approvals.answers.answer import MAX_ADD_CENTS
 from approvals.kinds import KINDS
 from approvals.mail import outbox
 from approvals.models import Approval
@@ -193,7 +194,7 @@ def _budget_facts(run: Run, reached: BudgetReached) -> dict[str, Any]:
         "scope": reached.scope,
         "limit_cents": reached.limit,
         "used_cents": reached.used,
-        "suggested_add_cents": min(reached.limit, approvals.MAX_ADD_CENTS),
+        "suggested_add_cents": min(reached.limit, MAX_ADD_CENTS),
     }
     title = f"The budget of the {reached.scope} is used up"
     return {

@@ -10,9 +10,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Membership, Team
+from approvals.answers.answer import Answer
 from approvals.mail.links import SALT, link, request_of
 from approvals.models import Approval, Decision
-from approvals.services import Answer
 from runs.decisions import decide
 from runs.handling import claim
 from runs.models import Run, Screenshot

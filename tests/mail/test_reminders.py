@@ -7,9 +7,9 @@ import pytest
 from django.db import connections
 
 from accounts.models import Team
+from approvals.answers.answer import Answer
 from approvals.mail import outbox, reminders
 from approvals.models import Approval, MailSwitches, Notice
-from approvals.services import Answer
 from runs import clock
 from runs.decisions import decide, undo
 from runs.handling import assign, extend

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from accounts.models import Membership, Team
+from approvals.answers.answer import Answer
 from approvals.models import Approval, MailSwitches, Notice
-from approvals.services import Answer
 from runs.decisions import decide, undo
 from runs.handling import assign
 from tests.cast import Api, Cast, make_cast

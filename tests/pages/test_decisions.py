@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from accounts.models import Team
+from approvals.answers.answer import Answer
 from approvals.models import Approval, Decision
-from approvals.services import Answer
 from runs.decisions import decide
 from runs.models import Run
 from tests.cast import Cast

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from accounts.actor import Actor
+from approvals.answers.answer import Answer
 from approvals.models import Approval, Decision
-from approvals.services import Answer
 from inference.models import Call
 from machines import pictures
 from runs.agents.base import Act, Again, Ask, Context, GuardReached, Verdict
