@@ -101,7 +101,7 @@ def _show(request: PageRequest, found: Approval, token: str, refusal: Refusal | 
     shown = card(request.actor, found, request.path, refusal, request.POST if refusal else None)
     if shown["picture"]:
         shown["picture"]["src"] = reverse("link-picture", args=[token])
-    mine = next((vote for vote in shown["desk"]["votes"] if vote.voter == request.actor.id), None)
+    mine = next((vote for vote in shown["handling"]["votes"] if vote.voter == request.actor.id), None)
     context: dict[str, Any] = {"card": shown, "voted": mine}
     return render(request, "approvals/minimal.html", context, status=refusal.status if refusal else 200)
 

@@ -15,7 +15,7 @@ from approvals.errors import AnswerRequired
 from database.sealing import REDACTED
 from web.errors import Invalid
 from web.json_schema import patterns, validation
-from web.json_values import Loc
+from web.json_values import Detail, Loc
 
 Question = Mapping[str, Any]
 _QUICK = 20_000  # ways that a pattern may try on a key: about a millisecond
@@ -24,80 +24,82 @@ _RECOMMENDED = re.compile(r"\s*\(recommended\)\s*$", re.IGNORECASE)
 
 def tidy_questions(questions: Sequence[Question]) -> list[dict[str, Any]]:
     """Questions with every field present; a suffix "(Recommended)" of a label becomes the flag."""
-    return [
-        {
-            "id": str(q["id"]), "header": q.get("header") or "", "question": q["question"],
-            "multi_select": bool(q.get("multi_select")), "allow_custom": q.get("allow_custom", True) is not False,
-            "secret": bool(q.get("secret")), "options": [_option(o) for o in q.get("options") or []],
-        }
-        for q in questions
-    ]  # fmt: skip
+    return [_question(question) for question in questions]
+
+
+def _question(question: Question) -> dict[str, Any]:
+    return {
+        "id": str(question["id"]),
+        "header": question.get("header") or "",
+        "question": question["question"],
+        "multi_select": bool(question.get("multi_select")),
+        "allow_custom": question.get("allow_custom", True) is not False,
+        "secret": bool(question.get("secret")),
+        "options": [_option(option) for option in question.get("options") or []],
+    }
 
 
 def _option(option: Mapping[str, Any] | str) -> dict[str, Any]:
-    given = {"label": option} if isinstance(option, str) else dict(option)
-    label = _RECOMMENDED.sub("", given["label"])
-    recommended = bool(given.get("recommended")) or label != given["label"]
-    return {"label": label, "description": given.get("description") or "", "recommended": recommended}
+    fields = {"label": option} if isinstance(option, str) else option
+    label = _RECOMMENDED.sub("", fields["label"])
+    is_recommended = bool(fields.get("recommended")) or label != fields["label"]
+    return {"label": label, "description": fields.get("description") or "", "recommended": is_recommended}
 
 
 def _find(questions: Sequence[Question], key: str) -> list[Question]:
     """The questions a key names: by id, else exact text, else header."""
     for field in ("id", "question", "header"):
-        found = [q for q in questions if q[field] == key]
-        if found:
-            return found
+        if matching := [question for question in questions if question[field] == key]:
+            return matching
     return []
 
 
 def read_answers(
-    questions: Sequence[Question], given: Mapping[str, Any], at: tuple[str | int, ...], *, lenient: bool = False
+    questions: Sequence[Question], data: Mapping[str, Any], at: Loc, *, lenient: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(answers by question id, context): every question answered. `lenient` keeps unknown keys as context.
 
     Raises Invalid (at `at` + key) or AnswerRequired naming the unanswered.
     """
-    if lenient and set(given) == {"answer"} and len(questions) == 1:
-        given = {questions[0]["id"]: given["answer"]}
+    if lenient and set(data) == {"answer"} and len(questions) == 1:
+        data = {questions[0]["id"]: data["answer"]}
     answers: dict[str, Any] = {}
     context: dict[str, Any] = {}
-    wrong: list[tuple[tuple[str | int, ...], str, str]] = []
-    for key, value in given.items():
-        found = _find(questions, key)
-        if not found and lenient:
+    wrong: list[Detail] = []
+    for key, value in data.items():
+        matching = _find(questions, key)
+        if not matching and lenient:
             context[key] = value
-        elif not found:
-            wrong.append(((*at, key), "There is no such question.", "value_error"))
-        elif len(found) > 1:
-            wrong.append(((*at, key), "Fits two questions; use the question's id.", "value_error"))
-        elif found[0]["id"] in answers:
-            wrong.append(((*at, key), "This question was answered twice.", "value_error"))
-        else:
-            chosen = _choose(found[0], value)
-            if isinstance(chosen, str):
-                wrong.append(((*at, key), chosen, "value_error"))
-            else:
-                answers[found[0]["id"]] = chosen if found[0]["multi_select"] else chosen[0]
+        elif problem := _answer(matching, value, answers):
+            wrong.append(((*at, key), problem, "value_error"))
     if wrong:
         raise Invalid(*wrong)
-    missing = [q["id"] for q in questions if q["id"] not in answers]
+    missing = [question["id"] for question in questions if question["id"] not in answers]
     if missing:
         raise AnswerRequired(missing, {"answers": examples.of_questions(questions)})
     return answers, context
 
 
+def _answer(matching: Sequence[Question], value: Any, answers: dict[str, Any]) -> str:
+    """Adds the answer to the one question that matches; a sentence when there is none, or the value does not fit."""
+    if not matching:
+        return "There is no such question."
+    if len(matching) > 1:
+        return "Fits two questions; use the question's id."
+    question = matching[0]
+    if question["id"] in answers:
+        return "This question was answered twice."
+    choices = _choose(question, value)
+    if isinstance(choices, str):
+        return choices
+    answers[question["id"]] = choices if question["multi_select"] else choices[0]
+    return ""
+
+
 def _choose(question: Question, value: Any) -> list[dict[str, Any]] | str:
     """The chosen values, each {"value", "custom"}; a sentence when the value does not fit."""
-    labels = [o["label"] for o in question["options"]]
-    if question["multi_select"]:
-        parts = (
-            [p.strip() for p in value.split(",") if p.strip()]
-            if isinstance(value, str) and value not in labels
-            else value
-        )
-        values = [parts] if isinstance(parts, str) else parts
-    else:
-        values = [value]
+    labels = [option["label"] for option in question["options"]]
+    values = _several(value, labels) if question["multi_select"] else [value]
     if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
         return "Must be text, or a list of texts where several may be chosen."
     if not values or not all(v.strip() for v in values):
@@ -110,22 +112,27 @@ def _choose(question: Question, value: Any) -> list[dict[str, Any]] | str:
     return [{"value": v, "custom": v not in labels} for v in dict.fromkeys(values)]
 
 
+def _several(value: Any, labels: list[str]) -> Any:
+    """Labels may come as one text with commas, unless that is a label itself."""
+    if not isinstance(value, str):
+        return value
+    return [value] if value in labels else [part.strip() for part in value.split(",") if part.strip()]
+
+
 def recommended(questions: Sequence[Question]) -> dict[str, Any] | None:
     """The recommended option of every question as answers to read; None when a question has none."""
     answers: dict[str, Any] = {}
     for question in questions:
-        labels = [o["label"] for o in question["options"] if o["recommended"]]
+        labels = [option["label"] for option in question["options"] if option["recommended"]]
         if not labels:
             return None
         answers[question["id"]] = labels if question["multi_select"] else labels[0]
     return answers
 
 
-def read_values(
-    schema: Mapping[str, Any] | None, given: Mapping[str, Any], at: tuple[str | int, ...]
-) -> dict[str, Any]:
+def read_values(schema: Mapping[str, Any] | None, data: Mapping[str, Any], at: Loc) -> dict[str, Any]:
     """The values with the schema's defaults applied. Raises Invalid with a loc into the body; at `at` for a schema that is no use."""
-    values = copy.deepcopy(dict(given))
+    values = copy.deepcopy(dict(data))
     if schema is None:
         return values
     if problem := validation.problem(schema):
@@ -133,19 +140,19 @@ def read_values(
     for name, field in (schema.get("properties") or {}).items():
         if isinstance(field, dict) and "default" in field:
             values.setdefault(name, copy.deepcopy(field["default"]))
-    wrong = []
-    for error in _violations(schema, values, at):
-        cause: Any = best_match([error]) or error
-        where: tuple[str | int, ...] = tuple(cause.absolute_path)
-        if cause.validator == "required":
-            absent = [n for n in cause.validator_value if n not in cause.instance]
-            wrong += [((*at, *where, n), "Field required.", "missing") for n in absent]
-        else:
-            kind = "type_error" if cause.validator == "type" else "value_error"
-            wrong.append(((*at, *where), _words(schema, cause), kind))
+    wrong = [detail for error in _violations(schema, values, at) for detail in _details(schema, error, at)]
     if wrong:
         raise Invalid(*dict.fromkeys(wrong))
     return values
+
+
+def _details(schema: Mapping[str, Any], error: ValidationError, at: Loc) -> list[Detail]:
+    cause: Any = best_match([error]) or error
+    where = (*at, *cause.absolute_path)
+    if cause.validator == "required":
+        absent = [name for name in cause.validator_value if name not in cause.instance]
+        return [((*where, name), "Field required.", "missing") for name in absent]
+    return [(where, _words(schema, cause), "type_error" if cause.validator == "type" else "value_error")]
 
 
 def _violations(schema: Mapping[str, Any], values: Any, at: Loc) -> list[ValidationError]:
@@ -168,8 +175,8 @@ def _asks_secret(schema: Any) -> bool:
 
 
 def redact_answers(questions: Sequence[Question], answers: Mapping[str, Any]) -> dict[str, Any]:
-    secret = {q["id"] for q in questions if q["secret"]}
-    return {k: (REDACTED if k in secret else v) for k, v in answers.items()}
+    secret = {question["id"] for question in questions if question["secret"]}
+    return {key: (REDACTED if key in secret else answer) for key, answer in answers.items()}
 
 
 def redact_values(schema: Mapping[str, Any] | None, values: Any, root: Mapping[str, Any] | None = None) -> Any:
@@ -204,13 +211,12 @@ def _parts(schema: Any, root: Mapping[str, Any], seen: tuple[str, ...] = ()) -> 
 
 def _of_key(parts: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
     """Schemas of one property."""
-    found = []
+    schemas: list[Any] = []
     for part in parts:
         named = (part.get("properties") or {}).get(key)
         fitting = [each for pattern, each in (part.get("patternProperties") or {}).items() if _may_fit(pattern, key)]
-        known = [named, *fitting] if named is not None or fitting else [part.get("additionalProperties")]
-        found += [each for each in known if isinstance(each, Mapping)]
-    return found
+        schemas += [named, *fitting] if named is not None or fitting else [part.get("additionalProperties")]
+    return [schema for schema in schemas if isinstance(schema, Mapping)]
 
 
 def _may_fit(pattern: str, key: str) -> bool:
@@ -220,9 +226,8 @@ def _may_fit(pattern: str, key: str) -> bool:
 
 def _of_index(parts: Sequence[Mapping[str, Any]], index: int) -> list[Any]:
     """Schemas of one place in a list."""
-    found = []
+    schemas: list[Any] = []
     for part in parts:
         first = part.get("prefixItems") or []
-        known = first[index] if index < len(first) else part.get("items")
-        found += [known] if isinstance(known, Mapping) else []
-    return found
+        schemas.append(first[index] if index < len(first) else part.get("items"))
+    return [schema for schema in schemas if isinstance(schema, Mapping)]

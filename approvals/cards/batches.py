@@ -18,7 +18,6 @@ AT_PROMPT = {
     "program": "A program has the terminal: what is typed goes to it.",
     "unknown": "What stands there cannot be read now.",
 }
-
 UNDO = {"irreversible": "hard to undo", "reversible": "can be undone"}
 
 
@@ -45,19 +44,19 @@ def chosen(actor: Actor, ids: Sequence[str], *, late: bool = False) -> list[Appr
 
 
 def batches(rows: Sequence[Approval]) -> list[Batch]:
-    found: dict[tuple[str, ...], list[Approval]] = {}
+    alike: dict[tuple[str, ...], list[Approval]] = {}
     for row in rows:
         action = row.action or {}
-        found.setdefault((row.kind, action.get("name") or "", action.get("host") or ""), []).append(row)
-    return [_batch(alike) for alike in found.values()]
+        alike.setdefault((row.kind, action.get("name") or "", action.get("host") or ""), []).append(row)
+    return [_batch(group) for group in alike.values()]
 
 
 def _batch(rows: list[Approval]) -> Batch:
     facts = [_facts(row) for row in rows]
     names = list(dict.fromkeys(name for each in facts for name in each))
-    same = [n for n in names if all(each.get(n) == facts[0].get(n) for each in facts)]
+    same = [name for name in names if all(each.get(name) == facts[0].get(name) for each in facts)]
     differing = [name for name in names if name not in same]
-    table = [(row, [each.get(n, "") for n in differing]) for row, each in zip(rows, facts, strict=True)]
+    table = [(row, [each.get(name, "") for name in differing]) for row, each in zip(rows, facts, strict=True)]
     return Batch(rows, [(name, facts[0][name]) for name in same], differing, table)
 
 
@@ -74,13 +73,24 @@ def _facts(row: Approval) -> dict[str, Any]:
     facts |= action.get("params") or {}
     if row.traits.runs_action and row.words:
         facts["The agent’s own words"] = row.words
-    if checks := row.evidence.get("checks"):
-        facts["The model’s vendor doubts"] = " ".join(check["message"] or check["code"] for check in checks)
-    if (at := row.evidence.get("prompt_at")) and (at != "prompt" or row.evidence.get("prompt_line")):
-        facts["At the prompt"] = AT_PROMPT.get(at, "") + (row.evidence.get("prompt_line") or "")
+    facts |= _warnings(row.evidence)
     facts |= {
-        "Risk": action.get("risk") or "", "Undo": UNDO.get(str(action.get("class")), ""),
-        "Machine": x.get("machine_name") or "", "End user": x.get("end_user") or "",
-        "Started by": (x.get("started_by") or {}).get("name", ""), "Spent": money(x.get("cost_cents")),
-    }  # fmt: skip
+        "Risk": action.get("risk") or "",
+        "Undo": UNDO.get(str(action.get("class")), ""),
+        "Machine": x.get("machine_name") or "",
+        "End user": x.get("end_user") or "",
+        "Started by": (x.get("started_by") or {}).get("name", ""),
+        "Spent": money(x.get("cost_cents")),
+    }
     return {name: value for name, value in facts.items() if value not in ("", None)}
+
+
+def _warnings(evidence: dict[str, Any]) -> dict[str, str]:
+    """What the card warns of: what the model's vendor says, and what is at the prompt already."""
+    warnings = {}
+    if checks := evidence.get("checks"):
+        warnings["The model’s vendor doubts"] = " ".join(check["message"] or check["code"] for check in checks)
+    at, line = evidence.get("prompt_at"), evidence.get("prompt_line") or ""
+    if at and (at != "prompt" or line):
+        warnings["At the prompt"] = AT_PROMPT.get(at, "") + line
+    return warnings

@@ -18,7 +18,7 @@ from approvals.cards.forms import (
     read_values,
     value_fields,
 )
-from approvals.cards.handling_panel import desk
+from approvals.cards.handling_panel import handling_panel
 from approvals.deciders.eligibility import is_own, require_decider, require_unclaimed
 from approvals.kinds import VERDICTS, Kind
 from approvals.models import Approval, Decision
@@ -49,25 +49,37 @@ def card(
 ) -> dict[str, Any]:
     """The card's template context. `refusal` and `sent`: the form comes back with what was wrong and what was typed."""
     decision, previous = decision_of(approval), _previous(actor, approval)
-    lost = _lost(actor, approval, decision)
-    now = timezone.now()
-    is_open = approval.is_open
+    late = _late_attempt(actor, approval, decision)
+    now, is_open = timezone.now(), approval.is_open
     return {
-        "approval": approval, "action": approval.action_now, "decision": decision, "is_open": is_open, "back": back, "actor": actor,
+        "approval": approval,
+        "action": approval.action_now,
+        "decision": decision,
+        "is_open": is_open,
+        "back": back,
+        "actor": actor,
         "approve_word": _approve_word(approval),
-        "twice": twice(approval), "is_long": is_long(approval),
+        "twice": twice(approval),
+        "is_long": is_long(approval),
         "reject_effect": REJECT_EFFECTS.get(approval.on_reject, ""),
-        "timeout_effect": TIMEOUT_EFFECTS.get(approval.on_timeout, ""), "presets": PRESETS,
+        "timeout_effect": TIMEOUT_EFFECTS.get(approval.on_timeout, ""),
+        "presets": PRESETS,
         "no_approve": _refusal(actor, approval, "approve") if is_open else "",
         "no_reject": _refusal(actor, approval, "reject") if is_open else "",
-        "picture": picture(approval), "repeats": repeats(approval),
-        "similar": _similar(actor, approval), "lost": VERDICTS[lost.verdict].noun if lost else "",
+        "picture": picture(approval),
+        "repeats": repeats(approval),
+        "similar": _similar(actor, approval),
+        "lost": VERDICTS[late.verdict].noun if late else "",
         "for_others": is_own(actor, approval) and not may_let_oneself(actor),
         "may_undo": _may_undo(actor, approval, decision, now),
-        "problems": problems_by_field(refusal) if refusal else {}, "sent": sent, "desk": desk(actor, approval),
-        "previous": previous, "before": _before(previous), "unfinished": _unfinished(approval, decision, now),
+        "problems": problems_by_field(refusal) if refusal else {},
+        "sent": sent,
+        "handling": handling_panel(actor, approval),
+        "previous": previous,
+        "before": _before(previous),
+        "unfinished": _unfinished(approval, decision, now),
         **_form(approval, refusal, sent),
-    }  # fmt: skip
+    }
 
 
 def _approve_word(approval: Approval) -> str:
@@ -85,12 +97,9 @@ def _refusal(actor: Actor, approval: Approval, verdict: str) -> str:
 
 def _may_undo(actor: Actor, approval: Approval, decision: Decision | None, now: datetime) -> bool:
     """Who decided, or an admin, while the decision has not taken effect yet."""
-    if (
-        decision is None
-        or approval.status == "pending"
-        or not approval.undo_until
-        or approval.undo_until <= approval.clock(now)
-    ):
+    if decision is None or approval.status == "pending":
+        return False
+    if not approval.undo_until or approval.undo_until <= approval.clock(now):
         return False
     return actor.may("approvals:decide") and (actor.is_admin or decision.actor.get("id") == actor.id)
 
@@ -121,24 +130,21 @@ def repeats(approval: Approval) -> bool:
 
 
 def _form(approval: Approval, refusal: Refusal | None, sent: QueryDict | None) -> dict[str, Any]:
-    wrong = problems_by_field(refusal) if refusal else {}
+    problems = problems_by_field(refusal) if refusal else {}
     form = approval.traits.form
     if form == "values":
-        fields = value_fields(approval.input_schema, sent)
-        for each in fields:
-            each.errors = wrong.get(each.name.removeprefix("v."), [])
-        return {"fields": fields}
+        return {"fields": value_fields(approval.input_schema, sent, problems)}
     if form == "edits":
-        return {"edits": edit_fields(approval, sent, wrong)}
+        return {"edits": edit_fields(approval, sent, problems)}
     if form == "questions":
-        return {"questions": [_question(q, wrong, sent) for q in approval.questions]}
+        return {"questions": [_question(question, problems, sent) for question in approval.questions]}
     return {}
 
 
-def _question(question: dict[str, Any], wrong: dict[str, list[str]], sent: QueryDict | None) -> dict[str, Any]:
+def _question(question: dict[str, Any], problems: dict[str, list[str]], sent: QueryDict | None) -> dict[str, Any]:
     chosen = sent.getlist(f"q.{question['id']}") if sent else []
     own = sent.get(f"own.{question['id']}", "") if sent and not question["secret"] else ""
-    return question | {"chosen": chosen, "own": own, "errors": wrong.get(question["id"], [])}
+    return question | {"chosen": chosen, "own": own, "errors": problems.get(question["id"], [])}
 
 
 def twice(approval: Approval) -> str:
@@ -165,9 +171,15 @@ def picture(approval: Approval) -> dict[str, Any] | None:
         return None
     ring = mark(approval.action_now, width)
     return {
-        "run_id": approval.run_id, "index": index, "width": width, "height": height, "at": approval.created_at,
-        "mark": ring, "crop": _crop(ring), "alt": plain(f"Screen when the request was opened: {approval.title}"),
-    }  # fmt: skip
+        "run_id": approval.run_id,
+        "index": index,
+        "width": width,
+        "height": height,
+        "at": approval.created_at,
+        "mark": ring,
+        "crop": _crop(ring),
+        "alt": plain(f"Screen when the request was opened: {approval.title}"),
+    }
 
 
 def _crop(ring: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -199,8 +211,8 @@ def _similar(actor: Actor, approval: Approval) -> list[Decision]:
     return list(rows.exclude(approval_id=approval.id).select_related("approval").order_by("-at")[:3])
 
 
-def _lost(actor: Actor, approval: Approval, decision: Decision | None) -> Decision | None:
-    """The attempt of this person that came too late, if there is one."""
+def _late_attempt(actor: Actor, approval: Approval, decision: Decision | None) -> Decision | None:
+    """This person's own decision, if it came after the one that counts."""
     if decision is None or decision.actor.get("id") == actor.id:
         return None
     return Decision.objects.filter(approval=approval, counts=False, actor__id=actor.id).order_by("-at").first()

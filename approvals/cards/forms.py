@@ -44,8 +44,10 @@ class Field:
         return " ".join([*parts, f"{self.id}-error"] if self.errors else parts)
 
 
-def value_fields(schema: Mapping[str, Any] | None, sent: QueryDict | None = None) -> list[Field]:
-    """The fields of a kind input request; with `sent`, filled with what was typed (never with passwords)."""
+def value_fields(
+    schema: Mapping[str, Any] | None, sent: QueryDict | None = None, problems: Mapping[str, list[str]] | None = None
+) -> list[Field]:
+    """The fields of a schema; with `sent`, filled with what was typed (never with passwords)."""
     properties = (schema or {}).get("properties")
     if not isinstance(properties, dict) or not properties:
         typed = sent.get("v", "") if sent else "{}"
@@ -54,41 +56,62 @@ def value_fields(schema: Mapping[str, Any] | None, sent: QueryDict | None = None
     required = required if isinstance(required, list) else []
     required = [name for name in required if isinstance(name, str) and name in properties]
     # The database orders the names of an object by their length; a list stays as it was asked.
+    fields = []
+    for name in dict.fromkeys((*required, *properties)):
+        errors = (problems or {}).get(name, [])
+        fields.append(_field(name, _spec(properties, name), name in required, sent, errors))
+    return fields
+
+
+def _spec(properties: dict[str, Any], name: str) -> dict[str, Any]:
+    return properties[name] if isinstance(properties[name], dict) else {}
+
+
+def _field(name: str, spec: dict[str, Any], required: bool, sent: QueryDict | None, errors: list[str]) -> Field:
+    kind, html_type = _widget(spec)
+    value: Any = ""
+    if html_type != "password":
+        value = sent.get(f"v.{name}", "") if sent is not None else _initial(kind, spec.get("default"))
+    choices = spec["enum"] if isinstance(spec.get("enum"), list) else []
+    return Field(
+        f"v.{name}",
+        str(spec.get("title") or name.replace("_", " ").capitalize()),
+        kind,
+        html_type,
+        required=required,
+        help=str(spec.get("description") or ""),
+        value=value,
+        options=[{"value": json.dumps(choice), "label": str(choice)} for choice in choices],
+        facts=_bounds(spec),
+        errors=errors,
+    )
+
+
+def edit_fields(approval: Approval, sent: QueryDict | None, problems: Mapping[str, list[str]]) -> list[Field]:
+    """A field for each parameter of the action that can be changed in place, with what was typed."""
+    params: dict[str, Any] = (approval.action_now or {}).get("params") or {}
     return [
-        _field(name, properties[name] if isinstance(properties[name], dict) else {}, name in required, sent)
-        for name in dict.fromkeys((*required, *properties))
+        _edit_field(approval, name, value, sent, problems.get(f"p.{name}", []))
+        for name, value in params.items()
+        # a form would change or hide what other text holds
+        if not isinstance(value, str) or value.translate(_LINES).isprintable()
     ]
 
 
-def _field(name: str, spec: dict[str, Any], required: bool, sent: QueryDict | None) -> Field:
-    label = str(spec.get("title") or name.replace("_", " ").capitalize())
-    made = Field(f"v.{name}", label, required=required, help=str(spec.get("description") or ""), facts=_bounds(spec))
-    made.kind, made.type = _widget(spec)
-    if isinstance(spec.get("enum"), list):
-        made.options = [{"value": json.dumps(v), "label": str(v)} for v in spec["enum"]]
-    if made.type != "password":
-        made.value = sent.get(made.name, "") if sent is not None else _initial(made.kind, spec.get("default"))
-    return made
-
-
-def edit_fields(approval: Approval, sent: QueryDict | None, wrong: Mapping[str, list[str]]) -> list[Field]:
-    """A field for each parameter of the action that can be changed in place, with what was typed."""
-    params: dict[str, Any] = (approval.action_now or {}).get("params") or {}
-    made = []
-    for name, value in params.items():
-        if isinstance(value, str) and not value.translate(_LINES).isprintable():
-            continue  # a form would change or hide what it holds
-        shown = value if isinstance(value, str) else json.dumps(value)
-        kind = "number" if isinstance(value, int | float) and not isinstance(value, bool) else "text"
-        long = isinstance(value, str) and (len(value) > 60 or "\n" in value)
-        made.append(
-            Field(
-                f"p.{name}", name, "textarea" if long else kind, "number" if kind == "number" else "text",
-                value=sent.get(f"p.{name}", shown) if sent is not None else shown, errors=wrong.get(f"p.{name}", []),
-                facts={"data-was": shown}, prefix=approval.id,
-            )
-        )  # fmt: skip
-    return made
+def _edit_field(approval: Approval, name: str, value: Any, sent: QueryDict | None, errors: list[str]) -> Field:
+    text = value if isinstance(value, str) else json.dumps(value)
+    kind = "number" if isinstance(value, int | float) and not isinstance(value, bool) else "text"
+    is_long = isinstance(value, str) and (len(value) > 60 or "\n" in value)
+    return Field(
+        f"p.{name}",
+        name,
+        "textarea" if is_long else kind,
+        kind,
+        value=sent.get(f"p.{name}", text) if sent is not None else text,
+        facts={"data-was": text},
+        errors=errors,
+        prefix=approval.id,
+    )
 
 
 def read_edit(approval: Approval, sent: QueryDict) -> dict[str, Any] | None:
@@ -150,16 +173,16 @@ def read_values(schema: Mapping[str, Any] | None, sent: QueryDict) -> dict[str, 
     if not isinstance(properties, dict) or not properties:
         whole = _parse(sent.get("v", "") or "{}")
         return whole if isinstance(whole, dict) else {"values": whole}
-    found: dict[str, Any] = {}
-    for name, spec in properties.items():
-        known = spec if isinstance(spec, dict) else {}
-        kind, _type = _widget(known)
+    values: dict[str, Any] = {}
+    for name in properties:
+        spec = _spec(properties, name)
+        kind, _type = _widget(spec)
         raw = sent.get(f"v.{name}", "")
         if kind == "checkbox":
-            found[name] = bool(raw)
-        elif raw != "" or (kind in ("text", "textarea") and "default" in known):
-            found[name] = _parse(raw) if kind in ("number", "select", "json") else raw
-    return found
+            values[name] = bool(raw)
+        elif raw != "" or (kind in ("text", "textarea") and "default" in spec):
+            values[name] = _parse(raw) if kind in ("number", "select", "json") else raw
+    return values
 
 
 def _parse(text: str) -> Any:
@@ -174,23 +197,22 @@ def read_answers(approval: Approval, sent: QueryDict) -> dict[str, Any]:
     """Question id -> chosen label(s). Own words count beside chosen boxes; beside a chosen circle they contradict."""
     answers: dict[str, Any] = {}
     for question in approval.questions:
-        chosen, own = sent.getlist(f"q.{question['id']}"), sent.get(f"own.{question['id']}", "").strip()
-        given = [*chosen, *([own] if own else [])]
-        if given and (question["multi_select"] or len(given) > 1):
-            answers[question["id"]] = given
-        elif given:
-            answers[question["id"]] = given[0]
+        own = sent.get(f"own.{question['id']}", "").strip()
+        labels = [*sent.getlist(f"q.{question['id']}"), *([own] if own else [])]
+        if labels:
+            is_list = question["multi_select"] or len(labels) > 1
+            answers[question["id"]] = labels if is_list else labels[0]
     return answers
 
 
 def problems_by_field(refusal: Refusal) -> dict[str, list[str]]:
     """What is wrong, by question id, property name, or "" for the whole form."""
-    found: dict[str, list[str]] = {}
+    problems: dict[str, list[str]] = {}
     for detail in refusal.facts.get("details") or []:
         loc = [str(part) for part in detail["loc"]]
         name = loc[2] if len(loc) > 2 and loc[1] in ("answers", "values") else ""
         name = f"p.{loc[3]}" if len(loc) > 3 and loc[1] == "edited_action" else name
-        found.setdefault(name, []).append(str(detail["msg"]))
+        problems.setdefault(name, []).append(str(detail["msg"]))
     for missing in refusal.facts.get("missing") or []:
-        found.setdefault(str(missing), []).append("Needs an answer.")
-    return found or {"": [refusal.message]}
+        problems.setdefault(str(missing), []).append("Needs an answer.")
+    return problems or {"": [refusal.message]}

@@ -19,30 +19,38 @@ class Choice:
     name: str
 
 
-def desk(actor: Actor, approval: Approval) -> dict[str, Any]:
+def handling_panel(actor: Actor, approval: Approval) -> dict[str, Any]:
     """The template context of one open or closed request. Rights follow approvals.handling."""
-    held, may, is_open = approval.holder, actor.may("approvals:decide"), approval.is_open
-    mine = held is not None and held["id"] == actor.id
-    people, groups = (_people(approval.team_id), _groups(approval.team_id)) if may and is_open else ([], [])
+    holder, is_open = approval.holder, approval.is_open
+    may = actor.may("approvals:decide") and is_open
+    mine = holder is not None and holder["id"] == actor.id
     return {
-        "held": held, "mine": mine, "may": may and is_open, "may_claim": may and is_open and not held,
-        "may_take_over": may and is_open and held and not mine and (actor.is_admin or approval.assignee in assigned_names(actor)),
-        "people": people, "groups": groups, "assignee": _name(approval.assignee),
-        "extensions": EXTENSIONS if may and is_open and approval.expires_at else (),
+        "held": holder,
+        "mine": mine,
+        "may": may,
+        "may_claim": may and not holder,
+        "may_take_over": may and holder and not mine and _may_take_over(actor, approval),
+        "people": _people(approval.team_id) if may else [],
+        "groups": _groups(approval.team_id) if may else [],
+        "assignee": _name(approval.assignee),
+        "extensions": EXTENSIONS if may and approval.expires_at else (),
         "comments": list(approval.comments.order_by("at")),
         "votes": list(approval.votes.order_by("at")) if approval.quorum else [],
-    }  # fmt: skip
+    }
+
+
+def _may_take_over(actor: Actor, approval: Approval) -> bool:
+    return actor.is_admin or approval.assignee in assigned_names(actor)
 
 
 def _people(team_id: str) -> list[Choice]:
-    rows = (
-        Membership.objects.filter(team_id=team_id, user__is_active=True).select_related("user").order_by("user__name")
-    )
-    return [Choice(m.user_id, m.user.name) for m in rows if "approvals:decide" in scopes_of_roles(m.roles)]
+    members = Membership.objects.filter(team_id=team_id, user__is_active=True).select_related("user")
+    rows = members.order_by("user__name")
+    return [Choice(row.user_id, row.user.name) for row in rows if "approvals:decide" in scopes_of_roles(row.roles)]
 
 
 def _groups(team_id: str) -> list[Choice]:
-    return [Choice(g.id, g.name) for g in Group.objects.filter(team_id=team_id).order_by("name")]
+    return [Choice(*row) for row in Group.objects.filter(team_id=team_id).order_by("name").values_list("id", "name")]
 
 
 def _name(assignee: str | None) -> str:
