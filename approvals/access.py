@@ -1,10 +1,8 @@
 """Reading approval requests, the actor first."""
 
-from collections import Counter
-from collections.abc import Collection, Iterable
-from typing import Any
+from collections.abc import Collection
 
-from django.db.models import Count, DateTimeField, Min, Q, QuerySet, Value
+from django.db.models import DateTimeField, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from accounts.actor import Actor
@@ -12,8 +10,7 @@ from accounts.models import Group
 from approvals import sql
 from approvals.errors import ApprovalNotFound
 from approvals.models import NEVER, Approval, Decision
-from database.sql import fetch, prepared_all
-from web.times import rfc3339
+from database.sql import fetch
 
 # What is due first: requests that never expire come last, then the higher priority, then age.
 DUE = ("due_at", "-priority", "created_at", "id")
@@ -39,6 +36,13 @@ def get_approval(actor: Actor, approval_id: str) -> Approval:
     if approval is None:
         raise ApprovalNotFound
     return approval
+
+
+def find_approval(actor: Actor, approval_id: str | None) -> Approval | None:
+    try:
+        return get_approval(actor, approval_id) if approval_id else None
+    except ApprovalNotFound:
+        return None
 
 
 def locked_approval(approval_id: str) -> Approval:
@@ -83,36 +87,3 @@ def lifted_cents(run_id: str) -> dict[str, int]:
     for scope, values in rows.values_list("approval__budget__scope", "values"):
         lifted[scope] = lifted.get(scope, 0) + (values or {}).get("add_cents", 0)
     return {scope: cents for scope, cents in lifted.items() if scope != "run"}
-
-
-def held_up(approval_ids: Iterable[str]) -> dict[str, int]:
-    """How many top-level runs each of these pending requests holds up: its own, and those queued behind its machine."""
-    return dict(Counter(approval_id for approval_id, _ in prepared_all(sql.HELD_UP, {"ids": list(approval_ids)})))
-
-
-def _held_up_in_all(rows: QuerySet[Approval]) -> int:
-    """The top-level runs that these pending requests hold up, each counted once."""
-    ids = list(rows.order_by().values_list("id", flat=True))
-    return len({root for _, root in prepared_all(sql.HELD_UP, {"ids": ids})})
-
-
-def summary(rows: QuerySet[Approval]) -> dict[str, Any]:
-    """{pending, blocked_runs, oldest_created_at} over the whole filter."""
-    pending = rows.filter(status="pending").order_by()
-    totals = pending.aggregate(count=Count("id"), oldest=Min("created_at"))
-    return {
-        "pending": totals["count"],
-        "blocked_runs": _held_up_in_all(pending),
-        "oldest_created_at": rfc3339(totals["oldest"]),
-    }
-
-
-def waiting(pending: QuerySet[Approval]) -> dict[str, Any]:
-    """{pending, of_kind: how many of each, oldest, blocked: how many runs} of all that waits."""
-    kinds = list(pending.order_by().values_list("kind").annotate(n=Count("id"), oldest=Min("created_at")))
-    return {
-        "pending": sum(count for _, count, _ in kinds),
-        "of_kind": {kind: count for kind, count, _ in kinds},
-        "oldest": min((oldest for _, _, oldest in kinds), default=None),
-        "blocked": _held_up_in_all(pending),
-    }

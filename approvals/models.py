@@ -140,6 +140,11 @@ class Approval(models.Model):
         return KINDS[self.kind]
 
     @property
+    def subject_type(self) -> str:
+        """What it is about: one of approvals.subjects.TYPES."""
+        return "run"
+
+    @property
     def of_step(self) -> bool:
         """Did a step of a workflow ask, and not an agent?"""
         return self.step_id is not None and not self.traits.lifts_budget

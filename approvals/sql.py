@@ -11,20 +11,13 @@ SELECT 1 FROM approvals_policy WHERE team_id = %(team)s AND test = %(test)s AND 
   AND (run_id IS NULL OR run_id = %(run)s) LIMIT 1
 """
 
-# P13: what each request holds up: its root run, and the runs that queue for a machine which its run keeps while it waits.
-# Tasks that wait for a budget keep theirs as well. Tables of `runs` are read here, one floor up, since only rows are counted.
-HELD_UP = """
-WITH asked AS (SELECT id, run_id, root_run_id, kind FROM approvals_approval WHERE id = ANY(%(ids)s))
-SELECT asked.id, asked.root_run_id FROM asked
-UNION
-SELECT asked.id, q.root_id FROM asked
-  JOIN runs_run r ON r.root_id = asked.root_run_id AND NOT r.owns_machine AND r.finished_at IS NULL
-    AND (r.id = asked.run_id OR asked.kind = 'budget' AND r.status = 'awaiting_human')
-  JOIN runs_run q ON q.machine_id = r.machine_id AND NOT q.owns_machine AND q.finished_at IS NULL AND q.status = 'queued'
-"""
-
 # P5, P9: when the clock has something to do next; it asks all tables in one statement (config/clock.py).
 NEXT_NOTICE = "SELECT min(greatest(next_attempt_at, queued_until)) FROM approvals_notice WHERE status = 'pending'"
 NEXT_REMINDER = """
 SELECT min(remind_at) FROM approvals_approval WHERE status = 'pending' AND remind_at IS NOT NULL AND stopped_at IS NULL
 """
+NEXT_EXPIRY = """
+SELECT expires_at FROM approvals_approval WHERE status = 'pending' AND stopped_at IS NULL
+ORDER BY coalesce(expires_at, '9999-12-31 00:00:00+00'::timestamptz) LIMIT 1
+"""  # as the index pending_by_due has them
+NEXT_EFFECT = "SELECT min(effective_at) FROM approvals_approval WHERE effect_pending AND stopped_at IS NULL"

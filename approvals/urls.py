@@ -1,13 +1,26 @@
-"""Addresses of the queue."""
+"""Addresses of the queue and of requests."""
 
 from django.urls import path
 
 from approvals import views
+from approvals.mail import link_views
 from approvals.policies import views as policy_views
+from approvals.queue import batch_views
+from approvals.queue import views as queue_views
 
 urlpatterns = [
-    path("", views.queue, name="queue"),
-    path("approvals/<str:approval_id>", views.approval, name="approval"),
+    path("", queue_views.queue_page, name="queue"),
+    path("together", batch_views.batch_page, name="together"),
+    path("approvals/<str:approval_id>", views.approval_page, name="approval"),
+    path("approvals/<str:approval_id>/decide", views.decide, name="decide"),
+    path("approvals/<str:approval_id>/undo", views.undo, name="undo"),
+    path("approvals/<str:approval_id>/claim", views.claim, name="claim"),
+    path("approvals/<str:approval_id>/release", views.release, name="release"),
+    path("approvals/<str:approval_id>/assign", views.assign, name="assign"),
+    path("approvals/<str:approval_id>/extend", views.extend, name="extend"),
+    path("approvals/<str:approval_id>/comment", views.comment, name="comment"),
+    path("d/<str:token>", link_views.link_page, name="decide-link"),
+    path("d/<str:token>/picture.png", link_views.link_picture, name="link-picture"),
     path("policies", policy_views.policy_list, name="policies"),
     path("policies/new", policy_views.new_policy, name="policy-new"),
     path("policies/<str:policy_id>", policy_views.policy, name="policy"),

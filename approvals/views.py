@@ -1,150 +1,142 @@
-"""The queue and one approval request. The decision itself is taken in runs/views.py, one floor up."""
+"""One request on a page, and the buttons about it: deciding it, and working on it without deciding."""
 
-from collections.abc import Mapping
-from statistics import median
+from collections.abc import Callable
 from typing import Any
 
-from django.db.models import Q, QuerySet
-from django.http import HttpResponse
-from django.utils import timezone
-from django.views.decorators.http import require_GET
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseBase, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
 
-from accounts.access import other_places
-from accounts.actor import Actor
-from accounts.models import Group
-from accounts.pages import PageRequest, show, signed_in
-from approvals.access import DUE, approvals_of, by_due, get_approval, held_up, waiting
-from approvals.cards.card import card
-from approvals.errors import ApprovalNotFound
-from approvals.kinds import KINDS, Kind
-from approvals.models import NEVER, Approval, Decision
-from web.paging import beyond, page
+from accounts.pages import PageRequest, go, refusals_as_messages, show, signed_in, whole_number
+from approvals import deciding, handling
+from approvals.access import get_approval
+from approvals.cards.card import answer_sent, card
+from approvals.models import Approval
+from approvals.queue.listing import next_below
+from web.errors import Refusal, following_up
 from web.templatetags.show import plain
 
-SHOWN = 50
 LONGEST_TITLE = 120  # characters in a browser's tab
-ORDERS = {"due": DUE, "oldest": ("created_at", "id")}
-WHO = {"": "All", "mine": "Mine", "groups": "My groups", "free": "Free", "others": "Held by others"}
 
 
 @require_GET
 @signed_in("approvals:read")
-def queue(request: PageRequest) -> HttpResponse:
-    """Everything that waits, soonest first; beside it the card of the chosen request, else of the first."""
-    actor, wanted = request.actor, request.GET.copy()
-    keep = wanted.pop("keep", [""])[-1]
-    request.GET = wanted  # type: ignore[assignment]  # links of the page and the way back do not pin anything
-    back = f"{request.path}?{wanted.urlencode()}" if wanted else request.path
-    pending = approvals_of(actor).filter(status="pending")
-    kind, who, sort = wanted.get("kind", ""), wanted.get("who", ""), wanted.get("sort", "due")
-    found = by_due(_filtered(actor, pending, kind, who))
-    part = page(
-        found, {"cursor": wanted.get("cursor", ""), "limit": str(SHOWN)}, lambda row: {"row": row},
-        request_id=request.request_id, order=ORDERS.get(sort, DUE),
-    )  # fmt: skip
-    rows = [each["row"] for each in part["data"]]
-    chosen = _open(actor, wanted.get("open")) or _kept(rows, keep) or (rows[0] if rows else None)
-    holds = held_up(row.id for row in rows)
-    for row in rows:
-        row.holds = holds.get(row.id, 1)
-    facts = waiting(pending)
-    context = {
-        "section": "queue", "rows": rows, "chosen": chosen, "next_cursor": part["next_cursor"], "whose": WHO,
-        "opened": bool(wanted.get("open")) and chosen is not None, "may_decide": actor.may("approvals:decide"),
-        "kind": kind, "who": who, "sort": sort, "live_title": _title(facts["pending"]),
-        "decided": _decided(actor, wanted.get("decided")), "now": timezone.now(),
-        "kinds": [(kind, KINDS[kind], facts["of_kind"][kind]) for kind in Kind if kind in facts["of_kind"]],
-        "card": card(actor, chosen, back) if chosen else None, **facts,
-    }  # fmt: skip
-    if not rows:
-        context |= _today(actor)
-    return show(request, "approvals/queue.html", context)
+def approval_page(request: PageRequest, approval_id: str) -> HttpResponse:
+    return _show(request, get_approval(request.actor, approval_id))
 
 
-@require_GET
-@signed_in("approvals:read")
-def approval(request: PageRequest, approval_id: str) -> HttpResponse:
-    found = get_approval(request.actor, approval_id)
-    return card_page(request, found)
-
-
-def card_page(request: PageRequest, found: Approval, status: int = 200, **form: Any) -> HttpResponse:
-    """The request alone on a page; `form` brings back a decision that was not valid."""
-    shown = card(request.actor, found, request.POST.get("back") or request.get_full_path(), **form)
+def _show(request: PageRequest, approval: Approval, status: int = 200, **form: Any) -> HttpResponse:
+    """`form` brings back a decision that was not valid."""
     context = {
         "section": "queue",
-        "approval": found,
-        "card": shown,
-        "live_title": plain(found.headline)[:LONGEST_TITLE],
+        "approval": approval,
+        "card": card(request.actor, approval, request.POST.get("back") or request.get_full_path(), **form),
+        "live_title": plain(approval.headline)[:LONGEST_TITLE],
     }
     return show(request, "approvals/approval.html", context, status)
 
 
-def _filtered(actor: Actor, rows: QuerySet[Approval], kind: str, who: str) -> QuerySet[Approval]:
-    if kind in Kind.values:
-        rows = rows.filter(kind=kind)
-    held = Q(claimed_by__isnull=False, claim_expires_at__gt=timezone.now())
-    mine = Q(claimed_by__id=actor.id)
-    if who == "mine":
-        return rows.filter(Q(assignee=actor.id) | (held & mine))
-    if who == "groups":
-        return rows.filter(assignee__in=Group.objects.filter(team_id=actor.team_id, users=actor.id).values("id"))
-    if who == "free":
-        return rows.exclude(held)
-    return rows.filter(held).exclude(mine) if who == "others" else rows
+# --- deciding
 
 
-def next_below(actor: Actor, approval: Approval, wanted: Mapping[str, str]) -> str | None:
-    """The id of the open request that stands below this one in the list that was looked at; the first one after the last."""
-    pending = approvals_of(actor).filter(status="pending").exclude(id=approval.id)
-    rows = by_due(_filtered(actor, pending, wanted.get("kind", ""), wanted.get("who", "")))
-    order = ORDERS.get(wanted.get("sort", "due"), DUE)
-    approval.due_at = approval.expires_at or NEVER  # type: ignore[attr-defined]
-    below = rows.filter(beyond(order, [getattr(approval, name.lstrip("-")) for name in order]))
-    following = below.order_by(*order).first() or rows.order_by(*order).first()
-    return following.id if following else None
-
-
-def _kept(rows: list[Approval], approval_id: str) -> Approval | None:
-    """The request whose card is open: what happens meanwhile puts no other one in its place."""
-    return next((row for row in rows if row.id == approval_id), None)
-
-
-def _open(actor: Actor, approval_id: str | None) -> Approval | None:
-    """The request that the address names, if it is anywhere. Raises ApprovalNotFound when it is in another team or world of
-    the person: the page then says where."""
-    found = _find(actor, approval_id)
-    places = other_places(actor) if approval_id and found is None else ()
-    if any(person.may("approvals:read") and _find(person, approval_id) for person in places):
-        raise ApprovalNotFound
-    return found
-
-
-def _find(actor: Actor, approval_id: str | None) -> Approval | None:
+@require_POST
+@signed_in("approvals:read")
+def decide(request: PageRequest, approval_id: str) -> HttpResponseBase:
+    """Lost races are facts, shown on the card; what was not valid comes back with the form."""
+    approval = get_approval(request.actor, approval_id)
     try:
-        return get_approval(actor, approval_id) if approval_id else None
-    except ApprovalNotFound:
-        return None
+        with following_up():
+            deciding.decide(
+                request.actor, approval, answer_sent(request.actor, approval, request.POST), via="dashboard"
+            )
+    except Refusal as refusal:
+        if refusal.status == 422:
+            return _ask_again(request, approval, refusal)
+        if get_approval(request.actor, approval_id).status == "pending":
+            messages.error(request, refusal.message)
+    return _after_decision(request, approval)
 
 
-def _decided(actor: Actor, approval_id: str | None) -> dict[str, Any] | None:
-    """The receipt of the request that was decided just now: it stays at the top while the next one is open."""
-    found = _find(actor, approval_id)
-    return card(actor, found, "/") if found is not None and found.status != "pending" else None
+def _ask_again(request: PageRequest, approval: Approval, refusal: Refusal) -> HttpResponse:
+    if not request.htmx:
+        return _show(request, approval, 422, refusal=refusal, sent=request.POST)
+    context = {"card": card(request.actor, approval, request.POST.get("back", "/"), refusal, request.POST)}
+    response = render(request, "approvals/_card.html", context, status=422)
+    response["HX-Retarget"] = f"#card-{approval.id}"
+    response["HX-Reswap"] = "outerHTML"
+    response["HX-Push-Url"] = "false"
+    return response
 
 
-def _title(count: int) -> str:
-    return f"({count}) Queue" if count else "Queue"
+def _after_decision(request: PageRequest, approval: Approval) -> HttpResponse:
+    """Back to where the card was: the queue with the receipt and the next card, the subject, or the request."""
+    back = go(request, "queue")["Location"]
+    address, _, query = back.partition("?")
+    params = QueryDict(query, mutable=True)
+    params.pop("open", None)
+    if not address.startswith("/approvals/"):
+        params["decided"] = approval.id
+    if address == reverse("queue") and (following := next_below(request.actor, approval, params)):
+        params["open"] = following
+    return redirect(f"{address}?{params.urlencode()}" if params else address)
 
 
-def _today(actor: Actor) -> dict[str, Any]:
-    """What people decided since midnight UTC, and whether anything was ever asked."""
-    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    made = Decision.objects.filter(counts=True, at__gte=midnight, approval__in=approvals_of(actor))
-    rows = list(made.values_list("at", "approval__created_at", "actor__type"))
-    times = [(at - opened).total_seconds() for at, opened, by in rows if by == "user"]
-    return {
-        "decided_today": len(times), "median_seconds": median(times) if times else 0,
-        "decided_by_keys": sum(by == "api_key" for _, _, by in rows),
-        "first_use": not approvals_of(actor).exists(), "may_start": actor.may("runs:write"),
-    }  # fmt: skip
+@require_POST
+@signed_in("approvals:decide")
+def undo(request: PageRequest, approval_id: str) -> HttpResponseBase:
+    """The request is open again, as long as the decision has not taken effect."""
+    return _do(request, approval_id, lambda: deciding.undo(request.actor, approval_id))
+
+
+# --- working on it without deciding
+
+
+def _do(request: PageRequest, approval_id: str, work: Callable[[], object]) -> HttpResponseBase:
+    """Do it and go back to where the card was; what is refused is said there."""
+    get_approval(request.actor, approval_id)
+    with refusals_as_messages(request):
+        work()
+    return go(request, "approval", approval_id)
+
+
+@require_POST
+@signed_in("approvals:decide")
+def claim(request: PageRequest, approval_id: str) -> HttpResponseBase:
+    take_over = bool(request.POST.get("take_over"))
+    return _do(request, approval_id, lambda: handling.claim(request.actor, approval_id, take_over=take_over))
+
+
+@require_POST
+@signed_in("approvals:decide")
+def release(request: PageRequest, approval_id: str) -> HttpResponseBase:
+    return _do(request, approval_id, lambda: handling.release(request.actor, approval_id))
+
+
+@require_POST
+@signed_in("approvals:decide")
+def assign(request: PageRequest, approval_id: str) -> HttpResponseBase:
+    """Hand over to a person or a group with a note, or to nobody in particular."""
+    assignee, note = request.POST.get("assignee") or None, request.POST.get("note", "").strip()[:2000] or None
+    return _do(request, approval_id, lambda: handling.assign(request.actor, approval_id, assignee, note))
+
+
+@require_POST
+@signed_in("approvals:decide")
+def extend(request: PageRequest, approval_id: str) -> HttpResponseBase:
+    seconds = whole_number(request.POST.get("seconds", ""), 7) or 0
+    if not 1 <= seconds <= handling.LONGEST_EXTENSION:
+        messages.error(request, "Choose by how much the time is extended.")
+        return go(request, "approval", approval_id)
+    return _do(request, approval_id, lambda: handling.extend(request.actor, approval_id, seconds))
+
+
+@require_POST
+@signed_in("approvals:read")
+def comment(request: PageRequest, approval_id: str) -> HttpResponseBase:
+    text = request.POST.get("text", "").strip().replace("\0", "\ufffd")[:4000]
+    if not text:
+        messages.error(request, "Write something first.")
+        return go(request, "approval", approval_id)
+    return _do(request, approval_id, lambda: handling.comment(request.actor, approval_id, text))

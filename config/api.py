@@ -13,6 +13,7 @@ from accounts.middleware import refusal_response
 from accounts.secrets.api import router as secrets_router
 from accounts.team.api import router as team_router
 from accounts.webhooks.api import router as webhooks_router
+from approvals.api import router as approvals_router
 from approvals.policies.api import router as policies_router
 from billing.api import router as billing_router
 from config.openapi.document import Api
@@ -27,11 +28,9 @@ from machines.api import router as machines_router
 from runs.agents.api import router as agents_router
 from runs.api import router as runs_router
 from runs.calls_api import router as calls_router
-from runs.decide_api import router as decide_router
-from runs.handling_api import router as handling_router
 from runs.live.streams import router as streams_router
 from runs.takeover_api import router as takeover_router
-from runs.verbs_api import router as signals_router
+from runs.verbs_api import router as verbs_router
 from web.errors import BadRequest, InternalError, Invalid, NotFound, Refusal
 from workflows.api import router as workflows_router
 from workflows.runs.api import router as workflow_runs_router
@@ -59,9 +58,8 @@ for router in (
     calls_router,
     streams_router,
     takeover_router,
-    decide_router,
-    signals_router,
-    handling_router,
+    verbs_router,
+    approvals_router,
     policies_router,
     agents_router,
     billing_router,

@@ -16,7 +16,8 @@ from django.db import close_old_connections, connection
 
 from accounts import idempotency, limits
 from accounts.webhooks import outbox
-from approvals import sql as approvals
+from approvals import clock as approvals
+from approvals import sql as approvals_sql
 from approvals.mail import outbox as mail
 from approvals.mail import reminders
 from billing import direct
@@ -49,12 +50,12 @@ class Chore:
 
 
 CHORES = (
-    Chore(clock.expiries, 0.25, clock.NEXT_EXPIRY),
+    Chore(approvals.expiries, 0.25, approvals_sql.NEXT_EXPIRY),
     Chore(clock.deadlines, 0.25, clock.NEXT_DEADLINE),
-    Chore(clock.effects, 0.25, clock.NEXT_EFFECT),
+    Chore(approvals.effects, 0.25, approvals_sql.NEXT_EFFECT),
     Chore(outbox.queue_due, 0.25, outbox.NEXT_ATTEMPT),
-    Chore(reminders.remind_due, 1, approvals.NEXT_REMINDER),
-    Chore(mail.queue_due, 1, approvals.NEXT_NOTICE),
+    Chore(reminders.remind_due, 1, approvals_sql.NEXT_REMINDER),
+    Chore(mail.queue_due, 1, approvals_sql.NEXT_NOTICE),
     Chore(clock.stops, 1, clock.NEXT_STOP),
     Chore(takeover.lapses, 1, control.NEXT_LAPSE),
     Chore(freezing.settle_all, 0.5, freezing.NEXT_SETTLE),

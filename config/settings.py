@@ -137,7 +137,7 @@ Q_CLUSTER = {
 }
 # The only edge that points upwards: event type -> name of the task that record() queues (docs/architecture.md).
 EVENT_SUBSCRIBERS: dict[str, list[str]] = {
-    "member.changed": ["runs.tasks.member_changed"],
+    "member.changed": ["approvals.tasks.member_changed"],
     "machine.ready": ["runs.tasks.machine_ready"],
     "machine.gone": ["runs.tasks.machine_gone"],
     "task.ended": ["workflows.tasks.task_ended"],

@@ -7,6 +7,9 @@ class RunsConfig(AppConfig):
     name = "runs"
 
     def ready(self) -> None:
+        from approvals import subjects
         from runs import audit
+        from runs.subject import RunSubject
 
+        subjects.register("run", RunSubject())
         audit.register()

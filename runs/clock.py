@@ -7,10 +7,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import Team
-from approvals.models import Approval
 from database.timers import each_due
 from machines.models import Machine
-from runs import decisions, services
+from runs import services
 from runs.driving import leases
 from runs.models import Run, RunEvent, Worker
 
@@ -20,11 +19,6 @@ SILENT_SECONDS = 60
 NEXT_DEADLINE = (
     "SELECT min(deadline_at) FROM runs_run WHERE deadline_at IS NOT NULL AND finished_at IS NULL AND stopped_at IS NULL"
 )
-NEXT_EXPIRY = """
-SELECT expires_at FROM approvals_approval WHERE status = 'pending' AND stopped_at IS NULL
-ORDER BY coalesce(expires_at, '9999-12-31 00:00:00+00'::timestamptz) LIMIT 1
-"""  # as the index pending_by_due has them
-NEXT_EFFECT = "SELECT min(effective_at) FROM approvals_approval WHERE effect_pending AND stopped_at IS NULL"
 NEXT_STOP = """
 SELECT least(
   (SELECT min(coalesce(r.lease_until, now())) FROM runs_run r
@@ -40,20 +34,6 @@ def deadlines() -> int:
     going = Run.objects.filter(finished_at__isnull=True, stopped_at__isnull=True)
     due = going.filter(deadline_at__lte=timezone.now()).values_list("id", flat=True)
     return each_due(services.time_out, list(due[:BATCH]))
-
-
-def expiries() -> int:
-    """Expire requests that nobody answered in time."""
-    going = Approval.objects.filter(status="pending", stopped_at__isnull=True)
-    due = going.filter(expires_at__lte=timezone.now()).order_by("expires_at")
-    return each_due(decisions.expire, list(due.values_list("id", flat=True)[:BATCH]))
-
-
-def effects() -> int:
-    """Let decisions take effect whose undo window is over."""
-    going = Approval.objects.filter(effect_pending=True, stopped_at__isnull=True)
-    due = going.filter(effective_at__lte=timezone.now()).order_by("effective_at")
-    return each_due(decisions.make_effective, list(due.values_list("id", flat=True)[:BATCH]))
 
 
 def stops() -> int:

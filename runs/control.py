@@ -18,7 +18,6 @@ from runs.log import Event, record, wake_workers
 from runs.models import Run, Step
 from runs.requests import services as requests
 from runs.requests.action_summary import action_title
-from web.errors import Invalid
 from web.times import rfc3339
 
 MOST_ACTIONS = 100  # by hand, that the log tells one by one
@@ -95,14 +94,6 @@ def controlled_for(actor: Actor, approval: Approval) -> dict[str, str]:
         mine = leases.is_holder(actor, lease)
         return {"state": "mine" if mine else "other", "holder": str(lease.holder["name"])}
     return {"state": "free" if actor.may_take_control else "none", "holder": ""}
-
-
-def require_reason(actor: Actor, approval: Approval, note: str | None) -> None:
-    """Who says on a page that hands are not needed any more, without having had control, says why. Raises Invalid."""
-    if approval.kind != "takeover" or approval.status != "pending" or (note or "").strip():
-        return
-    if controlled_for(actor, approval)["state"] in ("free", "none"):
-        raise Invalid((("body", "note"), "Say how you know that it is done: the agent goes on with it.", "missing"))
 
 
 def request_of(lease: TakeoverLease) -> Approval | None:

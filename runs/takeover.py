@@ -3,17 +3,14 @@
 Locks: root run, run, then the machine and its lease or the request.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.db import transaction
 from django.utils import timezone
 
 from accounts.actor import Actor, system
-from approvals.access import pending_of_root
+from approvals import deciding
 from approvals.answers.answer import Answer
-from approvals.models import Approval
-from database.sql import prepared
 from database.timers import each_due
 from machines import services as machines
 from machines.access import get_machine
@@ -23,17 +20,11 @@ from machines.models import TakeoverLease
 from machines.sql import open_lease
 from machines.stops import require_unstopped
 from machines.takeover import leases
-from runs import control, decisions
-from runs.access import get_run
-from runs.errors import ResumeConflict
+from runs import control
 from runs.models import Run
 from runs.services import lock_run
+from runs.subject import LockedRun, take_late_effects
 
-# Does a person control the machine of the run, or of another one below the same root?
-_CONTROLLED = """
-SELECT 1 FROM runs_run r JOIN runs_run t ON t.root_id = r.root_id
-WHERE r.id = %(run)s AND t.controlled_by IS NOT NULL AND t.finished_at IS NULL LIMIT 1
-"""
 TRIES = 5  # to find the machine with the run it had a moment before
 
 
@@ -87,10 +78,10 @@ def release(
 ) -> Released:
     """Give control back. With `resume` the takeover request is approved; the agent's own needs the right to decide.
 
-    Raises MachineNotFound, InvalidState, MachineInTakeover, and as decisions.decide().
+    Raises MachineNotFound, InvalidState, MachineInTakeover, and as deciding.decide().
     """
     machine = get_machine(actor, machine_id)
-    with decisions.settling_expiry(), transaction.atomic():
+    with deciding.settling_expiry(), transaction.atomic():
         run_id = TakeoverLease.objects.filter(id=lease_id, machine=machine).values_list("run_id", flat=True).first()
         run = lock_run(run_id) if run_id else None
         lease = leases.held(actor, machine.id, lease_id)
@@ -99,53 +90,11 @@ def release(
         if run is not None and not run.is_terminal:
             if asked is not None:
                 made = Answer("approve", note=note)
-                decisions.settle_locked(actor, run, asked, made, via, entitled=lease.opened_request)
+                deciding.settle_locked(actor, LockedRun(run), asked, made, via, entitled=lease.opened_request)
             elif run.status == "awaiting_human":
                 control.tell(run, note)
-            decisions.after_takeover(run)
+            take_late_effects(run)
         return Released(run.id if run else None, run.status if run else None)
-
-
-def resume(
-    actor: Actor, run_id: str, approval_id: str | None, answer: Callable[[Approval], Answer], via: str = "api"
-) -> Run:
-    """Decide what the run waits for; the holder of its machine gives it back thereby.
-
-    Raises as decisions.decide_for_run(), and MachineInTakeover while somebody else controls the machine.
-    """
-    if prepared(_CONTROLLED, {"run": run_id}):
-        with transaction.atomic():
-            if _ends_the_wait(actor, lock_run(run_id), approval_id, answer):
-                return get_run(actor, run_id)
-            return _decided(actor, run_id, approval_id, answer, via)
-    return _decided(actor, run_id, approval_id, answer, via)
-
-
-def _decided(actor: Actor, run_id: str, approval_id: str | None, answer: Callable[[Approval], Answer], via: str) -> Run:
-    result = decisions.decide_for_run(actor, run_id, approval_id, answer, via, terminal=ResumeConflict)
-    return result.run if result.run.id == run_id else get_run(actor, run_id)
-
-
-def _ends_the_wait(actor: Actor, run: Run, approval_id: str | None, answer: Callable[[Approval], Answer]) -> bool:
-    """Give the machine back, unless the decision itself will; True when nothing is left to decide."""
-    subject = _subject(run, approval_id)
-    lease = control.require_controller(actor, subject) if subject is not None else None
-    if lease is None or subject is None:
-        return False
-    asked = control.request_of(lease)
-    if asked is not None and answer(asked).verdict == "approve":
-        return False
-    control.lift(subject, lease, "released")
-    decisions.after_takeover(subject)
-    return approval_id is None and not pending_of_root(subject.root_id).filter(run_id=subject.id).exists()
-
-
-def _subject(run: Run, approval_id: str | None) -> Run | None:
-    """The agent run that the call is about, locked: itself, or the child whose request is meant."""
-    if run.kind == "agent":
-        return run
-    asked = list(pending_of_root(run.root_id).filter(**({"id": approval_id} if approval_id else {})))
-    return lock_run(asked[0].run_id) if len(asked) == 1 and asked[0].run_id != run.id else None
 
 
 # --- silence
@@ -174,5 +123,5 @@ def _lapse(run: Run | None, lease: TakeoverLease) -> None:
     if run is None or run.is_terminal:
         return
     if asked is not None:
-        decisions.settle_locked(system(run.team_id, run.test), run, asked, Answer("approve"), "lease_expired")
-    decisions.after_takeover(run)
+        deciding.settle_locked(system(run.team_id, run.test), LockedRun(run), asked, Answer("approve"), "lease_expired")
+    take_late_effects(run)

@@ -1,7 +1,10 @@
 """Queued work of runs. A task takes ids, may run twice, and does nothing when its turn has passed."""
 
-from runs import handling, services
+from approvals.tasks import member_changed
+from runs import services
 from runs.driving.loop import start_run_loop
+
+__all__ = ["drive", "machine_gone", "machine_ready", "member_changed"]  # the last under its old name, for one release
 
 
 def drive(run_id: str) -> None:
@@ -17,8 +20,3 @@ def machine_ready(machine_id: str) -> None:
 def machine_gone(machine_id: str, run_id: str | None = None) -> None:
     """A machine will not come back: its runs fail."""
     services.machine_gone(machine_id, run_id)
-
-
-def member_changed(team_id: str, user_id: str) -> None:
-    """A person left the team or has other roles: what they may no longer decide is free for others."""
-    handling.hand_back(team_id, user_id)

@@ -1,8 +1,8 @@
-"""Addresses of runs, and of decisions."""
+"""Addresses of runs."""
 
 from django.urls import path
 
-from runs import control_views, handling_views, link_views, together_views, views
+from runs import control_views, handling_views, link_views, machine_views, reading_views, together_views, views
 from runs.starting import views as starting_views
 
 urlpatterns = [
@@ -17,19 +17,9 @@ urlpatterns = [
     path("runs/<str:run_id>/cancel", views.cancel_page, name="run-cancel"),
     path("runs/<str:run_id>/screenshots/<int:index>.png", views.screenshot, name="run-picture"),
     path("runs/<str:run_id>/looks/<int:number>.png", views.look, name="run-look"),
-    path("approvals/<str:approval_id>/decide", views.decide_request, name="decide"),
-    path("approvals/<str:approval_id>/undo", views.undo_decision, name="undo"),
-    path("approvals/<str:approval_id>/claim", handling_views.claim, name="claim"),
-    path("approvals/<str:approval_id>/release", handling_views.release, name="release"),
-    path("approvals/<str:approval_id>/assign", handling_views.assign, name="assign"),
-    path("approvals/<str:approval_id>/extend", handling_views.extend, name="extend"),
-    path("approvals/<str:approval_id>/comment", handling_views.comment, name="comment"),
     path("machines/<str:machine_id>/screen", control_views.screen, name="machine-screen"),
     path("machines/<str:machine_id>/screen.png", control_views.screen_now, name="machine-screen-now"),
     path("machines/<str:machine_id>/control", control_views.take_control, name="machine-control"),
     path("machines/<str:machine_id>/control/act", control_views.act_by_hand, name="machine-act"),
     path("machines/<str:machine_id>/control/give-back", control_views.give_back, name="machine-give-back"),
-    path("together", together_views.page, name="together"),
-    path("d/<str:token>", link_views.page, name="decide-link"),
-    path("d/<str:token>/picture.png", link_views.picture, name="link-picture"),
 ]

@@ -1,4 +1,4 @@
-"""signal, approve, answer, the permissions list and the permission mode: other doors to the one decision function."""
+"""/v1/runs/{id}/resume, signal, approve, answer: a run's doors to the one decision function; permissions and their mode."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,13 +9,16 @@ from pydantic import Field
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
 from approvals.access import decision_of
+from approvals.deciding import DecisionResult
 from approvals.errors import ApprovalNotFound, UnknownSignal
 from approvals.models import Approval
 from approvals.schemas import Note, approval_object
 from runs import verbs
-from runs.access import get_run
-from runs.decisions import DecisionResult, decide_for_run
+from runs.access import get_run, show
 from runs.requests import permission_mode as modes
+from runs.schemas import ResumeBody
+from runs.subject import LockedRun
+from runs.verbs import decide_for_run
 from web.bodies import Body, read
 from web.errors import Invalid
 
@@ -49,6 +52,27 @@ def _named(text: str | None) -> str | None:
     return (text or "").strip() or None
 
 
+@router.post("/runs/{run_id}/resume", summary="Decide what the run waits for", **takes(ResumeBody))
+@door("approvals:decide")
+def resume(request: ApiRequest, run_id: str) -> HttpResponse:
+    return _resume(request, run_id)
+
+
+@router.post("/workflows/runs/{run_id}/resume", summary="Decide what the workflow run waits for", **takes(ResumeBody))
+@door("approvals:decide")
+def resume_workflow_run(request: ApiRequest, run_id: str) -> HttpResponse:
+    return _resume(request, run_id, approved_required=True)
+
+
+def _resume(request: ApiRequest, run_id: str, *, approved_required: bool = False) -> HttpResponse:
+    run = get_run(request.actor, run_id)
+    body = read(request, ResumeBody)
+    if approved_required and body.approved is None:
+        raise Invalid((("body", "approved"), "Field required.", "missing"))
+    named = _named(body.approval_id)
+    return once(request, lambda: show(verbs.resume(request.actor, run.id, named, lambda a: verbs.by_resume(a, body))))
+
+
 @router.post("/runs/{run_id}/signal", summary="approve, reject or submit_input", **takes(SignalBody))
 @router.post(
     "/workflows/runs/{run_id}/signal",
@@ -72,12 +96,18 @@ def signal(request: ApiRequest, run_id: str) -> HttpResponse:
     return once(request, effect, body_key=body.idempotency_key)
 
 
-def _signalled(result: DecisionResult, action: str) -> dict[str, Any]:
+def _signalled(result: DecisionResult[LockedRun], action: str) -> dict[str, Any]:
+    run = result.subject
     return {
-        "object": "signal", "id": result.decision.id if result.decision else None, "action": action,
-        "run_id": result.run.id, "approval_id": result.approval.id, "status": result.run.status, "state": result.run.status,
+        "object": "signal",
+        "id": result.decision.id if result.decision else None,
+        "action": action,
+        "run_id": run.id,
+        "approval_id": result.approval.id,
+        "status": run.status,
+        "state": run.status,
         "resumed": result.resumed,
-    }  # fmt: skip
+    }
 
 
 def permission_item(approval: Approval) -> dict[str, Any]:
@@ -135,7 +165,7 @@ def answer_run(request: ApiRequest, run_id: str) -> HttpResponse:
         named, kinds = _named(body.request_id), verbs.BY_ANSWER
         result = decide_for_run(request.actor, run.id, named, lambda a: verbs.by_answer(a, body.answers), kinds=kinds)
         shown = approval_object(result.approval, result.decision)
-        return {"status": "ok", "resumed": result.resumed, "run_status": result.run.status, "approval": shown}
+        return {"status": "ok", "resumed": result.resumed, "run_status": result.subject.status, "approval": shown}
 
     return once(request, effect)
 

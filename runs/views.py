@@ -1,32 +1,27 @@
-"""Runs, one run, its pictures, and every decision that a page takes."""
-
-from typing import Any
+"""Runs, one run and its pictures."""
 
 from django.contrib import messages
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpResponse, HttpResponseBase, QueryDict
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.pages import PageRequest, go, refusals_as_messages, show, signed_in
-from approvals.access import approvals_of, get_approval
-from approvals.cards.card import answer_sent, card
+from accounts.pages import PageRequest, go, problems, refusals_as_messages, show, signed_in
+from approvals.access import approvals_of
+from approvals.cards.card import card, receipt
 from approvals.models import Approval
-from approvals.views import card_page, next_below
 from database import disk
 from machines import pictures
 from machines.access import machines_of
 from machines.models import Machine, TakeoverLease
 from runs import services
 from runs.access import get_run, runs_of, tasks_of, waiting_on, why_queued
-from runs.control import require_reason
-from runs.decisions import decide, undo
 from runs.models import Look, Run, RunStatus, Screenshot, Step
 from runs.pages.timeline import SHOWN, Moment, model_facts, moment, rows_of
 from runs.starting.forms import as_api_call
-from web.errors import Refusal, following_up
+from web.errors import Invalid, Refusal, following_up
 from web.paging import page
 from web.templatetags.show import plain
 
@@ -107,7 +102,7 @@ def run_page(request: PageRequest, run_id: str) -> HttpResponse:
         "may_act": request.actor.may_take_control,
         "may_read_money": request.actor.may("usage"),
         "live_title": page_title(run),
-        "decided": receipt(request),
+        "decided": receipt(request.actor, request.GET.get("decided"), request.path),
         "by_person": _by_person(run, requests),
         **model_facts(run, rows, steps, chosen),
     }
@@ -145,12 +140,6 @@ def page_title(run: Run) -> str:
     return f"{run.get_status_display()} · {plain(run.title[:60])}"
 
 
-def receipt(request: PageRequest) -> dict[str, Any] | None:
-    decided = request.GET.get("decided")
-    approval = approvals_of(request.actor).filter(id=decided).exclude(status="pending").first() if decided else None
-    return card(request.actor, approval, request.path) if approval else None
-
-
 @require_http_methods(["GET", "POST"])
 @signed_in("runs:write")
 def cancel_page(request: PageRequest, run_id: str) -> HttpResponseBase:
@@ -162,60 +151,6 @@ def cancel_page(request: PageRequest, run_id: str) -> HttpResponseBase:
     except Refusal as refusal:
         messages.warning(request, f"Nothing was cancelled: the run has ended already. {refusal.message}")
     return redirect("run", run.id)
-
-
-@require_POST
-@signed_in("approvals:read")
-def decide_request(request: PageRequest, approval_id: str) -> HttpResponseBase:
-    """Lost races are facts, shown on the card; what was not valid comes back with the form."""
-    found = get_approval(request.actor, approval_id)
-    try:
-        answer = answer_sent(found, request.POST)
-        if answer.verdict == "approve":
-            require_reason(request.actor, found, answer.note)
-        with following_up():
-            decide(request.actor, found, answer, via="dashboard")
-    except Refusal as refusal:
-        if refusal.status == 422:
-            return _ask_again(request, found, refusal)
-        if not found.__class__.objects.filter(id=found.id).exclude(status="pending").exists():
-            messages.error(request, refusal.message)
-    return _after_decision(request, found)
-
-
-@require_POST
-@signed_in("approvals:decide")
-def undo_decision(request: PageRequest, approval_id: str) -> HttpResponseBase:
-    """The request is open again, as long as the decision has not taken effect."""
-    with refusals_as_messages(request):
-        undo(request.actor, get_approval(request.actor, approval_id).id)
-    return go(request, "approval", approval_id)
-
-
-def _ask_again(request: PageRequest, found: Approval, refusal: Refusal) -> HttpResponse:
-    if request.htmx:
-        again = {"card": card(request.actor, found, request.POST.get("back", "/"), refusal, request.POST)}
-        response = render(request, "approvals/_card.html", again, status=422)
-        response["HX-Retarget"], response["HX-Reswap"], response["HX-Push-Url"] = (
-            f"#card-{found.id}",
-            "outerHTML",
-            "false",
-        )
-        return response
-    return card_page(request, found, 422, refusal=refusal, sent=request.POST)
-
-
-def _after_decision(request: PageRequest, found: Approval) -> HttpResponse:
-    """Back to where the card was: the queue with the receipt and the next card, the run, or the request."""
-    back = go(request, "queue")["Location"]
-    address, _, query = back.partition("?")
-    params = QueryDict(query, mutable=True)
-    params.pop("open", None)
-    if not address.startswith("/approvals/"):
-        params["decided"] = found.id
-    if address == reverse("queue") and (following := next_below(request.actor, found, params)):
-        params["open"] = following
-    return redirect(f"{address}?{params.urlencode()}" if params else address)
 
 
 @require_GET

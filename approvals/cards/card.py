@@ -7,7 +7,7 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from accounts.actor import Actor
-from approvals.access import approvals_of, decision_of
+from approvals.access import approvals_of, decision_of, find_approval
 from approvals.answers.answer import Answer
 from approvals.cards.forms import (
     PRESETS,
@@ -23,7 +23,8 @@ from approvals.deciders.eligibility import is_own, require_decider, require_uncl
 from approvals.kinds import VERDICTS, Kind
 from approvals.models import Approval, Decision
 from approvals.policies.allowances import may_let_oneself
-from web.errors import Refusal
+from approvals.subjects import subject_of
+from web.errors import Invalid, Refusal
 from web.templatetags.show import plain
 
 TRY_AGAIN = "Try again"  # of a model that could not be asked
@@ -78,6 +79,7 @@ def card(
         "previous": previous,
         "before": _before(previous),
         "unfinished": _unfinished(approval, decision, now),
+        "subject": subject_of(approval).card(actor, approval),
         **_form(approval, refusal, sent),
     }
 
@@ -218,10 +220,16 @@ def _late_attempt(actor: Actor, approval: Approval, decision: Decision | None) -
     return Decision.objects.filter(approval=approval, counts=False, actor__id=actor.id).order_by("-at").first()
 
 
-def answer_sent(approval: Approval, sent: QueryDict) -> Answer:
-    """The decision as the card's form sent it; whether it fits is for the decision function to say."""
+def receipt(actor: Actor, approval_id: str | None, back: str) -> dict[str, Any] | None:
+    """The card of the request that was decided just now, which stays at the top of the page; None of one that is open."""
+    approval = find_approval(actor, approval_id)
+    return card(actor, approval, back) if approval is not None and approval.status != "pending" else None
+
+
+def answer_sent(actor: Actor, approval: Approval, sent: QueryDict) -> Answer:
+    """The decision as the card's form sent it; whether it fits is for the decision function to say. Raises Invalid."""
     verdict = sent.get("verdict", "")
-    return Answer(
+    answer = Answer(
         verdict=verdict,
         note=reason_sent(sent),
         answers=read_answers(approval, sent) if verdict == "answer" else None,
@@ -230,6 +238,17 @@ def answer_sent(approval: Approval, sent: QueryDict) -> Answer:
         edited_action=read_edit(approval, sent) if verdict == "approve" else None,
         action_hash=sent.get("action_hash") or None,
     )
+    _require_reason(actor, approval, answer)
+    return answer
+
+
+def _require_reason(actor: Actor, approval: Approval, answer: Answer) -> None:
+    """Who says that hands are not needed any more, without having had control, says why."""
+    is_done = approval.traits.hands_over and approval.status == "pending" and answer.verdict == "approve"
+    if not is_done or (answer.note or "").strip():
+        return
+    if subject_of(approval).card(actor, approval).control in ("free", "none"):
+        raise Invalid((("body", "note"), "Say how you know that it is done: the agent goes on with it.", "missing"))
 
 
 def reason_sent(sent: QueryDict) -> str | None:

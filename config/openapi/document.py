@@ -47,6 +47,12 @@ NAMED_AFTER = {
     "runs.live.streams": "runs_streams",
     "runs.verbs_api": "runs_signals_api",
     "workflows.runs.api": "workflows_run_api",
+    "runs.verbs_api.resume": "runs_decide_api",
+    "runs.verbs_api.resume_workflow_run": "runs_decide_api",
+    "approvals.api": "runs_handling_api",
+    "approvals.api.list_approvals": "runs_decide_api",
+    "approvals.api.read_approval": "runs_decide_api",
+    "approvals.api.decide_route": "runs_decide_api",
 }
 STREAM = "text/event-stream"
 LAST_EVENT_ID: Json = {
@@ -69,7 +75,8 @@ class Api(NinjaAPI):
 
     def get_openapi_operation_id(self, operation: Operation) -> str:
         view = operation.view_func
-        room = NAMED_AFTER.get(view.__module__, view.__module__.replace(".", "_"))
+        names = f"{view.__module__}.{view.__name__}", view.__module__
+        room = next((NAMED_AFTER[name] for name in names if name in NAMED_AFTER), view.__module__.replace(".", "_"))
         return f"{room}_{view.__name__}"
 
     def get_openapi_schema(self, *, path_prefix: str | None = None, path_params: Json | None = None) -> OpenAPISchema:

@@ -10,10 +10,10 @@ from accounts.keys.owners import person_behind, person_of
 from approvals.access import pending_of_root
 from approvals.answers.answer import Answer
 from approvals.deciders.eligibility import barred_from
+from approvals.deciding import decide
 from approvals.errors import ApprovalExpired
 from approvals.models import Approval
 from approvals.policies.allowances import may_let_oneself
-from runs.decisions import decide
 from runs.log import wake_workers
 from runs.models import ACTIVE, Run
 from runs.services import lock_run, unfinished_tasks

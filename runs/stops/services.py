@@ -21,13 +21,13 @@ from accounts.webhooks.outbox import emit
 from machines import services as machines
 from machines.models import Machine, Stop, StopScope, TakeoverLease
 from machines.stops import stop_over
-from runs import decisions
 from runs.models import Run
 from runs.services import lock_run
 from runs.stops import holding
 from runs.stops.access import get_stop, in_force
 from runs.stops.hung import ending_hung_transactions
 from runs.stops.schemas import stop_object
+from runs.subject import take_late_effects
 from web.errors import InsufficientScope, InvalidState, NotEligible
 
 P = ParamSpec("P")
@@ -168,7 +168,7 @@ def release(actor: Actor) -> None:
     holding.release(released, now, f"The stop was lifted{by}.")
     _free_leases(actor, now)
     for run in Run.objects.filter(id__in=released, status="awaiting_human", controlled_by__isnull=True):
-        decisions.after_takeover(lock_run(run.id))
+        take_late_effects(lock_run(run.id))
 
 
 def _free_leases(actor: Actor, now: datetime) -> None:

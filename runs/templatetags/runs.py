@@ -9,11 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.access import owns_installation
-from accounts.actor import Actor
-from approvals.models import Approval
 from inference.models import Call
-from runs.access import screen_text
-from runs.control import controlled_for
 from runs.models import Run, Screenshot
 from runs.pages.model_activity import Use
 from web.templatetags.show import icon
@@ -100,21 +96,6 @@ def models_page(context: dict[str, Any]) -> str:
     with suppress(NoReverseMatch):
         return reverse("models")
     return ""
-
-
-@register.simple_tag
-def control_of(approval: Approval, actor: Actor) -> dict[str, str]:
-    """Who controls the machine that a takeover request is about: {state, holder}.
-
-    state: mine, other, free (the actor may take it), none (there is nothing to take, or the actor may not), "" of other kinds.
-    """
-    return controlled_for(actor, approval) if approval.kind == "takeover" else {"state": "", "holder": ""}
-
-
-@register.simple_tag
-def screen_as_text(approval: Approval) -> str:
-    """What the terminal showed when the request was opened; "" for other screens."""
-    return screen_text(approval.run_id, approval.evidence.get("screenshot_index")) or ""
 
 
 @register.simple_tag

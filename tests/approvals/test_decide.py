@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from approvals import clock as approvals_clock
 from approvals.models import Approval, Decision
 from machines.actions.canonical import action_hash
 from runs import clock
@@ -136,7 +137,7 @@ def test_the_same_means_the_same_data(
 
 def _to_expired(api: Api, run: dict[str, Any]) -> None:
     shift(run["id"], 100)
-    clock.expiries()
+    approvals_clock.expiries()
 
 
 def _to_unswept(api: Api, run: dict[str, Any]) -> None:

@@ -12,9 +12,9 @@ from django_q.models import OrmQ
 
 from accounts.keys.owners import person_behind, person_named
 from accounts.models import Team
+from approvals import clock
 from approvals.models import Approval, Decision, Policy
 from machines.actions.canonical import READ_ONLY
-from runs import clock
 from runs.models import Run, Step
 from tests.approvals.starters import ASKING, WITHOUT, admin, decider, policy_of, starter
 from tests.approvals.ways_round import MUTATING, Starter, pages

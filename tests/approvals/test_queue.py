@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from approvals.access import held_up
 from approvals.models import Approval
+from approvals.queue.listing import held_up
 from tests.cast import Api, Cast
 from tests.runs.driving import begin, drive_all, simulated, waiting
 from tests.workflows.engine import ran, task

@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Team
+from approvals import clock as approvals_clock
 from approvals.models import Approval, Decision, Policy
 from runs import clock
 from tests.approvals.test_handling import decide_as, group
@@ -36,7 +37,7 @@ def undo(api: Api, run: dict[str, Any]) -> Any:
 
 def pass_window() -> None:
     Approval.objects.filter(effect_pending=True).update(effective_at=timezone.now() - timedelta(seconds=1))
-    clock.effects()
+    approvals_clock.effects()
     drive_all()
 
 
@@ -52,7 +53,7 @@ def test_T_090_after_the_window_the_run_goes_on_and_undo_is_too_late(test_key: A
     assert (answer["resumed"], shown["status"], shown["waiting_on"]["code"]) == (False, "awaiting_human", "undo_window")
     assert shown["resume_at"] == answer["approval"]["undo_until"] == answer["approval"]["effective_at"]
     assert kinds(run["id"])[-1] == "approval"
-    assert clock.effects() == 0
+    assert approvals_clock.effects() == 0
     pass_window()
     assert status_of(run["id"]) == "succeeded"
     assert refused(undo(test_key, run)) == (409, "UNDO_NOT_POSSIBLE", "already_effective")

@@ -306,7 +306,7 @@ def test_a_run_that_does_not_wait_does_not_ask_for_money(test_key: Api) -> None:
 
 
 def test_silence_adds_nothing(test_key: Api) -> None:
-    from runs import clock
+    from approvals import clock
     from tests.runs.driving import shift
 
     run = waiting(

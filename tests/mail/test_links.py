@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from accounts.models import Membership, Team
 from approvals.answers.answer import Answer
+from approvals.deciding import decide
+from approvals.handling import claim
 from approvals.mail.links import SALT, link, request_of
 from approvals.models import Approval, Decision
-from runs.decisions import decide
-from runs.handling import claim
 from runs.models import Run, Screenshot
 from tests.cast import BY_PASSWORD, Api, Cast
 from tests.mail.conftest import Ask

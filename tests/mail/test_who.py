@@ -6,9 +6,9 @@ import pytest
 
 from accounts.models import Membership, Team
 from approvals.answers.answer import Answer
+from approvals.deciding import decide, undo
+from approvals.handling import assign
 from approvals.models import Approval, MailSwitches, Notice
-from runs.decisions import decide, undo
-from runs.handling import assign
 from tests.cast import Api, Cast, make_cast
 from tests.mail.conftest import Ask, group, join
 from tests.mail.post import carry, later, to, told

@@ -20,6 +20,7 @@ from django_q.models import OrmQ
 
 from accounts.models import Team, WebhookDelivery
 from accounts.webhooks import outbox
+from approvals import clock as approvals_clock
 from approvals.mail import outbox as mail
 from approvals.mail import reminders
 from approvals.models import Approval, Notice
@@ -400,7 +401,7 @@ def _stopped_by_nobody(api: Api) -> None:
 
 
 DUE: list[tuple[Callable[[Api], None], Callable[[], object]]] = [
-    (_expiry, run_clock.expiries), (_deadline, run_clock.deadlines), (_effect, run_clock.effects),
+    (_expiry, approvals_clock.expiries), (_deadline, run_clock.deadlines), (_effect, approvals_clock.effects),
     (_delivery, outbox.queue_due), (_reminder, reminders.remind_due), (_notice, mail.queue_due), (_stop, run_clock.stops),
     (_stop_above, run_clock.stops), (_orphan, run_clock.stops), (_lapse, takeover.lapses), (_left_standing, freezing.settle_all),
     (_late_begin, workflows.begin_late), (_late_cut, workflows.go_on_late), (_late_tell, workflows.tell_late),

@@ -6,8 +6,8 @@ import pytest
 
 from accounts.models import Team
 from approvals.answers.answer import Answer
+from approvals.deciding import decide
 from approvals.models import Approval, Decision
-from runs.decisions import decide
 from runs.models import Run
 from tests.cast import Cast
 from tests.pages.conftest import Visit, Visitor, request_of, text
@@ -238,7 +238,7 @@ def test_with_htmx_a_wrong_form_comes_back_as_the_card_alone(visit: Visit, begin
 def test_an_expired_request_stays_with_what_happened(visit: Visit, begin: Callable[..., Run]) -> None:
     from django.utils import timezone
 
-    from runs.decisions import expire
+    from approvals.deciding import expire
 
     request = request_of(begin("x [pause]", awaiting_human_timeout_seconds=60))
     Approval.objects.filter(id=request.id).update(expires_at=timezone.now())

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from approvals.answers.answer import Answer
+from approvals.deciding import decide
 from approvals.models import Approval, Decision
-from runs.decisions import decide
 from runs.models import Run
 from tests.cast import Cast
 from tests.pages.conftest import Visit, request_of, text

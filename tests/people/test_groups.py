@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from accounts.models import Group
+from approvals import handling
 from approvals.models import Policy
-from runs import handling
 from runs.models import Run
 from tests.cast import Api, Cast
 from tests.pages.conftest import Visit, Visitor, request_of, text

@@ -8,8 +8,8 @@ from django.test import Client
 from accounts.keys.services import issue_key
 from accounts.members.services import create_user
 from accounts.models import ApiKey, Group, Membership, User
+from approvals import handling
 from approvals.models import Approval
-from runs import handling
 from runs.models import Run, RunEvent
 from tests.cast import Cast, actor_of_key
 from tests.pages.conftest import Visit, request_of, text

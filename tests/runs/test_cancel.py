@@ -2,6 +2,7 @@
 
 import pytest
 
+from approvals import clock as approvals_clock
 from approvals.models import Approval
 from runs import clock, services
 from runs.models import Run, Step
@@ -111,7 +112,7 @@ def test_nothing_moves_a_finished_run(test_key: Api, task: str) -> None:
     assert test_key.post(f"/runs/{run['id']}/resume").status_code == 409
     assert not services.time_out(run["id"])
     assert services.machine_gone(run["machine_id"]) == 0
-    assert (clock.deadlines(), clock.expiries()) == (0, 0)
+    assert (clock.deadlines(), approvals_clock.expiries()) == (0, 0)
     drive_all()
     assert (test_key.get(f"/runs/{run['id']}").content, log(run["id"])) == before
 

@@ -6,8 +6,8 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Team
+from approvals import clock
 from approvals.models import Approval, Decision
-from runs import clock
 from tests.cast import Api
 from tests.runs.driving import status_of, waiting
 

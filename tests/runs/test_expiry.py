@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from approvals import clock
 from approvals.models import Approval, Decision
-from runs import clock
 from runs.models import RunEvent
 from tests.cast import Api
 from tests.runs.driving import data_of, drive_all, kinds, log, shift, show, status_of, waiting

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from django.db import connections
 
+from approvals import clock
 from approvals.mail.links import link
 from approvals.models import Approval, Decision
 from machines.models import TakeoverLease
-from runs import clock
 from tests.cast import Api, Cast, make_cast
 from tests.pages.conftest import visit  # noqa: F401
 from tests.runs.driving import data_of, drive_all, kinds, shift, show, simulated, status_of, waiting

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from approvals import clock
 from inference.models import Call
 from inference.wires import WIRES
-from runs import clock
 from runs.models import Run
 from tests.cast import Api, Cast
 from tests.emulator.server import Body, Emulator

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from accounts.models import Team
+from approvals import clock
 from approvals.models import Approval
 from inference.models import Call
 from inference.wires import WIRES
-from runs import clock
 from tests.cast import Api, Cast
 from tests.emulator.server import Emulator
 from tests.emulator.story import Story, Turn

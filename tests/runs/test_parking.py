@@ -3,6 +3,7 @@
 import pytest
 
 from accounts.models import Team
+from approvals import clock as approvals_clock
 from runs import clock
 from runs.driving import leases
 from runs.driving.drive import Drive
@@ -153,7 +154,14 @@ def test_T_046_a_wait_of_three_days_over_new_workers_resumes_once_from_the_same_
     request = request_of(live, run)
     leases.retire(Inline.name)
     shift(run["id"], 3 * 86_400)
-    for chore in (clock.deadlines, clock.expiries, clock.effects, clock.stops, clock.vanished, clock.workers):
+    for chore in (
+        clock.deadlines,
+        approvals_clock.expiries,
+        approvals_clock.effects,
+        clock.stops,
+        clock.vanished,
+        clock.workers,
+    ):
         chore()
     assert status_of(run["id"]) == "awaiting_human"
     for _ in range(2):

@@ -14,8 +14,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Team
+from approvals import clock
 from approvals.models import Approval, Decision
-from runs import clock, services
+from runs import services
 from runs.models import Run
 from tests.cast import Api, Cast, make_cast
 from tests.chance import ROUNDS

@@ -7,12 +7,12 @@ import pytest
 
 from accounts.actor import Actor
 from approvals.answers.answer import Answer
+from approvals.deciding import decide as settle
 from approvals.models import Approval, Decision
 from inference.models import Call
 from machines import pictures
 from runs.agents.base import Act, Again, Ask, Context, GuardReached, Verdict
 from runs.agents.base import Decision as Move
-from runs.decisions import decide as settle
 from runs.driving import leases
 from runs.models import Run, Screenshot, Step
 from tests.cast import Api, Cast

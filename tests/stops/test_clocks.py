@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from approvals import clock as approvals_clock
 from approvals.mail import reminders
 from approvals.models import Approval
 from machines.models import TakeoverLease
@@ -39,7 +40,13 @@ def about(seconds: float, expected: float) -> bool:
 
 
 def tick() -> None:
-    for work in (clock.deadlines, clock.expiries, clock.effects, reminders.remind_due, takeover.lapses):
+    for work in (
+        clock.deadlines,
+        approvals_clock.expiries,
+        approvals_clock.effects,
+        reminders.remind_due,
+        takeover.lapses,
+    ):
         work()
 
 

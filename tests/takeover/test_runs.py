@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from approvals import clock
 from approvals.models import Approval, Decision
 from machines.models import Machine, TakeoverLease
 from machines.services import reserve
-from runs import clock
 from runs.driving import leases
 from runs.models import Run, Step
 from runs.takeover import lapses

@@ -6,6 +6,7 @@ import pytest
 from django.db import transaction
 
 from accounts.models import WebhookDelivery, WebhookEvent
+from approvals import clock as approvals_clock
 from approvals.models import Approval
 from database.sealing import unseal
 from runs import clock, services
@@ -155,8 +156,8 @@ def test_T_108_silence_that_cancels_is_one_webhook(test_key: Api, receiver: Rece
     run = waiting(test_key, awaiting_human_timeout_seconds=2, on_timeout="cancel", webhook_url=receiver.url)
     deliver_all()
     shift(run["id"], 3)
-    assert clock.expiries() == 1
-    assert clock.expiries() == 0
+    assert approvals_clock.expiries() == 1
+    assert approvals_clock.expiries() == 0
     deliver_all()
     assert receiver.events == ["run.awaiting_human", "run.cancelled"]
     error = receiver.got[1].body["error"]

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry, Team, WebhookDelivery, WebhookEndpoint
 from accounts.webhooks.schemas import EVENTS, USUAL
-from runs import clock
+from approvals import clock
 from tests.cast import Api, Cast
 from tests.runs.driving import begin, drive_all, ended, request_of, shift, waiting
 from tests.webhooks.receivers import Receiver, deliver_all, deliver_due, later, verify, verify_standard

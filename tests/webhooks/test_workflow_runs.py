@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from approvals import clock as approvals_clock
 from runs import clock as run_clock
 from tests.cast import Api
 from tests.runs.driving import request_of, shift, show
@@ -119,7 +120,7 @@ def test_silence_is_told_of_the_request_and_of_the_run(
     subscribe(test_key, receiver)
     asked = request_of(test_key, run)
     shift(asked["run_id"], 61)
-    run_clock.expiries()
+    approvals_clock.expiries()
     deliver_all()
     told = [got for got in receiver.got if got.event == "approval.expired"]
     assert [got.body["approval_id"] for got in told] == [asked["id"]]

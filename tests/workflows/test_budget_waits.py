@@ -7,8 +7,8 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Team
+from approvals import clock
 from approvals.models import Approval
-from runs import clock as run_clock
 from tests.cast import Api, Cast
 from tests.runs.driving import data_of, drive_all, kinds, request_of, show, simulated, status_of
 from tests.takeover.control import release, take
@@ -84,7 +84,7 @@ def test_the_task_is_cancelled_while_the_lift_can_be_undone(test_key: Api, cast:
 
 def pass_window() -> None:
     Approval.objects.filter(effect_pending=True).update(effective_at=timezone.now() - timedelta(seconds=1))
-    run_clock.effects()
+    clock.effects()
     work()
 
 
@@ -99,7 +99,7 @@ def test_a_second_branch_reaches_the_budget_while_the_lift_can_be_undone(test_ke
     Approval.objects.filter(kind="approval", effect_pending=True).update(
         effective_at=timezone.now() - timedelta(seconds=1)
     )
-    run_clock.effects()
+    clock.effects()
     drive_all()
     assert budgets() == ["approved"]
     pass_window()

@@ -7,8 +7,8 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Team
+from approvals import clock
 from approvals.models import Approval
-from runs import clock as run_clock
 from runs.models import Run
 from tests.cast import Api, Cast
 from tests.runs.driving import data_of, drive_all, kinds, request_of, show, simulated, status_of
@@ -118,7 +118,7 @@ def window(cast: Cast) -> None:
 
 def pass_window() -> None:
     Approval.objects.filter(effect_pending=True).update(effective_at=timezone.now() - timedelta(seconds=1))
-    run_clock.effects()
+    clock.effects()
     work()
 
 

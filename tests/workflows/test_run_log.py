@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from approvals import clock as approvals_clock
 from runs import clock as run_clock
 from tests.cast import Api
 from tests.runs.driving import data_of, drive_all, kinds, log, shift, show, simulated, status_of
@@ -33,7 +34,7 @@ def timed_out(api: Api) -> dict[str, Any]:
 def unanswered(api: Api) -> dict[str, Any]:
     run = ran(api, [approval("ok", timeout_seconds=60)])
     shift(run["id"], 61)
-    run_clock.expiries()
+    approvals_clock.expiries()
     return show(api, run["id"])
 
 

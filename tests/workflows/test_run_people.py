@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from accounts.models import Group, Team
+from approvals import clock
 from approvals.models import Approval
-from runs import clock as run_clock
 from tests.cast import Api, Cast
 from tests.runs.driving import begin as begin_agent
 from tests.runs.driving import data_of, kinds, request_of, show, simulated, status_of, worker_is_there
@@ -286,8 +287,8 @@ def test_a_decision_may_be_undone_before_it_takes_effect(test_key: Api, cast: Ca
     again = show(test_key, run["id"])
     assert (again["open_approvals"], again["waiting_on"]["code"], again["resume_at"]) == ([asked], "human", None)
     test_key.post(f"/runs/{run['id']}/resume", {"approved": True})
-    Approval.objects.update(effective_at=run_clock.timezone.now())
-    run_clock.effects()
+    Approval.objects.update(effective_at=timezone.now())
+    clock.effects()
     assert show(test_key, run["id"])["resume_at"] is None
     work()
     assert status_of(run["id"]) == "succeeded"
@@ -303,8 +304,8 @@ def test_a_cancel_before_it_takes_effect_leaves_a_decision_without_any(
     (asked,) = run["open_approvals"]
     test_key.post(f"/runs/{run['id']}/resume", {"approved": True})
     test_key.post(f"/runs/{run['id']}/cancel")
-    Approval.objects.update(effective_at=run_clock.timezone.now())
-    run_clock.effects()
+    Approval.objects.update(effective_at=timezone.now())
+    clock.effects()
     work()
     assert status_of(run["id"]) == "cancelled"
     decision = test_key.get(f"/approvals/{asked}").json()["decision"]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from approvals import clock
 from approvals.models import Approval
-from runs import clock as run_clock
 from tests.cast import Api
 from tests.runs.driving import data_of, kinds, request_of, shift, show
 from tests.workflows.engine import approval, ran, task, tasks_of, work
@@ -23,7 +23,7 @@ SCHEMA = {
 
 def silence(api: Api, run: Body) -> Body:
     shift(request_of(api, run)["run_id"], 61)
-    run_clock.expiries()
+    clock.expiries()
     work()
     return show(api, run["id"])
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django_q.models import OrmQ
 
+from approvals import clock as approvals_clock
 from approvals.models import Approval
 from billing import access
 from runs import clock as run_clock
@@ -144,7 +145,7 @@ def test_T_158_an_approval_that_nobody_answers_ends_the_run(
     steps = [{"id": "again", "type": "retry", "max_attempts": 3, "body": [step]}] if inside_retry else [step]
     run = ran(test_key, steps)
     shift(run["id"], 61)
-    run_clock.expiries()
+    approvals_clock.expiries()
     work()
     ended = show(test_key, run["id"])
     assert (ended["status"], ended["error"]["code"]) == (status, "SIGNAL_TIMEOUT")
@@ -155,7 +156,7 @@ def test_an_expiry_that_rejects_can_be_caught_by_retry(test_key: Api) -> None:
     step = approval("ok", timeout_seconds=60, on_timeout="reject")
     run = ran(test_key, [{"id": "again", "type": "retry", "max_attempts": 2, "body": [step]}])
     shift(run["id"], 61)
-    run_clock.expiries()
+    approvals_clock.expiries()
     work()
     assert status_of(run["id"]) == "awaiting_human"
     test_key.post(f"/runs/{run['id']}/resume", {"approved": True})
@@ -167,7 +168,7 @@ def test_silence_inside_a_task_ends_the_whole_run(test_key: Api) -> None:
     run = ran(test_key, [task("asks", "y [pause]")], awaiting_human_timeout_seconds=60)
     (child,) = tasks_of(test_key, run)
     shift(child["id"], 61)
-    run_clock.expiries()
+    approvals_clock.expiries()
     ended = show(test_key, run["id"])
     assert (ended["status"], ended["error"]["code"]) == ("cancelled", "SIGNAL_TIMEOUT")
     assert status_of(child["id"]) == "cancelled"

@@ -12,12 +12,12 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.pages import PageRequest, show, signed_in
 from approvals.access import pending_of_root
-from approvals.cards.card import card
+from approvals.cards.card import card, receipt
 from runs.access import get_run, runs_of, totals, waiting_on
 from runs.errors import RunNotFound
 from runs.models import Run
 from runs.starting.forms import as_curl, rerun_values
-from runs.views import page_title, receipt
+from runs.views import page_title
 from web.errors import Refusal
 from workflows.access import get_version, get_workflow, versions_of
 from workflows.definition.estimate import estimate
@@ -44,7 +44,8 @@ def workflow_run_page(request: PageRequest, run_id: str) -> HttpResponse:
         "section": "runs", "run": run, "rows": rows, "drawing": draw(execution.definition, marks_of(rows)),
         "waits": waiting_on(run), "clocks": run.clocks(timezone.now()), "waits_now": run.status == "awaiting_human",
         "steps_done": spent["steps_completed"], "spent": spent["cost_cents"], "asked": approvals, "last_seq": run.next_seq - 1,
-        "card": card(request.actor, approval, request.path) if approval else None, "decided": receipt(request),
+        "card": card(request.actor, approval, request.path) if approval else None, 
+        "decided": receipt(request.actor, request.GET.get("decided"), request.path),
         "workflow": _workflow(request, run), "before": run.rerun_of, "after": _reruns(request, run),
         "may_write": request.actor.may("workflows:write"), "has_tasks": any(row.tasks for row in rows),
         "ended_at": ended_at(rows, run), "iterations": min(run.iterations_used, run.max_iterations or run.iterations_used),

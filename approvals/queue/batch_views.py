@@ -11,15 +11,15 @@ from approvals.answers.answer import Answer
 from approvals.cards import batches
 from approvals.cards.card import reason_sent
 from approvals.cards.forms import PRESETS
+from approvals.deciding import decide
 from approvals.models import Approval
-from runs.decisions import decide
 from web.errors import Refusal, following_up
 from web.templatetags.show import plain
 
 
 @require_http_methods(["GET", "POST"])
 @signed_in("approvals:decide")
-def page(request: PageRequest) -> HttpResponseBase:
+def batch_page(request: PageRequest) -> HttpResponseBase:
     ids = request.POST.getlist("id") if request.method == "POST" else request.GET.getlist("id")
     rows = batches.chosen(request.actor, ids, late=request.method == "POST")  # deciding settles their expiry
     if not rows:
@@ -31,17 +31,21 @@ def page(request: PageRequest) -> HttpResponseBase:
     return _show(request, rows, len(set(ids)))
 
 
-def _show(request: PageRequest, rows: list[Approval], asked: int) -> HttpResponse:
+def _show(request: PageRequest, rows: list[Approval], chosen: int) -> HttpResponse:
     context = {
-        "section": "queue", "batches": batches.batches(rows), "presets": PRESETS, "gone": asked - len(rows), "count": len(rows),
-    }  # fmt: skip
+        "section": "queue",
+        "batches": batches.batches(rows),
+        "presets": PRESETS,
+        "gone": chosen - len(rows),
+        "count": len(rows),
+    }
     return render(request, "approvals/together.html", context)
 
 
-def _decide_all(request: PageRequest, rows: list[Approval], asked: int) -> HttpResponseBase:
+def _decide_all(request: PageRequest, rows: list[Approval], chosen: int) -> HttpResponseBase:
     verdict = request.POST.get("verdict", "")
     if verdict not in ("approve", "reject"):
-        return _show(request, rows, asked)
+        return _show(request, rows, chosen)
     note = reason_sent(request.POST)
     refused = 0
     for row in rows:
@@ -52,8 +56,8 @@ def _decide_all(request: PageRequest, rows: list[Approval], asked: int) -> HttpR
     if done := len(rows) - refused:
         word = "approved" if verdict == "approve" else "rejected"
         messages.success(request, f"{done} request{'s' if done > 1 else ''} {word}.")
-    if asked > len(rows):
-        messages.warning(request, f"{asked - len(rows)} of the chosen requests had been closed meanwhile.")
+    if chosen > len(rows):
+        messages.warning(request, f"{chosen - len(rows)} of the chosen requests had been closed meanwhile.")
     return redirect("queue")
 
 

@@ -20,12 +20,10 @@ from accounts.access import actor_in_team
 from accounts.pages import PageRequest
 from approvals.access import get_approval
 from approvals.cards.card import answer_sent, card
+from approvals.deciding import decide, expire, undo
 from approvals.mail.links import named_by, request_of
 from approvals.models import Approval
-from runs.access import get_run
-from runs.control import require_reason
-from runs.decisions import decide, expire, undo
-from runs.views import png
+from approvals.subjects import subject_of
 from web.errors import Refusal, following_up
 
 View = Callable[[PageRequest, Approval, str], HttpResponseBase]
@@ -37,7 +35,7 @@ def by_link(view: View) -> Callable[[HttpRequest, str], HttpResponseBase]:
     @functools.wraps(view)
     def checked(request: HttpRequest, token: str) -> HttpResponseBase:
         try:
-            found = request_of(token)
+            approval = request_of(token)
         except signing.SignatureExpired:
             if request.method == "POST":
                 with suppress(signing.BadSignature):  # the link itself may be too old
@@ -47,11 +45,11 @@ def by_link(view: View) -> Callable[[HttpRequest, str], HttpResponseBase]:
             return _dead(request, "This link is not valid", 404)
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
-        actor = actor_in_team(request, found.team_id, found.test)
+        actor = actor_in_team(request, approval.team_id, approval.test)
         if actor is None or not actor.may("approvals:read"):
             return _dead(request, "This link is for another team", 404)
         request.actor = actor  # type: ignore[attr-defined]
-        response = view(cast(PageRequest, request), found, token)
+        response = view(cast(PageRequest, request), approval, token)
         if "Cache-Control" not in response:
             add_never_cache_headers(response)
         return response
@@ -65,40 +63,33 @@ def _dead(request: HttpRequest, title: str, status: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @by_link
-def page(request: PageRequest, found: Approval, token: str) -> HttpResponseBase:
+def link_page(request: PageRequest, approval: Approval, token: str) -> HttpResponseBase:
     if request.method != "POST":
-        return _show(request, found, token)
-    refusal = _attempt(request, found)
+        return _show(request, approval, token)
+    refusal = _attempt(request, approval)
     if refusal is None:
         return redirect("decide-link", token)
-    now = get_approval(request.actor, found.id)
+    now = get_approval(request.actor, approval.id)
     if now.status != "pending":
         return redirect("decide-link", token)  # who came too late is told there what was decided
     return _show(request, now, token, refusal)
 
 
-def _attempt(request: PageRequest, found: Approval) -> Refusal | None:
+def _attempt(request: PageRequest, approval: Approval) -> Refusal | None:
     """The decision of the form, or its being undone."""
     try:
         with following_up():
-            _do(request, found)
+            if "undo" in request.POST:
+                undo(request.actor, approval.id)
+            else:
+                decide(request.actor, approval, answer_sent(request.actor, approval, request.POST), via="link")
     except Refusal as refusal:
         return refusal
     return None
 
 
-def _do(request: PageRequest, found: Approval) -> None:
-    if "undo" in request.POST:
-        undo(request.actor, found.id)
-        return
-    answer = answer_sent(found, request.POST)
-    if answer.verdict == "approve":
-        require_reason(request.actor, found, answer.note)
-    decide(request.actor, found, answer, via="link")
-
-
-def _show(request: PageRequest, found: Approval, token: str, refusal: Refusal | None = None) -> HttpResponse:
-    shown = card(request.actor, found, request.path, refusal, request.POST if refusal else None)
+def _show(request: PageRequest, approval: Approval, token: str, refusal: Refusal | None = None) -> HttpResponse:
+    shown = card(request.actor, approval, request.path, refusal, request.POST if refusal else None)
     if shown["picture"]:
         shown["picture"]["src"] = reverse("link-picture", args=[token])
     mine = next((vote for vote in shown["handling"]["votes"] if vote.voter == request.actor.id), None)
@@ -108,9 +99,9 @@ def _show(request: PageRequest, found: Approval, token: str, refusal: Refusal | 
 
 @require_GET
 @by_link
-def picture(request: PageRequest, found: Approval, token: str) -> HttpResponseBase:
+def link_picture(request: PageRequest, approval: Approval, token: str) -> HttpResponseBase:
     """The picture of this request; the session may be looking at another team."""
-    index = found.evidence.get("screenshot_index")
-    if index is None:
+    content = subject_of(approval).picture(approval)
+    if content is None:
         raise Http404
-    return png(get_run(request.actor, found.run_id), index)
+    return HttpResponse(content, content_type="image/png", headers={"Cache-Control": "private, no-store"})

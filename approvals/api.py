@@ -1,0 +1,171 @@
+"""All of /v1/approvals: what waits, one request, deciding it, and working on it without deciding."""
+
+from typing import Annotated, Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+from pydantic import Field
+
+from accounts.actor import Actor
+from accounts.doors import ApiRequest, door, takes
+from accounts.idempotency import answer, once
+from approvals import deciding, handling
+from approvals.access import DUE, approvals_of, assigned_names, by_due, decision_of, get_approval
+from approvals.answers.answer import Answer
+from approvals.deciding import DecisionResult
+from approvals.kinds import Kind
+from approvals.models import Approval, ApprovalStatus
+from approvals.queue.listing import summary
+from approvals.schemas import DecideBody, Note, approval_object, decision_object
+from approvals.subjects import Locked
+from web.bodies import Body, Int, read, read_json
+from web.errors import Invalid, InvalidFilter, InvalidStatusFilter
+from web.paging import page
+
+router = Router(tags=["Approvals"])
+
+
+class ClaimBody(Body):
+    take_over: bool = False
+
+
+class NoBody(Body):
+    """Takes no fields."""
+
+
+class AssignBody(Body):
+    assignee: Annotated[str, Field(max_length=40)] | None = None
+    note: Note | None = None
+
+
+class ExtendBody(Body):
+    seconds: Annotated[Int, Field(ge=1, le=handling.LONGEST_EXTENSION)]
+
+
+class CommentBody(Body):
+    text: Annotated[str, Field(min_length=1, max_length=4000)]
+
+
+@router.get("/approvals", summary="Requests to people, what is due first")
+@door("approvals:read")
+def list_approvals(request: ApiRequest) -> HttpResponse:
+    rows = _filtered(request.actor, request)
+    return answer(_listed(request, rows, request.GET.get("sort", "due")) | {"summary": summary(rows)})
+
+
+def _filtered(actor: Actor, request: HttpRequest) -> QuerySet[Approval]:
+    query = request.GET
+    rows = approvals_of(actor)
+    status = query.get("status") or "pending"
+    if status != "all":
+        words = [w.strip() for w in status.split(",")]
+        if not set(words) <= set(ApprovalStatus.values):
+            raise InvalidStatusFilter(valid_options=[*ApprovalStatus.values, "all"])
+        rows = rows.filter(status__in=words)
+    if query.get("kind"):
+        kinds = query["kind"].split(",")
+        if not set(kinds) <= set(Kind.values):
+            raise InvalidFilter(parameter="kind", valid_options=list(Kind.values))
+        rows = rows.filter(kind__in=kinds)
+    if query.get("run_id"):
+        rows = rows.filter(root_run_id=query["run_id"]) | rows.filter(run_id=query["run_id"])
+    return _assigned_to(actor, rows, query["assignee"]) if query.get("assignee") else rows
+
+
+def _assigned_to(actor: Actor, rows: QuerySet[Approval], assignee: str) -> QuerySet[Approval]:
+    if assignee == "none":
+        return rows.filter(assignee__isnull=True)
+    return rows.filter(assignee__in=assigned_names(actor) if assignee == "me" else [assignee])
+
+
+def _listed(request: ApiRequest, rows: QuerySet[Approval], sort: str) -> dict[str, Any]:
+    if sort not in ("due", "created"):
+        raise InvalidFilter(parameter="sort", valid_options=["due", "created"])
+    if sort == "due":
+        return page(by_due(rows), request.GET, _object, request_id=request.request_id, order=DUE)
+    return page(rows, request.GET, _object, request_id=request.request_id)
+
+
+def _object(row: Approval) -> dict[str, Any]:
+    return approval_object(row, decision_of(row) if row.status != "pending" else None)
+
+
+@router.get("/approvals/{approval_id}", summary="One request")
+@door("approvals:read")
+def read_approval(request: ApiRequest, approval_id: str) -> HttpResponse:
+    return answer(_object(get_approval(request.actor, approval_id)))
+
+
+@router.post("/approvals/{approval_id}/decide", summary="Decide a request", **takes(DecideBody))
+@door("approvals:decide")
+def decide_route(request: ApiRequest, approval_id: str) -> HttpResponse:
+    approval = get_approval(request.actor, approval_id)
+    body = read(request, DecideBody)
+    decision = Answer(**body.model_dump())
+    return once(request, lambda: result_object(deciding.decide(request.actor, approval, decision)))
+
+
+def result_object(result: DecisionResult[Locked]) -> dict[str, Any]:
+    subject, decision = result.subject, result.decision
+    return {
+        "object": "decision_result",
+        "approval": approval_object(result.approval, decision),
+        "decision": decision_object(decision) if decision else None,
+        "run": {"id": subject.id, "status": subject.status, "state": subject.status},
+        "resumed": result.resumed,
+        "remembered": bool(decision and decision.remembered),
+        "policy_id": decision.policy_id if decision else None,
+    }
+
+
+@router.post(
+    "/approvals/{approval_id}/claim", summary="Work on a request: nobody else decides it meanwhile", **takes(ClaimBody)
+)
+@door("approvals:decide")
+def claim(request: ApiRequest, approval_id: str) -> HttpResponse:
+    get_approval(request.actor, approval_id)
+    body = read(request, ClaimBody)
+    return once(request, lambda: _object(handling.claim(request.actor, approval_id, take_over=body.take_over)))
+
+
+@router.post("/approvals/{approval_id}/release", summary="Give a claimed request back", **takes(NoBody))
+@door("approvals:decide")
+def release(request: ApiRequest, approval_id: str) -> HttpResponse:
+    get_approval(request.actor, approval_id)
+    read(request, NoBody)
+    return once(request, lambda: _object(handling.release(request.actor, approval_id)))
+
+
+@router.post("/approvals/{approval_id}/assign", summary="Route a request to a person or group", **takes(AssignBody))
+@door("approvals:decide")
+def assign(request: ApiRequest, approval_id: str) -> HttpResponse:
+    get_approval(request.actor, approval_id)
+    body = read(request, AssignBody)
+    if "assignee" not in read_json(request):
+        raise Invalid((("body", "assignee"), "Field required; null takes the assignment away.", "missing"))
+    return once(request, lambda: _object(handling.assign(request.actor, approval_id, body.assignee, body.note)))
+
+
+@router.post("/approvals/{approval_id}/extend", summary="Give people more time", **takes(ExtendBody))
+@door("approvals:decide")
+def extend(request: ApiRequest, approval_id: str) -> HttpResponse:
+    get_approval(request.actor, approval_id)
+    body = read(request, ExtendBody)
+    return once(request, lambda: _object(handling.extend(request.actor, approval_id, body.seconds)))
+
+
+@router.post("/approvals/{approval_id}/comment", summary="Say something beside a request", **takes(CommentBody))
+@door("approvals:read")
+def comment(request: ApiRequest, approval_id: str) -> HttpResponse:
+    get_approval(request.actor, approval_id)
+    body = read(request, CommentBody)
+    return once(request, lambda: _object(handling.comment(request.actor, approval_id, body.text)))
+
+
+@router.post("/approvals/{approval_id}/undo", summary="Take a decision back before it takes effect", **takes(NoBody))
+@door("approvals:decide")
+def undo(request: ApiRequest, approval_id: str) -> HttpResponse:
+    get_approval(request.actor, approval_id)
+    read(request, NoBody)
+    return once(request, lambda: _object(deciding.undo(request.actor, approval_id)))

@@ -1,0 +1,111 @@
+"""The port to what a request is about: its subject, which a decision changes.
+
+Approvals know requests, decisions and people, and nothing of runs. Whoever opens requests says here what a decision does to
+what they are about; it registers its Subject once, when the process starts (AppConfig.ready()).
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from accounts.actor import Actor
+from approvals.answers.answer import Answer
+from approvals.models import Approval
+from approvals.services import Settled
+
+Change = dict[str, Any]  # what a subject's log says of a request: {approval_id, change, by, at, …}
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card shows of the subject as it is now; what it was when people were asked stands in Approval.context.
+
+    `control`: who controls the machine that a takeover request is about, mine, other, free (the actor may take it), none
+    (there is nothing to take, or the actor may not), "" for other kinds.
+    """
+
+    control: str = ""
+    controller: str = ""  # their name
+    screen_text: str = ""  # what a terminal showed when the request was opened
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An answer that fits the subject. `hands_back`: the actor gives back control of the machine with it."""
+
+    answer: Answer
+    hands_back: bool = False
+
+
+class Locked(Protocol):
+    """A subject that the transaction has locked; the request is locked after it."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def is_stopped(self) -> bool:
+        """A stop holds it: no time of its requests runs out."""
+
+    @property
+    def goes_on(self) -> bool:
+        """It works and waits for nobody."""
+
+    def accept(self, actor: Actor, approval: Approval, answer: Answer) -> Accepted:
+        """The answer as it will be settled. Raises a Refusal: an edited action that does not fit, a machine in other hands."""
+
+    def record(self, *changes: Change) -> None:
+        """Write changes that decide nothing, or not yet, into its log; not into that of a subject that has ended."""
+
+    def put_off(self, until: datetime | None, *changes: Change) -> None:
+        """As record(). The decision takes effect then; None: at a time that nobody knows, or there is no decision any more."""
+
+    def take_effect(self, approval: Approval, settled: Settled) -> bool:
+        """What the decision does. False: not now; whoever lets the subject go on calls deciding.take_late_effects()."""
+
+    def end_unanswered(self, approval: Approval, change: Change) -> None:
+        """Nobody answered, and the request's on_timeout says that this ends the subject: cancel or fail."""
+
+    def announce(self, approval: Approval, change: str) -> None:
+        """Tell webhooks: the request was decided, undone or expired. Called last in the transaction."""
+
+
+class Subject(Protocol):
+    """What requests of one type are about."""
+
+    def lock(self, approval: Approval) -> Locked:
+        """Everything that a decision on the request changes, in the order of locks; inside atomic()."""
+
+    def card(self, actor: Actor, approval: Approval) -> CardFacts: ...
+
+    def picture(self, approval: Approval) -> bytes | None:
+        """The screen as it was when the request was opened, as PNG."""
+
+    def held_up(self, approval_ids: Collection[str]) -> list[tuple[str, str]]:
+        """(request, what it keeps waiting) for each top-level subject that one of the pending requests holds up."""
+
+
+TYPES = ("run",)  # of subjects; a request is of the only one that there is
+_SUBJECTS: dict[str, Subject] = {}
+
+
+def register(kind: str, subject: Subject) -> None:
+    if kind not in TYPES:
+        raise ValueError(f"{kind} is no type of subject.")
+    _SUBJECTS[kind] = subject
+
+
+def subject_of(approval: Approval) -> Subject:
+    return _SUBJECTS[approval.subject_type]
+
+
+def subjects() -> list[Subject]:
+    return list(_SUBJECTS.values())
+
+
+def lock(approval: Approval) -> Locked:
+    return subject_of(approval).lock(approval)
