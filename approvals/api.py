@@ -10,7 +10,7 @@ from pydantic import Field
 from accounts.actor import Actor
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
-from approvals import deciding, handling
+from approvals import deciding, handling, undoing
 from approvals.access import DUE, approvals_of, assigned_names, by_due, decision_of, get_approval
 from approvals.answers.answer import Answer
 from approvals.deciding import DecisionResult
@@ -168,4 +168,4 @@ def comment(request: ApiRequest, approval_id: str) -> HttpResponse:
 def undo(request: ApiRequest, approval_id: str) -> HttpResponse:
     get_approval(request.actor, approval_id)
     read(request, NoBody)
-    return once(request, lambda: _object(deciding.undo(request.actor, approval_id)))
+    return once(request, lambda: _object(undoing.undo(request.actor, approval_id)))

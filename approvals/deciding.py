@@ -16,12 +16,10 @@ from django.utils import timezone
 
 from accounts.actor import Actor, system
 from approvals import services, subjects
-from approvals import undo as undo_window
-from approvals.access import get_approval, locked_approval
+from approvals.access import locked_approval
 from approvals.answers.answer import Answer
 from approvals.answers.defaults import default_answer
 from approvals.errors import ApprovalExpired
-from approvals.mail import outbox
 from approvals.models import Approval, Decision
 from approvals.services import Settled
 from approvals.subjects import Change, Locked
@@ -124,20 +122,7 @@ def change_of(approval: Approval, change: str, by: Change, at: datetime | None =
     return facts | {name: value for name, value in more.items() if value}
 
 
-# --- the undo window, and decisions that could not take effect at once
-
-
-def undo(actor: Actor, approval_id: str) -> Approval:
-    """Take back a decision that has not taken effect. Raises ApprovalNotFound, UndoNotPossible, NotEligible."""
-    seen = get_approval(actor, approval_id)
-    with transaction.atomic():
-        subject = subjects.lock(seen)
-        approval = locked_approval(seen.id)
-        undo_window.undo(actor, approval)
-        subject.put_off(None, change_of(approval, "undone", actor.ref()))
-        subject.announce(approval, "undone")
-        outbox.opened(approval, again=True)
-        return approval
+# --- effects that are put off: by the undo window, or because the subject could not go on
 
 
 def make_effective(approval_id: str) -> bool:

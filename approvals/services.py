@@ -1,5 +1,5 @@
 """Opening and settling approval requests. Callers hold the locks of the root run and the run, in this order, before the
-request's own; what a decision does to the run is theirs (runs/decisions.py, docs/adr/0002)."""
+request's own; what a decision does to the run is theirs (approvals/deciding.py, docs/adr/0002)."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

@@ -25,6 +25,10 @@ class CardFacts:
     (there is nothing to take, or the actor may not), "" for other kinds.
     """
 
+    url: str
+    root_url: str  # of what it is a part of; its own when it stands alone
+    screen_url: str
+    control_url: str
     control: str = ""
     controller: str = ""  # their name
     screen_text: str = ""  # what a terminal showed when the request was opened

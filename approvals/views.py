@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.pages import PageRequest, go, refusals_as_messages, show, signed_in, whole_number
-from approvals import deciding, handling
+from approvals import deciding, handling, undoing
 from approvals.access import get_approval
 from approvals.cards.card import answer_sent, card
 from approvals.models import Approval
@@ -87,7 +87,7 @@ def _after_decision(request: PageRequest, approval: Approval) -> HttpResponse:
 @signed_in("approvals:decide")
 def undo(request: PageRequest, approval_id: str) -> HttpResponseBase:
     """The request is open again, as long as the decision has not taken effect."""
-    return _do(request, approval_id, lambda: deciding.undo(request.actor, approval_id))
+    return _do(request, approval_id, lambda: undoing.undo(request.actor, approval_id))
 
 
 # --- working on it without deciding

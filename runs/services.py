@@ -11,7 +11,7 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from accounts.actor import Actor, system
-from approvals import undo
+from approvals import undoing
 from approvals.models import Approval
 from approvals.services import close_pending
 from billing.services import release_holds
@@ -256,7 +256,7 @@ def finish(
 def _end(run: Run, status: str, before: tuple[Event, ...], done: dict[str, Any], **fields: Any) -> None:
     now = timezone.now()
     if run.status == "awaiting_human" or run.kind == "workflow":
-        undo.drop(run.id)
+        undoing.drop(run.id)
     waited = int(run.waited_seconds(now) * 1000)
     Step.objects.filter(run=run, status="acting").update(status="dropped", finished_at=now, inbox_secrets=None)
     over = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from django.urls import reverse
 from django.utils import timezone
 from django_q.tasks import async_task
 
@@ -52,11 +53,16 @@ class RunSubject:
         return LockedRun(lock_run(approval.run_id, approval.root_run_id))
 
     def card(self, actor: Actor, approval: Approval) -> CardFacts:
-        text = screen_text(approval.run_id, approval.evidence.get("screenshot_index")) or ""
-        if approval.kind != "takeover":
-            return CardFacts(screen_text=text)
-        holder = control.controlled_for(actor, approval)
-        return CardFacts(holder["state"], holder["holder"], text)
+        holder = control.controlled_for(actor, approval) if approval.traits.hands_over else {"state": "", "holder": ""}
+        return CardFacts(
+            url=reverse("run", args=[approval.run_id]),
+            root_url=reverse("run", args=[approval.root_run_id]),
+            screen_url=reverse("run-screen", args=[approval.run_id]),
+            control_url=reverse("run-control", args=[approval.run_id]),
+            control=holder["state"],
+            controller=holder["holder"],
+            screen_text=screen_text(approval.run_id, approval.evidence.get("screenshot_index")) or "",
+        )
 
     def picture(self, approval: Approval) -> bytes | None:
         index = approval.evidence.get("screenshot_index")
@@ -110,7 +116,7 @@ class LockedRun:
     def take_effect(self, approval: Approval, settled: Settled) -> bool:
         if self.run.is_terminal:
             return True
-        if self.run.stopped_at or (self.run.controlled_by and approval.kind != "takeover"):
+        if self.run.stopped_at or (self.run.controlled_by and not approval.traits.hands_over):
             return False
         _take_effect(self.run, approval, settled)
         return True
@@ -153,7 +159,7 @@ def _checked_edit(approval: Approval, answer: Answer) -> Answer:
 
 def _hand_over(actor: Actor, run: Run, approval: Approval, answer: Answer) -> bool:
     """Who approves a takeover request gives the machine back: True. Raises MachineInTakeover for anyone but its holder."""
-    if approval.kind != "takeover" or approval.status != "pending" or answer.verdict != "approve":
+    if not approval.traits.hands_over or approval.status != "pending" or answer.verdict != "approve":
         return False
     lease = control.require_controller(actor, run)
     if lease is not None:
@@ -166,7 +172,7 @@ def _take_effect(run: Run, approval: Approval, settled: Settled) -> None:
     assert decision is not None
     resumed = _resumed(approval, decision)
     if run.kind == "workflow" and decision.effect != "fail_run":
-        (_lift_for_tasks if approval.kind == "budget" else _answer_step)(run, approval, settled, resumed)
+        (_lift_for_tasks if approval.traits.lifts_budget else _answer_step)(run, approval, settled, resumed)
     elif decision.effect == "fail_run":
         _fail(run, approval, decision, resumed)
     elif decision.effect == "revise" and approval.plan and approval.plan["revision"] >= approval.plan["max_revisions"]:
@@ -238,7 +244,7 @@ def _spend(task: Run, resumed: Event, *, quietly: bool) -> None:
 def _fail(run: Run, approval: Approval, decision: Decision, resumed: Event) -> None:
     """The rejection ends the run. Only a budget is a guard, whose end a fatal `error` event announces."""
     reason = decision.note or "Rejected by a person."
-    if approval.kind != "budget":
+    if not approval.traits.lifts_budget:
         fail(run, "REJECTED", reason, before=(resumed,))
         return
     budget = approval.budget or {}
@@ -261,7 +267,7 @@ def _judge_plan(run: Run, approval: Approval, settled: Settled) -> dict[str, Any
 
 def _lift_budget(run: Run, approval: Approval, settled: Settled) -> dict[str, Any]:
     """What an approved budget changes on the run. Limits of others stay as they are: jobs.load() reads what was added."""
-    if approval.kind != "budget" or (approval.budget or {}).get("scope") != "run":
+    if not approval.traits.lifts_budget or (approval.budget or {}).get("scope") != "run":
         return {}
     return {"budget_cents": min(run.budget_cents + settled.payload["values"]["add_cents"], MAX_BUDGET_CENTS)}
 

@@ -20,10 +20,11 @@ from accounts.access import actor_in_team
 from accounts.pages import PageRequest
 from approvals.access import get_approval
 from approvals.cards.card import answer_sent, card
-from approvals.deciding import decide, expire, undo
+from approvals.deciding import decide, expire
 from approvals.mail.links import named_by, request_of
 from approvals.models import Approval
 from approvals.subjects import subject_of
+from approvals.undoing import undo
 from web.errors import Refusal, following_up
 
 View = Callable[[PageRequest, Approval, str], HttpResponseBase]

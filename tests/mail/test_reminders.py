@@ -9,10 +9,11 @@ from django.db import connections
 from accounts.models import Team
 from approvals import clock
 from approvals.answers.answer import Answer
-from approvals.deciding import decide, undo
+from approvals.deciding import decide
 from approvals.handling import assign, extend
 from approvals.mail import outbox, reminders
 from approvals.models import Approval, MailSwitches, Notice
+from approvals.undoing import undo
 from tests.cast import Api, Cast, actor_of_key, make_cast
 from tests.mail.conftest import Ask, group, join
 from tests.mail.post import carry, later, to, told

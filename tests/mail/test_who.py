@@ -6,9 +6,10 @@ import pytest
 
 from accounts.models import Membership, Team
 from approvals.answers.answer import Answer
-from approvals.deciding import decide, undo
+from approvals.deciding import decide
 from approvals.handling import assign
 from approvals.models import Approval, MailSwitches, Notice
+from approvals.undoing import undo
 from tests.cast import Api, Cast, make_cast
 from tests.mail.conftest import Ask, group, join
 from tests.mail.post import carry, later, to, told

@@ -1,26 +1,42 @@
 """Decisions whose effect is still to come: taken back by people, or overtaken by the end of their run.
 
-Callers hold the locks of the run and of the request.
+Locks as for a decision: the subject, the request.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.actor import Actor, system
+from approvals import subjects
+from approvals.access import get_approval, locked_approval
+from approvals.deciding import change_of
 from approvals.errors import UndoNotPossible
-from approvals.mail import reminders
+from approvals.mail import outbox, reminders
 from approvals.models import Approval, Decision
 from approvals.policies import rules
 from approvals.services import move
 from web.errors import NotEligible
 
 
-def undo(actor: Actor, approval: Approval) -> Decision:
+def undo(actor: Actor, approval_id: str) -> Approval:
     """Make a decision undone while its effect is still to come: the request waits again, with its timeout anew.
 
-    By the decider or an admin. Raises UndoNotPossible, NotEligible.
+    By the decider or an admin. Raises ApprovalNotFound, UndoNotPossible, NotEligible.
     """
+    seen = get_approval(actor, approval_id)
+    with transaction.atomic():
+        subject = subjects.lock(seen)
+        approval = locked_approval(seen.id)
+        _open_again(actor, approval)
+        subject.put_off(None, change_of(approval, "undone", actor.ref()))
+        subject.announce(approval, "undone")
+        outbox.opened(approval, again=True)
+        return approval
+
+
+def _open_again(actor: Actor, approval: Approval) -> None:
     now = approval.clock(timezone.now())
     decision = Decision.objects.select_for_update().filter(approval=approval, counts=True).first()
     if decision is None or approval.undo_until is None:
@@ -37,14 +53,25 @@ def undo(actor: Actor, approval: Approval) -> Decision:
     decision.counts, decision.loss, decision.sealed = False, "UNDONE", None
     decision.save(update_fields=["counts", "loss", "sealed"])
     _without_last_vote(approval, decision)
+    _wait_anew(approval, now)
+
+
+def _wait_anew(approval: Approval, now: datetime) -> None:
     approval.expires_at = now + timedelta(seconds=approval.timeout_seconds) if approval.timeout_seconds else None
     reminders.plan(approval, now)
     move(
-        approval, "pending", now, effective_at=None, undo_until=None, effect_pending=False, expires_at=approval.expires_at,
-        reminders=approval.reminders, remind_at=approval.remind_at, edited_action=approval.edited_action,
+        approval,
+        "pending",
+        now,
+        effective_at=None,
+        undo_until=None,
+        effect_pending=False,
+        expires_at=approval.expires_at,
+        reminders=approval.reminders,
+        remind_at=approval.remind_at,
+        edited_action=approval.edited_action,
         action_hash=approval.action_hash,
-    )  # fmt: skip
-    return decision
+    )
 
 
 def drop(run_id: str) -> None:
