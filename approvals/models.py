@@ -89,9 +89,7 @@ class Approval(models.Model):
     effective_at = models.DateTimeField(null=True)
     undo_until = models.DateTimeField(null=True)
     effect_pending = models.BooleanField(default=False)  # decided, but its effect waits for the end of the undo window
-    by_rule = models.BooleanField(
-        default=False
-    )  # asked by a policy or the risk floor: a change of mode does not lift it
+    by_rule = models.BooleanField(default=False)  # a policy or the risk floor asks: no change of mode lifts it
     reminders = models.PositiveSmallIntegerField(default=0)  # 1 after half of the time, 2 after nine tenths
     remind_at = models.DateTimeField(null=True)  # the next one; approvals.mail.reminders keeps it
     went_on = models.BooleanField(default=False)  # to the next groups of those it waits for: they vote in their place
@@ -166,8 +164,8 @@ class Approval(models.Model):
     @property
     def headline(self) -> str:
         """What lists, tabs and mails call it: the title, with what is asked where that is not in it. One line of text."""
-        asked = " ".join(self.asks.split())
-        return f"{self.title}: “{asked}”" if asked else self.title
+        asks = " ".join(self.asks.split())
+        return f"{self.title}: “{asks}”" if asks else self.title
 
     @property
     def outcome(self) -> str:
@@ -206,11 +204,9 @@ class Approval(models.Model):
     @property
     def action_now(self) -> dict[str, Any] | None:
         """The action as an approval would run it: the proposed one, with the parameters that a vote has changed."""
-        return (
-            self.action | {"params": self.edited_action["params"]}
-            if self.action and self.edited_action
-            else self.action
-        )
+        if not self.action or not self.edited_action:
+            return self.action
+        return self.action | {"params": self.edited_action["params"]}
 
 
 class Decision(models.Model):

@@ -158,7 +158,7 @@ def _vote(actor: Actor, approval: Approval, answer: Answer) -> tuple[bool, bool]
         _edit(approval, answer)
     if quorum.has_voted(actor, approval):
         return False, False
-    group = quorum.seat_of(actor, approval)
+    group = quorum.group_to_vote_for(actor, approval)
     if group is None:
         raise NotEligible(eligible=quorum.lacking(approval))
     return True, quorum.cast_vote(actor, approval, group, answer.note)

@@ -23,7 +23,7 @@ urlpatterns = [
     path("d/<str:token>/picture.png", link_views.link_picture, name="link-picture"),
     path("policies", policy_views.policy_list, name="policies"),
     path("policies/new", policy_views.new_policy, name="policy-new"),
-    path("policies/<str:policy_id>", policy_views.policy, name="policy"),
+    path("policies/<str:policy_id>", policy_views.policy_page, name="policy"),
     path("policies/<str:policy_id>/edit", policy_views.edit_policy, name="policy-edit"),
     path("policies/<str:policy_id>/revoke", policy_views.revoke_policy, name="policy-revoke"),
 ]

@@ -5,9 +5,15 @@ from typing import Any
 
 _DEEP = 6  # levels of a schema that an example goes down
 _FORMATS = {
-    "email": "ana@example.com", "date": "2026-03-26", "date-time": "2026-03-26T14:35:00Z", "time": "14:35:00Z",
-    "uri": "https://example.com", "uuid": "00000000-0000-4000-8000-000000000000", "ipv4": "192.0.2.1", "hostname": "example.com",
-}  # fmt: skip
+    "email": "ana@example.com",
+    "date": "2026-03-26",
+    "date-time": "2026-03-26T14:35:00Z",
+    "time": "14:35:00Z",
+    "uri": "https://example.com",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+    "ipv4": "192.0.2.1",
+    "hostname": "example.com",
+}
 
 
 def of_questions(questions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -47,8 +53,8 @@ def _of_object(schema: Mapping[str, Any], deep: int) -> dict[str, Any]:
     fields, required = schema.get("properties") or {}, schema.get("required") or []
     if not deep or not isinstance(fields, Mapping):
         return {}
-    wanted = [name for name in fields if name in required] + [name for name in required if name not in fields]
-    return {name: _of(fields.get(name), deep - 1) for name in wanted or list(fields)}
+    names = [name for name in fields if name in required] + [name for name in required if name not in fields]
+    return {name: _of(fields.get(name), deep - 1) for name in names or list(fields)}
 
 
 def _list(schema: Mapping[str, Any], deep: int) -> list[Any]:

@@ -29,10 +29,12 @@ from web.templatetags.show import plain
 
 TRY_AGAIN = "Try again"  # of a model that could not be asked
 REJECT_EFFECTS = {
-    "fail_run": "The run then ends as failed.", "skip_action": "The action is skipped and the agent goes on.",
-    "continue": "The agent goes on without an answer.", "revise": "The agent then proposes another plan.",
+    "fail_run": "The run then ends as failed.",
+    "skip_action": "The action is skipped and the agent goes on.",
+    "continue": "The agent goes on without an answer.",
+    "revise": "The agent then proposes another plan.",
     "fail_step": "The step of the workflow then fails.",
-}  # fmt: skip
+}
 REMEMBER: dict[str, bool | str] = {"run": "run", "always": True}
 # What one key is too little for: why, in words.
 TWICE = {"spend": "It spends money.", "access": "It changes who has access.", "destroy": "It destroys data."}
@@ -40,9 +42,11 @@ CROP = (640, 240)  # pixels around the place of an action, shown at their real s
 LONG = 1200  # characters: without scripts the buttons of what is longer stand below it
 FRESH = timedelta(minutes=2)  # so long a page follows the receipt of a decision
 TIMEOUT_EFFECTS = {
-    "cancel": "the run was cancelled", "fail": "the run failed", "reject": "it counts as rejected",
+    "cancel": "the run was cancelled",
+    "fail": "the run failed",
+    "reject": "it counts as rejected",
     "default_answer": "the default answer was taken",
-}  # fmt: skip
+}
 
 
 def card(

@@ -18,10 +18,8 @@ ANYONE = "anyone"
 
 def groups_named(team_id: str, names: Sequence[str]) -> dict[str, Group]:
     """The team's groups by the id or name they were named with."""
-    found: dict[str, Group] = {}
-    for group in Group.objects.filter(team_id=team_id):
-        found |= {key: group for key in (group.id, group.name) if key in names}
-    return found
+    groups = Group.objects.filter(team_id=team_id)
+    return {key: group for group in groups for key in (group.id, group.name) if key in names}
 
 
 def group_ids(team_id: str) -> dict[str, str]:
@@ -35,13 +33,13 @@ def checked_quorum(team_id: str, quorum: Sequence[Need], at: Loc) -> list[Detail
     return wrong_needs(groups_named(team_id, [q["group"] for q in quorum]), quorum, at)
 
 
-def wrong_needs(known: Mapping[str, Group], quorum: Sequence[Need], at: Loc) -> list[Detail]:
-    """As checked_quorum, where `known` has the groups that there are."""
+def wrong_needs(groups: Mapping[str, Group], quorum: Sequence[Need], at: Loc) -> list[Detail]:
+    """As checked_quorum, where `groups` has those that there are."""
     wrong: list[Detail] = []
     seen: set[str] = set()
     for index, need in enumerate(quorum):
         name = need["group"]
-        key = name if name == ANYONE else known[name].id if name in known else None
+        key = name if name == ANYONE else groups[name].id if name in groups else None
         if key is None:
             wrong.append(((*at, index, "group"), f"There is no group '{name}'.", "value_error"))
         elif key in seen:
@@ -75,11 +73,13 @@ def in_words(one: str, many: str, counts: Mapping[bool, int]) -> list[str]:
 
 def needs(approval: Approval) -> list[Need]:
     """[{group, count, approved}] in list order; without a quorum one person of anyone."""
-    votes = [v.group for v in Vote.objects.filter(approval=approval)] if approval.quorum else []
     if not approval.quorum:
-        done = int(approval.status in ("approved", "answered"))
-        return [{"group": ANYONE, "count": 1, "approved": done}]
-    return [{"group": q["group"], "count": q["count"], "approved": votes.count(q["group"])} for q in approval.quorum]
+        return [{"group": ANYONE, "count": 1, "approved": int(approval.status in ("approved", "answered"))}]
+    votes = list(Vote.objects.filter(approval=approval).values_list("group", flat=True))
+    return [
+        {"group": need["group"], "count": need["count"], "approved": votes.count(need["group"])}
+        for need in approval.quorum
+    ]
 
 
 def lacking(approval: Approval) -> list[str]:
@@ -87,16 +87,16 @@ def lacking(approval: Approval) -> list[str]:
     return [n["group"] for n in needs(approval) if n["approved"] < n["count"]]
 
 
-def seat_of(actor: Actor, approval: Approval) -> str | None:
+def group_to_vote_for(actor: Actor, approval: Approval) -> str | None:
     """The first group in list order that still lacks votes and for which the actor may vote; None when there is none.
 
     API keys belong to no group: they count only for anyone.
     """
-    open_groups = lacking(approval)
-    known = groups_named(approval.team_id, open_groups)
+    names = lacking(approval)
+    groups = groups_named(approval.team_id, names)
     own = set(Group.objects.filter(users=actor.id).values_list("id", flat=True)) if actor.kind == "user" else set()
-    for name in open_groups:
-        if name == ANYONE or (name in known and own & set(voting_for(approval, known[name]))):
+    for name in names:
+        if name == ANYONE or (name in groups and own & set(voting_for(approval, groups[name]))):
             return name
     return None
 

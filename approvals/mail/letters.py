@@ -36,16 +36,20 @@ def compose(user: User, notices: list[Notice]) -> EmailMultiAlternatives:
     stop = address(start, "notifications")
     teams = sorted({row.approval.team.name for row in rows})
     context: dict[str, Any] = {
-        "items": [_item(row) for row in rows[:LISTED]], "more": max(0, len(rows) - LISTED), "count": len(rows),
-        "stop": stop, "queue": address(start, "queue"), "teams": ", ".join(teams), "several_teams": len(teams) > 1,
-    }  # fmt: skip
+        "items": [_item(row) for row in rows[:LISTED]],
+        "more": max(0, len(rows) - LISTED),
+        "count": len(rows),
+        "stop": stop,
+        "queue": address(start, "queue"),
+        "teams": ", ".join(teams),
+        "several_teams": len(teams) > 1,
+    }
     if len(rows) == 1:
         context |= {"deciders": _deciders(user, rows[0].approval), "quote": _quote(rows[0].approval)}
     name = "one" if len(rows) == 1 else "several"
-    mail = EmailMultiAlternatives(
-        _subject(rows), render_to_string(f"approvals/mail/{name}.txt", context), to=[user.email],
-        headers={"List-Unsubscribe": f"<{stop}>", "Auto-Submitted": "auto-generated"},
-    )  # fmt: skip
+    text = render_to_string(f"approvals/mail/{name}.txt", context)
+    headers = {"List-Unsubscribe": f"<{stop}>", "Auto-Submitted": "auto-generated"}
+    mail = EmailMultiAlternatives(_subject(rows), text, to=[user.email], headers=headers)
     if has_server():  # else a log shows the text only
         mail.attach_alternative(render_to_string(f"approvals/mail/{name}.html", context), "text/html")
     return mail
@@ -65,17 +69,23 @@ def _item(row: Notice) -> dict[str, Any]:
     left = (approval.expires_at - now).total_seconds() if approval.expires_at else None
     started = approval.context.get("started_by") or {}
     return {
-        "words": row.words, "approval": approval, "title": _without_secrets(approval.title), "left": left,
-        "task": approval.run_title, "started_by": str(started.get("name") or "somebody"),
+        "words": row.words,
+        "approval": approval,
+        "title": _without_secrets(approval.title),
+        "left": left,
+        "task": approval.run_title,
+        "started_by": str(started.get("name") or "somebody"),
         "asks": _without_secrets(_shortened(approval.headline)),
-        "waits": duration((now - approval.created_at).total_seconds()), "link": link(approval, row.user_id),
-        "why": approval.message if approval.traits.has_own_message else "", "context": approval.context,
-    }  # fmt: skip
+        "waits": duration((now - approval.created_at).total_seconds()),
+        "link": link(approval, row.user_id),
+        "why": approval.message if approval.traits.has_own_message else "",
+        "context": approval.context,
+    }
 
 
 def _without_secrets(text: str) -> str:
     """Passwords and queries of addresses may open doors: a title shows where it leads, not how to get in."""
-    return _ADDRESS.sub(lambda found: found[1] + found[2] + (f"{found[3]}…" if found[3] else ""), text)
+    return _ADDRESS.sub(lambda match: match[1] + match[2] + (f"{match[3]}…" if match[3] else ""), text)
 
 
 def _shortened(text: str) -> str:
@@ -93,8 +103,8 @@ def _deciders(user: User, approval: Approval) -> str:
 
 def _quote(approval: Approval) -> str:
     """The agent's words: what it says, asks or plans; values that people gave are not among them."""
-    said = "" if repeats(approval) else approval.words
-    parts = [said, *(str(q["question"]) for q in approval.questions)]
+    words = "" if repeats(approval) else approval.words
+    parts = [words, *(str(question["question"]) for question in approval.questions)]
     parts.append(str((approval.plan or {}).get("text") or ""))
     text = "\n".join(dict.fromkeys(part.strip() for part in parts if part.strip()))
     return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "\n… (the rest is on the page)"

@@ -19,15 +19,15 @@ def link(approval: Approval, user_id: str) -> str:
 def named_by(token: str) -> Approval:
     """As request_of(), also when the time of the request is over."""
     approval_id, _ = signing.loads(token, salt=SALT, max_age=LONGEST)
-    found = Approval.objects.select_related("team").filter(id=approval_id).first()
-    if found is None:
+    approval = Approval.objects.select_related("team").filter(id=approval_id).first()
+    if approval is None:
         raise signing.BadSignature
-    return found
+    return approval
 
 
 def request_of(token: str) -> Approval:
     """The request that a link leads to, whoever follows it. Raises signing.SignatureExpired or signing.BadSignature."""
-    found = named_by(token)
-    if found.expires_at is not None and found.expires_at <= timezone.now():
+    approval = named_by(token)
+    if approval.expires_at is not None and approval.expires_at <= timezone.now():
         raise signing.SignatureExpired
-    return found
+    return approval

@@ -66,7 +66,7 @@ def tell(approval: Approval, people: Iterable[str], occasion: str, words: str) -
     rows = [Notice(user_id=person, next_attempt_at=now, queued_until=now + QUEUED, **of) for person in people]
     if rows:
         Notice.objects.bulk_create(rows, ignore_conflicts=True)
-        async_task("approvals.tasks.carry_mail")
+        async_task("approvals.tasks.send_mail")
 
 
 # --- attempts
@@ -81,7 +81,7 @@ def queue_due() -> int:
         rows = list(due.select_for_update(skip_locked=True).values_list("id", flat=True)[:BATCH])
         Notice.objects.filter(id__in=rows).update(queued_until=now + QUEUED)
         if rows:
-            async_task("approvals.tasks.carry_mail")
+            async_task("approvals.tasks.send_mail")
         return len(rows)
 
 

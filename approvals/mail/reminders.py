@@ -60,13 +60,13 @@ def _tell(approval: Approval) -> None:
     """Never twice in one span of time: the span's end is part of the occasion."""
     assert approval.expires_at is not None
     span = int(approval.expires_at.timestamp())
-    told = recipients.to_tell(approval, reminder=True)
-    outbox.tell(approval, told, f"{outbox.REMINDER} {approval.reminders} {span}", WORDS[approval.reminders - 1])
+    people = recipients.to_tell(approval, reminder=True)
+    outbox.tell(approval, people, f"{outbox.REMINDER} {approval.reminders} {span}", WORDS[approval.reminders - 1])
     if approval.reminders < len(SHARES):
         return
     approval.went_on = True  # from here on the next groups may vote, and hear of it in words of their own
     approval.save(update_fields=["went_on"])
     for group in recipients.asked_groups(approval):
         if group.next_group is not None:
-            further = [each for each in recipients.next_to_tell(approval, group.next_group) if each not in told]
+            further = [each for each in recipients.next_to_tell(approval, group.next_group) if each not in people]
             outbox.tell(approval, further, f"next {group.id} {span}", f"Nobody of {group.name} has answered yet")

@@ -1,7 +1,7 @@
-"""Who carries letters to the mail server: a thread of each worker process, so that a slow server holds up no task.
+"""Gives letters to the mail server: a thread of each worker process, so that a slow server holds up no task.
 
 A ring makes one round over everybody who has something due. Nothing here is durable and nothing raises: what is not
-carried now the clock queues again (approvals/mail/outbox.py).
+sent now the clock queues again (approvals/mail/outbox.py).
 """
 
 import logging
@@ -17,10 +17,10 @@ from web.mail_server import Outcome, attempt
 
 log = logging.getLogger(__name__)
 
-_carrier: "Carrier | None" = None
+_sender: "Sender | None" = None
 
 
-class Carrier:
+class Sender:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.bell = threading.Event()
@@ -31,22 +31,22 @@ class Carrier:
             self.bell.clear()
             try:
                 close_old_connections()
-                carry_due()
+                send_due()
             except Exception:
-                log.exception("carrying mail broke off; the clock queues it again")
+                log.exception("sending mail broke off; the clock queues it again")
             finally:
                 connection.close()
 
 
 def ring() -> None:
-    """Wake the carrier of this process; the first call starts it."""
-    global _carrier  # noqa: PLW0603 - one for each process, as the thread is
-    if _carrier is None or _carrier.pid != os.getpid():
-        _carrier = Carrier()
-    _carrier.bell.set()
+    """Wake the sender of this process; the first call starts it."""
+    global _sender  # noqa: PLW0603 - one for each process, as the thread is
+    if _sender is None or _sender.pid != os.getpid():
+        _sender = Sender()
+    _sender.bell.set()
 
 
-def carry_due() -> int:
+def send_due() -> int:
     """One round: a letter to everybody who has something due. Returns how many went out."""
     sent, down = 0, None
     for user_id in outbox.people_due():

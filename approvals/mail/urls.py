@@ -4,4 +4,4 @@ from django.urls import path
 
 from approvals.mail import views
 
-urlpatterns = [path("notifications", views.notifications, name="notifications")]
+urlpatterns = [path("notifications", views.notifications_page, name="notifications")]

@@ -24,7 +24,7 @@ SWITCHES = (
 
 @require_http_methods(["GET", "POST"])
 @signed_in()
-def notifications(request: PageRequest) -> HttpResponseBase:
+def notifications_page(request: PageRequest) -> HttpResponseBase:
     if request.method == "POST":
         _save(request)
         messages.success(request, "Saved. It holds from the next mail on.")
@@ -35,17 +35,20 @@ def notifications(request: PageRequest) -> HttpResponseBase:
 def _show(request: PageRequest) -> HttpResponse:
     chosen = {each.team_id: each for each in MailSwitches.objects.filter(user_id=request.actor.id)}
     teams = [
-        {"team": member.team, "decides": bool(set(member.roles) & set(DECIDING)),
-         "switches": _rows(chosen.get(member.team_id) or MailSwitches(team=member.team), member.team_id)}
+        {
+            "team": member.team,
+            "decides": bool(set(member.roles) & set(DECIDING)),
+            "switches": _rows(chosen.get(member.team_id) or MailSwitches(team=member.team), member.team_id),
+        }
         for member in _memberships(request)
-    ]  # fmt: skip
+    ]
     context = {"section": "notifications", "teams": teams, "address": request.user.get_username()}
     return render(request, "approvals/notifications.html", context)
 
 
-def _rows(chosen: MailSwitches, team_id: str) -> list[dict[str, object]]:
+def _rows(switches: MailSwitches, team_id: str) -> list[dict[str, object]]:
     return [
-        {"name": f"{team_id}.{name}", "label": label, "hint": hint, "on": getattr(chosen, name)}
+        {"name": f"{team_id}.{name}", "label": label, "hint": hint, "on": getattr(switches, name)}
         for name, label, hint in SWITCHES
     ]
 
@@ -56,8 +59,8 @@ def _save(request: PageRequest) -> None:
         for member in _memberships(request):
             if f"{member.team_id}.shown" not in request.POST:
                 continue
-            wanted = {name: f"{member.team_id}.{name}" in request.POST for name, _, _ in SWITCHES}
-            MailSwitches.objects.update_or_create(user_id=request.actor.id, team_id=member.team_id, defaults=wanted)
+            switches = {name: f"{member.team_id}.{name}" in request.POST for name, _, _ in SWITCHES}
+            MailSwitches.objects.update_or_create(user_id=request.actor.id, team_id=member.team_id, defaults=switches)
 
 
 def _memberships(request: PageRequest) -> list[Membership]:

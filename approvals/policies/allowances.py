@@ -24,8 +24,11 @@ LOOSEN = "policies:write"
 
 def backer(actor: Actor, until: datetime | None = None, approval_id: str | None = None) -> Backer:
     return {
-        "person": person_of(actor), "loosens": actor.may(LOOSEN), "until": rfc3339(until), "approval_id": approval_id,
-    }  # fmt: skip
+        "person": person_of(actor),
+        "loosens": actor.may(LOOSEN),
+        "until": rfc3339(until),
+        "approval_id": approval_id,
+    }
 
 
 def backers_of(row: Policy) -> Sequence[Backer]:

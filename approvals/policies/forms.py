@@ -25,21 +25,9 @@ CLASSES = (
 )  # fmt: skip
 REACHES = (("", "Any"), ("team", "Team-wide"), ("end_user", "One end user"), ("run", "One run"))
 TOOLS = (
-    "click",
-    "type_text",
-    "run_line",
-    "fill",
-    "key_press",
-    "key_combo",
-    "scroll",
-    "drag",
-    "select_option",
-    "upload",
-    "open_url",
-    "go_back",
-    "reload",
-    "*",
-)
+    "click", "type_text", "run_line", "fill", "key_press", "key_combo", "scroll", "drag", "select_option", "upload",
+    "open_url", "go_back", "reload", "*",
+)  # fmt: skip
 _MINUTE = "%Y-%m-%dT%H:%M"
 
 
@@ -58,30 +46,40 @@ class PolicyForm(forms.Form):
     """
 
     tool = forms.CharField(
-        label="Action", max_length=128, widget=forms.TextInput(attrs={"list": "tools", "spellcheck": "false", "autocomplete": "off"}),
+        label="Action",
+        max_length=128,
+        widget=forms.TextInput(attrs={"list": "tools", "spellcheck": "false", "autocomplete": "off"}),
         help_text="Its exact name, such as click or mail.send; mail.* for all whose names begin so; * for every action.",
-    )  # fmt: skip
+    )
     effect = forms.ChoiceField(
-        choices=[(value, word) for value, word, _ in EFFECTS], widget=forms.RadioSelect,
+        choices=[(value, word) for value, word, _ in EFFECTS],
+        widget=forms.RadioSelect,
         error_messages={"required": "Choose what happens."},
-    )  # fmt: skip
+    )
     host = forms.CharField(
-        required=False, max_length=255, widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
+        required=False,
+        max_length=255,
+        widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
         help_text="shop.test for this host, *.shop.test for its subdomains. Empty: any. With a host it fits only while the host is known.",
-    )  # fmt: skip
+    )
     end_user = forms.CharField(
         label="End user", required=False, max_length=128, help_text="Empty: the policy is team-wide."
     )
     when = forms.ChoiceField(
-        label="Which of these actions", choices=CLASSES, required=False,
+        label="Which of these actions",
+        choices=CLASSES,
+        required=False,
         help_text="Whether it can be undone is judged by the server, from what is pressed or typed.",
-    )  # fmt: skip
+    )
     include_end_users = forms.BooleanField(label="Also in runs with an end user", required=False)
     expires_at = forms.DateTimeField(
-        label="Until (UTC)", required=False, input_formats=[_MINUTE, "%Y-%m-%d"], help_text="Empty: until somebody revokes it.",
+        label="Until (UTC)",
+        required=False,
+        input_formats=[_MINUTE, "%Y-%m-%d"],
+        help_text="Empty: until somebody revokes it.",
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=_MINUTE),
         error_messages={"invalid": "A day and time such as 2026-03-26T14:35."},
-    )  # fmt: skip
+    )
     four_eyes = forms.BooleanField(label="Not by who started the run", required=False)
     note = forms.CharField(required=False, max_length=500, help_text="Why it exists, for whoever finds it later.")
 
@@ -115,24 +113,25 @@ class PolicyForm(forms.Form):
     def needs(self) -> list[forms.BoundField]:
         return [self[group.field] for group in self._groups]
 
-    def wanted(self) -> PolicyCreate:
+    def policy_create(self) -> PolicyCreate:
         """Raises pydantic's ValidationError for what the form's own checks let through."""
-        given = {name: self.cleaned_data[name] or None for name in ("tool", "end_user", "expires_at", "note")}
-        given |= {"host": self.cleaned_data["host"].lower() or None, "effect": self.cleaned_data["effect"]}
-        if self.cleaned_data["when"]:
-            given["when"] = [{"class": self.cleaned_data["when"]}]
-        if given["effect"] == "allow":
-            given["include_end_users"] = self.cleaned_data["include_end_users"]
-        return PolicyCreate.model_validate(given | self._approvals())
+        data = self.cleaned_data
+        fields = {name: data[name] or None for name in ("tool", "end_user", "expires_at", "note")}
+        fields |= {"host": data["host"].lower() or None, "effect": data["effect"]}
+        if data["when"]:
+            fields["when"] = [{"class": data["when"]}]
+        if data["effect"] == "allow":
+            fields["include_end_users"] = data["include_end_users"]
+        return PolicyCreate.model_validate(fields | self._approvals())
 
     def changes(self) -> dict[str, Any]:
         """What differs from the policy as it is."""
-        row, given = self.row, self.cleaned_data
+        row, data = self.row, self.cleaned_data
         assert row is not None
-        wanted = {"effect": given["effect"], "note": given["note"] or None} | self._approvals()
+        fields = {"effect": data["effect"], "note": data["note"] or None} | self._approvals()
         if "expires_at" in self.changed_data:
-            wanted["expires_at"] = given["expires_at"]
-        return {name: value for name, value in wanted.items() if value != getattr(row, name)}
+            fields["expires_at"] = data["expires_at"]
+        return {name: value for name, value in fields.items() if value != getattr(row, name)}
 
     def _approvals(self) -> dict[str, Any]:
         """Who must approve, where anybody is asked. The order of groups counts: who is in two counts for the first."""
@@ -166,13 +165,13 @@ class _Group:
 
 def _groups(actor: Actor, row: Policy | None) -> list[_Group]:
     """The groups of the policy in its order, the team's others, and anyone."""
-    found = list(Group.objects.filter(team_id=actor.team_id).annotate(people=Count("users")).order_by("name"))
-    known = {key: group for group in found for key in (group.name, group.id)}
+    groups = list(Group.objects.filter(team_id=actor.team_id).annotate(people=Count("users")).order_by("name"))
+    by_name = {key: group for group in groups for key in (group.name, group.id)}
     stored = [need["group"] for need in row.quorum] if row else []
-    shown = {known[name].id for name in stored if name in known and name != ANYONE}
-    others = [group.id if group.name == ANYONE else group.name for group in found if group.id not in shown]
+    shown = {by_name[name].id for name in stored if name in by_name and name != ANYONE}
+    others = [group.id if group.name == ANYONE else group.name for group in groups if group.id not in shown]
     names = [*stored, *others, *([] if ANYONE in stored else [ANYONE])]
-    return [_group(name, None if name == ANYONE else known.get(name), at) for at, name in enumerate(names)]
+    return [_group(name, None if name == ANYONE else by_name.get(name), at) for at, name in enumerate(names)]
 
 
 def _group(name: str, group: Any, at: int) -> _Group:

@@ -22,6 +22,7 @@ from approvals.models import Policy
 from approvals.policies import allowances
 from approvals.policies.allowances import LOOSEN
 from approvals.policies.loosening import Rule, in_ids, lifting_loosens, loosens, stricter
+from approvals.policies.sentences import CLASS_WORDS
 from database.sql import prepared
 from web.errors import EmptyUpdate, Invalid
 from web.times import rfc3339
@@ -103,29 +104,19 @@ def rule(matching: Sequence[Policy], proposal: Proposal) -> Ruling:
 
 def _ask_by_rule(asks: Sequence[Policy], proposal: Proposal) -> Ruling:
     """All quorums of the matching ask policies together; stored allows do not count here."""
-    quorum: list[dict[str, Any]] = []
-    for policy in asks:
-        for need in policy.quorum or [{"group": "anyone", "count": 1}]:
-            known = next((q for q in quorum if q["group"] == need["group"]), None)
-            if known is None:
-                quorum.append(dict(need))
-            else:
-                known["count"] = max(known["count"], need["count"])
-    why = (
-        f"A policy asks before {_asked(asks[0])}."
-        if asks
-        else f"The team asks before every action of risk {proposal.risk}."
-    )
-    four_eyes = any(p.four_eyes for p in asks)
-    return Ruling("ask", why, asks[0].id if asks else None, quorum=quorum, four_eyes=four_eyes, by_rule=True)
+    counts: dict[str, int] = {}
+    for need in (need for policy in asks for need in policy.quorum or [{"group": "anyone", "count": 1}]):
+        counts[need["group"]] = max(counts.get(need["group"], 0), need["count"])
+    quorum = [{"group": group, "count": count} for group, count in counts.items()]
+    if not asks:
+        return Ruling("ask", f"The team asks before every action of risk {proposal.risk}.", quorum=quorum, by_rule=True)
+    why, four_eyes = f"A policy asks before {_actions(asks[0])}.", any(policy.four_eyes for policy in asks)
+    return Ruling("ask", why, asks[0].id, quorum=quorum, four_eyes=four_eyes, by_rule=True)
 
 
-_WHERE = {"irreversible": " that is hard to undo", "reversible": " that can be undone", "read": " that only looks"}
-
-
-def _asked(policy: Policy) -> str:
+def _actions(policy: Policy) -> str:
     """For example "every click that is hard to undo", as the policy itself reads on its page."""
-    where = "".join(_WHERE.get(str(condition.get("class")), "") for condition in policy.when)
+    where = "".join(CLASS_WORDS.get(str(condition.get("class")), "") for condition in policy.when)
     if policy.tool == "*":
         return f"every action{where}"
     return f"every {policy.tool}{where}" if where else policy.tool
@@ -133,17 +124,14 @@ def _asked(policy: Policy) -> str:
 
 def _allow(matching: Iterable[Policy], proposal: Proposal) -> Policy | None:
     """Remembered for this run first, then for its end user, then team-wide."""
-    allows = [p for p in matching if p.effect == "allow"]
-    ranked = sorted(allows, key=lambda p: (p.run_id is None, p.end_user is None))
-    return ranked[0] if ranked else None
+    allows = (policy for policy in matching if policy.effect == "allow")
+    return min(allows, key=lambda policy: (policy.run_id is None, policy.end_user is None), default=None)
 
 
 def fits(policy: Policy, proposal: Proposal) -> bool:
-    if not (
-        _fits_any_tool(policy, proposal) and fits_host(policy.host, proposal.host) and _fits_user(policy, proposal)
-    ):
+    if not fits_host(policy.host, proposal.host) or not _fits_user(policy, proposal):
         return False
-    return all(_holds(condition, policy, proposal) for condition in policy.when)
+    return _fits_any_tool(policy, proposal) and all(_holds(each, policy, proposal) for each in policy.when)
 
 
 def _holds(condition: dict[str, Any], policy: Policy, proposal: Proposal) -> bool:
@@ -178,9 +166,9 @@ def fits_host(pattern: str | None, host: str | None) -> bool:
 def _fits_user(policy: Policy, proposal: Proposal) -> bool:
     if policy.end_user is not None:
         return policy.end_user == proposal.end_user
-    return (
-        policy.effect != "allow" or policy.run_id is not None or proposal.end_user is None or policy.include_end_users
-    )
+    if policy.effect != "allow" or policy.run_id is not None:
+        return True
+    return proposal.end_user is None or policy.include_end_users
 
 
 def used(policy_id: str) -> None:
@@ -199,7 +187,7 @@ def policies_of(actor: Actor) -> QuerySet[Policy]:
 
 
 def in_state(rows: QuerySet[Policy], state: str) -> QuerySet[Policy]:
-    """Those that are active, expired or revoked (policy_words.state_of); all of them for any other word."""
+    """Those that are active, expired or revoked (sentences.state_of); all of them for any other word."""
     now = timezone.now()
     over = Q(expires_at__lte=Coalesce(F("revoked_at"), Value(now)))
     if state == "active":
@@ -249,19 +237,14 @@ def create(actor: Actor, **fields: Any) -> tuple[Policy, bool]:
     """
     if fields["effect"] == "allow" and fields.get("origin") != "remembered":
         require(actor, LOOSEN)
-    same = {
-        "tool": fields["tool"],
-        "effect": fields["effect"],
-        "host": fields.get("host"),
-        "end_user": fields.get("end_user"),
-    }
-    same |= {"run_id": fields.get("run_id"), "when": fields.get("when", [])}
+    about = {name: fields.get(name) for name in ("tool", "effect", "host", "end_user", "run_id")}
     now = timezone.now()
-    mine = Policy.objects.filter(team_id=actor.team_id, test=actor.test, revoked_at__isnull=True, **_exactly(same))
+    active = policies_of(actor).filter(revoked_at__isnull=True)
+    equal = active.filter(when=fields.get("when", []), **_exactly(about))
     one = allowances.backer(actor, fields.get("expires_at"), fields.get("origin_approval_id"))
     with transaction.atomic():
         hold_rules(actor.team_id, actor.test)
-        mine.filter(expires_at__lte=now).update(revoked_at=now)
+        equal.filter(expires_at__lte=now).update(revoked_at=now)
         try:
             with transaction.atomic():
                 row = Policy.objects.create(
@@ -270,7 +253,7 @@ def create(actor: Actor, **fields: Any) -> tuple[Policy, bool]:
         except IntegrityError as error:
             if "one_active_policy" not in str(error):
                 raise
-            return _join(actor, mine.select_for_update().get(), one, fields), False
+            return _join(actor, equal.select_for_update().get(), one, fields), False
         rules_changed(actor.team_id, actor.test)
         audit(actor, "policy.created", row.id, **{name: _plain(getattr(row, name)) for name in _AUDITED})
         return row, True
@@ -282,8 +265,8 @@ def _join(actor: Actor, row: Policy, one: allowances.Backer, fields: dict[str, A
     if allowances.joined(row, one, wide=fields.get("include_end_users", False)):
         row.save(update_fields=["allowed_by"])
     ends, ids = fields.get("expires_at"), group_ids(row.team_id)
-    wanted = Rule(row.effect, ends, in_ids(fields.get("quorum") or [], ids), fields.get("four_eyes", False))
-    changes = stricter(Rule.of(row, ids), wanted)
+    rule = Rule(row.effect, ends, in_ids(fields.get("quorum") or [], ids), fields.get("four_eyes", False))
+    changes = stricter(Rule.of(row, ids), rule)
     if row.effect == "allow" or not changes:
         return row
     before = {name: _plain(getattr(row, name)) for name in changes}

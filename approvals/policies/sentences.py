@@ -16,6 +16,11 @@ _NOUNS = {
     "run_line": "command at a terminal’s prompt",
     "upload": "upload of a file", "go_back": "way back to the page before", "reload": "loading of the page anew",
 }  # fmt: skip
+CLASS_WORDS = {
+    "irreversible": " that is hard to undo",
+    "reversible": " that can be undone",
+    "read": " that only looks",
+}
 
 
 def state_of(row: Policy, now: datetime | None = None) -> State:
@@ -55,13 +60,8 @@ def _place(host: str | None) -> str:
     return f" on the subdomains of {host[2:]}" if host.startswith("*.") else f" on {host}"
 
 
-_CLASSES = {
-    "irreversible": " that is hard to undo", "reversible": " that can be undone", "read": " that only looks",
-}  # fmt: skip
-
-
 def _condition(row: Policy) -> str:
-    words = [_CLASSES.get(str(condition.get("class")), " under a condition") for condition in row.when]
+    words = [CLASS_WORDS.get(str(condition.get("class")), " under a condition") for condition in row.when]
     return " and".join(words)
 
 
@@ -77,10 +77,12 @@ def _approval(row: Policy) -> str:
     needs = [(need["group"], need["count"]) for need in row.quorum]
     if not needs or needs == [(ANYONE, 1)]:
         return "an approval"
-    named = [
-        (f"{n} {'person' if n == 1 else 'people'}", "" if group == ANYONE else f" of {group}") for group, n in needs
-    ]
-    return "the approval of " + " and ".join(count + group for count, group in named)
+    return "the approval of " + " and ".join(_people(group, count) for group, count in needs)
+
+
+def _people(group: str, count: int) -> str:
+    people = f"{count} {'person' if count == 1 else 'people'}"
+    return people if group == ANYONE else f"{people} of {group}"
 
 
 def _until(end: datetime | None) -> str:

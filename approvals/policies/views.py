@@ -28,45 +28,54 @@ PAGE = 50
 @signed_in("approvals:read")
 def policy_list(request: PageRequest) -> HttpResponse:
     query = {**request.GET.dict(), "limit": str(PAGE)}
-    asked = PolicyFilter(request.GET)
+    form = PolicyFilter(request.GET)
     effect, state = request.GET.get("effect", ""), request.GET.get("state", "active")
-    rows = _filtered(rules.policies_of(request.actor), asked)
+    rows = _filtered(rules.policies_of(request.actor), form)
     rows = rows.filter(effect=effect) if effect in Effect.values else rows
-    part = page(rules.in_state(rows, state), query, _shown, request_id=request.request_id)
+    part = page(rules.in_state(rows, state), query, _facts, request_id=request.request_id)
     context = {
-        "section": "policies", "rows": part["data"], "next_cursor": part["next_cursor"], "form": asked, "effect": effect,
-        "state": state, "states": STATES, "effects": Effect.choices, "may_write": request.actor.may("approvals:decide"),
+        "section": "policies",
+        "rows": part["data"],
+        "next_cursor": part["next_cursor"],
+        "form": form,
+        "effect": effect,
+        "state": state,
+        "states": STATES,
+        "effects": Effect.choices,
+        "may_write": request.actor.may("approvals:decide"),
         "any": bool(part["data"]) or rules.policies_of(request.actor).exists(),
-    }  # fmt: skip
+    }
     return render(request, "approvals/policies.html", context)
 
 
-def _filtered(rows: QuerySet[Policy], asked: PolicyFilter) -> QuerySet[Policy]:
-    wanted = asked.cleaned_data if asked.is_valid() else {}
-    if wanted.get("tool"):
-        rows = rows.filter(tool__icontains=wanted["tool"])
-    if wanted.get("end_user"):
-        rows = rows.filter(end_user=wanted["end_user"])
-    if wanted.get("reach") == "run":
+def _filtered(rows: QuerySet[Policy], form: PolicyFilter) -> QuerySet[Policy]:
+    filters = form.cleaned_data if form.is_valid() else {}
+    if filters.get("tool"):
+        rows = rows.filter(tool__icontains=filters["tool"])
+    if filters.get("end_user"):
+        rows = rows.filter(end_user=filters["end_user"])
+    if filters.get("reach") == "run":
         return rows.filter(run_id__isnull=False)
-    if wanted.get("reach"):
-        return rows.filter(run_id__isnull=True, end_user__isnull=wanted["reach"] == "team")
+    if filters.get("reach"):
+        return rows.filter(run_id__isnull=True, end_user__isnull=filters["reach"] == "team")
     return rows
 
 
-def _shown(row: Policy) -> dict[str, Any]:
+def _facts(row: Policy) -> dict[str, Any]:
     return {"policy": row, "sentence": sentence(row), "reach": reach(row), "state": state_of(row)}
 
 
 @require_GET
 @signed_in("approvals:read")
-def policy(request: PageRequest, policy_id: str) -> HttpResponse:
-    row = rules.get_policy(request.actor, policy_id)
+def policy_page(request: PageRequest, policy_id: str) -> HttpResponse:
+    policy = rules.get_policy(request.actor, policy_id)
     may_write = request.actor.may("approvals:decide")
-    context = {
-        "section": "policies", "may_write": may_write, "may_lift": may_write and rules.may_lift(request.actor, row),
-        "for_others": row.effect == "allow" and allowances.for_others(row),
-    } | _shown(row)  # fmt: skip
+    context = _facts(policy) | {
+        "section": "policies",
+        "may_write": may_write,
+        "may_lift": may_write and rules.may_lift(request.actor, policy),
+        "for_others": policy.effect == "allow" and allowances.for_others(policy),
+    }
     return render(request, "approvals/policy.html", context)
 
 
@@ -77,18 +86,18 @@ def new_policy(request: PageRequest) -> HttpResponseBase:
     form = PolicyForm(request.actor, request.POST if request.method == "POST" else None, initial=request.GET.dict())
     if form.is_valid():
         try:
-            fields = rules.checked(request.actor, form.wanted().model_dump(exclude_none=True, by_alias=True))
-            row, new = rules.create(request.actor, origin="dashboard", **fields)
+            fields = rules.checked(request.actor, form.policy_create().model_dump(exclude_none=True, by_alias=True))
+            policy, is_new = rules.create(request.actor, origin="dashboard", **fields)
         except (ValidationError, Refusal) as error:
             form.refuse(_problems(error))
         else:
-            _tell_made(request, new=new)
-            return redirect("policy", row.id)
+            _say_created(request, is_new=is_new)
+            return redirect("policy", policy.id)
     return _form(request, form)
 
 
-def _tell_made(request: PageRequest, *, new: bool) -> None:
-    if new:
+def _say_created(request: PageRequest, *, is_new: bool) -> None:
+    if is_new:
         messages.success(request, "The policy is made. It counts from the next action on; requests that wait stay.")
     else:
         messages.warning(
@@ -102,49 +111,49 @@ def _problems(error: ValidationError | Refusal) -> list[tuple[str, str]]:
     return problems(Invalid(*details(error, "body")) if isinstance(error, ValidationError) else error)
 
 
-def _form(request: PageRequest, form: PolicyForm, row: Policy | None = None) -> HttpResponse:
-    context = {"section": "policies", "form": form, "tools": TOOLS} | (_shown(row) if row else {})
+def _form(request: PageRequest, form: PolicyForm, policy: Policy | None = None) -> HttpResponse:
+    context = {"section": "policies", "form": form, "tools": TOOLS} | (_facts(policy) if policy else {})
     return render(request, "approvals/policy_form.html", context, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "POST"])
 @signed_in("approvals:decide")
 def edit_policy(request: PageRequest, policy_id: str) -> HttpResponseBase:
-    row = rules.get_policy(request.actor, policy_id)
-    if state_of(row) == "revoked":
+    policy = rules.get_policy(request.actor, policy_id)
+    if state_of(policy) == "revoked":
         messages.warning(request, "A policy that was revoked is not changed any more. Make a new one.")
-        return redirect("policy", row.id)
+        return redirect("policy", policy.id)
     sent = request.POST if request.method == "POST" else None
-    form = PolicyForm(request.actor, sent, row=row, initial=initial_of(row))
+    form = PolicyForm(request.actor, sent, row=policy, initial=initial_of(policy))
     if form.is_valid():
         try:
-            _change(request, row, form.changes())
+            _change(request, policy, form.changes())
         except (ValidationError, Refusal) as error:
             form.refuse(_problems(error))
         else:
-            return redirect("policy", row.id)
-    return _form(request, form, row)
+            return redirect("policy", policy.id)
+    return _form(request, form, policy)
 
 
-def _change(request: PageRequest, row: Policy, wanted: dict[str, Any]) -> None:
+def _change(request: PageRequest, policy: Policy, fields: dict[str, Any]) -> None:
     """What was cleared is null, which the body of a PATCH takes for not given."""
-    changes = PolicyPatch.model_validate(wanted).model_dump(exclude_unset=True)
-    changes |= {name: None for name, value in wanted.items() if value is None}
+    changes = PolicyPatch.model_validate(fields).model_dump(exclude_unset=True)
+    changes |= {name: None for name, value in fields.items() if value is None}
     if not changes:
         messages.info(request, "Nothing was changed.")
         return
-    rules.update(request.actor, row.id, rules.checked(request.actor, changes))
+    rules.update(request.actor, policy.id, rules.checked(request.actor, changes))
     messages.success(request, "The policy is changed. It counts from the next action on.")
 
 
 @require_http_methods(["GET", "POST"])
 @signed_in("approvals:decide")
 def revoke_policy(request: PageRequest, policy_id: str) -> HttpResponseBase:
-    row = rules.get_policy(request.actor, policy_id)
-    if state_of(row) == "active" and not rules.may_lift(request.actor, row):
+    policy = rules.get_policy(request.actor, policy_id)
+    if state_of(policy) == "active" and not rules.may_lift(request.actor, policy):
         require(request.actor, LOOSEN)
     if request.method == "POST":
-        rules.revoke(request.actor, row.id)
+        rules.revoke(request.actor, policy.id)
         messages.success(request, "The policy is revoked. The next action is judged without it, in running runs too.")
-        return redirect("policy", row.id)
-    return render(request, "approvals/policy_revoke.html", {"section": "policies"} | _shown(row))
+        return redirect("policy", policy.id)
+    return render(request, "approvals/policy_revoke.html", {"section": "policies"} | _facts(policy))

@@ -15,7 +15,7 @@ from django_q.models import OrmQ
 from accounts.models import Team
 from approvals.mail import outbox, sender
 from approvals.models import Approval, MailSwitches, Notice
-from approvals.tasks import carry_mail
+from approvals.tasks import send_mail
 from runs.models import Run
 from tests.cast import Api, Cast, make_cast
 from tests.mail.conftest import Ask, join
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 
 
 def tasks() -> int:
-    return sum(each.task["func"] == "approvals.tasks.carry_mail" for each in OrmQ.objects.all())
+    return sum(each.task["func"] == "approvals.tasks.send_mail" for each in OrmQ.objects.all())
 
 
 def notices() -> list[tuple[str, int, str | None]]:
@@ -114,7 +114,7 @@ def test_several_workers_and_clocks_at_once_send_one_mail_each() -> None:
         try:
             if number % 2:
                 outbox.queue_due()
-            sender.carry_due()
+            sender.send_due()
         finally:
             connections.close_all()
 
@@ -128,7 +128,7 @@ def test_several_workers_and_clocks_at_once_send_one_mail_each() -> None:
 def test_the_task_hands_over_to_a_thread_of_its_own() -> None:
     begin(make_cast("acme").api(test=True), "x [pause]")
     drive_all()
-    carry_mail()
+    send_mail()
     until(lambda: len(mail.outbox) == 3)
     until(lambda: not Notice.objects.filter(status="pending").exists())
 
