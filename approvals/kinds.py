@@ -136,6 +136,7 @@ KINDS: dict[str, Traits] = {
         lifts_budget=True,
     ),
 }
+BY_ANSWER = frozenset(kind for kind, traits in KINDS.items() if traits.by_answer)
 
 
 @dataclass(frozen=True)

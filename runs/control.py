@@ -29,7 +29,7 @@ def bar(run: Run, lease: TakeoverLease) -> None:
     run.controlled_by = lease.id
     record(run, _event(lease, "taken", lease.note), save=("controlled_by",))
     asked = Approval.objects.filter(run_id=run.id, status="pending").first()
-    if asked is not None and asked.kind == "takeover":
+    if asked is not None and asked.traits.hands_over:
         lease.approval_id = asked.id
         lease.save(update_fields=["approval_id"])
     elif asked is None and run.status == "running" and not Step.objects.filter(run=run, status="acting").exists():

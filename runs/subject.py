@@ -15,6 +15,7 @@ from django_q.tasks import async_task
 from accounts.actor import Actor
 from approvals import deciding
 from approvals.answers.answer import Answer
+from approvals.kinds import VERDICTS
 from approvals.models import Approval, Decision
 from approvals.services import Settled
 from approvals.subjects import Accepted, CardFacts, Change
@@ -185,7 +186,7 @@ def _take_effect(run: Run, approval: Approval, settled: Settled) -> None:
 
 def _resumed(approval: Approval, decision: Decision) -> Event:
     return "resumed", {
-        "approved": decision.verdict in ("approve", "answer", "submit"),
+        "approved": VERDICTS[decision.verdict].approves,
         "verdict": decision.verdict,
         "note": decision.note,
         "approval_id": approval.id,
@@ -260,7 +261,7 @@ def _fail(run: Run, approval: Approval, decision: Decision, resumed: Event) -> N
 
 def _judge_plan(run: Run, approval: Approval, settled: Settled) -> dict[str, Any]:
     """An approved plan lets the run act; a revised one is proposed anew."""
-    if approval.kind != "plan" or run.plan is None or settled.decision is None:
+    if not approval.traits.takes_revision or run.plan is None or settled.decision is None:
         return {}
     return {"plan": run.plan | {"approved": settled.decision.verdict == "approve"}}
 

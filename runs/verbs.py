@@ -13,7 +13,7 @@ from django.db import transaction
 
 from accounts.actor import Actor
 from approvals.access import approvals_of, open_below, pending_of_root
-from approvals.answers.answer import Answer
+from approvals.answers.answer import Answer, sent_back
 from approvals.answers.defaults import answer_by_note
 from approvals.deciding import DecisionResult, decide_locked
 from approvals.errors import ApprovalNotFound, SignalDoesNotFit, WrongEndpoint
@@ -28,22 +28,20 @@ from runs.services import lock_row, lock_run
 from runs.subject import LockedRun, take_late_effects
 from web.errors import Invalid, Refusal
 
-SIGNALS = ("approve", "reject", "submit_input")
-_APPROVABLE = frozenset({"approval", "takeover", "tool", "plan", "budget"})
-_BY_APPROVE = frozenset({"approval", "takeover", "tool", "budget"})
-BY_ANSWER = frozenset({"plan", "question", "input"})
-_USE = {"question": "answer", "input": "answer", "plan": "answer"}
-
-
 # --- the request of a run
 
 Compose = Callable[[Approval], Answer]  # the answer, once the request is locked
 
 
 def decide_for_run(
-    actor: Actor, run_id: str, approval_id: str | None, answer: Compose, *,
-    terminal: type[Refusal] = NotAwaitingHuman, kinds: frozenset[str] = frozenset(),
-) -> DecisionResult[LockedRun]:  # fmt: skip
+    actor: Actor,
+    run_id: str,
+    approval_id: str | None,
+    answer: Compose,
+    *,
+    terminal: type[Refusal] = NotAwaitingHuman,
+    kinds: frozenset[str] = frozenset(),
+) -> DecisionResult[LockedRun]:
     """Decide the request of a run: the named one, or the one that is open at the call's turn.
 
     With `kinds` it is the oldest open one of these, if there is any.
@@ -143,52 +141,45 @@ def _asking(run: Run, approval_id: str | None) -> Run | None:
 
 def by_resume(approval: Approval, body: ResumeBody) -> Answer:
     if body.approved is False:
-        if approval.kind == "plan":
-            return Answer("revise", note=(body.note or "").strip() or "Rejected without a comment.")
-        return Answer("reject", note=body.note)
-    if approval.kind in ("question", "input"):
+        return sent_back(approval, Answer("reject", note=body.note))
+    if approval.traits.takes_data:
         return answer_by_note(approval, body.note)
     return Answer("approve", note=body.note)
 
 
-def signals_of(kind: str) -> list[str]:
-    fits = {"approve": kind in _APPROVABLE, "reject": True, "submit_input": kind in BY_ANSWER}
-    return [name for name in SIGNALS if fits[name]]
-
-
 def by_signal(approval: Approval, action: str, payload: dict[str, Any]) -> Answer:
     """Raises SignalDoesNotFit, and Invalid for words that are too long."""
-    if action not in signals_of(approval.kind):
-        raise SignalDoesNotFit(kind=approval.kind, allowed=signals_of(approval.kind))
+    if action not in approval.traits.signals:
+        raise SignalDoesNotFit(kind=approval.kind, allowed=approval.traits.signals)
     at = ("body", "payload")
     if action == "approve":
         return Answer("approve", note=_words(payload.get("note"), (*at, "note")))
     if action == "reject":
         effect = "fail_step" if approval.on_reject == "fail_step" else "fail_run"
         return Answer("reject", note=_words(payload.get("reason"), (*at, "reason")), effect=effect)
-    if approval.kind == "plan":
+    if approval.traits.takes_revision:
         return Answer("revise", note=_feedback(payload, at))
     return _by_data(approval, payload, at, lenient=True)
 
 
 def by_approve(approval: Approval, allow: bool, reason: str | None, remember: bool) -> Answer:
     """Raises WrongEndpoint for kinds that need data."""
-    if approval.kind not in _BY_APPROVE:
-        raise WrongEndpoint(kind=approval.kind, use=_USE.get(approval.kind, "decide"))
+    if approval.traits.by_answer:
+        raise WrongEndpoint(kind=approval.kind, use="answer")
     return Answer("approve" if allow else "reject", note=reason, remember=remember)
 
 
 def by_answer(approval: Approval, answers: dict[str, Any]) -> Answer:
     """Raises WrongEndpoint for kinds that take no data, and Invalid for what is no verdict on a plan."""
-    if approval.kind not in BY_ANSWER:
+    if not approval.traits.by_answer:
         raise WrongEndpoint(kind=approval.kind, use="approve")
-    if approval.kind == "plan":
+    if approval.traits.takes_revision:
         return _on_plan(answers)
     return _by_data(approval, answers, ("body", "answers"), lenient=False)
 
 
 def _by_data(approval: Approval, data: dict[str, Any], at: tuple[str, ...], *, lenient: bool) -> Answer:
-    if approval.kind == "question":
+    if approval.traits.form == "questions":
         return Answer("answer", answers=data, lenient=lenient, data_at=at)
     return Answer("submit", values=data, data_at=at)
 
@@ -198,21 +189,22 @@ def _on_plan(answers: dict[str, Any]) -> Answer:
     at = ("body", "answers")
     if len(answers) != 1:
         raise Invalid((at, "A plan takes one answer.", "value_error"))
-    ((key, said),) = answers.items()
-    if not isinstance(said, str):
+    ((key, text),) = answers.items()
+    if not isinstance(text, str):
         raise Invalid(((*at, key), "Must be text.", "type_error"))
-    if not said.strip():
+    if not text.strip():
         raise Invalid(((*at, key), "Must not be empty.", "value_error"))
-    if said.strip().lower() == "approve":
+    if text.strip().lower() == "approve":
         return Answer("approve")
-    return Answer("revise", note=_words(said, (*at, key)))
+    return Answer("revise", note=_words(text, (*at, key)))
 
 
 def _feedback(payload: dict[str, Any], at: tuple[str, ...]) -> str | None:
     """A signal carries feedback on a plan and never its approval."""
     feedback = payload.get("feedback")
-    given = isinstance(feedback, str) and feedback.strip()
-    return _words(feedback, (*at, "feedback")) if given else _words(payload, at)
+    if isinstance(feedback, str) and feedback.strip():
+        return _words(feedback, (*at, "feedback"))
+    return _words(payload, at)
 
 
 def _words(value: Any, at: tuple[str, ...]) -> str | None:
@@ -229,19 +221,27 @@ def tool_of(approval: Approval) -> tuple[str, dict[str, Any]]:
     """(tool_name, tool_input) of the permissions list."""
     if approval.action:
         return approval.action["name"], approval.action["params"]
-    if approval.kind == "question":
-        return "ask_user_question", {"questions": approval.questions}
-    if approval.kind == "input":
-        return "ask_user_question", {"questions": [], "input_schema": approval.input_schema}
-    if approval.kind == "plan" and approval.plan:
+    return approval.traits.tool_name, _tool_input(approval)
+
+
+def _tool_input(approval: Approval) -> dict[str, Any]:
+    if approval.traits.form == "questions":
+        return {"questions": approval.questions}
+    if approval.traits.form == "values":
+        return {"questions": [], "input_schema": approval.input_schema}
+    if approval.plan:
         options = [{"label": "Approve"}, {"label": "Revise"}]
-        return "plan_approval", {
-            "questions": [{"header": "Plan Approval", "question": approval.plan["text"], "options": options}]
-        }
-    return ("request_takeover" if approval.kind == "takeover" else "human_approval"), {"message": approval.message}
+        return {"questions": [{"header": "Plan Approval", "question": approval.plan["text"], "options": options}]}
+    return {"message": approval.message}
 
 
 PERMISSION_STATUS = {
-    "pending": "pending", "approved": "allowed", "rejected": "denied", "answered": "answered", "revised": "denied",
-    "expired": "timeout", "cancelled": "cancelled", "void": "cancelled",
-}  # fmt: skip
+    "pending": "pending",
+    "approved": "allowed",
+    "rejected": "denied",
+    "answered": "answered",
+    "revised": "denied",
+    "expired": "timeout",
+    "cancelled": "cancelled",
+    "void": "cancelled",
+}

@@ -11,6 +11,7 @@ from accounts.idempotency import answer, once
 from approvals.access import decision_of
 from approvals.deciding import DecisionResult
 from approvals.errors import ApprovalNotFound, UnknownSignal
+from approvals.kinds import BY_ANSWER, SIGNALS
 from approvals.models import Approval
 from approvals.schemas import Note, approval_object
 from runs import verbs
@@ -84,8 +85,8 @@ def _resume(request: ApiRequest, run_id: str, *, approved_required: bool = False
 def signal(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
     body = read(request, SignalBody)
-    if body.action not in verbs.SIGNALS:
-        raise UnknownSignal(reason_code="invalid_signal_type", allowed=list(verbs.SIGNALS))
+    if body.action not in SIGNALS:
+        raise UnknownSignal(reason_code="invalid_signal_type", allowed=list(SIGNALS))
 
     def effect() -> dict[str, Any]:
         result = decide_for_run(
@@ -162,7 +163,7 @@ def answer_run(request: ApiRequest, run_id: str) -> HttpResponse:
         raise Invalid((("body", "answers"), "Must hold at least one answer.", "value_error"))
 
     def effect() -> dict[str, Any]:
-        named, kinds = _named(body.request_id), verbs.BY_ANSWER
+        named, kinds = _named(body.request_id), BY_ANSWER
         result = decide_for_run(request.actor, run.id, named, lambda a: verbs.by_answer(a, body.answers), kinds=kinds)
         shown = approval_object(result.approval, result.decision)
         return {"status": "ok", "resumed": result.resumed, "run_status": result.subject.status, "approval": shown}

@@ -111,7 +111,7 @@ def run_page(request: PageRequest, run_id: str) -> HttpResponse:
 
 def _by_person(run: Run, requests: list[Approval]) -> bool:
     """Whether the agent did nothing and a person says that the task is done."""
-    return not run.steps_completed and any(a.kind == "takeover" and a.status == "approved" for a in requests)
+    return not run.steps_completed and any(a.traits.hands_over and a.status == "approved" for a in requests)
 
 
 def _watched(request: PageRequest, run: Run, chosen: Moment) -> Machine | None:

@@ -162,7 +162,7 @@ def with_thoughts(rows: list[Row], story: Story) -> list[Row]:
 def _thought_of(row: Row, story: Story) -> Row:
     if isinstance(row, StepRow):
         return replace(row, thinking=story.before(row.at).without(row.thought))
-    if isinstance(row, BandRow) and row.approval.kind != "budget":
+    if isinstance(row, BandRow) and not row.approval.traits.lifts_budget:
         return replace(row, thinking=story.before(row.at).without(row.approval.words or row.approval.message))
     return row
 
