@@ -83,7 +83,7 @@ def _narrowed(rows: QuerySet[Any], actor: Actor, query: Query) -> QuerySet[Any]:
 def _decision(actor: Actor, row: Decision, named: Things) -> Entry:
     approval, lost = row.approval, "" if row.counts else row.loss
     tried = bool(lost) and lost != "UNDONE"
-    gave_back = approval.kind == "takeover" and row.verdict == "approve" and not tried
+    gave_back = approval.traits.hands_over and row.verdict == "approve" and not tried
     words = "Gave back control" if gave_back else (TRIED if tried else DECIDED).get(row.verdict, row.verdict)
     return Entry(
         id=row.id,
@@ -117,7 +117,7 @@ def _edited(row: Decision) -> list[Change]:
 def _facts(row: Decision) -> dict[str, Any]:
     action = row.action_after or row.action_before
     facts = {
-        "asked": row.approval.message if row.approval.kind != "tool" else None,
+        "asked": row.approval.message if not row.approval.traits.runs_action else None,
         "action": {name: action.get(name) for name in ("name", "params", "host", "machine_id")} if action else None,
         "answers": row.answers,
         "values": row.values,

@@ -42,14 +42,14 @@ class DecisionResult(Generic[S]):
 
 
 def decide(
-    actor: Actor, seen: Approval, answer: Answer | Callable[[Approval], Answer], via: str = "api"
+    actor: Actor, approval: Approval, answer: Answer | Callable[[Approval], Answer], via: str = "api"
 ) -> DecisionResult[Locked]:
     """Decide the request that the actor was shown. A callable composes the answer once the request is locked.
 
     Raises Invalid, AnswerRequired, NotEligible, SelfApprovalForbidden, AlreadyDecided, ApprovalExpired, ApprovalCancelled,
     ApprovalVoid, ApprovalClaimed, ActionChanged.
     """
-    return decide_locked(actor, lambda: (subjects.lock(seen), seen.id), answer, via)
+    return decide_locked(actor, lambda: (subjects.lock(approval), approval.id), answer, via)
 
 
 @contextmanager
@@ -127,11 +127,11 @@ def change_of(approval: Approval, change: str, by: Change, at: datetime | None =
 
 def make_effective(approval_id: str) -> bool:
     """The undo window is over: the decision takes effect. False when its turn has passed."""
-    seen = Approval.objects.filter(id=approval_id).first()
-    if seen is None:
+    approval = Approval.objects.filter(id=approval_id).first()
+    if approval is None:
         return False
     with transaction.atomic():
-        subject = subjects.lock(seen)
+        subject = subjects.lock(approval)
         approval = locked_approval(approval_id)
         if not approval.effect_pending or approval.effective_at is None or subject.is_stopped:
             return False
@@ -177,11 +177,11 @@ def _take_effect(subject: Locked, approval: Approval, settled: Settled) -> None:
 
 def expire(approval_id: str) -> bool:
     """Nobody answered in time: do what the request's on_timeout says. False when its turn has passed."""
-    seen = Approval.objects.filter(id=approval_id).first()
-    if seen is None:
+    approval = Approval.objects.filter(id=approval_id).first()
+    if approval is None:
         return False
     with transaction.atomic():
-        subject = subjects.lock(seen)
+        subject = subjects.lock(approval)
         approval = locked_approval(approval_id)
         if approval.status != "pending" or not approval.is_late(timezone.now()) or subject.is_stopped:
             return False

@@ -32,10 +32,10 @@ def _change(
     actor: Actor, approval_id: str, change: str, work: Callable[[Approval], object], *, open_only: bool = True
 ) -> Approval:
     """Lock, refuse a request that is closed, do the work, record it. No event when nothing changed: `work` says False."""
-    seen = get_approval(actor, approval_id)
+    approval = get_approval(actor, approval_id)
     with settling_expiry(), transaction.atomic():
-        subject = subjects.lock(seen)
-        approval = locked_approval(seen.id)
+        subject = subjects.lock(approval)
+        approval = locked_approval(approval_id)
         if open_only and not approval.is_open:
             raise_closed(approval)
         _keep_claim_alive(actor, approval)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from django.utils import timezone
 
 from accounts.access import team_setting
-from accounts.actor import Actor
+from accounts.actor import Actor, system
 from approvals.answers import reading
 from approvals.answers.answer import Answer, Payload, fingerprint, payload, require_fitting, sent_back
 from approvals.deciders import quorum
@@ -275,3 +275,20 @@ def close(row: Approval, to: str, via: str, actor: Actor, now: datetime, note: s
     return Decision.objects.create(
         **_of(row), verdict=to, effect="none", actor=actor.ref(), via=via, note=note, payload_hash="", at=now
     )
+
+
+def drop_effects(run_id: str) -> None:
+    """The run ends before its decisions took effect: they have none, and nothing stays remembered."""
+    for approval in Approval.objects.filter(run_id=run_id, effect_pending=True).select_for_update():
+        approval.effect_pending, approval.effective_at = False, None
+        approval.save(update_fields=["effect_pending", "effective_at"])
+        decision = Decision.objects.get(approval=approval, counts=True)
+        decision.outcome, decision.sealed = "not_executed", None
+        decision.save(update_fields=["outcome", "sealed"])
+        forget(system(approval.team_id, approval.test), decision)
+
+
+def forget(actor: Actor, decision: Decision) -> None:
+    """Take away what this decision had remembered."""
+    if decision.policy_id is not None:
+        rules.forget(actor, decision.policy_id, decision.approval_id)

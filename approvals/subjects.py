@@ -4,7 +4,7 @@ Approvals know requests, decisions and people, and nothing of runs. Whoever open
 what they are about; it registers its Subject once, when the process starts (AppConfig.ready()).
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -94,21 +94,22 @@ class Subject(Protocol):
 
 
 TYPES = ("run",)  # of subjects; a request is of the only one that there is
-_SUBJECTS: dict[str, Subject] = {}
+_SUBJECTS: dict[str, Callable[[], Subject]] = {}
 
 
-def register(kind: str, subject: Subject) -> None:
-    if kind not in TYPES:
-        raise ValueError(f"{kind} is no type of subject.")
-    _SUBJECTS[kind] = subject
+def register(subject_type: str, subject: Callable[[], Subject]) -> None:
+    """`subject` is called when a request needs it: commands that need none load nothing for it."""
+    if subject_type not in TYPES:
+        raise ValueError(f"{subject_type} is no type of subject.")
+    _SUBJECTS[subject_type] = subject
 
 
 def subject_of(approval: Approval) -> Subject:
-    return _SUBJECTS[approval.subject_type]
+    return _SUBJECTS[approval.subject_type]()
 
 
 def subjects() -> list[Subject]:
-    return list(_SUBJECTS.values())
+    return [subject() for subject in _SUBJECTS.values()]
 
 
 def lock(approval: Approval) -> Locked:

@@ -1,4 +1,4 @@
-"""Decisions whose effect is still to come: taken back by people, or overtaken by the end of their run.
+"""Taking back a decision whose effect is still to come.
 
 Locks as for a decision: the subject, the request.
 """
@@ -8,15 +8,13 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.actor import Actor, system
-from approvals import subjects
+from accounts.actor import Actor
+from approvals import services, subjects
 from approvals.access import get_approval, locked_approval
 from approvals.deciding import change_of
 from approvals.errors import UndoNotPossible
 from approvals.mail import outbox, reminders
 from approvals.models import Approval, Decision
-from approvals.policies import rules
-from approvals.services import move
 from web.errors import NotEligible
 
 
@@ -25,10 +23,10 @@ def undo(actor: Actor, approval_id: str) -> Approval:
 
     By the decider or an admin. Raises ApprovalNotFound, UndoNotPossible, NotEligible.
     """
-    seen = get_approval(actor, approval_id)
+    approval = get_approval(actor, approval_id)
     with transaction.atomic():
-        subject = subjects.lock(seen)
-        approval = locked_approval(seen.id)
+        subject = subjects.lock(approval)
+        approval = locked_approval(approval_id)
         _open_again(actor, approval)
         subject.put_off(None, change_of(approval, "undone", actor.ref()))
         subject.announce(approval, "undone")
@@ -49,7 +47,7 @@ def _open_again(actor: Actor, approval: Approval) -> None:
         raise UndoNotPossible(reason_code="undo_expired", words="the time for it is over")
     if decision.actor["id"] != actor.id and not actor.is_admin:
         raise NotEligible(eligible=[decision.actor["name"], "admin"])
-    _forget(actor, decision)
+    services.forget(actor, decision)
     decision.counts, decision.loss, decision.sealed = False, "UNDONE", None
     decision.save(update_fields=["counts", "loss", "sealed"])
     _without_last_vote(approval, decision)
@@ -59,7 +57,7 @@ def _open_again(actor: Actor, approval: Approval) -> None:
 def _wait_anew(approval: Approval, now: datetime) -> None:
     approval.expires_at = now + timedelta(seconds=approval.timeout_seconds) if approval.timeout_seconds else None
     reminders.plan(approval, now)
-    move(
+    services.move(
         approval,
         "pending",
         now,
@@ -72,23 +70,6 @@ def _wait_anew(approval: Approval, now: datetime) -> None:
         edited_action=approval.edited_action,
         action_hash=approval.action_hash,
     )
-
-
-def drop(run_id: str) -> None:
-    """The run ends before its decisions took effect: they have none, and nothing stays remembered."""
-    for approval in Approval.objects.filter(run_id=run_id, effect_pending=True).select_for_update():
-        approval.effect_pending, approval.effective_at = False, None
-        approval.save(update_fields=["effect_pending", "effective_at"])
-        decision = Decision.objects.get(approval=approval, counts=True)
-        decision.outcome, decision.sealed = "not_executed", None
-        decision.save(update_fields=["outcome", "sealed"])
-        _forget(system(approval.team_id, approval.test), decision)
-
-
-def _forget(actor: Actor, decision: Decision) -> None:
-    """Take away what this decision had remembered."""
-    if decision.policy_id is not None:
-        rules.forget(actor, decision.policy_id, decision.approval_id)
 
 
 def _without_last_vote(approval: Approval, decision: Decision) -> None:

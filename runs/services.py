@@ -11,9 +11,8 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from accounts.actor import Actor, system
-from approvals import undoing
 from approvals.models import Approval
-from approvals.services import close_pending
+from approvals.services import close_pending, drop_effects
 from billing.services import release_holds
 from database.messages import publish
 from database.sql import fetch
@@ -256,7 +255,7 @@ def finish(
 def _end(run: Run, status: str, before: tuple[Event, ...], done: dict[str, Any], **fields: Any) -> None:
     now = timezone.now()
     if run.status == "awaiting_human" or run.kind == "workflow":
-        undoing.drop(run.id)
+        drop_effects(run.id)
     waited = int(run.waited_seconds(now) * 1000)
     Step.objects.filter(run=run, status="acting").update(status="dropped", finished_at=now, inbox_secrets=None)
     over = {

@@ -74,7 +74,8 @@ class RunSubject:
             return None
 
     def held_up(self, approval_ids: Collection[str]) -> list[tuple[str, str]]:
-        return [(asked, root) for asked, root in prepared_all(_HELD_UP, {"ids": list(approval_ids)})]
+        rows = prepared_all(_HELD_UP, {"ids": list(approval_ids)})
+        return [(approval_id, root_id) for approval_id, root_id in rows]
 
 
 @dataclass(frozen=True)

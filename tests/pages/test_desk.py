@@ -177,7 +177,7 @@ def test_the_queue_is_filtered_by_who_works_on_it(
 
 
 def test_the_queue_has_pages(visit: Visit, begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("approvals.views.SHOWN", 2)
+    monkeypatch.setattr("approvals.queue.views.SHOWN", 2)
     requests = [request_of(begin("x [pause]")) for _ in range(3)]
     first = text(visit("ana").get("/"))
     assert [f'id="row-{r.id}"' in first for r in requests] == [True, True, False]
