@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs import control_views, handling_views, link_views, machine_views, reading_views, together_views, views
+from runs import control_views, views
 from runs.starting import views as starting_views
 
 urlpatterns = [

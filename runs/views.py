@@ -4,11 +4,10 @@ from django.contrib import messages
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
-from accounts.pages import PageRequest, go, problems, refusals_as_messages, show, signed_in
+from accounts.pages import PageRequest, show, signed_in
 from approvals.access import approvals_of
 from approvals.cards.card import card, receipt
 from approvals.models import Approval
@@ -21,7 +20,7 @@ from runs.access import get_run, runs_of, tasks_of, waiting_on, why_queued
 from runs.models import Look, Run, RunStatus, Screenshot, Step
 from runs.pages.timeline import SHOWN, Moment, model_facts, moment, rows_of
 from runs.starting.forms import as_api_call
-from web.errors import Invalid, Refusal, following_up
+from web.errors import Refusal
 from web.paging import page
 from web.templatetags.show import plain
 

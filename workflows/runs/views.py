@@ -44,7 +44,7 @@ def workflow_run_page(request: PageRequest, run_id: str) -> HttpResponse:
         "section": "runs", "run": run, "rows": rows, "drawing": draw(execution.definition, marks_of(rows)),
         "waits": waiting_on(run), "clocks": run.clocks(timezone.now()), "waits_now": run.status == "awaiting_human",
         "steps_done": spent["steps_completed"], "spent": spent["cost_cents"], "asked": approvals, "last_seq": run.next_seq - 1,
-        "card": card(request.actor, approval, request.path) if approval else None, 
+        "card": card(request.actor, approval, request.path) if approval else None,
         "decided": receipt(request.actor, request.GET.get("decided"), request.path),
         "workflow": _workflow(request, run), "before": run.rerun_of, "after": _reruns(request, run),
         "may_write": request.actor.may("workflows:write"), "has_tasks": any(row.tasks for row in rows),
