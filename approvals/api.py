@@ -21,7 +21,7 @@ from approvals.schemas import DecideBody, Note, approval_object, decision_object
 from approvals.subjects import Locked
 from web.bodies import Body, Int, read, read_json
 from web.errors import Invalid, InvalidFilter, InvalidStatusFilter
-from web.paging import page
+from web.paging import Page, page
 
 router = Router(tags=["Approvals"])
 
@@ -79,7 +79,7 @@ def _assigned_to(actor: Actor, rows: QuerySet[Approval], assignee: str) -> Query
     return rows.filter(assignee__in=assigned_names(actor) if assignee == "me" else [assignee])
 
 
-def _listed(request: ApiRequest, rows: QuerySet[Approval], sort: str) -> dict[str, Any]:
+def _listed(request: ApiRequest, rows: QuerySet[Approval], sort: str) -> Page[dict[str, Any]]:
     if sort not in ("due", "created"):
         raise InvalidFilter(parameter="sort", valid_options=["due", "created"])
     if sort == "due":

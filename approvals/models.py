@@ -204,9 +204,8 @@ class Approval(models.Model):
     @property
     def action_now(self) -> dict[str, Any] | None:
         """The action as an approval would run it: the proposed one, with the parameters that a vote has changed."""
-        if not self.action or not self.edited_action:
-            return self.action
-        return self.action | {"params": self.edited_action["params"]}
+        action: dict[str, Any] | None = self.action
+        return action | {"params": self.edited_action["params"]} if action and self.edited_action else action
 
 
 class Decision(models.Model):

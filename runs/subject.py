@@ -22,14 +22,14 @@ from approvals.subjects import Accepted, CardFacts, Change
 from database.messages import publish
 from database.sql import prepared_all
 from machines import pictures
-from machines.actions import ActionError, Screen, action_hash, canonical
+from machines.actions.canonical import ActionError, Screen, action_hash, canonical
 from runs import control, webhooks
 from runs.access import UNSETTLED, run_of, screen_text, wanting_money
 from runs.driving import inbox
 from runs.errors import run_error
 from runs.log import Event, record, wake_workers
 from runs.models import Run, Screenshot
-from runs.secrets.kept import sealed_with, secret_values
+from runs.secrets.services import sealed_with, secret_values
 from runs.services import end_wait, fail, finish, follow, lock_run, move
 from web.errors import Invalid
 

@@ -1,5 +1,7 @@
 """Runs, one run and its pictures."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase
@@ -21,7 +23,7 @@ from runs.models import Look, Run, RunStatus, Screenshot, Step
 from runs.pages.timeline import SHOWN, Moment, model_facts, moment, rows_of
 from runs.starting.forms import as_api_call
 from web.errors import Refusal
-from web.paging import page
+from web.paging import Page, page
 from web.templatetags.show import plain
 
 PAGE = 50
@@ -35,7 +37,7 @@ def run_list(request: PageRequest) -> HttpResponse:
     named = request.GET.get("parent_id")
     every = tasks_of(request.actor, named) if named else runs_of(request.actor)
     rows = _filtered(every, request.GET.get("status", ""), request.GET.get("q", "").strip())
-    part = page(
+    part: Page[dict[str, Any]] = page(
         rows, {**request.GET.dict(), "limit": str(PAGE)}, lambda run: {"run": run}, request_id=request.request_id
     )
     shown = [row["run"] for row in part["data"]]

@@ -16,7 +16,7 @@ from approvals.errors import ApprovalNotFound
 from approvals.kinds import KINDS, Kind
 from approvals.models import Approval, Decision
 from approvals.queue.listing import ORDERS, WHO, filtered, held_up, waiting
-from web.paging import page
+from web.paging import Page, page
 
 SHOWN = 50
 
@@ -31,7 +31,7 @@ def queue_page(request: PageRequest) -> HttpResponse:
     back = f"{request.path}?{query.urlencode()}" if query else request.path
     pending = approvals_of(actor).filter(status="pending")
     kind, who, sort = query.get("kind", ""), query.get("who", ""), query.get("sort", "due")
-    part = page(
+    part: Page[dict[str, Any]] = page(
         by_due(filtered(actor, pending, kind, who)),
         {"cursor": query.get("cursor", ""), "limit": str(SHOWN)},
         lambda row: {"row": row},
