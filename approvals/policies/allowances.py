@@ -74,31 +74,31 @@ def _lasts(each: Backer, now: datetime) -> bool:
     return each["until"] is None or datetime.fromisoformat(each["until"]) > now
 
 
-def joined(row: Policy, one: Backer, *, wide: bool) -> bool:
+def add_backer(row: Policy, backer: Backer, *, wide: bool) -> bool:
     """Somebody wants what is allowed already: they stand behind it too, unless it covers more than they want. True when that
     is new."""
     if row.effect != Effect.ALLOW or (row.include_end_users and not wide):
         return False
-    others = [each for each in backers_of(row) if each["person"] != one["person"]]
-    own = [each for each in backers_of(row) if each["person"] == one["person"]]
-    if any(each["until"] is None and each["loosens"] >= one["loosens"] for each in own):
+    others = [each for each in backers_of(row) if each["person"] != backer["person"]]
+    own = [each for each in backers_of(row) if each["person"] == backer["person"]]
+    if any(each["until"] is None and each["loosens"] >= backer["loosens"] for each in own):
         return False
-    row.allowed_by = [*others, *own, one]
+    row.allowed_by = [*others, *own, backer]
     return True
 
 
-def widened(row: Policy, before: str, ended: datetime | None, one: Backer) -> None:
+def keep_narrow(row: Policy, before: str, ended: datetime | None, backer: Backer) -> None:
     """Somebody changed it so that it allows more: nobody else stands behind more than they wanted."""
     kept: list[Backer] = []
     if before == Effect.ALLOW:
         kept = [each | {"until": _earlier(each["until"], rfc3339(ended))} for each in backers_of(row)]
-    row.allowed_by = [*kept, one]
+    row.allowed_by = [*kept, backer]
 
 
 def _earlier(one: str | None, other: str | None) -> str | None:
     return min((each for each in (one, other) if each is not None), default=None)
 
 
-def left(row: Policy, approval_id: str) -> None:
+def remove_backer(row: Policy, approval_id: str) -> None:
     """Who had it remembered with this request does not stand behind it any more."""
     row.allowed_by = [each for each in backers_of(row) if each["approval_id"] != approval_id]

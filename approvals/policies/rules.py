@@ -25,6 +25,7 @@ from approvals.policies.loosening import Rule, in_ids, lifting_loosens, loosens,
 from approvals.policies.sentences import CLASS_WORDS
 from database.sql import prepared
 from web.errors import EmptyUpdate, Invalid
+from web.json_values import Detail
 from web.times import rfc3339
 
 TOOL = re.compile(r"(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)\Z")
@@ -171,8 +172,8 @@ def _fits_user(policy: Policy, proposal: Proposal) -> bool:
     return proposal.end_user is None or policy.include_end_users
 
 
-def used(policy_id: str) -> None:
-    """Count one use; called in the transaction of the action's intent."""
+def count_use(policy_id: str) -> None:
+    """Called in the transaction of the action's intent."""
     Policy.objects.filter(id=policy_id).update(uses=F("uses") + 1, last_used_at=timezone.now())
 
 
@@ -208,7 +209,7 @@ def get_policy(actor: Actor, policy_id: str) -> Policy:
 
 def checked(actor: Actor, fields: dict[str, Any]) -> dict[str, Any]:
     """The fields as they are stored. Raises Invalid with everything that is wrong."""
-    wrong: list[tuple[tuple[str | int, ...], str, str]] = []
+    wrong: list[Detail] = []
     if "tool" in fields and not TOOL.match(fields["tool"]):
         wrong.append(
             (("body", "tool"), "Letters, digits, _ . - and one * as the whole or after a final dot.", "value_error")
@@ -241,28 +242,28 @@ def create(actor: Actor, **fields: Any) -> tuple[Policy, bool]:
     now = timezone.now()
     active = policies_of(actor).filter(revoked_at__isnull=True)
     equal = active.filter(when=fields.get("when", []), **_exactly(about))
-    one = allowances.backer(actor, fields.get("expires_at"), fields.get("origin_approval_id"))
+    backer = allowances.backer(actor, fields.get("expires_at"), fields.get("origin_approval_id"))
     with transaction.atomic():
         hold_rules(actor.team_id, actor.test)
         equal.filter(expires_at__lte=now).update(revoked_at=now)
         try:
             with transaction.atomic():
                 row = Policy.objects.create(
-                    team_id=actor.team_id, test=actor.test, created_by=actor.ref(), allowed_by=[one], **fields
+                    team_id=actor.team_id, test=actor.test, created_by=actor.ref(), allowed_by=[backer], **fields
                 )
         except IntegrityError as error:
             if "one_active_policy" not in str(error):
                 raise
-            return _join(actor, equal.select_for_update().get(), one, fields), False
+            return _join(actor, equal.select_for_update().get(), backer, fields), False
         rules_changed(actor.team_id, actor.test)
         audit(actor, "policy.created", row.id, **{name: _plain(getattr(row, name)) for name in _AUDITED})
         return row, True
 
 
-def _join(actor: Actor, row: Policy, one: allowances.Backer, fields: dict[str, Any]) -> Policy:
+def _join(actor: Actor, row: Policy, backer: allowances.Backer, fields: dict[str, Any]) -> Policy:
     """The equal policy that is in force, with one more person behind it. What asks or denies is as strict as both want: else
     whoever is bound by it could forestall it with a weaker one."""
-    if allowances.joined(row, one, wide=fields.get("include_end_users", False)):
+    if allowances.add_backer(row, backer, wide=fields.get("include_end_users", False)):
         row.save(update_fields=["allowed_by"])
     ends, ids = fields.get("expires_at"), group_ids(row.team_id)
     rule = Rule(row.effect, ends, in_ids(fields.get("quorum") or [], ids), fields.get("four_eyes", False))
@@ -290,9 +291,9 @@ def _plain(value: Any) -> Any:
 
 def _locked(actor: Actor, policy_id: str) -> tuple[Policy, Rule, dict[str, str]]:
     """The policy, what it says now, and the ids of the groups that it may name. Raises PolicyNotFound."""
-    seen = get_policy(actor, policy_id)
-    hold_rules(seen.team_id, seen.test)
-    row = Policy.objects.select_for_update().get(id=seen.id)
+    policy_id = get_policy(actor, policy_id).id
+    hold_rules(actor.team_id, actor.test)
+    row = Policy.objects.select_for_update().get(id=policy_id)
     ids = group_ids(row.team_id)
     return row, Rule.of(row, ids), ids
 
@@ -310,7 +311,7 @@ def update(actor: Actor, policy_id: str, changes: dict[str, Any]) -> Policy:
         if loosens(was, Rule.of(row, ids), timezone.now()):
             require(actor, LOOSEN)
             if row.effect == "allow":
-                allowances.widened(row, was.effect, was.ends, allowances.backer(actor))
+                allowances.keep_narrow(row, was.effect, was.ends, allowances.backer(actor))
         _save(row, [*changes, "allowed_by"])
         rules_changed(row.team_id, row.test)
         audit(actor, "policy.updated", row.id, before=before, after={k: _plain(v) for k, v in changes.items()})
@@ -353,7 +354,7 @@ def forget(actor: Actor, policy_id: str, approval_id: str) -> None:
     row = Policy.objects.select_for_update().filter(id=policy_id, revoked_at__isnull=True, effect="allow").first()
     if row is None:
         return
-    allowances.left(row, approval_id)
+    allowances.remove_backer(row, approval_id)
     if row.origin_approval_id == approval_id and not row.allowed_by:
         _revoke(actor, row)
         return

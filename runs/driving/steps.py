@@ -175,7 +175,7 @@ def _check_root_budget(root_id: str, price: int) -> None:
 def _deliver(intent: Intent) -> None:
     """The agent has read what people sent; what they approved begins. And the policy that allowed it was used."""
     if intent.policy_id:
-        policies.used(intent.policy_id)
+        policies.count_use(intent.policy_id)
     delivered(intent.inbox, intent.at, intent.approval_id)
 
 

@@ -202,7 +202,7 @@ def test_a_change_waits_for_an_intent_that_is_being_written_and_no_longer(change
             assert rules_still(cast.team.id, True, version)
             held.set()
             assert going.wait(20)
-            rules.used(policy.id)
+            rules.count_use(policy.id)
 
     changed: list[object] = []
     with ThreadPoolExecutor(2) as pool:
