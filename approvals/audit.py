@@ -17,7 +17,7 @@ from accounts.audit.values import Change, difference, redacted, without_secrets
 from accounts.audit.words import KIND_ICONS
 from approvals.access import approvals_of
 from approvals.models import Comment, Decision
-from approvals.policies.rules import policies_of
+from approvals.policies.access import policies_of
 from approvals.policies.sentences import what_for
 
 DECIDED = {

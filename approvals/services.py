@@ -23,7 +23,7 @@ from approvals.errors import (
 from approvals.kinds import DECIDED, KINDS, VERDICTS
 from approvals.mail import reminders
 from approvals.models import APPROVAL_MOVES, Approval, Decision
-from approvals.policies import rules
+from approvals.policies import services as policies
 from approvals.policies.allowances import may_let_oneself
 from database.sealing import seal
 from database.sql import insert, save
@@ -188,7 +188,7 @@ def _remember(actor: Actor, approval: Approval, decision: Decision, remember: bo
     if only_this_run and is_own(actor, approval) and not may_let_oneself(actor):
         return  # it would count nowhere
     days = team_setting(approval.team_id, "remember_days")
-    policy, _ = rules.create(
+    policy, _ = policies.create(
         actor,
         tool=approval.action["name"],
         effect="allow",
@@ -291,4 +291,4 @@ def drop_effects(run_id: str) -> None:
 def forget(actor: Actor, decision: Decision) -> None:
     """Take away what this decision had remembered."""
     if decision.policy_id is not None:
-        rules.forget(actor, decision.policy_id, decision.approval_id)
+        policies.forget(actor, decision.policy_id, decision.approval_id)

@@ -6,7 +6,8 @@ from ninja import Router
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
 from approvals.models import Effect
-from approvals.policies import rules
+from approvals.policies import services
+from approvals.policies.access import get_policy, policies_of
 from approvals.policies.schemas import PolicyCreate, PolicyPatch, policy_object
 from web.bodies import read, read_json
 from web.errors import InvalidFilter
@@ -19,10 +20,10 @@ router = Router(tags=["Policies"])
 @door("approvals:decide")
 def create_policy(request: ApiRequest) -> HttpResponse:
     body = read(request, PolicyCreate)
-    fields = rules.checked(request.actor, body.model_dump(exclude_none=True, by_alias=True))
+    fields = services.checked(request.actor, body.model_dump(exclude_none=True, by_alias=True))
 
     def effect() -> HttpResponse:
-        row, new = rules.create(request.actor, **fields)
+        row, new = services.create(request.actor, **fields)
         return answer(policy_object(row), status=201 if new else 200)
 
     return once(request, effect)
@@ -32,7 +33,7 @@ def create_policy(request: ApiRequest) -> HttpResponse:
 @door("approvals:read")
 def list_policies(request: ApiRequest) -> HttpResponse:
     query = request.GET
-    rows = rules.policies_of(request.actor).filter(revoked_at__isnull=True)
+    rows = policies_of(request.actor).filter(revoked_at__isnull=True)
     if query.get("tool"):
         rows = rows.filter(tool=query["tool"])
     if query.get("effect"):
@@ -47,21 +48,21 @@ def list_policies(request: ApiRequest) -> HttpResponse:
 @router.get("/permissions/{policy_id}", summary="One policy")
 @door("approvals:read")
 def read_policy(request: ApiRequest, policy_id: str) -> HttpResponse:
-    return answer(policy_object(rules.get_policy(request.actor, policy_id)))
+    return answer(policy_object(get_policy(request.actor, policy_id)))
 
 
 @router.patch("/permissions/{policy_id}", summary="Change a policy", **takes(PolicyPatch))
 @door("approvals:decide")
 def patch_policy(request: ApiRequest, policy_id: str) -> HttpResponse:
-    row = rules.get_policy(request.actor, policy_id)
-    changes = rules.checked(request.actor, read(request, PolicyPatch).model_dump(exclude_unset=True))
+    row = get_policy(request.actor, policy_id)
+    changes = services.checked(request.actor, read(request, PolicyPatch).model_dump(exclude_unset=True))
     raw = read_json(request)
     changes |= {name: None for name in ("expires_at", "note") if name in raw and raw[name] is None}
-    return answer(policy_object(rules.update(request.actor, row.id, changes)))
+    return answer(policy_object(services.update(request.actor, row.id, changes)))
 
 
 @router.delete("/permissions/{policy_id}", summary="Revoke a policy")
 @door("approvals:decide")
 def delete_policy(request: ApiRequest, policy_id: str) -> HttpResponse:
-    rules.revoke(request.actor, policy_id)
+    services.revoke(request.actor, policy_id)
     return HttpResponse(status=204)

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from accounts.access import require
 from accounts.pages import PageRequest, problems, signed_in
 from approvals.models import Effect, Policy
-from approvals.policies import allowances, rules
+from approvals.policies import allowances, services
+from approvals.policies.access import get_policy, in_state, policies_of
 from approvals.policies.allowances import LOOSEN
 from approvals.policies.forms import STATES, TOOLS, PolicyFilter, PolicyForm, initial_of
 from approvals.policies.schemas import PolicyPatch
@@ -30,9 +31,9 @@ def policy_list(request: PageRequest) -> HttpResponse:
     query = {**request.GET.dict(), "limit": str(PAGE)}
     form = PolicyFilter(request.GET)
     effect, state = request.GET.get("effect", ""), request.GET.get("state", "active")
-    rows = _filtered(rules.policies_of(request.actor), form)
+    rows = _filtered(policies_of(request.actor), form)
     rows = rows.filter(effect=effect) if effect in Effect.values else rows
-    part = page(rules.in_state(rows, state), query, _facts, request_id=request.request_id)
+    part = page(in_state(rows, state), query, _facts, request_id=request.request_id)
     context = {
         "section": "policies",
         "rows": part["data"],
@@ -43,7 +44,7 @@ def policy_list(request: PageRequest) -> HttpResponse:
         "states": STATES,
         "effects": Effect.choices,
         "may_write": request.actor.may("approvals:decide"),
-        "any": bool(part["data"]) or rules.policies_of(request.actor).exists(),
+        "any": bool(part["data"]) or policies_of(request.actor).exists(),
     }
     return render(request, "approvals/policies.html", context)
 
@@ -68,12 +69,12 @@ def _facts(row: Policy) -> dict[str, Any]:
 @require_GET
 @signed_in("approvals:read")
 def policy_page(request: PageRequest, policy_id: str) -> HttpResponse:
-    policy = rules.get_policy(request.actor, policy_id)
+    policy = get_policy(request.actor, policy_id)
     may_write = request.actor.may("approvals:decide")
     context = _facts(policy) | {
         "section": "policies",
         "may_write": may_write,
-        "may_lift": may_write and rules.may_lift(request.actor, policy),
+        "may_lift": may_write and services.may_lift(request.actor, policy),
         "for_others": policy.effect == "allow" and allowances.for_others(policy),
     }
     return render(request, "approvals/policy.html", context)
@@ -86,8 +87,8 @@ def new_policy(request: PageRequest) -> HttpResponseBase:
     form = PolicyForm(request.actor, request.POST if request.method == "POST" else None, initial=request.GET.dict())
     if form.is_valid():
         try:
-            fields = rules.checked(request.actor, form.policy_create().model_dump(exclude_none=True, by_alias=True))
-            policy, is_new = rules.create(request.actor, origin="dashboard", **fields)
+            fields = services.checked(request.actor, form.policy_create().model_dump(exclude_none=True, by_alias=True))
+            policy, is_new = services.create(request.actor, origin="dashboard", **fields)
         except (ValidationError, Refusal) as error:
             form.refuse(_problems(error))
         else:
@@ -119,7 +120,7 @@ def _form(request: PageRequest, form: PolicyForm, policy: Policy | None = None) 
 @require_http_methods(["GET", "POST"])
 @signed_in("approvals:decide")
 def edit_policy(request: PageRequest, policy_id: str) -> HttpResponseBase:
-    policy = rules.get_policy(request.actor, policy_id)
+    policy = get_policy(request.actor, policy_id)
     if state_of(policy) == "revoked":
         messages.warning(request, "A policy that was revoked is not changed any more. Make a new one.")
         return redirect("policy", policy.id)
@@ -142,18 +143,18 @@ def _change(request: PageRequest, policy: Policy, fields: dict[str, Any]) -> Non
     if not changes:
         messages.info(request, "Nothing was changed.")
         return
-    rules.update(request.actor, policy.id, rules.checked(request.actor, changes))
+    services.update(request.actor, policy.id, services.checked(request.actor, changes))
     messages.success(request, "The policy is changed. It counts from the next action on.")
 
 
 @require_http_methods(["GET", "POST"])
 @signed_in("approvals:decide")
 def revoke_policy(request: PageRequest, policy_id: str) -> HttpResponseBase:
-    policy = rules.get_policy(request.actor, policy_id)
-    if state_of(policy) == "active" and not rules.may_lift(request.actor, policy):
+    policy = get_policy(request.actor, policy_id)
+    if state_of(policy) == "active" and not services.may_lift(request.actor, policy):
         require(request.actor, LOOSEN)
     if request.method == "POST":
-        rules.revoke(request.actor, policy.id)
+        services.revoke(request.actor, policy.id)
         messages.success(request, "The policy is revoked. The next action is judged without it, in running runs too.")
         return redirect("policy", policy.id)
     return render(request, "approvals/policy_revoke.html", {"section": "policies"} | _facts(policy))

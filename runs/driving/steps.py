@@ -12,7 +12,7 @@ from django.db import transaction
 from psycopg.types.json import Jsonb
 
 from approvals.models import Decision
-from approvals.policies import rules as policies
+from approvals.policies import services as policies
 from billing import services as billing
 from billing.errors import BudgetReached
 from database.sql import prepared

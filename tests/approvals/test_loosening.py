@@ -213,19 +213,19 @@ def test_an_allow_that_has_run_out_comes_back_only_by_who_may_loosen(cast: Cast)
 
 def test_two_who_change_at_once_are_judged_by_what_is_stored(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether a change loosens is looked up under the lock: what was an allow when the call came is an ask by now."""
-    from approvals.policies import rules
+    from approvals.policies import services
 
     row = policy_of(admin(cast), tool="click", effect="allow")
     api, boss = starter(cast), admin(cast)
-    seen = rules.get_policy
+    seen = services.get_policy
 
     def late(actor: Any, policy_id: str) -> Policy:
         found = seen(actor, policy_id)
-        monkeypatch.setattr(rules, "get_policy", seen)
+        monkeypatch.setattr(services, "get_policy", seen)
         boss.patch(f"/permissions/{row}", {"effect": "ask"})
         return found
 
-    monkeypatch.setattr(rules, "get_policy", late)
+    monkeypatch.setattr(services, "get_policy", late)
     assert refusal(api.delete(f"/permissions/{row}")) == NEEDED
     assert Policy.objects.get().revoked_at is None
 

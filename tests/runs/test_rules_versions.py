@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from accounts.models import Team
 from accounts.team.rules_version import rules_now, rules_still
 from approvals.models import Approval, Policy
-from approvals.policies import rules
+from approvals.policies import services
 from runs import sql
 from runs.driving import leases
 from runs.models import Step
@@ -163,7 +163,7 @@ def test_every_change_of_the_rules_raises_the_version_once(cast: Cast, change: s
 def test_a_change_that_is_rolled_back_raises_nothing(cast: Cast) -> None:
     before = rules_now(cast.team.id, True, "approval").version
     with transaction.atomic():
-        rules.create(cast.actor("adam", test=True), tool="click", effect="ask")
+        services.create(cast.actor("adam", test=True), tool="click", effect="ask")
         transaction.set_rollback(True)
     assert rules_now(cast.team.id, True, "approval").version == before
 
@@ -189,10 +189,10 @@ def test_a_change_waits_for_an_intent_that_is_being_written_and_no_longer(change
     answered after that, and neither waits for the other."""
     cast = make_cast("acme")
     boss = cast.actor("adam", test=True)
-    policy, _ = rules.create(boss, tool="click", effect="allow")
+    policy, _ = services.create(boss, tool="click", effect="allow")
     changes = {
-        "update": lambda: rules.update(boss, policy.id, {"effect": "ask"}),
-        "revoke": lambda: rules.revoke(boss, policy.id),
+        "update": lambda: services.update(boss, policy.id, {"effect": "ask"}),
+        "revoke": lambda: services.revoke(boss, policy.id),
     }
     version = rules_now(cast.team.id, True, "approval").version
     held, going = threading.Event(), threading.Event()
@@ -202,7 +202,7 @@ def test_a_change_waits_for_an_intent_that_is_being_written_and_no_longer(change
             assert rules_still(cast.team.id, True, version)
             held.set()
             assert going.wait(20)
-            rules.count_use(policy.id)
+            services.count_use(policy.id)
 
     changed: list[object] = []
     with ThreadPoolExecutor(2) as pool:
