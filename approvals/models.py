@@ -81,9 +81,7 @@ class Approval(models.Model):
     previous_approval_id = models.CharField(max_length=40, null=True)
     replaced_by = models.CharField(max_length=40, null=True)
     void_reason = models.CharField(max_length=32, null=True)
-    context = models.JSONField(
-        default=dict
-    )  # what the card shows of the run as it was then: runs.requests.services._context()
+    context = models.JSONField(default=dict)  # what the card shows of the subject as it was then
     created_at = models.DateTimeField(default=timezone.now)
     resolved_at = models.DateTimeField(null=True)
     effective_at = models.DateTimeField(null=True)

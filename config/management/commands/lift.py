@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
 from accounts.actor import command_line
+from config.management.refusals import refusals_as_errors
 from config.management.teams import team_named
 from machines.models import Stop
 from runs.stops import enforcing, services
 from runs.stops.access import in_force
-from web.errors import Refusal
 
 
 class Command(BaseCommand):
@@ -23,21 +23,20 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         actor = command_line(team_named(options["team"]).id, options["mode"] == "test")
-        standing = list(in_force(actor))
-        ids = [stop.id for stop in standing] if options["all"] else options["stops"]
+        stops = list(in_force(actor))
+        ids = [stop.id for stop in stops] if options["all"] else options["stops"]
         if not ids:
-            for stop in standing:
+            for stop in stops:
                 self.stdout.write(_line(stop))
         for stop_id in ids:
-            try:
-                lifted = services.lift(actor, stop_id)
-            except Refusal as refusal:
-                raise CommandError(f"{stop_id}: {refusal.message}") from refusal
-            enforcing.let_go_on(actor, lifted)
+            with refusals_as_errors(f"{stop_id}: "):
+                stop = services.lift(actor, stop_id)
+            enforcing.let_go_on(actor, stop)
             self.stdout.write(f"{stop_id}: lifted.")
 
 
 def _line(stop: Stop) -> str:
     what = f"{stop.scope} {stop.target_id}" if stop.target_id else stop.scope
-    said = "confirmed" if stop.confirmed_at else "not confirmed yet"
-    return f"{stop.id}: {what}, since {stop.requested_at:%Y-%m-%d %H:%M:%S} UTC, {said}, by {stop.requested_by['name']}: {stop.reason}"
+    state = "confirmed" if stop.confirmed_at else "not confirmed yet"
+    since = f"since {stop.requested_at:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{stop.id}: {what}, {since}, {state}, by {stop.requested_by['name']}: {stop.reason}"

@@ -10,12 +10,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.access import installation_team
 from accounts.actor import Actor, command_line
-from accounts.pages import problems
+from config.management.refusals import refusals_as_errors
 from inference.models import Profile
 from inference.profiles import services, trials
 from inference.profiles.access import month_start, profiles, use_since
 from inference.profiles.vendors import VENDORS, usual_prices
-from web.errors import Refusal
 
 
 class Command(BaseCommand):
@@ -46,10 +45,8 @@ class Command(BaseCommand):
         if team is None:
             raise CommandError("There is no team yet: start once with manage.py up.")
         actor = command_line(team.id)
-        try:
+        with refusals_as_errors():
             getattr(self, options["verb"])(actor, options)
-        except Refusal as refusal:
-            raise CommandError(" ".join(words for _, words in problems(refusal))) from refusal
 
     def list(self, actor: Actor, options: dict[str, Any]) -> None:
         rows = list(profiles(actor))

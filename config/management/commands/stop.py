@@ -7,12 +7,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from pydantic import ValidationError
 
 from accounts.actor import command_line
+from config.management.refusals import refusals_as_errors
 from config.management.teams import team_named
 from machines.models import Stop
 from runs.stops import enforcing, services
 from runs.stops.schemas import StopBody
 from web.bodies import details
-from web.errors import Refusal
 from workflows.stops.targets import find_target
 
 LOOK_SECONDS = 0.5
@@ -39,11 +39,10 @@ class Command(BaseCommand):
             body = StopBody.model_validate(
                 {"scope": scope, "id": options["machine"] or options["workflow"], "reason": options["reason"]}
             )
-            target_id = find_target(actor, body.scope, body.id)
         except ValidationError as error:
             raise CommandError("; ".join(f"{place[-1]}: {words}" for place, words, _ in details(error))) from error
-        except Refusal as refusal:
-            raise CommandError(refusal.message) from refusal
+        with refusals_as_errors():
+            target_id = find_target(actor, body.scope, body.id)
         stop = services.request_stop(actor, body.scope, target_id, body.reason)
         self.stdout.write(f"{stop.id}: no new action starts. Runs that stand still: {stop.runs}.")
         self.stdout.write(_outcome(stop, options["wait"]))
