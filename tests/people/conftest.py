@@ -15,7 +15,7 @@ from accounts.models import AuditEntry, Group, Invitation, Membership
 from tests.cast import Cast
 from tests.pages.conftest import Visit, Visitor, begin, text, visit  # noqa: F401  fixtures here too
 
-TASKS = ("accounts.tasks.mail_invitation", "runs.tasks.member_changed")
+TASKS = ("accounts.tasks.mail_invitation", "approvals.tasks.member_changed")
 Work = Callable[[], list[str]]
 
 

@@ -188,7 +188,7 @@ def test_requests_of_somebody_who_left_are_free_for_others(
     held = claimed(cast, begin, "ana")
     others = claimed(cast, begin, "olga")
     assert remove(visit, "olga", cast, "ana") == 302
-    assert work() == ["runs.tasks.member_changed"]
+    assert work() == ["approvals.tasks.member_changed"]
     held.refresh_from_db()
     assert (held.status, held.claimed_by, held.assignee) == ("pending", None, None)
     changes = (
