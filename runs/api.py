@@ -5,6 +5,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from ninja import Router
+from pydantic import ValidationError
 
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
@@ -18,7 +19,7 @@ from runs.access import get_run, runs_of, show, tasks_of
 from runs.models import Run, RunStatus, Screenshot
 from runs.schemas import CancelBody, RunCreate
 from runs.starting import services as starting
-from web.bodies import read
+from web.bodies import read, read_fields, refused
 from web.errors import InvalidFilter, InvalidStatusFilter, NotFound
 from web.paging import page
 from web.times import rfc3339
@@ -29,7 +30,11 @@ router = Router(tags=["Runs"])
 @router.post("/runs", summary="Start a run", **takes(RunCreate))
 @door("runs:write")
 def create(request: ApiRequest) -> HttpResponse:
-    body = read(request, RunCreate, also=lambda given: starting.violations(request.actor, given))
+    fields = read_fields(request)
+    try:
+        body = RunCreate.model_validate(fields)
+    except ValidationError as error:  # all that is wrong is said at once
+        raise refused(error, starting.violations(request.actor, fields)) from error
     with targets.looked_up(body.webhook_url):
         return once(request, lambda: created(starting.create_run(request.actor, body, request.request_id)))
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -106,22 +106,26 @@ def _finite(text: str) -> float:
     return value
 
 
-def read(
-    request: HttpRequest, model: type[B], also: Callable[[dict[str, Any]], Iterable[Detail]] = lambda given: ()
-) -> B:
-    """The body as `model`. Raises Invalid with every violation, loc starting with "body".
+def read(request: HttpRequest, model: type[B]) -> B:
+    """The body as `model`. Raises Invalid with every violation, loc starting with "body"."""
+    try:
+        return model.model_validate(read_fields(request))
+    except ValidationError as error:
+        raise refused(error) from error
 
-    `also`: what else is wrong with the fields given, of whatever type. It is asked only when the body is refused
-    anyway, so that all is said at once: whoever works with the body asks it again.
-    """
-    value = read_json(request)
-    if (problem := unstorable_at(value)) is not None:
+
+def read_fields(request: HttpRequest) -> dict[str, Any]:
+    """The body's fields, of whatever type. Raises Invalid, PayloadTooLarge."""
+    fields = read_json(request)
+    if (problem := unstorable_at(fields)) is not None:
         raise Invalid(
             (("body", *problem), "Text must not contain the NUL character or half a surrogate pair.", "value_error")
         )
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        found = details(error, "body")
-        more = also({k: v for k, v in value.items() if v is not None})
-        raise Invalid(*found, *(d for d in more if d[0] not in {loc for loc, *_ in found})) from error
+    return fields
+
+
+def refused(error: ValidationError, more: Iterable[Detail] = ()) -> Invalid:
+    """The refusal of a body, with `more` that is wrong in places where its model found nothing."""
+    wrong = details(error, "body")
+    places = {place for place, *_ in wrong}
+    return Invalid(*wrong, *(detail for detail in more if detail[0] not in places))
