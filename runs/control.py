@@ -13,11 +13,11 @@ from approvals.models import Approval
 from machines.models import TakeoverLease
 from machines.sql import open_lease
 from machines.takeover import leases
+from runs.agents.action_summary import action_title
 from runs.driving import inbox
 from runs.log import Event, record, wake_workers
 from runs.models import Run, Step
 from runs.requests import services as requests
-from runs.requests.action_summary import action_title
 from web.times import rfc3339
 
 MOST_ACTIONS = 100  # by hand, that the log tells one by one

@@ -6,8 +6,8 @@ from django.utils import timezone
 from pydantic import AfterValidator, Field
 
 from approvals.schemas import Note
-from runs.agents.outputs import schema_problem
 from runs.models import Run
+from runs.outputs import schema_problem
 from web.bodies import Body, Int
 from web.json_values import too_big
 from web.times import rfc3339

@@ -16,6 +16,7 @@ from inference.profiles.services import record_calls
 from inference.records import CallRecord, Purpose, Status, Usage
 from machines import pictures
 from machines.drivers.base import Action, Frame
+from runs.agents.action_summary import Call, kept_action
 from runs.agents.base import Act, Ask, Finish, Look, Verdict
 from runs.driving import jobs, model_jobs
 from runs.driving.jobs import Job
@@ -24,7 +25,6 @@ from runs.driving.steps import Intent, Judged, Outcome, Picture, write_intent, w
 from runs.log import Event, begin, record
 from runs.models import Run
 from runs.requests import services
-from runs.requests.action_summary import Call, kept_action
 from runs.services import lock_run, move
 
 PROFILE, MODEL = "claude", "claude-test-1"

@@ -22,6 +22,7 @@ from machines.actions.canonical import action_hash
 from machines.drivers.base import ActResult, Frame
 from machines.errors import MachineElsewhere, MachineFull, MachineStandsStill, MachineUnavailable
 from machines.processes.sessions import Connected
+from runs.agents.action_summary import Call, edited_act, kept_action, point_of
 from runs.agents.base import Act, Again, Ask, Bound, Context, Decision, Finish
 from runs.agents.registry import agent_for
 from runs.driving import disk, guard, jobs, leases, model_jobs, step_costs
@@ -30,7 +31,6 @@ from runs.driving.steps import Intent, Judged, LeaseLost, Outcome, write_intent,
 from runs.driving.thinking import Thinking, words
 from runs.log import Event
 from runs.requests import contents, stale_approvals
-from runs.requests.action_summary import Call, edited_act, kept_action, point_of
 from runs.secrets.redaction import REDACTED
 from runs.secrets.services import kept_secrets
 

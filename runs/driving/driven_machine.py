@@ -18,12 +18,12 @@ from machines.drivers.base import Action, ActResult, Contents, Frame, MachineGon
 from machines.errors import MachineUnavailable
 from machines.processes.sessions import Connected, open_for_run, simulated_machine
 from machines.sql import private_since
+from runs.agents.action_summary import risk_of
 from runs.agents.base import Act
 from runs.driving.disk import DiskWatch
 from runs.driving.jobs import Job
 from runs.driving.private_view import Shielded
 from runs.driving.steps import LeaseLost, Picture
-from runs.requests.action_summary import risk_of
 from runs.secrets.redacted_session import Cleared
 from runs.secrets.redaction import REDACTED
 from runs.secrets.services import (

@@ -6,10 +6,10 @@ from accounts.keys.owners import person_behind
 from accounts.team.rules_version import rules_now
 from approvals.policies.rules import Proposal, Ruling, judge
 from machines.actions.canonical import READ_ONLY
+from runs.agents.action_summary import class_of_act, risk_of, too_large
 from runs.agents.base import Act
 from runs.driving.steps import Judged
 from runs.models import Run
-from runs.requests.action_summary import class_of_act, risk_of, too_large
 
 
 def rule(run: Run, act: Act) -> Ruling:

@@ -22,12 +22,12 @@ from machines.drivers.base import Prompt
 from runs import control, services
 from runs.access import run_of
 from runs.agents.base import Act, Ask, Finish, Message, Verdict
-from runs.agents.outputs import misfit
 from runs.driving.inbox import readable
 from runs.driving.steps import LeaseLost, Picture, delivered
 from runs.errors import run_error
 from runs.log import Event, record
 from runs.models import Run, Step
+from runs.outputs import misfit
 from runs.requests import services as requests
 from runs.requests import stale_approvals
 from runs.requests.contents import Kept

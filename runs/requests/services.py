@@ -1,6 +1,6 @@
 """Opening requests to people: the request, the run's wait and their events are one transaction.
 
-Titles are the server's (runs/requests/action_summary.py); words of the agent appear only in `agent_message`.
+Titles are the server's (runs/agents/action_summary.py); words of the agent appear only in `agent_message`.
 """
 
 from typing import Any
@@ -23,12 +23,12 @@ from machines.drivers.base import Prompt
 from machines.models import Machine
 from runs import webhooks
 from runs.access import UNSETTLED
+from runs.agents.action_summary import action_object, action_title, raised_beyond_write, told_checks
 from runs.agents.base import Act, Ask
 from runs.errors import run_error
 from runs.log import Event
 from runs.models import Run, Screenshot
 from runs.pages.model_activity import model_of
-from runs.requests.action_summary import action_object, action_title, raised_beyond_write, told_checks
 from runs.requests.contents import Kept
 from runs.services import finish, move
 from web.times import rfc3339

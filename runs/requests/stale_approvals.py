@@ -16,10 +16,11 @@ from approvals.policies.rules import Ruling
 from inference.wires.base import Check
 from machines import pictures
 from machines.drivers.base import Action, Prompt
+from runs.agents import action_summary
 from runs.agents.base import Act
 from runs.log import record
 from runs.models import Run
-from runs.requests import action_summary, services
+from runs.requests import services
 from runs.requests.contents import Kept, differences, in_words
 from web.times import rfc3339
 

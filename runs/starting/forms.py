@@ -11,8 +11,8 @@ from accounts.access import get_team
 from accounts.actor import Actor
 from machines.access import machines_of
 from machines.models import Machine
-from runs.agents.outputs import schema_problem
 from runs.models import Run
+from runs.outputs import schema_problem
 from runs.schemas import RunCreate
 from runs.starting.agent_choices import Agents, AgentSelect
 from runs.starting.machine_hints import hint

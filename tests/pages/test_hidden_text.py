@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from approvals.mail.links import link
 from approvals.models import Approval
 from approvals.templatetags.mails import line, quoted
+from runs.agents.action_summary import action_title
 from runs.models import Run
-from runs.requests.action_summary import action_title
 from tests.cast import Cast
 from tests.pages.conftest import Visit, request_of, text
 from web.hidden_text import pieces

@@ -13,10 +13,10 @@ from machines.drivers.base import Action, MachineState
 from machines.drivers.simulated import SimulatedSession
 from machines.models import Machine
 from runs.agents import registry
+from runs.agents.action_summary import edited_act as edited
 from runs.agents.base import Act, Context
 from runs.agents.base import Decision as Move
 from runs.agents.scripted import ScriptedAgent
-from runs.requests.action_summary import edited_act as edited
 from tests.cast import Api, Cast
 from tests.runs.driving import data_of, drive_all, request_of, show, simulated, status_of, waiting
 from tests.runs.invariants import check_run

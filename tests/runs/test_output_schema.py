@@ -8,7 +8,7 @@ import pytest
 from machines.drivers.base import Session
 from runs.agents import registry
 from runs.agents.base import Context, Decision, Finish, Plan, Verdict
-from runs.agents.outputs import MOST_OF_OUTPUT, NOTHING, misfit
+from runs.outputs import MOST_OF_OUTPUT, NOTHING, misfit
 from tests.cast import Api, Cast
 from tests.runs.driving import begin, data_of, drive_all, ended, request_of, show, waiting
 

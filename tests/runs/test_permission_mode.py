@@ -6,10 +6,10 @@ import pytest
 
 from approvals.models import Approval
 from machines.drivers.base import Action
+from runs.agents import action_summary
 from runs.agents.base import Act
 from runs.driving import guard
 from runs.models import Run, Step
-from runs.requests import action_summary
 from tests.cast import Api
 from tests.runs.driving import begin, data_of, drive_all, ended, kinds, log, request_of, show, status_of, waiting
 from tests.runs.invariants import check_run

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from machines.drivers.base import Action, Target
 from machines.drivers.terminal import screen_cells
+from runs.agents.action_summary import action_title, edited_act
 from runs.agents.base import Act, Bound
 from runs.agents.playbook.language.bound import Reference, resolved
 from runs.agents.playbook.language.plan import parse
-from runs.requests.action_summary import action_title, edited_act
 from runs.secrets.handles import handles_in, pieces_of
 from runs.secrets.redaction import Hidden, spellings
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from runs.agents.outputs import schema_problem
+from runs.outputs import schema_problem
 from web.json_schema import validation
 from web.json_values import Detail, Loc
 from workflows.definition import conditions

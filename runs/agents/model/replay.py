@@ -18,12 +18,12 @@ from dataclasses import dataclass
 
 from inference.wires.base import Json, Wanted
 from machines.drivers.base import ActResult
+from runs.agents.action_summary import action_title
 from runs.agents.base import Context, Message
 from runs.agents.model import human_messages, moves, repetition, results
 from runs.agents.model.human_messages import News
 from runs.agents.model.memory import State
 from runs.agents.model.observation import MUCH, Eyes
-from runs.requests.action_summary import action_title
 
 BY_PERSON = "a person worked on the machine or said something else first."
 BY_RESTART = "the machine was restarted."

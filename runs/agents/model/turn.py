@@ -10,7 +10,7 @@ from runs.agents.base import Act, Again, Ask, Context, Decision, Finish, Look, M
 from runs.agents.model import human_messages, moves, observation, prompt, replay, tools
 from runs.agents.model.conversation import Mind
 from runs.agents.model.observation import MUCH
-from runs.agents.outputs import misfit
+from runs.outputs import misfit
 
 LONGEST_TEXT = 4000  # characters of what the model says to a move
 MOST_BAD, MOST_LOOKS, MOST_MISFITS, MOST_TALKS = 3, 5, 3, 1

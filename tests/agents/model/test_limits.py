@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from inference.errors import ModelMisconfigured, ModelRefused
-from runs.agents import outputs
+from runs import outputs
 from runs.agents.base import Ask, Finish, GuardReached
 from runs.agents.model import conversation
 from runs.agents.model.memory import State
@@ -147,7 +147,7 @@ async def test_after_three_corrections_the_run_fails_saying_what_did_not_fit() -
 
 @pytest.mark.parametrize("schema", [None, {}])
 async def test_an_output_that_cannot_be_kept_is_told_the_model_too(schema: dict[str, Any] | None) -> None:
-    """It would else fail the run at its very end (runs.agents.outputs.misfit), with the model's work done."""
+    """It would else fail the run at its very end (runs.outputs.misfit), with the model's work done."""
     vendor = Vendor([finish(output=[0] * 65_537)], [finish(output="x" * 65_537)], [finish(output="fits")])
     assert await Run(vendor, changes={"output_schema": schema}).play() == Finish(True, "All done.", output="fits")
     texts = [item["results"][0]["text"] for item in vendor.log if "results" in item]
