@@ -3,10 +3,12 @@
 import functools
 
 from accounts.actor import Actor
+from inference.models import Call, Profile
 from inference.specs import is_live, live_names
 from runs.agents.base import Agent
 from runs.agents.playbook import PlaybookAgent
 from runs.agents.scripted import ScriptedAgent
+from runs.models import Run
 from web.errors import Invalid
 
 _AGENTS: dict[str, Agent] = {"playbook": PlaybookAgent(), "scripted": ScriptedAgent()}
@@ -43,3 +45,16 @@ def require_default(actor: Actor, profile: str) -> None:
 
 def known(profile: str) -> bool:
     return profile in _AGENTS or is_live(profile)
+
+
+def has_model(run: Run) -> bool:
+    return run.kind == "agent" and run.agent not in OWN
+
+
+def model_of(run: Run) -> str | None:
+    """The model that decides for the run, as its newest call named it; None for a run without one."""
+    if not has_model(run):
+        return None
+    calls = Call.objects.filter(run_id=run.id, profile=run.agent)  # its verifier may be another model
+    last = calls.order_by("-started_at").values_list("model", flat=True).first()
+    return last or Profile.objects.filter(name=run.agent).values_list("model", flat=True).first()

@@ -14,8 +14,7 @@ from database.sql import prepared, prepared_all
 from machines.processes.nodes import this_node
 from runs import sql
 from runs.models import Run, Worker
-
-STOPPED_GRACE = 1.0  # seconds that an action which was sent before a stop may take; then its worker lets go
+from runs.stops.holding import STOPPED_GRACE
 
 
 def claim(owner: str, limit: int) -> list[tuple[str, int]]:

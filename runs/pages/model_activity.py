@@ -11,16 +11,11 @@ from django.db.models.functions import Left
 
 from inference.models import Call, Profile
 from inference.profiles.vendors import VENDORS
-from runs.agents.registry import OWN
 from runs.models import Look, Run, RunEvent, Step
 
 PAID = ("ok", "abandoned")  # statuses of calls that the vendor takes money for, as far as we know
 IN_ROW = 1500  # characters of a thought in the list of steps; the page of its step shows more
 AT_STEP = 20_000
-
-
-def has_model(run: Run) -> bool:
-    return run.kind == "agent" and run.agent not in OWN
 
 
 @dataclass(frozen=True)
@@ -196,15 +191,6 @@ def totals_of(run: Run) -> Totals:
         acted.total_seconds() if acted else 0.0,
         (last.why or "no reason given") if last and last.status != "ok" else None,
     )
-
-
-def model_of(run: Run) -> str | None:
-    """The model that decides for the run, as its newest call named it; None for a run without one."""
-    if not has_model(run):
-        return None
-    calls = Call.objects.filter(run_id=run.id, profile=run.agent)  # its verifier may be another model
-    last = calls.order_by("-started_at").values_list("model", flat=True).first()
-    return last or Profile.objects.filter(name=run.agent).values_list("model", flat=True).first()
 
 
 def evidence_of(run: Run) -> list[str]:

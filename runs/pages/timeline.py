@@ -15,9 +15,10 @@ from machines.models import TakeoverLease
 from machines.takeover.leases import actions_of
 from runs.access import screen_text
 from runs.agents.action_summary import action_title, it, target_of
+from runs.agents.registry import has_model
 from runs.control import MOST_ACTIONS, hand_words
 from runs.models import Run, RunEvent, Screenshot, Step
-from runs.pages.model_activity import Story, Thinking, evidence_of, has_model, story_since, thinking_at, totals_of
+from runs.pages.model_activity import Story, Thinking, evidence_of, story_since, thinking_at, totals_of
 from runs.secrets.handles import HANDLE, name_in
 from web.templatetags.show import plain
 

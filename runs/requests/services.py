@@ -25,10 +25,10 @@ from runs import webhooks
 from runs.access import UNSETTLED
 from runs.agents.action_summary import action_object, action_title, raised_beyond_write, told_checks
 from runs.agents.base import Act, Ask
+from runs.agents.registry import model_of
 from runs.errors import run_error
 from runs.log import Event
 from runs.models import Run, Screenshot
-from runs.pages.model_activity import model_of
 from runs.requests.contents import Kept
 from runs.services import finish, move
 from web.times import rfc3339

@@ -19,19 +19,18 @@ from accounts.actor import Actor
 from machines.models import Machine, Stop
 from machines.processes.freezing import freeze_machine, thaw_machine
 from machines.stops import stop_over
-from runs.driving.leases import STOPPED_GRACE
 from runs.log import wake_workers
 from runs.models import Run, Step
 from runs.stops import services
+from runs.stops.holding import STOPPED_GRACE
 
 log = logging.getLogger(__name__)
-GRACE = STOPPED_GRACE  # for actions that were sent already; then their machines are frozen under them
 LOOK_SECONDS = 0.05
 AT_ONCE = 8  # machines that are frozen or thawed at the same time
 T = TypeVar("T")
 
 
-def enforce(stop: Stop, grace: float = GRACE) -> Stop:
+def enforce(stop: Stop, grace: float = STOPPED_GRACE) -> Stop:
     """Freeze the stop's machines and confirm it, as far as it is so. Returns the stop as it then is.
 
     Machines on which no action is under way are frozen at once, the others when it is done, or `grace` seconds are over.

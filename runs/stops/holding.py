@@ -18,6 +18,8 @@ from runs.models import Run
 from runs.stops import sql
 from web.times import read_time, rfc3339
 
+STOPPED_GRACE = 1.0  # seconds that an action which was sent before a stop may take; then its worker lets go
+
 
 def is_held(run: Run) -> bool:
     """Does a stop cover the run, whether or not its row says so by now?"""
