@@ -21,6 +21,7 @@ from runs.errors import RunNotFound
 from runs.models import Run, RunEvent, Screenshot
 from runs.schemas import run_object
 from runs.stops.holding import stop_of
+from web.times import rfc3339
 
 UNSETTLED = Q(status="pending") | Q(effect_pending=True)  # requests whose decision has not taken effect
 
@@ -63,12 +64,15 @@ def show(run: Run, webhook_secret: str | None = None) -> dict[str, Any]:
     """The run object with what is derived at reading: open requests and why it waits."""
     if run.is_terminal:
         return run_object(run, webhook_secret=webhook_secret)
-    if run.kind == "workflow":
-        run.steps_completed, run.cost_cents = totals(run).values()
     pending = _open(run)
-    run.resume_at = resume_at(run, pending)
     waits = waiting_on(run, pending)
-    return run_object(run, open_approvals=pending, waiting_on=waits, webhook_secret=webhook_secret)
+    shown = run_object(run, open_approvals=pending, waiting_on=waits, webhook_secret=webhook_secret)
+    shown["resume_at"] = rfc3339(resume_at(run, pending))
+    if run.kind == "workflow":
+        sums = totals(run)
+        shown["steps_completed"] = sums["steps_completed"]
+        shown["cost_cents"] = shown["credits_charged"] = shown["spent_cents"] = sums["cost_cents"]
+    return shown
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ class Drive(Thinking):
         connected = await self._connect()
         before = self.frame or await self._observe()
         context = await self._context(connected, before)
-        decision = await self._asked(lambda: self._next(context, self._eyes(connected)))
+        decision = await self._asked(lambda: self._next(context, self._agents_view(connected)))
         if decision is None:
             return
         self.job.run.machine_restarts = connected.restarts
@@ -187,7 +187,7 @@ class Drive(Thinking):
         verdict = None
         if claim.passed and self.job.run.cua_version == "v4":
             connected = await self._connect()
-            verdict = await self._asked(lambda: self.agent.verify(context, self._eyes(connected), claim))
+            verdict = await self._asked(lambda: self.agent.verify(context, self._agents_view(connected), claim))
             if verdict is None:
                 return  # the agent claims again: on the machine that was started again, or when its model answers
         await self._commit(verdict.calls if verdict else (), jobs.end, claim, verdict, texts)
@@ -248,14 +248,14 @@ class Drive(Thinking):
     ) -> None:
         run = self.job.run
         self.job.prompt = self._shown(await self._prompt()) if stale_approvals.goes_to_prompt(run, act) else None
-        self.job.contents = contents.kept(run, await self._contents(act))
+        self.job.contents = contents.kept_contents(run, await self._contents(act))
         picture = await self._evidence(before)
         await self.host.db(jobs.ask_before, self.job, act, new_id("call"), ruling, text, picture, voided)
 
     async def _propose_plan(self, before: Frame) -> None:
         connected = await self._connect()
         context = await self._context(connected, before)
-        plan = await self._asked(lambda: self.agent.plan(context, self._eyes(connected)))
+        plan = await self._asked(lambda: self.agent.plan(context, self._agents_view(connected)))
         if plan is not None:
             picture = await self._evidence(before)
             await self._commit(plan.calls, model_jobs.ask_for_plan, plan, picture, self.agent.thinks)
@@ -298,7 +298,7 @@ class Drive(Thinking):
         """The approved action, bound to what it works with until it is done; or why it is void."""
         now = await self._contents(act)
         voided = await self.host.db(
-            stale_approvals.contents_changed, approval_id, contents.kept(self.job.run, now), edited
+            stale_approvals.contents_changed, approval_id, contents.kept_contents(self.job.run, now), edited
         )
         if voided:
             self.frame = await self._observe()

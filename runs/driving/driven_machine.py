@@ -20,12 +20,11 @@ from machines.processes.sessions import Connected, open_for_run, simulated_machi
 from machines.sql import private_since
 from runs.agents.action_summary import risk_of
 from runs.agents.base import Act
+from runs.driving.agent_view import AgentView
 from runs.driving.disk import DiskWatch
 from runs.driving.jobs import Job
-from runs.driving.private_view import Shielded
 from runs.driving.steps import LeaseLost, Picture
-from runs.secrets.redacted_session import Cleared
-from runs.secrets.redaction import REDACTED
+from runs.secrets.redaction import NO_SECRETS, REDACTED, Redaction
 from runs.secrets.services import (
     Later,
     Withheld,
@@ -55,8 +54,8 @@ class Host(Protocol):
     def disk(self) -> DiskWatch: ...
 
 
-class Attached:
-    """The hands and eyes of a run that this worker drives."""
+class DrivenMachine:
+    """What the agent of a run that this worker drives sees and acts on."""
 
     job: Job
 
@@ -103,17 +102,18 @@ class Attached:
 
     # --- looking
 
-    def _eyes(self, connected: Connected) -> Session:
+    def _agents_view(self, connected: Connected) -> Session:
         """The machine as an agent may see it: nothing of a private takeover, no secret of the run."""
-        session, hidden = self._shielded(connected), kept_secrets(self.job.run).hidden
-        return Cleared(session, hidden) if hidden else session
+        return self._view(connected, kept_secrets(self.job.run).hidden)
 
-    def _shielded(self, connected: Connected) -> Session:
+    def _view(self, connected: Connected, redaction: Redaction = NO_SECRETS) -> Session:
         run = self.job.run
-        return connected.session if run.owns_machine else Shielded(connected.session, run.id, self.host.db)
+        if run.owns_machine and not redaction:
+            return connected.session
+        return AgentView(connected.session, None if run.owns_machine else run.id, self.host.db, redaction)
 
     async def _observe(self) -> Frame:
-        return await self._retry(lambda c: self._eyes(c).screenshot())
+        return await self._retry(lambda c: self._agents_view(c).screenshot())
 
     async def _picture(self, frame: Frame, phase: str, index: int) -> Picture:
         sha = await self._stored(frame.png)
@@ -131,14 +131,14 @@ class Attached:
     async def _evidence(self, before: Frame) -> Picture:
         """The picture that people are shown; the job keeps the address beside it."""
         browser = self.job.run.machine_kind == "browser"
-        self.job.url = (await self._retry(lambda c: self._eyes(c).state())).url if browser else None
+        self.job.url = (await self._retry(lambda c: self._agents_view(c).state())).url if browser else None
         return await self._picture(before, "before", self.job.run.next_screenshot)
 
     async def _placed(self, act: Act) -> Act:
         """The action with what it would reach and the host it acts on: the machine says so, whatever the agent says."""
         if act.action.name in READ_ONLY or self.job.run.machine_kind == "simulated":
             return await self._at_host(act)
-        target = await self._retry(lambda c: self._eyes(c).target(act.action))
+        target = await self._retry(lambda c: self._agents_view(c).target(act.action))
         return await self._at_host(replace(act, target=target, missing=await self._missing(act)))
 
     async def _missing(self, act: Act) -> frozenset[str]:
@@ -154,18 +154,18 @@ class Attached:
             return act
         if act.action.name == "open_url":
             return replace(act, host=web_host(act.action.params["url"]))
-        state = await self._retry(lambda c: self._eyes(c).state())
+        state = await self._retry(lambda c: self._agents_view(c).state())
         return replace(act, host=state.host or web_host(state.url or ""))
 
     async def _prompt(self) -> Prompt | None:
         """As it is: what was approved is bound to this very line. Who shows it clears it."""
-        return await self._retry(lambda c: self._shielded(c).prompt())
+        return await self._retry(lambda c: self._view(c).prompt())
 
     async def _contents(self, act: Act) -> Contents | None:
         """What the action works with, as it is: secrets are in it, and only their hashes are kept."""
         if self.job.run.machine_kind == "simulated" or act.action.name in READ_ONLY:
             return None
-        return await self._retry(lambda c: self._shielded(c).contents(act.action))
+        return await self._retry(lambda c: self._view(c).contents(act.action))
 
     def _shown(self, prompt: Prompt | None) -> Prompt | None:
         """The prompt as people are shown it and requests keep it."""

@@ -30,7 +30,7 @@ from runs.models import Run, Step
 from runs.outputs import misfit
 from runs.requests import services as requests
 from runs.requests import stale_approvals
-from runs.requests.contents import Kept
+from runs.requests.contents import KeptContents
 from runs.secrets.services import cleared, kept_secrets, know_machine
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Job:
     )  # cents that people added to limits, by scope, for this run only
     url: str | None = None  # where the browser was when somebody was asked
     prompt: Prompt | None = None  # what stood at the terminal's prompt then
-    contents: Kept | None = None  # what the action worked with then
+    contents: KeptContents | None = None  # what the action worked with then
 
     @property
     def messages(self) -> tuple[Message, ...]:

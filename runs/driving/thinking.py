@@ -17,10 +17,10 @@ from inference.records import CallRecord
 from machines.drivers.base import MachineGone, Session
 from runs.agents.base import Again, Agent, Ask, Context, Decision, GuardReached
 from runs.driving import jobs, model_jobs
-from runs.driving.driven_machine import Attached
+from runs.driving.driven_machine import DrivenMachine
 from runs.driving.steps import LeaseLost
 from runs.log import Event
-from runs.secrets.services import Kept, cleared, kept_secrets
+from runs.secrets.services import RunSecrets, cleared, kept_secrets
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -30,7 +30,7 @@ _SHOWN = frozenset({"header", "question", "label", "description", "title", "defa
 CUT_OFF_SECONDS = 2.0  # so long a thought that is cut off may take to say what it was
 
 
-class Thinking(Attached):
+class Thinking(DrivenMachine):
     """The run's agent, asked for moves, plans and verdicts."""
 
     agent: Agent
@@ -139,7 +139,7 @@ class Thinking(Attached):
             raise
 
 
-def _without_secrets(ask: Ask, kept: Kept) -> Ask:
+def _without_secrets(ask: Ask, kept: RunSecrets) -> Ask:
     """What people read of it. Names, kinds and types stay as they are: a secret may be spelled like one."""
 
     def clear(value: Any) -> Any:

@@ -20,8 +20,8 @@ from psycopg import Notify
 
 from runs.live.connections import FIRST_PAUSE, LONGEST_PAUSE, LOST, Readers, connect
 from runs.live.envelopes import Row
-from runs.live.stream_limits import Seats
-from runs.live.team_changes import Board, Seen
+from runs.live.stream_limits import StreamLimits
+from runs.live.team_changes import Seen, TeamChanges
 
 logger = logging.getLogger(__name__)
 
@@ -116,9 +116,9 @@ class Hub:
 
     def __init__(self) -> None:
         self.readers = Readers()
-        self.seats = Seats()
+        self.limits = StreamLimits()
         self.topics: dict[str, Topic] = {}
-        self.teams: dict[str, Board] = {}
+        self.teams: dict[str, TeamChanges] = {}
         self.outages = 0  # how often the database was lost
         self._task = asyncio.create_task(self._serve())
 
@@ -142,17 +142,17 @@ class Hub:
                 self.topics.pop(run_id, None)
 
     @contextmanager
-    def watching(self, team: str) -> Iterator[tuple[Board, asyncio.Event]]:
-        """The board of `<team id>:<live or test>` and a bell that rings when it changed; it has rung once already."""
-        board = self.teams.get(team) or self.teams.setdefault(team, Board(team, self.readers))
+    def watching(self, team: str) -> Iterator[tuple[TeamChanges, asyncio.Event]]:
+        """What changes for the pages of `<team id>:<live or test>`, and a bell that rings when it changed; it has rung once already."""
+        changes = self.teams.get(team) or self.teams.setdefault(team, TeamChanges(team, self.readers))
         bell = asyncio.Event()
         bell.set()
-        board.bells.add(bell)
+        changes.bells.add(bell)
         try:
-            yield board, bell
+            yield changes, bell
         finally:
-            board.bells.discard(bell)
-            if not board.bells:
+            changes.bells.discard(bell)
+            if not changes.bells:
                 self.teams.pop(team, None)
 
     async def _serve(self) -> None:
@@ -173,15 +173,15 @@ class Hub:
             for topic in self.topics.values():
                 topic.close()
             await self.readers.close()
-            await self.seats.close()
+            await self.limits.close()
 
     async def _listen(self) -> None:
         async with await connect("listen") as connection:
             await connection.execute("LISTEN run_events")
             await connection.execute("LISTEN team_events")
             await connection.execute("LISTEN team_looks")
-            for board in self.teams.values():  # who knows what was missed
-                board.changed(queue=True)
+            for changes in self.teams.values():  # who knows what was missed
+                changes.changed(queue=True)
             while True:
                 for topic in self.topics.values():
                     topic.ring()
@@ -191,13 +191,13 @@ class Hub:
     def _heard(self, notify: Notify) -> None:
         if notify.channel == "team_events":
             team, _, queue = notify.payload.partition("/")
-            if board := self.teams.get(team):
-                board.changed(queue=bool(queue))
+            if changes := self.teams.get(team):
+                changes.changed(queue=bool(queue))
             return
         if notify.channel == "team_looks":
             team, *look = json.loads(notify.payload)
-            if board := self.teams.get(team):
-                board.look(*look)
+            if changes := self.teams.get(team):
+                changes.look(*look)
             return
         run_id, _, seq = notify.payload.rpartition(":")
         topic = self.topics.get(run_id)
@@ -243,15 +243,15 @@ async def follow(run_id: str, after: int, heartbeat: float = HEARTBEAT) -> Async
 
 
 async def pokes(team: str, heartbeat: float = HEARTBEAT) -> AsyncGenerator[dict[str, Any], None]:
-    """What changed on the board of `<team id>:<live or test>`, at the start everything; {} after `heartbeat` seconds of silence."""
+    """What changed for the pages of `<team id>:<live or test>`, at the start everything; {} after `heartbeat` seconds of silence."""
     loop = asyncio.get_running_loop()
     seen, beat_at = Seen(), loop.time() + heartbeat
-    with Hub.here().watching(team) as (board, bell):
+    with Hub.here().watching(team) as (changes, bell):
         while True:
             await _rings(bell, beat_at)
             bell.clear()
-            board.forget_silent()
-            message = await board.since(seen)
+            changes.forget_silent()
+            message = await changes.since(seen)
             if message or loop.time() >= beat_at:  # a bell with nothing to tell is no sign of life
                 yield message
                 beat_at = loop.time() + heartbeat

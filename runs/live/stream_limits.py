@@ -1,8 +1,8 @@
 """Places for open streams: so many per caller, over all web processes.
 
-A seat is a session-level advisory lock named after caller and number, held on one connection per process. PostgreSQL
+A place is a session-level advisory lock named after caller and number, held on one connection per process. PostgreSQL
 gives it back by itself when the process dies, which a counter in a table would not survive. After a restart of the
-database the seats in use are taken again with the next one.
+database the places in use are taken again with the next one.
 """
 
 import asyncio
@@ -17,24 +17,24 @@ _TAKE = f"SELECT n FROM unnest(%s::int[]) AS n WHERE pg_try_advisory_lock({_NAME
 _LEAVE = f"SELECT pg_advisory_unlock({_NAME}) FROM unnest(%s::int[]) AS n"  # noqa: S608
 
 
-class Seat:
+class Place:
     """Held by the stream; given back by leave(), at the latest when the stream is forgotten without having begun."""
 
-    def __init__(self, seats: "Seats", caller: str, number: int) -> None:
-        self._seats = seats
+    def __init__(self, limits: "StreamLimits", caller: str, number: int) -> None:
+        self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._place: tuple[str, int] | None = (caller, number)
 
     def leave(self) -> None:
         place, self._place = self._place, None
         if place and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._seats.leave_soon, *place)
+            self._loop.call_soon_threadsafe(self._limits.leave_soon, *place)
 
     def __del__(self) -> None:
         self.leave()
 
 
-class Seats:
+class StreamLimits:
     def __init__(self) -> None:
         self._held: dict[str, set[int]] = {}
         self._connection: Connection | None = None
@@ -45,7 +45,7 @@ class Seats:
     def in_use(self) -> int:
         return sum(map(len, self._held.values()))
 
-    async def take(self, caller: str, limit: int) -> Seat:
+    async def take(self, caller: str, limit: int) -> Place:
         """Raises RateLimited when `limit` streams of the caller are open."""
         async with self._turn:
             free = [n for n in range(limit) if n not in self._held.get(caller, ())]
@@ -53,7 +53,7 @@ class Seats:
             if number is None:
                 raise RateLimited(retry_after=RETRY_AFTER)
             self._held.setdefault(caller, set()).add(number)
-            return Seat(self, caller, number)
+            return Place(self, caller, number)
 
     def leave_soon(self, caller: str, number: int) -> None:
         task = asyncio.create_task(self._leave(caller, number))

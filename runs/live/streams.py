@@ -1,6 +1,6 @@
 """GET /v1/runs/{id}/events and /events/stream: the log as server-sent events, and page by page for who does not stream.
 
-A stream holds a seat and a subscription at the hub; no thread, and never a database connection.
+A stream holds a place and a subscription at the hub; no thread, and never a database connection.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from accounts.idempotency import answer
 from runs.access import get_run, show
 from runs.live.envelopes import Enveloper, Form, Plain, Row, read_seq
 from runs.live.hub import Hub, batches
-from runs.live.stream_limits import Seat
+from runs.live.stream_limits import Place
 from runs.models import Run, RunEvent
 from web.paging import read_limit
 
@@ -193,7 +193,7 @@ def _content(request: ApiRequest, reading: Reading) -> "Live | Iterator[bytes]":
     return Live(reading, _seat(request.actor.caller))
 
 
-def _seat(caller: str) -> Seat:
+def _seat(caller: str) -> Place:
     """Taken in the event loop, for which this thread waits. Where that has stopped, the process ends: so does the wait."""
     loop = SyncToAsync.threadlocal.main_event_loop
     taking = asyncio.run_coroutine_threadsafe(_take_seat(caller), loop)
@@ -205,21 +205,21 @@ def _seat(caller: str) -> Seat:
                 raise
 
 
-async def _take_seat(caller: str) -> Seat:
-    return await Hub.here().seats.take(caller, settings.STREAMS_PER_KEY)
+async def _take_seat(caller: str) -> Place:
+    return await Hub.here().limits.take(caller, settings.STREAMS_PER_KEY)
 
 
 class Live:
     """The stored blocks, then each new one, until `done`. Django calls close() also for a stream that never began."""
 
-    def __init__(self, reading: Reading, seat: Seat) -> None:
+    def __init__(self, reading: Reading, place: Place) -> None:
         self.reading = reading
-        self.seat = seat
+        self.place = place
         self.end = time.monotonic() + LIFE_SECONDS
         self.keepalive = getattr(settings, "SSE_KEEPALIVE_SECONDS", KEEPALIVE_SECONDS)
 
     def close(self) -> None:
-        self.seat.leave()
+        self.place.leave()
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         reading = self.reading

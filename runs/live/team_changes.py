@@ -1,6 +1,6 @@
 """What the pages of one team and world are told: that something changed, what left the queue, who looks at what.
 
-One board per watched team in each web process: a change costs one query, however many pages are open. What a board says may
+One object per watched team in each web process: a change costs one query, however many pages are open. What it says may
 be missed; pages ask over HTTP for what they show.
 """
 
@@ -27,14 +27,14 @@ _LOOKS = "SELECT pg_notify('team_looks', %s)"
 
 @dataclass
 class Seen:
-    """How much of a board one page has been told; -1: nothing yet."""
+    """How much of a team's changes one page has been told; -1: nothing yet."""
 
     changes: int = -1
     queue: int = -1
     looks: int = -1
 
 
-class Board:
+class TeamChanges:
     """`team` is `<team id>:<live or test>`."""
 
     def __init__(self, team: str, readers: Readers) -> None:

@@ -18,7 +18,7 @@ NEW, GONE = "not there", "not there any more"
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptContents:
     """`items`: for comparing, in the request's context. `shown`: what was looked at, for people; `uncovered`: what was not."""
 
     items: list[dict[str, Any]]
@@ -32,13 +32,15 @@ class Kept:
         return {name: value for name, value in facts.items() if value}
 
 
-def kept(run: Run, contents: Contents | None) -> Kept | None:
+def kept_contents(run: Run, contents: Contents | None) -> KeptContents | None:
     """The contents as they may be written down."""
     if contents is None:
         return None
     items = [_kept(run, item) for item in contents.items]
     shown = [{name: item[name] for name in ("kind", "name", "says")} for item in items if item["says"]]
-    return Kept(items, shown, [str(cleared(words, kept_secrets(run)))[:_LONGEST] for words in contents.uncovered])
+    return KeptContents(
+        items, shown, [str(cleared(words, kept_secrets(run)))[:_LONGEST] for words in contents.uncovered]
+    )
 
 
 def _kept(run: Run, item: Content) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from runs.agents.registry import model_of
 from runs.errors import run_error
 from runs.log import Event
 from runs.models import Run, Screenshot
-from runs.requests.contents import Kept
+from runs.requests.contents import KeptContents
 from runs.services import finish, move
 from web.times import rfc3339
 
@@ -43,7 +43,7 @@ def open_for_act(
     url: str | None,
     previous: Approval | None = None,
     prompt: Prompt | None = None,
-    contents: Kept | None = None,
+    contents: KeptContents | None = None,
 ) -> Approval:
     """A tool request before the step it stands before; `previous` is the one it replaces, `prompt` what stands at the
     terminal's prompt, `contents` what the action works with. The caller holds the run's lock.

@@ -21,7 +21,7 @@ from runs.agents.base import Act
 from runs.log import record
 from runs.models import Run
 from runs.requests import services
-from runs.requests.contents import Kept, differences, in_words
+from runs.requests.contents import KeptContents, differences, in_words
 from web.times import rfc3339
 
 NOT_STARTED = "execution_not_started"
@@ -120,7 +120,7 @@ def prompt_changed(approval_id: str, act: Act, shown: Prompt, now: Prompt | None
     return Voided(approval_id, "action_changed", words)
 
 
-def contents_changed(approval_id: str, now: Kept | None, edited: bool) -> Voided | None:
+def contents_changed(approval_id: str, now: KeptContents | None, edited: bool) -> Voided | None:
     """What the action works with is not what the approver was shown. Of what nobody looked at then nothing is said; one that
     a person edited may work with something else."""
     before = Approval.objects.values_list("context", flat=True).get(id=approval_id).get("contents") or []
@@ -137,7 +137,7 @@ def ask_again(
     text: str,
     url: str | None,
     prompt: Prompt | None,
-    contents: Kept | None,
+    contents: KeptContents | None,
 ) -> None:
     """The approval is used up; a new request with both pictures takes its place."""
     old = locked_approval(voided.approval_id)

@@ -34,7 +34,7 @@ def _lines(secret: str) -> list[str]:
     return [line.strip() for line in lines if len(line.strip()) >= _LINE] if len(lines) > 1 else []
 
 
-class Hidden:
+class Redaction:
     """Texts that are not to be read anywhere."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -81,6 +81,9 @@ class Hidden:
         return text[: min(cuts)] + REDACTED + text[len(body) :] if cuts else text
 
 
+NO_SECRETS = Redaction(())
+
+
 def _cut(text: str, secret: str) -> int | None:
     """Where the text's end begins that is the beginning of this secret; None when it has no such end."""
     at = text.find(secret[:SHORT], max(0, len(text) - len(secret) + 1)) if len(secret) > SHORT else -1
@@ -92,5 +95,5 @@ def _cut(text: str, secret: str) -> int | None:
 
 
 def _as_pattern(text: str) -> str:
-    pattern = re.sub(r"%[0-9A-F]{2}", lambda texts: f"(?i:{texts[0]})", re.escape(text).replace("\\%", "%"))
+    pattern = re.sub(r"%[0-9A-F]{2}", lambda match: f"(?i:{match[0]})", re.escape(text).replace("\\%", "%"))
     return pattern if len(text) >= SHORT else rf"(?<!\w){pattern}(?!\w)"

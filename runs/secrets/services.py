@@ -22,7 +22,7 @@ from runs.agents.base import Act
 from runs.driving.steps import LeaseLost
 from runs.models import Run
 from runs.secrets.handles import HANDLE
-from runs.secrets.redaction import REDACTED, Hidden
+from runs.secrets.redaction import REDACTED, Redaction
 
 # What may hold a secret, by kind of machine: it is typed, and goes nowhere else. A simulated machine is never given one.
 _TYPED: dict[str, frozenset[str]] = {
@@ -48,21 +48,21 @@ class Later:
     seconds: float
 
 
-class Kept(dict[str, str]):
+class RunSecrets(dict[str, str]):
     """The secrets of a run by name, readable. `hidden`: these, and what else it has put in, as they may turn up again."""
 
-    hidden: Hidden
+    hidden: Redaction
 
 
-def kept_secrets(run: Run) -> Kept:
+def kept_secrets(run: Run) -> RunSecrets:
     """Opened once, until what is sealed changes."""
-    opened: tuple[Any, Kept] | None = run.__dict__.get("_kept_secrets")
+    opened: tuple[Any, RunSecrets] | None = run.__dict__.get("_kept_secrets")
     if opened is None or opened[0] is not run.secrets:
         of_machine: list[str] = run.__dict__.get("_of_machine", [])
         raw: dict[str, Any] = unseal(run.secrets) if run.secrets else {}
         typed = [*raw.pop(_PUT_IN, []), *raw.pop(_CODES, [])]
-        kept = Kept(raw)
-        kept.hidden = Hidden([*raw.values(), *typed, *of_machine])
+        kept = RunSecrets(raw)
+        kept.hidden = Redaction([*raw.values(), *typed, *of_machine])
         opened = run.__dict__["_kept_secrets"] = (run.secrets, kept)
     return opened[1]
 
@@ -213,4 +213,4 @@ def without_secrets(result: ActResult, kept: Mapping[str, str]) -> ActResult:
 
 def cleared(value: T, kept: Mapping[str, str]) -> T:
     """Text, or JSON with text in it, as it may be kept and shown."""
-    return (kept.hidden if isinstance(kept, Kept) else Hidden(list(kept.values()))).cleared(value)
+    return (kept.hidden if isinstance(kept, RunSecrets) else Redaction(list(kept.values()))).cleared(value)

@@ -11,7 +11,7 @@ from django.db import connection
 from accounts.models import Team
 from config.processes import wait_until
 from runs.live.hub import Hub, batches, follow, pokes
-from runs.live.stream_limits import Seats
+from runs.live.stream_limits import StreamLimits
 from runs.models import Run
 from tests.live import logs
 from web.errors import RateLimited
@@ -137,11 +137,11 @@ async def test_bells_with_nothing_to_tell_delay_no_heartbeat(hub: Hub, team: Tea
     async with contextlib.aclosing(pokes(f"{team.id}:test", 0.3)) as found:
         while await anext(found):
             pass  # what there was at first
-        board = hub.teams[f"{team.id}:test"]
+        changes = hub.teams[f"{team.id}:test"]
 
         async def ring() -> None:
             while True:
-                board.ring()
+                changes.ring()
                 await asyncio.sleep(0.05)
 
         ringing = asyncio.create_task(ring())
@@ -151,27 +151,27 @@ async def test_bells_with_nothing_to_tell_delay_no_heartbeat(hub: Hub, team: Tea
 
 
 async def test_the_seats_of_another_process_count(hub: Hub, team: Team, backends: Any) -> None:
-    elsewhere = Seats()
+    elsewhere = StreamLimits()
     theirs = [await elsewhere.take("key_1", 3) for _ in range(2)]
-    mine = await hub.seats.take("key_1", 3)
-    for seats in (elsewhere, hub.seats):
+    mine = await hub.limits.take("key_1", 3)
+    for limits in (elsewhere, hub.limits):
         with pytest.raises(RateLimited):
-            await seats.take("key_1", 3)
+            await limits.take("key_1", 3)
     await elsewhere.close()  # the process dies, and the server notices
     assert await sync_to_async(wait_until)(lambda: len(backends("seats")) == 1, 5)
-    again = [await hub.seats.take("key_1", 3) for _ in range(2)]
+    again = [await hub.limits.take("key_1", 3) for _ in range(2)]
     with pytest.raises(RateLimited):
-        await hub.seats.take("key_1", 3)
+        await hub.limits.take("key_1", 3)
     del theirs, mine, again
     await asyncio.sleep(0.1)
-    assert hub.seats.in_use == 0
+    assert hub.limits.in_use == 0
 
 
 async def test_seats_outlive_a_restart_of_the_database(hub: Hub, backends: Any) -> None:
-    held = [await hub.seats.take("key_1", 2)]
+    held = [await hub.limits.take("key_1", 2)]
     await sync_to_async(terminate)(await sync_to_async(backends)("seats"))
-    held.append(await hub.seats.take("key_1", 2))
-    elsewhere = Seats()
+    held.append(await hub.limits.take("key_1", 2))
+    elsewhere = StreamLimits()
     with pytest.raises(RateLimited):
         await elsewhere.take("key_1", 2)
     await elsewhere.close()

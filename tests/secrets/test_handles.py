@@ -11,7 +11,7 @@ from runs.agents.base import Act, Bound
 from runs.agents.playbook.language.bound import Reference, resolved
 from runs.agents.playbook.language.plan import parse
 from runs.secrets.handles import handles_in, pieces_of
-from runs.secrets.redaction import Hidden, spellings
+from runs.secrets.redaction import Redaction, spellings
 
 H = "{{secret:shop password}}"
 SECRET = ("secret", "shop password")
@@ -111,37 +111,39 @@ def test_a_value_that_reads_like_a_secret_is_text() -> None:
 )  # fmt: skip
 def test_a_secret_is_taken_out_however_it_is_spelled(text: str) -> None:
     secret = "tr0ub4dor & 3é" if "  " not in text else "tr0ub4dor  & 3é"
-    out = Hidden([secret]).cleared(text)
+    out = Redaction([secret]).cleared(text)
     assert "[redacted]" in out
     assert "tr0ub4dor" not in out
     assert "dHIwdWI0" not in out
 
 
 def test_blanks_that_a_page_draws_once_hide_nothing() -> None:
-    assert Hidden([" a  secret\tvalue "]).cleared("It is a secret value.") == "It is [redacted]."
+    assert Redaction([" a  secret\tvalue "]).cleared("It is a secret value.") == "It is [redacted]."
 
 
 def test_a_key_of_many_lines_is_taken_out_line_by_line() -> None:
     key = "-----BEGIN-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQEF\n-----END-----"
-    out = Hidden([key]).cleared("> MIIEvQIBADANBg\n> kqhkiG9w0BAQEF")
+    out = Redaction([key]).cleared("> MIIEvQIBADANBg\n> kqhkiG9w0BAQEF")
     assert out == "> [redacted]\n> [redacted]"
 
 
 def test_a_short_one_is_taken_out_where_it_stands_alone() -> None:
-    assert Hidden(["12"]).cleared({"a": ["12", "PIN 12.", "2012"]}) == {"a": ["[redacted]", "PIN [redacted].", "2012"]}
-    assert Hidden(["", " "]).cleared("a b") == "a b"
+    assert Redaction(["12"]).cleared({"a": ["12", "PIN 12.", "2012"]}) == {
+        "a": ["[redacted]", "PIN [redacted].", "2012"]
+    }
+    assert Redaction(["", " "]).cleared("a b") == "a b"
 
 
 @given(st.text(min_size=4, max_size=30), st.text(max_size=10), st.text(max_size=10))
 def test_no_spelling_is_left_over(secret: str, before: str, after: str) -> None:
-    hidden = Hidden([secret])
+    hidden = Redaction([secret])
     for form in spellings(secret):
         if form.strip() and len(form) >= 4:
             assert form not in hidden.cleared(f"{before} {form} {after}").replace("[redacted]", "\0")
 
 
 def test_bytes_of_a_file_are_cleared() -> None:
-    assert Hidden(["s3cret"]).cleared(b"\xff a s3cret \xfe") == b"\xff a [redacted] \xfe"
+    assert Redaction(["s3cret"]).cleared(b"\xff a s3cret \xfe") == b"\xff a [redacted] \xfe"
 
 
 # --- on a terminal's screen

@@ -9,9 +9,10 @@ from django.utils import timezone
 from machines import pictures
 from machines.models import Machine
 from machines.services import remember_picture
-from runs.driving.private_view import Shielded
+from runs.driving.agent_view import AgentView
 from runs.driving.steps import LeaseLost
 from runs.models import Screenshot
+from runs.secrets.redaction import NO_SECRETS
 from tests.cast import Api, Cast
 from tests.runs.driving import begin, data_of, drive_all, show, simulated, status_of, waiting
 from tests.takeover.control import code, drive_with, release, take
@@ -132,7 +133,7 @@ async def test_every_look_of_an_agent_is_dropped(look: str) -> None:
         return True
 
     with pytest.raises(LeaseLost):
-        await getattr(Shielded(Eyes(), "run_1", private), look)()  # type: ignore[arg-type]
+        await getattr(AgentView(Eyes(), "run_1", private, NO_SECRETS), look)()  # type: ignore[arg-type]
 
 
 def test_T_172_the_machines_last_picture_stays_the_one_before(live: Api, machine: str) -> None:

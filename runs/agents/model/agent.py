@@ -9,11 +9,10 @@ from inference.wires import wire_for
 from inference.wires.base import Wire
 from machines.drivers.base import Session
 from runs.agents.base import Context, Decision, Finish, Plan, Verdict
-from runs.agents.model import planning
-from runs.agents.model import verifier as judge
-from runs.agents.model.conversation import Mind, Think
+from runs.agents.model import planning, verifier
+from runs.agents.model.conversation import Conversation, Think
 from runs.agents.model.memory import State
-from runs.agents.model.observation import Eyes
+from runs.agents.model.observation import Observation
 from runs.agents.model.turn import Turn
 
 
@@ -37,12 +36,12 @@ class ModelAgent:
 
     async def next(self, context: Context, session: Session) -> Decision:
         """Raises ModelProblem, GuardReached."""
-        mind = await self._mind(context, session)
-        return await Turn(context, mind).decide()
+        conversation = await self._conversation(context, session)
+        return await Turn(context, conversation).decide()
 
     async def plan(self, context: Context, session: Session) -> Plan:
         """Raises ModelProblem, GuardReached."""
-        return await planning.plan(await self._mind(context, session))
+        return await planning.plan(await self._conversation(context, session))
 
     async def verify(self, context: Context, session: Session, claim: Finish) -> Verdict:
         """Raises ModelProblem: an outage is no verdict."""
@@ -50,19 +49,19 @@ class ModelAgent:
             return Verdict(True, None, claim.summary)
         if not claim.passed:
             return Verdict(False, "fail", claim.summary)
-        failed = await judge.failed_checks(context, session)
+        failed = await verifier.failed_checks(context, session)
         if failed is not None:
             return failed
         spec = await self._spec(self._verifier, context)
         wire = await self._translator(spec)
-        return await judge.Judge(context, session, spec, wire, self._think).verdict()
+        return await verifier.Verifier(context, session, spec, wire, self._think).verdict()
 
-    async def _mind(self, context: Context, session: Session) -> Mind:
+    async def _conversation(self, context: Context, session: Session) -> Conversation:
         spec = await self._spec(self._profile, context)
         wire = await self._translator(spec)
         view = wire.view(context.width, context.height)
         state = State.of(context.memory)
-        return Mind(context, state, Eyes(context, session), spec, wire, view, self._think)
+        return Conversation(context, state, Observation(context, session), spec, wire, view, self._think)
 
     async def _translator(self, spec: Spec) -> Wire:
         """The wire that writes the log of this profile; nothing is sent by it."""

@@ -12,7 +12,7 @@ from inference.wires.base import Json, Request, Thought, View, Wire
 from runs.agents.base import Context, GuardReached
 from runs.agents.model import old_logs, prompt
 from runs.agents.model.memory import State, as_text
-from runs.agents.model.observation import Eyes
+from runs.agents.model.observation import Observation
 from runs.agents.model.tools import ACTIONS, HANDS, tools_of
 
 Think = Callable[[Spec, Request, Purpose], Awaitable[tuple[Thought, CallRecord]]]
@@ -26,12 +26,12 @@ _LONGEST_SUMMARY = 24_000
 
 
 @dataclass
-class Mind:
+class Conversation:
     """A model during one decision of a run. `calls`, `texts`, `reasoning`: what came of it, for the decision."""
 
     context: Context
     state: State
-    eyes: Eyes
+    observation: Observation
     spec: Spec
     wire: Wire
     view: View
@@ -54,11 +54,11 @@ class Mind:
             state.close_rest("the conversation had to begin anew.")
             await self.new_episode(digest(state))
             return
-        state.episode, state.first = 1, await self.eyes.picture()
+        state.episode, state.first = 1, await self.observation.picture()
         await self._open()
 
     async def _open(self) -> None:
-        state, sent = self.state, await self.eyes.sent(self.view)
+        state, sent = self.state, await self.observation.sent(self.view)
         state.wire, state.model, state.profile = self.spec.wire, self.spec.model, self.spec.name
         state.form = self.spec.form
         state.log = self.wire.opening(prompt.opening(self.context, state.words, state.summary), sent)
@@ -90,7 +90,7 @@ class Mind:
             await self.new_episode(digest(state))
             thought = await self._call(purpose, state.log)
         state.log += thought.items
-        state.picture, state.begun = await self.eyes.picture(), False
+        state.picture, state.begun = await self.observation.picture(), False
         if thought.end == "full":
             await self.new_episode(digest(state))
         self.texts += [thought.text, *thought.notes]
@@ -101,10 +101,10 @@ class Mind:
         """Results and notes become items of the log, with the screen where it is not the newest picture there."""
         state = self.state
         if state.got:
-            state.log += self.wire.results(state.answers(), await self.eyes.sent(self.view))
+            state.log += self.wire.results(state.answers(), await self.observation.sent(self.view))
         self._told = "\n".join(state.notes)
         if self._told:
-            now = await self.eyes.sent(self.view)
+            now = await self.observation.sent(self.view)
             shown = list(pictures_in(state.log))[-1:]
             state.log += self.wire.note(self._told, None if shown == [now] else now)
         state.got, state.notes = [], []

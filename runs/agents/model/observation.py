@@ -14,7 +14,7 @@ LONGEST_TEXT = 20_000  # characters of a page that are read
 MUCH = 0.3  # the share of a screen that changed when what was meant to be done on it is no longer done
 
 
-class Eyes:
+class Observation:
     """The screen during one decision. Pictures are named by the SHA-256 of the full screen; what is sent of it may be smaller."""
 
     def __init__(self, context: Context, session: Session) -> None:

@@ -7,7 +7,7 @@ from inference.records import CallRecord
 from machines.drivers.storable import clean
 from runs.agents.base import Plan
 from runs.agents.model import prompt
-from runs.agents.model.conversation import Mind
+from runs.agents.model.conversation import Conversation
 from runs.agents.model.human_messages import News
 
 MOST_TRIES = 3
@@ -16,27 +16,27 @@ _LONGEST = 16_000
 _WORDS = "Words only: write the plan, and call nothing yet."
 
 
-async def plan(mind: Mind) -> Plan:
+async def plan(conversation: Conversation) -> Plan:
     """One conversation with what is done afterwards; what was decided before the plan is not done."""
-    state, now = mind.state, mind.state.now
-    for words in News.of(mind.context.messages, now).words:
+    state, now = conversation.state, conversation.state.now
+    for words in News.of(conversation.context.messages, now).words:
         state.tell(words)
-    await mind.begin()
+    await conversation.begin()
     if now is not None and now["wanted"] and now["episode"] == state.episode:
         state.todo = [now["wanted"], *state.todo]
     state.now = None
     state.close_rest(prompt.CLOSED_FOR_PLAN)
     state.notes.append(prompt.PLAN)
-    with carrying(mind.calls):
-        text = await _written(mind)
+    with carrying(conversation.calls):
+        text = await _written(conversation)
     state.calls = 0
-    return Plan(clean(text[:_LONGEST]) or NO_PLAN, state.memory(), tuple(mind.calls))
+    return Plan(clean(text[:_LONGEST]) or NO_PLAN, state.memory(), tuple(conversation.calls))
 
 
-async def _written(mind: Mind) -> str:
-    state = mind.state
+async def _written(conversation: Conversation) -> str:
+    state = conversation.state
     for _ in range(MOST_TRIES):
-        thought = await mind.think("plan")
+        thought = await conversation.think("plan")
         if thought is None:
             continue  # a new episode; the wish for a plan is in it
         state.longer = thought.end == "cut"

@@ -15,21 +15,28 @@ the step index that it was made for:
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from inference.wires.base import Json, Wanted
 from machines.drivers.base import ActResult
 from runs.agents.action_summary import action_title
 from runs.agents.base import Context, Message
-from runs.agents.model import human_messages, moves, repetition, results
+from runs.agents.model import human_messages, moves, repetition
 from runs.agents.model.human_messages import News
 from runs.agents.model.memory import State
-from runs.agents.model.observation import MUCH, Eyes
+from runs.agents.model.observation import MUCH, Observation
 
 BY_PERSON = "a person worked on the machine or said something else first."
 BY_RESTART = "the machine was restarted."
 BY_SCREEN = "the screen has changed since you decided on this."
 BY_FAILURE = "an action before it in the same answer was not done."
 _RESTARTED = "The machine was restarted. Look at the screen anew."
+_LONGEST_RESULT = 6000  # characters of one result
+_SHELL = ("cleared", "line", "waits", "busy")
+_OUTCOME_UNKNOWN = (
+    "The outcome is unknown: the connection was lost while this was done. It may have happened or not. Look at the screen "
+    "before you decide whether to do it again."
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Settled:
     reply: Message | None = None
 
 
-async def settle(state: State, context: Context, eyes: Eyes) -> Settled:
+async def settle(state: State, context: Context, observation: Observation) -> Settled:
     """Take in what happened since the move was returned. Changes `state`."""
     now = state.now
     news = News.of(context.messages, now)
@@ -55,22 +62,22 @@ async def settle(state: State, context: Context, eyes: Eyes) -> Settled:
     if now is None:
         return Settled(verdict=news.verdict)
     if context.step_index > now["step"]:
-        return await _done(state, context, eyes, news)
+        return await _done(state, context, observation, news)
     if now["kind"] == "ask":
         return _asked(state, news, context)
     if news.clears or (now["kind"] == "finish" and news.words):
         return _not_executed(state, BY_PERSON)
     if now["kind"] == "finish":
         return Settled(keep=True)
-    return await _proposed(state, context, eyes, news)
+    return await _proposed(state, context, observation, news)
 
 
-async def _proposed(state: State, context: Context, eyes: Eyes, news: News) -> Settled:
+async def _proposed(state: State, context: Context, observation: Observation, news: News) -> Settled:
     """An action that was decided on, and maybe begun."""
     assert state.now is not None
     if context.interrupted:
         apply(state, news.verdict)
-        _result(state, False, results.UNKNOWN if state.now.get("refused") is None else None)
+        _result(state, False, _OUTCOME_UNKNOWN if state.now.get("refused") is None else None)
         state.close_rest(BY_FAILURE)
         return Settled()
     if news.verdict is not None:
@@ -78,7 +85,7 @@ async def _proposed(state: State, context: Context, eyes: Eyes, news: News) -> S
         return Settled(keep=True)
     if context.restarted:
         return _not_executed(state, BY_RESTART)
-    if await eyes.changed(state.now["picture"]) > MUCH:
+    if await observation.changed(state.now["picture"]) > MUCH:
         return _not_executed(state, BY_SCREEN)
     return Settled(keep=True)
 
@@ -102,7 +109,7 @@ def _result(state: State, ok: bool, text: str | None, last: ActResult | None = N
     now = state.now
     assert now is not None
     if text is None:
-        ok, text = results.of_act(now, last)
+        ok, text = _outcome_in_words(now, last)
     state.now, state.begun = None, True
     state.record(now["act"]["name"], moves.done_params(now), "done" if ok else text)
     _tell(state, now, ok, text)
@@ -129,7 +136,7 @@ def _not_executed(state: State, why: str) -> Settled:
     return Settled()
 
 
-async def _done(state: State, context: Context, eyes: Eyes, news: News) -> Settled:
+async def _done(state: State, context: Context, observation: Observation, news: News) -> Settled:
     """The step was counted: the machine's last word is the action's result."""
     now = state.now
     assert now is not None
@@ -140,8 +147,10 @@ async def _done(state: State, context: Context, eyes: Eyes, news: News) -> Settl
     state.calls = state.looks = 0
     stuck = ""
     if now.get("refused") is None:
-        after = await eyes.picture()
-        times = await repetition.seen(state, context.run_id, name, params, now["picture"] or "", after, eyes.share)
+        after = await observation.picture()
+        times = await repetition.seen(
+            state, context.run_id, name, params, now["picture"] or "", after, observation.share
+        )
         if times >= repetition.SAY:
             state.notes.append(repetition.NUDGE.format(times=times))
         if times >= repetition.ASK:
@@ -165,7 +174,7 @@ def _interrupted_next(state: State, news: News) -> None:
     state.todo = []
     approved = news.verdict is not None and news.verdict.verdict == "approve"
     for wanted in waiting:
-        text = results.UNKNOWN if wanted is begun else f"Not executed: {BY_FAILURE}"
+        text = _OUTCOME_UNKNOWN if wanted is begun else f"Not executed: {BY_FAILURE}"
         state.answer(wanted, False, text, acknowledged=wanted is begun and approved)
 
 
@@ -190,3 +199,34 @@ def _asked(state: State, news: News, context: Context) -> Settled:
     elif news.reply.kind == "takeover" or news.clears:
         state.close_rest(BY_PERSON)
     return Settled(verdict=news.verdict)
+
+
+def _outcome_in_words(now: Json, last: ActResult | None) -> tuple[bool, str]:
+    """Whether it was done, and what is known of it. `now` says what people said of it."""
+    if now.get("refused") is not None:
+        reason = f" The reason: {now['refused']}" if now["refused"] else ""
+        return False, f"Not executed: a person refused this.{reason}"
+    words = [f"A person says: {now['note']}"] if now.get("note") else []
+    if now.get("edited") is not None:
+        words.append(f"A person changed this action; what was done is: {json.dumps(now['edited'], ensure_ascii=False)}")
+    if last is None:
+        return True, _joined([*words, "Done."])
+    if not last.success:
+        return False, _joined([*words, f"Failed: {last.error or 'no reason is known.'}", _details(last.data)])
+    return True, _joined([*words, "Done.", _details(last.data)])
+
+
+def _joined(parts: list[str]) -> str:
+    text = "\n".join(filter(None, parts))
+    return text if len(text) <= _LONGEST_RESULT else text[:_LONGEST_RESULT] + "\n[...]"
+
+
+def _details(data: dict[str, Any]) -> str:
+    """What the machine said besides: untrusted, like all of it."""
+    if "finished" in data:
+        code = data.get("exit_code")
+        end = "It still runs." if not data["finished"] else f"Exit code: {code}." if code is not None else ""
+        facts = [f"{key}: {data[key]}" for key in _SHELL if data.get(key)]
+        return "\n".join(filter(None, [end, *facts, str(data.get("output") or "")]))
+    rest = {key: value for key, value in data.items() if value not in (None, "", [], {})}
+    return json.dumps(rest, ensure_ascii=False, default=str) if rest else ""

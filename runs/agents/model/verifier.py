@@ -17,7 +17,7 @@ from runs.agents.base import Context, Verdict
 from runs.agents.model import facts
 from runs.agents.model.conversation import Think
 from runs.agents.model.memory import State
-from runs.agents.model.observation import Eyes
+from runs.agents.model.observation import Observation
 from runs.agents.model.planning import carrying
 from runs.agents.playbook.scene import Patience
 from web.json_schema import validation
@@ -60,7 +60,7 @@ async def failed_checks(context: Context, session: Session) -> Verdict | None:
     return Verdict(False, "fail", f"Not true: {'; '.join(dict.fromkeys(broken))}.", evidence)
 
 
-class Judge:
+class Verifier:
     def __init__(self, context: Context, session: Session, spec: Spec, wire: Wire, think: Think) -> None:
         self.context = context
         self.session = session
@@ -68,28 +68,28 @@ class Judge:
         self.wire = wire
         self.ask_model = think
         self.view: View = wire.view(context.width, context.height)
-        self.eyes = Eyes(context, session)
+        self.observation = Observation(context, session)
         self.calls: list[CallRecord] = []
 
     async def verdict(self) -> Verdict:
         """Raises ModelProblem with the calls that were answered before."""
-        await self.eyes.look()
+        await self.observation.look()
         log = await self._opening()
         for _ in range(MOST_LOOKS + 1):
             judged = await self._asked(log)
-            sha = self.eyes.sha
+            sha = self.observation.sha
             if judged is None or judged["verdict"] != "unknown":
                 break
-            if await self.eyes.look() == sha:
+            if await self.observation.look() == sha:
                 break
-            log += self.wire.note(_LOOK, await self.eyes.sent(self.view))
+            log += self.wire.note(_LOOK, await self.observation.sent(self.view))
         return self._as_verdict(judged)
 
     async def _opening(self) -> list[Json]:
         """The facts, the first picture where it is still there, and the screen now."""
         state = State.of(self.context.memory)
         text = await facts.told(self.context, state, self.session, PATIENCE)
-        first, now = await self._first(state), await self.eyes.sent(self.view)
+        first, now = await self._first(state), await self.observation.sent(self.view)
         if first is None or first == now:
             return self.wire.opening(f"{text}\n\nThe picture is the screen now.", now)
         opening = self.wire.opening(f"{text}\n\nThis picture is the screen before the first action.", first)
@@ -100,7 +100,7 @@ class Judge:
         if state.first is None:
             return None
         try:
-            before = Eyes(self.context, self.session)
+            before = Observation(self.context, self.session)
             before.frame, before.sha = await facts.frame(state.first, self.context), state.first
             return await before.sent(self.view)
         except FileNotFoundError:
