@@ -23,7 +23,7 @@ from approvals.mail import reminders
 from billing import direct
 from database.outages import is_away, passes
 from database.sql import prepared
-from inference.sessions import services
+from inference.sessions import services as sessions
 from machines import metering
 from machines.processes import freezing, home_sizes, lifecycle
 from machines.takeover import leases as control
@@ -72,7 +72,7 @@ CHORES = (
     Chore(lifecycle.reap, 5),
     Chore(direct.release_lapsed, 10),
     Chore(metering.charge_all, 60),
-    Chore(services.sweep, 60),
+    Chore(sessions.sweep, 60),
     Chore(workflows.forget_ended, 60),
     Chore(limits.sweep, 60),
     Chore(idempotency.sweep, 60),

@@ -5,9 +5,7 @@ Neither a thread nor a database connection nor a transaction is held while a mod
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Protocol
 
@@ -46,7 +44,7 @@ class Reply:
     output_tokens: int = 0
 
 
-class DirectCall(Protocol):
+class BilledCall(Protocol):
     """One kind of call. `begin` and `keep` stand in the transactions that hold and capture its price."""
 
     actor: Actor
@@ -60,12 +58,10 @@ class DirectCall(Protocol):
         ...
 
     def keep(self, reply: Reply, price: Price) -> None:
-        """It succeeded. Raises Refusal when what it was for is gone; then it failed."""
-        ...
+        """It succeeded. Raises Refusal when what it was for is gone; then it failed. Most kinds keep nothing."""
 
     def undo(self) -> None:
         """It did not."""
-        ...
 
 
 def model_for(actor: Actor) -> Spec:
@@ -88,7 +84,7 @@ def refusal_of(problem: ModelProblem) -> Refusal:
     return ModelFault(words, reason_code="model_error")
 
 
-def answer_directly(request: ApiRequest, call: DirectCall) -> HttpResponse:
+def answer_billed(request: ApiRequest, call: BilledCall) -> HttpResponse:
     """Hold, ask, capture or release, answer; once for each Idempotency-Key."""
     turn = take_turn(request)
     if turn.replay is not None:
@@ -100,67 +96,69 @@ def answer_directly(request: ApiRequest, call: DirectCall) -> HttpResponse:
     except BaseException:
         turn.give_up()
         raise
-    return later(request, partial(_work, request, call, turn, price, hold))
+    return later(request, _Running(request, call, turn, price, hold).run)
 
 
-async def _work(
-    request: ApiRequest, call: DirectCall, turn: Turn, price: Price, hold: str | None, db: Db
-) -> HttpResponse:
-    calls: list[CallRecord] = []
-    failed = partial(_failed, request, call, turn, hold, calls)
-    try:
-        async with asyncio.timeout(CALL_SECONDS):
-            reply = await call.ask(calls)
-    except asyncio.CancelledError:
-        gone = ModelAway("The call was cancelled. Nothing was charged.", reason_code="cancelled", retry_after=1)
-        return await to_the_end(db(failed, gone))
-    except Exception as error:  # noqa: BLE001  whatever it is, the hold has to end
-        return await to_the_end(db(failed, _refusal(request, error)))
-    return await to_the_end(db(_settled, request, call, turn, price, hold, calls, reply, failed))
+@dataclass
+class _Running:
+    """A call that has begun. Its end is one transaction: settle() or fail()."""
 
+    request: ApiRequest
+    call: BilledCall
+    turn: Turn
+    price: Price
+    hold: str | None
+    calls: list[CallRecord] = field(default_factory=list)
 
-def _refusal(request: ApiRequest, error: Exception) -> Refusal:
-    if isinstance(error, Refusal):
-        return error
-    if isinstance(error, ModelProblem):
-        return refusal_of(error)
-    if isinstance(error, TimeoutError):
-        return ModelSlow(seconds=CALL_SECONDS, retry_after=RETRY_SECONDS)
-    log.error("%s %s failed", request.method, request.path_info, exc_info=error)
-    return InternalError(
-        "Something went wrong on our side. Nothing was charged; quote the request id when you report it."
-    )
+    async def run(self, db: Db) -> HttpResponse:
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                reply = await self.call.ask(self.calls)
+        except asyncio.CancelledError:
+            gone = ModelAway("The call was cancelled. Nothing was charged.", reason_code="cancelled", retry_after=1)
+            return await to_the_end(db(self.fail, gone))
+        except Exception as error:  # noqa: BLE001  whatever it is, the hold has to end
+            return await to_the_end(db(self.fail, self._refusal(error)))
+        return await to_the_end(db(self.settle, reply))
 
-
-def _failed(
-    request: ApiRequest, call: DirectCall, turn: Turn, hold: str | None, calls: Sequence[CallRecord], refusal: Refusal
-) -> HttpResponse:
-    with transaction.atomic():
-        if hold is not None:
-            release_call(hold)
-        call.undo()
-        record_calls(calls, team_id=call.actor.team_id, test=call.actor.test)
-        turn.give_up()
-    return refusal_response(refusal, request)
-
-
-def _settled(
-    request: ApiRequest, call: DirectCall, turn: Turn, price: Price, hold: str | None, calls: Sequence[CallRecord], reply: Reply,
-    failed: Callable[[Refusal], HttpResponse],
-) -> HttpResponse:  # fmt: skip
-    try:
+    def fail(self, refusal: Refusal) -> HttpResponse:
         with transaction.atomic():
-            call.keep(reply, price)
-            record_calls(calls, team_id=call.actor.team_id, test=call.actor.test)
-            if hold is not None:
-                capture_call(hold)
-            response = charged(request, call.actor, price, reply)
-            turn.complete(response)
-            return response
-    except HoldEnded:
-        return failed(ModelSlow(seconds=CALL_SECONDS, retry_after=RETRY_SECONDS))
-    except Exception as error:  # noqa: BLE001  as above
-        return failed(_refusal(request, error))
+            if self.hold is not None:
+                release_call(self.hold)
+            self.call.undo()
+            self._record_calls()
+            self.turn.give_up()
+        return refusal_response(refusal, self.request)
+
+    def settle(self, reply: Reply) -> HttpResponse:
+        try:
+            with transaction.atomic():
+                self.call.keep(reply, self.price)
+                self._record_calls()
+                if self.hold is not None:
+                    capture_call(self.hold)
+                response = charged(self.request, self.call.actor, self.price, reply)
+                self.turn.complete(response)
+                return response
+        except HoldEnded:
+            return self.fail(ModelSlow(seconds=CALL_SECONDS, retry_after=RETRY_SECONDS))
+        except Exception as error:  # noqa: BLE001  as above
+            return self.fail(self._refusal(error))
+
+    def _record_calls(self) -> None:
+        record_calls(self.calls, team_id=self.call.actor.team_id, test=self.call.actor.test)
+
+    def _refusal(self, error: Exception) -> Refusal:
+        if isinstance(error, Refusal):
+            return error
+        if isinstance(error, ModelProblem):
+            return refusal_of(error)
+        if isinstance(error, TimeoutError):
+            return ModelSlow(seconds=CALL_SECONDS, retry_after=RETRY_SECONDS)
+        log.error("%s %s failed", self.request.method, self.request.path_info, exc_info=error)
+        return InternalError(
+            "Something went wrong on our side. Nothing was charged; quote the request id when you report it."
+        )
 
 
 def charged(request: ApiRequest, actor: Actor, price: Price, reply: Reply) -> HttpResponse:

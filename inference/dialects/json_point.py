@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from inference.dialects import literals
-from inference.dialects.functions import NAMES
+from inference.dialects.own_tools import NAMES
 from inference.dialects.tool_calls import Call, Json, Point, Reading, bad, fenced, numbers, pair
 from inference.wires.base import Tool
 

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inference.dialects import functions as tools
-from inference.dialects import json_point, pyautogui, qwen, uitars
+from inference.dialects import json_point, own_tools, pyautogui, qwen, uitars
 from inference.dialects.tool_calls import POINTS, Call, Json, Point, Reading, bad, is_number
 from inference.wires import key_spellings, scaling
 from inference.wires.base import Request, Tool, Wanted
@@ -55,7 +54,7 @@ class Language:
         return [*screen, *request.tools]
 
     def _screen(self, request: Request) -> list[Tool]:
-        offered = tools.screen_tools(request.actions, self.where(request))
+        offered = own_tools.screen_tools(request.actions, self.where(request))
         if self.dialect == "qwen":
             finish = any(tool.name == "finish" for tool in request.tools)
             one = qwen.tool(request.actions, self.where(request), finish)
@@ -75,7 +74,7 @@ class Language:
             prompt: str = _PROGRAMS[self.dialect].prompt(sorted(request.actions), functions, self.where(request))
             return prompt
         if self.carried == "text":
-            return tools.prompt(functions)
+            return own_tools.prompt(functions)
         lines = "\n".join(f"- {one.name}: {one.description}" for one in functions)
         return f"Answer with one JSON object: thought, and calls of these functions in their order:\n{lines}"
 
@@ -92,7 +91,7 @@ class Language:
         if not functions or self.carried == "text":
             return {}
         if self.carried == "json_schema":
-            return {"response_format": _format("calls", tools.answer_schema(functions))}
+            return {"response_format": _format("calls", own_tools.answer_schema(functions))}
         return {
             "tools": [
                 {
@@ -110,7 +109,9 @@ class Language:
             return Reading((), text)
         reading = self._read(text, native, functions, request)
         if not reading.calls:
-            return Reading((bad(IN_TEXT if self.native and tools.looks_like_call(text) else NO_CALL),), reading.text)
+            return Reading(
+                (bad(IN_TEXT if self.native and own_tools.looks_like_call(text) else NO_CALL),), reading.text
+            )
         return reading
 
     def _read(self, text: str, native: Sequence[Call], functions: Sequence[Tool], request: Request) -> Reading:
@@ -121,7 +122,7 @@ class Language:
         if self.native:
             reading = Reading(tuple(native), text)
         else:
-            reading = tools.read_tagged(text) if self.carried == "text" else tools.read_schema(text)
+            reading = own_tools.read_tagged(text) if self.carried == "text" else own_tools.read_schema(text)
         if self.dialect != "qwen":
             return reading
         calls = (one for call in reading.calls for one in qwen.translated(call, pointer, middle))
@@ -139,7 +140,7 @@ class Language:
             return Wanted(call.id, "bad", call.name, problem=call.problem)
         if call.name in {tool.name for tool in request.tools}:
             return Wanted(call.id, "tool", call.name, call.params)
-        if not request.computer or call.name not in {*request.actions, *tools.LOOKS}:
+        if not request.computer or call.name not in {*request.actions, *own_tools.LOOKS}:
             names = ", ".join(one.name for one in self.functions(request))
             problem = f"Not executed: there is no function “{call.name[:64]}” here. There are: {names}."
             return Wanted(call.id, "bad", call.name[:64], problem=problem)
@@ -151,7 +152,7 @@ class Language:
             return Wanted(call.id, "bad", call.name, problem=f"Not executed: {problem}")
         if name == "zoom":
             return self._zoom(call, params)
-        return Wanted(call.id, "look", name) if name in tools.LOOKS else Wanted(call.id, "act", name, params)
+        return Wanted(call.id, "look", name) if name in own_tools.LOOKS else Wanted(call.id, "act", name, params)
 
     def _zoom(self, call: Call, params: Json) -> Wanted:
         if (

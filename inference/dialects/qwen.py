@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from inference.dialects.functions import closed
+from inference.dialects.own_tools import closed
 from inference.dialects.tool_calls import Call, Json, Point, as_one, bad, is_number, numbers, pair
 from inference.wires.base import Tool
 

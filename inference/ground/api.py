@@ -4,8 +4,8 @@ from django.http import HttpResponse
 from ninja import Router
 
 from accounts.doors import ApiRequest, door, takes
-from inference.billed_calls import answer_directly
-from inference.ground.services import Grounding
+from inference.billed_calls import answer_billed
+from inference.ground.ground_call import GroundCall
 from inference.schemas import GroundBody
 from inference.screenshots import read_screenshots
 from web.bodies import read
@@ -18,4 +18,4 @@ router = Router(tags=["Inference"])
 def ground(request: ApiRequest) -> HttpResponse:
     body = read(request, GroundBody)
     (shot,) = read_screenshots([(("body", "screenshot"), body.screenshot)])
-    return answer_directly(request, Grounding(request.actor, body, shot))
+    return answer_billed(request, GroundCall(request.actor, body, shot))

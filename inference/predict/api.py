@@ -4,8 +4,8 @@ from django.http import HttpResponse
 from ninja import Router
 
 from accounts.doors import ApiRequest, door, takes
-from inference.billed_calls import answer_directly
-from inference.predict.services import PredictCall
+from inference.billed_calls import answer_billed
+from inference.predict.predict_call import PredictCall
 from inference.schemas import PredictBody
 from inference.screenshots import read_screenshots
 from web.bodies import read
@@ -17,4 +17,4 @@ router = Router(tags=["Inference"])
 @door("predict")
 def predict_actions(request: ApiRequest) -> HttpResponse:
     body = read(request, PredictBody)
-    return answer_directly(request, PredictCall(request.actor, body, read_screenshots(body.screenshots())))
+    return answer_billed(request, PredictCall(request.actor, body, read_screenshots(body.screenshots())))

@@ -9,10 +9,12 @@ from ninja import Router
 
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
-from inference.billed_calls import Reply, answer_directly, charged
+from inference.billed_calls import Reply, answer_billed, charged
 from inference.schemas import Nothing, SessionCreate, SessionPredictBody, session_object
 from inference.screenshots import read_screenshots
 from inference.sessions import services
+from inference.sessions.access import get_session, sessions_of
+from inference.sessions.session_call import SessionPredictCall
 from web.bodies import read
 from web.paging import page
 from web.times import rfc3339
@@ -45,30 +47,30 @@ def _at_once(effect: Callable[[], HttpResponse]) -> HttpResponse:
 @router.get("/sessions", summary="Sessions, newest first")
 @door("session")
 def list_sessions(request: ApiRequest) -> HttpResponse:
-    rows = services.sessions_of(request.actor)
+    rows = sessions_of(request.actor)
     return answer(page(rows, request.GET, session_object, request_id=request.request_id))
 
 
 @router.get("/sessions/{session_id}", summary="One session")
 @door("session")
 def session(request: ApiRequest, session_id: str) -> HttpResponse:
-    row = services.get_session(request.actor, session_id)
+    row = get_session(request.actor, session_id)
     return answer(session_object(row) | {"request_id": request.request_id})
 
 
 @router.post("/sessions/{session_id}/predict", summary="The next actions in a session", **takes(SessionPredictBody))
 @door("session")
 def predict_in_session(request: ApiRequest, session_id: str) -> HttpResponse:
-    row = services.get_session(request.actor, session_id)
+    row = get_session(request.actor, session_id)
     body = read(request, SessionPredictBody)
     (shot,) = read_screenshots([(("body", "screenshot"), body.screenshot)])
-    return answer_directly(request, services.SessionPrediction(request.actor, row.id, body, shot))
+    return answer_billed(request, SessionPredictCall(request.actor, row.id, body, shot))
 
 
 @router.post("/sessions/{session_id}/reset", summary="Forget what a session has seen and done", **takes(Nothing))
 @door("session")
 def reset_session(request: ApiRequest, session_id: str) -> HttpResponse:
-    row = services.get_session(request.actor, session_id)
+    row = get_session(request.actor, session_id)
     read(request, Nothing)
 
     def effect() -> dict[str, Any]:

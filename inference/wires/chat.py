@@ -10,8 +10,8 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
-from inference.dialects.functions import read_native
 from inference.dialects.language import Language
+from inference.dialects.own_tools import read_native
 from inference.dialects.tool_calls import Call, json_object, without_thinking
 from inference.errors import ModelBusy, ModelRefused
 from inference.records import Usage

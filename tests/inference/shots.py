@@ -8,10 +8,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from inference.calls import calling
-from inference.ground import services as grounding
+from inference.ground import ground_call
 from inference.models import Profile
 from inference.predict import predictions
-from inference.sessions import services as sessions
+from inference.sessions import session_call
 from tests.inference.wire import FakeWire
 
 FONT = "machines/drivers/terminal/fonts/DejaVuSansMono.ttf"
@@ -52,7 +52,7 @@ def profile(name: str = "seer", **more: Any) -> Profile:
 def answering(monkeypatch: pytest.MonkeyPatch, *moves: Any) -> FakeWire:
     """A default profile whose model answers so."""
     wire = FakeWire(*moves)
-    for module in (calling, predictions, grounding, sessions):
+    for module in (calling, predictions, ground_call, session_call):
         monkeypatch.setattr(module, "wire_for", wire)
     profile()
     return wire

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.dialects import functions, json_point, literals, pyautogui, qwen, uitars
+from inference.dialects import json_point, literals, own_tools, pyautogui, qwen, uitars
 from inference.dialects.tool_calls import Call, Reading, without_thinking
 from inference.wires.base import Tool
 from machines.actions.canonical import Screen, canonical
@@ -44,32 +44,32 @@ class TestThinking:
 
 class TestTools:
     def test_names_points_and_numerals(self) -> None:
-        assert functions.read_native("click", '{"x": "12", "y": "3.0", "count": 2}', "c1") == Call(
+        assert own_tools.read_native("click", '{"x": "12", "y": "3.0", "count": 2}', "c1") == Call(
             "click", {"x": 12, "y": 3, "count": 2}, id="c1"
         )
-        assert functions.read_native("type_text", '{"text": "12"}', "c").params == {"text": "12"}
+        assert own_tools.read_native("type_text", '{"text": "12"}', "c").params == {"text": "12"}
 
     @pytest.mark.parametrize(
         "arguments", ['{"text": "hel', "[1]", "null", '"x"', "nan", "{'x': 1}", "[" * 90_000, 7, ["a"]]
     )
     def test_arguments_that_are_no_object_are_told(self, arguments: Any) -> None:
-        call = functions.read_native("type_text", arguments, "c9")
+        call = own_tools.read_native("type_text", arguments, "c9")
         assert call.id == "c9"
         assert call.problem.startswith("Not executed")
 
     def test_no_arguments_are_none(self) -> None:
         assert (
-            functions.read_native("screenshot", "", "c")
-            == functions.read_native("screenshot", None, "c")
+            own_tools.read_native("screenshot", "", "c")
+            == own_tools.read_native("screenshot", None, "c")
             == Call("screenshot", id="c")
         )
 
     @pytest.mark.parametrize("name", [None, "", 3])
     def test_a_call_without_a_name_is_told(self, name: Any) -> None:
-        assert functions.read_native(name, "{}", "c").problem
+        assert own_tools.read_native(name, "{}", "c").problem
 
     def test_calls_between_tags(self) -> None:
-        reading = functions.read_tagged(
+        reading = own_tools.read_tagged(
             'I go.\n<tool_call>\n{"name": "click", "arguments": {"x": 1, "y": 2}}\n</tool_call>\n<tool_call>{"name": "wait"'
             ', "arguments": {"ms": 5}}'
         )
@@ -77,7 +77,7 @@ class TestTools:
         assert reading.text == "I go."
 
     def test_broken_calls_between_tags_are_told_one_by_one(self) -> None:
-        reading = functions.read_tagged(
+        reading = own_tools.read_tagged(
             '<tool_call>{"name": </tool_call><tool_call>{"name": "click", "arguments": {}}</tool_call>'
         )
         assert [bool(call.problem) for call in reading.calls] == [True, False]
@@ -85,7 +85,7 @@ class TestTools:
     def test_answers_by_schema(self) -> None:
         text = json.dumps({"thought": "So.", "calls": [{"name": "click", "arguments": {"x": 1, "y": 2}}]})
         for form in (text, f"```json\n{text}\n```"):
-            reading = functions.read_schema(form)
+            reading = own_tools.read_schema(form)
             assert calls_of(reading) == [("click", {"x": 1, "y": 2})]
             assert reading.text == "So."
 
@@ -93,14 +93,14 @@ class TestTools:
         "text", ["", "I think I should scroll.", "{}", '{"calls": []}', '{"calls": [3]}', '{"calls": 3}', "[]"]
     )
     def test_answers_that_do_not_fit_are_told(self, text: str) -> None:
-        assert all(call.problem for call in functions.read_schema(text).calls)
-        assert functions.read_schema(text).calls
+        assert all(call.problem for call in own_tools.read_schema(text).calls)
+        assert own_tools.read_schema(text).calls
 
     def test_the_schema_takes_each_function_and_nothing_else(self) -> None:
         import jsonschema
 
-        offered = [*functions.screen_tools({"click"}, "Pixels."), FINISH]
-        schema = functions.answer_schema(offered)
+        offered = [*own_tools.screen_tools({"click"}, "Pixels."), FINISH]
+        schema = own_tools.answer_schema(offered)
         jsonschema.Draft202012Validator.check_schema(schema)
         good = {"thought": "", "calls": [{"name": "click", "arguments": {"x": 1, "y": 2}}]}
         jsonschema.validate(good, schema)
@@ -109,9 +109,9 @@ class TestTools:
             jsonschema.validate(good, schema)
 
     def test_only_what_the_machine_can_do_is_offered_in_fixed_order(self) -> None:
-        one = functions.screen_tools(["type_text", "click"], "Pixels.")
+        one = own_tools.screen_tools(["type_text", "click"], "Pixels.")
         assert [tool.name for tool in one] == ["screenshot", "zoom", "click", "type_text"]
-        assert one == functions.screen_tools(["click", "type_text"], "Pixels.")
+        assert one == own_tools.screen_tools(["click", "type_text"], "Pixels.")
         assert "Pixels." in one[2].description
         assert "Pixels." not in one[3].description
 
@@ -126,7 +126,7 @@ class TestTools:
         ],
     )
     def test_a_call_in_the_text_is_recognized(self, text: str, is_call: bool) -> None:
-        assert functions.looks_like_call(text) is is_call
+        assert own_tools.looks_like_call(text) is is_call
 
 
 class TestQwen:
@@ -421,7 +421,7 @@ class TestAnything:
     def test_never_raises(self, text: str) -> None:
         said, _ = without_thinking(text)
         readings = [
-            functions.read_tagged(said), functions.read_schema(said), uitars.read(said, OWN, None, MIDDLE),
+            own_tools.read_tagged(said), own_tools.read_schema(said), uitars.read(said, OWN, None, MIDDLE),
             pyautogui.read(said, OWN, POINTER, MIDDLE), json_point.read(said, OWN, None, MIDDLE),
         ]  # fmt: skip
         for call in (call for reading in readings for call in reading.calls):
@@ -434,8 +434,8 @@ class TestAnything:
     def test_nor_for_any_json(self, value: Any) -> None:
         text = json.dumps(value)
         for reading in (
-            functions.read_schema(text),
-            functions.read_tagged(f"<tool_call>{text}"),
+            own_tools.read_schema(text),
+            own_tools.read_tagged(f"<tool_call>{text}"),
             json_point.read(text, OWN, None, MIDDLE),
         ):
             assert all(bool(call.name) != bool(call.problem) for call in reading.calls)

@@ -232,13 +232,13 @@ class TestAProcessThatDies:
         """As if this process had slept for ten minutes."""
         answering(monkeypatch, click(1, 1))
         monkeypatch.setattr(billing, "LAPSE", timedelta(minutes=-1))
-        settle = billed_calls._settled
+        settle = billed_calls._Running.settle
 
         def lapsed(*args: Any) -> Any:
             billing.release_lapsed()
             return settle(*args)
 
-        monkeypatch.setattr(billed_calls, "_settled", lapsed)
+        monkeypatch.setattr(billed_calls._Running, "settle", lapsed)
         refused(live.post("/predict", body()), 504, "UPSTREAM_TIMEOUT")
         assert live.get("/billing/balance").json()["available_cents"] == 10_000
         assert account_balances(cast.team.id)["usage"] == 0

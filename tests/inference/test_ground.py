@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from config.processes import command_of, wait_until
 from inference.errors import ModelBusy, ModelRefused
-from inference.ground import ocr, services
+from inference.ground import ocr
 from inference.ground.ocr import Line, Word
-from inference.ground.services import Sight, locate, phrases
+from inference.ground.text_search import Sight, locate, phrases
 from inference.models import Call
 from inference.wires.base import Check, Thought, Wanted
 from tests.cast import Api, Cast
@@ -148,7 +148,7 @@ class TestByAModel:
             raise ocr.OcrFailed("gone")
 
         monkeypatch.setattr(ocr, "read_text", broken)
-        monkeypatch.setattr(services.ocr, "installed", lambda: True)
+        monkeypatch.setattr(ocr, "installed", lambda: True)
         refused(live.post("/ground", body()), 503, "UPSTREAM_UNAVAILABLE")
         answering(monkeypatch, click(10, 10))
         assert live.post("/ground", body()).status_code == 200

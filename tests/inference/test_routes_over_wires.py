@@ -45,7 +45,7 @@ STORIES = {
 @pytest.fixture(autouse=True)
 def _clients_end_with_their_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """A web process has one event loop; the test client makes one for each call."""
-    work = billed_calls._work
+    work = billed_calls._Running.run
 
     async def closing(*args: Any) -> HttpResponse:
         try:
@@ -53,7 +53,7 @@ def _clients_end_with_their_loop(monkeypatch: pytest.MonkeyPatch) -> None:
         finally:
             await calling.close()
 
-    monkeypatch.setattr(billed_calls, "_work", closing)
+    monkeypatch.setattr(billed_calls._Running, "run", closing)
 
 
 @pytest.fixture(params=WIRES)

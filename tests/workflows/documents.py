@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from web.errors import Invalid
 from workflows.definition.documents import Form, check_document
 
 TRUE = {"op": "truthy", "value": True}
@@ -95,3 +96,11 @@ def numbered(steps: list[Any]) -> list[Any]:
 
 def is_valid(steps: list[Any]) -> bool:
     return not check_document(whole(steps), "create").violations
+
+
+def read_document(body: Any, form: Form) -> dict[str, Any]:
+    """The values of a document. Raises Invalid with every violation."""
+    reading = check_document(body, form)
+    if reading.violations:
+        raise Invalid(*reading.violations)
+    return reading.values

@@ -5,9 +5,22 @@ from typing import Any
 
 import pytest
 
-from tests.workflows.documents import TOP, approval, branch, check, eq, loop, parallel, succeed, task, whole, wrong
+from tests.workflows.documents import (
+    TOP,
+    approval,
+    branch,
+    check,
+    eq,
+    loop,
+    parallel,
+    read_document,
+    succeed,
+    task,
+    whole,
+    wrong,
+)
 from web.errors import Invalid
-from workflows.definition.documents import check_document, read_document, run_defaults, slug_of
+from workflows.definition.documents import check_document, run_defaults, slug_of
 
 STEPS = [task()]
 FLAT = {"name": "Invoices", "version": "1.0.0", "steps": STEPS}

@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from web.errors import Invalid
 from web.json_values import DEEPEST, Detail, Loc, deeper_than, size, too_big, unstorable_at
 from workflows.definition.field_checks import Field, Problem, Violations, mapping, one_of, text, whole
 from workflows.definition.inputs import schema_problem
@@ -39,14 +38,6 @@ class Reading:
     violations: list[Detail] = field(default_factory=list)
     warnings: list[Detail] = field(default_factory=list)
     too_large: bool = False
-
-
-def read_document(body: Any, form: Form, others: Collection[str] = ()) -> dict[str, Any]:
-    """The values of a document that is not too large. Raises Invalid with every violation."""
-    found = check_document(body, form, others)
-    if found.violations:
-        raise Invalid(*found.violations)
-    return found.values
 
 
 def check_document(body: Any, form: Form, others: Collection[str] = ()) -> Reading:

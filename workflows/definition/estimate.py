@@ -6,8 +6,7 @@ from typing import Any
 
 from workflows.definition import step_types as rules
 from workflows.definition.documents import Definition, run_defaults
-from workflows.definition.step_types import Step
-from workflows.interpreter.control_flow import WHILE_ITERATIONS
+from workflows.definition.step_types import WHILE_ITERATIONS, Step
 
 Prices = Mapping[str, int]  # cents of one agent step by cua_version
 DEFAULT_STEPS = 50

@@ -13,6 +13,7 @@ MAX_STEPS = 200
 MAX_DEPTH = 8
 MAX_BRANCHES = 16
 MAX_APPROVERS = 20
+WHILE_ITERATIONS = 100  # of a while without max_iterations
 MAX_SCHEMA_PARTS = 2000  # objects in all schemas of a document's steps; each takes about 0.2 ms to check
 ENGINES = ("v1", "v3", "v4")
 ON_AWAITING_HUMAN = ("pause", "fail", "cancel")

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from workflows.definition.step_types import Step
+from workflows.definition.step_types import WHILE_ITERATIONS, Step
 from workflows.definition.templates import path_of
-from workflows.interpreter.control_flow import WHILE_ITERATIONS
 
 _SIGNS = {"eq": "=", "ne": "≠", "lt": "<", "gt": ">", "lte": "≤", "gte": "≥", "contains": "contains"}
 TYPES = {

@@ -5,7 +5,7 @@ from typing import Any
 
 from runs.errors import run_error
 from workflows.definition import conditions
-from workflows.definition.step_types import Step
+from workflows.definition.step_types import WHILE_ITERATIONS, Step
 from workflows.definition.value_rules import MAX_WORK, TooMuchWork, Work
 from workflows.interpreter import single_steps
 from workflows.interpreter.effects import Finish, GoOn
@@ -13,7 +13,6 @@ from workflows.interpreter.single_steps import StepFailed
 from workflows.interpreter.state import Branch, Frame, Path, Progress, list_frame
 
 SLICE = 2000  # steps of control flow in one go
-WHILE_ITERATIONS = 100  # of a while without max_iterations
 
 
 def go(run: Progress) -> None:

@@ -14,7 +14,7 @@ from runs.stops.enforcing import enforce, let_go_on
 from runs.stops.schemas import Nothing, StopBody, stop_object
 from web.bodies import read
 from web.paging import page
-from workflows.stops.targets import find_target
+from workflows.stops.scopes import find_target
 
 router = Router(tags=["Stops"])
 

@@ -11,8 +11,7 @@ from runs.stops import services
 from runs.stops.access import get_stop, in_force, stops_of
 from runs.stops.enforcing import enforce, let_go_on
 from workflows.stops.forms import StopForm
-from workflows.stops.names import named
-from workflows.stops.targets import find_target
+from workflows.stops.scopes import find_target, named
 
 SECTION = {"section": "stops"}
 MOST = 100  # lifted ones that are shown

@@ -5,7 +5,7 @@ from typing import Any
 from django import template
 
 from runs.stops.access import in_force
-from workflows.stops.names import Named, named
+from workflows.stops.scopes import Named, named
 
 register = template.Library()
 

@@ -13,7 +13,7 @@ from machines.models import Stop
 from runs.stops import enforcing, services
 from runs.stops.schemas import StopBody
 from web.bodies import details
-from workflows.stops.targets import find_target
+from workflows.stops.scopes import find_target
 
 LOOK_SECONDS = 0.5
 

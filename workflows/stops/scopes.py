@@ -1,4 +1,4 @@
-"""What the scope of a stop is called."""
+"""What a stop may name, and what that is called."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +7,21 @@ from datetime import datetime
 from django.utils import timezone
 
 from accounts.actor import Actor
-from machines.access import machines_of
+from machines.access import get_machine, machines_of
 from machines.models import Stop
-from workflows.access import workflows_of
+from web.errors import Invalid
+from workflows.access import get_workflow, workflows_of
+
+
+def find_target(actor: Actor, scope: str, target_id: str | None) -> str | None:
+    """The id of the machine or workflow; None for the team. Raises Invalid, MachineNotFound, WorkflowNotFound."""
+    if scope == "team":
+        if target_id is not None:
+            raise Invalid((("body", "id"), "A stop of the team names nothing else.", "value_error"))
+        return None
+    if target_id is None:
+        raise Invalid((("body", "id"), f"Name the {scope}.", "missing"))
+    return get_machine(actor, target_id).id if scope == "machine" else get_workflow(actor, target_id).id
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,16 @@
-"""Where an element stands in a picture: by its text first, then by a model. Never a guess.
-
-Reading finds what is written there once, and nothing else: icons, boxes and empty fields are invisible to it.
-"""
+"""Where an element stands in a picture: by its text first, then by a model. Never a guess."""
 
 import asyncio
-import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from accounts.actor import Actor
 from billing.direct import Price, price
-from inference.billed_calls import NO_MODEL, RETRY_SECONDS, Reply, model_for
+from inference.billed_calls import NO_MODEL, RETRY_SECONDS, BilledCall, Reply, model_for
 from inference.calls.questions import Question, ask, send_picture
 from inference.errors import GroundingFailed, ModelAway, ModelRefused, PredictionFailed
 from inference.ground import ocr
-from inference.ground.ocr import Box, Line, OcrFailed, Word
+from inference.ground.ocr import OcrFailed
+from inference.ground.text_search import Sight, locate, phrases
 from inference.points import Size, moved
 from inference.predict import fixed_answers
 from inference.predict.predictions import tokens
@@ -27,97 +22,12 @@ from inference.specs import Spec, live_names
 from inference.wires import wire_for
 from inference.wires.base import Thought
 
-SURE, SURE_OF_ONE = 0.8, 0.95  # least scores of text, and of a single character
-LONGEST_TEXT = 200  # characters of an element that is looked for as text
 NO_READER = "Text cannot be read in pictures here: the optional extra “ocr” is not installed (make ocr)."
-# What is no text, and what says where another thing is: reading does not find these.
-_NO_TEXT = "field input box textbox textarea checkbox radio icon image picture logo avatar slider toggle switch dropdown combobox arrow"
-_ELSEWHERE = "next beside below above under left right near before after between behind first second third last inside"
-_UNSEEN = frozenset(f"{_NO_TEXT} {_ELSEWHERE}".split())
-_KINDS = r"(?:button|link|tab|menu item|menu|heading|title|text|label|option|entry|item)"
-_QUOTED = re.compile(r"[\"“”„«»](.+?)[\"“”«»]")
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What reading says: `point` in pixels of the picture when it is found; several or doubtful: ambiguous."""
-
-    state: Literal["found", "ambiguous", "absent"]
-    point: tuple[float, float] = (0.0, 0.0)
-
-
-def locate(lines: Sequence[Line], element: str) -> Sight:
-    """The one place where exactly this text stands."""
-    for phrase in phrases(element):
-        places = list(_places(lines, _plain(phrase)))
-        if not places:
-            continue
-        sure = [place for place in places if place.score >= (SURE_OF_ONE if len(_plain(phrase)) == 1 else SURE)]
-        if len(places) > 1:
-            return Sight("ambiguous")
-        if sure:
-            left, top, right, bottom = sure[0].box
-            return Sight("found", ((left + right) / 2, (top + bottom) / 2))
-        return Sight("ambiguous")
-    return Sight("absent")
-
-
-def phrases(element: str) -> Iterator[str]:
-    """The texts that an element may mean, the likeliest first; none where it means no text."""
-    element = element.strip()
-    if len(element) > LONGEST_TEXT:
-        return
-    quoted = _QUOTED.findall(element)
-    around = _QUOTED.sub(" ", element) if quoted else element
-    if len(quoted) > 1 or set(re.findall(r"[a-z]+", around.lower())) & _UNSEEN:
-        return
-    if quoted:
-        yield quoted[0]
-        return
-    yield element
-    bare = re.sub(rf"^(?:the|a|an)\s+|\s+{_KINDS}$", "", element, flags=re.IGNORECASE)
-    bare = re.sub(rf"\s+{_KINDS}$", "", bare, flags=re.IGNORECASE)
-    if bare != element:
-        yield bare
-
-
-def _plain(text: str) -> str:
-    """As texts are compared: readers lose spaces, and screens write capitals and colons where people do not."""
-    return re.sub(r"\s+", "", text).casefold().rstrip(":…").removesuffix("...")
-
-
-def _places(lines: Sequence[Line], phrase: str) -> Iterator[Word]:
-    """Every place where whole words of a line make up the text; a reader is not asked for parts of words."""
-    for line in lines:
-        if phrase and _plain(line.text) == phrase:
-            yield line
-            continue
-        for start in range(len(line.words)):
-            run = _run(line.words[start:], phrase)
-            if run:
-                yield Word(phrase, min(word.score for word in run), _around([word.box for word in run]))
-
-
-def _run(words: Sequence[Word], phrase: str) -> list[Word]:
-    run: list[Word] = []
-    for word in words:
-        run.append(word)
-        text = _plain("".join(each.text for each in run))
-        if phrase and text == phrase:
-            return run
-        if len(text) >= len(phrase):
-            break
-    return []
-
-
-def _around(boxes: Sequence[Box]) -> Box:
-    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
-    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 @dataclass
-class Grounding:
-    """POST /v1/ground (inference.billed_calls.DirectCall)."""
+class GroundCall(BilledCall):
+    """POST /v1/ground."""
 
     actor: Actor
     body: GroundBody
@@ -167,12 +77,6 @@ class Grounding:
                     retry_after=RETRY_SECONDS,
                 ) from error
             return Sight("absent")
-
-    def keep(self, reply: Reply, price: Price) -> None:
-        """Nothing is kept."""
-
-    def undo(self) -> None:
-        """Nothing was kept."""
 
 
 def _on_screen(point: tuple[float, float], picture: Size, screen: Size) -> Size:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from accounts.actor import Actor
 from billing.direct import Price, price
-from inference.billed_calls import Reply, model_for
+from inference.billed_calls import BilledCall, Reply, model_for
 from inference.predict import fixed_answers
 from inference.predict.predictions import Prediction, predict, question_of
 from inference.records import CallRecord
@@ -15,8 +15,8 @@ from inference.specs import Spec
 
 
 @dataclass
-class PredictCall:
-    """POST /v1/predict (inference.billed_calls.DirectCall)."""
+class PredictCall(BilledCall):
+    """POST /v1/predict."""
 
     actor: Actor
     body: PredictBody
@@ -45,9 +45,3 @@ class PredictCall:
             return fixed_answers.prediction(picture, body.instruction, body.screen, steps=steps, tools=body.tools)
         question = await asyncio.to_thread(question_of, self.spec, body, self.shots)
         return (await predict(question, body.screen, body.max_actions, calls)).prediction
-
-    def keep(self, reply: Reply, price: Price) -> None:
-        """Nothing is kept: each call brings all that it is about."""
-
-    def undo(self) -> None:
-        """Nothing was kept."""
