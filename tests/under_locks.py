@@ -56,7 +56,7 @@ def _refused_under_locks(name: str, call: Callable[..., Any]) -> Callable[..., A
 
 
 def _heard(event: str, args: tuple[Any, ...]) -> None:
-    if args and isinstance(args[0], str) and "__pycache__" in args[0]:
+    if args and type(args[0]) is str and "__pycache__" in args[0]:  # isinstance() would wake a lazy module, which is heard again
         return  # a module that is compiled and kept when it is first imported
     if event in SLOW:
         _check(event)
