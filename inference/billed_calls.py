@@ -20,8 +20,8 @@ from accounts.models import Team
 from billing.access import TEST_BALANCE, available
 from billing.direct import Price, capture_call, hold_call, release_call
 from billing.errors import HoldEnded
+from inference.calls.services import record_calls
 from inference.errors import ModelAway, ModelBusy, ModelFault, ModelMisconfigured, ModelProblem, ModelSlow
-from inference.profiles.services import record_calls
 from inference.records import CallRecord
 from inference.specs import Spec, default_name, live_names, spec_of
 from web.errors import InternalError, Refusal

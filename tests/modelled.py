@@ -10,9 +10,9 @@ from PIL import Image
 
 from accounts.models import Team
 from accounts.team.rules_version import rules_now
+from inference.calls.services import record_calls
 from inference.errors import ModelBusy, ModelMisconfigured
 from inference.models import Profile
-from inference.profiles.services import record_calls
 from inference.records import CallRecord, Purpose, Status, Usage
 from machines import pictures
 from machines.drivers.base import Action, Frame

@@ -56,7 +56,8 @@ def _refused_under_locks(name: str, call: Callable[..., Any]) -> Callable[..., A
 
 
 def _heard(event: str, args: tuple[Any, ...]) -> None:
-    if args and type(args[0]) is str and "__pycache__" in args[0]:  # isinstance() would wake a lazy module, which is heard again
+    # Not isinstance(): that would wake a lazy module, which is heard again.
+    if args and type(args[0]) is str and "__pycache__" in args[0]:
         return  # a module that is compiled and kept when it is first imported
     if event in SLOW:
         _check(event)

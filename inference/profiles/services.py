@@ -1,6 +1,7 @@
-"""Changes to model profiles, and writing down what models were asked."""
+"""Changes to model profiles."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +13,9 @@ from accounts.actor import Actor
 from accounts.audit.services import audit
 from accounts.models import Team
 from database.sealing import seal
-from inference.models import Call, Profile
+from inference.models import Profile
 from inference.profiles.access import ever_used, get_profile, require_owner
 from inference.profiles.profile_rules import server_of, violations
-from inference.records import CallRecord
 from web.errors import Invalid, InvalidState
 
 FIELDS = ("model", "base_url", "options", "prices", "limits")  # what an edit may change, the key apart
@@ -29,7 +29,7 @@ def create_profile(actor: Actor, values: Mapping[str, Any], *, from_env: str | N
     if wrong := violations(values):
         raise Invalid(*wrong)
     with transaction.atomic():
-        actor = locked(actor)
+        actor = _locked(actor)
         if Profile.objects.filter(name=values["name"]).exists():
             raise Invalid((("body", "name"), "There is a model of this name already.", "value_error"))
         row = Profile.objects.create(
@@ -45,9 +45,7 @@ def update_profile(actor: Actor, profile_id: str, changes: Mapping[str, Any]) ->
 
     Any change makes a new version, which no test has passed yet. Raises InstallationOwnersOnly, NotFound, Invalid.
     """
-    with transaction.atomic():
-        actor = locked(actor)
-        row = get_profile(actor, profile_id, lock=True)
+    with changing(actor, profile_id) as (owner, row):
         values = {name: changes.get(name, getattr(row, name)) for name in FIELDS}
         key = changes.get("key")
         if wrong := violations({"name": row.name, "wire": row.wire, "key": key} | values):
@@ -70,7 +68,7 @@ def update_profile(actor: Actor, profile_id: str, changes: Mapping[str, Any]) ->
         row.version += 1
         row.save(update_fields=[*before, "key", "version"])
         after = {name: values[name] for name in before}
-        audit(actor, "model.updated", row.id, name=row.name, before=before, after=after, new_key=key is not None)
+        audit(owner, "model.updated", row.id, name=row.name, before=before, after=after, new_key=key is not None)
     return row
 
 
@@ -79,9 +77,7 @@ def set_default(actor: Actor, profile_id: str, *, anyway: bool = False) -> Profi
 
     Raises InstallationOwnersOnly, NotFound, InvalidState.
     """
-    with transaction.atomic():
-        actor = locked(actor)
-        row = get_profile(actor, profile_id, lock=True)
+    with changing(actor, profile_id) as (owner, row):
         if row.disabled_at is not None:
             raise InvalidState("A disabled model cannot be the default.", current_state="disabled", allowed_from=["on"])
         if not anyway and not passed(row):
@@ -92,55 +88,47 @@ def set_default(actor: Actor, profile_id: str, *, anyway: bool = False) -> Profi
         if not row.is_default:
             Profile.objects.filter(is_default=True).update(is_default=False)
             _set(row, is_default=True)
-            audit(actor, "model.default_set", row.id, name=row.name, tested=passed(row))
+            audit(owner, "model.default_set", row.id, name=row.name, tested=passed(row))
     return row
 
 
 def clear_default(actor: Actor, profile_id: str) -> Profile:
     """Runs for which nobody chose an agent have the playbook again. Raises InstallationOwnersOnly, NotFound."""
-    with transaction.atomic():
-        actor = locked(actor)
-        row = get_profile(actor, profile_id, lock=True)
+    with changing(actor, profile_id) as (owner, row):
         if row.is_default:
             _set(row, is_default=False)
-            audit(actor, "model.default_cleared", row.id, name=row.name)
+            audit(owner, "model.default_cleared", row.id, name=row.name)
     return row
 
 
 def disable_profile(actor: Actor, profile_id: str) -> Profile:
     """New runs cannot have it, runs that do ask people. Raises InstallationOwnersOnly, NotFound."""
-    with transaction.atomic():
-        actor = locked(actor)
-        row = get_profile(actor, profile_id, lock=True)
+    with changing(actor, profile_id) as (owner, row):
         if row.disabled_at is None:
             was_default = row.is_default
             _set(row, disabled_at=timezone.now(), is_default=False)
-            audit(actor, "model.disabled", row.id, name=row.name, was_default=was_default)
+            audit(owner, "model.disabled", row.id, name=row.name, was_default=was_default)
     return row
 
 
 def enable_profile(actor: Actor, profile_id: str) -> Profile:
     """Raises InstallationOwnersOnly, NotFound."""
-    with transaction.atomic():
-        actor = locked(actor)
-        row = get_profile(actor, profile_id, lock=True)
+    with changing(actor, profile_id) as (owner, row):
         if row.disabled_at is not None:
             _set(row, disabled_at=None)
-            audit(actor, "model.enabled", row.id, name=row.name)
+            audit(owner, "model.enabled", row.id, name=row.name)
     return row
 
 
 def delete_profile(actor: Actor, profile_id: str) -> None:
     """Only what no run ever used: the others are named in the records of runs. Raises InstallationOwnersOnly, NotFound, InvalidState."""
-    with transaction.atomic():
-        actor = locked(actor)
-        row = get_profile(actor, profile_id, lock=True)
+    with changing(actor, profile_id) as (owner, row):
         if ever_used(row.name):
             raise InvalidState(
                 "Runs have used this model, so it stays in the records. Disable it instead.",
                 current_state="used", allowed_from=["unused"],
             )  # fmt: skip
-        audit(actor, "model.deleted", row.id, **_shown(row))
+        audit(owner, "model.deleted", row.id, **_shown(row))
         row.delete()
 
 
@@ -150,7 +138,15 @@ def passed(row: Profile) -> bool:
     return bool(tested.get("passed")) and tested.get("version") == row.version
 
 
-def locked(actor: Actor) -> Actor:
+@contextmanager
+def changing(actor: Actor, profile_id: str) -> Iterator[tuple[Actor, Profile]]:
+    """A transaction that changes this profile; the actor as the audit names it. Raises InstallationOwnersOnly, NotFound."""
+    with transaction.atomic():
+        actor = _locked(actor)
+        yield actor, get_profile(actor, profile_id, lock=True)
+
+
+def _locked(actor: Actor) -> Actor:
     """Changes of profiles come one after the other, and who waited may have lost rights. The entry is the first team's.
 
     The caller is inside atomic(). Raises InstallationOwnersOnly.
@@ -172,19 +168,3 @@ def _set(row: Profile, **fields: Any) -> None:
 def _shown(row: Profile) -> dict[str, Any]:
     shown = {name: getattr(row, name) for name in ("name", "wire", *FIELDS) if getattr(row, name)}
     return shown | ({"key_from": row.from_env} if row.from_env else {"has_key": row.key is not None})
-
-
-def record_calls(
-    records: Iterable[CallRecord], *, team_id: str, test: bool, run_id: str | None = None, step_index: int | None = None
-) -> None:
-    """One row for each call, in the caller's transaction: that of the move that came of them."""
-    Call.objects.bulk_create(
-        Call(
-            team_id=team_id, test=test, run_id=run_id, step_index=step_index, profile=r.profile, wire=r.wire, model=r.model,
-            purpose=r.purpose, status=r.status, why=r.why, request_id=r.request_id, request_hash=r.request_hash,
-            started_at=r.started_at, first_byte_at=r.first_byte_at, ended_at=r.ended_at, input_tokens=r.usage.input,
-            cached_tokens=r.usage.cached, cache_written_tokens=r.usage.cache_written, output_tokens=r.usage.output,
-            reasoning_tokens=r.usage.reasoning, cost_microcents=r.cost_microcents,
-        )
-        for r in records
-    )  # fmt: skip

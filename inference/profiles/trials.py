@@ -20,10 +20,10 @@ from accounts.actor import Actor
 from accounts.audit.services import audit
 from database.ids import new_id
 from inference.calls import calling
+from inference.calls.services import record_calls
 from inference.errors import ModelProblem
 from inference.models import Profile
-from inference.profiles.access import get_profile
-from inference.profiles.services import locked, record_calls
+from inference.profiles.services import changing
 from inference.profiles.trial_picture import HEIGHT, TARGETS, WIDTH, Target, picture, picture_hash
 from inference.records import CallRecord
 from inference.specs import Spec, as_spec
@@ -85,14 +85,12 @@ def trial_of(row: Profile) -> Trial | None:
 
 def start(actor: Actor, profile_id: str, *, in_thread: bool = True) -> Profile:
     """Begin a test, unless one of this version is under way. Raises InstallationOwnersOnly, NotFound."""
-    with transaction.atomic():
-        actor = locked(actor)
-        row = get_profile(actor, profile_id, lock=True)
+    with changing(actor, profile_id) as (owner, row):
         before = trial_of(row)
         if before and before.running and not before.silent and before.version == row.version:
             return row
         now = rfc3339(timezone.now()) or ""
-        trial = Trial(new_id("mtr"), row.version, actor.ref(), now, now)
+        trial = Trial(new_id("mtr"), row.version, owner.ref(), now, now)
         _write(row, trial)
         if in_thread:
             transaction.on_commit(lambda: launch(row.id, trial.id))

@@ -15,8 +15,8 @@ from billing.errors import BudgetReached
 from billing.services import release_holds
 from database.sealing import seal, unseal
 from database.sql import save
+from inference.calls.services import record_calls
 from inference.models import Call
-from inference.profiles.services import record_calls
 from inference.records import CallRecord
 from machines.drivers.base import Prompt
 from runs import control, services

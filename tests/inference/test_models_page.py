@@ -7,9 +7,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from inference.calls.services import record_calls
 from inference.models import Profile
 from inference.profiles import services
-from inference.profiles.services import record_calls
 from inference.profiles.trial_picture import TARGETS
 from inference.records import CallRecord, Usage
 from inference.specs import default_name, spec_of

@@ -9,11 +9,11 @@ from django.utils import timezone
 
 from accounts.actor import Actor, system
 from accounts.models import AuditEntry, Membership, Team
+from inference.calls.services import record_calls
 from inference.errors import ModelMisconfigured
 from inference.models import Call, Profile
 from inference.profiles import services, trials
 from inference.profiles.access import get_profile, use_since
-from inference.profiles.services import record_calls
 from inference.records import CallRecord, Usage
 from inference.specs import default_name, live_names, spec_of, verifier_of
 from runs.agents.registry import known, names
