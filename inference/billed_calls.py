@@ -164,9 +164,13 @@ class _Running:
 def charged(request: ApiRequest, actor: Actor, price: Price, reply: Reply) -> HttpResponse:
     """The answer of a call that succeeded: nominal prices in the test world, where nothing is taken."""
     usage = {
-        "input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens, "credits_charged": price.cents,
-        "cost_cents": price.cents, "breakdown": price.parts, "billed": not actor.test,
-    }  # fmt: skip
+        "input_tokens": reply.input_tokens,
+        "output_tokens": reply.output_tokens,
+        "credits_charged": price.cents,
+        "cost_cents": price.cents,
+        "breakdown": price.parts,
+        "billed": not actor.test,
+    }
     response = answer({**reply.body, "usage": usage, "request_id": request.request_id})
     response["X-Credits-Charged"] = "0" if actor.test else str(price.cents)
     response["X-Credits-Remaining"] = str(TEST_BALANCE if actor.test else available(actor.team_id))

@@ -74,9 +74,16 @@ def as_spec(row: Profile) -> Spec:
             f"The key of the model profile “{row.name}” cannot be read, because SECRET_KEY has changed: enter it again."
         ) from None
     return Spec(
-        row.name, cast("WireName", row.wire), row.model, base_url=row.base_url, key=key, version=row.version,
-        options=row.options, prices=row.prices, limits=row.limits,
-    )  # fmt: skip
+        row.name,
+        cast("WireName", row.wire),
+        row.model,
+        base_url=row.base_url,
+        key=key,
+        version=row.version,
+        options=row.options,
+        prices=row.prices,
+        limits=row.limits,
+    )
 
 
 def live_names() -> list[str]:

@@ -61,9 +61,11 @@ def validate(request: ApiRequest) -> HttpResponse:
 
 def _examined(examined: Examined) -> dict[str, Any]:
     return {
-        "valid": examined.valid, "errors": _details(examined.errors), "warnings": _details(examined.warnings),
+        "valid": examined.valid,
+        "errors": _details(examined.errors),
+        "warnings": _details(examined.warnings),
         "estimate": examined.estimate,
-    }  # fmt: skip
+    }
 
 
 def _details(details: list[Detail]) -> list[dict[str, Any]]:

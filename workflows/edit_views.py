@@ -136,9 +136,14 @@ def _accepted(request: PageRequest, form: WorkflowForm, draft: Draft, *, new: bo
 
 
 def _page(
-    request: PageRequest, form: WorkflowForm, report: dict[str, Any], workflow: Workflow | None = None,
-    *, example: dict[str, Any] | None = None, meanwhile: SavedMeanwhile | None = None,
-) -> HttpResponse:  # fmt: skip
+    request: PageRequest,
+    form: WorkflowForm,
+    report: dict[str, Any],
+    workflow: Workflow | None = None,
+    *,
+    example: dict[str, Any] | None = None,
+    meanwhile: SavedMeanwhile | None = None,
+) -> HttpResponse:
     """The editor with what was written in it. An unsound text stands beside the drawing of the newest version."""
     for problem in report["problems"]:
         if problem.place is None:
@@ -146,11 +151,19 @@ def _page(
     stale = "drawing" not in report
     last = _drawn(workflow.definition) if stale and workflow else {}
     saved = versions_of(workflow).get(version=meanwhile.version) if workflow and meanwhile else None
-    context = report | last | {
-        "section": "workflows", "form": form, "workflow": workflow, "chosen": example, "examples": examples(),
-        "saved_meanwhile": saved, "based_on": saved.version if saved else form["based_on"].value(),
-        "refused": form.is_bound and "check" not in request.POST, "stale": bool(last),
+    context = {
+        **report,
+        **last,
+        "section": "workflows",
+        "form": form,
+        "workflow": workflow,
+        "chosen": example,
+        "examples": examples(),
+        "saved_meanwhile": saved,
+        "based_on": saved.version if saved else form["based_on"].value(),
+        "refused": form.is_bound and "check" not in request.POST,
+        "stale": bool(last),
         "next": saved.version + 1 if saved else (workflow.version + 1 if workflow else 1),
-    }  # fmt: skip
+    }
     wrong = bool(report["problems"] or form.errors) and form.is_bound
     return render(request, "workflows/edit.html", context, status=409 if saved else 422 if wrong else 200)

@@ -27,17 +27,28 @@ class WorkflowForm(forms.Form):
     )
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2, "maxlength": 2000}))
     budget = forms.DecimalField(
-        label="Budget in dollars per month", required=False, min_value=0, max_value=1_000_000, decimal_places=2,
+        label="Budget in dollars per month",
+        required=False,
+        min_value=0,
+        max_value=1_000_000,
+        decimal_places=2,
         help_text="Empty: no limit.",
-    )  # fmt: skip
+    )
     inputs_schema = forms.CharField(
-        label="Inputs", required=False, strip=False, max_length=MOST, widget=_code("Inputs", 8, "low"),
+        label="Inputs",
+        required=False,
+        strip=False,
+        max_length=MOST,
+        widget=_code("Inputs", 8, "low"),
         help_text='What a start is asked for, for example {"file": {"type": "string", "required": true}}, or JSON Schema.',
-    )  # fmt: skip
+    )
     definition = forms.CharField(
-        required=False, strip=False, max_length=MOST, widget=_code("Definition", 28, "high"),
+        required=False,
+        strip=False,
+        max_length=MOST,
+        widget=_code("Definition", 28, "high"),
         help_text="JSON: the steps and what they put out.",
-    )  # fmt: skip
+    )
     based_on = forms.IntegerField(required=False, min_value=1, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, new: bool, **kwargs: Any) -> None:
@@ -81,10 +92,13 @@ def initial_of(document: Document, workflow: Workflow) -> dict[str, Any]:
     """The fields as an older or the current version has them."""
     cents = workflow.budget_cents_month
     return {
-        "name": document.name, "description": document.description or "", "budget": cents / 100 if cents else None,
-        "inputs_schema": as_text(document.inputs_schema), "definition": as_text(document.definition),
+        "name": document.name,
+        "description": document.description or "",
+        "budget": cents / 100 if cents else None,
+        "inputs_schema": as_text(document.inputs_schema),
+        "definition": as_text(document.definition),
         "based_on": workflow.version,
-    }  # fmt: skip
+    }
 
 
 def initial_from(body: dict[str, Any] | None) -> dict[str, Any]:

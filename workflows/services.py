@@ -84,6 +84,11 @@ def _write(actor: Actor, workflow: Workflow, verb: str, values: Values) -> None:
     differing = [name for name in values if before.get(name) != values[name]]
     short = [name for name in differing if name not in _LONG]
     audit(
-        actor, verb, workflow.id, name=workflow.name, before={name: before[name] for name in short if name in before},
-        after={name: values[name] for name in short}, changed=[name for name in differing if name in _LONG],
-    )  # fmt: skip
+        actor,
+        verb,
+        workflow.id,
+        name=workflow.name,
+        before={name: before[name] for name in short if name in before},
+        after={name: values[name] for name in short},
+        changed=[name for name in differing if name in _LONG],
+    )

@@ -35,9 +35,12 @@ def workflow_list(request: PageRequest) -> HttpResponse:
     part = page(rows, {**request.GET.dict(), "limit": str(PAGE)}, _row, request_id=request.request_id)
     runs = last_runs(request.actor, [row["workflow"].id for row in part["data"]], RATED)
     context = _of_reader(request) | {
-        "rows": [row | _rated(runs[row["workflow"].id]) for row in part["data"]], "status": status,
-        "next_cursor": part["next_cursor"], "any": bool(part["data"]) or every.exists(), "examples": examples(),
-    }  # fmt: skip
+        "rows": [row | _rated(runs[row["workflow"].id]) for row in part["data"]],
+        "status": status,
+        "next_cursor": part["next_cursor"],
+        "any": bool(part["data"]) or every.exists(),
+        "examples": examples(),
+    }
     return render(request, "workflows/list.html", context)
 
 
@@ -62,10 +65,17 @@ def workflow_page(request: PageRequest, workflow_id: str) -> HttpResponse:
     query = {**request.GET.dict(), "limit": str(VERSIONS)}
     part = page(versions_of(workflow), query, _version, request_id=request.request_id, order=("-version",))
     runs = last_runs(request.actor, [workflow.id], RATED)[workflow.id]
-    context = _of_reader(request) | _drawn(workflow.definition) | _rated(runs) | {
-        "workflow": workflow, "versions": [each["version"] for each in part["data"]], "next_cursor": part["next_cursor"],
-        "runs": runs[:10], "schema": as_text(workflow.inputs_schema), "done": request.GET.get("done"),
-    }  # fmt: skip
+    context = {
+        **_of_reader(request),
+        **_drawn(workflow.definition),
+        **_rated(runs),
+        "workflow": workflow,
+        "versions": [each["version"] for each in part["data"]],
+        "next_cursor": part["next_cursor"],
+        "runs": runs[:10],
+        "schema": as_text(workflow.inputs_schema),
+        "done": request.GET.get("done"),
+    }
     return render(request, "workflows/workflow.html", context)
 
 
@@ -98,10 +108,15 @@ def set_status(request: PageRequest, workflow_id: str) -> HttpResponse:
 def version_page(request: PageRequest, workflow_id: str, number: int) -> HttpResponse:
     workflow = get_workflow(request.actor, workflow_id)
     version = get_version(workflow, number)
-    context = _of_reader(request) | _drawn(version.definition) | {
-        "workflow": workflow, "version": version, "schema": as_text(version.inputs_schema), "text": as_text(version.definition),
+    context = {
+        **_of_reader(request),
+        **_drawn(version.definition),
+        "workflow": workflow,
+        "version": version,
+        "schema": as_text(version.inputs_schema),
+        "text": as_text(version.definition),
         "before": version.version - 1,
-    }  # fmt: skip
+    }
     return render(request, "workflows/version.html", context)
 
 
@@ -114,7 +129,11 @@ def diff_page(request: PageRequest, workflow_id: str) -> HttpResponseBase:
     old = get_version(workflow, request.GET.get("from") or max(1, newest - 1))
     new = get_version(workflow, request.GET.get("to") or newest)
     context = _of_reader(request) | {
-        "workflow": workflow, "old": old, "new": new, "rows": diff.rows(old, new), "summary": diff.summary(old, new),
+        "workflow": workflow,
+        "old": old,
+        "new": new,
+        "rows": diff.rows(old, new),
+        "summary": diff.summary(old, new),
         "numbers": list(versions_of(workflow).order_by("-version").values_list("version", flat=True)[:200]),
-    }  # fmt: skip
+    }
     return render(request, "workflows/diff.html", context)

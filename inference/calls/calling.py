@@ -58,9 +58,12 @@ async def think(spec: Spec, request: Request, purpose: Purpose) -> tuple[Thought
 
 
 async def patiently(
-    spec: Spec, request: Request, purpose: Purpose, seconds: float,
+    spec: Spec,
+    request: Request,
+    purpose: Purpose,
+    seconds: float,
     on_record: Callable[[CallRecord], None] = lambda record: None,
-) -> tuple[Thought, CallRecord]:  # fmt: skip
+) -> tuple[Thought, CallRecord]:
     """think(), again and again while the model is busy, for so many seconds in all; then ModelBusy.
 
     `on_record` is handed the record of every call that brought no answer, but not the last one's: that is on the exception.
@@ -98,9 +101,11 @@ def cost_of(prices: dict[str, float], usage: Usage) -> int | None:
     cached, written = usage.cached or 0, usage.cache_written or 0
     plain = max(0, usage.input - cached - written)
     return round(
-        plain * prices["input"] + cached * prices.get("cached", prices["input"])
-        + written * prices.get("cache_written", prices["input"]) + usage.output * prices["output"]
-    )  # fmt: skip
+        plain * prices["input"]
+        + cached * prices.get("cached", prices["input"])
+        + written * prices.get("cache_written", prices["input"])
+        + usage.output * prices["output"]
+    )
 
 
 class Turn:
@@ -264,9 +269,14 @@ def _unforeseen(what: str, error: Exception) -> str:
 def _build(wire: Wire, request: Request, spec: Spec) -> tuple[Json, str]:
     """The body, and the hash of what was asked: pictures stand in it by their own hashes, so it is small."""
     question = {
-        "model": spec.model, "system": request.system, "log": list(request.log), "view": asdict(request.view),
-        "tools": [asdict(tool) for tool in request.tools], "actions": sorted(request.actions), "schema": request.schema,
-    }  # fmt: skip
+        "model": spec.model,
+        "system": request.system,
+        "log": list(request.log),
+        "view": asdict(request.view),
+        "tools": [asdict(tool) for tool in request.tools],
+        "actions": sorted(request.actions),
+        "schema": request.schema,
+    }
     digest = hashlib.sha256(json.dumps(question, sort_keys=True, default=repr).encode()).hexdigest()
     return wire.body(request), digest
 
@@ -288,10 +298,20 @@ class _Sheet:
         spec = self.spec
         usage: Usage = more.get("usage") or Usage()
         return CallRecord(
-            spec.name, spec.wire, spec.model, self.purpose, status, self.began, datetime.now(UTC),
-            first_byte_at=self.first_byte, request_hash=self.digest, usage=usage, request_id=(more.get("request_id") or "")[:128] or None,
-            cost_microcents=cost_of(spec.prices, usage), why=why,
-        )  # fmt: skip
+            spec.name,
+            spec.wire,
+            spec.model,
+            self.purpose,
+            status,
+            self.began,
+            datetime.now(UTC),
+            first_byte_at=self.first_byte,
+            request_hash=self.digest,
+            usage=usage,
+            request_id=(more.get("request_id") or "")[:128] or None,
+            cost_microcents=cost_of(spec.prices, usage),
+            why=why,
+        )
 
 
 async def _send(line: _Line, wire: Wire, body: Json, request: Request, sheet: _Sheet) -> tuple[Thought, CallRecord]:

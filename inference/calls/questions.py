@@ -82,9 +82,16 @@ async def ask(
 async def _think(question: Question, log: list[Json], calls: list[CallRecord], *, longer: bool) -> Thought:
     q = question
     request = Request(
-        q.system, log, q.view, tools=q.tools, actions=q.actions, machine_kind="desktop", key=q.key,
-        picture=q.pictures.__getitem__, longer=longer,
-    )  # fmt: skip
+        q.system,
+        log,
+        q.view,
+        tools=q.tools,
+        actions=q.actions,
+        machine_kind="desktop",
+        key=q.key,
+        picture=q.pictures.__getitem__,
+        longer=longer,
+    )
     try:
         thought, whole = await think(q.spec, request, q.purpose)
     except (ModelProblem, asyncio.CancelledError) as error:

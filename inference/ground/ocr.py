@@ -122,9 +122,13 @@ def _launch(descriptor: int) -> None:
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
     child = subprocess.Popen(
         [sys.executable, "-m", "inference.ground.ocr_process", str(descriptor), str(IDLE_SECONDS)],
-        cwd=settings.BASE_DIR, env=environment | {"OMP_NUM_THREADS": "1"}, pass_fds=(descriptor,),
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        cwd=settings.BASE_DIR,
+        env=environment | {"OMP_NUM_THREADS": "1"},
+        pass_fds=(descriptor,),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     _children[:] = [each for each in _children if each.poll() is None] + [child]  # poll() reaps those that have ended
 
 

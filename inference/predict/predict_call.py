@@ -28,9 +28,12 @@ class PredictCall(BilledCall):
             self.spec = model_for(self.actor)
         body = self.body
         return price(
-            "predict", images=[shot.size for shot in self.shots], trajectory=len(body.trajectory), engine=body.cua_version,
+            "predict",
+            images=[shot.size for shot in self.shots],
+            trajectory=len(body.trajectory),
+            engine=body.cua_version,
             system_prompt=body.system_prompt,
-        )  # fmt: skip
+        )
 
     async def ask(self, calls: list[CallRecord]) -> Reply:
         prediction = await self._prediction(calls)

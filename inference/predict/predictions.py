@@ -64,9 +64,7 @@ def question_of(spec: Spec, body: PredictBody, shots: Sequence[Screenshot]) -> Q
     for text, words, (_, sha, _) in zip(texts, shown, [*old, newest], strict=True):
         log += wire.note(f"{text}\n\n{words}", sha) if log else wire.opening(f"{text}\n\n{words}", sha)
     system = system_of(PREDICT, body.system_prompt, body.instructions)
-    return Question(
-        spec, wire, "predict", system, log, newest[0], newest[2], allowed(body.tools), (FINISH,), pictures
-    )  # fmt: skip
+    return Question(spec, wire, "predict", system, log, newest[0], newest[2], allowed(body.tools), (FINISH,), pictures)
 
 
 def allowed(tools: Collection[str] | None) -> frozenset[str]:

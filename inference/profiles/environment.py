@@ -61,10 +61,11 @@ def _asked_for(wire: str, environ: Mapping[str, str]) -> dict[str, str]:
         "openai": {"key": environ.get("OPENAI_API_KEY"), "base_url": environ.get("OPENAI_BASE_URL")},
         "gemini": {"key": environ.get("GEMINI_API_KEY")},
         "compatible": {
-            "base_url": environ.get("MODEL_BASE_URL"), "key": environ.get("MODEL_API_KEY"),
+            "base_url": environ.get("MODEL_BASE_URL"),
+            "key": environ.get("MODEL_API_KEY"),
             "model": environ.get("MODEL_NAME"),
         },
-    }[wire]  # fmt: skip
+    }[wire]
     return {name: text.strip() for name, text in variables.items() if text and text.strip()}
 
 
@@ -73,9 +74,15 @@ def _make(vendor: Vendor, settings: Mapping[str, str]) -> Profile:
     assert team is not None
     actor, model = system(team.id, False), settings.get("model", vendor.model)
     values = {
-        "name": free_name(vendor.name), "wire": vendor.wire, "model": model, "base_url": settings.get("base_url", ""),
-        "key": settings.get("key"), "options": {}, "prices": usual_prices(vendor.wire, model), "limits": {},
-    }  # fmt: skip
+        "name": free_name(vendor.name),
+        "wire": vendor.wire,
+        "model": model,
+        "base_url": settings.get("base_url", ""),
+        "key": settings.get("key"),
+        "options": {},
+        "prices": usual_prices(vendor.wire, model),
+        "limits": {},
+    }
     with transaction.atomic():
         row = create_profile(actor, values, from_env=vendor.variable)
         if not Profile.objects.filter(is_default=True).exists():

@@ -58,23 +58,29 @@ class ProfileForm(forms.Form):
     """`row`: the profile that is edited. Empty fields are left to the defaults of inference.specs.Spec."""
 
     name = forms.CharField(
-        max_length=64, label="Name", help_text="What runs call it, for example claude. It stays.",
+        max_length=64,
+        label="Name",
+        help_text="What runs call it, for example claude. It stays.",
         widget=forms.TextInput(attrs={"autofocus": True, "spellcheck": "false", "autocapitalize": "none"}),
-    )  # fmt: skip
+    )
     model = forms.CharField(max_length=128, label="Model", widget=forms.TextInput(attrs={"spellcheck": "false"}))
     base_url = forms.CharField(
         max_length=2048, required=False, label="Address", widget=forms.URLInput(attrs={"spellcheck": "false"})
     )
     key = forms.CharField(
-        max_length=4096, required=False, label="API key",
+        max_length=4096,
+        required=False,
+        label="API key",
         widget=forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
-    )  # fmt: skip
+    )
     take_key_away = forms.BooleanField(required=False, label="Take the key away")
     more = forms.CharField(
-        required=False, label="Further options, as JSON", max_length=20_000,
+        required=False,
+        label="Further options, as JSON",
+        max_length=20_000,
         help_text='An object, for example {"keep_images": 3}. All options are in docs/models.md.',
         widget=forms.Textarea(attrs={"rows": 3, "class": "mono", "spellcheck": "false"}),
-    )  # fmt: skip
+    )
 
     def __init__(
         self, wire: str, *args: Any, row: Profile | None = None, others: tuple[str, ...] = (), **kwargs: Any
@@ -92,9 +98,11 @@ class ProfileForm(forms.Form):
                 forms.ChoiceField(choices=(UNKNOWN, *choices), **more) if choices else forms.IntegerField(**more)
             )
         self.fields["verifier"] = forms.ChoiceField(
-            required=False, label="Who checks its work", choices=[("", "Another model, if there is one"), *((n, n) for n in others)],
+            required=False,
+            label="Who checks its work",
+            choices=[("", "Another model, if there is one"), *((n, n) for n in others)],
             help_text="In runs of engine v4.",
-        )  # fmt: skip
+        )
         for name, (_, label) in PRICES.items():
             self.fields[name] = forms.DecimalField(
                 required=False, min_value=0, max_value=100_000, decimal_places=6, label=label
@@ -107,9 +115,10 @@ class ProfileForm(forms.Form):
         own = vendor.wire == "compatible"
         fields["base_url"].required = own
         fields["base_url"].help_text = (
-            "Of its API, for example http://127.0.0.1:11434/v1. Addresses of your own network work too." if own
+            "Of its API, for example http://127.0.0.1:11434/v1. Addresses of your own network work too."
+            if own
             else f"Empty: {vendor.address}."
-        )  # fmt: skip
+        )
         fields["model"].help_text = "As the server calls it." if own else f"For example {', '.join(vendor.prices)}."
         fields["key"].help_text = "Sealed in the database and never shown again."
         if own:
@@ -161,11 +170,15 @@ class ProfileForm(forms.Form):
             options["picture_in_tool"] = options["picture_in_tool"] == "true"
         key = data.get("key") or ("" if data.get("take_key_away") else None)
         return {
-            "name": data.get("name", ""), "wire": self.vendor.wire, "model": data["model"], "base_url": data["base_url"],
-            "key": key, "options": options | data["more"],
+            "name": data.get("name", ""),
+            "wire": self.vendor.wire,
+            "model": data["model"],
+            "base_url": data["base_url"],
+            "key": key,
+            "options": options | data["more"],
             "prices": {n: _cents(data[f]) for f, (n, _) in PRICES.items() if data[f] is not None},
             "limits": {n: data[f] for f, (n, *_) in LIMITS.items() if data[f] is not None},
-        }  # fmt: skip
+        }
 
     def refuse(self, problems: list[tuple[str, str]]) -> None:
         """Each violation at the field that people see it in."""

@@ -33,9 +33,11 @@ def create_profile(actor: Actor, values: Mapping[str, Any], *, from_env: str | N
         if Profile.objects.filter(name=values["name"]).exists():
             raise Invalid((("body", "name"), "There is a model of this name already.", "value_error"))
         row = Profile.objects.create(
-            **{name: values[name] for name in ("name", "wire", *FIELDS)}, from_env=from_env, created_by=actor.ref(),
+            **{name: values[name] for name in ("name", "wire", *FIELDS)},
+            from_env=from_env,
+            created_by=actor.ref(),
             key=seal(values["key"]) if values.get("key") else None,
-        )  # fmt: skip
+        )
         audit(actor, "model.created", row.id, **_shown(row))
     return row
 
@@ -83,8 +85,9 @@ def set_default(actor: Actor, profile_id: str, *, anyway: bool = False) -> Profi
         if not anyway and not passed(row):
             raise InvalidState(
                 "This model has not passed its test. Test it, or say that it is to be used anyway.",
-                current_state="untested", allowed_from=["tested"],
-            )  # fmt: skip
+                current_state="untested",
+                allowed_from=["tested"],
+            )
         if not row.is_default:
             Profile.objects.filter(is_default=True).update(is_default=False)
             _set(row, is_default=True)
@@ -126,8 +129,9 @@ def delete_profile(actor: Actor, profile_id: str) -> None:
         if ever_used(row.name):
             raise InvalidState(
                 "Runs have used this model, so it stays in the records. Disable it instead.",
-                current_state="used", allowed_from=["unused"],
-            )  # fmt: skip
+                current_state="used",
+                allowed_from=["unused"],
+            )
         audit(owner, "model.deleted", row.id, **_shown(row))
         row.delete()
 

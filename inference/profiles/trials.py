@@ -202,9 +202,14 @@ async def _one_target(spec: Spec, wire: Wire, target: Target, keep: Keep) -> Sho
     until, longer = asyncio.get_running_loop().time() + TARGET_SECONDS, False
     for _ in range(MOST_THOUGHTS):
         request = Request(
-            SYSTEM, log_items, wire.view(WIDTH, HEIGHT), actions=ACTIONS, key=f"test-{target.name}",
-            picture=pictures.__getitem__, longer=longer,
-        )  # fmt: skip
+            SYSTEM,
+            log_items,
+            wire.view(WIDTH, HEIGHT),
+            actions=ACTIONS,
+            key=f"test-{target.name}",
+            picture=pictures.__getitem__,
+            longer=longer,
+        )
         left = max(1.0, until - asyncio.get_running_loop().time())
         thought = await _ask(spec, request, left, keep)
         shot = _click_in(thought, target)

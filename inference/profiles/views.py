@@ -26,9 +26,11 @@ def model_list(request: PageRequest) -> HttpResponse:
     rows = list(profiles(request.actor))
     uses = use_since(month_start(), [row.name for row in rows])
     context = {
-        "section": "models", "usual": usual_agent(), "vendors": VENDORS.values(),
+        "section": "models",
+        "usual": usual_agent(),
+        "vendors": VENDORS.values(),
         "rows": [_seen(row) | {"use": uses.get(row.name)} for row in rows],
-    }  # fmt: skip
+    }
     return render(request, "inference/models.html", context)
 
 
@@ -92,11 +94,17 @@ def model_page(request: PageRequest, profile_id: str) -> HttpResponse:
     shown = _seen(row)
     shots = {shot["name"]: shot for shot in shown["trial"].targets} if shown["trial"] else {}
     context = shown | {
-        "section": "models", "live_title": row.name, "use": use_since(month_start(), [row.name]).get(row.name),
-        "targets": [{"target": target, "shot": shots.get(target.name)} for target in TARGETS], "width": WIDTH,
-        "height": HEIGHT, "used": ever_used(row.name), "teams": Team.objects.filter(default_agent=row.name).count(),
-        "passed": services.passed(row), "prices": prices_in_words(row),
-    }  # fmt: skip
+        "section": "models",
+        "live_title": row.name,
+        "use": use_since(month_start(), [row.name]).get(row.name),
+        "targets": [{"target": target, "shot": shots.get(target.name)} for target in TARGETS],
+        "width": WIDTH,
+        "height": HEIGHT,
+        "used": ever_used(row.name),
+        "teams": Team.objects.filter(default_agent=row.name).count(),
+        "passed": services.passed(row),
+        "prices": prices_in_words(row),
+    }
     return show(request, "inference/model.html", context)
 
 

@@ -30,9 +30,11 @@ def create_session(request: ApiRequest) -> HttpResponse:
     def effect() -> HttpResponse:
         session, cost = services.create(request.actor, body)
         facts = {
-            "session_id": session.id, "screen_size": f"{session.screen_width}x{session.screen_height}",
-            "created_at": rfc3339(session.created_at), "expires_at": rfc3339(session.expires_at),
-        }  # fmt: skip
+            "session_id": session.id,
+            "screen_size": f"{session.screen_width}x{session.screen_height}",
+            "created_at": rfc3339(session.created_at),
+            "expires_at": rfc3339(session.expires_at),
+        }
         return charged(request, request.actor, cost, Reply(facts))
 
     return once(request, lambda: _at_once(effect))

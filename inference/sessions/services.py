@@ -29,9 +29,14 @@ def create(actor: Actor, body: SessionCreate) -> tuple[Session, Price]:
         capture_call(hold_call(actor, cost))
     now = timezone.now()
     session = Session.objects.create(
-        team_id=actor.team_id, test=actor.test, caller=actor.caller, created_at=now, expires_at=now + IDLE,
-        total_credits_used=cost.cents, **body.model_dump(),
-    )  # fmt: skip
+        team_id=actor.team_id,
+        test=actor.test,
+        caller=actor.caller,
+        created_at=now,
+        expires_at=now + IDLE,
+        total_credits_used=cost.cents,
+        **body.model_dump(),
+    )
     return session, cost
 
 

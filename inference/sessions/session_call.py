@@ -62,9 +62,12 @@ class SessionPredictCall(BilledCall):
         self.pictures = {row.sha256: bytes(row.png) for row in rows}
         images = [(width, height) for _, width, height in session.shown]
         return price(
-            "session_predict", images=[*images, self.shot.size], trajectory=len(images), engine=session.cua_version,
+            "session_predict",
+            images=[*images, self.shot.size],
+            trajectory=len(images),
+            engine=session.cua_version,
             system_prompt=session.system_prompt,
-        )  # fmt: skip
+        )
 
     def _profile(self, session: Session) -> Spec:
         """A log is in the form of one wire: when its profile is gone or has another form, a new log begins. Raises Refusal."""
@@ -123,9 +126,18 @@ class SessionPredictCall(BilledCall):
             log = wire.opening(words, self.sent)
         system = system_of(PREDICT, session.system_prompt, session.instructions)
         return Question(
-            spec, wire, "session", system, log, self.shot, view, allowed(session.tools), (FINISH,), self.pictures,
+            spec,
+            wire,
+            "session",
+            system,
+            log,
+            self.shot,
+            view,
+            allowed(session.tools),
+            (FINISH,),
+            self.pictures,
             key=session.id,
-        )  # fmt: skip
+        )
 
     def keep(self, reply: Reply, price: Price) -> None:
         """Raises SessionNotFound when it was deleted meanwhile."""
@@ -143,9 +155,10 @@ class SessionPredictCall(BilledCall):
         session.profile, session.form = before.profile, before.form
         prediction = outcome.prediction
         step = {
-            "step": session.step_count, "reasoning": prediction.reasoning[:2000],
+            "step": session.step_count,
+            "reasoning": prediction.reasoning[:2000],
             "actions": [(action["action_type"], action["params"]) for action in prediction.actions],
-        }  # fmt: skip
+        }
         session.history = [*session.history, step][-REMEMBERED:]
         _remember(session, before, outcome, (self.sent, *self.shot.size))
         if outcome.log:

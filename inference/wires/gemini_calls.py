@@ -61,11 +61,18 @@ def wanted(call: Mapping[str, Any], call_id: str, request: Request, extra: Json)
         things, first = [Wanted(call_id, "bad", name, problem=UNAGREED)], 0
     return [
         Wanted(
-            call_id, one.kind, one.name, one.params, place == len(things) - 1, one.problem, text,
-            checks if place == first else (), extra,
+            call_id,
+            one.kind,
+            one.name,
+            one.params,
+            place == len(things) - 1,
+            one.problem,
+            text,
+            checks if place == first else (),
+            extra,
         )
         for place, one in enumerate(things)
-    ]  # fmt: skip
+    ]
 
 
 def _things(name: str, values: Json, call_id: str, request: Request) -> list[Wanted]:

@@ -92,11 +92,14 @@ class ResponsesWire:
     def _tools(self, request: Request) -> list[Json]:
         functions = [
             {
-                "type": "function", "name": tool.name, "description": tool.description, "parameters": tool.schema,
+                "type": "function",
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": tool.schema,
                 "strict": _is_strict(tool.schema),
             }
             for tool in arguments.functions(request)
-        ]  # fmt: skip
+        ]
         return [*([self._computer(request)] if request.computer else []), *functions]
 
     def _computer(self, request: Request) -> Json:
@@ -258,13 +261,17 @@ def _function_output(call: Sequence[Answer]) -> Json:
 def _without_refused(items: Sequence[Json]) -> list[Json]:
     """Without the calls whose checks a person refused, and without what was thought for them; the words about it stay."""
     acknowledged = {
-        item["call_id"] for item in items
+        item["call_id"]
+        for item in items
         if item.get("type") == "computer_call_output" and item.get("acknowledged_safety_checks")
-    }  # fmt: skip
+    }
     refused = {
-        item["call_id"] for item in items
-        if item.get("type") == "computer_call" and item.get("pending_safety_checks") and item["call_id"] not in acknowledged
-    }  # fmt: skip
+        item["call_id"]
+        for item in items
+        if item.get("type") == "computer_call"
+        and item.get("pending_safety_checks")
+        and item["call_id"] not in acknowledged
+    }
     rest: list[Json] = []
     for item, following in zip(items, [*items[1:], {}], strict=True):
         if item.get("call_id") not in refused:

@@ -43,10 +43,13 @@ def estimate(definition: Definition, start: Mapping[str, Any], prices: Prices, m
     budget = start.get("budget_cents")
     budget = run_defaults(definition).get("budget_cents", 0) if budget is None else int(budget)
     return {
-        "step_count": rules.count(definition["steps"]), "depth": rules.depth(definition["steps"]),
-        "max_agent_steps": worst.steps, "max_cost_cents": min(worst.cents, budget) if budget else worst.cents,
-        "max_wait_seconds": None if worst.endless else worst.seconds, "unbounded": list(worst.endless),
-    }  # fmt: skip
+        "step_count": rules.count(definition["steps"]),
+        "depth": rules.depth(definition["steps"]),
+        "max_agent_steps": worst.steps,
+        "max_cost_cents": min(worst.cents, budget) if budget else worst.cents,
+        "max_wait_seconds": None if worst.endless else worst.seconds,
+        "unbounded": list(worst.endless),
+    }
 
 
 def cheapest_step(definition: Definition, start: Mapping[str, Any], prices: Prices) -> int | None:

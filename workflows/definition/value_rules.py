@@ -43,8 +43,8 @@ def is_number(value: Any) -> bool:
 
 def as_number(value: Any) -> int | float | None:
     """A number or numeric text; None for everything else, booleans too."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
+    if is_number(value):
+        return value  # type: ignore[no-any-return]
     if not isinstance(value, str) or len(value) > _LONGEST_NUMBER or not _NUMBER.fullmatch(value):
         return None
     return float(value) if set(value) & set(".eE") else int(value)

@@ -151,9 +151,12 @@ def _moved(before: Placed, after: Placed, both: list[str]) -> list[str]:
 
 def _other_changes(old: Version, new: Version) -> list[str]:
     words = {
-        "name": "The name changed.", "declared_version": "The version label changed.", "description": "The description changed.",
-        "metadata": "The metadata changed.", "inputs_schema": "The inputs changed.",
-    }  # fmt: skip
+        "name": "The name changed.",
+        "declared_version": "The version label changed.",
+        "description": "The description changed.",
+        "metadata": "The metadata changed.",
+        "inputs_schema": "The inputs changed.",
+    }
     sentences = [words[name] for name in words if getattr(old, name, None) != getattr(new, name, None)]
     beside = [{k: v for k, v in each.definition.items() if k != "steps"} for each in (old, new)]
     return sentences if beside[0] == beside[1] else [*sentences, "The output or the limits of the run changed."]

@@ -130,14 +130,14 @@ class Drawing:
 
 @dataclass(frozen=True)
 class _Block:
-    """A part of the drawing, measured from its own corner. `open`: the flow goes on below it."""
+    """A part of the drawing, measured from its own corner. `continues`: the flow goes on below it."""
 
     width: float
     height: float
     axis: float
     reached: bool = False
     finished: bool = False
-    open: bool = True
+    continues: bool = True
     nodes: tuple[Node, ...] = ()
     edges: tuple[Edge, ...] = ()
     boxes: tuple[Box, ...] = ()
@@ -158,7 +158,7 @@ def draw(definition: Definition, marks: Marks | None = None) -> Drawing:
     """The drawing of a valid definition. `marks` say where a run stands; steps without one were not reached."""
     steps = [_block_of(step, marks or {}) for step in definition["steps"]]
     parts = [_dot("start", steps[0].reached), *steps]
-    if all(part.open for part in steps):
+    if all(part.continues for part in steps):
         parts.append(_dot("end", steps[-1].finished))
     whole = _one_below_the_other(parts).moved(MARGIN, MARGIN)
     edges = tuple(sorted(whole.edges, key=lambda edge: edge.taken))  # the way taken lies above the others
@@ -199,25 +199,33 @@ def _one_below_the_other(parts: Sequence[_Block]) -> _Block:
     placed, edges, y = [], [], 0.0
     for before, part in zip((None, *parts), parts, strict=False):
         if before is not None:
-            if before.open:
+            if before.continues:
                 edges.append(Edge(((axis, y), (axis, y + GAP)), before.finished and part.reached))
             y += GAP
         placed.append(part.moved(axis - part.axis, y))
         y += part.height
-    ends = all(part.open for part in parts)
-    return _gathered(placed, axis + right, y, axis, edges, parts[0].reached, parts[-1].finished, open=ends)
+    ends = all(part.continues for part in parts)
+    return _gathered(placed, axis + right, y, axis, edges, parts[0].reached, parts[-1].finished, continues=ends)
 
 
 def _gathered(
-    parts: Iterable[_Block], width: float, height: float, axis: float, edges: Iterable[Edge], reached: bool, finished: bool,
-    *, open: bool, boxes: tuple[Box, ...] = (),  # noqa: A002 - the field's name
-) -> _Block:  # fmt: skip
+    parts: Iterable[_Block],
+    width: float,
+    height: float,
+    axis: float,
+    edges: Iterable[Edge],
+    reached: bool,
+    finished: bool,
+    *,
+    continues: bool,
+    boxes: tuple[Box, ...] = (),
+) -> _Block:
     """One block of placed ones."""
     parts = list(parts)
     nodes = tuple(node for part in parts for node in part.nodes)
     lines = (*edges, *(edge for part in parts for edge in part.edges))
     inner = tuple(box for part in parts for box in part.boxes)
-    return _Block(width, height, axis, reached, finished, open, nodes, lines, boxes + inner)
+    return _Block(width, height, axis, reached, finished, continues, nodes, lines, boxes + inner)
 
 
 # --- branches
@@ -263,13 +271,13 @@ def _side_by_side(
         x = left + lane.axis
         placed.append(lane.moved(left, top))
         edges.append(Edge(_elbow(axis, head.height, x, top, head.height + JOIN), went, label, arrow=bool(lane.nodes)))
-        if lane.open:
+        if lane.continues:
             left_it = went and head.finished and (lane.finished or not lane.nodes)
             edges.append(Edge(_elbow(x, top + lane.height, axis, meet, meet - JOIN / 2), left_it, arrow=False))
-    opened = any(lane.open for lane in lanes)
+    opened = any(lane.continues for lane in lanes)
     width = axis + max(across - middle, head.width - head.axis)
     height = meet if opened else top + deepest
-    return _gathered(placed, width, height, axis, edges, head.reached, head.finished, open=opened)
+    return _gathered(placed, width, height, axis, edges, head.reached, head.finished, continues=opened)
 
 
 def _elbow(x: float, y: float, to_x: float, to_y: float, turn: float) -> tuple[Point, ...]:
@@ -288,16 +296,18 @@ def _repeated(step: Step, marks: Marks) -> _Block:
     head = _head(step, marks, width, BAR)
     top = BAR + GAP
     bottom = top + body.height
-    height = bottom + (GAP if body.open else PAD)
+    height = bottom + (GAP if body.continues else PAD)
     edges = [Edge(((axis, BAR), (axis, top)), body.reached, arrow=bool(body.nodes))]
-    if body.open:
+    if body.continues:
         edges.append(Edge(((axis, bottom), (axis, height)), body.finished and head.finished, arrow=False))
         side = width - BACK / 2
         again = ((axis, bottom + GAP / 2), (side, bottom + GAP / 2), (side, BAR))
         edges.append(Edge(again, back=True))
     box = Box(step["type"], marks.get(step["id"]), 0, 0, width, height)
     parts = (replace(head, axis=axis), body.moved(axis - body.axis, top))
-    return _gathered(parts, width, height, axis, edges, head.reached, head.finished, open=body.open, boxes=(box,))
+    return _gathered(
+        parts, width, height, axis, edges, head.reached, head.finished, continues=body.continues, boxes=(box,)
+    )
 
 
 _DRAWN: dict[str, Callable[[Step, Marks], _Block]] = {
@@ -321,5 +331,11 @@ def _outlined(step: Step, marks: Marks) -> dict[str, Any]:
         lists = [(f"Branch {n}", inner(branch)) for n, branch in enumerate(step["branches"], 1)]
     elif "body" in step and step["type"] in ("loop", "retry"):
         lists = [("", inner(step["body"]))]
-    return {"id": step["id"], "type": step["type"], "kind": TYPES[step["type"]], "text": says(step),
-            "mark": MARKS[mark][0] if (mark := marks.get(step["id"])) else "", "lists": lists}  # fmt: skip
+    return {
+        "id": step["id"],
+        "type": step["type"],
+        "kind": TYPES[step["type"]],
+        "text": says(step),
+        "mark": MARKS[mark][0] if (mark := marks.get(step["id"])) else "",
+        "lists": lists,
+    }

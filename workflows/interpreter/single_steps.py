@@ -69,10 +69,19 @@ def end_task(run: Progress, branch: Branch, ended: TaskEnded) -> None:
     passed = ended.passed and ended.status == "succeeded"
     error = ended.error and {"code": ended.error["code"], "message": ended.error["message"]}
     handed_over = {} if ended.output is None else {"output": ended.output}
-    run.bind(step, {
-        "status": ended.status, "passed": passed, "result": ended.result, "run_id": ended.run_id, "steps": ended.steps,
-        "error": error, "cost_cents": ended.cost_cents, **handed_over,
-    })  # fmt: skip
+    run.bind(
+        step,
+        {
+            "status": ended.status,
+            "passed": passed,
+            "result": ended.result,
+            "run_id": ended.run_id,
+            "steps": ended.steps,
+            "error": error,
+            "cost_cents": ended.cost_cents,
+            **handed_over,
+        },
+    )
     run.write("step", step_id=step["id"], type="task", passed=passed, status=ended.status, run_id=ended.run_id)
     if ended.error and (ended.error["code"], ended.error["reason_code"]) in _ENDS_ALL:
         run.finish(Finish("failed", error=ended.error, fatal=True))
@@ -102,12 +111,19 @@ def ask(run: Progress, branch: Branch, step: Step, at: Path, work: Work) -> None
     ticket = run.count("last_ticket")
     run.effects.append(
         OpenRequest(
-            ticket, step["id"], "approval" if schema is None else "input", message, approvers=step.get("approvers"),
-            four_eyes=bool(step.get("four_eyes")), assignee=step.get("assignee"), input_schema=schema,
-            timeout_seconds=seconds and int(seconds), on_timeout=step.get("on_timeout") or run.options["on_timeout"],
+            ticket,
+            step["id"],
+            "approval" if schema is None else "input",
+            message,
+            approvers=step.get("approvers"),
+            four_eyes=bool(step.get("four_eyes")),
+            assignee=step.get("assignee"),
+            input_schema=schema,
+            timeout_seconds=seconds and int(seconds),
+            on_timeout=step.get("on_timeout") or run.options["on_timeout"],
             closed=ends != "pause",
         )
-    )  # fmt: skip
+    )
     if ends == "pause":
         branch.wait = {"kind": "request", "ticket": ticket, "at": at}
     else:
@@ -119,10 +135,17 @@ def take_decision(run: Progress, branch: Branch, decided: RequestDecided) -> Non
     """Bind the decision. Raises StepFailed for a rejection."""
     step = _leave_wait(run, branch)
     approved = decided.verdict in APPROVING
-    run.bind(step, {
-        "approved": approved, "verdict": decided.verdict, "note": decided.note, "by": decided.by,
-        "decided_at": decided.decided_at, "values": decided.values,
-    })  # fmt: skip
+    run.bind(
+        step,
+        {
+            "approved": approved,
+            "verdict": decided.verdict,
+            "note": decided.note,
+            "by": decided.by,
+            "decided_at": decided.decided_at,
+            "values": decided.values,
+        },
+    )
     run.keep_secrets(step, decided.ref, decided.secrets)
     run.write("step", step_id=step["id"], type="human_approval", approved=approved, note=decided.note, by=decided.by)
     if not approved:

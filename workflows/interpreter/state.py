@@ -48,15 +48,28 @@ def list_frame(at: Path) -> Frame:
 def begun(started: Started) -> State:
     """The state of a run that begins."""
     return {
-        "ended": False, "options": {
-            "task": started.task, "max_iterations": started.max_iterations, "on_awaiting_human": started.on_awaiting_human,
-            "on_timeout": started.on_timeout, "awaiting_human_timeout_seconds": started.awaiting_human_timeout_seconds,
+        "ended": False,
+        "options": {
+            "task": started.task,
+            "max_iterations": started.max_iterations,
+            "on_awaiting_human": started.on_awaiting_human,
+            "on_timeout": started.on_timeout,
+            "awaiting_human_timeout_seconds": started.awaiting_human_timeout_seconds,
             "task_defaults": started.task_defaults,
         },
-        "inputs": started.inputs, "bindings": {}, "iteration": 0, "attempt": 1, "iterations_used": 0,
-        "last_ticket": 0, "last_branch": 0, "slice": 0, "cut": False, "visits": {}, "verdicts": {},
+        "inputs": started.inputs,
+        "bindings": {},
+        "iteration": 0,
+        "attempt": 1,
+        "iterations_used": 0,
+        "last_ticket": 0,
+        "last_branch": 0,
+        "slice": 0,
+        "cut": False,
+        "visits": {},
+        "verdicts": {},
         "branches": [{"id": 0, "up": None, "frames": [list_frame([])], "wait": None}],
-    }  # fmt: skip
+    }
 
 
 class Progress:

@@ -29,9 +29,14 @@ class StartForm(RunForm):
     )
 
     def __init__(
-        self, actor: Actor, definition: dict[str, Any], schema: dict[str, Any] | None, versions: list[int],
-        data: QueryDict | None = None, **kwargs: Any,
-    ) -> None:  # fmt: skip
+        self,
+        actor: Actor,
+        definition: dict[str, Any],
+        schema: dict[str, Any] | None,
+        versions: list[int],
+        data: QueryDict | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(actor, data, **kwargs)
         del self.fields["task"]
         self.definition = definition

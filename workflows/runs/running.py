@@ -66,9 +66,13 @@ def _run_slices(execution: Execution | None, turn: float) -> bool:
 def _started(execution: Execution) -> Started:
     run = execution.run
     return Started(
-        run.inputs or {}, task=run.task, max_iterations=run.max_iterations, on_awaiting_human=run.on_awaiting_human,  # type: ignore[arg-type]
-        on_timeout=run.on_timeout, awaiting_human_timeout_seconds=run.awaiting_human_timeout_seconds,
-    )  # fmt: skip
+        run.inputs or {},
+        task=run.task,
+        max_iterations=run.max_iterations,
+        on_awaiting_human=run.on_awaiting_human,  # type: ignore[arg-type]
+        on_timeout=run.on_timeout,
+        awaiting_human_timeout_seconds=run.awaiting_human_timeout_seconds,
+    )
 
 
 def _resumed(execution: Execution) -> Resumed:
@@ -84,9 +88,16 @@ def _task_ended(ticket: Ticket) -> TaskEnded:
     task = run_of(ticket.ref)
     result = task.result or {}
     return TaskEnded(
-        ticket.number, task.id, task.status, bool(result.get("passed")), result.get("summary"), task.steps_completed,
-        task.cost_cents, task.error, result.get("output"),
-    )  # fmt: skip
+        ticket.number,
+        task.id,
+        task.status,
+        bool(result.get("passed")),
+        result.get("summary"),
+        task.steps_completed,
+        task.cost_cents,
+        task.error,
+        result.get("output"),
+    )
 
 
 def _request_decided(ticket: Ticket) -> RequestDecided:
@@ -188,10 +199,18 @@ class _Effects:
     def _ask(self, effect: OpenRequest) -> None:
         self._write_down()
         approval = requests.open_for_step(
-            self.run, effect.step_id, effect.kind, effect.message, closed=effect.closed, quorum=effect.approvers or [],
-            four_eyes=effect.four_eyes, assignee=effect.assignee, timeout_seconds=effect.timeout_seconds,
-            on_timeout=effect.on_timeout, input_schema=effect.input_schema,
-        )  # fmt: skip
+            self.run,
+            effect.step_id,
+            effect.kind,
+            effect.message,
+            closed=effect.closed,
+            quorum=effect.approvers or [],
+            four_eyes=effect.four_eyes,
+            assignee=effect.assignee,
+            timeout_seconds=effect.timeout_seconds,
+            on_timeout=effect.on_timeout,
+            input_schema=effect.input_schema,
+        )
         self._note(effect.ticket, "request", effect.step_id, approval.id)
 
     def _note(self, number: int, kind: str, step_id: str, ref: str, branch: int = 0) -> None:
@@ -211,10 +230,17 @@ class _Effects:
     def _finish(self, effect: Finish) -> None:
         done = {"output": effect.output, "message": effect.message}
         services.finish(
-            self.run, effect.status, summary=effect.summary, passed=effect.status == "succeeded", error=effect.error,
-            before=tuple(self.events), fatal=effect.fatal, done_facts=done, output=effect.output,
+            self.run,
+            effect.status,
+            summary=effect.summary,
+            passed=effect.status == "succeeded",
+            error=effect.error,
+            before=tuple(self.events),
+            fatal=effect.fatal,
+            done_facts=done,
+            output=effect.output,
             iterations_used=self.run.iterations_used,
-        )  # fmt: skip
+        )
         self.events = []
 
     def _break(self, code: str) -> None:

@@ -1,6 +1,5 @@
 """Starting workflow runs: of a saved version, or of a document sent with the call."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,10 +47,9 @@ def start_saved(
     number = terms.version if isinstance(terms, VersionStart) and terms.version else workflow.version
     version = access.get_version(workflow, number)
     archived = workflow.status == "archived"
-    program = _Program(
-        version.name, version.definition, version.inputs_schema, workflow.id, version.version, archived
-    )  # fmt: skip
-    return _start(actor, program, start, terms, wrong, request_id, rerun_of)
+    program = _Program(version.name, version.definition, version.inputs_schema, workflow.id, version.version, archived)
+    terms, values = _accept(actor, program, start, terms, wrong)
+    return _create(actor, program, terms, request_id, inputs=values, rerun_of=rerun_of)
 
 
 def start_document(actor: Actor, body: dict[str, Any], request_id: str, *, rerun_of: str | None = None) -> Run:
@@ -63,15 +61,16 @@ def start_document(actor: Actor, body: dict[str, Any], request_id: str, *, rerun
     wrong = together(reading.violations, wrong)
     if reading.violations:
         raise Invalid(*together(wrong, terms_violations(actor, start)))
-    values = reading.values
-    program = _Program(values.get("name", UNNAMED), values["definition"], values.get("inputs_schema"))
-    return _start(actor, program, start, terms, wrong, request_id, rerun_of)
+    document = reading.values
+    program = _Program(document.get("name", UNNAMED), document["definition"], document.get("inputs_schema"))
+    terms, values = _accept(actor, program, start, terms, wrong)
+    return _create(actor, program, terms, request_id, inputs=values, rerun_of=rerun_of)
 
 
-def _start(
-    actor: Actor, program: _Program, start: dict[str, Any], terms: StartBody | None, wrong: list[Detail],
-    request_id: str, rerun_of: str | None,
-) -> Run:  # fmt: skip
+def _accept(
+    actor: Actor, program: _Program, start: dict[str, Any], terms: StartBody | None, wrong: list[Detail]
+) -> tuple[StartBody, dict[str, Any]]:
+    """The terms, with the limits that the document sets, and the inputs. Raises Refusal with everything that is wrong."""
     values, wrong_inputs = _read_inputs(program, start)
     wrong = together(wrong, [*_unfit(actor, start), *wrong_inputs])
     unplaced = _unplaced(actor, program, start)
@@ -81,10 +80,11 @@ def _start(
         raise Invalid(*wrong, *(_details(unplaced) if isinstance(unplaced, Invalid) else ()))
     if program.archived:
         raise InvalidState(current_state="archived", allowed_from=["active"])
-    limits = {name: value for name, value in run_defaults(program.definition).items() if name not in _named(start)}
-    terms = terms.model_copy(update=limits)
-    price = cheapest_step(program.definition, terms.model_dump(), settings.PRICE_STEP_CENTS)
+    limits = {name: limit for name, limit in run_defaults(program.definition).items() if start.get(name) is None}
+    return terms.model_copy(update=limits), values
 
+
+def _create(actor: Actor, program: _Program, terms: StartBody, request_id: str, **fields: Any) -> Run:
     def also(run: Run) -> None:
         Execution.objects.create(
             run=run,
@@ -95,13 +95,17 @@ def _start(
         async_task("workflows.tasks.begin", run.id)
 
     return create_workflow_run(
-        actor, terms, request_id, also, price=price, workflow_id=program.workflow_id, workflow_version=program.version,
-        name=program.name, inputs=values, max_iterations=terms.max_iterations, rerun_of=rerun_of,
-    )  # fmt: skip
-
-
-def _named(start: Mapping[str, Any]) -> set[str]:
-    return {name for name, value in start.items() if value is not None}
+        actor,
+        terms,
+        request_id,
+        also,
+        price=cheapest_step(program.definition, terms.model_dump(), settings.PRICE_STEP_CENTS),
+        workflow_id=program.workflow_id,
+        workflow_version=program.version,
+        name=program.name,
+        max_iterations=terms.max_iterations,
+        **fields,
+    )
 
 
 def _read_inputs(program: _Program, start: dict[str, Any]) -> tuple[dict[str, Any], list[Detail]]:

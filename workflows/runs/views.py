@@ -41,17 +41,31 @@ def workflow_run_page(request: PageRequest, run_id: str) -> HttpResponse:
     approvals = list(pending_of_root(run.id)) if request.actor.may("approvals:read") else []
     approval = next((a for a in approvals if a.id == request.GET.get("open")), approvals[0] if approvals else None)
     context = {
-        "section": "runs", "run": run, "rows": rows, "drawing": draw(execution.definition, marks_of(rows)),
-        "waits": waiting_on(run), "clocks": run.clocks(timezone.now()), "waits_now": run.status == "awaiting_human",
-        "steps_done": spent["steps_completed"], "spent": spent["cost_cents"], "asked": approvals, "last_seq": run.next_seq - 1,
+        "section": "runs",
+        "run": run,
+        "rows": rows,
+        "drawing": draw(execution.definition, marks_of(rows)),
+        "waits": waiting_on(run),
+        "clocks": run.clocks(timezone.now()),
+        "waits_now": run.status == "awaiting_human",
+        "steps_done": spent["steps_completed"],
+        "spent": spent["cost_cents"],
+        "asked": approvals,
+        "last_seq": run.next_seq - 1,
         "card": card(request.actor, approval, request.path) if approval else None,
         "decided": receipt(request.actor, request.GET.get("decided"), request.path),
-        "workflow": _workflow(request, run), "before": run.rerun_of, "after": _reruns(request, run),
-        "may_write": request.actor.may("workflows:write"), "has_tasks": any(row.tasks for row in rows),
-        "ended_at": ended_at(rows, run), "iterations": min(run.iterations_used, run.max_iterations or run.iterations_used),
-        "inputs": _as_text(run.inputs), "output": _as_text(run.output), "live_title": page_title(run),
+        "workflow": _workflow(request, run),
+        "before": run.rerun_of,
+        "after": _reruns(request, run),
+        "may_write": request.actor.may("workflows:write"),
+        "has_tasks": any(row.tasks for row in rows),
+        "ended_at": ended_at(rows, run),
+        "iterations": min(run.iterations_used, run.max_iterations or run.iterations_used),
+        "inputs": _as_text(run.inputs),
+        "output": _as_text(run.output),
+        "live_title": page_title(run),
         "api_call": _as_api_call(run, f"{request.scheme}://{request.get_host()}"),
-    }  # fmt: skip
+    }
     return show(request, "workflows/run.html", context)
 
 
@@ -97,9 +111,14 @@ def start_page(request: PageRequest, workflow_id: str) -> HttpResponseBase:
     initial = (_values_of(like) if like else {}) | {"version": version.version}
     form = StartForm(request.actor, version.definition, version.inputs_schema, numbers, _sent(request), initial=initial)
     context = {"workflow": workflow, "name": version.name, "version": version, "like": like}
-    return _started(request, form, context, lambda fields: starting.start_saved(
-        request.actor, workflow, fields, request.request_id, rerun_of=like.id if like else None
-    ))  # fmt: skip
+    return _started(
+        request,
+        form,
+        context,
+        lambda fields: starting.start_saved(
+            request.actor, workflow, fields, request.request_id, rerun_of=like.id if like else None
+        ),
+    )
 
 
 @require_http_methods(["GET", "POST"])
@@ -114,9 +133,12 @@ def rerun_page(request: PageRequest, run_id: str) -> HttpResponseBase:
     form = StartForm(
         request.actor, execution.definition, execution.inputs_schema, [], _sent(request), initial=_values_of(run)
     )
-    return _started(request, form, {"name": run.title, "like": run}, lambda fields: starting.start_document(
-        request.actor, document | fields, request.request_id, rerun_of=run.id
-    ))  # fmt: skip
+    return _started(
+        request,
+        form,
+        {"name": run.title, "like": run},
+        lambda fields: starting.start_document(request.actor, document | fields, request.request_id, rerun_of=run.id),
+    )
 
 
 def _started(request: PageRequest, form: StartForm, context: dict[str, Any], begin: Any) -> HttpResponseBase:

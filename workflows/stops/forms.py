@@ -16,9 +16,11 @@ class StopForm(forms.Form):
 
     what = forms.ChoiceField(label="What")
     reason = forms.CharField(
-        label="Why", max_length=500, widget=forms.Textarea(attrs={"rows": 2, "autofocus": True}),
+        label="Why",
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 2, "autofocus": True}),
         help_text="Everybody in the team reads it, on every page.",
-    )  # fmt: skip
+    )
 
     def __init__(self, actor: Actor, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
