@@ -1,12 +1,12 @@
 """Timers of runs, called by `manage.py clock` several times a second. Each looks for what is due and does it once."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from accounts.models import Team
+from accounts.team.retention import remove_old
 from database.timers import each_due
 from machines.models import Machine
 from runs import services
@@ -62,11 +62,10 @@ def workers() -> int:
 
 def retention() -> int:
     """Remove the events of runs that ended longer ago than their team keeps them."""
-    removed = 0
-    for team_id, days in Team.objects.values_list("id", "event_retention_days"):
-        before = timezone.now() - timedelta(days=days)
-        old = Run.objects.filter(team_id=team_id, finished_at__lt=before).filter(
-            Exists(RunEvent.objects.filter(run_id=OuterRef("id")))
-        )
-        removed += RunEvent.objects.filter(run_id__in=list(old.values_list("id", flat=True)[:BATCH])).delete()[0]
-    return removed
+    return remove_old(_old_events)
+
+
+def _old_events(team_id: str, before: datetime) -> QuerySet[RunEvent]:
+    with_events = Exists(RunEvent.objects.filter(run_id=OuterRef("id")))
+    runs = Run.objects.filter(with_events, team_id=team_id, finished_at__lt=before)
+    return RunEvent.objects.filter(run_id__in=list(runs.values_list("id", flat=True)[:BATCH]))

@@ -14,23 +14,23 @@ from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import QuerySet
 from django.utils import timezone
 from django_q.tasks import async_task
 
 from accounts.actor import system
 from accounts.audit.services import audit
-from accounts.models import DeliveryStatus, Team, WebhookDelivery, WebhookEndpoint, WebhookEvent
+from accounts.models import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookEvent
+from accounts.team.retention import remove_old
 from accounts.webhooks.access import listening
 from accounts.webhooks.schemas import message
+from database.outbox import BATCH, QUEUED, ended, put_off, take_due
 from database.sealing import unseal
 
 PAUSES = (5, 25, 120, 600, 3000)  # seconds between the six attempts
 JITTER = 0.1
 MOST_ATTEMPTS = len(PAUSES) + 1
-QUEUED = timedelta(seconds=60)  # a queued task that was not begun by then is queued again
 LEASE = timedelta(seconds=30)  # an attempt takes 10 s at most
-BATCH = 200
 GONE = 410
 # When queue_due() has something to do next (config/clock.py).
 NEXT_ATTEMPT = (
@@ -109,15 +109,9 @@ def new_delivery(event: WebhookEvent, url: str, **fields: Any) -> WebhookDeliver
 def queue_due() -> int:
     """Queue the attempts whose time has come; called by the clock."""
     with transaction.atomic():
-        now = timezone.now()
-        free = Q(queued_until__isnull=True) | Q(queued_until__lte=now)
-        due = WebhookDelivery.objects.filter(free, status="pending", next_attempt_at__lte=now).order_by(
-            "next_attempt_at"
-        )
-        rows = list(due.select_for_update(skip_locked=True).values_list("id", "attempts")[:BATCH])
-        WebhookDelivery.objects.filter(id__in=[i for i, _ in rows]).update(queued_until=now + QUEUED)
-        for delivery_id, attempts in rows:
-            async_task("accounts.tasks.deliver", delivery_id, attempts)
+        rows = take_due(WebhookDelivery.objects.only("id", "attempts"))
+        for row in rows:
+            async_task("accounts.tasks.deliver", row.id, row.attempts)
         return len(rows)
 
 
@@ -181,12 +175,12 @@ def settle(letter: Letter, outcome: Outcome) -> None:
             _finish(row, DeliveryStatus.FAILED, now, **facts)
         else:
             pause = PAUSES[row.attempts - 1] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
-            _save(row, next_attempt_at=now + timedelta(seconds=pause), queued_until=None, **facts)
+            _save(row, **put_off(now + timedelta(seconds=pause)), **facts)
 
 
 def _finish(row: WebhookDelivery, status: DeliveryStatus, now: datetime, **facts: Any) -> None:
     """The only writer of a delivery's status; it is written once."""
-    _save(row, status=status, finished_at=now, next_attempt_at=None, queued_until=None, **facts)
+    _save(row, **ended(status, now), **facts)
 
 
 def _save(row: WebhookDelivery, **fields: Any) -> None:
@@ -210,9 +204,9 @@ def _switch_off(delivery_id: str) -> None:
 
 def sweep() -> int:
     """Forget messages, with their deliveries, that are older than their team keeps events; called by the clock."""
-    removed = 0
-    for team_id, days in Team.objects.values_list("id", "event_retention_days"):
-        old = WebhookEvent.objects.filter(team_id=team_id, created_at__lt=timezone.now() - timedelta(days=days))
-        done = old.exclude(deliveries__status="pending").values_list("id", flat=True)[:BATCH]
-        removed += WebhookEvent.objects.filter(id__in=list(done)).delete()[0]
-    return removed
+    return remove_old(_old)
+
+
+def _old(team_id: str, before: datetime) -> QuerySet[WebhookEvent]:
+    rows = WebhookEvent.objects.filter(team_id=team_id, created_at__lt=before).exclude(deliveries__status="pending")
+    return WebhookEvent.objects.filter(id__in=list(rows.values_list("id", flat=True)[:BATCH]))

@@ -10,24 +10,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, Max, Min, Q, QuerySet
+from django.db.models import F, Max, Min, QuerySet
 from django.utils import timezone
 from django_q.tasks import async_task
 
 from accounts.access import member
 from accounts.actor import Actor
-from accounts.models import Group, Team, User
+from accounts.models import Group, User
+from accounts.team.retention import remove_old
 from approvals.mail import recipients
 from approvals.models import Approval, MailSwitches, Notice, NoticeStatus
 from database.ids import new_id
+from database.outbox import BATCH, QUEUED, due, ended, put_off, take_due
 from web.mail_server import Outcome
 
 QUIET = timedelta(seconds=60)  # between two letters to the same person
 PAUSES = (60, 300, 1200)  # seconds between the four attempts
 MOST_ATTEMPTS = len(PAUSES) + 1
-QUEUED = timedelta(seconds=60)  # a queued task that was not begun by then is queued again
 LEASE = timedelta(seconds=300)  # an attempt takes less
-BATCH = 200
 REMINDER = "reminder"  # occasions that begin so follow the switch of reminders
 
 
@@ -75,11 +75,7 @@ def tell(approval: Approval, people: Iterable[str], occasion: str, words: str) -
 def queue_due() -> int:
     """Queue what has become due; called by the clock."""
     with transaction.atomic():
-        now = timezone.now()
-        free = Q(queued_until__isnull=True) | Q(queued_until__lte=now)
-        due = _due(now).filter(free).order_by("next_attempt_at")
-        rows = list(due.select_for_update(skip_locked=True).values_list("id", flat=True)[:BATCH])
-        Notice.objects.filter(id__in=rows).update(queued_until=now + QUEUED)
+        rows = take_due(Notice.objects.only("id"))
         if rows:
             async_task("approvals.tasks.send_mail")
         return len(rows)
@@ -87,12 +83,10 @@ def queue_due() -> int:
 
 def people_due() -> list[str]:
     """Who has something due, the longest wait first."""
-    rows = _due(timezone.now()).values("user_id").annotate(since=Min("created_at")).order_by("since")
+    rows = (
+        due(Notice.objects.all(), timezone.now()).values("user_id").annotate(since=Min("created_at")).order_by("since")
+    )
     return [row["user_id"] for row in rows[:BATCH]]
-
-
-def _due(now: datetime) -> QuerySet[Notice]:
-    return Notice.objects.filter(status="pending", next_attempt_at__lte=now)
 
 
 def claim(user_id: str) -> Letter | None:
@@ -102,8 +96,10 @@ def claim(user_id: str) -> Letter | None:
         now = timezone.now()
         if user is None or _put_off(user, now):
             return None
-        due = _due(now).filter(user=user).select_related("approval__team").order_by("created_at", "id")
-        rows = _worth_sending(user, list(due), now)
+        notices = (
+            due(Notice.objects.filter(user=user), now).select_related("approval__team").order_by("created_at", "id")
+        )
+        rows = _worth_sending(user, list(notices), now)
         if not rows:
             return None
         letter = Letter(new_id("ltr"), user, rows)
@@ -118,7 +114,7 @@ def _put_off(user: User, now: datetime) -> bool:
     last = Notice.objects.filter(user=user, begun_at__gt=now - QUIET).aggregate(at=Max("begun_at"))["at"]
     if last is None:
         return False
-    _due(now).filter(user=user).update(next_attempt_at=last + QUIET, queued_until=None)
+    due(Notice.objects.filter(user=user), now).update(**put_off(last + QUIET))
     return True
 
 
@@ -158,15 +154,12 @@ def settle(letter: Letter, outcome: Outcome) -> None:
             return
         _finish(rows if outcome.final else rows.filter(attempts__gte=MOST_ATTEMPTS), NoticeStatus.FAILED, now, problem)
         for attempts, pause in enumerate(PAUSES, start=1):
-            again = now + timedelta(seconds=pause)
-            rows.filter(attempts=attempts).update(reason=problem, next_attempt_at=again, queued_until=None)
+            rows.filter(attempts=attempts).update(reason=problem, **put_off(now + timedelta(seconds=pause)))
 
 
 def _finish(rows: QuerySet[Notice], status: NoticeStatus, now: datetime, reason: str | None) -> None:
     """The only writer of a notice's status; it is written once."""
-    rows.filter(status="pending").update(
-        status=status, reason=reason, finished_at=now, next_attempt_at=None, queued_until=None
-    )
+    rows.filter(status="pending").update(reason=reason, **ended(status, now))
 
 
 def _of(rows: Iterable[Notice]) -> QuerySet[Notice]:
@@ -185,9 +178,9 @@ def troubles(approval: Approval) -> list[Notice]:
 
 def sweep() -> int:
     """Forget notices that are older than their team keeps events; called by the clock."""
-    removed = 0
-    for team_id, days in Team.objects.values_list("id", "event_retention_days"):
-        before = timezone.now() - timedelta(days=days)
-        old = Notice.objects.filter(approval__team_id=team_id, created_at__lt=before).exclude(status="pending")
-        removed += Notice.objects.filter(id__in=list(old.values_list("id", flat=True)[:BATCH])).delete()[0]
-    return removed
+    return remove_old(_old)
+
+
+def _old(team_id: str, before: datetime) -> QuerySet[Notice]:
+    rows = Notice.objects.filter(approval__team_id=team_id, created_at__lt=before).exclude(status="pending")
+    return Notice.objects.filter(id__in=list(rows.values_list("id", flat=True)[:BATCH]))

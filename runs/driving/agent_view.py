@@ -19,7 +19,7 @@ from machines.drivers.base import (
     Target,
     TerminalResult,
 )
-from machines.takeover.leases import private_since
+from machines.sql import private_since
 from runs.driving.steps import LeaseLost
 from runs.secrets.redaction import Redaction
 
