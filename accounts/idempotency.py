@@ -202,11 +202,15 @@ def newest_record(actor: Actor, key: str) -> dict[str, Any]:
     if row is None:
         raise NotFound
     return {
-        "key": row.key, "method": row.method, "path": row.path,
-        "status": "completed" if row.status else "processing", "original_status": row.status,
-        "request_id": row.request_id, "result": json.loads(unseal(row.body)) if row.body else None,
+        "key": row.key,
+        "method": row.method,
+        "path": row.path,
+        "status": "completed" if row.status else "processing",
+        "original_status": row.status,
+        "request_id": row.request_id,
+        "result": json.loads(unseal(row.body)) if row.body else None,
         "expires_at": rfc3339(row.expires_at),
-    }  # fmt: skip
+    }
 
 
 def sweep() -> int:

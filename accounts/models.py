@@ -143,13 +143,14 @@ class Invitation(models.Model):
     class Meta:
         constraints = (
             models.UniqueConstraint(
-                fields=("team", "email"), name="one_open_invitation_per_address",
+                fields=("team", "email"),
+                name="one_open_invitation_per_address",
                 condition=Q(accepted_at__isnull=True, revoked_at__isnull=True),
             ),
             models.CheckConstraint(
                 name="invitation_ends_once", condition=Q(accepted_at__isnull=True) | Q(revoked_at__isnull=True)
             ),
-        )  # fmt: skip
+        )
 
     @property
     def expired(self) -> bool:

@@ -201,6 +201,10 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
         return frame
     roles = Role.highest_first(actor.roles)
     return frame | {
-        "frame_actor": actor, "frame_roles": roles, "frame_team": lambda: get_team(actor),
-        "frame_room": disk.room, "frame_teams": lambda: teams_of(actor), "frame_owns": functools.cache(lambda: owns_installation(actor)),
-    }  # fmt: skip
+        "frame_actor": actor,
+        "frame_roles": roles,
+        "frame_team": lambda: get_team(actor),
+        "frame_room": disk.room,
+        "frame_teams": lambda: teams_of(actor),
+        "frame_owns": functools.cache(lambda: owns_installation(actor)),
+    }

@@ -100,9 +100,12 @@ def balance(actor: Actor) -> dict[str, Any]:
         free, pending, in_wallet, in_held, total = cursor.fetchone()
     adds_up = total == 0 and in_wallet == free and in_held == pending
     return {
-        "balance_cents": free + pending, "held_cents": pending, "available_cents": free,
-        "ledger_ok": adds_up, "budgets": budgets(actor),
-    }  # fmt: skip
+        "balance_cents": free + pending,
+        "held_cents": pending,
+        "available_cents": free,
+        "ledger_ok": adds_up,
+        "budgets": budgets(actor),
+    }
 
 
 def budgets(actor: Actor) -> list[dict[str, Any]]:
@@ -150,6 +153,12 @@ def usage(actor: Actor, period: str) -> dict[str, Any]:
         breakdown["machine_time"] = {"requests": 0, "credits": machines}
     cents = TEST_BALANCE if actor.test else available(actor.team_id) + held(actor.team_id)
     return {
-        "period": period, "total_requests": requests, "total_credits": total, "total_cost_cents": total,
-        "breakdown": breakdown, "balance": cents, "wallet_balance_cents": cents, "wallet_balance_usd": f"{cents / 100:.2f}",
-    }  # fmt: skip
+        "period": period,
+        "total_requests": requests,
+        "total_credits": total,
+        "total_cost_cents": total,
+        "breakdown": breakdown,
+        "balance": cents,
+        "wallet_balance_cents": cents,
+        "wallet_balance_usd": f"{cents / 100:.2f}",
+    }

@@ -46,8 +46,13 @@ class Price:
 
 
 def price(
-    endpoint: str, *, images: list[tuple[int, int]], trajectory: int = 0, engine: str = "", system_prompt: str | None = None
-) -> Price:  # fmt: skip
+    endpoint: str,
+    *,
+    images: list[tuple[int, int]],
+    trajectory: int = 0,
+    engine: str = "",
+    system_prompt: str | None = None,
+) -> Price:
     """Contract/billing.md section 1. `images`: width and height of every picture of the call, those of the trajectory too;
     `trajectory`: how many of them those are."""
     extra = settings.PRICE_EXTRA_CENTS
@@ -73,10 +78,18 @@ def hold_call(actor: Actor, price: Price) -> str:
     if surcharges := [name.replace("_", " ") for name in price.parts if name != "base"]:
         words += f" ({', '.join(surcharges)})"
     values = {
-        "id": new_id("led"), "team": actor.team_id, "cents": price.cents, "run": None, "step": None,
-        "key": actor.id if actor.kind == "api_key" else None, "workflow": None, "endpoint": price.endpoint,
-        "description": words, "by": Jsonb(actor.ref()), "checked": False,
-    }  # fmt: skip
+        "id": new_id("led"),
+        "team": actor.team_id,
+        "cents": price.cents,
+        "run": None,
+        "step": None,
+        "key": actor.id if actor.kind == "api_key" else None,
+        "workflow": None,
+        "endpoint": price.endpoint,
+        "description": words,
+        "by": Jsonb(actor.ref()),
+        "checked": False,
+    }
     try:
         with transaction.atomic():
             hold = take_hold(values)

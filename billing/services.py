@@ -109,17 +109,33 @@ def _check_budgets(
 
 
 def hold(
-    *, team_id: str, run_id: str, step_index: int, cents: int, key_id: str | None, created_by: dict[str, Any],
-    workflow_id: str | None = None, lifted: Mapping[str, int] = NOTHING,
-) -> str:  # fmt: skip
+    *,
+    team_id: str,
+    run_id: str,
+    step_index: int,
+    cents: int,
+    key_id: str | None,
+    created_by: dict[str, Any],
+    workflow_id: str | None = None,
+    lifted: Mapping[str, int] = NOTHING,
+) -> str:
     """Hold the price of one step and return the hold's id; the caller's transaction commits it.
 
     Raises WalletEmpty or BudgetReached. Never lets the wallet fall below zero, however many runs work at once.
     """
     values = {
-        "id": new_id("led"), "team": team_id, "cents": cents, "run": run_id, "step": step_index, "key": key_id, "workflow": workflow_id,
-        "endpoint": None, "description": f"Step {step_index}", "by": Jsonb(created_by), "checked": False,
-    }  # fmt: skip
+        "id": new_id("led"),
+        "team": team_id,
+        "cents": cents,
+        "run": run_id,
+        "step": step_index,
+        "key": key_id,
+        "workflow": workflow_id,
+        "endpoint": None,
+        "description": f"Step {step_index}",
+        "by": Jsonb(created_by),
+        "checked": False,
+    }
     return take_hold(values, lifted)
 
 
@@ -158,11 +174,21 @@ def release_hold(row: Transaction) -> int:
     wallet.available_cents += row.amount_cents
     wallet.save(update_fields=["available_cents"])
     Transaction.objects.create(
-        team_id=row.team_id, type="release", source="held", target="wallet", amount_cents=row.amount_cents,
-        available_after_cents=wallet.available_cents, run_id=row.run_id, step_index=row.step_index, key_id=row.key_id,
-        workflow_id=row.workflow_id, endpoint=row.endpoint, hold_id=row.id, description=f"{row.description} did not complete",
+        team_id=row.team_id,
+        type="release",
+        source="held",
+        target="wallet",
+        amount_cents=row.amount_cents,
+        available_after_cents=wallet.available_cents,
+        run_id=row.run_id,
+        step_index=row.step_index,
+        key_id=row.key_id,
+        workflow_id=row.workflow_id,
+        endpoint=row.endpoint,
+        hold_id=row.id,
+        description=f"{row.description} did not complete",
         created_by=row.created_by,
-    )  # fmt: skip
+    )
     return row.amount_cents
 
 
@@ -177,10 +203,16 @@ def charge_machine(actor: Actor, machine_id: str, cents: int, words: str) -> boo
             wallet.available_cents -= taken
             wallet.save(update_fields=["available_cents"])
             Transaction.objects.create(
-                team_id=actor.team_id, type="machine_time", source="wallet", target="usage", amount_cents=taken,
-                available_after_cents=wallet.available_cents, machine_id=machine_id, description=words,
+                team_id=actor.team_id,
+                type="machine_time",
+                source="wallet",
+                target="usage",
+                amount_cents=taken,
+                available_after_cents=wallet.available_cents,
+                machine_id=machine_id,
+                description=words,
                 created_by=actor.ref(),
-            )  # fmt: skip
+            )
         return wallet.available_cents > 0
 
 
@@ -196,9 +228,16 @@ def topup(actor: Actor, cents: int, reference: str, *, kind: str = "topup", desc
         wallet.available_cents += cents
         wallet.save(update_fields=["available_cents"])
         row = Transaction.objects.create(
-            team_id=actor.team_id, type=kind, source="funding", target="wallet", amount_cents=cents,
-            available_after_cents=wallet.available_cents, reference=reference, created_by=actor.ref(),
-            description=description or "Top-up", created_at=timezone.now(),
-        )  # fmt: skip
+            team_id=actor.team_id,
+            type=kind,
+            source="funding",
+            target="wallet",
+            amount_cents=cents,
+            available_after_cents=wallet.available_cents,
+            reference=reference,
+            created_by=actor.ref(),
+            description=description or "Top-up",
+            created_at=timezone.now(),
+        )
         audit(actor, f"wallet.{kind}", row.id, cents=cents, reference=reference)
         return row

@@ -34,13 +34,19 @@ def _ledger(request: PageRequest, form: TopUpForm, status: int = 200) -> HttpRes
     rows = _filtered(transactions_of(actor), request.GET.get("run", ""), request.GET.get("type", ""))
     part = page(rows, query, lambda row: {"row": row}, request_id=request.request_id)
     context = {
-        "section": "ledger", "live_title": "Ledger", "balance": balance(actor),
+        "section": "ledger",
+        "live_title": "Ledger",
+        "balance": balance(actor),
         "rows": [r["row"] for r in part["data"]],
-        "next_cursor": part["next_cursor"], "run": request.GET.get("run", ""), "type": request.GET.get("type", ""),
-        "types": TYPES, "form": form, "may_add": actor.is_admin and not actor.test,
+        "next_cursor": part["next_cursor"],
+        "run": request.GET.get("run", ""),
+        "type": request.GET.get("type", ""),
+        "types": TYPES,
+        "form": form,
+        "may_add": actor.is_admin and not actor.test,
         "sums": {} if actor.test else _sums(actor.team_id),
         "charged": _charged(rows) if request.GET.get("run") else None,
-    }  # fmt: skip
+    }
     return show(request, "billing/ledger.html", context, status)
 
 

@@ -78,8 +78,11 @@ def provide() -> list[Machine]:
     What somebody ended on purpose does not come back as long as there is a default. A team without money is left out.
     """
     kinds = possible()
-    return [machine for team_id in Team.objects.order_by("id").values_list("id", flat=True)
-            for machine in _provide_for(team_id, kinds)]  # fmt: skip
+    return [
+        machine
+        for team_id in Team.objects.order_by("id").values_list("id", flat=True)
+        for machine in _provide_for(team_id, kinds)
+    ]
 
 
 def _provide_for(team_id: str, kinds: Iterable[Kind]) -> list[Machine]:

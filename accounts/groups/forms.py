@@ -13,10 +13,11 @@ class GroupForm(forms.Form):
 
     name = NameField(max_length=64, help_text="For example Finance. Policies name groups by it.")
     next_group = forms.ChoiceField(
-        label="When this group lets the time run out, tell", required=False,
+        label="When this group lets the time run out, tell",
+        required=False,
         help_text="A request that nobody of this group answers in time is passed on to the people of that group.",
         error_messages={"invalid_choice": "That group is gone, or passes on to this one already."},
-    )  # fmt: skip
+    )
 
     def __init__(self, others: list[Group], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -28,8 +28,11 @@ from web.errors import GroupInUse, GroupNotFound, Refusal
 def groups(request: PageRequest) -> HttpResponse:
     actor = request.actor
     context = {
-        "section": "members", "part": "groups", "groups": groups_of(actor), "may_write": actor.may("team:write"),
-    }  # fmt: skip
+        "section": "members",
+        "part": "groups",
+        "groups": groups_of(actor),
+        "may_write": actor.may("team:write"),
+    }
     return render(request, "accounts/groups.html", context)
 
 
@@ -38,10 +41,13 @@ def groups(request: PageRequest) -> HttpResponse:
 def group(request: PageRequest, group_id: str) -> HttpResponse:
     found = get_group(request.actor, group_id)
     context = {
-        "section": "members", "group": found, "may_write": request.actor.may("team:write"),
+        "section": "members",
+        "group": found,
+        "may_write": request.actor.may("team:write"),
         "rows": [(m, "approvals:decide" in scopes_of_roles(m.roles)) for m in members_in(found)],
-        "outside": members_outside(found), "told_before": told_before(found),
-    }  # fmt: skip
+        "outside": members_outside(found),
+        "told_before": told_before(found),
+    }
     return render(request, "accounts/group.html", context)
 
 

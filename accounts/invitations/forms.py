@@ -13,9 +13,10 @@ from accounts.models import Group, User
 
 class InviteForm(forms.Form):
     email = forms.EmailField(
-        label="E-mail", widget=forms.EmailInput(attrs={"autofocus": True, "autocomplete": "off"}),
+        label="E-mail",
+        widget=forms.EmailInput(attrs={"autofocus": True, "autocomplete": "off"}),
         help_text="The link opens the team for this address only.",
-    )  # fmt: skip
+    )
     roles = RolesField()
     groups = forms.MultipleChoiceField(required=False)
 

@@ -30,9 +30,17 @@ def create_key(request: ApiRequest) -> HttpResponse:
         )
         row = made.row
         response = answer(
-            {"key": made.key, "key_id": row.id, "key_prefix": row.prefix, "name": row.name, "kind": row.kind,
-             "scopes": sorted(row.scopes), "created_at": rfc3339(row.created_at), "request_id": request.request_id}
-        )  # fmt: skip
+            {
+                "key": made.key,
+                "key_id": row.id,
+                "key_prefix": row.prefix,
+                "name": row.name,
+                "kind": row.kind,
+                "scopes": sorted(row.scopes),
+                "created_at": rfc3339(row.created_at),
+                "request_id": request.request_id,
+            }
+        )
         response["Cache-Control"] = "no-store"
         return response
 

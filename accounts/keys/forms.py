@@ -36,13 +36,19 @@ class KeyForm(forms.Form):
         choices=[(s, s) for s in SCOPES], error_messages={"required": "Choose at least one scope."}
     )
     budget = forms.DecimalField(
-        label="Budget per month, in dollars", required=False, min_value=0, max_value=1_000_000, decimal_places=2,
+        label="Budget per month, in dollars",
+        required=False,
+        min_value=0,
+        max_value=1_000_000,
+        decimal_places=2,
         help_text="Runs started with this key stop when it is spent. Empty: no limit.",
-    )  # fmt: skip
+    )
     expires_at = forms.DateTimeField(
-        label="Expires (UTC)", required=False, help_text="Empty: never.",
+        label="Expires (UTC)",
+        required=False,
+        help_text="Empty: never.",
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-    )  # fmt: skip
+    )
 
     def __init__(self, actor: Actor, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,6 +67,8 @@ class KeyForm(forms.Form):
         expires: datetime | None = self.cleaned_data["expires_at"]
         cents = int((self.cleaned_data["budget"] or 0) * 100)
         return {
-            "name": self.cleaned_data["name"], "scopes": self.cleaned_data["scopes"],
-            "budget_cents_month": cents, "expires_at": expires,
-        }  # fmt: skip
+            "name": self.cleaned_data["name"],
+            "scopes": self.cleaned_data["scopes"],
+            "budget_cents_month": cents,
+            "expires_at": expires,
+        }

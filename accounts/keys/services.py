@@ -43,9 +43,13 @@ def expand_scopes(scopes: list[str], *also_wrong: Detail) -> frozenset[str]:
 
 
 def create_key(
-    actor: Actor, name: str, scopes: list[str] | None = None, *,
-    budget_cents_month: int = 0, expires_at: datetime | None = None,
-) -> NewKey:  # fmt: skip
+    actor: Actor,
+    name: str,
+    scopes: list[str] | None = None,
+    *,
+    budget_cents_month: int = 0,
+    expires_at: datetime | None = None,
+) -> NewKey:
     """A new key of the actor's world with at most the actor's own scopes.
 
     Raises Invalid, ScopeEscalation (a key that makes a key with a scope it lacks), and as locked_team().
@@ -72,9 +76,17 @@ def issue_key(
     """Make the key without asking whether the actor may, and without a word in the audit: whoever calls does both."""
     key = f"cs_{'test' if actor.test else 'live'}_{secrets.token_urlsafe(32)}"
     row = ApiKey(
-        team_id=actor.team_id, test=actor.test, name=name, hash=hash_key(key), prefix=key[:16], scopes=sorted(scopes),
-        owner_id=actor.owner_id, created_by=actor.ref(), budget_cents_month=budget_cents_month, expires_at=expires_at,
-    )  # fmt: skip
+        team_id=actor.team_id,
+        test=actor.test,
+        name=name,
+        hash=hash_key(key),
+        prefix=key[:16],
+        scopes=sorted(scopes),
+        owner_id=actor.owner_id,
+        created_by=actor.ref(),
+        budget_cents_month=budget_cents_month,
+        expires_at=expires_at,
+    )
     return NewKey(insert(row), key)
 
 

@@ -23,10 +23,14 @@ def members(request: PageRequest) -> HttpResponse:
     actor = request.actor
     invited = list(open_invitations(actor))
     context = {
-        "section": "members", "part": "people", "rows": [_row(actor, member) for member in members_of(actor)],
-        "invited": [(each, _may_touch(actor, each.roles)) for each in invited], "may_write": actor.may("team:write"),
-        "under_way": any(is_under_way(each) for each in invited), "live_title": "Members",
-    }  # fmt: skip
+        "section": "members",
+        "part": "people",
+        "rows": [_row(actor, member) for member in members_of(actor)],
+        "invited": [(each, _may_touch(actor, each.roles)) for each in invited],
+        "may_write": actor.may("team:write"),
+        "under_way": any(is_under_way(each) for each in invited),
+        "live_title": "Members",
+    }
     return show(request, "accounts/members.html", context)
 
 
@@ -66,10 +70,14 @@ def remove(request: PageRequest, user_id: str) -> HttpResponseBase:
         return _remove(request, user_id)
     actor, member = request.actor, get_member(request.actor, user_id)
     context = {
-        "section": "members", "member": member, "keys": living_keys_of(actor, user_id),
-        "invitations": sent_by(actor, user_id).count(), "last_owner": is_last_owner(member),
-        "owners_only": not _may_touch(actor, member.roles), "myself": user_id == actor.id,
-    }  # fmt: skip
+        "section": "members",
+        "member": member,
+        "keys": living_keys_of(actor, user_id),
+        "invitations": sent_by(actor, user_id).count(),
+        "last_owner": is_last_owner(member),
+        "owners_only": not _may_touch(actor, member.roles),
+        "myself": user_id == actor.id,
+    }
     return render(request, "accounts/member_remove.html", context)
 
 

@@ -16,9 +16,11 @@ class PasswordForm(forms.Form):
     """Asks for the password of now, so that an unlocked computer is not enough."""
 
     now = forms.CharField(
-        label="Password now", strip=False, max_length=1024,
+        label="Password now",
+        strip=False,
+        max_length=1024,
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-    )  # fmt: skip
+    )
     new = NewPasswordField(label="New password")
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:

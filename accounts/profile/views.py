@@ -54,8 +54,10 @@ def _profile(
         for each in user.memberships.select_related("team").order_by("created_at", "id")
     ]
     context = {
-        "section": "profile", "person": user, "teams": teams,
+        "section": "profile",
+        "person": user,
+        "teams": teams,
         "name_form": name_form or OwnNameForm(initial={"name": user.name}),
         "password_form": password_form or PasswordForm(user),
-    }  # fmt: skip
+    }
     return render(request, "accounts/profile.html", context, status=422 if name_form or password_form else 200)

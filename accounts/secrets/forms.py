@@ -23,24 +23,32 @@ class SecretForm(forms.Form):
     """Field names are those of POST /v1/secrets. `change`: of a secret that is there, whose name stays."""
 
     name = forms.CharField(
-        max_length=64, widget=forms.TextInput(attrs={"autofocus": True, "autocomplete": "off"}),
+        max_length=64,
+        widget=forms.TextInput(attrs={"autofocus": True, "autocomplete": "off"}),
         help_text="What tasks call it by, for example “shop password”. It cannot be changed later.",
-    )  # fmt: skip
+    )
     value = forms.CharField(
-        required=False, max_length=4096, strip=False, widget=forms.PasswordInput(attrs=_HIDDEN),
+        required=False,
+        max_length=4096,
+        strip=False,
+        widget=forms.PasswordInput(attrs=_HIDDEN),
         help_text="A password, a token, an account number. Nobody can read it again.",
-    )  # fmt: skip
+    )
     totp_seed = forms.CharField(
-        label="Or the key of one-time codes", required=False, max_length=512, widget=forms.PasswordInput(attrs=_HIDDEN),
+        label="Or the key of one-time codes",
+        required=False,
+        max_length=512,
+        widget=forms.PasswordInput(attrs=_HIDDEN),
         help_text="What a site shows for an authenticator app that cannot scan its picture. Runs type the code of the moment.",
-    )  # fmt: skip
+    )
     hosts = LinesField(
         help_text="Whose pages may get it, one a line: shop.example.com, or *.example.com for all hosts below example.com."
     )
     machines = LinesField(
-        label="Terminals", required=False,
+        label="Terminals",
+        required=False,
         help_text="Ids of terminals that may get it, one a line, for example mch_4dE. None: it is typed in browsers only.",
-    )  # fmt: skip
+    )
 
     def __init__(self, *args: Any, change: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -24,9 +24,14 @@ def create_secret(actor: Actor, body: SecretCreate) -> TeamSecret:
     if wrong := _two_kinds(body, needed=True):
         raise Invalid(*wrong)
     row = TeamSecret(
-        team_id=actor.team_id, test=actor.test, name=body.name, hosts=body.hosts, machines=body.machines,
-        created_by=actor.ref(), **_content(body),
-    )  # fmt: skip
+        team_id=actor.team_id,
+        test=actor.test,
+        name=body.name,
+        hosts=body.hosts,
+        machines=body.machines,
+        created_by=actor.ref(),
+        **_content(body),
+    )
     try:
         with transaction.atomic():
             if secrets_of(actor).count() >= MOST:

@@ -23,9 +23,11 @@ class WebhookForm(forms.Form):
     """Field names are those of POST /v1/webhooks, so that its violations find their field."""
 
     url = forms.CharField(
-        label="Address", max_length=2048, widget=forms.URLInput(attrs={"autofocus": True, "spellcheck": "false"}),
+        label="Address",
+        max_length=2048,
+        widget=forms.URLInput(attrs={"autofocus": True, "spellcheck": "false"}),
         help_text="An https address that the internet can reach.",
-    )  # fmt: skip
+    )
     description = forms.CharField(
         max_length=200, required=False, help_text="What is behind it, for example “on-call chat”."
     )

@@ -74,9 +74,14 @@ class Outcome:
 
 
 def emit(
-    kind: str, team_id: str, test: bool, facts: Callable[[], dict[str, Any]], *,
-    run_id: str | None = None, own: Own | None = None,
-) -> None:  # fmt: skip
+    kind: str,
+    team_id: str,
+    test: bool,
+    facts: Callable[[], dict[str, Any]],
+    *,
+    run_id: str | None = None,
+    own: Own | None = None,
+) -> None:
     """Write the message for whoever listens, in the caller's transaction. `facts` is called only if somebody does."""
     listeners = listening(team_id, test, kind)
     if not listeners and own is None:

@@ -49,9 +49,12 @@ async def _to_one_of(target: Target, letter: Letter) -> Outcome:
 async def _to(address: Address, target: Target, letter: Letter) -> Outcome:
     """TLS is checked against the host's name, though the connection goes to the address."""
     headers = {
-        "Host": target.url.netloc.decode(), "Content-Type": "application/json", "User-Agent": "Countersign-Webhooks/1",
-        "Accept": "*/*", "Connection": "close",
-    } | signed_headers(letter.secrets, letter.event_id, int(time.time()), letter.body)  # fmt: skip
+        "Host": target.url.netloc.decode(),
+        "Content-Type": "application/json",
+        "User-Agent": "Countersign-Webhooks/1",
+        "Accept": "*/*",
+        "Connection": "close",
+    } | signed_headers(letter.secrets, letter.event_id, int(time.time()), letter.body)
     url = target.url.copy_with(host=f"[{address}]" if isinstance(address, IPv6Address) else str(address))
     async with httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, timeout=TIMEOUT) as client:
         named = {"sni_hostname": host_of(target.url)}

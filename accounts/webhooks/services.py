@@ -34,9 +34,15 @@ def create_endpoint(actor: Actor, body: WebhookCreate) -> Shown:
     secret = new_secret()
     with transaction.atomic():
         row = WebhookEndpoint.objects.create(
-            team_id=actor.team_id, test=actor.test, url=body.url, events=list(body.events), active=body.active,
-            description=body.description, secret=seal(secret), created_by=actor.ref(),
-        )  # fmt: skip
+            team_id=actor.team_id,
+            test=actor.test,
+            url=body.url,
+            events=list(body.events),
+            active=body.active,
+            description=body.description,
+            secret=seal(secret),
+            created_by=actor.ref(),
+        )
         audit(actor, "webhook.created", row.id, url=row.url, events=row.events)
     return Shown(row, secret)
 

@@ -67,10 +67,16 @@ def webhook(request: PageRequest, webhook_id: str) -> HttpResponse:
     part = page(deliveries_to(row), query, lambda delivery: {"row": delivery}, request_id=request.request_id)
     found: list[WebhookDelivery] = [each["row"] for each in part["data"]]
     context: dict[str, Any] = {
-        "section": "webhooks", "webhook": row, "secret": cut(unseal(row.secret)), "deliveries": found,
-        "next_cursor": part["next_cursor"], "may_write": request.actor.may("webhooks:write"), "most": MOST_ATTEMPTS,
-        "under_way": any(d.queued_until is not None for d in found), "live_title": "Webhook",
-    }  # fmt: skip
+        "section": "webhooks",
+        "webhook": row,
+        "secret": cut(unseal(row.secret)),
+        "deliveries": found,
+        "next_cursor": part["next_cursor"],
+        "may_write": request.actor.may("webhooks:write"),
+        "most": MOST_ATTEMPTS,
+        "under_way": any(d.queued_until is not None for d in found),
+        "live_title": "Webhook",
+    }
     return show(request, "accounts/webhook.html", context)
 
 

@@ -60,9 +60,7 @@ class Snapshot:
 
     def rows(self, table: str) -> Iterator[bytes]:
         columns = sql.SQL(", ").join(map(sql.Identifier, self.tables[table]))
-        with self._own.cursor().copy(
-            sql.SQL("COPY {} ({}) TO STDOUT").format(sql.Identifier(table), columns)
-        ) as copy:  # fmt: skip
+        with self._own.cursor().copy(sql.SQL("COPY {} ({}) TO STDOUT").format(sql.Identifier(table), columns)) as copy:
             yield from map(bytes, copy)
 
     def queue(self) -> list[str]:

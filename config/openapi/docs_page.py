@@ -56,9 +56,11 @@ def docs(request: HttpRequest) -> HttpResponse:
     request.actor = actor  # type: ignore[attr-defined]
     layout = "base.html" if actor is not None else "plain.html"
     context = {
-        "layout": layout, "groups": groups(), "section": "docs",
+        "layout": layout,
+        "groups": groups(),
+        "section": "docs",
         "world": "test" if actor is not None and actor.test else "live",
-    }  # fmt: skip
+    }
     response = render(request, "api/docs.html", context)
     add_never_cache_headers(response)
     return response
@@ -84,14 +86,17 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Operation:
     properties = content["schema"].get("properties", {}) if content else {}
     name = f"{method} {path}".lower()
     return Operation(
-        id="".join(char if char.isalnum() else "-" for char in name).strip("-"), method=method, path=path,
-        scope=operation.get("description", ""), title=operation.get("summary", ""),
+        id="".join(char if char.isalnum() else "-" for char in name).strip("-"),
+        method=method,
+        path=path,
+        scope=operation.get("description", ""),
+        title=operation.get("summary", ""),
         places=[_field(p["name"], p["schema"], True) for p in parameters if p["in"] == "path"],
         query=[_field(p["name"], p["schema"], False) for p in parameters if p["in"] == "query"],
         body=[_field(key, schema, key in required) for key, schema in properties.items()],
         example=json.dumps(content["example"], indent=2, ensure_ascii=False) if content else None,
         ends=method == "DELETE" or path.rsplit("/", 1)[-1] in _ENDS_THINGS,
-    )  # fmt: skip
+    )
 
 
 def _field(name: str, schema: dict[str, Any], required: bool) -> Field:

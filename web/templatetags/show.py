@@ -150,8 +150,12 @@ def left(start: datetime, end: datetime) -> SafeString:
     warn = mark_safe(" late") if late else ""
     return format_html(
         '<time class="left{}" datetime="{}" data-left data-start="{}" title="{}">{}</time>',
-        warn, end.isoformat(), start.isoformat(), _full(end), words,
-    )  # fmt: skip
+        warn,
+        end.isoformat(),
+        start.isoformat(),
+        _full(end),
+        words,
+    )
 
 
 def _full(at: datetime) -> str:

@@ -32,9 +32,11 @@ class Command(BaseCommand):
         add.add_argument("--no-key", action="store_true", help="the server wants none")
         add.add_argument("--options", default="{}", metavar="JSON", help='its options, for example {"tools": "text"}')
         for verb, words in (
-            ("test", "click on five targets with it"), ("disable", "new runs cannot have it"), ("enable", "they can again"),
+            ("test", "click on five targets with it"),
+            ("disable", "new runs cannot have it"),
+            ("enable", "they can again"),
             ("delete", "only what no run used"),
-        ):  # fmt: skip
+        ):
             verbs.add_parser(verb, help=words).add_argument("name")
         default = verbs.add_parser("default", help="it thinks where nobody chose an agent")
         default.add_argument("name")
@@ -66,10 +68,19 @@ class Command(BaseCommand):
     def add(self, actor: Actor, options: dict[str, Any]) -> None:
         wire = options["wire"]
         model = options["model"] or VENDORS[wire].model
-        row = services.create_profile(actor, {
-            "name": options["name"], "wire": wire, "model": model, "base_url": options["base_url"], "key": _key(options),
-            "options": _options(options["options"]), "prices": usual_prices(wire, model), "limits": {},
-        })  # fmt: skip
+        row = services.create_profile(
+            actor,
+            {
+                "name": options["name"],
+                "wire": wire,
+                "model": model,
+                "base_url": options["base_url"],
+                "key": _key(options),
+                "options": _options(options["options"]),
+                "prices": usual_prices(wire, model),
+                "limits": {},
+            },
+        )
         self.stdout.write(f"{row.name} is added. Try it: manage.py models test {row.name}")
 
     def test(self, actor: Actor, options: dict[str, Any]) -> None:
