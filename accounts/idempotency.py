@@ -67,8 +67,8 @@ def once(
         {k: v for k, v in read_json(request).items() if k != "idempotency_key" or body_key is None}
     )
     with transaction.atomic():
-        record, made = _claim(request, key, fingerprint, KEPT)
-        if not made:
+        record, is_new = _claim(request, key, fingerprint, KEPT)
+        if not is_new:
             return _replay(record, fingerprint)
         response = _response(effect(), status)
         _complete(record, response)
@@ -115,8 +115,8 @@ def take_turn(request: HttpRequest) -> Turn:
     if key is None:
         return Turn()
     fingerprint = _fingerprint(read_json(request))
-    record, made = _claim_in_turn(request, key, fingerprint)
-    return Turn(record) if made else Turn(replay=_replay(record, fingerprint))
+    record, is_new = _claim_in_turn(request, key, fingerprint)
+    return Turn(record) if is_new else Turn(replay=_replay(record, fingerprint))
 
 
 def _claim_in_turn(request: HttpRequest, key: str, fingerprint: str) -> tuple[IdempotencyRecord, bool]:
@@ -124,9 +124,9 @@ def _claim_in_turn(request: HttpRequest, key: str, fingerprint: str) -> tuple[Id
     until = time.monotonic() + _patience(request)
     while True:
         with transaction.atomic():
-            record, made = _claim(request, key, fingerprint, LONGEST_EFFECT)
-        if made or record.status is not None:
-            return record, made
+            record, is_new = _claim(request, key, fingerprint, LONGEST_EFFECT)
+        if is_new or record.status is not None:
+            return record, is_new
         if time.monotonic() > until:
             raise IdempotencyInFlight
         give_back_connection()
@@ -162,7 +162,7 @@ def _claim(request: HttpRequest, key: str, fingerprint: str, kept: timedelta) ->
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(_patience(request) * 1000)}ms"])
             IdempotencyRecord.objects.filter(**mine, expires_at__lte=now).delete()
-            record, made = IdempotencyRecord.objects.get_or_create(
+            record, is_new = IdempotencyRecord.objects.get_or_create(
                 **mine,
                 defaults={
                     "team_id": actor.team_id,
@@ -177,7 +177,7 @@ def _claim(request: HttpRequest, key: str, fingerprint: str, kept: timedelta) ->
         if getattr(error.__cause__, "sqlstate", "") == "55P03":  # lock_not_available
             raise IdempotencyInFlight from error
         raise
-    return record, made
+    return record, is_new
 
 
 def _replay(record: IdempotencyRecord, fingerprint: str) -> HttpResponse:

@@ -77,10 +77,10 @@ def _enveloped(response: HttpResponseBase, request: HttpRequest) -> HttpResponse
     """The answer itself, or the error envelope in place of a page that Django or ninja refused with."""
     if response.status_code < 400 or response.headers.get("Content-Type", "").startswith("application/json"):
         return response
-    made = refusal_response(REFUSALS.get(response.status_code, BadRequest)(), request)
+    envelope = refusal_response(REFUSALS.get(response.status_code, BadRequest)(), request)
     if "Allow" in response:
-        made["Allow"] = response["Allow"]
-    return made
+        envelope["Allow"] = response["Allow"]
+    return envelope
 
 
 class HeadMiddleware:
@@ -102,9 +102,9 @@ class HeadMiddleware:
 
 def _no_page(response: HttpResponseBase, request: HttpRequest) -> HttpResponseBase:
     """Words for who opens the address of a form, for example by going back to one that was refused."""
-    made = render(request, "405.html", status=405)
-    made["Allow"] = response["Allow"]
-    return made
+    page = render(request, "405.html", status=405)
+    page["Allow"] = response["Allow"]
+    return page
 
 
 class ContentPolicyMiddleware(CSPMiddleware):

@@ -93,8 +93,8 @@ class Role(models.TextChoices):
     @classmethod
     def highest_first(cls, roles: Iterable[str]) -> list[str]:
         """Each known role once, the mightiest first: how roles are stored and shown."""
-        given = set(roles)
-        return [role for role in reversed(cls.values) if role in given]
+        unordered = set(roles)
+        return [role for role in reversed(cls.values) if role in unordered]
 
 
 class Membership(models.Model):

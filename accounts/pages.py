@@ -175,8 +175,8 @@ def whole_number(text: str, digits: int) -> int | None:
 def problems(refusal: Refusal) -> list[tuple[str, str]]:
     """(field, sentence) of each violation; the refusal's own message when it names none."""
     details = refusal.facts.get("details") or []
-    found = [(".".join(str(p) for p in d["loc"][1:]), str(d["msg"])) for d in details]
-    return found or [("", refusal.message)]
+    violations = [(".".join(str(p) for p in d["loc"][1:]), str(d["msg"])) for d in details]
+    return violations or [("", refusal.message)]
 
 
 @contextmanager

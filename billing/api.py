@@ -50,10 +50,10 @@ def _filtered(rows: QuerySet[Transaction], request: ApiRequest) -> QuerySet[Tran
 
 
 def _time(text: str, name: str) -> datetime:
-    found = read_time(text, dates=True)
-    if found is None:
+    time = read_time(text, dates=True)
+    if time is None:
         raise Invalid((("query", name), "Must be an RFC 3339 time or a date.", "value_error"))
-    return found
+    return time
 
 
 @router.get("/usage", summary="What a month cost")

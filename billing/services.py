@@ -198,16 +198,16 @@ def charge_machine(actor: Actor, machine_id: str, cents: int, words: str) -> boo
         wallet = Wallet.objects.select_for_update().filter(team_id=actor.team_id).first()
         if wallet is None:
             return False
-        taken = min(cents, wallet.available_cents)
-        if taken:
-            wallet.available_cents -= taken
+        charged = min(cents, wallet.available_cents)
+        if charged:
+            wallet.available_cents -= charged
             wallet.save(update_fields=["available_cents"])
             Transaction.objects.create(
                 team_id=actor.team_id,
                 type="machine_time",
                 source="wallet",
                 target="usage",
-                amount_cents=taken,
+                amount_cents=charged,
                 available_after_cents=wallet.available_cents,
                 machine_id=machine_id,
                 description=words,

@@ -25,11 +25,11 @@ TYPES = {
 
 @require_GET
 @signed_in("usage")
-def ledger(request: PageRequest) -> HttpResponse:
-    return _ledger(request, TopUpForm())
+def ledger_page(request: PageRequest) -> HttpResponse:
+    return _page(request, TopUpForm())
 
 
-def _ledger(request: PageRequest, form: TopUpForm, status: int = 200) -> HttpResponse:
+def _page(request: PageRequest, form: TopUpForm, status: int = 200) -> HttpResponse:
     actor, query = request.actor, {**request.GET.dict(), "limit": str(PAGE)}
     rows = _filtered(transactions_of(actor), request.GET.get("run", ""), request.GET.get("type", ""))
     part = page(rows, query, lambda row: {"row": row}, request_id=request.request_id)
@@ -62,8 +62,8 @@ def _filtered(rows: QuerySet[Transaction], run: str, kind: str) -> QuerySet[Tran
 
 
 def _charged(rows: QuerySet[Transaction]) -> int:
-    found: dict[str, Any] = rows.filter(type="capture").aggregate(total=Sum("amount_cents"))
-    return found["total"] or 0
+    sums: dict[str, Any] = rows.filter(type="capture").aggregate(total=Sum("amount_cents"))
+    return sums["total"] or 0
 
 
 @require_POST
@@ -82,4 +82,4 @@ def top_up(request: PageRequest) -> HttpResponseBase:
         else:
             messages.success(request, f"${row.amount_cents / 100:,.2f} is in the wallet, reference {row.reference}.")
             return redirect("ledger")
-    return _ledger(request, form, 422)
+    return _page(request, form, 422)

@@ -92,8 +92,8 @@ def refused(request: HttpRequest, refusal: Refusal) -> HttpResponse:
 
 @api.exception_handler(ValidationError)
 def not_valid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    found = [(tuple(e["loc"]), str(e["msg"]), "value_error") for e in error.errors]
-    return refusal_response(Invalid(*found), request)
+    details = [(tuple(e["loc"]), str(e["msg"]), "value_error") for e in error.errors]
+    return refusal_response(Invalid(*details), request)
 
 
 @api.exception_handler(Http404)

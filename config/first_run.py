@@ -62,8 +62,8 @@ def set_up() -> FirstRun | None:
         topup(live, settings.FIRST_GRANT_CENTS, "first-run", kind="grant", description="To start with")
         live_key = hand_out_key(live, "first live key", frozenset(SCOPES)).key
         test_key = hand_out_key(test, "first test key", frozenset(SCOPES)).key
-        made = _provide_for(team.id, kinds)
-    return FirstRun(EMAIL, password, live_key, test_key, {m.display_name: m.id for m in made})
+        machines = _provide_for(team.id, kinds)
+    return FirstRun(EMAIL, password, live_key, test_key, {m.display_name: m.id for m in machines})
 
 
 def possible() -> list[Kind]:
@@ -99,15 +99,15 @@ def _provide(team: Team, kinds: Iterable[Kind]) -> list[Machine]:
     orphaned = team.default_machine_id not in {machine.id for machine in living}
     had = {machine.kind for machine in (living if orphaned else ever)}
     actor = system(team.id, test=False)
-    made = [
+    machines = [
         create_machine(actor, MachineCreate(display_name=name, kind=kind))
         for kind, name in USUAL
         if kind in kinds and kind not in had
     ]
-    if orphaned and (first := _first([*living, *made])):
+    if orphaned and (first := _first([*living, *machines])):
         team.default_machine_id = first.id
         team.save(update_fields=["default_machine_id"])
-    return made
+    return machines
 
 
 def _first(machines: list[Machine]) -> Machine | None:

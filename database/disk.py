@@ -32,10 +32,10 @@ class Room:
 def free(place: Path) -> int:
     """Bytes that we may still write there. Everybody asks here; a place that is not there has none of its own."""
     try:
-        found = os.statvfs(place)
+        stat = os.statvfs(place)
     except FileNotFoundError:
         return free(place.parent)
-    return found.f_bavail * found.f_frsize
+    return stat.f_bavail * stat.f_frsize
 
 
 def room() -> Room:

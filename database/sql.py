@@ -54,10 +54,10 @@ def fetch_all(model: type[M], where: str, values: Mapping[str, Any]) -> list[M]:
 
 
 def _read(model: type[M], row: TupleRow) -> M:
-    found = list(row)
+    values = list(row)
     for n, read in _readers(model):
-        found[n] = read(found[n], None, connection)
-    return model.from_db(DEFAULT_DB_ALIAS, _names(model), found)
+        values[n] = read(values[n], None, connection)
+    return model.from_db(DEFAULT_DB_ALIAS, _names(model), values)
 
 
 def insert(row: M) -> M:

@@ -10,5 +10,5 @@ _NEVER = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "3fff::/20", "168.63.1
 
 def is_global(address: Address) -> bool:
     """Global unicast by the address alone: forms of IPv6 that carry an IPv4 address are not looked into."""
-    known = address.is_global and not address.is_multicast and not address.is_reserved
-    return known and not any(address in network for network in _NEVER)
+    is_ordinary = address.is_global and not address.is_multicast and not address.is_reserved
+    return is_ordinary and not any(address in network for network in _NEVER)

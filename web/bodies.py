@@ -40,10 +40,10 @@ def _whole(value: Any) -> Any:
 def _time(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    found = read_time(value)
-    if found is None:
+    time = read_time(value)
+    if time is None:
         raise ValueError("Must be an RFC 3339 time such as 2026-03-26T14:35:01Z.")
-    return found
+    return time
 
 
 Int = Annotated[int, BeforeValidator(_whole)]

@@ -59,7 +59,7 @@ def pieces(text: str) -> Iterator[Piece]:
 
 def _pieces(text: str) -> Iterator[Piece]:
     at = 0
-    for start, end, mark in sorted(_stretches(text), key=lambda found: found[:2]):
+    for start, end, mark in sorted(_stretches(text), key=lambda stretch: stretch[:2]):
         if start < at:
             continue
         yield from _characters(text[at:start])
@@ -70,19 +70,19 @@ def _pieces(text: str) -> Iterator[Piece]:
 
 def _stretches(text: str) -> Iterator[tuple[int, int, Piece]]:
     """Where words of ours stand, as (start, end, piece): in place of blank stretches, behind hosts and mixed words."""
-    for found in _STRETCH.finditer(text):
-        lines = found[0].count("\n") - 1
-        yield found.start() + 1, found.end() - 1, Piece(f"{lines} blank lines", names=True)
-    for found in _SPACES.finditer(text):
-        yield found.start(), found.end(), Piece(f"{len(found[0])} spaces", names=True)
-    hosts = [(found.start(), found.end(), host_note(found[0])) for found in _ADDRESS.finditer(text)]
+    for match in _STRETCH.finditer(text):
+        lines = match[0].count("\n") - 1
+        yield match.start() + 1, match.end() - 1, Piece(f"{lines} blank lines", names=True)
+    for match in _SPACES.finditer(text):
+        yield match.start(), match.end(), Piece(f"{len(match[0])} spaces", names=True)
+    hosts = [(match.start(), match.end(), host_note(match[0])) for match in _ADDRESS.finditer(text)]
     for _, end, note in hosts:
         if note:
             yield end, end, Piece(note, names=True, title="where this address really leads")
-    for found in _WORD.finditer(text):
-        inside = any(start <= found.start() < end for start, end, note in hosts if note)
-        if not inside and (note := mixed_scripts(found[0])):
-            yield found.end(), found.end(), Piece(note, names=True, title="letters of different alphabets look alike")
+    for match in _WORD.finditer(text):
+        inside = any(start <= match.start() < end for start, end, note in hosts if note)
+        if not inside and (note := mixed_scripts(match[0])):
+            yield match.end(), match.end(), Piece(note, names=True, title="letters of different alphabets look alike")
 
 
 def host_note(address: str) -> str:

@@ -22,8 +22,8 @@ def deeper_than(value: Any, levels: int) -> bool:
 
 
 def _children(value: Any) -> Iterable[Any]:
-    found = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return (child for child in found if isinstance(child, dict | list))
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return (child for child in inner if isinstance(child, dict | list))
 
 
 def unstorable_at(value: Any, at: Loc = ()) -> Loc | None:
@@ -37,7 +37,7 @@ def unstorable_at(value: Any, at: Loc = ()) -> Loc | None:
         items = value.items()
     elif isinstance(value, list):
         items = enumerate(value)
-    return next((found for key, item in items if (found := unstorable_at(item, (*at, key))) is not None), None)
+    return next((place for key, item in items if (place := unstorable_at(item, (*at, key))) is not None), None)
 
 
 def size(value: Any) -> int:

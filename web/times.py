@@ -27,10 +27,10 @@ def rfc3339(at: datetime | None) -> str | None:
 def read_time(text: str, *, dates: bool = False) -> datetime | None:
     """The time in UTC, None for what is none; without a zone it is in UTC. With `dates` a date is its midnight."""
     try:
-        found = parse_datetime(text)
-        day = parse_date(text) if dates and found is None else None
+        time = parse_datetime(text)
+        day = parse_date(text) if dates and time is None else None
         if day is not None:
-            found = datetime(day.year, day.month, day.day)  # noqa: DTZ001  the next line gives it its zone
-        return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC) if found else None
+            time = datetime(day.year, day.month, day.day)  # noqa: DTZ001  the next line gives it its zone
+        return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC) if time else None
     except (ValueError, OverflowError):
         return None

@@ -68,6 +68,6 @@ def _people(actor: Actor, chosen: str) -> list[tuple[str, Any]]:
     keys = ApiKey.objects.filter(team_id=actor.team_id, test=actor.test).order_by("-created_at", "-id")[:MOST_KEYS]
     named = [(k.id, f"{k.name} (…{k.id[-4:]})") for k in keys]
     system = ("system", "Countersign itself")
-    known = {value for value, _ in (*people, *named, system)}
-    other = [(chosen, f"Somebody else ({chosen})")] if _ID.fullmatch(chosen) and chosen not in known else []
+    ids = {value for value, _ in (*people, *named, system)}
+    other = [(chosen, f"Somebody else ({chosen})")] if _ID.fullmatch(chosen) and chosen not in ids else []
     return [("", "Everybody"), *other, ("People", people), ("API keys", named), system]

@@ -96,13 +96,17 @@ def _following(actor: Actor, next_group_id: str | None, group: Group | None) -> 
     """Raises Invalid for an unknown group, and for one that passes on to `group` already."""
     if next_group_id is None:
         return None
-    found = groups_of(actor).filter(id=next_group_id).first()
-    if found is None:
+    following = groups_of(actor).filter(id=next_group_id).first()
+    if following is None:
         raise Invalid((("body", "next_group"), "There is no such group.", "value_error"))
-    if group is not None and leads_to(next_of(actor), found.id, group.id):
-        way = "itself" if found.id == group.id else f"{found.name}, which passes on to it already: that is a circle"
+    if group is not None and leads_to(next_of(actor), following.id, group.id):
+        way = (
+            "itself"
+            if following.id == group.id
+            else f"{following.name}, which passes on to it already: that is a circle"
+        )
         raise Invalid((("body", "next_group"), f"A group cannot pass on to {way}.", "value_error"))
-    return found
+    return following
 
 
 def _ask_gate(actor: Actor, words: Sequence[str]) -> None:

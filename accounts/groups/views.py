@@ -25,7 +25,7 @@ from web.errors import GroupInUse, GroupNotFound, Refusal
 
 @require_GET
 @signed_in("team:read")
-def groups(request: PageRequest) -> HttpResponse:
+def group_list(request: PageRequest) -> HttpResponse:
     actor = request.actor
     context = {
         "section": "members",
@@ -38,15 +38,15 @@ def groups(request: PageRequest) -> HttpResponse:
 
 @require_GET
 @signed_in("team:read")
-def group(request: PageRequest, group_id: str) -> HttpResponse:
-    found = get_group(request.actor, group_id)
+def group_page(request: PageRequest, group_id: str) -> HttpResponse:
+    group = get_group(request.actor, group_id)
     context = {
         "section": "members",
-        "group": found,
+        "group": group,
         "may_write": request.actor.may("team:write"),
-        "rows": [(m, "approvals:decide" in scopes_of_roles(m.roles)) for m in members_in(found)],
-        "outside": members_outside(found),
-        "told_before": told_before(found),
+        "rows": [(m, "approvals:decide" in scopes_of_roles(m.roles)) for m in members_in(group)],
+        "outside": members_outside(group),
+        "told_before": told_before(group),
     }
     return render(request, "accounts/group.html", context)
 
@@ -57,36 +57,36 @@ def new_group(request: PageRequest) -> HttpResponseBase:
     form = GroupForm(may_follow(request.actor, None), request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
-            made = services.create_group(request.actor, **form.wanted())
+            group = services.create_group(request.actor, **form.wanted())
         except Refusal as refusal:
             return _form(request, form, None, refusal)
-        messages.success(request, f"The group {made.name} is made. Add its people.")
-        return redirect("group", made.id)
+        messages.success(request, f"The group {group.name} is made. Add its people.")
+        return redirect("group", group.id)
     return _form(request, form, None)
 
 
 @require_http_methods(["GET", "POST"])
 @signed_in("team:write")
 def edit_group(request: PageRequest, group_id: str) -> HttpResponseBase:
-    found = get_group(request.actor, group_id)
-    now = {"name": found.name, "next_group": found.next_group_id or ""}
-    others = may_follow(request.actor, found)
+    group = get_group(request.actor, group_id)
+    now = {"name": group.name, "next_group": group.next_group_id or ""}
+    others = may_follow(request.actor, group)
     form = GroupForm(others, request.POST if request.method == "POST" else None, initial=now)
     if form.is_valid():
         try:
             services.change_group(request.actor, group_id, **form.wanted())
         except Refusal as refusal:
-            return _form(request, form, found, refusal)
+            return _form(request, form, group, refusal)
         messages.success(request, "The group is changed.")
         return redirect("group", group_id)
-    return _form(request, form, found)
+    return _form(request, form, group)
 
 
-def _form(request: PageRequest, form: GroupForm, found: Group | None, refusal: Refusal | None = None) -> HttpResponse:
+def _form(request: PageRequest, form: GroupForm, group: Group | None, refusal: Refusal | None = None) -> HttpResponse:
     for name, message in problems(refusal) if refusal else ():
         form.add_error(name if name in form.fields else None, message)
     status = refusal.status if refusal else 422 if form.errors else 200
-    context = {"section": "members", "form": form, "group": found}
+    context = {"section": "members", "form": form, "group": group}
     return render(request, "accounts/group_form.html", context, status=status)
 
 
@@ -117,7 +117,7 @@ def delete_group(request: PageRequest, group_id: str) -> HttpResponseBase:
     if request.method != "POST":
         return _delete_page(request, get_group(request.actor, group_id))
     try:
-        gone = services.delete_group(request.actor, group_id)
+        group = services.delete_group(request.actor, group_id)
     except GroupInUse as refusal:
         return _delete_page(request, get_group(request.actor, group_id), refusal)
     except GroupNotFound:
@@ -125,10 +125,10 @@ def delete_group(request: PageRequest, group_id: str) -> HttpResponseBase:
             raise
         messages.success(request, "This group is deleted.")
     else:
-        messages.success(request, f"The group {gone.name} is deleted.")
+        messages.success(request, f"The group {group.name} is deleted.")
     return redirect("groups")
 
 
-def _delete_page(request: PageRequest, found: Group, refusal: Refusal | None = None) -> HttpResponse:
-    context = {"section": "members", "group": found, "told_before": told_before(found), "refusal": refusal}
+def _delete_page(request: PageRequest, group: Group, refusal: Refusal | None = None) -> HttpResponse:
+    context = {"section": "members", "group": group, "told_before": told_before(group), "refusal": refusal}
     return render(request, "accounts/group_delete.html", context, status=refusal.status if refusal else 200)

@@ -38,10 +38,10 @@ def invite(actor: Actor, email: str, roles: Sequence[str], group_ids: Sequence[s
     Raises Invalid, OwnersOnly, RateLimited, InsufficientScope.
     """
     spend(actor, "invitations", MAILS_PER_MINUTE)
-    email, wanted = email.strip().lower(), checked_roles(roles)
+    email, roles = email.strip().lower(), checked_roles(roles)
     with transaction.atomic():
         actor = locked_team(actor, "team:write")
-        require_may_give(actor, [], wanted)
+        require_may_give(actor, [], roles)
         _require_stranger(actor, email)
         groups = list(groups_of(actor).filter(id__in=group_ids))
         row = open_invitations(actor).filter(email=email).first()
@@ -51,11 +51,11 @@ def invite(actor: Actor, email: str, roles: Sequence[str], group_ids: Sequence[s
             row = Invitation(team_id=actor.team_id, email=email, links=0)
         else:
             require_may_give(actor, [], row.roles)
-        row.roles = wanted
+        row.roles = roles
         _new_link(actor, row)
         row.groups.set(groups)
         verb = "invitation.renewed" if before else "invitation.created"
-        audit(actor, verb, row.id, email=email, roles=wanted, groups=[group.name for group in groups])
+        audit(actor, verb, row.id, email=email, roles=roles, groups=[group.name for group in groups])
         async_task("accounts.tasks.mail_invitation", row.id, row.links, start)
         return Invited(row, token_of(row), before)
 
@@ -89,9 +89,9 @@ def _new_link(actor: Actor, row: Invitation) -> None:
 
 def _require_stranger(actor: Actor, email: str) -> None:
     """Raises Invalid for somebody who is in the team."""
-    found = Membership.objects.filter(team_id=actor.team_id, user__email__iexact=email).select_related("user").first()
-    if found is not None:
-        raise Invalid((("body", "email"), f"{found.user.name} is in the team already.", "value_error"))
+    member = Membership.objects.filter(team_id=actor.team_id, user__email__iexact=email).select_related("user").first()
+    if member is not None:
+        raise Invalid((("body", "email"), f"{member.user.name} is in the team already.", "value_error"))
 
 
 def _require_room(actor: Actor) -> None:

@@ -30,9 +30,11 @@ def invite(request: PageRequest) -> HttpResponseBase:
     form = InviteForm(request.actor, groups_of(request.actor), request.POST if request.method == "POST" else None)
     status = 422 if form.errors else 200
     if form.is_valid():
-        given = form.cleaned_data
+        values = form.cleaned_data
         try:
-            invited = services.invite(request.actor, given["email"], given["roles"], given["groups"], origin(request))
+            invited = services.invite(
+                request.actor, values["email"], values["roles"], values["groups"], origin(request)
+            )
         except Refusal as refusal:
             for name, message in problems(refusal):
                 form.add_error(name if name in form.fields else None, message)
@@ -94,8 +96,8 @@ def _joining(request: HttpRequest, row: Invitation, token: str) -> HttpResponseB
         return HttpResponseRedirect(sign_in) if posted else _show(request, row, {"sign_in": sign_in})
     form = NewPersonForm(row.email, request.POST if posted else None)
     if form.is_valid():
-        made = services.join_as_new(token, form.cleaned_data["name"], form.cleaned_data["password"])
-        login(request, made, backend=BY_PASSWORD)
+        new_user = services.join_as_new(token, form.cleaned_data["name"], form.cleaned_data["password"])
+        login(request, new_user, backend=BY_PASSWORD)
         return _enter(request, row)
     return _show(request, row, {"form": form}, 422 if form.errors else 200)
 

@@ -21,17 +21,17 @@ def create_key(request: ApiRequest) -> HttpResponse:
     body = read(request, KeyCreate)
 
     def effect() -> HttpResponse:
-        made = services.create_key(
+        new_key = services.create_key(
             request.actor,
             body.name,
             body.scopes,
             budget_cents_month=body.budget_cents_month,
             expires_at=body.expires_at,
         )
-        row = made.row
+        row = new_key.row
         response = answer(
             {
-                "key": made.key,
+                "key": new_key.key,
                 "key_id": row.id,
                 "key_prefix": row.prefix,
                 "name": row.name,

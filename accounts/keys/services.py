@@ -56,18 +56,18 @@ def create_key(
     """
     past = expires_at is not None and expires_at <= timezone.now()
     late: list[Detail] = [(("body", "expires_at"), "Must lie in the future.", "value_error")] if past else []
-    wanted = expand_scopes(scopes or [], *late)
-    if not wanted <= actor.scopes:
-        raise ScopeEscalation(required_scope=min(wanted - actor.scopes), current_scopes=sorted(actor.scopes))
+    requested = expand_scopes(scopes or [], *late)
+    if not requested <= actor.scopes:
+        raise ScopeEscalation(required_scope=min(requested - actor.scopes), current_scopes=sorted(actor.scopes))
     default = TEST_DEFAULT if actor.test else LIVE_DEFAULT
     with transaction.atomic():
         actor = locked_team(actor, "keys")
         if keys_in_force(actor).count() >= MAX_ACTIVE_KEYS:
             raise Invalid((("body",), f"At most {MAX_ACTIVE_KEYS} active keys; revoke one first.", "value_error"))
-        given = wanted if scopes is not None else default & actor.scopes
-        made = issue_key(actor, name, given, budget_cents_month, expires_at)
-        audit(actor, "key.created", made.row.id, name=name, scopes=sorted(made.row.scopes))
-        return made
+        granted = requested if scopes is not None else default & actor.scopes
+        new_key = issue_key(actor, name, granted, budget_cents_month, expires_at)
+        audit(actor, "key.created", new_key.row.id, name=name, scopes=sorted(new_key.row.scopes))
+        return new_key
 
 
 def issue_key(
@@ -93,10 +93,10 @@ def issue_key(
 def hand_out_key(owner: Actor, name: str, scopes: frozenset[str]) -> NewKey:
     """By command line: a key of this person, in the world they act in."""
     with transaction.atomic():
-        made = issue_key(owner, name, scopes)
+        new_key = issue_key(owner, name, scopes)
         by = command_line(owner.team_id, owner.test)
-        audit(by, "key.created", made.row.id, name=name, scopes=sorted(scopes), owner=owner.name)
-        return made
+        audit(by, "key.created", new_key.row.id, name=name, scopes=sorted(scopes), owner=owner.name)
+        return new_key
 
 
 def revoke_key(actor: Actor, key_id: str) -> ApiKey:

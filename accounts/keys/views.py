@@ -14,7 +14,7 @@ from web.errors import Refusal
 
 @require_GET
 @signed_in("keys")
-def keys(request: PageRequest) -> HttpResponse:
+def key_list(request: PageRequest) -> HttpResponse:
     return render(request, "accounts/keys.html", {"section": "keys", "keys": keys_of(request.actor)})
 
 
@@ -25,12 +25,12 @@ def new_key(request: PageRequest) -> HttpResponseBase:
     form = KeyForm(request.actor, request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
-            made = services.create_key(request.actor, **form.wanted())
+            key = services.create_key(request.actor, **form.wanted())
         except Refusal as refusal:
             for _, message in problems(refusal):
                 form.add_error(None, message)
         else:
-            return render(request, "accounts/key_made.html", {"section": "keys", "made": made})
+            return render(request, "accounts/key_made.html", {"section": "keys", "made": key})
     return render(
         request, "accounts/key_new.html", {"section": "keys", "form": form}, status=422 if form.errors else 200
     )

@@ -63,10 +63,10 @@ def remove(actor: Actor, user_id: str) -> Membership:
 
 def checked_roles(roles: Sequence[str]) -> list[str]:
     """The roles as they are stored. Raises Invalid."""
-    known = Role.highest_first(roles)
-    if not known or set(roles) - set(known):
+    checked = Role.highest_first(roles)
+    if not checked or set(roles) - set(checked):
         raise Invalid((("body", "roles"), "Choose at least one role.", "value_error"))
-    return known
+    return checked
 
 
 def require_may_give(actor: Actor, before: Sequence[str], after: Sequence[str]) -> None:

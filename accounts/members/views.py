@@ -19,7 +19,7 @@ from web.errors import MemberNotFound, Refusal
 
 @require_GET
 @signed_in("team:read")
-def members(request: PageRequest) -> HttpResponse:
+def member_list(request: PageRequest) -> HttpResponse:
     actor = request.actor
     invited = list(open_invitations(actor))
     context = {
@@ -46,7 +46,7 @@ def _may_touch(actor: Actor, roles: list[str]) -> bool:
 
 @require_http_methods(["GET", "POST"])
 @signed_in("team:write")
-def roles(request: PageRequest, user_id: str) -> HttpResponseBase:
+def roles_page(request: PageRequest, user_id: str) -> HttpResponseBase:
     member = get_member(request.actor, user_id)
     form = RolesForm(request.actor, member.roles, request.POST if request.method == "POST" else None)
     status = 422 if form.errors else 200

@@ -28,10 +28,10 @@ class PasswordForm(forms.Form):
         self.user = user
 
     def clean_now(self) -> str:
-        given = str(self.cleaned_data["now"])
-        if not self.user.check_password(given):
+        password = str(self.cleaned_data["now"])
+        if not self.user.check_password(password):
             raise forms.ValidationError("This is not your password.")
-        return given
+        return password
 
     def clean(self) -> dict[str, Any]:
         NewPasswordField.judge(self, "new", self.user)

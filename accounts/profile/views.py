@@ -17,8 +17,8 @@ PASSWORDS_PER_MINUTE = 10  # that somebody before an unlocked computer may try
 
 @require_GET
 @signed_in()
-def profile(request: PageRequest) -> HttpResponse:
-    return _profile(request)
+def profile_page(request: PageRequest) -> HttpResponse:
+    return _page(request)
 
 
 @require_POST
@@ -26,7 +26,7 @@ def profile(request: PageRequest) -> HttpResponse:
 def change_name(request: PageRequest) -> HttpResponse:
     form = OwnNameForm(request.POST)
     if not form.is_valid():
-        return _profile(request, name_form=form)
+        return _page(request, name_form=form)
     services.change_own_name(request.actor, form.cleaned_data["name"])
     messages.success(request, "Your name is changed.")
     return redirect("profile")
@@ -39,13 +39,13 @@ def change_password(request: PageRequest) -> HttpResponse:
     limits.spend(request.actor, "password", PASSWORDS_PER_MINUTE)
     form = PasswordForm(User.objects.get(id=request.actor.id), request.POST)
     if not form.is_valid():
-        return _profile(request, password_form=form)
+        return _page(request, password_form=form)
     update_session_auth_hash(request, services.change_own_password(request.actor, form.cleaned_data["new"]))
     messages.success(request, "Your password is changed. Other browsers and computers have to sign in again.")
     return redirect("profile")
 
 
-def _profile(
+def _page(
     request: PageRequest, name_form: OwnNameForm | None = None, password_form: PasswordForm | None = None
 ) -> HttpResponse:
     user = User.objects.get(id=request.actor.id)

@@ -25,8 +25,8 @@ def get_secret(actor: Actor, name: str, *, lock: bool = False) -> TeamSecret:
 def unknown_names(actor: Actor, names: Iterable[str]) -> list[str]:
     """Those of the names that no secret of the actor's team and world has, each once, in their order."""
     each = list(dict.fromkeys(names))
-    wanted = [name for name in each if "\0" not in name]
-    there = set(secrets_of(actor).filter(name__in=wanted).values_list("name", flat=True)) if wanted else set()
+    possible = [name for name in each if "\0" not in name]
+    there = set(secrets_of(actor).filter(name__in=possible).values_list("name", flat=True)) if possible else set()
     return [name for name in each if name not in there]
 
 

@@ -74,9 +74,9 @@ class SecretForm(forms.Form):
 
     def wanted(self) -> dict[str, Any]:
         data = self.cleaned_data
-        given = {name: data[name] for name in ("value", "totp_seed") if data[name]}
+        secret = {name: data[name] for name in ("value", "totp_seed") if data[name]}
         named = {} if self.change else {"name": data["name"]}
-        return {**named, **given, "hosts": data["hosts"], "machines": data["machines"]}
+        return {**named, **secret, "hosts": data["hosts"], "machines": data["machines"]}
 
     def refuse(self, problems: list[tuple[str, str]]) -> None:
         for name, message in problems:

@@ -73,9 +73,9 @@ def delete_secret(actor: Actor, name: str) -> None:
 
 
 def _two_kinds(body: SecretCreate | SecretChange, *, needed: bool) -> list[Detail]:
-    given = [name for name in ("value", "totp_seed") if getattr(body, name) is not None]
-    if len(given) == 2 or (needed and not given):
-        kind = "value_error" if given else "missing"
+    names = [name for name in ("value", "totp_seed") if getattr(body, name) is not None]
+    if len(names) == 2 or (needed and not names):
+        kind = "value_error" if names else "missing"
         return [(("body", "value"), "Give exactly one of value and totp_seed.", kind)]
     return []
 

@@ -25,14 +25,14 @@ MOST_USES = 50
 
 @require_GET
 @signed_in("secrets:write")
-def secrets(request: PageRequest) -> HttpResponse:
+def secret_list(request: PageRequest) -> HttpResponse:
     rows = secrets_of(request.actor).order_by("name")
     return render(request, "accounts/secrets.html", SECTION | {"secrets": rows})
 
 
 @require_GET
 @signed_in("secrets:write")
-def secret(request: PageRequest, secret_id: str) -> HttpResponse:
+def secret_page(request: PageRequest, secret_id: str) -> HttpResponse:
     row = get_secret_by_id(request.actor, secret_id)
     context = SECTION | {"secret": row, "handle": f"{{{{secret:{row.name}}}}}", "uses": uses_of(row)[:MOST_USES]}
     return render(request, "accounts/secret.html", context)

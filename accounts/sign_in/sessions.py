@@ -9,6 +9,6 @@ from database.sql import fetch
 
 class SessionStore(db.SessionStore):
     def _get_session_from_db(self) -> Session | None:
-        known = {"key": self.session_key, "now": timezone.now()}
-        found = fetch(Session, "session_key = %(key)s AND expire_date > %(now)s", known)
-        return found if found is not None else super()._get_session_from_db()  # type: ignore[misc]
+        values = {"key": self.session_key, "now": timezone.now()}
+        session = fetch(Session, "session_key = %(key)s AND expire_date > %(now)s", values)
+        return session if session is not None else super()._get_session_from_db()  # type: ignore[misc]

@@ -60,19 +60,19 @@ def update_endpoint(actor: Actor, webhook_id: str, changes: dict[str, Any]) -> S
         _check_url(changes["url"])
     with transaction.atomic():
         row = get_endpoint(actor, webhook_id, lock=True)
-        wanted = {name: value for name, value in changes.items() if name != "rotate_secret"}
-        before = {name: getattr(row, name) for name in wanted}
+        values = {name: value for name, value in changes.items() if name != "rotate_secret"}
+        before = {name: getattr(row, name) for name in values}
         secret = new_secret() if changes.get("rotate_secret") else None
-        fields = wanted | (_rotated(row, secret) if secret else {})
-        if wanted.get("active"):
+        fields = values | (_rotated(row, secret) if secret else {})
+        if values.get("active"):
             fields["disabled_reason"] = None
         for name, value in fields.items():
             setattr(row, name, value)
         if fields:
             row.save(update_fields=list(fields))
-        if "url" in wanted:
+        if "url" in values:
             WebhookDelivery.objects.filter(endpoint=row, status="pending").update(url=row.url)
-        audit(actor, "webhook.updated", row.id, before=before, after=wanted, rotated=secret is not None)
+        audit(actor, "webhook.updated", row.id, before=before, after=values, rotated=secret is not None)
     return Shown(row, secret)
 
 

@@ -135,7 +135,7 @@ def is_public(address: Address) -> bool:
 def _resolve(host: str, port: int | None) -> list[Address]:
     """Every address of the host; a name that does not resolve has none (it fails at delivery)."""
     try:
-        found = socket.getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return []
-    return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
+    return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in entries))

@@ -5,9 +5,9 @@ from django.urls import path
 from accounts.webhooks import views
 
 urlpatterns = [
-    path("webhooks", views.webhooks, name="webhooks"),
+    path("webhooks", views.webhook_list, name="webhooks"),
     path("webhooks/new", views.new_webhook, name="webhook-new"),
-    path("webhooks/<str:webhook_id>", views.webhook, name="webhook"),
+    path("webhooks/<str:webhook_id>", views.webhook_page, name="webhook"),
     path("webhooks/<str:webhook_id>/edit", views.edit_webhook, name="webhook-edit"),
     path("webhooks/<str:webhook_id>/switch", views.switch_webhook, name="webhook-switch"),
     path("webhooks/<str:webhook_id>/test", views.send_test, name="webhook-test"),

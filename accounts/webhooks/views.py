@@ -24,7 +24,7 @@ PAGE = 50
 
 @require_GET
 @signed_in("webhooks:read")
-def webhooks(request: PageRequest) -> HttpResponse:
+def webhook_list(request: PageRequest) -> HttpResponse:
     rows = [(row, _last(row)) for row in endpoints_of(request.actor).order_by("-created_at", "-id")]
     context = {"section": "webhooks", "rows": rows, "may_write": request.actor.may("webhooks:write")}
     return render(request, "accounts/webhooks.html", context)
@@ -41,11 +41,11 @@ def new_webhook(request: PageRequest) -> HttpResponseBase:
     form = WebhookForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
-            made = services.create_endpoint(request.actor, WebhookCreate.model_validate(form.wanted()))
+            shown = services.create_endpoint(request.actor, WebhookCreate.model_validate(form.wanted()))
         except Refusal as refusal:
             form.refuse(problems(refusal))
         else:
-            return _secret(request, made, "The webhook is made")
+            return _secret(request, shown, "The webhook is made")
     return _form(request, form, None)
 
 
@@ -61,20 +61,20 @@ def _secret(request: PageRequest, shown: services.Shown, title: str) -> HttpResp
 
 @require_GET
 @signed_in("webhooks:read")
-def webhook(request: PageRequest, webhook_id: str) -> HttpResponse:
+def webhook_page(request: PageRequest, webhook_id: str) -> HttpResponse:
     row = get_endpoint(request.actor, webhook_id)
     query = {**request.GET.dict(), "limit": str(PAGE)}
     part = page(deliveries_to(row), query, lambda delivery: {"row": delivery}, request_id=request.request_id)
-    found: list[WebhookDelivery] = [each["row"] for each in part["data"]]
+    deliveries: list[WebhookDelivery] = [each["row"] for each in part["data"]]
     context: dict[str, Any] = {
         "section": "webhooks",
         "webhook": row,
         "secret": cut(unseal(row.secret)),
-        "deliveries": found,
+        "deliveries": deliveries,
         "next_cursor": part["next_cursor"],
         "may_write": request.actor.may("webhooks:write"),
         "most": MOST_ATTEMPTS,
-        "under_way": any(d.queued_until is not None for d in found),
+        "under_way": any(d.queued_until is not None for d in deliveries),
         "live_title": "Webhook",
     }
     return show(request, "accounts/webhook.html", context)

@@ -30,7 +30,7 @@ def reached(data_dir: Path, *, alone_there: bool) -> Iterator[None]:
 
     `alone_there`: nothing may run over the data folder. Raises CannotStart.
     """
-    given = os.environ.get("DATABASE_URL", "")
+    url = os.environ.get("DATABASE_URL", "")
     with ExitStack() as held:
         try:
             held.enter_context(alone(data_dir))
@@ -39,8 +39,8 @@ def reached(data_dir: Path, *, alone_there: bool) -> Iterator[None]:
                 raise
             yield  # `up` runs, and has noted where its database is
             return
-        if given:
-            database_answers(given)
+        if url:
+            database_answers(url)
         else:
             held.callback(connections.close_all)
             server = Postgres(data_dir)

@@ -102,8 +102,8 @@ def settle(data_dir: Path) -> Fate | None:
     journal = data_dir / JOURNAL
     if not journal.exists():
         return None
-    said = json.loads(journal.read_text())
-    swap = Swap(data_dir, said["mark"], said["xid"], tuple(said["replaced"]))
+    values = json.loads(journal.read_text())
+    swap = Swap(data_dir, values["mark"], values["xid"], tuple(values["replaced"]))
     if swap.xid is None or fate_of(swap.xid) == "aborted":
         swap.take_back()
         return "aborted"

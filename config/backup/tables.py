@@ -117,9 +117,9 @@ def migrate_to(names: Names) -> None:
     """Make the tables as they were where exactly these migrations had run."""
     executor = MigrationExecutor(connection)
     nodes = executor.loader.graph.nodes
-    wanted = [name for name in names if name in nodes]
-    followed = {parent.key for name in wanted for parent in executor.loader.graph.node_map[name].parents}
-    last = [name for name in wanted if not any(p == name for p in followed)]
+    chosen = [name for name in names if name in nodes]
+    followed = {parent.key for name in chosen for parent in executor.loader.graph.node_map[name].parents}
+    last = [name for name in chosen if not any(p == name for p in followed)]
     executor.migrate(sorted(last))
 
 
@@ -133,13 +133,13 @@ class Loading:
     """Fills the tables in the caller's transaction; rows arrive in any number of pieces, table after table."""
 
     def __init__(self, tables: dict[str, list[str]], sequences: dict[str, dict[str, int]]) -> None:
-        known = {table: self._columns(table) for table in our_tables() if table in _existing()}
+        existing = {table: self._columns(table) for table in our_tables() if table in _existing()}
         for table, columns in tables.items():
-            if table in LEFT_OUT or not set(columns) <= known.get(table, set()) or not columns:
+            if table in LEFT_OUT or not set(columns) <= existing.get(table, set()) or not columns:
                 raise Damaged(f"The backup holds rows of a table that its version does not have: {table[:63]}.")
         self.tables, self.sequences = tables, sequences
         self._finished: set[str] = set()
-        everything = sql.SQL(", ").join(map(sql.Identifier, sorted(known)))
+        everything = sql.SQL(", ").join(map(sql.Identifier, sorted(existing)))
         with connection.cursor() as cursor:
             cursor.execute(sql.SQL("TRUNCATE {}").format(everything))
 

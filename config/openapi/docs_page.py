@@ -69,12 +69,12 @@ def docs(request: HttpRequest) -> HttpResponse:
 @lru_cache(maxsize=1)
 def groups() -> list[Group]:
     """All operations, by the noun of their address."""
-    found = [
+    operations = [
         _operation(method.upper(), path, operation)
         for path, methods in api.get_openapi_schema()["paths"].items()
         for method, operation in methods.items()
     ]
-    ordered = sorted(found, key=lambda o: o.path.split("/")[2])
+    ordered = sorted(operations, key=lambda o: o.path.split("/")[2])
     by_noun = groupby(ordered, key=lambda o: o.path.split("/")[2])
     return [Group(_TITLES.get(noun, noun.capitalize()), noun, list(each)) for noun, each in by_noun]
 

@@ -85,7 +85,7 @@ class Api(NinjaAPI):
         components["schemas"] = components.get("schemas", {}) | SCHEMAS
         components["securitySchemes"] = SECURITY
         document["security"] = [{name: []} for name in SECURITY]
-        scopes = {(method, path): found for method, path, found, _ in operations(self)}
+        scopes = {(method, path): scope for method, path, scope, _ in operations(self)}
         for path, methods in document["paths"].items():
             for method, operation in methods.items():
                 _complete(operation, method.upper(), path, scopes[method.upper(), path])

@@ -67,12 +67,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return None
         pools: dict[str, Pool] = self._connection_pools  # type: ignore[attr-defined]
         if self.alias not in pools:
-            made = Pool(
+            pool = Pool(
                 kwargs=self.get_connection_params() | {"autocommit": True},
                 open=False,
                 configure=self._configure_connection,  # type: ignore[attr-defined]
                 reconnect_timeout=GIVE_UP_SECONDS,
                 **options,
             )
-            pools.setdefault(self.alias, made)
+            pools.setdefault(self.alias, pool)
         return pools[self.alias]

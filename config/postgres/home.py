@@ -144,7 +144,7 @@ def socket_folder(home: Path, owner: Owner | None) -> Path:
         folder.mkdir(mode=0o700)
         if owner:
             os.chown(folder, owner.uid, owner.gid)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or stat.S_IMODE(found.st_mode) != 0o700:
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != uid or stat.S_IMODE(status.st_mode) != 0o700:
         raise PostgresError(f"{folder} is needed for the database's socket but belongs to somebody else; remove it.")
     return folder

@@ -129,7 +129,7 @@ def create_cluster(binaries: Path, home: Path, owner: Owner | None) -> None:
     if owner:
         os.chown(aside, owner.uid, owner.gid)
     words = ["-U", ROLE, "--auth=peer", "-E", "UTF8", "--no-locale", "--no-instructions"]
-    made = subprocess.run(
+    result = subprocess.run(
         [binaries / "initdb", "-D", aside, *words],
         cwd="/",
         capture_output=True,
@@ -138,8 +138,8 @@ def create_cluster(binaries: Path, home: Path, owner: Owner | None) -> None:
         check=False,
         **run_as(owner),
     )
-    if made.returncode:
-        reason = (made.stderr.strip() or made.stdout.strip() or "no reason given").splitlines()[-1]
+    if result.returncode:
+        reason = (result.stderr.strip() or result.stdout.strip() or "no reason given").splitlines()[-1]
         raise PostgresError(f"The database could not be created in {home}: {reason}")
     aside.rename(home)
 

@@ -89,9 +89,9 @@ class Handler(ASGIHandler):
         self, visit: "Visit", response: HttpResponseBase, wanted: bool, receive: Receive, send: Send
     ) -> None:
         if isinstance(response, Later):
-            made = await self._made(visit, response, receive, wanted)
-            if made is not None:
-                await self.send_response(made, send)
+            answer = await self._made(visit, response, receive, wanted)
+            if answer is not None:
+                await self.send_response(answer, send)
         elif not isinstance(response, StreamingHttpResponse):
             await self.send_response(response, send)
         elif wanted:

@@ -203,15 +203,15 @@ def first_run(data_dir: Path) -> list[str]:
     from config.first_run import set_up  # needs every app
 
     path = data_dir / "first-run.txt"
-    made = set_up()
-    if made is None:
+    first = set_up()
+    if first is None:
         make_machines()
         return [f"Login, keys   {path}"] if path.exists() else []
     lines = [
-        f"Sign in       {made.email}  {made.password}",
-        f"Live key      {made.live_key}",
-        f"Test key      {made.test_key}",
-        *(f"Machine       {machine_id}  {name}" for name, machine_id in made.machines.items()),
+        f"Sign in       {first.email}  {first.password}",
+        f"Live key      {first.live_key}",
+        f"Test key      {first.test_key}",
+        *(f"Machine       {machine_id}  {name}" for name, machine_id in first.machines.items()),
     ]
     path.touch(mode=0o600)
     path.write_text("\n".join(lines) + "\n")
@@ -227,10 +227,10 @@ def agents(environ: MutableMapping[str, str]) -> list[str]:
     from inference.profiles.sdks import missing
     from inference.specs import default_name, live_names
 
-    taken = take_over(environ)
+    results = take_over(environ)
     for name in KEYS:
         environ.pop(name, None)
-    lines = [f"Models        {each.variable} was not taken over: {each.problem}" for each in taken if each.problem]
+    lines = [f"Models        {each.variable} was not taken over: {each.problem}" for each in results if each.problem]
     default = default_name()
     if default is None and not live_names():
         return [*lines, PLAYBOOK]

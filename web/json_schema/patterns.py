@@ -54,9 +54,9 @@ def _ways(items: Any, length: int) -> float:
     """Of a sequence: its free repeats share the length between them, so k of them have length^k / k! ways."""
     product, free = 1.0, 0
     for name, value in items:
-        found, is_free = _ways_of(str(name), value, length)
+        ways, is_free = _ways_of(str(name), value, length)
         free += is_free
-        product *= found / max(1, free) if is_free else found
+        product *= ways / max(1, free) if is_free else ways
         if product > 1e30:
             raise Unbounded
     return product

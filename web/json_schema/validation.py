@@ -62,13 +62,13 @@ def problem(schema: Any) -> str | None:
 
 def count_parts(schema: Schema) -> int:
     """Objects in the schema, itself included: what it takes to check it."""
-    found = 0
+    count = 0
     layer: list[Any] = [schema]
     while layer:
-        found += sum(isinstance(each, dict) for each in layer)
+        count += sum(isinstance(each, dict) for each in layer)
         inner = (each.values() if isinstance(each, dict) else each for each in layer)
         layer = [child for children in inner for child in children if isinstance(child, dict | list)]
-    return found
+    return count
 
 
 def _problem_of_parts(schema: Schema) -> str | None:
@@ -82,8 +82,8 @@ def _problem_of_parts(schema: Schema) -> str | None:
         if ref is not None and id(referred(ref, schema)) not in parts:
             return f"refers to {ref[:100]!r}, which is not a part of it"
         for pattern in (part.get("pattern"), *part.get("patternProperties", ())):
-            if pattern is not None and (found := patterns.problem(pattern)):
-                return found
+            if pattern is not None and (problem := patterns.problem(pattern)):
+                return problem
     try:
         weights: dict[int, int] = {}
         fits = all(_weight(part, schema, weights, 0) <= MOST_IN_PLACE for part in parts.values())
@@ -114,14 +114,14 @@ def referred(ref: str, schema: Any) -> Any:
     """What "#/$defs/name" names in the schema; None for what lies elsewhere."""
     if ref == "#":
         return schema
-    found: Any = schema if ref.startswith("#/") else None
+    part: Any = schema if ref.startswith("#/") else None
     for step in unquote(ref).split("/")[1:]:
         key = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(found, list):
-            found = found[int(key)] if key.isdecimal() and len(key) < 6 and int(key) < len(found) else None
+        if isinstance(part, list):
+            part = part[int(key)] if key.isdecimal() and len(key) < 6 and int(key) < len(part) else None
         else:
-            found = found.get(key) if isinstance(found, dict) else None
-    return found
+            part = part.get(key) if isinstance(part, dict) else None
+    return part
 
 
 def _weight(part: Schema, schema: Schema, weights: dict[int, int], depth: int) -> int:
@@ -133,9 +133,9 @@ def _weight(part: Schema, schema: Schema, weights: dict[int, int], depth: int) -
     inner = [child for keyword, child in _children(part) if keyword in _IN_PLACE]
     if "$ref" in part:
         inner.append(referred(part["$ref"], schema))
-    found = 1 + sum(_weight(child, schema, weights, depth + 1) for child in inner if isinstance(child, dict))
-    weights[id(part)] = found
-    return found
+    weight = 1 + sum(_weight(child, schema, weights, depth + 1) for child in inner if isinstance(child, dict))
+    weights[id(part)] = weight
+    return weight
 
 
 # --- values against a schema without a problem
@@ -150,13 +150,13 @@ class _Effort:
 
     def _measure(self, value: Any) -> int:
         if isinstance(value, dict):
-            found = sum(len(key) + self._measure(item) for key, item in value.items())
+            size = sum(len(key) + self._measure(item) for key, item in value.items())
         elif isinstance(value, list):
-            found = sum(map(self._measure, value))
+            size = sum(map(self._measure, value))
         else:
             return len(value) if isinstance(value, str) else 10
-        self.sizes[id(value)] = found + 2
-        return found + 2
+        self.sizes[id(value)] = size + 2
+        return size + 2
 
     def size(self, value: Any) -> int:
         return len(value) if isinstance(value, str) else self.sizes.get(id(value), 10)
@@ -174,8 +174,8 @@ def errors(schema: Schema, value: Any, most: int = 100) -> list[ValidationError]
     """What is wrong with the value, at most so many. The schema is one without a problem. Raises TooMuchEffort."""
     token = _effort.set(_Effort(schema, value))
     try:
-        found = _Counting(schema, registry=Registry()).iter_errors(value)
-        return [error for error, _ in zip(found, range(most), strict=False)]
+        violations = _Counting(schema, registry=Registry()).iter_errors(value)
+        return [error for error, _ in zip(violations, range(most), strict=False)]
     except (RecursionError, ArithmeticError, Unresolvable) as error:
         raise TooMuchEffort from error
     finally:

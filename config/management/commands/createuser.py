@@ -36,10 +36,10 @@ class Command(BaseCommand):
             validate_password(options["password"])
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
-        known = User.objects.filter(email__iexact=options["email"]).exists()
+        exists = User.objects.filter(email__iexact=options["email"]).exists()
         user = create_user(team, options["email"], options["password"], options["role"], options["name"])
-        if known and options["reset_password"]:
+        if exists and options["reset_password"]:
             set_password_of(command_line(team.id), user, options["password"])
-        elif known and not user.check_password(options["password"]):
+        elif exists and not user.check_password(options["password"]):
             self.stderr.write(f"{user.email} exists and keeps the old password. --reset-password sets the new one.")
         self.stdout.write(user.id)

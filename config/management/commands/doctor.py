@@ -117,8 +117,8 @@ def connections() -> str:
 def _embedded_version() -> str:
     try:
         command = [str(programs(server_owner()) / "postgres"), "--version"]
-        told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-        return told.stdout.strip()
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return result.stdout.strip()
     except (PostgresError, OSError, subprocess.SubprocessError) as error:
         raise Lack(f"The embedded PostgreSQL does not run ({error}): set DATABASE_URL.") from error
 
@@ -184,10 +184,10 @@ def fonts() -> str:
     if browser_program() == fetched() is not None:
         return "they come with what was fetched"
     places = ("/usr/share/fonts", "/usr/local/share/fonts")
-    found = next((path for place in places for path in Path(place).rglob("*.[to]tf")), None)
-    if found is None:
+    font = next((path for place in places for path in Path(place).rglob("*.[to]tf")), None)
+    if font is None:
         raise Lack("This computer has no fonts, so pages have no letters in browser machines: make machines.")
-    return f"there are fonts for pages ({found.parent})"
+    return f"there are fonts for pages ({font.parent})"
 
 
 def models() -> str:

@@ -33,11 +33,11 @@ class Command(BaseCommand):
             self.stdout.write(f"{_count(_released(options['node']))} nobody's now; who needs one starts it.")
 
     def _list(self) -> None:
-        seen = last_seen()
+        answered_at = last_seen()
         of_node = Machine.objects.exclude(status="terminated").filter(node__isnull=False).order_by().values_list("node")
         machines = dict(of_node.annotate(n=Count("id")))
-        for node in sorted({this_node(), *seen, *machines}):
-            at = seen.get(node)
+        for node in sorted({this_node(), *answered_at, *machines}):
+            at = answered_at.get(node)
             last = f"a worker answered at {at:%Y-%m-%d %H:%M:%S} UTC" if at else "no worker has answered"
             here = " (here)" if node == this_node() else ""
             self.stdout.write(f"{node}{here}: {machines.get(node, 0)} machines; {last}")
