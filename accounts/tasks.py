@@ -5,8 +5,8 @@ from accounts.webhooks import sender
 
 
 def deliver(delivery_id: str, attempts: int) -> None:
-    """Hand the attempt that follows `attempts` others to the postman of this process."""
-    sender.hand_over(delivery_id, attempts)
+    """Hand the attempt that follows `attempts` others to the sender of this process."""
+    sender.submit(delivery_id, attempts)
 
 
 def mail_invitation(invitation_id: str, link: int, start: str) -> None:

@@ -47,11 +47,11 @@ class Own:
 
 
 @dataclass(frozen=True)
-class Letter:
+class Attempt:
     """One attempt, claimed: everything that sending needs. The second secret is the one before a rotation."""
 
     delivery_id: str
-    attempt: int
+    number: int
     url: str
     event_id: str
     body: bytes
@@ -125,7 +125,7 @@ def address_of(delivery_id: str) -> str | None:
     return WebhookDelivery.objects.filter(id=delivery_id, status="pending").values_list("url", flat=True).first()
 
 
-def claim(delivery_id: str, attempts: int) -> Letter | None:
+def claim(delivery_id: str, attempts: int) -> Attempt | None:
     """Begin the attempt after `attempts` others; None when its turn has passed or it is not to be made."""
     with transaction.atomic():
         row = _locked(delivery_id, attempts)
@@ -138,7 +138,7 @@ def claim(delivery_id: str, attempts: int) -> Letter | None:
         row.attempts += 1
         row.queued_until = now + LEASE
         row.save(update_fields=["attempts", "queued_until"])
-        return Letter(row.id, row.attempts, row.url, row.event_id, row.event.body.encode(), _secrets(row, now))
+        return Attempt(row.id, row.attempts, row.url, row.event_id, row.event.body.encode(), _secrets(row, now))
 
 
 def _locked(delivery_id: str, attempts: int) -> WebhookDelivery | None:
@@ -164,12 +164,12 @@ def _secrets(row: WebhookDelivery, now: datetime) -> tuple[str, ...]:
     return (current, unseal(row.endpoint.previous_secret or b"")) if until is not None and until > now else (current,)
 
 
-def settle(letter: Letter, outcome: Outcome) -> None:
+def settle(attempt: Attempt, outcome: Outcome) -> None:
     """Write what came of an attempt: done, to be tried again later, or given up."""
     with transaction.atomic():
         if outcome.status == GONE:
-            _switch_off(letter.delivery_id)
-        row = _locked(letter.delivery_id, letter.attempt)
+            _switch_off(attempt.delivery_id)
+        row = _locked(attempt.delivery_id, attempt.number)
         if row is None:
             return
         now = timezone.now()

@@ -1,4 +1,4 @@
-"""The postman of a worker process: a thread with an event loop in which many attempts wait for receivers at once.
+"""What sends the messages of a worker process: a thread with an event loop in which many attempts wait for receivers at once.
 
 A task only hands an attempt over, so that a receiver which never answers holds up nothing else of the queue. Nothing
 here is durable: the clock sends again what a dying process had in hand (accounts/webhooks/outbox.py).
@@ -25,14 +25,14 @@ AT_ONCE_TO_ONE = 10  # of them to one address
 AT_ONCE_TO_HOST = 50  # and to one host, whatever the address
 MOST = 2000  # attempts in hand, under way or waiting for a place: the clock brings the others again
 MOST_TO_ONE = 200  # of them to one address: those of a receiver that hangs leave room for others
-THREADS = 2  # database connections of one postman
+THREADS = 2  # database connections of one sender
 LOOKUPS = 32  # host names looked up at once
 LOOKUPS_OF_ONE = 2  # of one host: a look-up that hangs keeps its thread beyond the end of its attempt
 
-_postman: "Postman | None" = None
+_sender: "Sender | None" = None
 
 
-class Postman:
+class Sender:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="webhook-db")
@@ -42,16 +42,16 @@ class Postman:
         self.addresses: dict[str, Places] = {}
         self.hosts: dict[str, Places] = {}
         self.in_hand: set[tuple[str, int]] = set()
-        threading.Thread(target=self.loop.run_forever, name="postman", daemon=True).start()
+        threading.Thread(target=self.loop.run_forever, name="webhooks", daemon=True).start()
 
     def take(self, delivery_id: str, attempts: int) -> None:
         """Unless it is in hand already: what waits for a place for long is queued again by the clock."""
         if (delivery_id, attempts) in self.in_hand or len(self.in_hand) >= MOST:
             return
         self.in_hand.add((delivery_id, attempts))
-        asyncio.run_coroutine_threadsafe(self._carry(delivery_id, attempts), self.loop)
+        asyncio.run_coroutine_threadsafe(self._deliver(delivery_id, attempts), self.loop)
 
-    async def _carry(self, delivery_id: str, attempts: int) -> None:
+    async def _deliver(self, delivery_id: str, attempts: int) -> None:
         try:
             url = await self._db(outbox.address_of, delivery_id)
             if url is not None:
@@ -70,9 +70,9 @@ class Postman:
             if address.users > MOST_TO_ONE:
                 return
             async with address.free, host.free, self.free:
-                letter = await self._db(outbox.claim, delivery_id, attempts)
-                if letter is not None:
-                    await self._db(outbox.settle, letter, await send(letter, functools.partial(self._look_up, host)))
+                attempt = await self._db(outbox.claim, delivery_id, attempts)
+                if attempt is not None:
+                    await self._db(outbox.settle, attempt, await send(attempt, functools.partial(self._look_up, host)))
 
     async def _look_up(self, host: "Places", work: Callable[[], Any]) -> Any:
         """In a thread, which gives its place back when it is done, not when nobody waits for it any more."""
@@ -116,9 +116,9 @@ def _fresh(work: Callable[..., Any], *args: Any) -> Any:
     return work(*args)
 
 
-def hand_over(delivery_id: str, attempts: int) -> None:
-    """Give the attempt to the postman of this process; the first call starts it."""
-    global _postman  # noqa: PLW0603 - one for each process, as the thread is
-    if _postman is None or _postman.pid != os.getpid():
-        _postman = Postman()
-    _postman.take(delivery_id, attempts)
+def submit(delivery_id: str, attempts: int) -> None:
+    """Give the attempt to the sender of this process; the first call starts it."""
+    global _sender  # noqa: PLW0603 - one for each process, as the thread is
+    if _sender is None or _sender.pid != os.getpid():
+        _sender = Sender()
+    _sender.take(delivery_id, attempts)

@@ -12,7 +12,7 @@ from ipaddress import IPv6Address
 
 import httpx
 
-from accounts.webhooks.outbox import Letter, Outcome
+from accounts.webhooks.outbox import Attempt, Outcome
 from accounts.webhooks.signing import signed_headers
 from accounts.webhooks.targets import Target, TargetRefused, check, host_of
 from web.addresses import Address
@@ -20,12 +20,14 @@ from web.addresses import Address
 TIMEOUT = 10.0  # seconds, the look-up of the name included
 
 
-async def send(letter: Letter, in_thread: Callable[[Callable[[], Target]], Awaitable[Target]] | None = None) -> Outcome:
+async def send(
+    attempt: Attempt, in_thread: Callable[[Callable[[], Target]], Awaitable[Target]] | None = None
+) -> Outcome:
     """Sign anew and send; never raises. `in_thread` does the look-up of the name, which blocks."""
     try:
         async with asyncio.timeout(TIMEOUT):
-            target = await (in_thread or asyncio.to_thread)(functools.partial(check, letter.url))
-            return await _to_one_of(target, letter)
+            target = await (in_thread or asyncio.to_thread)(functools.partial(check, attempt.url))
+            return await _to_one_of(target, attempt)
     except TargetRefused as refused:
         return Outcome(None, f"The address is not allowed: {refused}")
     except (TimeoutError, httpx.TimeoutException):
@@ -34,19 +36,19 @@ async def send(letter: Letter, in_thread: Callable[[Callable[[], Target]], Await
         return Outcome(None, _in_words(error))
 
 
-async def _to_one_of(target: Target, letter: Letter) -> Outcome:
+async def _to_one_of(target: Target, attempt: Attempt) -> Outcome:
     """The first address that takes the connection."""
     if not target.addresses:
         return Outcome(None, f"The host name {target.url.host} could not be resolved")
     for address in target.addresses[:-1]:
         try:
-            return await _to(address, target, letter)
+            return await _to(address, target, attempt)
         except httpx.ConnectError:
             continue
-    return await _to(target.addresses[-1], target, letter)
+    return await _to(target.addresses[-1], target, attempt)
 
 
-async def _to(address: Address, target: Target, letter: Letter) -> Outcome:
+async def _to(address: Address, target: Target, attempt: Attempt) -> Outcome:
     """TLS is checked against the host's name, though the connection goes to the address."""
     headers = {
         "Host": target.url.netloc.decode(),
@@ -54,11 +56,11 @@ async def _to(address: Address, target: Target, letter: Letter) -> Outcome:
         "User-Agent": "Countersign-Webhooks/1",
         "Accept": "*/*",
         "Connection": "close",
-    } | signed_headers(letter.secrets, letter.event_id, int(time.time()), letter.body)
+    } | signed_headers(attempt.secrets, attempt.event_id, int(time.time()), attempt.body)
     url = target.url.copy_with(host=f"[{address}]" if isinstance(address, IPv6Address) else str(address))
     async with httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, timeout=TIMEOUT) as client:
         named = {"sni_hostname": host_of(target.url)}
-        request = client.build_request("POST", url, content=letter.body, headers=headers, extensions=named)
+        request = client.build_request("POST", url, content=attempt.body, headers=headers, extensions=named)
         answer = await client.send(request, stream=True)
         await answer.aclose()
     return Outcome(answer.status_code, None if answer.is_success else _status_in_words(answer.status_code))

@@ -1,4 +1,4 @@
-"""Receivers of webhooks: a real HTTP server on loopback, the postman's round, and how a receiver verifies."""
+"""Receivers of webhooks: a real HTTP server on loopback, the sender's round, and how a receiver verifies."""
 
 import asyncio
 import base64
@@ -118,14 +118,14 @@ def closed_port() -> str:
         return f"http://127.0.0.1:{server.getsockname()[1]}/hook"
 
 
-# --- the postman's round
+# --- the sender's round
 
 
 def attempt(delivery_id: str, attempts: int) -> None:
     """One attempt as a worker makes it, in the test's own thread and transaction."""
-    letter = outbox.claim(delivery_id, attempts)
-    if letter is not None:
-        outbox.settle(letter, asyncio.run(send(letter)))
+    attempt = outbox.claim(delivery_id, attempts)
+    if attempt is not None:
+        outbox.settle(attempt, asyncio.run(send(attempt)))
 
 
 def deliver_due() -> int:

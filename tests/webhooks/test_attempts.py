@@ -73,13 +73,13 @@ def test_pauses_are_spread_by_a_tenth(sent: str, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(
             "random.uniform", lambda low, high, factor=factor: factor if (low, high) == (0.9, 1.1) else 0
         )
-        letter = outbox.claim(sent, row_of(sent).attempts)
-        assert letter is not None
+        attempt = outbox.claim(sent, row_of(sent).attempts)
+        assert attempt is not None
         before = timezone.now()
-        outbox.settle(letter, Outcome(500, "no"))
+        outbox.settle(attempt, Outcome(500, "no"))
         at = row_of(sent).next_attempt_at
         assert at is not None
-        pause = outbox.PAUSES[letter.attempt - 1]
+        pause = outbox.PAUSES[attempt.number - 1]
         assert abs((at - before).total_seconds() - pause * factor) < 1
 
 
@@ -313,7 +313,7 @@ def test_a_delivery_of_another_webhook_is_not_found(test_key: Api, sent: str, re
     assert test_key.post(f"/webhooks/{other['id']}/deliveries/{sent}/redeliver").status_code == 404
 
 
-# --- the postman, on connections of its own
+# --- the sender, on connections of its own
 
 
 @pytest.fixture
@@ -327,16 +327,15 @@ def office(transactional_db: None, settings: Any) -> Iterator[Callable[[str], st
         return str(api.post(f"/webhooks/{made['id']}/test").json()["id"])
 
     yield order
-    if sender._postman is not None:
+    if sender._sender is not None:
         both = threading.Barrier(sender.THREADS)
         closing = [
-            sender._postman.threads.submit(lambda: (both.wait(), connections.close_all()))
-            for _ in range(sender.THREADS)
+            sender._sender.threads.submit(lambda: (both.wait(), connections.close_all())) for _ in range(sender.THREADS)
         ]
         assert all(each.result(10) for each in closing)
 
 
-def test_the_postman_of_a_worker_delivers(office: Callable[[str], str], receiver: Receiver) -> None:
+def test_the_sender_of_a_worker_delivers(office: Callable[[str], str], receiver: Receiver) -> None:
     delivery = office(receiver.url)
     with silent() as nobody:
         stuck = [office(nobody) for _ in range(5)]
@@ -364,7 +363,7 @@ def test_a_hundred_deliveries_to_a_receiver_that_hangs_delay_no_other(
         assert len(hanging) >= 120  # more than there are places
         assert {row_of(each).reason for each in hanging} == {None}  # nobody has given one of them up yet
     until(lambda: all(row_of(each).reason for each in hanging[:10]))
-    until(lambda: not sender._postman or not sender._postman.in_hand)
+    until(lambda: not sender._sender or not sender._sender.in_hand)
 
 
 def again(delivery_id: str, count: int, url: str | None = None) -> list[str]:
@@ -382,9 +381,9 @@ def test_more_than_enough_for_one_address_is_left_to_the_clock(
         stuck = again(office(nobody), 8)
         for each in stuck:
             deliver(each, 0)
-        assert sender._postman is not None
-        until(lambda: sender._postman is not None and len(sender._postman.in_hand) == 3)
-    until(lambda: sender._postman is not None and not sender._postman.in_hand)
+        assert sender._sender is not None
+        until(lambda: sender._sender is not None and len(sender._sender.in_hand) == 3)
+    until(lambda: sender._sender is not None and not sender._sender.in_hand)
     assert sum(row_of(each).attempts for each in stuck) == 3
 
 
@@ -409,7 +408,7 @@ def test_a_name_that_takes_for_ever_to_look_up_delays_no_other(
     until(lambda: row_of(first).status == "succeeded")
     assert 0 < len(looking) <= 2
     over.set()
-    until(lambda: sender._postman is not None and not sender._postman.in_hand)
+    until(lambda: sender._sender is not None and not sender._sender.in_hand)
 
 
 def test_what_waits_behind_dead_receivers_is_in_hand_once(
@@ -420,13 +419,13 @@ def test_what_waits_behind_dead_receivers_is_in_hand_once(
         stuck = [office(nobody) for _ in range(3)]
         for each in stuck * 5:
             deliver(each, 0)
-        assert sender._postman is not None
-        assert sender._postman.in_hand == {(each, 0) for each in stuck}
+        assert sender._sender is not None
+        assert sender._sender.in_hand == {(each, 0) for each in stuck}
         monkeypatch.setattr(sender, "MOST", 3)
         deliver(office(nobody), 0)
-        assert sender._postman.in_hand == {(each, 0) for each in stuck}
+        assert sender._sender.in_hand == {(each, 0) for each in stuck}
     until(lambda: all(row_of(each).reason for each in stuck))
-    until(lambda: not sender._postman.in_hand)
+    until(lambda: not sender._sender.in_hand)
 
 
 def test_two_workers_claim_an_attempt_once(office: Callable[[str], str], receiver: Receiver) -> None:
@@ -444,7 +443,7 @@ def test_two_workers_claim_an_attempt_once(office: Callable[[str], str], receive
             each.start()
         for each in threads:
             each.join()
-        assert [letter is None for letter in sorted(found, key=lambda letter: letter is None)] == [False, True]
+        assert [attempt is None for attempt in sorted(found, key=lambda attempt: attempt is None)] == [False, True]
 
 
 def test_the_example_of_the_docs_verifies(sent: str, hook: dict[str, Any], receiver: Receiver) -> None:

@@ -97,12 +97,12 @@ def test_a_test_arrives_and_the_log_says_so(visit: Visit, hook: dict[str, Any], 
     page = text(olga.post(f"/webhooks/{hook['id']}/test"))
     assert "under way" in page
     assert 'hx-trigger="every 1s"' in page
-    letter = outbox.claim(WebhookDelivery.objects.get().id, 0)
-    assert letter is not None
+    attempt = outbox.claim(WebhookDelivery.objects.get().id, 0)
+    assert attempt is not None
     page = text(olga.get(f"/webhooks/{hook['id']}"))
     assert "under way" in page
     assert "next attempt" not in page
-    outbox.settle(letter, Outcome(500, "The receiver answered 500 Internal Server Error"))
+    outbox.settle(attempt, Outcome(500, "The receiver answered 500 Internal Server Error"))
     deliver_all()
     page = text(olga.get(f"/webhooks/{hook['id']}"))
     assert "arrived" in page
