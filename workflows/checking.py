@@ -31,13 +31,13 @@ class Examined:
 
 def accept(actor: Actor, body: Any, form: Form) -> dict[str, Any]:
     """The values of a document that is in order (documents.Reading). Raises Invalid with every violation, PayloadTooLarge."""
-    reading = look_at(actor, body, form)
+    reading = check_with_references(actor, body, form)
     if reading.violations:
         raise Invalid(*reading.violations)
     return reading.values
 
 
-def look_at(actor: Actor, body: Any, form: Form, others: Collection[str] = ()) -> Reading:
+def check_with_references(actor: Actor, body: Any, form: Form, others: Collection[str] = ()) -> Reading:
     """As check_document, with what the document names looked up. Raises PayloadTooLarge."""
     reading = check_document(body, form, others)
     if reading.too_large:
@@ -49,12 +49,12 @@ def look_at(actor: Actor, body: Any, form: Form, others: Collection[str] = ()) -
     steps = definition.get("steps")
     return replace(
         reading,
-        violations=together(reading.violations, wrong_names(actor, steps, at)),
+        violations=merge_violations(reading.violations, wrong_names(actor, steps, at)),
         warnings=[*reading.warnings, *unknown_secrets(actor, steps, at)],
     )
 
 
-def together(details: list[Detail], more: Iterable[Detail]) -> list[Detail]:
+def merge_violations(details: list[Detail], more: Iterable[Detail]) -> list[Detail]:
     """One complaint about a place is enough."""
     places = {loc for loc, *_ in details}
     return [*details, *(each for each in more if each[0] not in places)]
@@ -64,9 +64,9 @@ def examine(actor: Actor, body: Any) -> Examined:
     """What is wrong with a document and with fields of a start beside it; else what it may cost. Raises PayloadTooLarge."""
     if wrong := unreadable(body):
         return Examined([wrong], [], None)
-    reading = look_at(actor, body, "validate", StartBody.model_fields)
+    reading = check_with_references(actor, body, "validate", StartBody.model_fields)
     start, wrong_start = _read_start(actor, body)
-    errors = together(reading.violations, wrong_start)
+    errors = merge_violations(reading.violations, wrong_start)
     if errors:
         return Examined(errors, reading.warnings, None)
     worst = estimate(reading.values["definition"], start, settings.PRICE_STEP_CENTS, settings.MAX_STEPS_CEILING)
@@ -77,5 +77,5 @@ def _read_start(actor: Actor, body: dict[str, Any]) -> tuple[dict[str, Any], lis
     """The given fields of a start, and what is wrong with them."""
     fields = {name: body[name] for name in StartBody.model_fields if name in body}
     terms, wrong = read_terms(StartBody, fields)
-    wrong = together(wrong, terms_violations(actor, fields))
+    wrong = merge_violations(wrong, terms_violations(actor, fields))
     return (terms.model_dump(exclude_unset=True) if terms else {}), wrong

@@ -31,19 +31,19 @@ def new_workflow_page(request: PageRequest) -> HttpResponseBase:
     if request.method == "GET":
         example = examples().get(request.GET.get("example", ""))
         form = WorkflowForm(new=True, initial=initial_from(example))
-        return _page(request, form, _looked_at(request, _draft_of_initial(form, new=True)), example=example)
+        return _editor(request, form, _report(request, _draft_of_initial(form, new=True)), example=example)
     form = WorkflowForm(request.POST, new=True)
     draft = _sent(form, new=True)
-    report = _looked_at(request, draft)
+    report = _report(request, draft)
     if "check" in request.POST or report["problems"]:
         if "check" not in request.POST and not draft.body.get("name"):
             form.refuse("name", "Field required.")  # said together with what is wrong in the text
-        return _page(request, form, report)
-    if values := _accepted(request, form, draft, new=True):
+        return _editor(request, form, report)
+    if values := _valid_values(request, form, draft, new=True):
         workflow = services.save_workflow(request.actor, values)
         messages.success(request, "The workflow is saved.")
         return redirect("workflow", workflow.id)
-    return _page(request, form, report)
+    return _editor(request, form, report)
 
 
 @require_http_methods(["GET", "POST"])
@@ -56,21 +56,21 @@ def edit_workflow_page(request: PageRequest, workflow_id: str) -> HttpResponseBa
         form = WorkflowForm(
             new=False, initial=initial_of(get_version(workflow, older) if older else workflow, workflow)
         )
-        return _page(request, form, _looked_at(request, _draft_of_initial(form, new=False)), workflow)
+        return _editor(request, form, _report(request, _draft_of_initial(form, new=False)), workflow)
     form = WorkflowForm(request.POST, new=False)
     draft = _sent(form, new=False)
-    report = _looked_at(request, draft)
+    report = _report(request, draft)
     if "check" in request.POST or report["problems"]:
-        return _page(request, form, report, workflow)
-    values = _accepted(request, form, draft, new=False)
+        return _editor(request, form, report, workflow)
+    values = _valid_values(request, form, draft, new=False)
     if not values:
-        return _page(request, form, report, workflow)
+        return _editor(request, form, report, workflow)
     try:
         workflow = services.update_workflow(
             request.actor, workflow.id, values, based_on=form.cleaned_data.get("based_on")
         )
     except SavedMeanwhile as meanwhile:
-        return _page(request, form, report, workflow, meanwhile=meanwhile)
+        return _editor(request, form, report, workflow, meanwhile=meanwhile)
     messages.success(request, f"Saved as version {workflow.version}.")
     return redirect("workflow", workflow.id)
 
@@ -85,7 +85,7 @@ def check(request: PageRequest) -> HttpResponse:
     if not request.htmx:
         return redirect("workflow-new")
     new = not request.POST.get("based_on")
-    report = _looked_at(request, _sent(WorkflowForm(request.POST, new=new), new=new))
+    report = _report(request, _sent(WorkflowForm(request.POST, new=new), new=new))
     shown = request.POST.get("shown", "")[:64]
     stale = bool(shown) and "drawing" not in report
     return render(request, "workflows/_checked.html", report | {"keep": report["keep"] or shown, "stale": stale})
@@ -101,7 +101,7 @@ def _draft_of_initial(form: WorkflowForm, *, new: bool) -> Draft:
     return read_draft(empty | {name: value or "" for name, value in form.initial.items()}, new=new)
 
 
-def _looked_at(request: PageRequest, draft: Draft) -> dict[str, Any]:
+def _report(request: PageRequest, draft: Draft) -> dict[str, Any]:
     """Problems and warnings with their lines, the estimate, and the drawing when the definition is in order."""
     problems, warnings, worst = draft.unreadable(), [], None
     try:
@@ -122,7 +122,7 @@ def _drawn(definition: Definition) -> dict[str, Any]:
     return {"drawing": draw(definition), "steps": listed(definition), "keep": name}
 
 
-def _accepted(request: PageRequest, form: WorkflowForm, draft: Draft, *, new: bool) -> dict[str, Any] | None:
+def _valid_values(request: PageRequest, form: WorkflowForm, draft: Draft, *, new: bool) -> dict[str, Any] | None:
     """The values to save; None when something of the fields beside the texts is wrong, which the form then says."""
     try:
         values = accept(request.actor, draft.body, "create" if new else "put")
@@ -135,7 +135,7 @@ def _accepted(request: PageRequest, form: WorkflowForm, draft: Draft, *, new: bo
     return None if form.errors else values
 
 
-def _page(
+def _editor(
     request: PageRequest,
     form: WorkflowForm,
     report: dict[str, Any],

@@ -34,7 +34,7 @@ def workflow_list(request: PageRequest) -> HttpResponse:
     rows = every.filter(status=status) if status in STATUSES else every
     part = page(rows, {**request.GET.dict(), "limit": str(PAGE)}, _row, request_id=request.request_id)
     runs = last_runs(request.actor, [row["workflow"].id for row in part["data"]], RATED)
-    context = _of_reader(request) | {
+    context = _frame(request) | {
         "rows": [row | _rated(runs[row["workflow"].id]) for row in part["data"]],
         "status": status,
         "next_cursor": part["next_cursor"],
@@ -48,7 +48,7 @@ def _row(workflow: Workflow) -> dict[str, Any]:
     return {"workflow": workflow}
 
 
-def _of_reader(request: PageRequest) -> dict[str, Any]:
+def _frame(request: PageRequest) -> dict[str, Any]:
     return {"section": "workflows", "may_write": request.actor.may("workflows:write")}
 
 
@@ -66,7 +66,7 @@ def workflow_page(request: PageRequest, workflow_id: str) -> HttpResponse:
     part = page(versions_of(workflow), query, _version, request_id=request.request_id, order=("-version",))
     runs = last_runs(request.actor, [workflow.id], RATED)[workflow.id]
     context = {
-        **_of_reader(request),
+        **_frame(request),
         **_drawn(workflow.definition),
         **_rated(runs),
         "workflow": workflow,
@@ -109,7 +109,7 @@ def version_page(request: PageRequest, workflow_id: str, number: int) -> HttpRes
     workflow = get_workflow(request.actor, workflow_id)
     version = get_version(workflow, number)
     context = {
-        **_of_reader(request),
+        **_frame(request),
         **_drawn(version.definition),
         "workflow": workflow,
         "version": version,
@@ -128,7 +128,7 @@ def diff_page(request: PageRequest, workflow_id: str) -> HttpResponseBase:
     newest = workflow.version
     old = get_version(workflow, request.GET.get("from") or max(1, newest - 1))
     new = get_version(workflow, request.GET.get("to") or newest)
-    context = _of_reader(request) | {
+    context = _frame(request) | {
         "workflow": workflow,
         "old": old,
         "new": new,

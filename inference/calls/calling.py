@@ -1,6 +1,6 @@
 """Calling models: the only place that calls a wire.
 
-A profile has one line in each event loop of each process: a client, room for so many calls at once, and a breaker. Nothing
+A profile has one channel in each event loop of each process: a client, room for so many calls at once, and a breaker. Nothing
 here asks twice; who wants another answer waits `retry_after` and comes again.
 """
 
@@ -41,20 +41,20 @@ async def think(spec: Spec, request: Request, purpose: Purpose) -> tuple[Thought
     ModelMisconfigured, each with its record; FileNotFoundError for a picture that is gone. A call that is cancelled after it
     was sent may have been paid: record_on() finds its record on the CancelledError.
     """
-    line = _line_of(spec)
-    line.callers += 1
+    channel = _channel_of(spec)
+    channel.callers += 1
     try:
-        line.check()
-        async with line.its_turn():
-            wire = await line.wire()
+        channel.check()
+        async with channel.its_turn():
+            wire = await channel.wire()
             body, digest = await _built(wire, request, spec)
             if (turn := waits_for_turn.get()) and turn.require:
                 await turn.require()
-            return await _send(line, wire, body, request, _Sheet(spec, purpose, digest))
+            return await _send(channel, wire, body, request, _OpenCall(spec, purpose, digest))
     finally:
-        line.callers -= 1
-        if line.callers == 0 and not line.current:
-            await line.close()
+        channel.callers -= 1
+        if channel.callers == 0 and not channel.current:
+            await channel.close()
 
 
 async def patiently(
@@ -134,7 +134,7 @@ waits_for_turn: ContextVar[Turn | None] = ContextVar("waits_for_turn", default=N
 
 
 @dataclass(eq=False)
-class _Line:
+class _Channel:
     """What all calls of a profile in one event loop share. `probe`: one call tries for all whether the model is back; set when
     it has ended."""
 
@@ -170,7 +170,7 @@ class _Line:
     async def its_turn(self) -> AsyncIterator[None]:
         """Room for one call. The first one after the timer of an open breaker goes alone; the others wait for what comes of it."""
         async with contextlib.AsyncExitStack() as stack:
-            with self._in_line():
+            with self._waiting():
                 await stack.enter_async_context(self.room)
                 while self.probe is not None:
                     await self.probe.wait()
@@ -186,7 +186,7 @@ class _Line:
             probe.set()
 
     @contextlib.contextmanager
-    def _in_line(self) -> Iterator[None]:
+    def _waiting(self) -> Iterator[None]:
         """Who asked to be told knows meanwhile that it waits for its turn, and why."""
         turn = waits_for_turn.get()
         if turn is None or not (self.room.locked() or self.probe):
@@ -217,25 +217,27 @@ def _jitter() -> float:
     return random.uniform(0.75, 1.25)  # noqa: S311  not a secret
 
 
-_lines: dict[asyncio.AbstractEventLoop, dict[str, _Line]] = {}
+_channels: dict[asyncio.AbstractEventLoop, dict[str, _Channel]] = {}
 
 
-def _line_of(spec: Spec) -> _Line:
-    """A changed profile gets a new line, without the failures of the old one, whose client ends with its last call."""
+def _channel_of(spec: Spec) -> _Channel:
+    """A changed profile gets a new channel, without the failures of the old one, whose client ends with its last call."""
     loop = asyncio.get_running_loop()
-    if loop not in _lines:
-        for ended in [other for other in _lines if other.is_closed()]:
-            del _lines[ended]
-    lines = _lines.setdefault(loop, {})
-    line = lines.get(spec.name)
-    if line is None or line.spec != spec:
-        if line is not None:
-            line.current = False
-            if line.callers == 0:
-                _closing.add(task := loop.create_task(line.close()))
+    if loop not in _channels:
+        for ended in [other for other in _channels if other.is_closed()]:
+            del _channels[ended]
+    channels = _channels.setdefault(loop, {})
+    channel = channels.get(spec.name)
+    if channel is None or channel.spec != spec:
+        if channel is not None:
+            channel.current = False
+            if channel.callers == 0:
+                _closing.add(task := loop.create_task(channel.close()))
                 task.add_done_callback(_closing.discard)
-        line = lines[spec.name] = _Line(spec, asyncio.Semaphore(max(1, spec.limits.get("concurrent", CONCURRENT))))
-    return line
+        channel = channels[spec.name] = _Channel(
+            spec, asyncio.Semaphore(max(1, spec.limits.get("concurrent", CONCURRENT)))
+        )
+    return channel
 
 
 _closing: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
@@ -243,10 +245,10 @@ _closing: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak ref
 
 async def close() -> None:
     """Close the clients of this event loop."""
-    for line in _lines.pop(asyncio.get_running_loop(), {}).values():
-        line.current = False
-        if line.callers == 0:
-            await line.close()
+    for channel in _channels.pop(asyncio.get_running_loop(), {}).values():
+        channel.current = False
+        if channel.callers == 0:
+            await channel.close()
 
 
 async def _built(wire: Wire, request: Request, spec: Spec) -> tuple[Json, str]:
@@ -282,7 +284,7 @@ def _build(wire: Wire, request: Request, spec: Spec) -> tuple[Json, str]:
 
 
 @dataclass
-class _Sheet:
+class _OpenCall:
     """A call while it is under way."""
 
     spec: Spec
@@ -314,40 +316,42 @@ class _Sheet:
         )
 
 
-async def _send(line: _Line, wire: Wire, body: Json, request: Request, sheet: _Sheet) -> tuple[Thought, CallRecord]:
-    name = line.spec.name
+async def _send(
+    channel: _Channel, wire: Wire, body: Json, request: Request, call: _OpenCall
+) -> tuple[Thought, CallRecord]:
+    name = channel.spec.name
     try:
         async with asyncio.timeout(WHOLE_SECONDS):
-            thought = await wire.send(body, request, sheet.first)
+            thought = await wire.send(body, request, call.first)
     except asyncio.CancelledError as cancelled:
-        cancelled.record = sheet.record("abandoned", "Nobody waited for the answer any more.")  # type: ignore[attr-defined]
+        cancelled.record = call.record("abandoned", "Nobody waited for the answer any more.")  # type: ignore[attr-defined]
         raise
     except (TimeoutError, ModelBusy) as error:
         silence = f"The model did not answer within {WHOLE_SECONDS:g} s."
         busy = error if isinstance(error, ModelBusy) else ModelBusy(silence, 0)
-        record = _record_of(busy, "busy", sheet)
-        raise ModelBusy(record.why or "", line.failed(busy.retry_after), record) from None
+        record = _record_of(busy, "busy", call)
+        raise ModelBusy(record.why or "", channel.failed(busy.retry_after), record) from None
     except ModelRefused as refused:
-        line.answered()
-        record = _record_of(refused, "refused", sheet)
+        channel.answered()
+        record = _record_of(refused, "refused", call)
         raise ModelRefused(record.why or "", refused.category, record) from None
     except ModelMisconfigured as wrong:
-        line.answered()
-        record = _record_of(wrong, "failed", sheet)
+        channel.answered()
+        record = _record_of(wrong, "failed", call)
         raise ModelMisconfigured(record.why or "", record) from None
     except Exception as error:
         log.exception("the wire of the profile %s failed", name)
         why = _unforeseen("call of", error)
-        raise ModelMisconfigured(why, sheet.record("failed", why)) from error
-    line.answered()
-    return thought, sheet.record("ok", usage=thought.usage, request_id=thought.request_id)
+        raise ModelMisconfigured(why, call.record("failed", why)) from error
+    channel.answered()
+    return thought, call.record("ok", usage=thought.usage, request_id=thought.request_id)
 
 
-def _record_of(problem: ModelProblem, status: Status, sheet: _Sheet) -> CallRecord:
+def _record_of(problem: ModelProblem, status: Status, call: _OpenCall) -> CallRecord:
     """What the wire knows of the call, else only that it was."""
     usage = problem.record.usage if problem.record else None
     request_id = problem.record.request_id if problem.record else None
-    return sheet.record(status, _without_key(problem.why, sheet.spec), usage=usage, request_id=request_id)
+    return call.record(status, _without_key(problem.why, call.spec), usage=usage, request_id=request_id)
 
 
 def _without_key(why: str, spec: Spec) -> str:

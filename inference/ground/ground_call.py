@@ -10,7 +10,7 @@ from inference.calls.questions import Question, ask, send_picture
 from inference.errors import GroundingFailed, ModelAway, ModelRefused, PredictionFailed
 from inference.ground import ocr
 from inference.ground.ocr import OcrFailed
-from inference.ground.text_search import Sight, locate, phrases
+from inference.ground.text_search import TextMatch, locate, phrases
 from inference.points import Size, moved
 from inference.predict import fixed_answers
 from inference.predict.predictions import tokens
@@ -51,22 +51,22 @@ class GroundCall(BilledCall):
     async def _point(self, calls: list[CallRecord]) -> Size:
         if self.actor.test:
             return fixed_answers.point(self.shot.sha256, self.body.element, self.body.screen)
-        sight = await self._read()
-        if sight.state == "found":
-            return _on_screen(sight.point, self.shot.size, self.body.screen)
+        match = await self._read()
+        if match.state == "found":
+            return _on_screen(match.point, self.shot.size, self.body.screen)
         if self.spec is not None:
             return await _pointed(self.spec, self.body, self.shot, calls)
-        if sight.state == "ambiguous":
+        if match.state == "ambiguous":
             raise GroundingFailed(
                 "This text stands in the picture more than once, or cannot be read for certain. Nothing was charged.",
                 reason_code="element_ambiguous",
             )
         raise GroundingFailed
 
-    async def _read(self) -> Sight:
+    async def _read(self) -> TextMatch:
         """Where reading fails the model may still see it; without a model that is the answer."""
         if not self.reads or not any(phrases(self.body.element)):
-            return Sight("absent")
+            return TextMatch("absent")
         try:
             return locate(await ocr.read_text(self.shot.png), self.body.element)
         except (OcrFailed, TimeoutError) as error:
@@ -76,7 +76,7 @@ class GroundCall(BilledCall):
                     reason_code="ocr_busy",
                     retry_after=RETRY_SECONDS,
                 ) from error
-            return Sight("absent")
+            return TextMatch("absent")
 
 
 def _on_screen(point: tuple[float, float], picture: Size, screen: Size) -> Size:
@@ -85,7 +85,7 @@ def _on_screen(point: tuple[float, float], picture: Size, screen: Size) -> Size:
 
 
 @dataclass(frozen=True)
-class _Pointed:
+class _ModelPoint:
     """What the model says: a pixel of the picture, or why there is none."""
 
     point: Size | None
@@ -108,17 +108,17 @@ async def _pointed(spec: Spec, body: GroundBody, shot: Screenshot, calls: list[C
     return _on_screen(pointed.point, shot.size, body.screen)
 
 
-def _understood(thought: Thought, shot: Screenshot) -> _Pointed | None:
+def _understood(thought: Thought, shot: Screenshot) -> _ModelPoint | None:
     """One click inside the picture, or the word that there is nothing to click; anything else is no answer."""
     if len(thought.wanted) != 1 or thought.wanted[0].checks:
         return None
     (wanted,) = thought.wanted
     if wanted.kind == "tool" and wanted.name == NOT_THERE.name:
-        return _Pointed(None, str(wanted.params.get("reason") or "The model does not see it."))
+        return _ModelPoint(None, str(wanted.params.get("reason") or "The model does not see it."))
     x, y = wanted.params.get("x"), wanted.params.get("y")
     if wanted.kind != "act" or wanted.name != "click" or not (isinstance(x, int) and isinstance(y, int)):
         return None
-    return _Pointed((x, y)) if 0 <= x < shot.width and 0 <= y < shot.height else None
+    return _ModelPoint((x, y)) if 0 <= x < shot.width and 0 <= y < shot.height else None
 
 
 def _question(spec: Spec, body: GroundBody, shot: Screenshot) -> Question:

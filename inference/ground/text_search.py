@@ -21,14 +21,14 @@ _QUOTED = re.compile(r"[\"“”„«»](.+?)[\"“”«»]")
 
 
 @dataclass(frozen=True)
-class Sight:
+class TextMatch:
     """What reading says: `point` in pixels of the picture when it is found; several or doubtful: ambiguous."""
 
     state: Literal["found", "ambiguous", "absent"]
     point: tuple[float, float] = (0.0, 0.0)
 
 
-def locate(lines: Sequence[Line], element: str) -> Sight:
+def locate(lines: Sequence[Line], element: str) -> TextMatch:
     """The one place where exactly this text stands."""
     for phrase in phrases(element):
         places = list(_places(lines, _plain(phrase)))
@@ -36,12 +36,12 @@ def locate(lines: Sequence[Line], element: str) -> Sight:
             continue
         sure = [place for place in places if place.score >= (SURE_OF_ONE if len(_plain(phrase)) == 1 else SURE)]
         if len(places) > 1:
-            return Sight("ambiguous")
+            return TextMatch("ambiguous")
         if sure:
             left, top, right, bottom = sure[0].box
-            return Sight("found", ((left + right) / 2, (top + bottom) / 2))
-        return Sight("ambiguous")
-    return Sight("absent")
+            return TextMatch("found", ((left + right) / 2, (top + bottom) / 2))
+        return TextMatch("ambiguous")
+    return TextMatch("absent")
 
 
 def phrases(element: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "MODEL_API_KEY"
 
 
 @dataclass(frozen=True)
-class Taken:
+class FromVariable:
     """What one variable came to. `problem`: why it made no profile, in words without the key."""
 
     variable: str
@@ -29,7 +29,7 @@ class Taken:
     problem: str = ""
 
 
-def take_over(environ: Mapping[str, str]) -> list[Taken]:
+def take_over(environ: Mapping[str, str]) -> list[FromVariable]:
     """One profile for each variable that is set, the default if there is none. What has changed there is taken over.
 
     A profile that was disabled stays so; what was edited on the page stays, but for the key, and for address and model
@@ -40,18 +40,18 @@ def take_over(environ: Mapping[str, str]) -> list[Taken]:
     return [_take(vendor, environ) for vendor in VENDORS.values() if environ.get(vendor.variable, "").strip()]
 
 
-def _take(vendor: Vendor, environ: Mapping[str, str]) -> Taken:
+def _take(vendor: Vendor, environ: Mapping[str, str]) -> FromVariable:
     row = Profile.objects.filter(from_env=vendor.variable).order_by("created_at").first()
     try:
         if row is None:
             row = _make(vendor, _asked_for(vendor.wire, environ))
-            return Taken(vendor.variable, row.name, row.model, new=True)
+            return FromVariable(vendor.variable, row.name, row.model, new=True)
         before = row.version
         row = _renew(row, _asked_for(vendor.wire, environ))
-        return Taken(vendor.variable, row.name, row.model, changed=row.version != before)
+        return FromVariable(vendor.variable, row.name, row.model, changed=row.version != before)
     except Invalid as wrong:
         words = " ".join(detail["msg"] for detail in wrong.facts["details"])
-        return Taken(vendor.variable, problem=words)
+        return FromVariable(vendor.variable, problem=words)
 
 
 def _asked_for(wire: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -132,7 +132,7 @@ class ProfileForm(forms.Form):
         if row is None or row.key is None or row.from_env:
             del fields["take_key_away"]
 
-    def asked(self) -> list[Any]:
+    def options(self) -> list[Any]:
         return [self[name] for name in (*SHOWN[self.vendor.wire], "verifier", "more")]
 
     def prices(self) -> list[Any]:

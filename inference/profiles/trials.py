@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Shot:
+class Click:
     """What the model clicked on instead of, or as, `name`; without a click x and y are None and `problem` says why."""
 
     name: str
@@ -135,10 +135,10 @@ def _all_targets(
         records: list[CallRecord] = []
         pause()
         try:
-            shot = runner.run(_one_target(spec, wire, target, records.append))
+            click = runner.run(_one_target(spec, wire, target, records.append))
         finally:
             writer.records(records)
-        if not writer.shot(shot):
+        if not writer.add(click):
             return  # a newer test has begun
     writer.end()
 
@@ -154,8 +154,8 @@ class _Writer:
     def __init__(self, profile_id: str, trial_id: str) -> None:
         self.profile_id, self.trial_id = profile_id, trial_id
 
-    def shot(self, shot: Shot) -> bool:
-        return self._change(lambda t: replace(t, targets=[*t.targets, asdict(shot)]))
+    def add(self, click: Click) -> bool:
+        return self._change(lambda t: replace(t, targets=[*t.targets, asdict(click)]))
 
     def end(self, problem: str = "") -> bool:
         return self._change(lambda t: _ended(t, problem))
@@ -180,7 +180,7 @@ class _Writer:
 
 
 def _ended(trial: Trial, problem: str) -> Trial:
-    hits = sum(shot["hit"] for shot in trial.targets)
+    hits = sum(click["hit"] for click in trial.targets)
     if not problem and hits < len(TARGETS):
         problem = f"{hits} of {len(TARGETS)} targets were hit."
     return replace(trial, running=False, passed=not problem, problem=problem)
@@ -194,7 +194,7 @@ def _write(row: Profile, trial: Trial) -> None:
 Keep = Callable[[CallRecord], None]
 
 
-async def _one_target(spec: Spec, wire: Wire, target: Target, keep: Keep) -> Shot:
+async def _one_target(spec: Spec, wire: Wire, target: Target, keep: Keep) -> Click:
     """Raises ModelProblem when the model cannot be asked at all."""
     pictures = {picture_hash(): picture()}
     task = f"Click on {target.words}. One click, nothing else."
@@ -212,12 +212,12 @@ async def _one_target(spec: Spec, wire: Wire, target: Target, keep: Keep) -> Sho
         )
         left = max(1.0, until - asyncio.get_running_loop().time())
         thought = await _ask(spec, request, left, keep)
-        shot = _click_in(thought, target)
-        if shot is not None:
-            return shot
+        click = _click_in(thought, target)
+        if click is not None:
+            return click
         longer = thought.end == "cut"  # then there are no items, and the same is asked again
         log_items = [*log_items, *thought.items, *_replies(wire, thought)]
-    return Shot(target.name, problem=f"It did not click within {MOST_THOUGHTS} answers.")
+    return Click(target.name, problem=f"It did not click within {MOST_THOUGHTS} answers.")
 
 
 async def _ask(spec: Spec, request: Request, seconds: float, keep: Keep) -> Thought:
@@ -231,19 +231,19 @@ async def _ask(spec: Spec, request: Request, seconds: float, keep: Keep) -> Thou
     return thought
 
 
-def _click_in(thought: Thought, target: Target) -> Shot | None:
+def _click_in(thought: Thought, target: Target) -> Click | None:
     """None: it has not decided yet, and may be asked again."""
     if thought.end == "said":
-        return Shot(target.name, problem=f"It answered in words instead of a click: “{thought.text[:200]}”")
+        return Click(target.name, problem=f"It answered in words instead of a click: “{thought.text[:200]}”")
     if thought.end == "full":
-        return Shot(target.name, problem="The conversation is too long for it.")
+        return Click(target.name, problem="The conversation is too long for it.")
     first = next((wanted for wanted in thought.wanted if wanted.kind == "act" and wanted.name == "click"), None)
     if thought.end != "calls" or first is None:
         return None
     x, y = first.params.get("x"), first.params.get("y")
     if not isinstance(x, int) or not isinstance(y, int):
-        return Shot(target.name, problem="Its click has no place.")
-    return Shot(target.name, x, y, target.hit(x, y), "" if target.hit(x, y) else "It clicked elsewhere.")
+        return Click(target.name, problem="Its click has no place.")
+    return Click(target.name, x, y, target.hit(x, y), "" if target.hit(x, y) else "It clicked elsewhere.")
 
 
 def _replies(wire: Wire, thought: Thought) -> list[Json]:

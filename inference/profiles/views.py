@@ -29,12 +29,12 @@ def model_list(request: PageRequest) -> HttpResponse:
         "section": "models",
         "usual": usual_agent(),
         "vendors": VENDORS.values(),
-        "rows": [_seen(row) | {"use": uses.get(row.name)} for row in rows],
+        "rows": [_profile_facts(row) | {"use": uses.get(row.name)} for row in rows],
     }
     return render(request, "inference/models.html", context)
 
 
-def _seen(row: Profile) -> dict[str, Any]:
+def _profile_facts(row: Profile) -> dict[str, Any]:
     """A profile as lists and its page show it. `test`: passed, failed, running, silent, older or none."""
     trial = trials.trial_of(row)
     if trial is None:
@@ -58,7 +58,7 @@ def new_model_page(request: PageRequest) -> HttpResponseBase:
     if wire not in VENDORS:
         return render(request, "inference/model_kinds.html", {"section": "models", "vendors": VENDORS.values()})
     sent = request.POST if request.method == "POST" else None
-    form = ProfileForm(wire, sent, initial=start_of(VENDORS[wire]), others=_others(request))
+    form = ProfileForm(wire, sent, initial=start_of(VENDORS[wire]), others=_other_names(request))
     if form.is_valid():
         try:
             row = services.create_profile(request.actor, form.values())
@@ -70,7 +70,7 @@ def new_model_page(request: PageRequest) -> HttpResponseBase:
     return _form(request, form, None)
 
 
-def _others(request: PageRequest, row: Profile | None = None) -> tuple[str, ...]:
+def _other_names(request: PageRequest, row: Profile | None = None) -> tuple[str, ...]:
     rows = profiles(request.actor).exclude(id=row.id if row else "")
     return tuple(rows.order_by("name").values_list("name", flat=True))
 
@@ -91,7 +91,7 @@ def _form(request: PageRequest, form: ProfileForm, row: Profile | None) -> HttpR
 @signed_in()
 def model_page(request: PageRequest, profile_id: str) -> HttpResponse:
     row = get_profile(request.actor, profile_id)
-    shown = _seen(row)
+    shown = _profile_facts(row)
     shots = {shot["name"]: shot for shot in shown["trial"].targets} if shown["trial"] else {}
     context = shown | {
         "section": "models",
@@ -113,7 +113,7 @@ def model_page(request: PageRequest, profile_id: str) -> HttpResponse:
 def edit_model_page(request: PageRequest, profile_id: str) -> HttpResponseBase:
     row = get_profile(request.actor, profile_id)
     sent = request.POST if request.method == "POST" else None
-    form = ProfileForm(row.wire, sent, row=row, initial=values_of(row), others=_others(request, row))
+    form = ProfileForm(row.wire, sent, row=row, initial=values_of(row), others=_other_names(request, row))
     if form.is_valid():
         try:
             changed = services.update_profile(request.actor, row.id, form.values())
@@ -142,7 +142,7 @@ def default_model_page(request: PageRequest, profile_id: str) -> HttpResponseBas
         services.set_default(request.actor, row.id, anyway=bool(request.POST.get("anyway")))
         messages.success(request, f"{row.name} thinks for every run for which nobody chose an agent.")
         return redirect("model", row.id)
-    return render(request, "inference/model_default.html", _seen(row) | {"section": "models"})
+    return render(request, "inference/model_default.html", _profile_facts(row) | {"section": "models"})
 
 
 @require_POST

@@ -59,7 +59,7 @@ class SessionPredictCall(BilledCall):
         session.busy, session.busy_until, session.expires_at = self.token, now + BUSY, now + IDLE
         session.save(update_fields=["busy", "busy_until", "expires_at"])
         rows = session.pictures.filter(sha256__in=[sha for sha, *_ in session.shown])
-        self.pictures = {row.sha256: bytes(row.png) for row in rows}
+        self.pictures = {picture.sha256: bytes(picture.png) for picture in rows}
         images = [(width, height) for _, width, height in session.shown]
         return price(
             "session_predict",
@@ -165,12 +165,12 @@ class SessionPredictCall(BilledCall):
             self._keep_pictures(session, outcome.log)
         session.save()
 
-    def _keep_pictures(self, row: Session, log: list[Json]) -> None:
+    def _keep_pictures(self, session: Session, log: list[Json]) -> None:
         """Those that the log names now, and no others."""
         named = set(_named(log))
-        row.pictures.exclude(sha256__in=named).delete()
+        session.pictures.exclude(sha256__in=named).delete()
         SessionPicture.objects.bulk_create(
-            [SessionPicture(session=row, sha256=sha, png=self.pictures[sha]) for sha in sorted(named)],
+            [SessionPicture(session=session, sha256=sha, png=self.pictures[sha]) for sha in sorted(named)],
             ignore_conflicts=True,
         )
 

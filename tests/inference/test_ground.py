@@ -17,7 +17,7 @@ from config.processes import command_of, wait_until
 from inference.errors import ModelBusy, ModelRefused
 from inference.ground import ocr
 from inference.ground.ocr import Line, Word
-from inference.ground.text_search import Sight, locate, phrases
+from inference.ground.text_search import TextMatch, locate, phrases
 from inference.models import Call
 from inference.wires.base import Check, Thought, Wanted
 from tests.cast import Api, Cast
@@ -54,7 +54,7 @@ class TestLocating:
         ("8", (25, 505)),
     ])  # fmt: skip
     def test_what_stands_there_once(self, element: str, point: tuple[int, int]) -> None:
-        assert locate(SCREEN, element) == Sight("found", point)
+        assert locate(SCREEN, element) == TextMatch("found", point)
 
     @pytest.mark.parametrize("element", ["Cancel", "the Cancel button", "Delete", "7", "Print", "1"])
     def test_twice_or_in_doubt(self, element: str) -> None:
@@ -70,8 +70,8 @@ class TestLocating:
 
     @given(st.text(max_size=300))
     def test_any_words_are_taken(self, element: str) -> None:
-        sight = locate(SCREEN, element)
-        assert sight.state in {"found", "ambiguous", "absent"}
+        match = locate(SCREEN, element)
+        assert match.state in {"found", "ambiguous", "absent"}
         assert len(list(phrases(element))) <= 2
 
 

@@ -13,7 +13,7 @@ from runs.starting.services import agent_of, create_workflow_run, terms_violatio
 from web.errors import Invalid, InvalidState, Refusal
 from web.json_values import Detail, unstorable_at
 from workflows import access
-from workflows.checking import look_at, together
+from workflows.checking import check_with_references, merge_violations
 from workflows.definition import inputs
 from workflows.definition.documents import Definition, run_defaults
 from workflows.definition.estimate import cheapest_step
@@ -55,12 +55,12 @@ def start_saved(
 def start_document(actor: Actor, body: dict[str, Any], request_id: str, *, rerun_of: str | None = None) -> Run:
     """A queued run of a document that is not saved. Raises Invalid, PayloadTooLarge, and as runs.starting.services.create_run()."""
     fields = StartBody.model_fields
-    reading = look_at(actor, body, "start", fields)
+    reading = check_with_references(actor, body, "start", fields)
     start = {name: value for name, value in body.items() if name in fields}
     terms, wrong = read_terms(StartBody, start)
-    wrong = together(reading.violations, wrong)
+    wrong = merge_violations(reading.violations, wrong)
     if reading.violations:
-        raise Invalid(*together(wrong, terms_violations(actor, start)))
+        raise Invalid(*merge_violations(wrong, terms_violations(actor, start)))
     document = reading.values
     program = _Program(document.get("name", UNNAMED), document["definition"], document.get("inputs_schema"))
     terms, values = _accept(actor, program, start, terms, wrong)
@@ -72,7 +72,7 @@ def _accept(
 ) -> tuple[StartBody, dict[str, Any]]:
     """The terms, with the limits that the document sets, and the inputs. Raises Refusal with everything that is wrong."""
     values, wrong_inputs = _read_inputs(program, start)
-    wrong = together(wrong, [*_unfit(actor, start), *wrong_inputs])
+    wrong = merge_violations(wrong, [*_unfit(actor, start), *wrong_inputs])
     unplaced = _unplaced(actor, program, start)
     if unplaced and (not wrong or not isinstance(unplaced, Invalid)):
         raise unplaced

@@ -32,7 +32,7 @@ class StopForm(forms.Form):
             ("One workflow", [(f"workflow {w.id}", w.name) for w in workflows[:MOST]]),
         ]
 
-    def wanted(self) -> tuple[str, str | None, str]:
+    def values(self) -> tuple[str, str | None, str]:
         """Scope, id and reason."""
         scope, _, target_id = self.cleaned_data["what"].partition(" ")
         return scope, target_id or None, self.cleaned_data["reason"]

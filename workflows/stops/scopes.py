@@ -25,7 +25,7 @@ def find_target(actor: Actor, scope: str, target_id: str | None) -> str | None:
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedStop:
     """A stop with the words for what it holds."""
 
     stop: Stop
@@ -41,11 +41,11 @@ class Named:
         return (self.until - self.stop.requested_at).total_seconds()
 
 
-def named(actor: Actor, stops: Sequence[Stop]) -> list[Named]:
+def with_names(actor: Actor, stops: Sequence[Stop]) -> list[NamedStop]:
     ids = {stop.target_id for stop in stops if stop.target_id}
     names = dict(machines_of(actor).filter(id__in=ids).values_list("id", "display_name")) if ids else {}
     names |= dict(workflows_of(actor).filter(id__in=ids).values_list("id", "name")) if ids else {}
-    return [Named(stop, _what(stop, names)) for stop in stops]
+    return [NamedStop(stop, _what(stop, names)) for stop in stops]
 
 
 def _what(stop: Stop, names: dict[str, str]) -> str:

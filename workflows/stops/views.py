@@ -11,7 +11,7 @@ from runs.stops import services
 from runs.stops.access import get_stop, in_force, stops_of
 from runs.stops.enforcing import enforce, let_go_on
 from workflows.stops.forms import StopForm
-from workflows.stops.scopes import find_target, named
+from workflows.stops.scopes import find_target, with_names
 
 SECTION = {"section": "stops"}
 MOST = 100  # lifted ones that are shown
@@ -21,7 +21,7 @@ MOST = 100  # lifted ones that are shown
 @signed_in("runs:read")
 def stop_list(request: PageRequest) -> HttpResponse:
     lifted = stops_of(request.actor).filter(lifted_at__isnull=False).order_by("-requested_at", "-id")
-    rows = named(request.actor, [*in_force(request.actor).reverse(), *lifted[:MOST]])
+    rows = with_names(request.actor, [*in_force(request.actor).reverse(), *lifted[:MOST]])
     return render(request, "stops/list.html", SECTION | {"stops": rows})
 
 
@@ -32,7 +32,7 @@ def new_stop_page(request: PageRequest) -> HttpResponseBase:
     form = StopForm(request.actor, request.POST or None, initial={"what": request.GET.get("what", "team")})
     if not form.is_valid():
         return render(request, "stops/new.html", SECTION | {"form": form}, status=422 if form.errors else 200)
-    scope, target_id, reason = form.wanted()
+    scope, target_id, reason = form.values()
     target_id = find_target(request.actor, scope, target_id)
     _say(request, enforce(services.request_stop(request.actor, scope, target_id, reason, anew=False)))
     return redirect("stops")
@@ -51,7 +51,7 @@ def lift_page(request: PageRequest, stop_id: str) -> HttpResponseBase:
     services.require_lifter(request.actor)
     stop = get_stop(request.actor, stop_id)
     if request.method == "GET":
-        (row,) = named(request.actor, [stop])
+        (row,) = with_names(request.actor, [stop])
         return render(request, "stops/lift.html", SECTION | {"row": row})
     let_go_on(request.actor, services.lift(request.actor, stop.id))
     left = in_force(request.actor).count()

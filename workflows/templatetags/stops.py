@@ -5,13 +5,13 @@ from typing import Any
 from django import template
 
 from runs.stops.access import in_force
-from workflows.stops.scopes import Named, named
+from workflows.stops.scopes import NamedStop, with_names
 
 register = template.Library()
 
 
 @register.simple_tag(takes_context=True)
-def standing_stops(context: dict[str, Any]) -> list[Named]:
+def standing_stops(context: dict[str, Any]) -> list[NamedStop]:
     """Those of the team and world that the person looks at, oldest first."""
     actor = context.get("frame_actor")
-    return named(actor, list(in_force(actor))) if actor is not None else []
+    return with_names(actor, list(in_force(actor))) if actor is not None else []
