@@ -59,9 +59,11 @@ class BilledCall(Protocol):
 
     def keep(self, reply: Reply, price: Price) -> None:
         """It succeeded. Raises Refusal when what it was for is gone; then it failed. Most kinds keep nothing."""
+        return
 
     def undo(self) -> None:
         """It did not."""
+        return
 
 
 def model_for(actor: Actor) -> Spec:
