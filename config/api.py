@@ -25,11 +25,11 @@ from inference.predict.api import router as predict_router
 from inference.profiles.api import router as models_router
 from inference.sessions.api import router as sessions_router
 from machines.api import router as machines_router
+from machines.takeover.api import router as takeover_router
 from runs.agents.api import router as agents_router
 from runs.api import router as runs_router
 from runs.calls_api import router as calls_router
 from runs.live.streams import router as streams_router
-from runs.takeover_api import router as takeover_router
 from runs.verbs_api import router as verbs_router
 from web.errors import BadRequest, InternalError, Invalid, NotFound, Refusal
 from workflows.api import router as workflows_router

@@ -26,8 +26,9 @@ from database.sql import prepared
 from inference.sessions import services as sessions
 from machines import metering
 from machines.processes import freezing, home_sizes, lifecycle
-from machines.takeover import leases as control
-from runs import clock, retention, takeover
+from machines.takeover import leases as takeover_leases
+from machines.takeover import services as takeover
+from runs import clock, retention
 from runs.stops import clock as stops
 from workflows import clock as workflows
 from workflows import sql as workflows_sql
@@ -57,7 +58,7 @@ CHORES = (
     Chore(reminders.remind_due, 1, approvals_sql.NEXT_REMINDER),
     Chore(mail.queue_due, 1, approvals_sql.NEXT_NOTICE),
     Chore(clock.stops, 1, clock.NEXT_STOP),
-    Chore(takeover.lapses, 1, control.NEXT_LAPSE),
+    Chore(takeover.lapses, 1, takeover_leases.NEXT_LAPSE),
     Chore(freezing.settle_all, 0.5, freezing.NEXT_SETTLE),
     Chore(stops.enforce, 0.5, stops.NEXT_ENFORCE),
     Chore(stops.thaw, 1, stops.NEXT_THAW),

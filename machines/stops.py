@@ -1,21 +1,20 @@
 """Stops as a machine feels them: while one stands nobody acts on it by hand. What a stop does to runs: runs/stops/."""
 
+from django.db.models import Q
+
 from accounts.actor import Actor
-from database.sql import fetch
 from machines.errors import Stopped
 from machines.models import Machine, Stop
-
-# The oldest stop that stands over a machine; one of a workflow does while a run of the workflow has the machine.
-_OVER = """
-lifted_at IS NULL AND team_id = %(team)s AND test = %(test)s AND (scope = 'team' OR scope = 'machine' AND target_id = %(id)s
-  OR scope = 'workflow' AND target_id = (SELECT workflow_id FROM runs_run WHERE id = %(run)s))
-ORDER BY requested_at, id LIMIT 1
-"""
+from machines.occupants import occupant
 
 
 def stop_over(machine: Machine) -> Stop | None:
-    of = {"id": machine.id, "team": machine.team_id, "test": machine.test, "run": machine.current_run_id}
-    return fetch(Stop, _OVER, of)
+    """The oldest stop that stands over the machine; one of a workflow does while a run of the workflow has the machine."""
+    holds = Q(scope="team") | Q(scope="machine", target_id=machine.id)
+    if machine.current_run_id:
+        holds |= Q(scope="workflow", target_id=occupant().workflow_of(machine.current_run_id))
+    stops = Stop.objects.filter(holds, team_id=machine.team_id, test=machine.test, lifted_at__isnull=True)
+    return stops.order_by("requested_at", "id").first()
 
 
 def any_stop(actor: Actor) -> bool:

@@ -18,6 +18,7 @@ from machines.drivers.isolation.sandbox import sentence
 from machines.drivers.registry import driver_for
 from machines.forms import MachineForm
 from machines.models import Machine
+from machines.occupants import LastPicture, occupant
 from machines.processes import home_sizes
 from machines.schemas import cents_per_hour
 from machines.stops import any_stop, stop_over
@@ -28,49 +29,54 @@ GOING = frozenset({"creating", "starting", "stopping", "terminating"})
 
 @require_GET
 @signed_in("machines:read")
-def machines(request: PageRequest) -> HttpResponse:
+def machine_list(request: PageRequest) -> HttpResponse:
     everything = request.GET.get("all") == "1"
-    rows = machines_of(request.actor).order_by("created_at", "id")
-    shown = list(rows if everything else rows.exclude(status="terminated"))
-    lacks = {kind: driver_for(kind).missing() for kind in {services.driver_kind(m) for m in shown}}
+    every = machines_of(request.actor).order_by("created_at", "id")
+    machines = list(every if everything else every.exclude(status="terminated"))
+    lacks = {kind: driver_for(kind).missing() for kind in {services.driver_kind(m) for m in machines}}
     default, stops = get_team(request.actor).default_machine_id, any_stop(request.actor)
     context = {
         "section": "machines",
-        "machines": [_card(m, lacks, default, stops=stops) for m in shown],
+        "machines": [_card(m, lacks, default, stops=stops) for m in machines],
         "everything": everything,
-        "ended": rows.filter(status="terminated").count(),
+        "ended": every.filter(status="terminated").count(),
         "may_write": request.actor.may("machines:write"),
-        "rate": sum(cents_per_hour(m) for m in shown),
+        "rate": sum(cents_per_hour(m) for m in machines),
         "live_title": "Machines",
     }
     return show(request, "machines/list.html", context)
 
 
 def _card(machine: Machine, lacks: dict[str, list[str]], default: str | None, *, stops: bool) -> dict[str, Any]:
-    may_start = machine.status in services.STARTABLE
+    simulated = services.is_simulated(machine)
     return {
         "machine": machine,
+        "picture": _run_picture(machine),
         "rate": cents_per_hour(machine),
         "lacks": lacks[services.driver_kind(machine)],
-        "isolation": "" if services.is_simulated(machine) else machine.isolation,
+        "isolation": "" if simulated else machine.isolation,
         "protection": sentence(machine.isolation),
-        "unbound": []
-        if services.is_simulated(machine) or not machine.handle
-        else unbound(machine.isolation, machine.handle),
+        "unbound": [] if simulated or not machine.handle else unbound(machine.isolation, machine.handle),
         "home_limit": round(settings.MACHINE_HOME_GB * home_sizes.GIGABYTE),
         "stop": stop_over(machine) if stops else None,
         "lease": machine.lease,
         "is_default": machine.id == default,
-        "may_start": may_start,
+        "may_start": machine.status in services.STARTABLE,
         "going": machine.status in GOING,
         "may_stop": machine.status == "running" and not machine.current_run_id,
         "may_end": machine.status not in ENDED,
     }
 
 
+def _run_picture(machine: Machine) -> LastPicture | None:
+    """The newest picture that a run took of the machine, unless somebody took a newer one by hand."""
+    picture, by_hand_at = occupant().last_picture(machine), machine.picture_at
+    return None if picture is None or (by_hand_at is not None and by_hand_at >= picture.taken_at) else picture
+
+
 @require_http_methods(["GET", "POST"])
 @signed_in("machines:write")
-def new_machine(request: PageRequest) -> HttpResponseBase:
+def new_machine_page(request: PageRequest) -> HttpResponseBase:
     sent = request.POST if request.method == "POST" else None
     form = MachineForm(sent, initial={"kind": request.GET.get("kind", "terminal")})
     if form.is_valid():
@@ -103,7 +109,7 @@ def stop(request: PageRequest, machine_id: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @signed_in("machines:write")
-def terminate(request: PageRequest, machine_id: str) -> HttpResponseBase:
+def terminate_page(request: PageRequest, machine_id: str) -> HttpResponseBase:
     if request.method == "POST":
         return _do(request, machine_id, services.terminate, "ends, and its files with it")
     context = {"section": "machines", "machine": get_machine(request.actor, machine_id)}
@@ -130,7 +136,7 @@ def _do(request: PageRequest, machine_id: str, change: Any, words: str = "") -> 
 
 @require_GET
 @signed_in("machines:read")
-def picture(request: PageRequest, machine_id: str) -> HttpResponse:
+def last_picture(request: PageRequest, machine_id: str) -> HttpResponse:
     """The last picture of the machine; its address on pages carries the hash, so a new one is fetched."""
     machine = get_machine(request.actor, machine_id)
     try:

@@ -6,6 +6,7 @@ from django.apps import AppConfig
 
 if TYPE_CHECKING:
     from approvals.subjects import Subject
+    from machines.occupants import Occupant
 
 
 class RunsConfig(AppConfig):
@@ -13,9 +14,11 @@ class RunsConfig(AppConfig):
 
     def ready(self) -> None:
         from approvals import subjects  # needs loaded models
+        from machines import occupants
         from runs import audit
 
         subjects.register("run", _run_subject)
+        occupants.register("run", _run_occupant)
         audit.register()
 
 
@@ -23,3 +26,9 @@ def _run_subject() -> "Subject":
     from runs.subject import RunSubject  # loads much of the app
 
     return RunSubject()
+
+
+def _run_occupant() -> "Occupant":
+    from runs.occupant import RunOccupant  # as above
+
+    return RunOccupant()

@@ -54,16 +54,21 @@ def stand(run: Run, lease: TakeoverLease | None = None) -> None:
     lease.save(update_fields=["approval_id", "opened_request"])
 
 
-def lift(run: Run | None, lease: TakeoverLease, how: str, note: str | None = None, *, resumes: bool = True) -> None:
-    """End the locked lease: released or lapsed. A run that has not come to stand yet keeps its bar until it does: its
-    worker must look again. What a terminal run had to do with it is over: nothing is written.
+def give_back(run: Run, lease: TakeoverLease, note: str | None = None) -> None:
+    """Its holder ends the locked lease by deciding on the run."""
+    leases.end(lease, "released", note)
+    lift(run, lease)
+
+
+def lift(run: Run, lease: TakeoverLease) -> None:
+    """The lease has ended. A run that has not come to stand yet keeps its bar until it does: its worker must look again.
+    What a terminal run had to do with it is over: nothing is written.
     """
-    leases.end(lease, how, note, resumes=resumes)
-    if run is None or run.is_terminal:
+    if run.is_terminal:
         return
     if run.status != "running":
         run.controlled_by = None
-    record(run, *_by_hand(lease), _event(lease, how, note), save=("controlled_by",))
+    record(run, *_by_hand(lease), _event(lease, str(lease.end), lease.end_note), save=("controlled_by",))
 
 
 def controller(run: Run) -> TakeoverLease | None:

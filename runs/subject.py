@@ -165,7 +165,7 @@ def _hand_over(actor: Actor, run: Run, approval: Approval, answer: Answer) -> bo
         return False
     lease = control.require_controller(actor, run)
     if lease is not None:
-        control.lift(run, lease, "released", answer.note)
+        control.give_back(run, lease, answer.note)
     return lease is not None
 
 

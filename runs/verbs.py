@@ -123,7 +123,7 @@ def _ends_the_wait(actor: Actor, run: Run, approval_id: str | None, answer: Comp
     takeover = control.request_of(lease)
     if takeover is not None and answer(takeover).verdict == "approve":
         return False
-    control.lift(asking, lease, "released")
+    control.give_back(asking, lease)
     take_late_effects(asking)
     return approval_id is None and not pending_of_root(asking.root_id).filter(run_id=asking.id).exists()
 

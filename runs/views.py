@@ -7,9 +7,10 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.pages import PageRequest, show, signed_in
+from accounts.actor import TAKE_CONTROL
+from accounts.pages import PageRequest, go, refusals_as_messages, show, signed_in
 from approvals.access import approvals_of
 from approvals.cards.card import card, receipt
 from approvals.models import Approval
@@ -17,6 +18,7 @@ from database import disk
 from machines import pictures
 from machines.access import machines_of
 from machines.models import Machine, TakeoverLease
+from machines.takeover import services as takeover
 from runs import services
 from runs.access import get_run, runs_of, tasks_of, waiting_on, why_queued
 from runs.models import Look, Run, RunStatus, Screenshot, Step
@@ -152,6 +154,30 @@ def cancel_page(request: PageRequest, run_id: str) -> HttpResponseBase:
     except Refusal as refusal:
         messages.warning(request, f"Nothing was cancelled: the run has ended already. {refusal.message}")
     return redirect("run", run.id)
+
+
+@require_GET
+@signed_in("machines:read")
+def screen_of_run(request: PageRequest, run_id: str) -> HttpResponseBase:
+    """That of its machine, or the run itself, if it has none that is anybody's to see."""
+    run = get_run(request.actor, run_id)
+    if run.owns_machine or run.machine_id is None:
+        return redirect("run", run.id)
+    return redirect("machine-screen", run.machine_id)
+
+
+@require_POST
+@signed_in("actions:exec", TAKE_CONTROL)
+def take_control(request: PageRequest, run_id: str) -> HttpResponseBase:
+    """From a takeover card: one press takes control and leads to the screen."""
+    run = get_run(request.actor, run_id)
+    if run.owns_machine or run.machine_id is None:
+        messages.warning(request, "This run has no machine that anybody could take.")
+        return go(request, "run", run.id)
+    leases = []
+    with refusals_as_messages(request):
+        leases.append(takeover.take(request.actor, run.machine_id))
+    return redirect("machine-screen", run.machine_id) if leases else go(request, "run", run.id)
 
 
 @require_GET

@@ -44,6 +44,7 @@ NAMED_AFTER = {
     "inference.predict.api": "inference_api",
     "inference.profiles.api": "inference_api",
     "inference.sessions.api": "inference_api",
+    "machines.takeover.api": "runs_takeover_api",
     "runs.live.streams": "runs_streams",
     "runs.verbs_api": "runs_signals_api",
     "workflows.runs.api": "workflows_run_api",

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from accounts.access import owns_installation
 from inference.models import Call
-from runs.models import Run, Screenshot
+from runs.models import Run
 from runs.pages.model_activity import Use
 from web.templatetags.show import icon
 
@@ -96,15 +96,3 @@ def models_page(context: dict[str, Any]) -> str:
     with suppress(NoReverseMatch):
         return reverse("models")
     return ""
-
-
-@register.simple_tag
-def last_shot(machine: Any) -> Screenshot | None:
-    """The newest picture that a run took of the machine, unless somebody took a newer one by hand."""
-    runs = Run.objects.filter(
-        team_id=machine.team_id, test=machine.test, machine_id=machine.id, started_at__isnull=False
-    )
-    run = runs.order_by("-created_at", "-id").first()
-    shot = Screenshot.objects.filter(run=run).order_by("-index").first() if run else None
-    by_hand = machine.picture_at
-    return None if shot is None or (by_hand is not None and by_hand >= shot.taken_at) else shot

@@ -11,7 +11,7 @@ from django_q.models import OrmQ
 from billing.models import Transaction, Wallet
 from machines import metering, services
 from machines.models import Machine
-from runs import takeover
+from machines.takeover import services as takeover
 from tests.cast import Api, Cast
 from tests.runs.driving import simulated, waiting
 

@@ -15,7 +15,7 @@ from machines.drivers import guest_link
 from machines.drivers.browser.cdp import Cdp
 from machines.drivers.places import recorded_places
 from machines.processes import freezing, lifecycle
-from runs.takeover import lapses
+from machines.takeover.services import lapses
 from tests.cast import Cast
 from tests.freezing.conftest import Desk, work
 from tests.runs.driving import until

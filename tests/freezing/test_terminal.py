@@ -14,7 +14,7 @@ from machines.errors import MachineElsewhere
 from machines.models import Machine, TakeoverLease
 from machines.processes import freezing, lifecycle, nodes
 from machines.processes.nodes import node_key
-from runs.takeover import lapses
+from machines.takeover.services import lapses
 from tests.freezing.conftest import Desk, work
 from tests.runs.driving import until
 from tests.takeover.control import pass_time

@@ -28,8 +28,8 @@ from config import clock
 from config.processes import wait_until
 from machines.models import Machine, Stop, TakeoverLease
 from machines.processes import freezing, lifecycle
+from machines.takeover import services
 from runs import clock as run_clock
-from runs import takeover
 from runs.models import Run, Worker
 from runs.stops import clock as stops
 from tests.cast import Api, Cast, make_cast
@@ -403,7 +403,7 @@ def _stopped_by_nobody(api: Api) -> None:
 DUE: list[tuple[Callable[[Api], None], Callable[[], object]]] = [
     (_expiry, approvals_clock.expiries), (_deadline, run_clock.deadlines), (_effect, approvals_clock.effects),
     (_delivery, outbox.queue_due), (_reminder, reminders.remind_due), (_notice, mail.queue_due), (_stop, run_clock.stops),
-    (_stop_above, run_clock.stops), (_orphan, run_clock.stops), (_lapse, takeover.lapses), (_left_standing, freezing.settle_all),
+    (_stop_above, run_clock.stops), (_orphan, run_clock.stops), (_lapse, services.lapses), (_left_standing, freezing.settle_all),
     (_late_begin, workflows.begin_late), (_late_cut, workflows.go_on_late), (_late_tell, workflows.tell_late),
     (_late_answer, workflows.tell_late), (_stuck, lifecycle.retry_stuck),
     (_stop_unconfirmed, stops.enforce), (_lift_unfinished, stops.thaw), (_stopped_by_nobody, stops.uphold),

@@ -10,8 +10,8 @@ from billing.access import available
 from machines import pictures
 from machines.models import Machine
 from machines.services import reserve
+from machines.takeover.services import take
 from runs.models import Run
-from runs.takeover import take
 from tests.cast import Api, Cast, actor_of_key
 from tests.pages.conftest import Visit, text
 from web.errors import InvalidApiKey

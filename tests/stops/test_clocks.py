@@ -12,7 +12,8 @@ from approvals.mail import reminders
 from approvals.models import Approval
 from machines.models import TakeoverLease
 from machines.takeover import leases as control
-from runs import clock, takeover
+from machines.takeover import services as takeover
+from runs import clock
 from runs.models import Run
 from tests.cast import Api, Cast
 from tests.runs.driving import begin, drive_all, request_of, shift, show, simulated, waiting

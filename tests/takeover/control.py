@@ -7,8 +7,8 @@ from typing import Any
 from django.db.models import F
 
 from machines.models import TakeoverLease
+from machines.takeover.services import lapses
 from runs.driving import leases
-from runs.takeover import lapses
 from tests.cast import Api
 from tests.runs.driving import Inline, Once, go
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry
 from machines.models import Machine, TakeoverLease
-from runs.takeover import lapses
+from machines.takeover.services import lapses
 from tests.cast import Api, Cast
 from tests.runs.driving import simulated
 from tests.takeover.control import code, lapse, pass_time, release, take

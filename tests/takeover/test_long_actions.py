@@ -16,7 +16,7 @@ from accounts.models import AuditEntry, IdempotencyRecord
 from machines.drivers.base import Action, ActResult
 from machines.drivers.simulated import SimulatedSession
 from machines.models import Machine, TakeoverLease
-from runs.takeover import lapses
+from machines.takeover.services import lapses
 from tests.cast import Api, Cast
 from tests.runs.driving import simulated, until
 from tests.takeover.control import code, take

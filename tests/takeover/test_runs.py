@@ -8,9 +8,9 @@ from approvals import clock
 from approvals.models import Approval, Decision
 from machines.models import Machine, TakeoverLease
 from machines.services import reserve
+from machines.takeover.services import lapses
 from runs.driving import leases
 from runs.models import Run, Step
-from runs.takeover import lapses
 from tests.cast import Api, Cast
 from tests.runs.driving import (
     Inline,

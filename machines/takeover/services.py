@@ -1,6 +1,6 @@
-"""Taking control of a machine and giving it back, with what that does to its run: one transaction each.
+"""Taking control of a machine and giving it back, with what that does to its occupant: one transaction each.
 
-Locks: root run, run, then the machine and its lease or the request.
+Locks: the occupant (for a run: root run, run), then the machine and its lease, then what waits for the lease.
 """
 
 from dataclasses import dataclass
@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.actor import Actor, system
-from approvals import deciding
-from approvals.answers.answer import Answer
+from accounts.actor import Actor
 from database.timers import each_due
-from machines import services as machines
+from machines import occupants, services
 from machines.access import get_machine
 from machines.actions import by_hand
 from machines.errors import MachineBusy
@@ -20,12 +18,8 @@ from machines.models import TakeoverLease
 from machines.sql import open_lease
 from machines.stops import require_unstopped
 from machines.takeover import leases
-from runs import control
-from runs.models import Run
-from runs.services import lock_run
-from runs.subject import LockedRun, take_late_effects
 
-TRIES = 5  # to find the machine with the run it had a moment before
+TRIES = 5  # to find the machine with the occupant it had a moment before
 
 
 @dataclass(frozen=True)
@@ -44,29 +38,29 @@ def take(actor: Actor, machine_id: str, *, private: bool = False, note: str | No
     for _ in range(TRIES):
         with transaction.atomic():
             run_id = get_machine(actor, machine_id).current_run_id
-            run = lock_run(run_id) if run_id else None
-            machine = machines.locked(machine_id)
+            occupant = occupants.lock(run_id)
+            machine = services.locked(machine_id)
             if machine.current_run_id != run_id:
                 continue
-            kept = _kept(actor, machine_id, run)
-            if kept is not None:
-                return kept
+            lease = _own_lease(actor, machine_id, occupant)
+            if lease is not None:
+                return lease
             by_hand.require_running(machine)
             require_unstopped(machine)
             lease = leases.take(actor, machine, run_id, private=private, note=note)
-            if run is not None:
-                control.bar(run, lease)
+            if occupant is not None:
+                occupant.bar(lease)
             return lease
     raise MachineBusy(run_id=run_id)
 
 
-def _kept(actor: Actor, machine_id: str, run: Run | None) -> TakeoverLease | None:
+def _own_lease(actor: Actor, machine_id: str, occupant: occupants.Locked | None) -> TakeoverLease | None:
     """The actor's own lease, if it lives; one that is overdue lapses now. Raises MachineInTakeover."""
     lease = open_lease(machine_id)
     if lease is None:
         return None
     if not lease.lives:
-        _lapse(run if run is not None and run.id == lease.run_id else None, lease)
+        _lapse(occupant if occupant is not None and occupant.id == lease.run_id else None, lease)
         return None
     if not leases.is_holder(actor, lease):
         raise leases.in_takeover(lease)
@@ -78,26 +72,18 @@ def release(
 ) -> Released:
     """Give control back. With `resume` the takeover request is approved; the agent's own needs the right to decide.
 
-    Raises MachineNotFound, InvalidState, MachineInTakeover, and as deciding.decide().
+    Raises MachineNotFound, InvalidState, MachineInTakeover, and as Locked.free().
     """
     machine = get_machine(actor, machine_id)
-    with deciding.settling_expiry(), transaction.atomic():
+    with transaction.atomic():
         run_id = TakeoverLease.objects.filter(id=lease_id, machine=machine).values_list("run_id", flat=True).first()
-        run = lock_run(run_id) if run_id else None
+        occupant = occupants.lock(run_id)
         lease = leases.held(actor, machine.id, lease_id)
-        asked = control.request_of(lease) if resume else None
-        control.lift(run, lease, "released", note, resumes=resume)
-        if run is not None and not run.is_terminal:
-            if asked is not None:
-                made = Answer("approve", note=note)
-                deciding.settle_locked(actor, LockedRun(run), asked, made, via, entitled=lease.opened_request)
-            elif run.status == "awaiting_human":
-                control.tell(run, note)
-            take_late_effects(run)
-        return Released(run.id if run else None, run.status if run else None)
-
-
-# --- silence
+        leases.end(lease, "released", note, resumes=resume)
+        if occupant is None:
+            return Released(None, None)
+        occupant.free(lease, actor, via)
+        return Released(occupant.id, occupant.status)
 
 
 def lapses() -> int:
@@ -107,21 +93,17 @@ def lapses() -> int:
 
 def lapse(lease_id: str) -> bool:
     """A run that stood only because control was taken goes on. False when the lease lives or has ended."""
-    seen = TakeoverLease.objects.get(id=lease_id)
+    run_id = TakeoverLease.objects.values_list("run_id", flat=True).get(id=lease_id)
     with transaction.atomic():
-        run = lock_run(seen.run_id) if seen.run_id else None
+        occupant = occupants.lock(run_id)
         lease = leases.still_due(lease_id)
         if lease is None:
             return False
-        _lapse(run, lease)
+        _lapse(occupant, lease)
         return True
 
 
-def _lapse(run: Run | None, lease: TakeoverLease) -> None:
-    asked = control.request_of(lease) if lease.opened_request else None
-    control.lift(run, lease, "lapsed")
-    if run is None or run.is_terminal:
-        return
-    if asked is not None:
-        deciding.settle_locked(system(run.team_id, run.test), LockedRun(run), asked, Answer("approve"), "lease_expired")
-    take_late_effects(run)
+def _lapse(occupant: occupants.Locked | None, lease: TakeoverLease) -> None:
+    leases.end(lease, "lapsed")
+    if occupant is not None:
+        occupant.free(lease, services.actor_for(lease.machine), "lease_expired")

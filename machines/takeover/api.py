@@ -13,7 +13,7 @@ from machines.access import get_machine
 from machines.models import TakeoverLease
 from machines.schemas import LeaseBody, ReleaseBody, TakeBody, lease_object
 from machines.takeover.leases import heartbeat
-from runs.takeover import release, take
+from machines.takeover.services import release, take
 from web.bodies import read
 from web.errors import NotFound
 
@@ -61,7 +61,12 @@ def give_back(request: ApiRequest, machine_id: str) -> HttpResponse:
     body = read(request, ReleaseBody)
 
     def effect() -> dict[str, Any]:
-        done = release(request.actor, row.id, body.lease_id, note=body.note, resume=body.resume)
-        return {"released": True, "run_id": done.run_id, "status": done.status, "request_id": request.request_id}
+        released = release(request.actor, row.id, body.lease_id, note=body.note, resume=body.resume)
+        return {
+            "released": True,
+            "run_id": released.run_id,
+            "status": released.status,
+            "request_id": request.request_id,
+        }
 
     return once(request, effect)

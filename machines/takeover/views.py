@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.actor import TAKE_CONTROL
-from accounts.pages import PageRequest, go, refusals_as_messages, show, signed_in, whole_number
+from accounts.pages import PageRequest, refusals_as_messages, show, signed_in, whole_number
 from machines.access import get_machine
 from machines.actions import by_hand
 from machines.drivers.isolation.sandbox import sentence
@@ -19,9 +19,8 @@ from machines.models import Machine
 from machines.schemas import MAX_NOTE, ActionBody
 from machines.services import is_simulated
 from machines.stops import stop_over
-from machines.takeover import leases as takeover
-from runs.access import get_run
-from runs.takeover import release, take
+from machines.takeover import leases
+from machines.takeover.services import release, take
 from web.errors import Invalid, Refusal
 
 STALE_SECONDS = 20  # who points at an older picture may hit something else
@@ -36,18 +35,18 @@ KEYS = (
 
 @require_GET
 @signed_in("machines:read")
-def screen(request: PageRequest, machine_id: str) -> HttpResponse:
+def screen_page(request: PageRequest, machine_id: str) -> HttpResponse:
     """Whoever may see machines watches. The page asks again and again, which keeps its holder's control alive."""
     machine = get_machine(request.actor, machine_id)
     lease = machine.lease
-    mine = lease is not None and takeover.is_holder(request.actor, lease)
-    if lease is not None and mine:
+    is_mine = lease is not None and leases.is_holder(request.actor, lease)
+    if lease is not None and is_mine:
         with suppress(Refusal), transaction.atomic():  # it has lapsed this moment: the next look says so
-            takeover.heartbeat(request.actor, machine.id, lease.id)
+            leases.heartbeat(request.actor, machine.id, lease.id)
     context = {
         "section": "machines", "machine": machine, "lease": lease, "live_title": machine.display_name,
-        "whose": "mine" if mine else "other" if lease else "agent" if machine.current_run_id else "nobody",
-        "hidden": lease is not None and lease.private and not mine, "runs": machine.status == "running",
+        "whose": "mine" if is_mine else "other" if lease else "agent" if machine.current_run_id else "nobody",
+        "hidden": lease is not None and lease.private and not is_mine, "runs": machine.status == "running",
         "isolation": "" if is_simulated(machine) else machine.isolation, "protection": sentence(machine.isolation),
         "may_act": request.actor.may_take_control, "may_type": by_hand.may_type(request.actor, machine),
         "keys": KEYS, "clicks": CLICKS, "now": timezone.now(), "stop": stop_over(machine),
@@ -57,17 +56,7 @@ def screen(request: PageRequest, machine_id: str) -> HttpResponse:
 
 @require_GET
 @signed_in("machines:read")
-def screen_of_run(request: PageRequest, run_id: str) -> HttpResponseBase:
-    """That of its machine, or the run itself, if it has none that is anybody's to see."""
-    run = get_run(request.actor, run_id)
-    if run.owns_machine or run.machine_id is None:
-        return redirect("run", run.id)
-    return redirect("machine-screen", run.machine_id)
-
-
-@require_GET
-@signed_in("machines:read")
-def screen_now(request: PageRequest, machine_id: str) -> HttpResponse:
+def screen_picture(request: PageRequest, machine_id: str) -> HttpResponse:
     """What is on the screen at this moment; nothing of it is kept."""
     frame, _ = by_hand.take_picture(request.actor, get_machine(request.actor, machine_id))
     return HttpResponse(frame.png, content_type="image/png", headers={"Cache-Control": "private, no-store"})
@@ -84,20 +73,6 @@ def take_control(request: PageRequest, machine_id: str) -> HttpResponseBase:
 
 @require_POST
 @signed_in("actions:exec", TAKE_CONTROL)
-def take_control_of_run(request: PageRequest, run_id: str) -> HttpResponseBase:
-    """From a takeover card: one press takes control and leads to the screen."""
-    run = get_run(request.actor, run_id)
-    if run.owns_machine or run.machine_id is None:
-        messages.warning(request, "This run has no machine that anybody could take.")
-        return go(request, "run", run.id)
-    leases = []
-    with refusals_as_messages(request):
-        leases.append(take(request.actor, run.machine_id))
-    return redirect("machine-screen", run.machine_id) if leases else go(request, "run", run.id)
-
-
-@require_POST
-@signed_in("actions:exec", TAKE_CONTROL)
 def give_back(request: PageRequest, machine_id: str) -> HttpResponseBase:
     """The run goes on, unless `keep_waiting` leaves its request open."""
     machine, lease = get_machine(request.actor, machine_id), request.POST.get("lease", "")
@@ -105,10 +80,10 @@ def give_back(request: PageRequest, machine_id: str) -> HttpResponseBase:
     with refusals_as_messages(request):
         if len(note) > MAX_NOTE:
             raise Invalid((("body", "note"), f"Say it in at most {MAX_NOTE} characters.", "value_error"))
-        done = release(request.actor, machine.id, lease, note=note or None, resume=resume, via="dashboard")
+        released = release(request.actor, machine.id, lease, note=note or None, resume=resume, via="dashboard")
         messages.success(request, "You gave control back.")
-        if done.run_id:
-            return redirect("run", done.run_id)
+        if released.run_id:
+            return redirect("run", released.run_id)
     return redirect("machine-screen", machine.id)
 
 
@@ -116,7 +91,7 @@ def give_back(request: PageRequest, machine_id: str) -> HttpResponseBase:
 @signed_in("actions:exec", TAKE_CONTROL)
 def act_by_hand(request: PageRequest, machine_id: str) -> HttpResponseBase:
     machine = get_machine(request.actor, machine_id)
-    bodies = wanted(request.POST, machine)
+    bodies = actions_sent(request.POST, machine)
     if _is_click(request.POST) and _age(request.POST) > STALE_SECONDS:
         messages.warning(request, "Nothing was clicked: that picture was too old. This is the screen now.")
         bodies = []
@@ -130,7 +105,7 @@ def act_by_hand(request: PageRequest, machine_id: str) -> HttpResponseBase:
     return redirect("machine-screen", machine.id)
 
 
-def wanted(sent: QueryDict, machine: Machine) -> list[ActionBody]:
+def actions_sent(sent: QueryDict, machine: Machine) -> list[ActionBody]:
     """What the form asks for: a click, a key, a turn of the wheel, an address or text. Nothing of it: no actions."""
     if _is_click(sent):
         return [_action("click", **_point(sent, machine), **HOW.get(sent.get("how", ""), {}))]
