@@ -22,7 +22,7 @@ from machines.drivers.base import Action, ActResult, Frame, MachineGone, Session
 from machines.drivers.within import within
 from machines.errors import MachineUnavailable
 from machines.models import Machine, MachineStatus, TakeoverLease
-from machines.processes.sessions import in_hand, with_session
+from machines.processes.sessions import session_of_thread, with_session
 from machines.schemas import ActionBody
 from machines.services import is_simulated, log_actions, log_command, remember_picture
 from machines.stops import require_unstopped
@@ -105,7 +105,7 @@ def act(
     outcomes: list[Outcome] = []
     hidden = typed_secrets.texts_of(machine.id)
     end = time.monotonic() + BATCH_SECONDS
-    with in_hand(machine) as hand:
+    with session_of_thread(machine) as session:
         for action in actions:
             try:
                 _admit(actor, machine, [action], lease.id if lease else lease_id)
@@ -113,7 +113,7 @@ def act(
                 if not outcomes:
                     raise
                 break
-            outcomes.append(hand.do(partial(_do, action, hidden), action.timeout_ms / 1000 + 2 * SPARE_SECONDS))
+            outcomes.append(session.do(partial(_do, action, hidden), action.timeout_ms / 1000 + 2 * SPARE_SECONDS))
             if time.monotonic() > end or (stop_on_error and not outcomes[-1].result.success):
                 break
     return outcomes

@@ -45,7 +45,7 @@ SELECT CASE WHEN EXISTS (
 
 
 def freeze_machine(machine_id: str, why: Why, stop_id: str | None = None) -> None:
-    """See that the machine stands still: for "takeover" what was in it before and the hands do not need, for "stop" all.
+    """See that the machine stands still: for "takeover" what was in it before and nobody works with, for "stop" all.
 
     Idempotent, outside of transactions. "takeover" holds as long as a lease is open, "stop" until thaw_machine(). When it
     returns, nothing of it runs any more, but what was woken since. Raises MachineElsewhere on another node than the machine's,
@@ -221,8 +221,8 @@ def _stopped_one_by_one(
 def _stopped_at_once(
     machine: Machine, record: _Record, lease: str | None, inside: Inside
 ) -> tuple[Inside, set[Identity]]:
-    """Also what forks and ends faster than anybody looks. The hands stand for a moment, too; they are noted before."""
-    hands = set() if machine.halted_at else processes.hands(inside)
+    """Also what forks and ends faster than anybody looks. What a person works with stands for a moment, too; it is noted before."""
+    in_use = set() if machine.halted_at else processes.in_use(inside)
     slept = {row.identity for row in inside.rows if row.stands}
     record.will_stand(row.identity for row in inside.rows if not row.stands)
     record.save(machine)
@@ -233,7 +233,7 @@ def _stopped_at_once(
     if lease and machine.kind != "browser":
         record.left |= {row.identity for row in inside.rows} - processes.core(inside)
     record.save(machine)
-    return inside, _targets(machine, record, lease, inside) - hands
+    return inside, _targets(machine, record, lease, inside) - in_use
 
 
 def _hold_pages(machine: Machine, record: _Record, lease: str | None) -> None:
@@ -279,7 +279,7 @@ def _targets(machine: Machine, record: _Record, lease: str | None, inside: Insid
         record.lease = lease
     if machine.halted_at:
         return everything
-    return record.left - processes.hands(inside) if record.left else set()
+    return record.left - processes.in_use(inside) if record.left else set()
 
 
 def _born_of(parents: set[Identity], inside: Inside) -> set[Identity]:

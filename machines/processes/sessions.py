@@ -128,8 +128,8 @@ def _revived(machine_id: str, instead_of: int | None = None) -> Facts:
     raise AssertionError  # the loop returns or raises
 
 
-class Hand:
-    """A session in the hands of a request's thread."""
+class ThreadSession:
+    """A session that a request's thread uses."""
 
     def __init__(self, runner: asyncio.Runner, session: Session) -> None:
         self._runner = runner
@@ -143,22 +143,22 @@ class Hand:
         except TimeoutError as error:
             raise MachineTimeout from error
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         with suppress(MachineGone):
             self._runner.run(self._session.close())
 
 
 @contextmanager
-def in_hand(machine: Machine) -> Iterator[Hand]:
+def session_of_thread(machine: Machine) -> Iterator[ThreadSession]:
     """A connection for as long as the block lasts. A process that died is started first. Raises MachineUnavailable."""
     now = facts(machine)
     give_back_connection()
     with asyncio.Runner() as runner:
-        hand = Hand(runner, _connected(runner, now).session)
+        session = ThreadSession(runner, _connected(runner, now).session)
         try:
-            yield hand
+            yield session
         finally:
-            hand.let_go()
+            session.close()
 
 
 def _connected(runner: asyncio.Runner, now: Facts) -> Connected:
@@ -170,6 +170,6 @@ def _connected(runner: asyncio.Runner, now: Facts) -> Connected:
 
 
 def with_session(machine: Machine, use: Callable[[Session], Awaitable[T]], timeout: float) -> T:
-    """Run `use(session)` once from a request's thread. Raises as in_hand() and Hand.do()."""
-    with in_hand(machine) as hand:
-        return hand.do(use, timeout)
+    """Run `use(session)` once from a request's thread. Raises as session_of_thread() and ThreadSession.do()."""
+    with session_of_thread(machine) as session:
+        return session.do(use, timeout)

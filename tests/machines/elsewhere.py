@@ -24,7 +24,7 @@ def main(folder: str, machine_id: str) -> dict[str, Any]:
     said: dict[str, Any] = {"dead": lifecycle.revive_dead(), "claimed": len(leases.claim("elsewhere", 10))}
     for name, work in {
         "up": lambda: lifecycle.bring_up(machine_id),
-        "session": lambda: sessions.in_hand(Machine.objects.get(id=machine_id)).__enter__(),
+        "session": lambda: sessions.session_of_thread(Machine.objects.get(id=machine_id)).__enter__(),
     }.items():
         try:
             work()

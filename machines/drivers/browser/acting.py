@@ -1,5 +1,6 @@
 """What is done to the page in view, one action at a time, and what is said of it afterwards."""
 
+import asyncio
 import contextlib
 import re
 import time
@@ -15,7 +16,7 @@ from machines.drivers.browser.dialogs import Dialog
 from machines.drivers.browser.fields import uploads
 from machines.drivers.browser.fields.filling import Fields
 from machines.drivers.browser.fields.secret_fields import Withheld
-from machines.drivers.browser.input import keyboard
+from machines.drivers.browser.input import keyboard, mouse
 from machines.drivers.browser.input.element_nodes import Nodes
 from machines.drivers.browser.input.keyboard import Typing
 from machines.drivers.browser.input.pointer import Click, Pointer, gone
@@ -69,7 +70,7 @@ class Acting:
 
     async def act(self, action: Action) -> ActResult:
         result = await self._act(action)
-        return _hushed(result) if action.secret else result
+        return _without_text(result) if action.secret else result
 
     async def _act(self, action: Action) -> ActResult:
         doer = self._doers().get(action.name)
@@ -169,9 +170,9 @@ class Acting:
         send = self.tab.send
         return {
             "click": self._nothing,  # see _done()
-            "move": lambda p: channel.move(send, p["x"], p["y"]),
-            "drag": lambda p: channel.drag(send, p["from_x"], p["from_y"], p["to_x"], p["to_y"]),
-            "scroll": lambda p: channel.scroll(send, p["x"], p["y"], p["direction"], p["amount"]),
+            "move": lambda p: mouse.move(send, p["x"], p["y"]),
+            "drag": lambda p: mouse.drag(send, p["from_x"], p["from_y"], p["to_x"], p["to_y"]),
+            "scroll": lambda p: mouse.scroll(send, p["x"], p["y"], p["direction"], p["amount"]),
             "type_text": lambda p: self._fields.type_into_focus(self._typing),
             "key_press": lambda p: keyboard.press_named(send, [p["key"]]),
             "key_combo": lambda p: keyboard.press_named(send, p["keys"]),
@@ -181,7 +182,7 @@ class Acting:
             "open_url": lambda p: navigation.open_url(send, str(p["url"])),
             "go_back": lambda p: navigation.go_back(send),
             "reload": lambda p: navigation.reload(send, posted=bool(self.tab.facts.get("posted"))),
-            "wait": lambda p: channel.wait(p["ms"]),
+            "wait": lambda p: asyncio.sleep(p["ms"] / 1000),
             "screenshot": self._nothing,
         }
 
@@ -232,7 +233,7 @@ def _carries(action: Action) -> bool:
     return action.name == "drag" or (key.lower() in ("c", "x") and not {"ctrl", "meta"}.isdisjoint(held))
 
 
-def _hushed(result: ActResult) -> ActResult:
+def _without_text(result: ActResult) -> ActResult:
     """Without what the page made of a secret text: it may be the secret with blanks in it."""
     error = result.error and re.sub(r'".*"', '"…"', result.error, flags=re.DOTALL)
     data = {key: value for key, value in result.data.items() if key not in ("shows", "selected", "note")}

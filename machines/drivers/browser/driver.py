@@ -9,15 +9,13 @@ import base64
 import contextlib
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from machines.actions.risks import presses_enter
 from machines.actions.web_host import web_host
-from machines.drivers import guest_link, process
+from machines.drivers import detached, guest_link, process
 from machines.drivers.base import (
     Action,
     ActResult,
@@ -48,7 +46,6 @@ from machines.drivers.browser.page.visible_text import painted_text
 from machines.drivers.isolation import resource_limits, sandbox
 from machines.drivers.isolation.bubblewrap import HOME
 from machines.drivers.places import Places, left_places, prepare, recorded_places
-from machines.drivers.within import within
 
 T = TypeVar("T")
 
@@ -58,7 +55,6 @@ BEGIN_TIMEOUT = 25.0
 READ_TIMEOUT = 15.0  # after that a page hangs
 _BARE = frozenset({"html", "body"})  # nothing in particular has the focus
 SWAP_TIMEOUT = 5.0  # how long one page may take to give way to the next
-_PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 _FLAGS = (
     "--headless", "--remote-debugging-port=0", "--no-first-run", "--no-default-browser-check",
     "--disable-dev-shm-usage",
@@ -380,30 +376,10 @@ def _host_spec(
 
 
 async def _launch(places: Places, host_spec: dict[str, Any]) -> dict[str, Any]:
-    """Start the host and wait for its one line: who it is, or why it did not start."""
-    modules = ":".join(filter(None, [str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
-    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONPATH": modules}
+    """Start the host. Returns who it is, for the machine's handle."""
     log_path = places.run / "host.log"
-    with log_path.open("wb") as log:
-        starter = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "machines.drivers.browser.keeper.host",
-            json.dumps(host_spec),
-            cwd="/",
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-        )
-    assert starter.stdout is not None
-    await starter.wait()
-    facts: dict[str, Any] = {}
-    with contextlib.suppress(TimeoutError, ValueError):
-        line = await within(START_TIMEOUT, starter.stdout.readline())
-        facts = json.loads(line)
+    facts = await detached.start("machines.drivers.browser.keeper.host", host_spec, log_path, START_TIMEOUT)
     if process.recorded(facts) is None:
         await process.end_tree(_unrecorded(places))
-        reason = facts.get("error") or log_path.read_text(encoding="utf-8", errors="replace")[-500:]
-        raise MachineGone(f"The browser did not start: {reason}")
+        raise MachineGone(f"The browser did not start: {facts.get('error') or detached.last_words(log_path)}")
     return {name: facts[name] for name in ("pid", "starttime", "devtools")}

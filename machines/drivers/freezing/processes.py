@@ -1,4 +1,4 @@
-"""Processes inside a machine, as this host's /proc shows them: which there are, which a person's hands need, and how they
+"""Processes inside a machine, as this host's /proc shows them: which there are, which a person works with, and how they
 are made to stand still (SIGSTOP) and to go on.
 
 Nothing inside is asked, and nothing inside can tell itself away: what counts is who is whose child, not names.
@@ -133,10 +133,10 @@ def _depth(pid: int) -> int:
         return 0
 
 
-# --- what a person's hands need
+# --- what a person works with
 
 
-def hands(inside: Inside) -> set[Identity]:
+def in_use(inside: Inside) -> set[Identity]:
     """What a person at a terminal works with: the guest, the visible shell, and the program in the foreground."""
     kept = [inside.guest]
     shell = _shell(inside)

@@ -3,9 +3,9 @@
 from typing import Any
 
 from machines.drivers.browser.cdp import CdpError
+from machines.drivers.browser.input import mouse
 from machines.drivers.browser.input.pointer import gone
 from machines.drivers.browser.input.reach import Finder, Node, Stale
-from machines.drivers.browser.page import channel
 from machines.drivers.browser.page.channel import PageProblem
 from machines.drivers.browser.page.frames import Document
 
@@ -58,7 +58,7 @@ class Nodes:
             raise gone() from stale
         if spot.point is None:
             raise PageProblem(f"It cannot be clicked. {spot.problem}")
-        await channel.click(self.frames.send, *spot.point)
+        await mouse.click(self.frames.send, *spot.point)
 
     async def focused(self) -> Node | None:
         """The innermost node that has the focus, the body when none has it in particular."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from machines.drivers.base import Action, Reach, Target
 from machines.drivers.browser.cdp import CdpError, unless_refused
+from machines.drivers.browser.input import mouse
 from machines.drivers.browser.input.press_guard import Guard, Press
 from machines.drivers.browser.input.reach import STALE, Finder, Node, Stale, named
-from machines.drivers.browser.page import channel
+from machines.drivers.browser.page.channel import PageProblem
 from machines.drivers.browser.page.elements import ROLES
 from machines.drivers.browser.page.frames import Frames
 from machines.drivers.browser.page.page_script import WALK
@@ -61,7 +62,7 @@ def same(one: Target, other: Target) -> bool:
     return one.role == other.role and names[0] == names[1]
 
 
-class Missed(channel.PageProblem):
+class Missed(PageProblem):
     """A press that was not made, or reached something else; `data` as in an ActResult."""
 
     def __init__(self, message: str, **data: Any) -> None:
@@ -149,7 +150,7 @@ class Click:
             return
         if self.action.expects and not self._is_expected(self.action.expects):
             raise Missed(f"The click was not made: {named(self._use or _NOTHING)} lies there now.")
-        await channel.click(self.pointer.frames.send, *at, button, count)
+        await mouse.click(self.pointer.frames.send, *at, button, count)
         await self._guard.heard()
         await self._guard.leave()
 

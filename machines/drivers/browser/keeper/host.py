@@ -8,15 +8,15 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-from machines.drivers import guest_link, process
+from machines.drivers import guest_link
 from machines.drivers.base import MachineGone
 from machines.drivers.browser.keeper.egress import EgressProxy
 from machines.drivers.browser.keeper.page_keeper import Keeper
+from machines.drivers.detached import announce, identity, leave_starter
 from machines.drivers.launch import listen
 
 START_TIMEOUT = 20.0  # seconds
@@ -81,26 +81,8 @@ class Host:
                 child.kill()
 
 
-def identity() -> dict[str, int]:
-    me = process.identify(os.getpid())
-    assert me is not None
-    return {"pid": me.pid, "starttime": me.starttime}
-
-
-def announce(facts: dict[str, Any]) -> None:
-    """Tell the starter, who waits for one line; from then on nobody listens."""
-    print(json.dumps({**identity(), **facts}), flush=True)  # noqa: T201
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    os.close(silence)
-
-
 def main() -> None:
-    spec = json.loads(sys.argv[1])
-    if os.fork():
-        os._exit(0)
-    os.setsid()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    spec = leave_starter()
     (Path(spec["run"]) / "host.json").write_text(json.dumps(identity()), encoding="utf-8")
     try:
         asyncio.run(Host(spec).live())

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,10 @@ from machines.drivers import keys
 from machines.drivers.base import MachineGone
 from machines.drivers.browser.cdp import Cdp, CdpError, Params
 from machines.drivers.browser.keeper.egress import REFUSAL_HEADER
-from machines.drivers.browser.keeper.tab_freezing import Holding
+from machines.drivers.browser.keeper.tab import Page, is_of_page
+from machines.drivers.browser.keeper.tab_freezing import TabFreezer
 from machines.drivers.within import within
 
-QUIET = 0.05  # seconds without loading after which a page counts as settled
-LONG_REQUEST = 2.0  # seconds after which a request (a long poll, a stream) is no longer waited for
 CLOSING = 2.0  # seconds within which a dialog that was answered is gone
 MOST_TABS = 20  # a page that opens more of them gets no more
 BEGIN_SECONDS = 10.0  # within which the tabs of before are gone
@@ -37,38 +35,6 @@ _IN_PAGE_LISTS = """(() => { try {
 } catch (error) {} })()"""
 
 
-@dataclass
-class Page:
-    """One tab."""
-
-    target: str
-    session: str
-    url: str = ""
-    title: str = ""
-    dialog: Params | None = None
-    typed: str = ""  # what the field of a prompt() holds
-    selected: bool = False  # all of that is selected, as a browser shows a default: the next text replaces it
-    chooser: Params | None = None  # the last file chooser that it asked for, and its number
-    children: set[str] = field(default_factory=set)  # sessions of frames that have processes of their own
-    posted: bool = False  # the document is the answer to a form: to load it again would send that again
-    refused: bool = False  # the document is the egress proxy's own answer: the site was not reached
-    frames: set[str] = field(default_factory=set)  # that load
-    requests: dict[str, float] = field(default_factory=dict)  # under way, and since when
-    changed: float = field(default_factory=time.monotonic)
-
-    def is_settled(self, since: float) -> bool:
-        """Nothing has been loading for a moment that began at `since` or later."""
-        now = time.monotonic()
-        fetching = any(now - began < LONG_REQUEST for began in self.requests.values())
-        quiet = now - max(self.changed, since) >= QUIET
-        return self.dialog is not None or (quiet and not self.frames and not fetching)
-
-
-def _is_page(params: Params, page: Page) -> bool:
-    """Is it about the tab's own document? A page's main frame has the name of its target."""
-    return params.get("type") == "Document" and params.get("frameId") == page.target
-
-
 class Keeper:
     def __init__(self, width: int, height: int, downloads: str, last_url: Path) -> None:
         self.size = {"width": width, "height": height}
@@ -76,7 +42,7 @@ class Keeper:
         self.last_url = last_url
         self.pages: dict[str, Page] = {}  # by session, oldest first
         self.cdp: Cdp
-        self.holding = Holding(lambda: list(self.pages.values()), self._prepare)
+        self.freezer = TabFreezer(lambda: list(self.pages.values()), self._prepare)
         self.dialog_opened = asyncio.Event()
         self.dialog_closed = asyncio.Event()
         self.refused: dict[str, Page] = {}  # by session: tabs that are being closed because there are too many
@@ -111,7 +77,7 @@ class Keeper:
 
     async def watch(self, socket: Path, devtools_path: str, url: str | None) -> None:
         """Connect, take charge of every tab there is and will be, and open the address in the first."""
-        self.cdp = self.holding.cdp = await Cdp.open(socket, devtools_path, self.on_event, LARGEST_EVENT)
+        self.cdp = self.freezer.cdp = await Cdp.open(socket, devtools_path, self.on_event, LARGEST_EVENT)
         pages = {"filter": [{"type": "page"}]}
         await self.cdp.send("Target.setDiscoverTargets", {"discover": True, **pages})
         downloads = {"behavior": "allow", "downloadPath": self.downloads, "eventsEnabled": False}
@@ -126,7 +92,7 @@ class Keeper:
     def current(self) -> Page | None:
         """The newest tab, of those that do not stand still."""
         newest = list(reversed(self.pages.values()))
-        return next((page for page in newest if page.target not in self.holding.left), next(iter(newest), None))
+        return next((page for page in newest if page.target not in self.freezer.left), next(iter(newest), None))
 
     def on_event(self, method: str, params: Params, session: str) -> None:
         if not session and method in self._browser_events:
@@ -163,7 +129,7 @@ class Keeper:
             self._spawn(self._refuse(page))
             return
         self.pages[page.session] = page
-        starts = self.holding.start_without_scripts if self.holding.is_left(info) else self._prepare
+        starts = self.freezer.start_without_scripts if self.freezer.is_left(info) else self._prepare
         self._spawn(starts(page))
 
     async def _refuse(self, page: Page) -> None:
@@ -204,7 +170,7 @@ class Keeper:
             self._tell(page, "Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}),
             self._tell(page, "Page.addScriptToEvaluateOnNewDocument", script),
             self._watch_frames(page.session),
-            *([self.holding.pass_workers_by(page)] if self.holding.on else []),
+            *([self.freezer.pass_workers_by(page)] if self.freezer.on else []),
             self._tell(page, "Runtime.runIfWaitingForDebugger"),
             self._tell(page, "Page.bringToFront"),
             self._fit_window(page),
@@ -217,8 +183,8 @@ class Keeper:
             await self.cdp.send("Target.setAutoAttach", frames, session, timeout=60)
             await self.cdp.send("Page.enable", {}, session, timeout=60)
             await self._intercept_choosers(session, cancel=True)
-            if self.holding.on:
-                await self.holding.pass_workers_by_in(session)
+            if self.freezer.on:
+                await self.freezer.pass_workers_by_in(session)
 
     def _frame_attached(self, params: Params, page: Page) -> None:
         session = params["sessionId"]
@@ -255,8 +221,8 @@ class Keeper:
             if not self.begins:
                 await self.cdp.send("Target.createTarget", {"url": "about:blank"})
                 await self._await_tab()
-        elif self.current.target in self.holding.left:
-            await self.holding.hand_over(self.current)
+        elif self.current.target in self.freezer.left:
+            await self.freezer.hand_over(self.current)
         else:
             await self.cdp.send("Page.bringToFront", session=self.current.session)
 
@@ -363,11 +329,11 @@ class Keeper:
             page.requests.clear()
 
     def _answered(self, params: Params, page: Page) -> None:
-        if _is_page(params, page):
+        if is_of_page(params, page):
             page.refused = any(name.lower() == REFUSAL_HEADER for name in params["response"]["headers"])
 
     def _request_started(self, params: Params, page: Page) -> None:
-        if _is_page(params, page):
+        if is_of_page(params, page):
             page.refused, page.posted = False, params["request"]["method"] == "POST"
         if params.get("type") in _WAITED_FOR:
             page.requests[params["requestId"]] = page.changed = time.monotonic()
@@ -389,9 +355,9 @@ class Keeper:
         elif question["op"] == "settled":
             await self._settled(float(question["seconds"]))
         elif question["op"] == "hold":
-            await self.holding.hold(page)
+            await self.freezer.hold(page)
         elif question["op"] == "let_go":
-            await self.holding.let_go(page)
+            await self.freezer.let_go(page)
         elif question["op"] == "begin":
             return {"tabs": await self._begin()}
         elif question["op"] == "dismiss":
@@ -445,7 +411,7 @@ class Keeper:
     def _facts(self) -> Params:
         page = self.current
         if page is None:
-            return {"target": None, "held": self.holding.still}
+            return {"target": None, "held": self.freezer.still}
         dialog = None
         if page.dialog:
             said, typed = page.dialog["message"][:LONGEST_FACT], page.typed[:LONGEST_FACT]
@@ -459,5 +425,5 @@ class Keeper:
             "posted": page.posted,
             "chooser": page.chooser,
             "count": self._last_number,
-            "held": self.holding.still,
+            "held": self.freezer.still,
         }

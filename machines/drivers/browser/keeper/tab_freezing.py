@@ -28,7 +28,7 @@ class Tab(Protocol):
     dialog: Params | None
 
 
-class Holding:
+class TabFreezer:
     """`left`: the targets of tabs that stand still. `start`: takes charge of a new tab."""
 
     def __init__(self, tabs: Callable[[], list[Tab]], start: Callable[[Any], Coroutine[Any, Any, None]]) -> None:

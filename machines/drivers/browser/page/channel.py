@@ -1,20 +1,14 @@
-"""Hands on a page: the mouse, and what is read of the page as a whole. The keys are in keyboard.py."""
+"""Commands to the page in view, and what is asked of the page as a whole."""
 
-import asyncio
 from typing import Any, Protocol
 
-WHEEL_CLICK = 100  # pixels
-DRAG_STEPS = 12
+_PAINTED = "new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); setTimeout(done, 250); })"
 
 
 class Channel(Protocol):
     """Sends one command to the page in view."""
 
     async def __call__(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]: ...
-
-
-_BUTTON_BITS = {"left": 1, "right": 2, "middle": 4}
-_PAINTED = "new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); setTimeout(done, 250); })"
 
 
 class PageProblem(Exception):
@@ -34,38 +28,3 @@ async def evaluate(send: Channel, expression: str) -> Any:
 async def painted(send: Channel) -> None:
     """Wait until the page has drawn what the last action changed, at most a quarter of a second."""
     await evaluate(send, _PAINTED)
-
-
-async def _mouse(send: Channel, kind: str, x: float, y: float, **more: Any) -> None:
-    await send("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **more})
-
-
-async def move(send: Channel, x: int, y: int) -> None:
-    await _mouse(send, "mouseMoved", x, y)
-
-
-async def click(send: Channel, x: int, y: int, button: str = "left", count: int = 1) -> None:
-    await move(send, x, y)
-    for number in range(1, count + 1):
-        pressed = {"button": button, "clickCount": number}
-        await _mouse(send, "mousePressed", x, y, buttons=_BUTTON_BITS[button], **pressed)
-        await _mouse(send, "mouseReleased", x, y, **pressed)
-
-
-async def drag(send: Channel, x: int, y: int, to_x: int, to_y: int) -> None:
-    await move(send, x, y)
-    await _mouse(send, "mousePressed", x, y, button="left", buttons=1, clickCount=1)
-    for step in range(1, DRAG_STEPS + 1):
-        part = step / DRAG_STEPS
-        await _mouse(send, "mouseMoved", x + (to_x - x) * part, y + (to_y - y) * part, button="left", buttons=1)
-    await _mouse(send, "mouseReleased", to_x, to_y, button="left", clickCount=1)
-
-
-async def scroll(send: Channel, x: int, y: int, direction: str, amount: int) -> None:
-    distance = amount * WHEEL_CLICK * (-1 if direction in ("up", "left") else 1)
-    delta = {"deltaX": 0, "deltaY": distance} if direction in ("up", "down") else {"deltaX": distance, "deltaY": 0}
-    await _mouse(send, "mouseWheel", x, y, **delta)
-
-
-async def wait(milliseconds: int) -> None:
-    await asyncio.sleep(milliseconds / 1000)

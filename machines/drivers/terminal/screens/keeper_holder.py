@@ -1,26 +1,20 @@
 """Screens held by a process of our own (screen_keeper.py): nothing to install."""
 
-import asyncio
-import contextlib
 import importlib.util
 import json
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from machines.drivers import guest_link, process
+from machines.drivers import detached, guest_link, process
 from machines.drivers.base import MachineGone
 from machines.drivers.terminal import screen_cells
 from machines.drivers.terminal.screens.base import Grid, Look
-from machines.drivers.within import within
 
 MODULE = "machines.drivers.terminal.screens.screen_keeper"
 START_TIMEOUT = 10.0  # seconds
 PATIENCE = 10.0
 LARGEST_ANSWER = 1 << 23  # bytes: a screen of the largest size, each sign in a colour of its own
-_PACKAGE_ROOT = Path(__file__).parents[4]
 
 
 async def ask(socket: Path, op: str, **params: Any) -> dict[str, Any]:
@@ -93,31 +87,10 @@ class KeeperHolder:
     async def start(self, run: Path, command: Sequence[str], columns: int, rows: int) -> process.Identity:
         self.socket(run).unlink(missing_ok=True)
         spec = {"socket": str(self.socket(run)), "command": list(command), "columns": columns, "rows": rows}
-        modules = ":".join(filter(None, [str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONPATH": modules}
         log_path = run / "screen.log"
-        with log_path.open("wb") as log:
-            starter = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                MODULE,
-                json.dumps(spec),
-                cwd="/",
-                env=environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-            )
-        assert starter.stdout is not None
-        await starter.wait()
-        facts: Any = None
-        with contextlib.suppress(TimeoutError, ValueError):
-            facts = json.loads(await within(START_TIMEOUT, starter.stdout.readline()))
-        holder = process.recorded(facts if isinstance(facts, dict) else None)
+        holder = process.recorded(await detached.start(MODULE, spec, log_path, START_TIMEOUT))
         if holder is None:
-            raise MachineGone(
-                f"The terminal did not start: {log_path.read_text(encoding='utf-8', errors='replace')[-500:]}"
-            )
+            raise MachineGone(f"The terminal did not start: {detached.last_words(log_path)}")
         return holder
 
     async def find(self, run: Path) -> process.Identity | None:

@@ -13,13 +13,12 @@ import os
 import pty
 import signal
 import struct
-import sys
 import termios
 from collections import deque
 from pathlib import Path
 from typing import Any
 
-from machines.drivers import process
+from machines.drivers.detached import announce, identity, leave_starter
 from machines.drivers.launch import listen
 from machines.drivers.terminal.screens.emulator import Emulator
 from machines.drivers.terminal.screens.keycodes import key_bytes
@@ -130,20 +129,12 @@ class Keeper:
 _INHERITED = (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP)
 
 
-def identity() -> dict[str, int]:
-    me = process.identify(os.getpid())
-    assert me is not None
-    return {"pid": me.pid, "starttime": me.starttime}
-
-
 def _on_a_terminal(command: list[str]) -> tuple[int, int]:
     """Start the command on a new terminal; its pid, and our side of the terminal."""
     pid, terminal = pty.fork()
     if pid == 0:
         try:
-            for (
-                number
-            ) in _INHERITED:  # who was started in the background ignores Ctrl+C; the terminal's programs must not
+            for number in _INHERITED:  # who starts in the background ignores Ctrl+C; the terminal's programs must not
                 signal.signal(number, signal.SIG_DFL)
             mode = termios.tcgetattr(0)
             mode[0] |= _IUTF8
@@ -166,11 +157,7 @@ async def keep(spec: dict[str, Any]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, keeper.over.set)
-    print(json.dumps(identity()), flush=True)  # noqa: T201
-    silence = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(silence, stream)
-    os.close(silence)
+    announce({}, streams=(0, 1, 2))
     await asyncio.wait(
         {loop.create_task(keeper.over.wait()), loop.create_task(_ended(pid))}, return_when=asyncio.FIRST_COMPLETED
     )
@@ -185,11 +172,7 @@ async def _ended(pid: int) -> None:
 
 
 def main() -> None:
-    spec = json.loads(sys.argv[1])
-    if os.fork():
-        os._exit(0)
-    os.setsid()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    spec = leave_starter()
     try:
         asyncio.run(keep(spec))
     finally:
