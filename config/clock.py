@@ -24,8 +24,7 @@ from billing import direct
 from database.outages import is_away, passes
 from database.sql import prepared
 from inference.sessions import services as sessions
-from machines import metering
-from machines.processes import freezing, home_sizes, lifecycle
+from machines.processes import freezing, home_sizes, lifecycle, metering
 from machines.takeover import leases as takeover_leases
 from machines.takeover import services as takeover
 from runs import clock, retention

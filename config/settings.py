@@ -144,7 +144,7 @@ EVENT_SUBSCRIBERS: dict[str, list[str]] = {
     "request.decided": ["workflows.tasks.request_decided"],
 }
 MACHINE_GATE = "billing.services.machine_gate"  # asked before a machine is made: callable(actor), raises a Refusal
-MACHINE_TILL = "billing.services.charge_machine"  # takes what machine time costs (machines/metering.py)
+MACHINE_TILL = "billing.services.charge_machine"  # takes what machine time costs (machines/processes/metering.py)
 # Asked before a group is renamed or deleted, callable(team_id, words): who names it so, in words.
 GROUP_USERS = ("approvals.deciders.quorum.users_of_group", "workflows.references.users_of_group")
 # Asked before a team's setting is changed, callable(actor, value): raises a Refusal for what is not there.

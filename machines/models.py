@@ -122,7 +122,7 @@ class Machine(models.Model):
 
 
 class PutIn(models.Model):
-    """A secret that was typed on a machine (machines/typed_secrets.py). `digest`: keyed, so that each is kept once."""
+    """A secret that was typed on a machine (machines/actions/typed_secrets.py). `digest`: keyed, so that each is kept once."""
 
     machine = models.ForeignKey(Machine, models.CASCADE, related_name="+")
     digest = models.CharField(max_length=64)

@@ -18,8 +18,8 @@ from accounts.actor import Actor, system
 from accounts.audit.services import audit
 from database.messages import publish
 from database.sql import save
-from machines import typed_secrets
 from machines.access import ENDED
+from machines.actions import typed_secrets
 from machines.drivers.base import Action
 from machines.drivers.registry import KINDS as DRIVER_KINDS
 from machines.drivers.registry import driver_for

@@ -15,8 +15,9 @@ from django.utils import timezone
 
 from accounts.access import require
 from accounts.actor import TAKE_CONTROL, Actor
-from machines import pictures, typed_secrets
+from machines import pictures
 from machines.access import get_machine
+from machines.actions import typed_secrets
 from machines.actions.canonical import ENDS, TERMINAL_ONLY, ActionError, Screen, canonical
 from machines.drivers.base import Action, ActResult, Frame, MachineGone, Session, TerminalResult
 from machines.drivers.within import within

@@ -16,7 +16,7 @@ from accounts.secrets import services as team_secrets
 from accounts.secrets.services import Handed
 from accounts.secrets.totp import code, seconds_left
 from database.sealing import seal, unseal
-from machines import typed_secrets
+from machines.actions import typed_secrets
 from machines.drivers.base import Action, ActResult
 from runs.agents.base import Act
 from runs.driving.steps import LeaseLost

@@ -9,8 +9,9 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from billing.models import Transaction, Wallet
-from machines import metering, services
+from machines import services
 from machines.models import Machine
+from machines.processes import metering
 from machines.takeover import services as takeover
 from tests.cast import Api, Cast
 from tests.runs.driving import simulated, waiting

@@ -12,7 +12,8 @@ from PIL import Image
 
 from accounts.models import AuditEntry, TeamSecret
 from accounts.secrets import totp
-from machines import pictures, typed_secrets
+from machines import pictures
+from machines.actions import typed_secrets
 from machines.drivers.base import Action, Session
 from machines.drivers.browser.page.masking import COLOR
 from machines.drivers.simulated import SimulatedSession

@@ -86,7 +86,7 @@ class Acting:
             instead = await self._instead(action, dialog)
             return instead or await self._done(action, doer, left)
         except (channel.PageProblem, CdpError) as problem:
-            return ActResult(False, str(problem)[:LONGEST_WORDS], _noted(getattr(problem, "data", {}), left))
+            return ActResult(False, str(problem)[:LONGEST_WORDS], _with_notes(getattr(problem, "data", {}), left))
         except TimeoutError:
             return ActResult(False, f"The page did not answer within {action.timeout_ms} ms.{self._cut_off()}")
 
@@ -131,7 +131,9 @@ class Acting:
         if data is not None or not self._typing.text or not result.success:
             return result
         if self._typing.whole:
-            return replace(result, data=_noted(result.data, "A dialog opened before the field could be read back."))
+            return replace(
+                result, data=_with_notes(result.data, "A dialog opened before the field could be read back.")
+            )
         opened = str(result.data.get("dialog", ""))[:500]
         return ActResult(False, f'A dialog opened: "{opened}".{self._cut_off()}', result.data)
 
@@ -147,14 +149,14 @@ class Acting:
         """`count`: how many dialogs and file choosers there had been before the action, in all tabs."""
         state = await self.tab.ask("page")
         if name in navigation.ACTIONS and state.get("refused"):  # what is shown is our own proxy's excuse
-            return ActResult(False, navigation.NOT_REACHED, _noted({}, *notes))
+            return ActResult(False, navigation.NOT_REACHED, _with_notes({}, *notes))
         dialog = Dialog.read(state.get("dialog"))
         facts = {"url": state.get("url"), **({"dialog": dialog.message} if dialog else {})}
         chooser = _newer(state.get("chooser"), count)
         if chooser is not None and "files" not in data:
             facts["chooser"] = {"multiple": bool(chooser.get("multiple"))}
             notes = (*notes, _WANTS_FILE)
-        return ActResult(True, data=_noted({**facts, **data}, *notes))
+        return ActResult(True, data=_with_notes({**facts, **data}, *notes))
 
     async def _settle(self, seconds: float, name: str) -> None:
         if name in ("wait", "screenshot"):
@@ -240,7 +242,7 @@ def _without_text(result: ActResult) -> ActResult:
     return ActResult(result.success, error, data)
 
 
-def _noted(data: dict[str, Any], *notes: str | None) -> dict[str, Any]:
+def _with_notes(data: dict[str, Any], *notes: str | None) -> dict[str, Any]:
     """The data with what is to be said of the action besides."""
     note = " ".join(filter(None, [data.get("note"), *notes]))
     return {**data, "note": note[:LONGEST_WORDS]} if note else data

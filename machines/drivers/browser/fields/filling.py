@@ -119,7 +119,7 @@ class Fields:
             await keyboard.press(self.send, "delete")
         if text and field.suggests and not field.searches and not self._receiver and await self._suggested(field, text):
             return {"selected": text}
-        return _said(await self._read_back(field, text), typing.hasty)
+        return _with_note(await self._read_back(field, text), typing.hasty)
 
     async def _focus(self, field: Field) -> None:
         """The keyboard's focus, with everything in the field selected. Nothing is typed before that is sure."""
@@ -181,7 +181,9 @@ class Fields:
         if _moment(held["value"]) != _moment(value):
             raise PageProblem(f"The field shows {_quoted(held['value'])} and not {_quoted(value)}.")
         shows = {} if held["value"] == text else {"shows": held["value"]}
-        return _said(shows, f"The page says of this value: {held['wrong'][:LONGEST_QUOTE]}" if held["wrong"] else None)
+        return _with_note(
+            shows, f"The page says of this value: {held['wrong'][:LONGEST_QUOTE]}" if held["wrong"] else None
+        )
 
     async def _set_range(self, field: Field, text: str, typing: Typing) -> Data:
         value = _number(text)
@@ -194,7 +196,7 @@ class Fields:
         """A slider stops at the nearest of its steps, which is said."""
         if abs(now - value) > step / 2 + 1e-9:
             raise PageProblem(f'The slider shows "{now:g}" and not "{value:g}".')
-        return {} if now == value else _said({"shows": f"{now:g}"})
+        return {} if now == value else _with_note({"shows": f"{now:g}"})
 
     async def _set_color(self, field: Field, text: str, typing: Typing) -> Data:
         color = await self.nodes.call(field.node, scripts.COLOR, text.strip())
@@ -204,7 +206,7 @@ class Fields:
         held = await self.nodes.call(field.node, scripts.SET, color)
         if held["value"] != color:
             raise PageProblem(f"The field shows {_quoted(held['value'])} and not {_quoted(color)}.")
-        return _said({} if color == text.strip().lower() else {"shows": color})
+        return _with_note({} if color == text.strip().lower() else {"shows": color})
 
     async def _step(self, field: Field, text: str, typing: Typing) -> Data:
         """A slider that a page has built itself takes arrow keys."""
@@ -313,13 +315,13 @@ class Fields:
             raise PageProblem("Nothing that takes text has the focus, so nothing was typed.")
         if kind == "keys":
             await self._type(node, kind, typing)
-            return _said({}, typing.hasty)
+            return _with_note({}, typing.hasty)
         field = await self._described(node)
         self._unlocked(field)
         if kind in ("moment", "color", "range") and not self._receiver:
             return await self._type_or_set(field, typing)
         await self._type(node, kind, typing)
-        return _said({}, typing.hasty)
+        return _with_note({}, typing.hasty)
 
     async def _type_or_set(self, field: Field, typing: Typing) -> Data:
         """A whole value is set: what its parts are typed as depends on the browser's language. Else keys are keys."""
@@ -332,10 +334,10 @@ class Fields:
         after = await self.nodes.call(field.node, scripts.READ)
         if after == before and not line.isdigit():
             raise PageProblem(f"The field shows {_quoted(str(after))}: it does not take this text.")
-        return _said({"shows": str(after)[:LONGEST_QUOTE]})
+        return _with_note({"shows": str(after)[:LONGEST_QUOTE]})
 
 
-def _said(data: Data, *notes: str | None) -> Data:
+def _with_note(data: Data, *notes: str | None) -> Data:
     """The data with the notes that people are to read."""
     shown = [f"The field shows {_quoted(data['shows'])}."] if "shows" in data else []
     note = " ".join([*shown, *filter(None, notes)])

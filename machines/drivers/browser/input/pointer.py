@@ -82,7 +82,7 @@ class Pointer:
     async def reach(self, ref: str) -> Reach:
         """Where the element can be pressed; the page is scrolled to it."""
         try:
-            return (await self.finder.reach(await self.finder.node(ref))).said()
+            return (await self.finder.reach(await self.finder.node(ref))).as_reach()
         except Stale:
             return Reach(None, STALE, hidden=True)
 

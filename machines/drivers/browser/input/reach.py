@@ -86,7 +86,7 @@ class Spot:
     hidden: bool = False
     scrolled: bool = False
 
-    def said(self) -> Reach:
+    def as_reach(self) -> Reach:
         return Reach(self.point, self.problem, self.hidden, self.scrolled)
 
 

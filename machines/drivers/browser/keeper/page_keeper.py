@@ -414,9 +414,13 @@ class Keeper:
             return {"target": None, "held": self.freezer.still}
         dialog = None
         if page.dialog:
-            said, typed = page.dialog["message"][:LONGEST_FACT], page.typed[:LONGEST_FACT]
-            dialog = {"type": page.dialog["type"], "message": said, "typed": typed}
-            dialog |= {"number": page.dialog["number"], "selected": page.selected}
+            dialog = {
+                "type": page.dialog["type"],
+                "message": page.dialog["message"][:LONGEST_FACT],
+                "typed": page.typed[:LONGEST_FACT],
+                "number": page.dialog["number"],
+                "selected": page.selected,
+            }
         url, title = page.url[:LONGEST_FACT], page.title[:LONGEST_FACT]
         facts = {"target": page.target, "url": url, "title": title, "dialog": dialog}
         return {
