@@ -28,11 +28,11 @@ def bar(run: Run, lease: TakeoverLease) -> None:
     """A person has taken the run's machine. An action already sent may complete; the run stands right after it."""
     run.controlled_by = lease.id
     record(run, _event(lease, "taken", lease.note), save=("controlled_by",))
-    asked = Approval.objects.filter(run_id=run.id, status="pending").first()
-    if asked is not None and asked.traits.hands_over:
-        lease.approval_id = asked.id
+    request = Approval.objects.filter(run_id=run.id, status="pending").first()
+    if request is not None and request.traits.hands_over:
+        lease.approval_id = request.id
         lease.save(update_fields=["approval_id"])
-    elif asked is None and run.status == "running" and not Step.objects.filter(run=run, status="acting").exists():
+    elif request is None and run.status == "running" and not Step.objects.filter(run=run, status="acting").exists():
         stand(run, lease)
     wake_workers(run.id)  # who waits for a model lets the person work
 
@@ -80,10 +80,12 @@ def controller(run: Run) -> TakeoverLease | None:
 
 def require_controller(actor: Actor, run: Run) -> TakeoverLease | None:
     """The actor's own lease on the run's machine, locked; None when nobody controls it. Raises MachineInTakeover."""
-    seen = controller(run)
-    if seen is not None and not leases.is_holder(actor, seen):
-        raise leases.in_takeover(seen)
-    return open_lease(seen.machine_id) if seen is not None else None
+    lease = controller(run)
+    if lease is None:
+        return None
+    if not leases.is_holder(actor, lease):
+        raise leases.in_takeover(lease)
+    return open_lease(lease.machine_id)
 
 
 def controlled_for(actor: Actor, approval: Approval) -> dict[str, str]:
@@ -119,24 +121,25 @@ def tell(run: Run, note: str | None) -> None:
 
 def _event(lease: TakeoverLease, change: str, note: str | None) -> Event:
     """Of a private takeover the log tells who and how long."""
-    said = None if lease.private else note
+    words = None if lease.private else note
     at = rfc3339(timezone.now())
-    return "takeover", {"change": change, "by": lease.holder, "at": at, "private": lease.private, "note": said}
+    return "takeover", {"change": change, "by": lease.holder, "at": at, "private": lease.private, "note": words}
 
 
 def _by_hand(lease: TakeoverLease) -> list[Event]:
     if lease.private:
         return []
-    done = leases.actions_of(lease)
-    told = [f"{lease.holder['name']}, by hand: {hand_words(step)}" for step in done[:MOST_ACTIONS]]
-    more = f"{lease.holder['name']} did {len(done) - MOST_ACTIONS} more actions by hand."
-    lines = [*told, more] if len(done) > MOST_ACTIONS else told
+    actions = leases.actions_of(lease)
+    lines = [f"{lease.holder['name']}, by hand: {hand_words(action)}" for action in actions[:MOST_ACTIONS]]
+    if len(actions) > MOST_ACTIONS:
+        lines.append(f"{lease.holder['name']} did {len(actions) - MOST_ACTIONS} more actions by hand.")
     return [("text", {"text": line, "by": lease.holder, "cost_cents": 0}) for line in lines]
 
 
-def hand_words(step: dict[str, Any]) -> str:
+def hand_words(action: dict[str, Any]) -> str:
     """One action by hand as a sentence; of typed text only how long it was."""
-    command, params = step["command"], step["params"]
+    command, params = action["command"], action["params"]
     typed = params.get("text")  # "(7 characters)": the audit has no more
-    told = f"{_TYPED.get(command, command)} {typed.strip('()')}" if typed else None
-    return told or action_title(command, params, None, None)
+    if typed:
+        return f"{_TYPED.get(command, command)} {typed.strip('()')}"
+    return action_title(command, params, None, None)
