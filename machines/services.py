@@ -222,15 +222,12 @@ def stop_full(machine_id: str, size: int, problem: str) -> bool:
 def suspend(machine_id: str) -> bool:
     """The installation's own stop (empty wallet): no process, home kept. False when it does not run."""
     with transaction.atomic():
-        return suspend_locked(locked(machine_id))
-
-
-def suspend_locked(machine: Machine) -> bool:
-    if machine.status != MachineStatus.RUNNING:
-        return False
-    move(machine, MachineStatus.SUSPENDED)
-    queue_work(machine)
-    return True
+        machine = locked(machine_id)
+        if machine.status != MachineStatus.RUNNING:
+            return False
+        move(machine, MachineStatus.SUSPENDED)
+        queue_work(machine)
+        return True
 
 
 def terminate(actor: Actor, machine_id: str) -> Machine:

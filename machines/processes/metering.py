@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 from database.timers import each_due
 from machines.models import Machine
 from machines.schemas import BILLED
-from machines.services import actor_for, count_time, locked, suspend_locked
+from machines.services import actor_for, count_time, locked, suspend
 
 CENT = 3600  # cent-seconds
 SPARED = timedelta(minutes=60)  # how long a machine that somebody needs outlives the money
@@ -39,7 +39,7 @@ def charge(machine_id: str) -> bool:
         machine.unpaid_since = None if left else machine.unpaid_since or now
         machine.save(update_fields=["metered_at", "meter", "unpaid_since"])
         if machine.unpaid_since is not None and not _spared(machine, now):
-            suspend_locked(machine)
+            suspend(machine.id)
     return True
 
 
