@@ -27,7 +27,7 @@ class MachineForm(forms.Form):
         label="Screen height", min_value=240, max_value=2160, required=False, help_text="Usual: 800."
     )
 
-    def wanted(self) -> MachineCreate:
+    def body(self) -> MachineCreate:
         values: dict[str, Any] = {k: v for k, v in self.cleaned_data.items() if v not in (None, "")}
         return MachineCreate.model_validate(values)
 

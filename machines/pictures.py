@@ -40,7 +40,7 @@ _recent_lock = threading.Lock()
 def store(png: bytes) -> str:
     """Keep the picture and return its SHA-256 (hex). Raises StorageFull; OSError for other failures."""
     sha = hashlib.sha256(png).hexdigest()
-    if not _known(sha):
+    if not _is_recent(sha):
         try:
             write(path_of(sha), png)
         except OSError as error:
@@ -68,7 +68,7 @@ def forget() -> None:
         _recent.clear()
 
 
-def _known(sha: str) -> bool:
+def _is_recent(sha: str) -> bool:
     with _recent_lock:
         if time.monotonic() - _recent.get(sha, float("-inf")) < RENEW_SECONDS:
             _recent.move_to_end(sha)

@@ -81,7 +81,7 @@ def new_machine_page(request: PageRequest) -> HttpResponseBase:
     form = MachineForm(sent, initial={"kind": request.GET.get("kind", "terminal")})
     if form.is_valid():
         try:
-            machine = services.create_machine(request.actor, form.wanted())
+            machine = services.create_machine(request.actor, form.body())
         except Refusal as refusal:
             form.refuse(problems(refusal))
         else:

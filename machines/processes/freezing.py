@@ -177,15 +177,15 @@ def settle(machine_id: str) -> None:
 
 def _settle(machine: Machine, record: _Record, lease: str | None) -> None:
     begins = machine.kind != "browser" and lease not in (None, record.lease)
-    inside, wanted, sent = _stopped_one_by_one(machine, record, lease)
+    inside, targets, sent = _stopped_one_by_one(machine, record, lease)
     if inside is None:
         _note_nothing(machine, record, lease)
         return
     if machine.isolation == "bubblewrap" and (begins or (machine.halted_at and sent)):
-        inside, wanted = _stopped_at_once(machine, record, lease, inside)
-    if record.group and (held := [one for one in record.stands if one in wanted]):
+        inside, targets = _stopped_at_once(machine, record, lease, inside)
+    if record.group and (held := [one for one in record.stands if one in targets]):
         freezer.hold(record.group, held)
-    _let_go_on(machine, record, inside, wanted)
+    _let_go_on(machine, record, inside, targets)
     record.halted = machine.halted_at is not None
     record.save(machine)
     if begins and not machine.halted_at:

@@ -164,13 +164,13 @@ def _surely_over(node: str) -> Iterator[bool]:
     """True when no process of the node is left on this computer; while the block lasts none comes back."""
     path = Path(settings.DATA_DIR) / "nodes" / f"{node.rpartition(':')[2]}.json"
     try:
-        known, descriptor = _read(path), os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        content, descriptor = _read(path), os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, ValueError):
         yield False  # nobody here knows it: it is on another computer, or another data folder is its own
         return
     try:
-        is_original = known.get("file") == os.fstat(descriptor).st_ino
-        yield is_original and _on_this_computer(known, path.parent) and _nobody_holds(descriptor)
+        is_original = content.get("file") == os.fstat(descriptor).st_ino
+        yield is_original and _on_this_computer(content, path.parent) and _nobody_holds(descriptor)
     finally:
         os.close(descriptor)
 

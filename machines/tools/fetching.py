@@ -88,10 +88,10 @@ def _bring(tool: Tool, say: Say) -> None:
 
 def check(archive: Path, tool: Tool) -> None:
     """Raises FetchError unless the archive is byte for byte the one that this version of the product was tested with."""
-    kind, _, wanted = tool.integrity.partition("-")
+    kind, _, expected = tool.integrity.partition("-")
     with archive.open("rb") as file:
         digest = base64.b64encode(hashlib.file_digest(file, kind).digest()).decode()
-    if digest != wanted:
+    if digest != expected:
         raise FetchError(
             f"What came as {tool.package} {tool.version} has another hash than it should; it was thrown away."
         )

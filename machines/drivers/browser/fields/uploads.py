@@ -49,7 +49,7 @@ async def upload(fields: Fields, ask: Ask, node: Node | None, file: File) -> dic
     before = (await ask("choosers", cancel=False)).get("chooser")
     try:
         await fields.nodes.click(node)
-        chooser = await _asked(ask, before)
+        chooser = await _file_input(ask, before)
     finally:
         with contextlib.suppress(Exception):
             await ask("choosers", cancel=True)
@@ -60,7 +60,7 @@ async def upload(fields: Fields, ask: Ask, node: Node | None, file: File) -> dic
     return await fields.upload(await fields.nodes.of(chooser), file.path, file.name)
 
 
-async def _asked(ask: Ask, before: object) -> str | None:
+async def _file_input(ask: Ask, before: object) -> str | None:
     """The file input for which the page wants a file now."""
     end = time.monotonic() + CHOOSER_WAIT
     while time.monotonic() < end:

@@ -137,11 +137,11 @@ class Click:
 
     async def run(self) -> None:
         """Raises Missed when the element that is meant cannot be pressed."""
-        params, wanted = self.action.params, self.action.checked
+        params, checked = self.action.params, self.action.checked
         at = params["x"], params["y"]
         if self.action.ref:
             at = await self._aim(at)
-            self._idle = wanted is not None and await self._is_checked() is wanted
+            self._idle = checked is not None and await self._is_checked() is checked
         else:
             self._node = await self.pointer.finder.under(*at)
         button, count = params.get("button", "left"), params.get("count", 1)

@@ -158,8 +158,8 @@ class Frames:
 
     async def view(self, session: str) -> View:
         metrics = await self.send("Page.getLayoutMetrics", {}, session)
-        seen, laid = metrics["cssVisualViewport"], metrics["cssLayoutViewport"]
-        return View(seen["pageX"], seen["pageY"], laid["clientWidth"], laid["clientHeight"])
+        visual, layout = metrics["cssVisualViewport"], metrics["cssLayoutViewport"]
+        return View(visual["pageX"], visual["pageY"], layout["clientWidth"], layout["clientHeight"])
 
     async def hops(self, session: str) -> list[Hop]:
         """The way from this process outwards to the tab. Raises CdpError when a frame on it has no box."""

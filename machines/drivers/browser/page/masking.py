@@ -102,7 +102,7 @@ async def holds_secret(frames: Frames, hidden: Sequence[str]) -> bool:
     documents, roots = await _documents(frames, hidden)
     return any(
         await asyncio.gather(
-            *(_asked(frames, document, _HOLDS, hidden, roots.get(frame, [])) for frame, document in documents.items())
+            *(_call(frames, document, _HOLDS, hidden, roots.get(frame, [])) for frame, document in documents.items())
         )
     )
 
@@ -117,7 +117,7 @@ async def _documents(frames: Frames, hidden: Sequence[str]) -> tuple[dict[str, D
     return documents, roots
 
 
-async def _asked(frames: Frames, document: Document, function: str, hidden: Sequence[str], roots: list[int]) -> Any:
+async def _call(frames: Frames, document: Document, function: str, hidden: Sequence[str], roots: list[int]) -> Any:
     """What the function says of this frame; None for one that breaks it."""
     context = await frames.world(document)
     held = [await _held(frames, document, context, root) for root in roots]
@@ -135,7 +135,7 @@ async def _asked(frames: Frames, document: Document, function: str, hidden: Sequ
 
 async def _of_frame(frames: Frames, document: Document, hidden: Sequence[str], roots: list[int]) -> list[Box]:
     try:
-        rects = await _asked(frames, document, _BOXES, hidden, roots)
+        rects = await _call(frames, document, _BOXES, hidden, roots)
         if not rects:
             return []
         way = await _way(frames, document)

@@ -16,5 +16,5 @@ def plain(text: str) -> str:
     """The text in composed form (NFC), without the marks that nobody sees; emoji stay whole, blanks stay as they are."""
     if text.isascii():
         return text
-    kept = _JOINED.sub(lambda found: found.group(1) + _KEPT, text.replace(_KEPT, ""))
+    kept = _JOINED.sub(lambda match: match.group(1) + _KEPT, text.replace(_KEPT, ""))
     return unicodedata.normalize("NFC", _UNSEEN.sub("", kept)).replace(_KEPT, "\u200d")

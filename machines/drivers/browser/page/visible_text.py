@@ -206,7 +206,7 @@ class _Reader:
                 return []
             outer = None if around.top else await self._hop(around)
             points = [_outside(point, hop, outer) for point in points]
-            visible = await self._seen(around, hop, points)
+            visible = await self._visible_through(around, hop, points)
             pieces = [piece for piece, ok in zip(pieces, visible, strict=True) if ok]
             points = [point for point, ok in zip(points, visible, strict=True) if ok]
             document = around
@@ -217,7 +217,7 @@ class _Reader:
             self._hops[document.frame] = asyncio.create_task(self.frames.stand(document))
         return await self._hops[document.frame]
 
-    async def _seen(self, around: Document, hop: Hop, points: list[Point | None]) -> list[bool]:
+    async def _visible_through(self, around: Document, hop: Hop, points: list[Point | None]) -> list[bool]:
         context = await self.frames.world(around)
         owner = await self._held(around, context, hop.owner)
         if owner is None:
