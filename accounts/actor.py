@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import TypedDict
+
 SCOPES = (
     "predict", "session", "ground", "parse",
     "runs:read", "runs:write",
@@ -35,6 +37,17 @@ ROLE_SCOPES: dict[str, frozenset[str]] = {
 
 def scopes_of_roles(roles: Iterable[str]) -> frozenset[str]:
     return frozenset().union(*(ROLE_SCOPES.get(r, frozenset()) for r in roles))
+
+
+class ActorId(TypedDict):
+    type: str
+    id: str
+
+
+class ActorRef(ActorId):
+    """Who did it, as it is kept: it stays when the person or key is deleted."""
+
+    name: str
 
 
 @dataclass(frozen=True)

@@ -43,17 +43,19 @@ _BOUNDS = {"ge": "minimum", "le": "maximum"}
 
 
 def takes(model: type[BaseModel]) -> dict[str, Any]:
-    """Keyword arguments of a ninja route whose body is `model`."""
+    """Keyword arguments of a ninja route whose body is `model`. A body of none but optional fields may be left out."""
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
     content = {"application/json": {"schema": _inline(schema, definitions)}}
-    return {"openapi_extra": {"requestBody": {"content": content, "required": False}}}
+    needed = any(schema.get(word) for word in ("required", "oneOf", "minProperties"))
+    return {"openapi_extra": {"requestBody": {"content": content, "required": needed}}}
 
 
 def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
     """The schema with its references written out: the document has one place for each body.
 
-    Behind a validator of ours pydantic calls bounds ge and le, which JSON Schema does not know.
+    Behind a validator of ours pydantic calls bounds ge and le, which JSON Schema does not know. A field that may be left
+    out may be null (web.bodies.Body).
     """
     if isinstance(schema, list):
         return [_inline(item, definitions) for item in schema]
@@ -61,7 +63,19 @@ def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
         return schema
     if "$ref" in schema:
         return _inline(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
-    return {
+    plain = {
         _BOUNDS.get(key, key) if isinstance(value, int) else key: _inline(value, definitions)
         for key, value in schema.items()
     }
+    if "properties" in plain:
+        required = plain.get("required", ())
+        plain["properties"] = {n: s if n in required else _or_null(s) for n, s in plain["properties"].items()}
+    return plain
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    if not schema.keys() & {"type", "enum", "const", "anyOf"} or {"type": "null"} in schema.get("anyOf", ()):
+        return schema
+    outside: dict[str, Any] = {key: schema[key] for key in ("default", "description", "title") if key in schema}
+    inside = {key: value for key, value in schema.items() if key not in outside}
+    return {"anyOf": [*inside.get("anyOf", [inside]), {"type": "null"}], **outside}

@@ -22,6 +22,7 @@ from django.utils import timezone
 from accounts.actor import Actor
 from accounts.later import may_wait
 from accounts.models import IdempotencyRecord
+from accounts.schemas import IdempotencyRecordObject
 from database.sealing import keyed_hash, seal, unseal
 from database.sql import give_back_connection
 from web.bodies import read_json
@@ -192,7 +193,7 @@ def _replay(record: IdempotencyRecord, fingerprint: str) -> HttpResponse:
     return response
 
 
-def newest_record(actor: Actor, key: str) -> dict[str, Any]:
+def newest_record(actor: Actor, key: str) -> IdempotencyRecordObject:
     """The caller's newest record of `key`, as GET /v1/idempotency/{key} shows it. Raises NotFound."""
     row = (
         IdempotencyRecord.objects.filter(caller=actor.caller, key=key, expires_at__gt=timezone.now())

@@ -1,11 +1,11 @@
 """All of /v1/approvals: what waits, one request, deciding it, and working on it without deciding."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from ninja import Router
-from pydantic import Field
+from django.http import HttpResponse
+from ninja import Query, Router
+from pydantic import ConfigDict, Field
 
 from accounts.actor import Actor
 from accounts.doors import ApiRequest, door, takes
@@ -14,16 +14,26 @@ from approvals import deciding, handling, undoing
 from approvals.access import DUE, approvals_of, assigned_names, by_due, decision_of, get_approval
 from approvals.answers.answer import Answer
 from approvals.deciding import DecisionResult
-from approvals.kinds import Kind
-from approvals.models import Approval, ApprovalStatus
+from approvals.models import Approval
 from approvals.queue.listing import summary
-from approvals.schemas import DecideBody, Note, approval_object, decision_object
+from approvals.schemas import (
+    ApprovalFilters,
+    ApprovalObject,
+    ApprovalPage,
+    DecideBody,
+    DecisionResultObject,
+    Note,
+    approval_object,
+    decision_object,
+)
 from approvals.subjects import Locked
 from web.bodies import Body, Int, read, read_json
-from web.errors import Invalid, InvalidFilter, InvalidStatusFilter
+from web.errors import Invalid, InvalidFilter
+from web.filters import one_of
 from web.paging import Page, page
 
 router = Router(tags=["Approvals"])
+SORTS = ("due", "created")
 
 
 class ClaimBody(Body):
@@ -35,6 +45,10 @@ class NoBody(Body):
 
 
 class AssignBody(Body):
+    """Null takes the assignment away."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["assignee"]})
+
     assignee: Annotated[str, Field(max_length=40)] | None = None
     note: Note | None = None
 
@@ -47,30 +61,17 @@ class CommentBody(Body):
     text: Annotated[str, Field(min_length=1, max_length=4000)]
 
 
-@router.get("/approvals", summary="Requests to people, what is due first")
+@router.get("/approvals", summary="Requests to people, what is due first", response=ApprovalPage)
 @door("approvals:read")
-def list_approvals(request: ApiRequest) -> HttpResponse:
-    rows = _filtered(request.actor, request)
-    return answer(_listed(request, rows, request.GET.get("sort", "due")) | {"summary": summary(rows)})
-
-
-def _filtered(actor: Actor, request: HttpRequest) -> QuerySet[Approval]:
-    query = request.GET
-    rows = approvals_of(actor)
-    status = query.get("status") or "pending"
-    if status != "all":
-        words = [w.strip() for w in status.split(",")]
-        if not set(words) <= set(ApprovalStatus.values):
-            raise InvalidStatusFilter(valid_options=[*ApprovalStatus.values, "all"])
-        rows = rows.filter(status__in=words)
-    if query.get("kind"):
-        kinds = query["kind"].split(",")
-        if not set(kinds) <= set(Kind.values):
-            raise InvalidFilter(parameter="kind", valid_options=list(Kind.values))
-        rows = rows.filter(kind__in=kinds)
-    if query.get("run_id"):
-        rows = rows.filter(root_run_id=query["run_id"]) | rows.filter(run_id=query["run_id"])
-    return _assigned_to(actor, rows, query["assignee"]) if query.get("assignee") else rows
+def list_approvals(
+    request: ApiRequest,
+    filters: Query[ApprovalFilters],
+    assignee: Annotated[str, Field(description="A person or group; `me`; `none`.")] = "",
+    sort: Annotated[str, one_of(SORTS)] = "due",
+) -> HttpResponse:
+    rows = filters.filter(approvals_of(request.actor))
+    rows = _assigned_to(request.actor, rows, assignee) if assignee else rows
+    return answer({**_listed(request, rows, sort), "summary": summary(rows)})
 
 
 def _assigned_to(actor: Actor, rows: QuerySet[Approval], assignee: str) -> QuerySet[Approval]:
@@ -79,25 +80,27 @@ def _assigned_to(actor: Actor, rows: QuerySet[Approval], assignee: str) -> Query
     return rows.filter(assignee__in=assigned_names(actor) if assignee == "me" else [assignee])
 
 
-def _listed(request: ApiRequest, rows: QuerySet[Approval], sort: str) -> Page[dict[str, Any]]:
-    if sort not in ("due", "created"):
-        raise InvalidFilter(parameter="sort", valid_options=["due", "created"])
+def _listed(request: ApiRequest, rows: QuerySet[Approval], sort: str) -> Page[ApprovalObject]:
+    if sort not in SORTS:
+        raise InvalidFilter(parameter="sort", valid_options=list(SORTS))
     if sort == "due":
         return page(by_due(rows), request.GET, _object, request_id=request.request_id, order=DUE)
     return page(rows, request.GET, _object, request_id=request.request_id)
 
 
-def _object(row: Approval) -> dict[str, Any]:
+def _object(row: Approval) -> ApprovalObject:
     return approval_object(row, decision_of(row) if row.status != "pending" else None)
 
 
-@router.get("/approvals/{approval_id}", summary="One request")
+@router.get("/approvals/{approval_id}", summary="One request", response=ApprovalObject)
 @door("approvals:read")
 def read_approval(request: ApiRequest, approval_id: str) -> HttpResponse:
     return answer(_object(get_approval(request.actor, approval_id)))
 
 
-@router.post("/approvals/{approval_id}/decide", summary="Decide a request", **takes(DecideBody))
+@router.post(
+    "/approvals/{approval_id}/decide", summary="Decide a request", response=DecisionResultObject, **takes(DecideBody)
+)
 @door("approvals:decide")
 def decide_route(request: ApiRequest, approval_id: str) -> HttpResponse:
     approval = get_approval(request.actor, approval_id)
@@ -106,7 +109,7 @@ def decide_route(request: ApiRequest, approval_id: str) -> HttpResponse:
     return once(request, lambda: result_object(deciding.decide(request.actor, approval, decision)))
 
 
-def result_object(result: DecisionResult[Locked]) -> dict[str, Any]:
+def result_object(result: DecisionResult[Locked]) -> DecisionResultObject:
     subject, decision = result.subject, result.decision
     return {
         "object": "decision_result",
@@ -120,7 +123,10 @@ def result_object(result: DecisionResult[Locked]) -> dict[str, Any]:
 
 
 @router.post(
-    "/approvals/{approval_id}/claim", summary="Work on a request: nobody else decides it meanwhile", **takes(ClaimBody)
+    "/approvals/{approval_id}/claim",
+    summary="Work on a request: nobody else decides it meanwhile",
+    response=ApprovalObject,
+    **takes(ClaimBody),
 )
 @door("approvals:decide")
 def claim(request: ApiRequest, approval_id: str) -> HttpResponse:
@@ -129,7 +135,9 @@ def claim(request: ApiRequest, approval_id: str) -> HttpResponse:
     return once(request, lambda: _object(handling.claim(request.actor, approval_id, take_over=body.take_over)))
 
 
-@router.post("/approvals/{approval_id}/release", summary="Give a claimed request back", **takes(NoBody))
+@router.post(
+    "/approvals/{approval_id}/release", summary="Give a claimed request back", response=ApprovalObject, **takes(NoBody)
+)
 @door("approvals:decide")
 def release(request: ApiRequest, approval_id: str) -> HttpResponse:
     get_approval(request.actor, approval_id)
@@ -137,7 +145,12 @@ def release(request: ApiRequest, approval_id: str) -> HttpResponse:
     return once(request, lambda: _object(handling.release(request.actor, approval_id)))
 
 
-@router.post("/approvals/{approval_id}/assign", summary="Route a request to a person or group", **takes(AssignBody))
+@router.post(
+    "/approvals/{approval_id}/assign",
+    summary="Route a request to a person or group",
+    response=ApprovalObject,
+    **takes(AssignBody),
+)
 @door("approvals:decide")
 def assign(request: ApiRequest, approval_id: str) -> HttpResponse:
     get_approval(request.actor, approval_id)
@@ -147,7 +160,9 @@ def assign(request: ApiRequest, approval_id: str) -> HttpResponse:
     return once(request, lambda: _object(handling.assign(request.actor, approval_id, body.assignee, body.note)))
 
 
-@router.post("/approvals/{approval_id}/extend", summary="Give people more time", **takes(ExtendBody))
+@router.post(
+    "/approvals/{approval_id}/extend", summary="Give people more time", response=ApprovalObject, **takes(ExtendBody)
+)
 @door("approvals:decide")
 def extend(request: ApiRequest, approval_id: str) -> HttpResponse:
     get_approval(request.actor, approval_id)
@@ -155,7 +170,12 @@ def extend(request: ApiRequest, approval_id: str) -> HttpResponse:
     return once(request, lambda: _object(handling.extend(request.actor, approval_id, body.seconds)))
 
 
-@router.post("/approvals/{approval_id}/comment", summary="Say something beside a request", **takes(CommentBody))
+@router.post(
+    "/approvals/{approval_id}/comment",
+    summary="Say something beside a request",
+    response=ApprovalObject,
+    **takes(CommentBody),
+)
 @door("approvals:read")
 def comment(request: ApiRequest, approval_id: str) -> HttpResponse:
     get_approval(request.actor, approval_id)
@@ -163,7 +183,12 @@ def comment(request: ApiRequest, approval_id: str) -> HttpResponse:
     return once(request, lambda: _object(handling.comment(request.actor, approval_id, body.text)))
 
 
-@router.post("/approvals/{approval_id}/undo", summary="Take a decision back before it takes effect", **takes(NoBody))
+@router.post(
+    "/approvals/{approval_id}/undo",
+    summary="Take a decision back before it takes effect",
+    response=ApprovalObject,
+    **takes(NoBody),
+)
 @door("approvals:decide")
 def undo(request: ApiRequest, approval_id: str) -> HttpResponse:
     get_approval(request.actor, approval_id)

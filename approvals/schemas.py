@@ -2,20 +2,48 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from django.db.models import Q
+from ninja import FilterLookup, FilterSchema
+from pydantic import BeforeValidator, Field
+from typing_extensions import TypedDict
 
+from accounts.actor import ActorRef
 from approvals.deciders.eligibility import eligible
-from approvals.deciders.quorum import needs
-from approvals.models import Approval, Decision
+from approvals.deciders.quorum import NeedObject, needs
+from approvals.kinds import VERDICTS, Kind
+from approvals.models import Approval, ApprovalStatus, Decision
 from web.bodies import Body
-from web.times import rfc3339
+from web.errors import InvalidFilter, InvalidStatusFilter
+from web.filters import Text, one_of, several_of, words_of
+from web.paging import Page
+from web.times import Timestamp, rfc3339
 
 MAX_NOTE = 2000  # characters
 Note = Annotated[str, Field(max_length=MAX_NOTE)]
 
 
+class ApprovalFilters(FilterSchema):
+    """The filters of GET /v1/approvals; only what waits unless `status` says otherwise."""
+
+    status: Annotated[str, several_of(ApprovalStatus.values, "all"), BeforeValidator(lambda t: t or "pending")] = (
+        "pending"
+    )
+    kind: Annotated[Text, several_of(Kind.values)] = None
+    run_id: Annotated[Text, FilterLookup(["root_run_id", "run_id"])] = None
+
+    def filter_status(self, status: str) -> Q:
+        """Raises InvalidStatusFilter."""
+        unknown = InvalidStatusFilter(valid_options=[*ApprovalStatus.values, "all"])
+        return Q(status__in=words_of(status, ApprovalStatus.values, unknown)) if status != "all" else Q()
+
+    def filter_kind(self, kind: str | None) -> Q:
+        """Raises InvalidFilter."""
+        unknown = InvalidFilter(parameter="kind", valid_options=list(Kind.values))
+        return Q(kind__in=words_of(kind, Kind.values, unknown)) if kind else Q()
+
+
 class DecideBody(Body):
-    verdict: Annotated[str, Field(max_length=32)]
+    verdict: Annotated[str, Field(max_length=32), one_of(VERDICTS)]
     answers: dict[str, Any] | None = None
     values: dict[str, Any] | None = None
     edited_action: dict[str, Any] | None = None
@@ -24,7 +52,129 @@ class DecideBody(Body):
     action_hash: Annotated[str, Field(max_length=128)] | None = None
 
 
-def decision_object(row: Decision) -> dict[str, Any]:
+class ReceiptObject(TypedDict):
+    """How far the decision got: decided, in effect, with the agent, carried out."""
+
+    decided_at: Timestamp
+    effective_at: Timestamp | None
+    delivered_at: Timestamp | None
+    execution_started_at: Timestamp | None
+    executed_at: Timestamp | None
+    outcome: str | None
+    error: str | None
+
+
+class DecisionObject(TypedDict):
+    id: str
+    verdict: str
+    effect: str
+    actor: ActorRef
+    via: str
+    note: str | None
+    answers: dict[str, Any] | None
+    values: dict[str, Any] | None
+    action_before: dict[str, Any] | None
+    action_after: dict[str, Any] | None
+    remembered: bool
+    policy_id: str | None
+    at: Timestamp
+    receipt: ReceiptObject
+
+
+class VoteObject(TypedDict):
+    actor: ActorRef
+    group: str
+    note: str | None
+    at: Timestamp
+
+
+class CommentObject(TypedDict):
+    actor: ActorRef
+    text: str
+    at: Timestamp
+
+
+class ApprovalObject(TypedDict):
+    id: str
+    request_id: str
+    object: str
+    run_id: str
+    root_run_id: str
+    workflow_id: str | None
+    step_id: str | None
+    step_index: int | None
+    seq: int
+    kind: str
+    status: str
+    reason_code: str
+    input_kind: str
+    title: str
+    message: str
+    agent_message: str | None
+    action: dict[str, Any] | None
+    action_hash: str | None
+    edited_action: dict[str, Any] | None
+    questions: list[dict[str, Any]]
+    plan: dict[str, Any] | None
+    input_schema: dict[str, Any] | None
+    budget: dict[str, Any] | None
+    allowed_verdicts: list[str]
+    on_reject: str
+    on_timeout: str
+    can_remember: bool
+    remember_default: bool
+    priority: int
+    expires_at: Timestamp | None
+    quorum: list[NeedObject]
+    four_eyes: bool
+    eligible: list[str]
+    assignee: str | None
+    claimed_by: ActorRef | None
+    claim_expires_at: Timestamp | None
+    votes: list[VoteObject]
+    comments: list[CommentObject]
+    evidence: dict[str, Any]
+    previous_approval_id: str | None
+    replaced_by: str | None
+    void_reason: str | None
+    decision: DecisionObject | None
+    created_at: Timestamp
+    resolved_at: Timestamp | None
+    effective_at: Timestamp | None
+    undo_until: Timestamp | None
+    version: int
+    test: bool
+
+
+class DecidedRunObject(TypedDict):
+    id: str
+    status: str
+    state: str
+
+
+class DecisionResultObject(TypedDict):
+    object: str
+    approval: ApprovalObject
+    decision: DecisionObject | None
+    run: DecidedRunObject
+    resumed: bool
+    remembered: bool
+    policy_id: str | None
+
+
+class WaitingObject(TypedDict):
+    """Of all requests that the filters leave, not of one page."""
+
+    pending: int
+    blocked_runs: int
+    oldest_created_at: Timestamp | None
+
+
+class ApprovalPage(Page[ApprovalObject]):
+    summary: WaitingObject
+
+
+def decision_object(row: Decision) -> DecisionObject:
     return {
         "id": row.id, "verdict": row.verdict, "effect": row.effect, "actor": row.actor, "via": row.via, "note": row.note,
         "answers": row.answers, "values": row.values, "action_before": row.action_before, "action_after": row.action_after,
@@ -32,7 +182,7 @@ def decision_object(row: Decision) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def receipt(row: Decision) -> dict[str, Any]:
+def receipt(row: Decision) -> ReceiptObject:
     return {
         "decided_at": rfc3339(row.at), "effective_at": rfc3339(row.approval.effective_at), "delivered_at": rfc3339(row.delivered_at),
         "execution_started_at": rfc3339(row.execution_started_at), "executed_at": rfc3339(row.executed_at),
@@ -40,16 +190,16 @@ def receipt(row: Decision) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _votes(row: Approval) -> list[dict[str, Any]]:
+def _votes(row: Approval) -> list[VoteObject]:
     found = row.votes.order_by("at") if row.quorum else ()
     return [{"actor": v.actor, "group": v.group, "note": v.note, "at": rfc3339(v.at)} for v in found]
 
 
-def _comments(row: Approval) -> list[dict[str, Any]]:
+def _comments(row: Approval) -> list[CommentObject]:
     return [{"actor": c.actor, "text": c.text, "at": rfc3339(c.at)} for c in row.comments.order_by("at")]
 
 
-def approval_object(row: Approval, decision: Decision | None) -> dict[str, Any]:
+def approval_object(row: Approval, decision: Decision | None) -> ApprovalObject:
     """The request as the API shows it (contract/approvals.md section 2); `decision` is the one that counts."""
     return {
         "id": row.id, "request_id": row.id, "object": "approval_request", "run_id": row.run_id, "root_run_id": row.root_run_id,

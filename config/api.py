@@ -46,6 +46,7 @@ api = Api(
     docs_url=None,  # config/openapi/docs_page.py
     openapi_url="/openapi.json",
     urls_namespace="v1",
+    servers=[{"url": "/"}],
 )
 for router in (
     accounts_router,

@@ -6,13 +6,13 @@ from ninja import Router
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import once
 from inference.dialects import pyautogui
-from inference.schemas import ParseBody
+from inference.schemas import ParseBody, ParsedActionsObject
 from web.bodies import read
 
 router = Router(tags=["Inference"])
 
 
-@router.post("/parse", summary="Actions from code that a model wrote", **takes(ParseBody))
+@router.post("/parse", summary="Actions from code that a model wrote", response=ParsedActionsObject, **takes(ParseBody))
 @door("parse")
 def parse(request: ApiRequest) -> HttpResponse:
     body = read(request, ParseBody)

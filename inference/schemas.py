@@ -1,20 +1,24 @@
 """Request bodies and answers of the inference routes (contract/machines-and-inference.md section 4)."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NotRequired, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from typing_extensions import TypedDict
 
-from inference.models import Session
-from inference.screenshots import Loc
-from web.bodies import Body, Int
+from billing.schemas import CallUsageObject
+from inference.models import Call, Session
+from inference.screenshots import LEAST, MOST, Loc
+from web.bodies import Body, Int, exactly_one_of
+from web.errors import ErrorObject
 from web.json_values import too_big
-from web.times import rfc3339
+from web.times import Timestamp, rfc3339
 
 # The words of actions that this API answers: those of machines.actions.canonical that a caller can do on any screen.
 ACTION_TYPES = ("click", "type_text", "key_press", "key_combo", "scroll", "drag", "move", "wait", "done", "fail")
 ENGINES = ("v1", "v3", "v4")
 MOST_METADATA = 32
+ASKS_A_MODEL = {402: ErrorObject, 502: ErrorObject, 504: ErrorObject}  # how the calls that do may be refused
 
 
 def _each_once(names: list[str]) -> list[str]:
@@ -27,7 +31,13 @@ def _small(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-Base64 = Annotated[str, Field(description="Raw base64 of a PNG, JPEG or WebP, 101 to 10,485,760 characters")]
+Base64 = Annotated[
+    str,
+    Field(
+        description="Raw base64 of a PNG, JPEG or WebP, 101 to 10,485,760 characters",
+        json_schema_extra={"minLength": LEAST, "maxLength": MOST},
+    ),
+]
 Words = Annotated[str, Field(min_length=1, max_length=32_000)]
 Long = Annotated[str, Field(max_length=16_000)]
 Width = Annotated[Int, Field(ge=320, le=3840)]
@@ -40,6 +50,8 @@ Metadata = Annotated[dict[str, Any], Field(max_length=MOST_METADATA), AfterValid
 
 class PastAction(Body):
     """An action as a prediction answers it; the spellings of machine actions are accepted too."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one_of("action_type", "command", "name"))
 
     action_type: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     command: Annotated[str, Field(min_length=1, max_length=64)] | None = None
@@ -122,7 +134,122 @@ class Nothing(Body):
     """A call that takes no fields."""
 
 
-def session_object(session: Session) -> dict[str, Any]:
+class PredictionObject(TypedDict):
+    status: str
+    reasoning: str | None
+    actions: list[dict[str, Any]]
+    usage: CallUsageObject
+    request_id: str
+
+
+class SessionPredictionObject(PredictionObject):
+    session_id: str
+    step: int
+
+
+class GroundingObject(TypedDict):
+    x: int
+    y: int
+    screen_width: int
+    screen_height: int
+    usage: CallUsageObject
+    request_id: str
+
+
+class ParsedActionsObject(TypedDict):
+    actions: list[dict[str, Any]]
+    request_id: str
+
+
+class ModelObject(TypedDict):
+    id: str
+    wire: str
+
+
+class EngineObject(TypedDict):
+    id: str
+
+
+class AgentObject(TypedDict):
+    """What a run's `agent` may name."""
+
+    name: str
+    wire: str | None
+    vision: bool
+    needs_key: bool
+    model: str | None
+
+
+class ModelsObject(TypedDict):
+    models: list[ModelObject]
+    cua_versions: list[EngineObject]
+    action_types: list[str]
+    agents: list[AgentObject]
+    request_id: str
+
+
+class NewSessionObject(TypedDict):
+    session_id: str
+    screen_size: str
+    created_at: Timestamp
+    expires_at: Timestamp
+    usage: CallUsageObject
+    request_id: str
+
+
+class SessionEndObject(TypedDict):
+    status: str
+    session_id: str
+    request_id: str
+
+
+class ModelCallObject(TypedDict):
+    """Tokens are null where the vendor does not say, and the cost where it cannot be known."""
+
+    id: str
+    object: str
+    run_id: str | None
+    step_index: int | None
+    profile: str
+    wire: str
+    model: str
+    purpose: str
+    status: str
+    why: str | None
+    request_id: str | None
+    input_tokens: int | None
+    cached_tokens: int | None
+    cache_written_tokens: int | None
+    output_tokens: int | None
+    reasoning_tokens: int | None
+    cost_microcents: int | None
+    started_at: Timestamp
+    first_byte_at: Timestamp | None
+    ended_at: Timestamp
+
+
+def call_object(row: Call) -> ModelCallObject:
+    return {
+        "id": row.id, "object": "model_call", "run_id": row.run_id, "step_index": row.step_index, "profile": row.profile,
+        "wire": row.wire, "model": row.model, "purpose": row.purpose, "status": row.status, "why": row.why,
+        "request_id": row.request_id, "input_tokens": row.input_tokens, "cached_tokens": row.cached_tokens,
+        "cache_written_tokens": row.cache_written_tokens, "output_tokens": row.output_tokens,
+        "reasoning_tokens": row.reasoning_tokens, "cost_microcents": row.cost_microcents,
+        "started_at": rfc3339(row.started_at), "first_byte_at": rfc3339(row.first_byte_at),
+        "ended_at": rfc3339(row.ended_at),
+    }  # fmt: skip
+
+
+class SessionObject(TypedDict):
+    session_id: str
+    step_count: int
+    total_credits_used: int
+    created_at: Timestamp
+    expires_at: Timestamp
+    request_id: NotRequired[str]  # where it is the whole answer
+
+
+def session_object(session: Session) -> SessionObject:
     return {
         "session_id": session.id, "step_count": session.step_count, "total_credits_used": session.total_credits_used,
         "created_at": rfc3339(session.created_at), "expires_at": rfc3339(session.expires_at),

@@ -1,7 +1,5 @@
 """Which machines an actor may see: those of the team and world."""
 
-from collections.abc import Mapping
-
 from django.db.models import Prefetch, QuerySet
 
 from accounts.actor import Actor
@@ -9,10 +7,9 @@ from machines.errors import MachineNotFound
 from machines.models import Machine, MachineStatus, TakeoverLease
 from machines.schemas import BILLED
 from machines.sql import machine_of_team
-from web.errors import InvalidFilter, InvalidState, InvalidStatusFilter
+from web.errors import InvalidState
 
 ENDED = frozenset({MachineStatus.TERMINATING, MachineStatus.TERMINATED})
-KINDS = ("browser", "desktop", "terminal", "simulated")
 
 
 def machines_of(actor: Actor) -> QuerySet[Machine]:
@@ -42,20 +39,3 @@ def require_default(actor: Actor, machine_id: str) -> None:
         raise MachineNotFound
     if machine.status in ENDED:
         raise InvalidState(current_state=machine.status, allowed_from=[s for s in MachineStatus if s not in ENDED])
-
-
-def list_machines(actor: Actor, query: Mapping[str, str]) -> QuerySet[Machine]:
-    """The filters `status` and `kind` take one word or a comma list. Raises InvalidStatusFilter, InvalidFilter."""
-    rows = machines_of(actor)
-    statuses, kinds = _words(query, "status"), _words(query, "kind")
-    if not set(statuses) <= set(MachineStatus.values):
-        raise InvalidStatusFilter(valid_options=list(MachineStatus.values))
-    if not set(kinds) <= set(KINDS):
-        raise InvalidFilter(parameter="kind", valid_options=list(KINDS))
-    rows = rows.filter(status__in=statuses) if statuses else rows
-    return rows.filter(kind__in=kinds) if kinds else rows
-
-
-def _words(query: Mapping[str, str], name: str) -> list[str]:
-    text = query.get(name, "")
-    return [word.strip() for word in text.split(",")] if text else []

@@ -2,66 +2,84 @@
 
 import base64
 from collections.abc import Callable
-from typing import Any
 
 from django.http import HttpResponse
-from ninja import Router
+from ninja import Query, Router
 
 from accounts.actor import TAKE_CONTROL
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once, once_outside
 from machines import services
-from machines.access import costing, get_machine, list_machines
+from machines.access import costing, get_machine, machines_of
 from machines.actions import by_hand
 from machines.models import Machine
 from machines.schemas import (
     ActionBody,
+    ActionResultObject,
+    ActiveObject,
     BatchBody,
+    BatchResultObject,
+    MachineAnswer,
+    MachineChangeObject,
     MachineCreate,
+    MachineFilters,
+    MachineObject,
+    MachineTtlObject,
+    NewMachineObject,
     Nothing,
+    PictureObject,
     TerminalBody,
+    TerminalResultObject,
     TtlPatch,
     active_object,
     machine_object,
 )
 from web.bodies import read
-from web.paging import page
+from web.errors import ErrorObject
+from web.paging import Page, limit_parameter, page
 from web.times import rfc3339
 
 router = Router(tags=["Machines"])
+AT_A_MACHINE = {502: ErrorObject, 504: ErrorObject}
 
 
-def _full(request: ApiRequest, machine: Machine) -> dict[str, Any]:
+def _full(request: ApiRequest, machine: Machine) -> MachineAnswer:
     shown = machine_object(machine)
     return {**shown, "machine": shown, "request_id": request.request_id}
 
 
-def _changed(request: ApiRequest, machine: Machine, message: str) -> dict[str, Any]:
+def _changed(request: ApiRequest, machine: Machine, message: str) -> MachineChangeObject:
     return {
         "machine_id": machine.id, "status": machine.status, "message": message, "request_id": request.request_id
     }  # fmt: skip
 
 
-@router.post("/machines", summary="Make a machine", **takes(MachineCreate))
+@router.post(
+    "/machines", summary="Make a machine", response={200: NewMachineObject, 402: ErrorObject}, **takes(MachineCreate)
+)
 @door("machines:write")
 def create_machine(request: ApiRequest) -> HttpResponse:
     body = read(request, MachineCreate)
 
-    def effect() -> dict[str, Any]:
-        return _full(request, services.create_machine(request.actor, body)) | {"connection": None}
+    def effect() -> NewMachineObject:
+        return {**_full(request, services.create_machine(request.actor, body)), "connection": None}
 
     return once(request, effect)
 
 
-@router.get("/machines", summary="Machines, oldest first")
+@router.get(
+    "/machines",
+    summary="Machines, oldest first",
+    response=Page[MachineObject],
+    openapi_extra={"parameters": [limit_parameter(50)]},
+)
 @door("machines:read")
-def machines(request: ApiRequest) -> HttpResponse:
-    rows, order = list_machines(request.actor, request.GET), ("created_at", "id")
-    found = page(rows, request.GET, machine_object, request_id=request.request_id, order=order, default=50)
-    return answer(found)
+def machines(request: ApiRequest, filters: Query[MachineFilters]) -> HttpResponse:
+    rows, order = filters.filter(machines_of(request.actor)), ("created_at", "id")
+    return answer(page(rows, request.GET, machine_object, request_id=request.request_id, order=order, default=50))
 
 
-@router.get("/billing/active", summary="Machines that cost money now")
+@router.get("/billing/active", summary="Machines that cost money now", response=ActiveObject)
 @door("usage")
 def active(request: ApiRequest) -> HttpResponse:
     found = [active_object(m) for m in costing(request.actor)]
@@ -69,13 +87,15 @@ def active(request: ApiRequest) -> HttpResponse:
     return answer({"active": found, "current_run_rate_cents_per_hour": total})
 
 
-@router.get("/machines/{machine_id}", summary="One machine")
+@router.get("/machines/{machine_id}", summary="One machine", response=MachineAnswer)
 @door("machines:read")
 def machine(request: ApiRequest, machine_id: str) -> HttpResponse:
     return answer(_full(request, get_machine(request.actor, machine_id)))
 
 
-@router.patch("/machines/{machine_id}", summary="Change when it ends by itself", **takes(TtlPatch))
+@router.patch(
+    "/machines/{machine_id}", summary="Change when it ends by itself", response=MachineTtlObject, **takes(TtlPatch)
+)
 @door("machines:write")
 def patch_machine(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)
@@ -84,7 +104,12 @@ def patch_machine(request: ApiRequest, machine_id: str) -> HttpResponse:
     return answer({"machine_id": row.id, **ends, "status": row.status, "request_id": request.request_id})
 
 
-@router.post("/machines/{machine_id}/start", summary="Start it", **takes(Nothing))
+@router.post(
+    "/machines/{machine_id}/start",
+    summary="Start it",
+    response={200: MachineChangeObject, 402: ErrorObject},
+    **takes(Nothing),
+)
 @door("machines:write")
 def start_machine(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)
@@ -92,7 +117,9 @@ def start_machine(request: ApiRequest, machine_id: str) -> HttpResponse:
     return once(request, lambda: _changed(request, services.start(request.actor, row.id), "The machine is starting."))
 
 
-@router.post("/machines/{machine_id}/stop", summary="Stop it; its files stay", **takes(Nothing))
+@router.post(
+    "/machines/{machine_id}/stop", summary="Stop it; its files stay", response=MachineChangeObject, **takes(Nothing)
+)
 @door("machines:write")
 def stop_machine(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)
@@ -100,7 +127,9 @@ def stop_machine(request: ApiRequest, machine_id: str) -> HttpResponse:
     return once(request, lambda: _changed(request, services.stop(request.actor, row.id), "The machine is stopping."))
 
 
-@router.post("/machines/{machine_id}/terminate", summary="End it for ever", **takes(Nothing))
+@router.post(
+    "/machines/{machine_id}/terminate", summary="End it for ever", response=MachineChangeObject, **takes(Nothing)
+)
 @door("machines:write")
 def terminate_machine(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)
@@ -108,17 +137,21 @@ def terminate_machine(request: ApiRequest, machine_id: str) -> HttpResponse:
     return once(request, lambda: _terminated(request, row))
 
 
-@router.delete("/machines/{machine_id}", summary="End it for ever")
+@router.delete("/machines/{machine_id}", summary="End it for ever", response=MachineChangeObject)
 @door("machines:write")
 def delete_machine(request: ApiRequest, machine_id: str) -> HttpResponse:
     return answer(_terminated(request, get_machine(request.actor, machine_id)))
 
 
-def _terminated(request: ApiRequest, machine: Machine) -> dict[str, Any]:
+def _terminated(request: ApiRequest, machine: Machine) -> MachineChangeObject:
     return _changed(request, services.terminate(request.actor, machine.id), "The machine and its files are removed.")
 
 
-@router.get("/machines/{machine_id}/screenshot", summary="A picture of the screen now")
+@router.get(
+    "/machines/{machine_id}/screenshot",
+    summary="A picture of the screen now",
+    response={200: PictureObject, **AT_A_MACHINE},
+)
 @door("machines:read")
 def screenshot(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)
@@ -130,7 +163,12 @@ def screenshot(request: ApiRequest, machine_id: str) -> HttpResponse:
     return _unstored(answer(body))
 
 
-@router.post("/machines/{machine_id}/actions", summary="Do one action", **takes(ActionBody))
+@router.post(
+    "/machines/{machine_id}/actions",
+    summary="Do one action",
+    response={200: ActionResultObject, **AT_A_MACHINE},
+    **takes(ActionBody),
+)
 @door("actions:exec", TAKE_CONTROL)
 def act(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)
@@ -144,7 +182,12 @@ def act(request: ApiRequest, machine_id: str) -> HttpResponse:
     return _by_hand(request, row, effect)
 
 
-@router.post("/machines/{machine_id}/actions/batch", summary="Do several actions in order", **takes(BatchBody))
+@router.post(
+    "/machines/{machine_id}/actions/batch",
+    summary="Do several actions in order",
+    response={200: BatchResultObject, **AT_A_MACHINE},
+    **takes(BatchBody),
+)
 @door("actions:exec", TAKE_CONTROL)
 def act_batch(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)
@@ -165,7 +208,12 @@ def act_batch(request: ApiRequest, machine_id: str) -> HttpResponse:
     return _by_hand(request, row, effect)
 
 
-@router.post("/machines/{machine_id}/terminal", summary="Run a shell command", **takes(TerminalBody))
+@router.post(
+    "/machines/{machine_id}/terminal",
+    summary="Run a shell command",
+    response={200: TerminalResultObject, **AT_A_MACHINE},
+    **takes(TerminalBody),
+)
 @door("terminal:exec")
 def terminal(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)

@@ -1,14 +1,22 @@
 """Request bodies and answers of machines."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NotRequired, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from django.db.models import Q
+from ninja import FilterSchema
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+from typing_extensions import TypedDict
 
-from machines.models import Machine, TakeoverLease
-from web.bodies import Body, Int
-from web.times import rfc3339
+from accounts.actor import ActorRef
+from machines.models import Machine, MachineStatus, TakeoverLease
+from web.bodies import Body, Int, exactly_one_of
+from web.errors import InvalidFilter, InvalidStatusFilter
+from web.filters import Text, several_of, words_of
+from web.times import Timestamp, rfc3339
 
 MACHINE_CENTS_PER_HOUR = {"linux": 5, "windows": 9, "idle": 1}  # contract/billing.md section 1
+KINDS = ("browser", "desktop", "terminal", "simulated")
 _POWERED = frozenset({"starting", "running", "stopping"})
 _IDLE = frozenset({"stopped", "suspended"})
 BILLED = _POWERED | _IDLE
@@ -27,6 +35,21 @@ def _zero_or_ttl(value: int) -> int:
     return value
 
 
+class MachineFilters(FilterSchema):
+    status: Annotated[Text, several_of(MachineStatus.values)] = None
+    kind: Annotated[Text, several_of(KINDS)] = None
+
+    def filter_status(self, status: str | None) -> Q:
+        """Raises InvalidStatusFilter."""
+        unknown = InvalidStatusFilter(valid_options=list(MachineStatus.values))
+        return Q(status__in=words_of(status, MachineStatus.values, unknown)) if status else Q()
+
+    def filter_kind(self, kind: str | None) -> Q:
+        """Raises InvalidFilter."""
+        unknown = InvalidFilter(parameter="kind", valid_options=list(KINDS))
+        return Q(kind__in=words_of(kind, KINDS, unknown)) if kind else Q()
+
+
 class MachineCreate(Body):
     display_name: Annotated[str, Field(min_length=1, max_length=64)]
     kind: Literal["browser", "desktop", "terminal", "simulated"] = "desktop"
@@ -39,8 +62,11 @@ class MachineCreate(Body):
     metadata: Annotated[dict[Short, Long], Field(max_length=16)] = Field(default_factory=dict)
 
 
+ZERO_OR_TTL: JsonDict = {"anyOf": [{"const": 0}, {"minimum": 5, "maximum": 10_080}]}
+
+
 class TtlPatch(Body):
-    ttl_minutes: Annotated[Int, AfterValidator(_zero_or_ttl)]
+    ttl_minutes: Annotated[Int, AfterValidator(_zero_or_ttl), Field(json_schema_extra=ZERO_OR_TTL)]
 
 
 class Nothing(Body):
@@ -49,6 +75,8 @@ class Nothing(Body):
 
 class ActionBody(Body):
     """One action; `action_type` and `name` are other spellings of `command`, `params` of `parameters`."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one_of("command", "action_type", "name"))
 
     command: Annotated[str, Field(max_length=64)] | None = None
     action_type: Annotated[str, Field(max_length=64)] | None = None
@@ -116,7 +144,146 @@ def cents_per_hour(machine: Machine) -> int:
     return MACHINE_CENTS_PER_HOUR["idle"] if machine.status in _IDLE else 0
 
 
-def machine_object(machine: Machine) -> dict[str, Any]:
+class TakeoverObject(TypedDict):
+    """With `request_id` where it is the whole answer."""
+
+    id: str
+    object: str
+    machine_id: str
+    run_id: str | None
+    holder: ActorRef
+    private: bool
+    taken_at: Timestamp
+    expires_at: Timestamp
+    idle_expires_at: Timestamp
+    approval_id: str | None
+    request_id: NotRequired[str]
+
+
+class TakeoverEndObject(TypedDict):
+    """`run_id` and `status` are those of the run that had the machine."""
+
+    released: bool
+    run_id: str | None
+    status: str | None
+    request_id: str
+
+
+class MachineObject(TypedDict):
+    id: str
+    object: str
+    display_name: str
+    kind: str
+    os: str
+    isolation: str
+    node: str | None
+    status: str
+    problem: str | None
+    is_default: bool
+    cpu_cores: int
+    memory_gb: int
+    screen_width: int
+    screen_height: int
+    is_test: bool
+    current_run_id: str | None
+    takeover: TakeoverObject | None
+    ttl_minutes: int | None
+    auto_destroy_at: Timestamp | None
+    cents_per_hour: int
+    metadata: dict[str, str]
+    created_at: Timestamp
+    started_at: Timestamp | None
+    terminated_at: Timestamp | None
+
+
+class MachineAnswer(MachineObject):
+    machine: MachineObject
+    request_id: str
+
+
+class NewMachineObject(MachineAnswer):
+    connection: None
+
+
+class MachineChangeObject(TypedDict):
+    machine_id: str
+    status: str
+    message: str
+    request_id: str
+
+
+class MachineTtlObject(TypedDict):
+    machine_id: str
+    ttl_minutes: int | None
+    auto_destroy_at: Timestamp | None
+    status: str
+    request_id: str
+
+
+class ActiveMachineObject(TypedDict):
+    machine_id: str
+    kind: str
+    status: str
+    cents_per_hour: int
+    since: Timestamp
+
+
+class ActiveObject(TypedDict):
+    active: list[ActiveMachineObject]
+    current_run_rate_cents_per_hour: int
+
+
+class PictureObject(TypedDict):
+    machine_id: str
+    image_b64: str
+    mime_type: str
+    width: int
+    height: int
+    captured_at: Timestamp
+    request_id: str
+
+
+class OutcomeObject(TypedDict):
+    """What one action did; `screenshot` is a PNG in base64."""
+
+    command: str
+    params: dict[str, Any]
+    success: bool
+    result: dict[str, Any]
+    error: str | None
+    duration_ms: int
+    screenshot: str | None
+
+
+class ActionResultObject(OutcomeObject):
+    machine_id: str
+    request_id: str
+
+
+class BatchResultObject(TypedDict):
+    machine_id: str
+    results: list[OutcomeObject]
+    completed_count: int
+    failed_count: int
+    aborted: bool
+    request_id: str
+
+
+class CommandResultObject(TypedDict):
+    output: str
+    exit_code: int | None
+
+
+class TerminalResultObject(CommandResultObject):
+    machine_id: str
+    success: bool
+    session_id: str | None
+    truncated: bool
+    result: CommandResultObject
+    request_id: str
+
+
+def machine_object(machine: Machine) -> MachineObject:
     """The machine as the API shows it. Of many machines, `team` and takeovers should be loaded before (machines_of does)."""
     lease = machine.lease
     return {
@@ -134,14 +301,14 @@ def machine_object(machine: Machine) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def active_object(machine: Machine) -> dict[str, Any]:
+def active_object(machine: Machine) -> ActiveMachineObject:
     return {
         "machine_id": machine.id, "kind": machine.kind, "status": machine.status,
         "cents_per_hour": cents_per_hour(machine), "since": rfc3339(machine.status_at),
     }  # fmt: skip
 
 
-def lease_object(lease: TakeoverLease) -> dict[str, Any]:
+def lease_object(lease: TakeoverLease) -> TakeoverObject:
     return {
         "id": lease.id, "object": "takeover", "machine_id": lease.machine_id, "run_id": lease.run_id,
         "holder": lease.holder, "private": lease.private,

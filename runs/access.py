@@ -4,7 +4,7 @@ import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Sum
@@ -19,7 +19,7 @@ from machines.models import Machine, TakeoverLease
 from runs import sql
 from runs.errors import RunNotFound
 from runs.models import Run, RunEvent, Screenshot
-from runs.schemas import run_object
+from runs.schemas import ReasonObject, RunObject, WorkflowRunObject, run_object
 from runs.stops.holding import stop_of
 from web.times import rfc3339
 
@@ -60,7 +60,7 @@ def screen_text(run_id: str, index: int | None) -> str | None:
     return picture.text if picture else None
 
 
-def show(run: Run, webhook_secret: str | None = None) -> dict[str, Any]:
+def show(run: Run, webhook_secret: str | None = None) -> RunObject | WorkflowRunObject:
     """The run object with what is derived at reading: open requests and why it waits."""
     if run.is_terminal:
         return run_object(run, webhook_secret=webhook_secret)
@@ -142,11 +142,11 @@ def resume_at(run: Run, pending: list[str]) -> datetime | None:
     return last
 
 
-def _reason(code: str, message: str, ref: str | None = None) -> dict[str, Any]:
+def _reason(code: str, message: str, ref: str | None = None) -> ReasonObject:
     return {"code": code, "message": message, "ref": ref}
 
 
-def waiting_on(run: Run, pending: list[str] | None = None) -> dict[str, Any] | None:
+def waiting_on(run: Run, pending: list[str] | None = None) -> ReasonObject | None:
     """Why the run does not move, as {code, message, ref}; None when it works or has ended."""
     if run.stopped_at and not run.is_terminal and (stopped := _stopped(run)):
         return stopped
@@ -159,7 +159,7 @@ def waiting_on(run: Run, pending: list[str] | None = None) -> dict[str, Any] | N
     return None
 
 
-def _why_waits(run: Run, pending: list[str] | None) -> dict[str, Any]:
+def _why_waits(run: Run, pending: list[str] | None) -> ReasonObject:
     if run.controlled_by and (controlled := _controlled(id=run.controlled_by)):
         return controlled
     ids = pending if pending is not None else [a.id for a in pending_of_root(run.root_id)]
@@ -169,21 +169,21 @@ def _why_waits(run: Run, pending: list[str] | None) -> dict[str, Any]:
     return _reason("human", f"Waiting for a person since {since:%H:%M}", ids[0] if ids else None)
 
 
-def _stopped(run: Run) -> dict[str, Any] | None:
+def _stopped(run: Run) -> ReasonObject | None:
     stop = stop_of(run.id)
     if stop is None:
         return None
     return _reason("stopped", f"Stopped by {stop['by']} since {stop['at']:%H:%M}: {stop['reason']}", stop["id"])
 
 
-def _controlled(**which: str) -> dict[str, Any] | None:
+def _controlled(**which: str) -> ReasonObject | None:
     lease = TakeoverLease.objects.filter(**which, ended_at__isnull=True).first()
     if lease is None:
         return None
     return _reason("takeover", f"{lease.holder['name']} controls the machine since {lease.taken_at:%H:%M}", lease.id)
 
 
-def _why_queued(run: Run) -> dict[str, Any] | None:
+def _why_queued(run: Run) -> ReasonObject | None:
     machine = None if run.owns_machine else Machine.objects.filter(id=run.machine_id).first()
     if machine is not None and (controlled := _controlled(machine_id=machine.id)):
         return controlled
@@ -205,10 +205,10 @@ def _whose_turn(run_id: str) -> str:
     return "Another run drives the machine"
 
 
-def why_queued(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
+def why_queued(runs: Iterable[Run]) -> dict[str, ReasonObject]:
     """Why these queued runs wait, by id; runs that queue for one machine wait for the same thing."""
-    reasons: dict[str, dict[str, Any]] = {}
-    of_machine: dict[str, dict[str, Any] | None] = {}
+    reasons: dict[str, ReasonObject] = {}
+    of_machine: dict[str, ReasonObject | None] = {}
     for run in runs:
         at_machine = run.kind == "agent" and not run.owns_machine and run.stopped_at is None
         key = str(run.machine_id if at_machine else run.id)
@@ -219,7 +219,7 @@ def why_queued(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
     return reasons
 
 
-def _why_still(run: Run) -> dict[str, Any] | None:
+def _why_still(run: Run) -> ReasonObject | None:
     now = timezone.now()
     if run.lease_until is not None and run.lease_until > now:
         return _disk_full(living_workers(run.lease_owner).disk_full) or _model_busy(run)
@@ -231,7 +231,7 @@ def _why_still(run: Run) -> dict[str, Any] | None:
     return _why_undriven()
 
 
-def _model_busy(run: Run) -> dict[str, Any] | None:
+def _model_busy(run: Run) -> ReasonObject | None:
     if not run.model_wait:
         return None
     since, until = (datetime.fromisoformat(run.model_wait[name]) for name in ("since", "until"))
@@ -243,7 +243,7 @@ def _model_busy(run: Run) -> dict[str, Any] | None:
     return _reason("model_busy", message)
 
 
-def _disk_full(worker_says_so: bool) -> dict[str, Any] | None:
+def _disk_full(worker_says_so: bool) -> ReasonObject | None:
     """While there is no room, as this process sees it, or a worker elsewhere."""
     room = disk.room()
     if room.low:
@@ -256,7 +256,7 @@ def _disk_full(worker_says_so: bool) -> dict[str, Any] | None:
     return None
 
 
-def _why_undriven() -> dict[str, Any] | None:
+def _why_undriven() -> ReasonObject | None:
     """None when a worker is about to take the run up."""
     workers = living_workers()
     if full := _disk_full(workers.disk_full):

@@ -1,33 +1,44 @@
 """Runs: start, list, read, cancel, screenshots."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from django.db.models import QuerySet
 from django.http import HttpResponse
-from ninja import Router
-from pydantic import ValidationError
+from ninja import Query, Router
+from pydantic import Field, ValidationError
 
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
 from accounts.webhooks import targets
 from accounts.webhooks.access import deliveries_of_run
-from accounts.webhooks.schemas import delivery_object
+from accounts.webhooks.schemas import DeliveryObject, delivery_object
 from database.sealing import unseal
 from machines import pictures
 from runs import services
 from runs.access import get_run, runs_of, show, tasks_of
-from runs.models import Run, RunStatus, Screenshot
-from runs.schemas import CancelBody, RunCreate
+from runs.models import Run, Screenshot
+from runs.schemas import (
+    CancelBody,
+    RunCreate,
+    RunFilters,
+    RunObject,
+    RunTerms,
+    ScreenshotObject,
+    WorkflowRunObject,
+    screenshot_object,
+)
 from runs.starting import services as starting
 from web.bodies import read, read_fields, refused
-from web.errors import InvalidFilter, InvalidStatusFilter, NotFound
-from web.paging import page
-from web.times import rfc3339
+from web.errors import ErrorObject, NotFound
+from web.paging import Page, page
 
 router = Router(tags=["Runs"])
+AfterIndex = Annotated[str, Field(description="A whole number; what is none counts as not given.")]
+PNG: Any = {"openapi_extra": {"responses": {200: {"content": {"image/png": {}}}}}}
 
 
-@router.post("/runs", summary="Start a run", **takes(RunCreate))
+@router.post(
+    "/runs", summary="Start a run", response={200: RunObject, 402: ErrorObject, 404: ErrorObject}, **takes(RunCreate)
+)
 @door("runs:write")
 def create(request: ApiRequest) -> HttpResponse:
     fields = read_fields(request)
@@ -47,49 +58,28 @@ def created(run: Run) -> HttpResponse:
     return response
 
 
-@router.get("/runs", summary="Top-level runs, newest first")
+@router.get("/runs", summary="Top-level runs, newest first", response={200: Page[RunObject], 404: ErrorObject})
 @door("runs:read")
-def list_runs(request: ApiRequest) -> HttpResponse:
-    return listed(request)
+def list_runs(request: ApiRequest, filters: Query[RunFilters], parent_id: str | None = None) -> HttpResponse:
+    return listed(request, filters, parent_id)
 
 
-def listed(request: ApiRequest, **only: str) -> HttpResponse:
-    """Top-level runs, newest first, or the child runs of one, oldest first. Raises RunNotFound, and as _filtered()."""
-    parent = request.GET.get("parent_id")
+def listed(request: ApiRequest, filters: RunTerms, parent_id: str | None, **only: str) -> HttpResponse:
+    """Top-level runs, newest first, or the child runs of one, oldest first. Raises RunNotFound, and what the filters raise."""
     rows, order = runs_of(request.actor), ("-created_at", "-id")
-    if parent:
-        rows, order = tasks_of(request.actor, parent), ("created_at", "id")
-    rows = _filtered(rows.filter(**only), request)
+    if parent_id:
+        rows, order = tasks_of(request.actor, parent_id), ("created_at", "id")
+    rows = filters.filter(rows.filter(**only))
     return answer(page(rows, request.GET, show, request_id=request.request_id, order=order))
 
 
-def _filtered(rows: QuerySet[Run], request: ApiRequest) -> QuerySet[Run]:
-    """The filters of GET /v1/runs. Raises InvalidStatusFilter, InvalidFilter."""
-    query = request.GET
-    words = query.get("status") or query.get("state")
-    if words:
-        statuses = [w.strip() for w in words.split(",")]
-        if not set(statuses) <= set(RunStatus.values):
-            raise InvalidStatusFilter(valid_options=list(RunStatus.values))
-        rows = rows.filter(status__in=statuses)
-    kind = query.get("kind")
-    if kind:
-        if kind not in ("agent", "workflow"):
-            raise InvalidFilter(parameter="kind", valid_options=["agent", "workflow"])
-        rows = rows.filter(kind=kind)
-    for name in ("workflow_id", "machine_id", "end_user"):
-        if query.get(name):
-            rows = rows.filter(**{name: query[name]})
-    return rows
-
-
-@router.get("/runs/{run_id}", summary="One run")
+@router.get("/runs/{run_id}", summary="One run", response=RunObject)
 @door("runs:read")
 def read_run(request: ApiRequest, run_id: str) -> HttpResponse:
     return _run(request, run_id)
 
 
-@router.get("/workflows/runs/{run_id}", summary="One workflow run")
+@router.get("/workflows/runs/{run_id}", summary="One workflow run", response=WorkflowRunObject | RunObject)
 @door("workflows:read", "runs:read")
 def read_workflow_run(request: ApiRequest, run_id: str) -> HttpResponse:
     return _run(request, run_id)
@@ -99,13 +89,18 @@ def _run(request: ApiRequest, run_id: str) -> HttpResponse:
     return answer(show(get_run(request.actor, run_id)))
 
 
-@router.post("/runs/{run_id}/cancel", summary="Cancel a run", **takes(CancelBody))
+@router.post("/runs/{run_id}/cancel", summary="Cancel a run", response=RunObject, **takes(CancelBody))
 @door("runs:write")
 def cancel(request: ApiRequest, run_id: str) -> HttpResponse:
     return _cancel(request, run_id)
 
 
-@router.post("/workflows/runs/{run_id}/cancel", summary="Cancel a workflow run", **takes(CancelBody))
+@router.post(
+    "/workflows/runs/{run_id}/cancel",
+    summary="Cancel a workflow run",
+    response=WorkflowRunObject | RunObject,
+    **takes(CancelBody),
+)
 @door("workflows:write", "runs:write")
 def cancel_workflow_run(request: ApiRequest, run_id: str) -> HttpResponse:
     return _cancel(request, run_id)
@@ -117,13 +112,19 @@ def _cancel(request: ApiRequest, run_id: str) -> HttpResponse:
     return once(request, lambda: show(services.cancel_run(request.actor, run.id, body.reason)))
 
 
-@router.get("/runs/{run_id}/deliveries", summary="Webhooks sent about a run, newest first")
+@router.get(
+    "/runs/{run_id}/deliveries", summary="Webhooks sent about a run, newest first", response=Page[DeliveryObject]
+)
 @door("runs:read")
 def list_deliveries(request: ApiRequest, run_id: str) -> HttpResponse:
     return _deliveries(request, run_id)
 
 
-@router.get("/workflows/runs/{run_id}/deliveries", summary="Webhooks sent about a workflow run, newest first")
+@router.get(
+    "/workflows/runs/{run_id}/deliveries",
+    summary="Webhooks sent about a workflow run, newest first",
+    response=Page[DeliveryObject],
+)
 @door("workflows:read", "runs:read")
 def list_workflow_deliveries(request: ApiRequest, run_id: str) -> HttpResponse:
     return _deliveries(request, run_id)
@@ -134,40 +135,35 @@ def _deliveries(request: ApiRequest, run_id: str) -> HttpResponse:
     return answer(page(rows, request.GET, delivery_object, request_id=request.request_id))
 
 
-def screenshot_object(row: Screenshot) -> dict[str, Any]:
-    return {
-        "index": row.index, "step": row.step, "phase": row.phase, "taken_at": rfc3339(row.taken_at),
-        "width": row.width, "height": row.height, "sha256": row.sha256,
-    }  # fmt: skip
-
-
-@router.get("/runs/{run_id}/screenshots", summary="Pictures of a run, oldest first")
+@router.get("/runs/{run_id}/screenshots", summary="Pictures of a run, oldest first", response=Page[ScreenshotObject])
 @door("runs:read")
-def list_screenshots(request: ApiRequest, run_id: str) -> HttpResponse:
-    return _screenshots(request, run_id)
+def list_screenshots(request: ApiRequest, run_id: str, after_index: AfterIndex = "") -> HttpResponse:
+    return _screenshots(request, run_id, after_index)
 
 
-@router.get("/workflows/runs/{run_id}/screenshots", summary="Pictures of a workflow run, oldest first")
+@router.get(
+    "/workflows/runs/{run_id}/screenshots",
+    summary="Pictures of a workflow run, oldest first",
+    response=Page[ScreenshotObject],
+)
 @door("workflows:read", "runs:read")
-def list_workflow_screenshots(request: ApiRequest, run_id: str) -> HttpResponse:
-    return _screenshots(request, run_id)
+def list_workflow_screenshots(request: ApiRequest, run_id: str, after_index: AfterIndex = "") -> HttpResponse:
+    return _screenshots(request, run_id, after_index)
 
 
-def _screenshots(request: ApiRequest, run_id: str) -> HttpResponse:
+def _screenshots(request: ApiRequest, run_id: str, after: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
-    after = request.GET.get("after_index", "")
     rows = Screenshot.objects.filter(run=run, index__gt=int(after) if after.isdecimal() and len(after) < 10 else -1)
-    answer_page = page(rows, request.GET, screenshot_object, request_id=request.request_id, order=("index",))
-    return answer(answer_page)
+    return answer(page(rows, request.GET, screenshot_object, request_id=request.request_id, order=("index",)))
 
 
-@router.get("/runs/{run_id}/screenshots/{index}", summary="One picture as PNG")
+@router.get("/runs/{run_id}/screenshots/{index}", summary="One picture as PNG", **PNG)
 @door("runs:read")
 def read_screenshot(request: ApiRequest, run_id: str, index: str) -> HttpResponse:
     return _screenshot(request, run_id, index)
 
 
-@router.get("/workflows/runs/{run_id}/screenshots/{index}", summary="One picture of a workflow run as PNG")
+@router.get("/workflows/runs/{run_id}/screenshots/{index}", summary="One picture of a workflow run as PNG", **PNG)
 @door("workflows:read", "runs:read")
 def read_workflow_screenshot(request: ApiRequest, run_id: str, index: str) -> HttpResponse:
     return _screenshot(request, run_id, index)

@@ -1,34 +1,21 @@
 """What models were asked for a run."""
 
-from typing import Any
-
 from django.http import HttpResponse
 from ninja import Router
 
 from accounts.doors import ApiRequest, door
 from accounts.idempotency import answer
 from inference.models import Call
+from inference.schemas import ModelCallObject, call_object
 from runs.access import get_run
-from web.paging import page
-from web.times import rfc3339
+from web.paging import Page, page
 
 router = Router(tags=["Runs"])
 
 
-def call_object(row: Call) -> dict[str, Any]:
-    """Tokens are null where the vendor does not say, and the cost where it cannot be known."""
-    return {
-        "id": row.id, "object": "model_call", "run_id": row.run_id, "step_index": row.step_index, "profile": row.profile,
-        "wire": row.wire, "model": row.model, "purpose": row.purpose, "status": row.status, "why": row.why,
-        "request_id": row.request_id, "input_tokens": row.input_tokens, "cached_tokens": row.cached_tokens,
-        "cache_written_tokens": row.cache_written_tokens, "output_tokens": row.output_tokens,
-        "reasoning_tokens": row.reasoning_tokens, "cost_microcents": row.cost_microcents,
-        "started_at": rfc3339(row.started_at), "first_byte_at": rfc3339(row.first_byte_at),
-        "ended_at": rfc3339(row.ended_at),
-    }  # fmt: skip
-
-
-@router.get("/runs/{run_id}/calls", summary="Calls of models made for a run, oldest first")
+@router.get(
+    "/runs/{run_id}/calls", summary="Calls of models made for a run, oldest first", response=Page[ModelCallObject]
+)
 @door("runs:read")
 def list_calls(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)

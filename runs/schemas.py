@@ -2,15 +2,23 @@
 
 from typing import Annotated, Any, Literal
 
+from django.db.models import Q
 from django.utils import timezone
-from pydantic import AfterValidator, Field
+from ninja import FilterSchema
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.config import JsonDict
+from typing_extensions import TypedDict
 
-from approvals.schemas import Note
-from runs.models import Run
+from accounts.actor import ActorId
+from accounts.webhooks.schemas import Url
+from approvals.schemas import ApprovalObject, Note
+from runs.models import Run, RunStatus, Screenshot
 from runs.outputs import schema_problem
-from web.bodies import Body, Int
+from web.bodies import Body, Int, exactly_one_of
+from web.errors import InvalidFilter, InvalidStatusFilter
+from web.filters import Text, one_of, several_of, words_of
 from web.json_values import too_big
-from web.times import rfc3339
+from web.times import Timestamp, rfc3339
 
 
 def _small(value: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +55,7 @@ class Terms(Body):
     on_timeout: Literal["cancel", "fail", "reject", "default_answer"] = "cancel"
     budget_cents: Annotated[Int, Field(ge=0, le=10_000_000)] = 0
     on_budget: Literal["fail", "ask"] = "fail"
-    webhook_url: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+    webhook_url: Url | None = None
     metadata: SmallObject | None = None
     human_in_the_loop: bool | None = None
     permission_mode: Literal["autonomous", "approval", "plan"] = "autonomous"
@@ -56,10 +64,18 @@ class Terms(Body):
     priority: Annotated[Int, Field(ge=0, le=9)] = 5
 
 
+GOAL: JsonDict = {
+    "required": ["goal"],
+    "properties": {"goal": {"type": "string", "minLength": 1, "maxLength": 16_000}},
+}
+
+
 class RunCreate(Terms):
     """POST /v1/runs."""
 
-    input: SmallObject | None = None
+    model_config = ConfigDict(json_schema_extra=exactly_one_of("task", "input"))
+
+    input: Annotated[SmallObject, Field(json_schema_extra=GOAL)] | None = None
     output_schema: OutputSchema | None = None
 
     @property
@@ -78,17 +94,134 @@ class ResumeBody(Body):
     approval_id: str | None = None
 
 
+class WorkflowResumeBody(ResumeBody):
+    """As the document shows it: of a workflow run it is said whether it goes on."""
+
+    approved: bool
+
+
 class ParseBody(Body):
     task: Annotated[str, Field(min_length=1, max_length=16_000)]
 
 
+class ReasonObject(TypedDict):
+    """Why a run does not move; `ref` names what it waits for."""
+
+    code: str
+    message: str
+    ref: str | None
+
+
+class RunObject(TypedDict):
+    id: str
+    run_id: str
+    object: str
+    status: str
+    state: str
+    parent_id: str | None
+    root_id: str
+    machine_id: str | None
+    task: str | None
+    input: dict[str, Any] | None
+    cua_version: str
+    agent: str
+    instructions: str | None
+    max_steps: int
+    steps_completed: int
+    deadline_seconds: int | None
+    deadline_clock: str
+    deadline_at: Timestamp | None
+    active_seconds: int
+    on_awaiting_human: str
+    awaiting_human_timeout_seconds: int | None
+    on_timeout: str
+    awaiting_human_reason: str | None
+    awaiting_human_since: Timestamp | None
+    open_approvals: list[str]
+    parked_at: Timestamp | None
+    resume_at: Timestamp | None
+    waiting_on: ReasonObject | None
+    human_in_the_loop: bool | None
+    permission_mode: str
+    end_user: str | None
+    priority: int
+    credits_charged: int
+    cost_cents: int
+    budget_cents: int
+    on_budget: str
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    metadata: dict[str, Any] | None
+    webhook_url: str | None
+    webhook_secret: str | None
+    test: bool
+    created_by: ActorId
+    created_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+    cancel_requested_at: Timestamp | None
+    stop_confirmed_at: Timestamp | None
+    request_id: str
+
+
+class OfWorkflow(TypedDict):
+    """The keys that a workflow run has besides (contract/workflows.md section 8)."""
+
+    workflow_id: str | None
+    workflow_version: int | None
+    inputs: dict[str, Any] | None
+    output: Any
+    awaiting_step_id: str | None
+    iterations_used: int
+    max_iterations: int | None
+    spent_cents: int
+
+
+class WorkflowRunObject(RunObject, OfWorkflow):
+    """A run of a workflow: what every run has, and what only it has."""
+
+
+KINDS = ("agent", "workflow")
+
+
+class RunTerms(FilterSchema):
+    """The filters of GET /v1/workflows/runs; `state` is another name of `status`."""
+
+    status: Annotated[Text, several_of(RunStatus.values)] = None
+    state: Annotated[Text, several_of(RunStatus.values)] = None
+    workflow_id: Text = None
+    machine_id: Text = None
+    end_user: Text = None
+
+    def filter_status(self, status: str | None) -> Q:
+        """Raises InvalidStatusFilter."""
+        unknown = InvalidStatusFilter(valid_options=list(RunStatus.values))
+        return Q(status__in=words_of(status, RunStatus.values, unknown)) if status else Q()
+
+    def filter_state(self, state: str | None) -> Q:
+        return Q() if self.status else self.filter_status(state)
+
+
+class RunFilters(RunTerms):
+    """The filters of GET /v1/runs."""
+
+    kind: Annotated[Text, one_of(KINDS)] = None
+
+    def filter_kind(self, kind: str | None) -> Q:
+        """Raises InvalidFilter."""
+        if kind is None:
+            return Q()
+        if kind not in KINDS:
+            raise InvalidFilter(parameter="kind", valid_options=list(KINDS))
+        return Q(kind=kind)
+
+
 def run_object(
-    run: Run, *, open_approvals: list[str] | None = None, waiting_on: dict[str, Any] | None = None,
+    run: Run, *, open_approvals: list[str] | None = None, waiting_on: ReasonObject | None = None,
     webhook_secret: str | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> RunObject | WorkflowRunObject:  # fmt: skip
     """The run as the API shows it (contract/runs.md section 4): every key, null when empty."""
-    of_workflow = _of_workflow(run) if run.kind == "workflow" else {}
-    return of_workflow | {
+    shown: RunObject = {
         "id": run.id, "run_id": run.id, "object": f"{run.kind}.run", "status": run.status, "state": run.status,
         "parent_id": run.parent_id, "root_id": run.root_id, "machine_id": run.machine_id, "task": run.task,
         "input": run.input, "cua_version": run.cua_version, "agent": run.agent, "instructions": run.instructions,
@@ -107,12 +240,105 @@ def run_object(
         "cancel_requested_at": rfc3339(run.cancel_requested_at), "stop_confirmed_at": rfc3339(run.stop_confirmed_at),
         "request_id": run.request_id,
     }  # fmt: skip
+    return shown if run.kind == "agent" else {**_of_workflow(run), **shown}
 
 
-def _of_workflow(run: Run) -> dict[str, Any]:
-    """The keys that a workflow run has besides (contract/workflows.md section 8)."""
+def _of_workflow(run: Run) -> OfWorkflow:
     return {
-        "workflow_id": run.workflow_id, "workflow_version": run.workflow_version, "inputs": run.inputs, "output": run.output,
-        "awaiting_step_id": run.awaiting_step_id, "iterations_used": run.iterations_used,
-        "max_iterations": run.max_iterations, "spent_cents": run.cost_cents,
-    }  # fmt: skip
+        "workflow_id": run.workflow_id,
+        "workflow_version": run.workflow_version,
+        "inputs": run.inputs,
+        "output": run.output,
+        "awaiting_step_id": run.awaiting_step_id,
+        "iterations_used": run.iterations_used,
+        "max_iterations": run.max_iterations,
+        "spent_cents": run.cost_cents,
+    }
+
+
+class ScreenshotObject(TypedDict):
+    index: int
+    step: int
+    phase: str
+    taken_at: Timestamp
+    width: int
+    height: int
+    sha256: str
+
+
+def screenshot_object(row: Screenshot) -> ScreenshotObject:
+    return {
+        "index": row.index,
+        "step": row.step,
+        "phase": row.phase,
+        "taken_at": rfc3339(row.taken_at),
+        "width": row.width,
+        "height": row.height,
+        "sha256": row.sha256,
+    }
+
+
+class SignalObject(TypedDict):
+    object: str
+    id: str | None
+    action: str
+    run_id: str
+    approval_id: str
+    status: str
+    state: str
+    resumed: bool
+
+
+class PermissionObject(ApprovalObject):
+    """A request as the permissions list shows it: its status in other words: allowed, denied, answered, timeout, cancelled."""
+
+    tool_name: str
+    tool_input: dict[str, Any]
+
+
+class PermissionResultObject(PermissionObject):
+    resumed: bool
+    remembered: bool
+
+
+class AnswerResultObject(TypedDict):
+    status: str
+    resumed: bool
+    run_status: str
+    approval: ApprovalObject
+
+
+class PermissionModeObject(TypedDict):
+    """`resolved`: the ids of the requests that the change of mode approved."""
+
+    run_id: str
+    permission_mode: str
+    resolved: list[str]
+
+
+class InstructionObject(TypedDict):
+    text: str
+    action: str
+    params: dict[str, Any]
+
+
+class UnknownObject(TypedDict):
+    """`column` counts from 1 over the whole task."""
+
+    text: str
+    column: int
+
+
+class PlanObject(TypedDict):
+    steps: list[InstructionObject]
+    unknown: list[UnknownObject]
+
+
+class EventsObject(TypedDict):
+    """`next_after`: where to read on, now or, after the last page, when there may be more."""
+
+    object: str
+    data: list[dict[str, Any]]
+    has_more: bool
+    next_after: int
+    request_id: str

@@ -17,17 +17,28 @@ from approvals.schemas import Note, approval_object
 from runs import verbs
 from runs.access import get_run, show
 from runs.requests import permission_mode as modes
-from runs.schemas import ResumeBody
+from runs.schemas import (
+    AnswerResultObject,
+    PermissionModeObject,
+    PermissionObject,
+    PermissionResultObject,
+    ResumeBody,
+    RunObject,
+    SignalObject,
+    WorkflowResumeBody,
+    WorkflowRunObject,
+)
 from runs.subject import LockedRun
 from runs.verbs import decide_for_run
 from web.bodies import Body, read
 from web.errors import Invalid
+from web.filters import one_of
 
 router = Router(tags=["Approvals"])
 
 
 class SignalBody(Body):
-    action: str
+    action: Annotated[str, one_of(SIGNALS)]
     payload: dict[str, Any] = Field(default_factory=dict)
     approval_id: str | None = None
     idempotency_key: Annotated[str, Field(pattern=r"^[A-Za-z0-9_:-]{1,128}$")] | None = None
@@ -41,7 +52,7 @@ class ApproveBody(Body):
 
 
 class AnswerBody(Body):
-    answers: dict[str, Any]
+    answers: Annotated[dict[str, Any], Field(json_schema_extra={"minProperties": 1})]
     request_id: str | None = None
 
 
@@ -53,13 +64,18 @@ def _named(text: str | None) -> str | None:
     return (text or "").strip() or None
 
 
-@router.post("/runs/{run_id}/resume", summary="Decide what the run waits for", **takes(ResumeBody))
+@router.post("/runs/{run_id}/resume", summary="Decide what the run waits for", response=RunObject, **takes(ResumeBody))
 @door("approvals:decide")
 def resume(request: ApiRequest, run_id: str) -> HttpResponse:
     return _resume(request, run_id)
 
 
-@router.post("/workflows/runs/{run_id}/resume", summary="Decide what the workflow run waits for", **takes(ResumeBody))
+@router.post(
+    "/workflows/runs/{run_id}/resume",
+    summary="Decide what the workflow run waits for",
+    response=WorkflowRunObject | RunObject,
+    **takes(WorkflowResumeBody),
+)
 @door("approvals:decide")
 def resume_workflow_run(request: ApiRequest, run_id: str) -> HttpResponse:
     return _resume(request, run_id, approved_required=True)
@@ -74,11 +90,14 @@ def _resume(request: ApiRequest, run_id: str, *, approved_required: bool = False
     return once(request, lambda: show(verbs.resume(request.actor, run.id, named, lambda a: verbs.by_resume(a, body))))
 
 
-@router.post("/runs/{run_id}/signal", summary="approve, reject or submit_input", **takes(SignalBody))
+@router.post(
+    "/runs/{run_id}/signal", summary="approve, reject or submit_input", response=SignalObject, **takes(SignalBody)
+)
 @router.post(
     "/workflows/runs/{run_id}/signal",
     operation_id="signal_of_workflow_run",
     summary="approve, reject or submit_input",
+    response=SignalObject,
     **takes(SignalBody),
 )
 @door("approvals:decide")
@@ -97,7 +116,7 @@ def signal(request: ApiRequest, run_id: str) -> HttpResponse:
     return once(request, effect, body_key=body.idempotency_key)
 
 
-def _signalled(result: DecisionResult[LockedRun], action: str) -> dict[str, Any]:
+def _signalled(result: DecisionResult[LockedRun], action: str) -> SignalObject:
     run = result.subject
     return {
         "object": "signal",
@@ -111,22 +130,29 @@ def _signalled(result: DecisionResult[LockedRun], action: str) -> dict[str, Any]
     }
 
 
-def permission_item(approval: Approval) -> dict[str, Any]:
+def permission_item(approval: Approval) -> PermissionObject:
     """A request as the permissions list shows it."""
     shown = approval_object(approval, decision_of(approval) if approval.status != "pending" else None)
     tool_name, tool_input = verbs.tool_of(approval)
-    return shown | {
+    return {
+        **shown,
         "tool_name": tool_name,
         "tool_input": tool_input,
         "status": verbs.PERMISSION_STATUS[approval.status],
     }
 
 
-@router.post("/runs/{run_id}/approve", summary="Allow or deny the named request", **takes(ApproveBody))
+@router.post(
+    "/runs/{run_id}/approve",
+    summary="Allow or deny the named request",
+    response=PermissionResultObject,
+    **takes(ApproveBody),
+)
 @router.post(
     "/workflows/runs/{run_id}/approve",
     operation_id="approve_of_workflow_run",
     summary="Allow or deny the named request",
+    response=PermissionResultObject,
     **takes(ApproveBody),
 )
 @door("approvals:decide")
@@ -148,11 +174,17 @@ def approve(request: ApiRequest, run_id: str) -> HttpResponse:
     return once(request, effect)
 
 
-@router.post("/runs/{run_id}/answer", summary="Answer questions, submit data, judge a plan", **takes(AnswerBody))
+@router.post(
+    "/runs/{run_id}/answer",
+    summary="Answer questions, submit data, judge a plan",
+    response=AnswerResultObject,
+    **takes(AnswerBody),
+)
 @router.post(
     "/workflows/runs/{run_id}/answer",
     operation_id="answer_of_workflow_run",
     summary="Answer questions, submit data, judge a plan",
+    response=AnswerResultObject,
     **takes(AnswerBody),
 )
 @door("approvals:decide")
@@ -171,11 +203,14 @@ def answer_run(request: ApiRequest, run_id: str) -> HttpResponse:
     return once(request, effect)
 
 
-@router.get("/runs/{run_id}/permissions", summary="All requests of the run, oldest first")
+@router.get(
+    "/runs/{run_id}/permissions", summary="All requests of the run, oldest first", response=list[PermissionObject]
+)
 @router.get(
     "/workflows/runs/{run_id}/permissions",
     operation_id="permissions_of_workflow_run",
     summary="All requests of the run, oldest first",
+    response=list[PermissionObject],
 )
 @door("approvals:read")
 def permissions(request: ApiRequest, run_id: str) -> HttpResponse:
@@ -184,11 +219,17 @@ def permissions(request: ApiRequest, run_id: str) -> HttpResponse:
     return answer([permission_item(a) for a in rows.order_by("created_at", "id")])
 
 
-@router.patch("/runs/{run_id}/permission-mode", summary="Ask more or less from now on", **takes(ModeBody))
+@router.patch(
+    "/runs/{run_id}/permission-mode",
+    summary="Ask more or less from now on",
+    response=PermissionModeObject,
+    **takes(ModeBody),
+)
 @router.patch(
     "/workflows/runs/{run_id}/permission-mode",
     operation_id="permission_mode_of_workflow_run",
     summary="Ask more or less from now on",
+    response=PermissionModeObject,
     **takes(ModeBody),
 )
 @door("approvals:decide")

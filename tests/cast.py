@@ -25,6 +25,7 @@ from accounts.models import Membership, Team, User
 from accounts.sign_in.sessions import SessionStore
 from billing.services import topup
 from database.sql import insert, prepared
+from tests import documented
 
 BY_PASSWORD = settings.AUTHENTICATION_BACKENDS[-1]
 PASSWORD = "a long enough password"  # for tests that sign in; the others need no hashing
@@ -42,7 +43,10 @@ class Api:
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> HttpResponse:
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"X-API-Key": self.key} | {k.replace("_", "-"): v for k, v in headers.items()}
-        return self.client.generic(method, f"/v1{path}", data, content_type="application/json", headers=sent)
+        response = self.client.generic(method, f"/v1{path}", data, content_type="application/json", headers=sent)
+        wrong = documented.problem(method, f"/v1{path}", response)
+        assert wrong is None, wrong
+        return response
 
     def get(self, path: str, **headers: str) -> HttpResponse:
         return self.request("GET", path, **headers)

@@ -33,6 +33,11 @@ class Body(BaseModel):
         return {k: v for k, v in value.items() if v is not None or k not in cls.model_fields}
 
 
+def exactly_one_of(*names: str) -> dict[str, Any]:
+    """As JSON Schema: one of these fields, and one only, is given."""
+    return {"oneOf": [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names]}
+
+
 def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 

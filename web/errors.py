@@ -5,7 +5,9 @@ The docstring of a refusal is its message, filled in with its facts. One handler
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
 
 _TYPES = {
     401: "auth_error",
@@ -20,6 +22,29 @@ _TYPES = {
 def _words(fact: Any) -> Any:
     """A list as people read it."""
     return ", ".join(map(str, fact)) if isinstance(fact, (list, tuple)) else fact
+
+
+class DetailObject(TypedDict):
+    """One thing that is wrong with the request, and where."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class RefusalObject(TypedDict):
+    """Some codes have more facts beside these (docs/errors.md)."""
+
+    code: str
+    reason_code: str
+    message: str
+    type: str
+    request_id: str
+    details: NotRequired[list[DetailObject]]
+
+
+class ErrorObject(TypedDict):
+    error: RefusalObject
 
 
 class Refusal(Exception):

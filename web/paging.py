@@ -27,6 +27,12 @@ class Page(TypedDict, Generic[Item]):
     request_id: str
 
 
+def limit_parameter(default: int) -> dict[str, Any]:
+    """`limit` as the OpenAPI document shows it."""
+    schema = {"type": "integer", "minimum": 1, "maximum": 200, "default": default}
+    return {"name": "limit", "in": "query", "required": False, "schema": schema}
+
+
 def read_limit(query: Mapping[str, str], default: int = 20) -> int:
     """`limit` of the query, 1-200. Raises InvalidLimit."""
     text = query.get("limit")

@@ -2,11 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
+from django.db.models import Q
+from ninja import FilterSchema
 from pydantic import BaseModel, ConfigDict, Field, create_model
+from typing_extensions import TypedDict
 
-from web.times import rfc3339
+from accounts.actor import ActorId
+from web.bodies import exactly_one_of
+from web.errors import InvalidStatusFilter
+from web.filters import Text, several_of, words_of
+from web.times import Timestamp, rfc3339
 from workflows.definition.documents import DSL_VERSION, SLUG
-from workflows.models import Document, Workflow, WorkflowVersion
+from workflows.models import STATUSES, Document, Workflow, WorkflowVersion
 from workflows.runs.schemas import StartBody
 
 
@@ -18,7 +25,7 @@ class WorkflowDocument(BaseModel):
     name: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     version: Annotated[str, Field(max_length=64, description="A label, shown as declared_version")] | None = None
     definition: dict[str, Any] | None = None
-    steps: list[dict[str, Any]] | None = None
+    steps: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
     output: dict[str, Any] | None = None
     inputs_schema: dict[str, Any] | None = None
     description: Annotated[str, Field(max_length=2000)] | None = None
@@ -28,6 +35,8 @@ class WorkflowDocument(BaseModel):
 
 class WorkflowCreate(WorkflowDocument):
     """Either `definition` and `slug`, or `steps` with `output` beside it; the slug then defaults to the name."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one_of("definition", "steps"))
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
     slug: Annotated[str, Field(pattern=f"^{SLUG.pattern}$")] | None = None
@@ -57,7 +66,72 @@ WorkflowValidate = _with_start(WorkflowExamined, "Any part of a document, and fi
 DocumentStart = _with_start(WorkflowDocument, "A document, and fields of a start.")
 
 
-def _document(row: Document) -> dict[str, Any]:
+class WorkflowFilters(FilterSchema):
+    status: Annotated[Text, several_of(STATUSES)] = None
+
+    def filter_status(self, status: str | None) -> Q:
+        """Raises InvalidStatusFilter."""
+        unknown = InvalidStatusFilter(valid_options=list(STATUSES))
+        return Q(status__in=words_of(status, STATUSES, unknown)) if status else Q()
+
+
+class DocumentObject(TypedDict):
+    name: str
+    version: int
+    declared_version: str | None
+    dsl_version: str
+    definition: dict[str, Any]
+    inputs_schema: dict[str, Any] | None
+    description: str | None
+    metadata: dict[str, Any] | None
+
+
+class WorkflowObject(DocumentObject):
+    id: str
+    object: str
+    slug: str
+    status: str
+    budget_cents_month: int
+    created_at: Timestamp
+    updated_at: Timestamp
+    request_id: str
+
+
+class WorkflowArchivedObject(WorkflowObject):
+    deleted: bool
+
+
+class WorkflowVersionObject(DocumentObject):
+    object: str
+    workflow_id: str
+    created_by: ActorId
+    created_at: Timestamp
+    request_id: str
+
+
+class WarningObject(TypedDict):
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class EstimateObject(TypedDict):
+    step_count: int
+    depth: int
+    max_agent_steps: int
+    max_cost_cents: int
+    max_wait_seconds: int | None
+    unbounded: list[str]
+
+
+class WorkflowExaminationObject(TypedDict):
+    valid: bool
+    errors: list[WarningObject]
+    warnings: list[WarningObject]
+    estimate: EstimateObject | None
+
+
+def _document(row: Document) -> DocumentObject:
     return {
         "name": row.name, "version": row.version, "declared_version": row.declared_version, "dsl_version": DSL_VERSION,
         "definition": row.definition, "inputs_schema": row.inputs_schema, "description": row.description,
@@ -65,16 +139,27 @@ def _document(row: Document) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def workflow_object(row: Workflow, request_id: str) -> dict[str, Any]:
+def workflow_object(row: Workflow, request_id: str) -> WorkflowObject:
     """The workflow as the API shows it; `request_id` is that of the answer."""
-    return {"id": row.id, "object": "workflow", "slug": row.slug, "status": row.status} | _document(row) | {
-        "budget_cents_month": row.budget_cents_month, "created_at": rfc3339(row.created_at),
-        "updated_at": rfc3339(row.updated_at), "request_id": request_id,
-    }  # fmt: skip
+    return {
+        "id": row.id,
+        "object": "workflow",
+        "slug": row.slug,
+        "status": row.status,
+        **_document(row),
+        "budget_cents_month": row.budget_cents_month,
+        "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at),
+        "request_id": request_id,
+    }
 
 
-def version_object(row: WorkflowVersion, request_id: str) -> dict[str, Any]:
-    by = {"type": row.created_by["type"], "id": row.created_by["id"]}
-    return {"object": "workflow.version", "workflow_id": row.workflow_id} | _document(row) | {
-        "created_by": by, "created_at": rfc3339(row.created_at), "request_id": request_id,
-    }  # fmt: skip
+def version_object(row: WorkflowVersion, request_id: str) -> WorkflowVersionObject:
+    return {
+        "object": "workflow.version",
+        "workflow_id": row.workflow_id,
+        **_document(row),
+        "created_by": {"type": row.created_by["type"], "id": row.created_by["id"]},
+        "created_at": rfc3339(row.created_at),
+        "request_id": request_id,
+    }

@@ -7,15 +7,14 @@ from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
 from accounts.keys import services
 from accounts.keys.access import keys_of
-from accounts.keys.schemas import KeyCreate, key_object
+from accounts.keys.schemas import KeyCreate, KeyObject, KeyRevokedObject, NewKeyObject, key_object, new_key_object
 from web.bodies import read
-from web.paging import page
-from web.times import rfc3339
+from web.paging import Page, page
 
 router = Router(tags=["Team and keys"])
 
 
-@router.post("/keys", summary="Make a key; it is shown once", **takes(KeyCreate))
+@router.post("/keys", summary="Make a key; it is shown once", response=NewKeyObject, **takes(KeyCreate))
 @door("keys")
 def create_key(request: ApiRequest) -> HttpResponse:
     body = read(request, KeyCreate)
@@ -28,32 +27,20 @@ def create_key(request: ApiRequest) -> HttpResponse:
             budget_cents_month=body.budget_cents_month,
             expires_at=body.expires_at,
         )
-        row = new_key.row
-        response = answer(
-            {
-                "key": new_key.key,
-                "key_id": row.id,
-                "key_prefix": row.prefix,
-                "name": row.name,
-                "kind": row.kind,
-                "scopes": sorted(row.scopes),
-                "created_at": rfc3339(row.created_at),
-                "request_id": request.request_id,
-            }
-        )
+        response = answer(new_key_object(new_key.row, new_key.key, request.request_id))
         response["Cache-Control"] = "no-store"
         return response
 
     return once(request, effect)
 
 
-@router.get("/keys", summary="Keys of the team and world")
+@router.get("/keys", summary="Keys of the team and world", response=Page[KeyObject])
 @door("keys")
 def list_keys(request: ApiRequest) -> HttpResponse:
     return answer(page(keys_of(request.actor), request.GET, key_object, request_id=request.request_id))
 
 
-@router.delete("/keys/{key_id}", summary="Revoke a key")
+@router.delete("/keys/{key_id}", summary="Revoke a key", response=KeyRevokedObject)
 @door("keys")
 def delete_key(request: ApiRequest, key_id: str) -> HttpResponse:
     row = services.revoke_key(request.actor, key_id)

@@ -2,15 +2,17 @@
 
 import re
 import unicodedata
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
+from typing_extensions import TypedDict
 
+from accounts.actor import ActorRef
 from accounts.models import TeamSecret
 from accounts.secrets.hosts import WRONG, as_compared
 from accounts.secrets.totp import SHORTEST, read_seed
-from web.bodies import Body
-from web.times import rfc3339
+from web.bodies import Body, exactly_one_of
+from web.times import Timestamp, rfc3339
 
 LONGEST_NAME = 64
 # What a handle, a sentence and an address can hold without quoting: letters and digits, with blanks and signs between them.
@@ -54,6 +56,8 @@ Machines = Annotated[list[MachineId], Field(max_length=20), AfterValidator(_each
 class SecretCreate(Body):
     """`machines`: ids of terminals that may get it, too."""
 
+    model_config = ConfigDict(json_schema_extra=exactly_one_of("value", "totp_seed"))
+
     name: Name
     value: Value | None = None
     totp_seed: Seed | None = None
@@ -64,13 +68,29 @@ class SecretCreate(Body):
 class SecretChange(Body):
     """What is not given stays as it is."""
 
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
     value: Value | None = None
     totp_seed: Seed | None = None
     hosts: Hosts | None = None
     machines: Machines | None = None
 
 
-def secret_object(row: TeamSecret) -> dict[str, Any]:
+class SecretObject(TypedDict):
+    id: str
+    object: str
+    name: str
+    kind: str
+    hosts: list[str]
+    machines: list[str]
+    created_by: ActorRef
+    created_at: Timestamp
+    replaced_at: Timestamp | None
+    last_used_at: Timestamp | None
+    last_used_run_id: str | None
+
+
+def secret_object(row: TeamSecret) -> SecretObject:
     return {
         "id": row.id, "object": "secret", "name": row.name, "kind": row.kind, "hosts": row.hosts, "machines": row.machines,
         "created_by": row.created_by, "created_at": rfc3339(row.created_at), "replaced_at": rfc3339(row.replaced_at),

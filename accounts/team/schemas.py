@@ -1,20 +1,15 @@
 """The settings of a team, as they are sent and answered."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from django.conf import settings
 from django.utils.module_loading import import_string
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
+from typing_extensions import TypedDict
 
 from accounts.models import Team
 from web.bodies import Body, Int
 
-SETTINGS = (
-    "default_machine_id", "default_agent", "forbid_self_approval", "undo_window_seconds", "screen_check",
-    "screen_check_threshold", "risk_floor", "risk_floor_modes", "remember_days", "claim_minutes", "hot_window_seconds",
-    "plan_max_revisions",
-    "max_active_runs", "budget_cents_month", "event_retention_days", "usage_for_all",
-)  # fmt: skip
 Risk = Literal["read", "write", "spend", "access", "destroy"]
 Mode = Literal["autonomous", "approval", "plan"]
 
@@ -24,6 +19,8 @@ def _each_once(words: list[str]) -> list[str]:
 
 
 class TeamPatch(Body):
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
     default_machine_id: str | None = None  # looked up, as is the agent: settings.TEAM_SETTING_GATES
     default_agent: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     forbid_self_approval: Literal["never", "four_eyes", "always"] | None = None
@@ -42,6 +39,47 @@ class TeamPatch(Body):
     usage_for_all: bool | None = None
 
 
-def team_object(team: Team) -> dict[str, Any]:
-    shown = {"id": team.id, "object": "team", "name": team.name} | {name: getattr(team, name) for name in SETTINGS}
-    return shown | {"default_agent": team.default_agent or import_string(settings.USUAL_AGENT)()}
+class TeamObject(TypedDict):
+    id: str
+    object: str
+    name: str
+    default_machine_id: str | None
+    default_agent: str
+    forbid_self_approval: str
+    undo_window_seconds: int
+    screen_check: bool
+    screen_check_threshold: float
+    risk_floor: list[str]
+    risk_floor_modes: list[str]
+    remember_days: int | None
+    claim_minutes: int
+    hot_window_seconds: int
+    plan_max_revisions: int
+    max_active_runs: int
+    budget_cents_month: int
+    event_retention_days: int
+    usage_for_all: bool
+
+
+def team_object(team: Team) -> TeamObject:
+    return {
+        "id": team.id,
+        "object": "team",
+        "name": team.name,
+        "default_machine_id": team.default_machine_id,
+        "default_agent": team.default_agent or import_string(settings.USUAL_AGENT)(),
+        "forbid_self_approval": team.forbid_self_approval,
+        "undo_window_seconds": team.undo_window_seconds,
+        "screen_check": team.screen_check,
+        "screen_check_threshold": team.screen_check_threshold,
+        "risk_floor": team.risk_floor,
+        "risk_floor_modes": team.risk_floor_modes,
+        "remember_days": team.remember_days,
+        "claim_minutes": team.claim_minutes,
+        "hot_window_seconds": team.hot_window_seconds,
+        "plan_max_revisions": team.plan_max_revisions,
+        "max_active_runs": team.max_active_runs,
+        "budget_cents_month": team.budget_cents_month,
+        "event_retention_days": team.event_retention_days,
+        "usage_for_all": team.usage_for_all,
+    }

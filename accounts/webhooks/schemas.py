@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
+from typing_extensions import TypedDict
 
 from accounts.models import WebhookDelivery, WebhookEndpoint, WebhookEvent
 from accounts.webhooks.signing import cut
 from database.sealing import unseal
 from web.bodies import Body
-from web.times import rfc3339
+from web.times import Timestamp, rfc3339
 
 EventName = Literal[
     "run.awaiting_human", "run.awaiting_input", "run.resumed", "run.succeeded", "run.failed", "run.cancelled",
@@ -32,7 +33,7 @@ def _each_once(events: list[str]) -> list[str]:
     return list(dict.fromkeys(events)) or list(USUAL)
 
 
-Url = Annotated[str, Field(min_length=1, max_length=2048)]
+Url = Annotated[str, Field(min_length=1, max_length=2048, json_schema_extra={"pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"})]
 Events = Annotated[list[EventName], AfterValidator(_each_once)]
 Description = Annotated[str, Field(max_length=200)]
 
@@ -47,6 +48,8 @@ class WebhookCreate(Body):
 
 
 class WebhookPatch(Body):
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
     url: Url | None = None
     events: Events | None = None
     description: Description | None = None
@@ -58,7 +61,19 @@ class Nothing(Body):
     """A call without a body, or with {}."""
 
 
-def webhook_object(row: WebhookEndpoint, secret: str | None = None) -> dict[str, Any]:
+class WebhookObject(TypedDict):
+    id: str
+    object: str
+    url: str
+    events: list[str]
+    active: bool
+    description: str | None
+    secret: str
+    disabled_reason: str | None
+    created_at: Timestamp
+
+
+def webhook_object(row: WebhookEndpoint, secret: str | None = None) -> WebhookObject:
     """The endpoint as the API shows it; `secret` is given only in the answer that shows it whole."""
     return {
         "id": row.id, "object": "webhook", "url": row.url, "events": row.events, "active": row.active,
@@ -67,7 +82,25 @@ def webhook_object(row: WebhookEndpoint, secret: str | None = None) -> dict[str,
     }  # fmt: skip
 
 
-def delivery_object(row: WebhookDelivery) -> dict[str, Any]:
+class DeliveryObject(TypedDict):
+    id: str
+    object: str
+    webhook_id: str | None
+    event_id: str
+    event: str
+    run_id: str | None
+    url: str
+    status: str
+    attempts: int
+    response_status: int | None
+    reason: str | None
+    next_attempt_at: Timestamp | None
+    redelivery_of: str | None
+    created_at: Timestamp
+    finished_at: Timestamp | None
+
+
+def delivery_object(row: WebhookDelivery) -> DeliveryObject:
     return {
         "id": row.id, "object": "delivery", "webhook_id": row.endpoint_id, "event_id": row.event_id,
         "event": row.event.type, "run_id": row.event.run_id, "url": row.url, "status": row.status,

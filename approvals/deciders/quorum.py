@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
+from typing_extensions import TypedDict
 
 from accounts.actor import Actor
 from accounts.keys.owners import person_of
@@ -14,6 +15,14 @@ from web.json_values import Detail, Loc
 
 Need = dict[str, Any]
 ANYONE = "anyone"
+
+
+class NeedObject(TypedDict):
+    """`approved`: how many of the group have."""
+
+    group: str
+    count: int
+    approved: int
 
 
 def groups_named(team_id: str, names: Sequence[str]) -> dict[str, Group]:
@@ -71,7 +80,7 @@ def in_words(one: str, many: str, counts: Mapping[bool, int]) -> list[str]:
     ]
 
 
-def needs(approval: Approval) -> list[Need]:
+def needs(approval: Approval) -> list[NeedObject]:
     """[{group, count, approved}] in list order; without a quorum one person of anyone."""
     if not approval.quorum:
         return [{"group": ANYONE, "count": 1, "approved": int(approval.status in ("approved", "answered"))}]

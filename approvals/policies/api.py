@@ -1,22 +1,25 @@
 """Policies by API: /v1/permissions."""
 
 from django.http import HttpResponse
-from ninja import Router
+from ninja import Query, Router
 
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
-from approvals.models import Effect
 from approvals.policies import services
 from approvals.policies.access import get_policy, policies_of
-from approvals.policies.schemas import PolicyCreate, PolicyPatch, policy_object
+from approvals.policies.schemas import PolicyCreate, PolicyFilters, PolicyObject, PolicyPatch, policy_object
 from web.bodies import read, read_json
-from web.errors import InvalidFilter
-from web.paging import page
+from web.paging import Page, page
 
 router = Router(tags=["Policies"])
 
 
-@router.post("/permissions", summary="Store a policy; an equal active one is returned", **takes(PolicyCreate))
+@router.post(
+    "/permissions",
+    summary="Store a policy; an equal active one is returned",
+    response={200: PolicyObject, 201: PolicyObject},
+    **takes(PolicyCreate),
+)
 @door("approvals:decide")
 def create_policy(request: ApiRequest) -> HttpResponse:
     body = read(request, PolicyCreate)
@@ -29,29 +32,20 @@ def create_policy(request: ApiRequest) -> HttpResponse:
     return once(request, effect)
 
 
-@router.get("/permissions", summary="Policies, newest first")
+@router.get("/permissions", summary="Policies, newest first", response=Page[PolicyObject])
 @door("approvals:read")
-def list_policies(request: ApiRequest) -> HttpResponse:
-    query = request.GET
-    rows = policies_of(request.actor).filter(revoked_at__isnull=True)
-    if query.get("tool"):
-        rows = rows.filter(tool=query["tool"])
-    if query.get("effect"):
-        if query["effect"] not in Effect.values:
-            raise InvalidFilter(parameter="effect", valid_options=list(Effect.values))
-        rows = rows.filter(effect=query["effect"])
-    if "end_user" in query:
-        rows = rows.filter(end_user=query["end_user"]) if query["end_user"] else rows.filter(end_user__isnull=True)
-    return answer(page(rows, query, policy_object, request_id=request.request_id))
+def list_policies(request: ApiRequest, filters: Query[PolicyFilters]) -> HttpResponse:
+    rows = filters.filter(policies_of(request.actor).filter(revoked_at__isnull=True))
+    return answer(page(rows, request.GET, policy_object, request_id=request.request_id))
 
 
-@router.get("/permissions/{policy_id}", summary="One policy")
+@router.get("/permissions/{policy_id}", summary="One policy", response=PolicyObject)
 @door("approvals:read")
 def read_policy(request: ApiRequest, policy_id: str) -> HttpResponse:
     return answer(policy_object(get_policy(request.actor, policy_id)))
 
 
-@router.patch("/permissions/{policy_id}", summary="Change a policy", **takes(PolicyPatch))
+@router.patch("/permissions/{policy_id}", summary="Change a policy", response=PolicyObject, **takes(PolicyPatch))
 @door("approvals:decide")
 def patch_policy(request: ApiRequest, policy_id: str) -> HttpResponse:
     row = get_policy(request.actor, policy_id)
@@ -61,7 +55,7 @@ def patch_policy(request: ApiRequest, policy_id: str) -> HttpResponse:
     return answer(policy_object(services.update(request.actor, row.id, changes)))
 
 
-@router.delete("/permissions/{policy_id}", summary="Revoke a policy")
+@router.delete("/permissions/{policy_id}", summary="Revoke a policy", response={204: None})
 @door("approvals:decide")
 def delete_policy(request: ApiRequest, policy_id: str) -> HttpResponse:
     services.revoke(request.actor, policy_id)

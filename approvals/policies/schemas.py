@@ -2,11 +2,36 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from django.db.models import Q
+from ninja import FilterSchema
+from pydantic import ConfigDict, Field, model_validator
+from typing_extensions import TypedDict
 
-from approvals.models import Policy
+from accounts.actor import ActorRef
+from approvals.models import Effect, Policy
 from web.bodies import Body, Int, Time
-from web.times import rfc3339
+from web.errors import InvalidFilter
+from web.filters import Text, one_of
+from web.times import Timestamp, rfc3339
+
+
+class PolicyFilters(FilterSchema):
+    """An empty `end_user` leaves those that are for nobody in particular."""
+
+    tool: Text = None
+    effect: Annotated[Text, one_of(Effect.values)] = None
+    end_user: str | None = None
+
+    def filter_effect(self, effect: str | None) -> Q:
+        """Raises InvalidFilter."""
+        if effect is None:
+            return Q()
+        if effect not in Effect.values:
+            raise InvalidFilter(parameter="effect", valid_options=list(Effect.values))
+        return Q(effect=effect)
+
+    def filter_end_user(self, end_user: str | None) -> Q:
+        return Q(end_user__isnull=True) if end_user == "" else Q(end_user=end_user)
 
 
 class Need(Body):
@@ -42,6 +67,8 @@ class PolicyCreate(Body):
 
 
 class PolicyPatch(Body):
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
     effect: Literal["allow", "ask", "deny"] | None = None
     expires_at: Time | None = None
     quorum: Annotated[list[Need], Field(max_length=20)] | None = None
@@ -49,7 +76,31 @@ class PolicyPatch(Body):
     note: Annotated[str, Field(max_length=500)] | None = None
 
 
-def policy_object(row: Policy) -> dict[str, Any]:
+class PolicyObject(TypedDict):
+    id: str
+    object: str
+    tool: str
+    tool_name: str
+    effect: str
+    host: str | None
+    end_user: str | None
+    include_end_users: bool
+    run_id: str | None
+    expires_at: Timestamp | None
+    quorum: list[dict[str, Any]]
+    four_eyes: bool | None
+    when: list[dict[str, str]]
+    note: str | None
+    origin: str
+    origin_approval_id: str | None
+    created_by: ActorRef
+    created_at: Timestamp
+    revoked_at: Timestamp | None
+    last_used_at: Timestamp | None
+    uses: int
+
+
+def policy_object(row: Policy) -> PolicyObject:
     return {
         "id": row.id, "object": "policy", "tool": row.tool, "tool_name": row.tool, "effect": row.effect, "host": row.host,
         "end_user": row.end_user, "include_end_users": row.include_end_users, "run_id": row.run_id,

@@ -12,6 +12,7 @@ from accounts.models import Group
 from approvals.access import DUE, approvals_of, by_due
 from approvals.kinds import Kind
 from approvals.models import NEVER, Approval
+from approvals.schemas import WaitingObject
 from approvals.subjects import subjects
 from web.paging import beyond
 from web.times import rfc3339
@@ -61,7 +62,7 @@ def _holds(approval_ids: Collection[str]) -> list[tuple[str, str]]:
     return [pair for subject in subjects() for pair in subject.held_up(ids)]
 
 
-def summary(rows: QuerySet[Approval]) -> dict[str, Any]:
+def summary(rows: QuerySet[Approval]) -> WaitingObject:
     """{pending, blocked_runs, oldest_created_at} over the whole filter."""
     pending = rows.filter(status="pending").order_by()
     sums = pending.aggregate(n=Count("id"), oldest=Min("created_at"))

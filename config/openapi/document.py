@@ -1,21 +1,29 @@
 """The OpenAPI document: what ninja knows of the routes, and what every route of ours has in common.
 
-Bodies come from the routes (accounts.doors.takes), scopes from their doors; answers are named in config/answers.py.
+Answers and filters are declared on the routes, bodies too (accounts.doors.takes), scopes by their doors.
 docs/openapi.json holds a copy, so that a change of the API is seen in review: `make openapi` writes it.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator
+from functools import cached_property
+from http import HTTPStatus
 from typing import Any
 
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
+from pydantic import TypeAdapter
 
-from config.answers import ANSWERS, FILTERS, LISTS, SCHEMAS, STATUSES
 from config.openapi.examples import example
+from web.errors import ErrorObject
+from web.paging import Page, limit_parameter
 
 Json = dict[str, Any]
+REF = "#/components/schemas/{model}"
+REFUSALS = "#/components/responses/{name}"
+REFUSED: Json = {"application/json": {"schema": {"$ref": REF.format(model="Error")}}}
 OPEN = frozenset({"/v1/health"})
 SECURITY: Json = {
     "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "`cs_live_…` or `cs_test_…`"},
@@ -55,20 +63,16 @@ NAMED_AFTER = {
     "approvals.api.read_approval": "runs_decide_api",
     "approvals.api.decide_route": "runs_decide_api",
 }
-STREAM = "text/event-stream"
-LAST_EVENT_ID: Json = {
-    "name": "Last-Event-ID",
-    "in": "header",
-    "required": False,
-    "description": "The last event that was read; the stream goes on after it, or after `after` if that is larger.",
-    "schema": {"type": "string"},
-}
-LIMIT: Json = {
-    "name": "limit",
+CURSOR: Json = {
+    "name": "cursor",
     "in": "query",
     "required": False,
-    "schema": {"type": "integer", "minimum": 1, "maximum": 200, "default": 20},
+    "description": "`next_cursor` of the page before.",
+    "schema": {"type": "string"},
 }
+ANY = (400, 401, 403, 429, 500, 503)  # what any operation may refuse with
+OF_CHANGES = (409, 413, 422)
+EVERY = (*ANY, 402, 404, *OF_CHANGES, 502, 504)
 
 
 class Api(NinjaAPI):
@@ -81,15 +85,25 @@ class Api(NinjaAPI):
         return f"{room}_{view.__name__}"
 
     def get_openapi_schema(self, *, path_prefix: str | None = None, path_params: Json | None = None) -> OpenAPISchema:
-        document = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
-        components = document["components"]
-        components["schemas"] = components.get("schemas", {}) | SCHEMAS
-        components["securitySchemes"] = SECURITY
+        """Made once: all of it stands in the code."""
+        return self._document
+
+    @cached_property
+    def _document(self) -> OpenAPISchema:
+        document = super().get_openapi_schema()
+        schemas = document["components"]["schemas"] | {"List": _list_schema(), "ErrorObject": _schema_of(ErrorObject)}
+        document["components"] = {
+            "schemas": {_name(n): _plain(s) for n, s in schemas.items() if not n.startswith("Page_")},
+            "responses": {_noun(s): {"description": HTTPStatus(s).phrase, "content": REFUSED} for s in EVERY},
+            "securitySchemes": SECURITY,
+        }
         document["security"] = [{name: []} for name in SECURITY]
-        scopes = {(method, path): scope for method, path, scope, _ in operations(self)}
+        scopes = {(method, path): needed for method, path, needed, _ in operations(self)}
         for path, methods in document["paths"].items():
             for method, operation in methods.items():
-                _complete(operation, method.upper(), path, scopes[method.upper(), path])
+                methods[method] = _complete(_plain(operation), method.upper(), path, scopes[method.upper(), path])
+        _link(document["paths"])
+        _keep_used(document)
         return document
 
 
@@ -104,52 +118,101 @@ def operations(api: NinjaAPI) -> Iterator[tuple[str, str, tuple[str, ...], Calla
                         yield method, f"/v1{named}", getattr(operation.view_func, "scopes", ()), operation.view_func
 
 
-def _complete(operation: Json, method: str, path: str, scopes: tuple[str, ...]) -> None:
-    if scopes:
-        words = " or ".join(f"`{scope}`" for scope in scopes)
-        operation["description"] = f"Needs the scope {words}."
+def _complete(operation: Json, method: str, path: str, scopes: tuple[str, ...]) -> Json:
+    """The operation with what follows from its method, its path and its door."""
+    needs = f"Needs the scope {' or '.join(f'`{scope}`' for scope in scopes)}." if scopes else ""
+    operation["description"] = "\n\n".join(filter(None, (operation.get("description"), needs)))
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if body is not None:
         body["example"] = example(method, path)
     if path in OPEN:
         operation["security"] = []
-    if method == "POST":
-        operation["parameters"].append(IDEMPOTENCY_KEY)
-    if method == "GET":
-        operation["parameters"] += _query(path)
-    content = _answer(method, path)
-    operation["responses"] = {
-        STATUSES.get((method, path), "200"): {"description": "OK", **({"content": content} if content else {})},
-        "default": {"description": "Refused", "content": _json({"$ref": "#/components/schemas/Error"})},
+    operation["parameters"] = [_query(p) for p in operation["parameters"]] + _shared(operation, method)
+    statuses = sorted({*operation["responses"], *_refusals(operation, method)})
+    answers = {
+        str(s): operation["responses"][s] if s < 400 else {"$ref": REFUSALS.format(name=_noun(s))} for s in statuses
     }
-    if content and STREAM in content:
-        operation["parameters"].append(LAST_EVENT_ID)
-        operation["responses"]["204"] = {
-            "description": "The run has ended, and Last-Event-ID is its last event or beyond"
-        }
+    operation["responses"] = answers | {"default": {"description": "Refused", "content": REFUSED}}
+    return operation
 
 
-def _query(path: str) -> list[Json]:
-    filters = [_text(name) for name in FILTERS.get(path, ())]
-    return [LIMIT, _text("cursor"), *filters] if path in LISTS else filters
+def _query(parameter: Json) -> Json:
+    """Without null, which no address can hold."""
+    schema = dict(parameter["schema"])
+    forms = [form for form in schema.pop("anyOf", ()) if form != {"type": "null"}]
+    return parameter | {"schema": schema | (forms[0] if forms else {})}
 
 
-def _text(name: str) -> Json:
-    return {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
+def _shared(operation: Json, method: str) -> list[Json]:
+    named = {parameter["name"] for parameter in operation["parameters"]}
+    shared = [limit_parameter(20), CURSOR] if _lists(operation) else []
+    shared += [IDEMPOTENCY_KEY] if method == "POST" else []
+    return [parameter for parameter in shared if parameter["name"] not in named]
 
 
-def _answer(method: str, path: str) -> Json | None:
-    if method == "GET" and path in LISTS:
-        return _json({"allOf": [{"$ref": "#/components/schemas/List"}, _data(LISTS[path])]})
-    name = ANSWERS.get((method, path))
-    if name is None:
-        return None
-    return {name: {}} if "/" in name else _json({"$ref": f"#/components/schemas/{name}"})
+def _lists(operation: Json) -> bool:
+    """Does it answer a page of a list?"""
+    content = operation["responses"].get(200, {}).get("content", {}).get("application/json", {})
+    ref = content.get("schema", {}).get("$ref", "")
+    return "allOf" in content.get("schema", {}) or ref.endswith("Page")
 
 
-def _data(name: str) -> Json:
-    return {"properties": {"data": {"type": "array", "items": {"$ref": f"#/components/schemas/{name}"}}}}
+def _refusals(operation: Json, method: str) -> list[int]:
+    places = any(parameter["in"] == "path" for parameter in operation["parameters"])
+    return [*ANY, *([404] if places else []), *(OF_CHANGES if method not in ("GET", "DELETE") else [])]
 
 
-def _json(schema: Json) -> Json:
-    return {"application/json": {"schema": schema}}
+def _link(paths: Json) -> None:
+    """From what a POST to a collection made to the operation that reads it."""
+    for path, methods in paths.items():
+        for child, of_child in paths.items():
+            place = re.fullmatch(re.escape(path) + r"/{(\w+)}", child)
+            if place and "post" in methods and "get" in of_child:
+                key = "session_id" if place[1] == "session_id" else "id"
+                link = {
+                    "operationId": of_child["get"]["operationId"],
+                    "parameters": {place[1]: f"$response.body#/{key}"},
+                }
+                for status in {"200", "201"} & set(methods["post"]["responses"]):
+                    methods["post"]["responses"][status]["links"] = {"read": link}
+
+
+def _keep_used(document: OpenAPISchema) -> None:
+    """Ninja also names what filters are made of."""
+    schemas = document["components"]["schemas"]
+    text = json.dumps(document)
+    document["components"]["schemas"] = {n: s for n, s in schemas.items() if f'"{REF.format(model=n)}"' in text}
+
+
+def _schema_of(answer: Any) -> Json:
+    return TypeAdapter(answer).json_schema(ref_template=REF)
+
+
+def _list_schema() -> Json:
+    """What all pages have in common; what one lists stands beside it."""
+    return _schema_of(Page[Any])
+
+
+def _noun(status: int) -> str:
+    return HTTPStatus(status).phrase.replace(" ", "")
+
+
+def _name(name: str) -> str:
+    """`RunObject` is called Run by who calls the API."""
+    return name.removesuffix("Object")
+
+
+def _plain(schema: Any) -> Any:
+    """A part of the document without the titles that pydantic makes of names, and with the names of our answers."""
+    if isinstance(schema, list):
+        return [_plain(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if listed := re.fullmatch(r".*/Page_(\w+)_", schema.get("$ref", "")):
+        data = {"type": "array", "items": {"$ref": REF.format(model=_name(listed[1]))}}
+        return {"allOf": [{"$ref": REF.format(model="List")}, {"properties": {"data": data}}]}
+    return {
+        key: _name(value) if key == "$ref" else _plain(value)
+        for key, value in schema.items()
+        if not (key == "title" and isinstance(value, str))
+    }

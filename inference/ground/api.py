@@ -6,14 +6,19 @@ from ninja import Router
 from accounts.doors import ApiRequest, door, takes
 from inference.billed_calls import answer_billed
 from inference.ground.ground_call import GroundCall
-from inference.schemas import GroundBody
+from inference.schemas import ASKS_A_MODEL, GroundBody, GroundingObject
 from inference.screenshots import read_screenshots
 from web.bodies import read
 
 router = Router(tags=["Inference"])
 
 
-@router.post("/ground", summary="Where an element stands on a picture of a screen", **takes(GroundBody))
+@router.post(
+    "/ground",
+    summary="Where an element stands on a picture of a screen",
+    response={200: GroundingObject, **ASKS_A_MODEL},
+    **takes(GroundBody),
+)
 @door("ground")
 def ground(request: ApiRequest) -> HttpResponse:
     body = read(request, GroundBody)

@@ -6,14 +6,19 @@ from ninja import Router
 from accounts.doors import ApiRequest, door, takes
 from inference.billed_calls import answer_billed
 from inference.predict.predict_call import PredictCall
-from inference.schemas import PredictBody
+from inference.schemas import ASKS_A_MODEL, PredictBody, PredictionObject
 from inference.screenshots import read_screenshots
 from web.bodies import read
 
 router = Router(tags=["Inference"])
 
 
-@router.post("/predict", summary="The next actions for a task, from a picture of a screen", **takes(PredictBody))
+@router.post(
+    "/predict",
+    summary="The next actions for a task, from a picture of a screen",
+    response={200: PredictionObject, **ASKS_A_MODEL},
+    **takes(PredictBody),
+)
 @door("predict")
 def predict_actions(request: ApiRequest) -> HttpResponse:
     body = read(request, PredictBody)

@@ -10,19 +10,32 @@ from ninja import Router
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
 from inference.billed_calls import Reply, answer_billed, charged
-from inference.schemas import Nothing, SessionCreate, SessionPredictBody, session_object
+from inference.schemas import (
+    ASKS_A_MODEL,
+    NewSessionObject,
+    Nothing,
+    SessionCreate,
+    SessionEndObject,
+    SessionObject,
+    SessionPredictBody,
+    SessionPredictionObject,
+    session_object,
+)
 from inference.screenshots import read_screenshots
 from inference.sessions import services
 from inference.sessions.access import get_session, sessions_of
 from inference.sessions.session_call import SessionPredictCall
 from web.bodies import read
-from web.paging import page
+from web.errors import ErrorObject
+from web.paging import Page, page
 from web.times import rfc3339
 
 router = Router(tags=["Inference"])
 
 
-@router.post("/sessions", summary="Begin a session", **takes(SessionCreate))
+@router.post(
+    "/sessions", summary="Begin a session", response={200: NewSessionObject, 402: ErrorObject}, **takes(SessionCreate)
+)
 @door("session")
 def create_session(request: ApiRequest) -> HttpResponse:
     body = read(request, SessionCreate)
@@ -46,21 +59,26 @@ def _at_once(effect: Callable[[], HttpResponse]) -> HttpResponse:
         return effect()
 
 
-@router.get("/sessions", summary="Sessions, newest first")
+@router.get("/sessions", summary="Sessions, newest first", response=Page[SessionObject])
 @door("session")
 def list_sessions(request: ApiRequest) -> HttpResponse:
     rows = sessions_of(request.actor)
     return answer(page(rows, request.GET, session_object, request_id=request.request_id))
 
 
-@router.get("/sessions/{session_id}", summary="One session")
+@router.get("/sessions/{session_id}", summary="One session", response=SessionObject)
 @door("session")
 def session(request: ApiRequest, session_id: str) -> HttpResponse:
     row = get_session(request.actor, session_id)
     return answer(session_object(row) | {"request_id": request.request_id})
 
 
-@router.post("/sessions/{session_id}/predict", summary="The next actions in a session", **takes(SessionPredictBody))
+@router.post(
+    "/sessions/{session_id}/predict",
+    summary="The next actions in a session",
+    response={200: SessionPredictionObject, **ASKS_A_MODEL},
+    **takes(SessionPredictBody),
+)
 @door("session")
 def predict_in_session(request: ApiRequest, session_id: str) -> HttpResponse:
     row = get_session(request.actor, session_id)
@@ -69,7 +87,12 @@ def predict_in_session(request: ApiRequest, session_id: str) -> HttpResponse:
     return answer_billed(request, SessionPredictCall(request.actor, row.id, body, shot))
 
 
-@router.post("/sessions/{session_id}/reset", summary="Forget what a session has seen and done", **takes(Nothing))
+@router.post(
+    "/sessions/{session_id}/reset",
+    summary="Forget what a session has seen and done",
+    response=SessionEndObject,
+    **takes(Nothing),
+)
 @door("session")
 def reset_session(request: ApiRequest, session_id: str) -> HttpResponse:
     row = get_session(request.actor, session_id)
@@ -82,7 +105,7 @@ def reset_session(request: ApiRequest, session_id: str) -> HttpResponse:
     return once(request, effect)
 
 
-@router.delete("/sessions/{session_id}", summary="End a session and forget its pictures")
+@router.delete("/sessions/{session_id}", summary="End a session and forget its pictures", response=SessionEndObject)
 @door("session")
 def delete_session(request: ApiRequest, session_id: str) -> HttpResponse:
     services.delete(request.actor, session_id)

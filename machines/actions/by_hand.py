@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from django.utils import timezone
 
@@ -24,7 +23,7 @@ from machines.drivers.within import within
 from machines.errors import MachineUnavailable
 from machines.models import Machine, MachineStatus, TakeoverLease
 from machines.processes.sessions import session_of_thread, with_session
-from machines.schemas import ActionBody
+from machines.schemas import ActionBody, OutcomeObject
 from machines.services import is_simulated, log_actions, log_command, remember_picture
 from machines.stops import require_unstopped
 from machines.takeover import leases
@@ -80,7 +79,7 @@ class Outcome:
     duration_ms: int
     png: bytes | None = None
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> OutcomeObject:
         return {
             "command": self.action.name,
             "params": self.action.params,

@@ -8,13 +8,15 @@ from ninja import Router
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import once
 from runs.agents.playbook import parse
-from runs.schemas import ParseBody
+from runs.schemas import ParseBody, PlanObject
 from web.bodies import read
 
 router = Router(tags=["Agents"])
 
 
-@router.post("/agents/playbook/parse", summary="How the playbook agent reads a task", **takes(ParseBody))
+@router.post(
+    "/agents/playbook/parse", summary="How the playbook agent reads a task", response=PlanObject, **takes(ParseBody)
+)
 @door("runs:read")
 def parse_playbook(request: ApiRequest) -> HttpResponse:
     body = read(request, ParseBody)

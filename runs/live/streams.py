@@ -26,9 +26,38 @@ from runs.live.envelopes import Enveloper, Form, Plain, Row, read_seq
 from runs.live.hub import Hub, batches
 from runs.live.stream_limits import Place
 from runs.models import Run, RunEvent
-from web.paging import read_limit
+from runs.schemas import EventsObject
+from web.paging import limit_parameter, read_limit
 
 router = Router(tags=["Events"])
+LAST_EVENT_ID = "The last event that was read; the stream goes on after it, or after `after` if that is larger."
+OVER = "The run has ended, and Last-Event-ID is its last event or beyond"
+
+
+def _parameter(place: str, name: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {
+        "in": place,
+        "name": name,
+        "required": False,
+        "description": description,
+        "schema": {"type": "string"} | schema,
+    }
+
+
+EVENTS: Any = {
+    "response": {200: EventsObject, 204: None},
+    "openapi_extra": {
+        "parameters": [
+            limit_parameter(100),
+            _parameter("query", "after", "The seq of the last event that was read; what is not a number counts as 0."),
+            _parameter(
+                "query", "format", "A page instead of a stream, as with Accept: application/json.", enum=["json"]
+            ),
+            _parameter("header", "Last-Event-ID", LAST_EVENT_ID),
+        ],
+        "responses": {200: {"content": {"text/event-stream": {}}}, 204: {"description": OVER}},
+    },
+}
 KEEPALIVE = b": keepalive\n\n"
 KEEPALIVE_SECONDS = 14.0
 LIFE_SECONDS = 30 * 60
@@ -38,25 +67,25 @@ PART_BYTES = 64 * 1024  # after so many a part is sent
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
-@router.get("/runs/{run_id}/events", summary="The run's log as a stream, or as a page")
+@router.get("/runs/{run_id}/events", summary="The run's log as a stream, or as a page", **EVENTS)
 @door("runs:read")
 def events(request: ApiRequest, run_id: str) -> HttpResponseBase:
     return _answer(request, run_id, enveloped=False)
 
 
-@router.get("/runs/{run_id}/events/stream", summary="The run's log in envelopes, as a stream or as a page")
+@router.get("/runs/{run_id}/events/stream", summary="The run's log in envelopes, as a stream or as a page", **EVENTS)
 @door("runs:read")
 def enveloped_events(request: ApiRequest, run_id: str) -> HttpResponseBase:
     return _answer(request, run_id, enveloped=True)
 
 
-@router.get("/workflows/runs/{run_id}/events", summary="The workflow run's log as a stream, or as a page")
+@router.get("/workflows/runs/{run_id}/events", summary="The workflow run's log as a stream, or as a page", **EVENTS)
 @door("workflows:read", "runs:read")
 def workflow_events(request: ApiRequest, run_id: str) -> HttpResponseBase:
     return _answer(request, run_id, enveloped=False)
 
 
-@router.get("/workflows/runs/{run_id}/events/stream", summary="The workflow run's log in envelopes")
+@router.get("/workflows/runs/{run_id}/events/stream", summary="The workflow run's log in envelopes", **EVENTS)
 @door("workflows:read", "runs:read")
 def enveloped_workflow_events(request: ApiRequest, run_id: str) -> HttpResponseBase:
     return _answer(request, run_id, enveloped=True)

@@ -1,12 +1,14 @@
 """Request bodies and answers of stops."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field, StringConstraints
+from typing_extensions import TypedDict
 
+from accounts.actor import ActorRef
 from machines.models import Stop
 from web.bodies import Body
-from web.times import rfc3339
+from web.times import Timestamp, rfc3339
 
 
 class StopBody(Body):
@@ -14,14 +16,34 @@ class StopBody(Body):
 
     scope: Literal["team", "machine", "workflow"]
     id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+    reason: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=500),
+        Field(json_schema_extra={"pattern": r"\S"}),
+    ]
 
 
 class Nothing(Body):
     """A call without a body, or with {}."""
 
 
-def stop_object(stop: Stop) -> dict[str, Any]:
+class StopObject(TypedDict):
+    id: str
+    object: str
+    scope: str
+    target_id: str | None
+    reason: str
+    runs: int
+    requested_at: Timestamp
+    requested_by: ActorRef
+    confirmed_at: Timestamp | None
+    lifted_at: Timestamp | None
+    lifted_by: ActorRef | None
+    test: bool
+    request_id: NotRequired[str]  # where it is the whole answer
+
+
+def stop_object(stop: Stop) -> StopObject:
     """`runs`: how many it held when it came. `confirmed_at`: since when no worker has an action in hand; null until then."""
     return {
         "id": stop.id, "object": "stop", "scope": stop.scope, "target_id": stop.target_id, "reason": stop.reason,
