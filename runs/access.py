@@ -4,7 +4,7 @@ import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from django.conf import settings
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Sum
@@ -71,7 +71,8 @@ def show(run: Run, webhook_secret: str | None = None) -> RunObject | WorkflowRun
     if run.kind == "workflow":
         sums = totals(run)
         shown["steps_completed"] = sums["steps_completed"]
-        shown["cost_cents"] = shown["credits_charged"] = shown["spent_cents"] = sums["cost_cents"]
+        shown["cost_cents"] = shown["credits_charged"] = sums["cost_cents"]
+        cast("WorkflowRunObject", shown)["spent_cents"] = sums["cost_cents"]
     return shown
 
 

@@ -107,7 +107,7 @@ def signal(request: ApiRequest, run_id: str) -> HttpResponse:
     if body.action not in SIGNALS:
         raise UnknownSignal(reason_code="invalid_signal_type", allowed=list(SIGNALS))
 
-    def effect() -> dict[str, Any]:
+    def effect() -> SignalObject:
         result = decide_for_run(
             request.actor, run.id, _named(body.approval_id), lambda a: verbs.by_signal(a, body.action, body.payload)
         )

@@ -11,7 +11,7 @@ from runs.starting.services import terms_violations
 from web.errors import Invalid, PayloadTooLarge
 from web.json_values import Detail
 from workflows.definition.documents import MAX_BYTES, Form, Reading, check_document, unreadable
-from workflows.definition.estimate import estimate
+from workflows.definition.estimate import EstimateObject, estimate
 from workflows.references import unknown_secrets, wrong_names
 from workflows.runs.schemas import StartBody, read_terms
 
@@ -22,7 +22,7 @@ class Examined:
 
     errors: list[Detail]
     warnings: list[Detail]
-    estimate: dict[str, Any] | None
+    estimate: EstimateObject | None
 
     @property
     def valid(self) -> bool:

@@ -13,6 +13,7 @@ from web.errors import InvalidStatusFilter
 from web.filters import Text, several_of, words_of
 from web.times import Timestamp, rfc3339
 from workflows.definition.documents import DSL_VERSION, SLUG
+from workflows.definition.estimate import EstimateObject
 from workflows.models import STATUSES, Document, Workflow, WorkflowVersion
 from workflows.runs.schemas import StartBody
 
@@ -113,15 +114,6 @@ class WarningObject(TypedDict):
     loc: list[str | int]
     msg: str
     type: str
-
-
-class EstimateObject(TypedDict):
-    step_count: int
-    depth: int
-    max_agent_steps: int
-    max_cost_cents: int
-    max_wait_seconds: int | None
-    unbounded: list[str]
 
 
 class WorkflowExaminationObject(TypedDict):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from workflows.definition import step_types as rules
 from workflows.definition.documents import Definition, run_defaults
@@ -11,6 +11,15 @@ from workflows.definition.step_types import WHILE_ITERATIONS, Step
 Prices = Mapping[str, int]  # cents of one agent step by cua_version
 DEFAULT_STEPS = 50
 DEFAULT_ENGINE = "v3"
+
+
+class EstimateObject(TypedDict):
+    step_count: int
+    depth: int
+    max_agent_steps: int
+    max_cost_cents: int
+    max_wait_seconds: int | None
+    unbounded: list[str]
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,7 @@ class _Worst:
         return _Worst(max(self.steps, other.steps), max(self.cents, other.cents), max(self.seconds, other.seconds), ids)
 
 
-def estimate(definition: Definition, start: Mapping[str, Any], prices: Prices, most_steps: int) -> dict[str, Any]:
+def estimate(definition: Definition, start: Mapping[str, Any], prices: Prices, most_steps: int) -> EstimateObject:
     """The estimate of a valid document. `start`: fields of the start body, validated. `most_steps`: the installation's ceiling.
 
     Waits inside tasks are not counted.
