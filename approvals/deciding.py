@@ -49,7 +49,7 @@ def decide(
     Raises Invalid, AnswerRequired, NotEligible, SelfApprovalForbidden, AlreadyDecided, ApprovalExpired, ApprovalCancelled,
     ApprovalVoid, ApprovalClaimed, ActionChanged.
     """
-    return decide_locked(actor, lambda: (subjects.lock(approval), approval.id), answer, via)
+    return lock_and_decide(actor, lambda: (subjects.lock(approval), approval.id), answer, via)
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def settling_expiry() -> Iterator[None]:
 
 
 @settling_expiry()
-def decide_locked(
+def lock_and_decide(
     actor: Actor, lock: Callable[[], tuple[S, str]], answer: Answer | Callable[[Approval], Answer], via: str
 ) -> DecisionResult[S]:
     """As decide(), for the request that `lock` finds once it has locked the subject: it returns both.

@@ -139,3 +139,15 @@ LIVING_WORKERS = """
 SELECT min(driving), coalesce(bool_or(disk_full), false) FROM runs_worker
 WHERE heartbeat_at > %(since)s AND (%(name)s::text IS NULL OR name = %(name)s::text)
 """
+
+# P13: what a request holds up: its root run, and the runs that queue for a machine which its run keeps while it waits. Tasks that
+# wait for a budget keep theirs as well.
+HELD_UP = """
+WITH asked AS (SELECT id, run_id, root_run_id, kind FROM approvals_approval WHERE id = ANY(%(ids)s))
+SELECT asked.id, asked.root_run_id FROM asked
+UNION
+SELECT asked.id, q.root_id FROM asked
+  JOIN runs_run r ON r.root_id = asked.root_run_id AND NOT r.owns_machine AND r.finished_at IS NULL
+    AND (r.id = asked.run_id OR asked.kind = 'budget' AND r.status = 'awaiting_human')
+  JOIN runs_run q ON q.machine_id = r.machine_id AND NOT q.owns_machine AND q.finished_at IS NULL AND q.status = 'queued'
+"""

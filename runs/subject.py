@@ -23,7 +23,7 @@ from database.messages import publish
 from database.sql import prepared_all
 from machines import pictures
 from machines.actions.canonical import ActionError, Screen, action_hash, canonical
-from runs import control, webhooks
+from runs import control, sql, webhooks
 from runs.access import UNSETTLED, run_of, screen_text, wanting_money
 from runs.driving import inbox
 from runs.errors import run_error
@@ -34,17 +34,6 @@ from runs.services import end_wait, fail, finish, follow, lock_run, move
 from web.errors import Invalid
 
 MAX_BUDGET_CENTS = 2**31 - 1  # what the column holds
-# What a request holds up: its root run, and the runs that queue for a machine which its run keeps while it waits. Tasks that
-# wait for a budget keep theirs as well.
-_HELD_UP = """
-WITH asked AS (SELECT id, run_id, root_run_id, kind FROM approvals_approval WHERE id = ANY(%(ids)s))
-SELECT asked.id, asked.root_run_id FROM asked
-UNION
-SELECT asked.id, q.root_id FROM asked
-  JOIN runs_run r ON r.root_id = asked.root_run_id AND NOT r.owns_machine AND r.finished_at IS NULL
-    AND (r.id = asked.run_id OR asked.kind = 'budget' AND r.status = 'awaiting_human')
-  JOIN runs_run q ON q.machine_id = r.machine_id AND NOT q.owns_machine AND q.finished_at IS NULL AND q.status = 'queued'
-"""
 
 
 class RunSubject:
@@ -74,7 +63,7 @@ class RunSubject:
             return None
 
     def held_up(self, approval_ids: Collection[str]) -> list[tuple[str, str]]:
-        rows = prepared_all(_HELD_UP, {"ids": list(approval_ids)})
+        rows = prepared_all(sql.HELD_UP, {"ids": list(approval_ids)})
         return [(approval_id, root_id) for approval_id, root_id in rows]
 
 

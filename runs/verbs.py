@@ -15,7 +15,7 @@ from accounts.actor import Actor
 from approvals.access import approvals_of, open_below, pending_of_root
 from approvals.answers.answer import Answer, sent_back
 from approvals.answers.defaults import answer_by_note
-from approvals.deciding import DecisionResult, decide_locked
+from approvals.deciding import DecisionResult, lock_and_decide
 from approvals.errors import ApprovalNotFound, SignalDoesNotFit, WrongEndpoint
 from approvals.models import Approval, Decision
 from approvals.schemas import MAX_NOTE
@@ -49,8 +49,8 @@ def decide_for_run(
     ended run).
     """
     if approval_id:
-        return decide_locked(actor, partial(_lock_named, _named(actor, run_id, approval_id)), answer, "api")
-    return decide_locked(actor, partial(_lock_open, run_id, terminal, kinds), answer, "api")
+        return lock_and_decide(actor, partial(_lock_named, _named(actor, run_id, approval_id)), answer, "api")
+    return lock_and_decide(actor, partial(_lock_open, run_id, terminal, kinds), answer, "api")
 
 
 def _named(actor: Actor, run_id: str, approval_id: str) -> Approval:

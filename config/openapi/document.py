@@ -46,6 +46,10 @@ IDEMPOTENCY_KEY: Json = {
 NAMED_AFTER = {
     "accounts.keys.api": "accounts_api",
     "accounts.team.api": "accounts_api",
+    "approvals.api": "runs_handling_api",
+    "approvals.api.decide_route": "runs_decide_api",
+    "approvals.api.list_approvals": "runs_decide_api",
+    "approvals.api.read_approval": "runs_decide_api",
     "approvals.policies.api": "approvals_policy_api",
     "inference.ground.api": "inference_api",
     "inference.parse_api": "inference_api",
@@ -55,13 +59,9 @@ NAMED_AFTER = {
     "machines.takeover.api": "runs_takeover_api",
     "runs.live.streams": "runs_streams",
     "runs.verbs_api": "runs_signals_api",
-    "workflows.runs.api": "workflows_run_api",
     "runs.verbs_api.resume": "runs_decide_api",
     "runs.verbs_api.resume_workflow_run": "runs_decide_api",
-    "approvals.api": "runs_handling_api",
-    "approvals.api.list_approvals": "runs_decide_api",
-    "approvals.api.read_approval": "runs_decide_api",
-    "approvals.api.decide_route": "runs_decide_api",
+    "workflows.runs.api": "workflows_run_api",
 }
 CURSOR: Json = {
     "name": "cursor",
