@@ -87,7 +87,9 @@ def _after_decision(request: PageRequest, approval: Approval) -> HttpResponse:
 @signed_in("approvals:decide")
 def undo(request: PageRequest, approval_id: str) -> HttpResponseBase:
     """The request is open again, as long as the decision has not taken effect."""
-    return _do(request, approval_id, lambda: undoing.undo(request.actor, approval_id))
+    with refusals_as_messages(request):
+        undoing.undo(request.actor, approval_id)
+    return go(request, "approval", approval_id)
 
 
 # --- working on it without deciding

@@ -93,8 +93,8 @@ def _show(request: PageRequest, approval: Approval, token: str, refusal: Refusal
     shown = card(request.actor, approval, request.path, refusal, request.POST if refusal else None)
     if shown["picture"]:
         shown["picture"]["src"] = reverse("link-picture", args=[token])
-    mine = next((vote for vote in shown["handling"]["votes"] if vote.voter == request.actor.id), None)
-    context: dict[str, Any] = {"card": shown, "voted": mine}
+    own_vote = next((vote for vote in shown["handling"]["votes"] if vote.voter == request.actor.id), None)
+    context: dict[str, Any] = {"card": shown, "voted": own_vote}
     return render(request, "approvals/minimal.html", context, status=refusal.status if refusal else 200)
 
 
