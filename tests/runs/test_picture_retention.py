@@ -12,7 +12,7 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from approvals.models import Approval
-from config.postgres.connecting import own_connection
+from database.listening import own_connection
 from machines import pictures
 from machines.models import Machine
 from runs import retention

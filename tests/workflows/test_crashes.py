@@ -52,10 +52,10 @@ class Crash(BaseException):
     """The worker dies here: nothing after it runs, and its transaction is undone."""
 
 
-def crashing(after: int) -> type[running._Doing]:
+def crashing(after: int) -> type[running._Effects]:
     """The doing of effects, by a worker that dies before effect number `after`, or behind the last one."""
 
-    class Dying(running._Doing):
+    class Dying(running._Effects):
         def all(self, effects: list[Effect]) -> None:
             self.left = after
             super().all(effects)
@@ -76,7 +76,7 @@ def call(row: OrmQ) -> None:
 
 
 def crash(row: OrmQ, chance: Random) -> None:
-    with patch.object(running, "_Doing", crashing(chance.randrange(4))), pytest.raises(Crash):
+    with patch.object(running, "_Effects", crashing(chance.randrange(4))), pytest.raises(Crash):
         call(row)
 
 
