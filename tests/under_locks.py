@@ -56,12 +56,13 @@ def _refused_under_locks(name: str, call: Callable[..., Any]) -> Callable[..., A
 
 
 def _heard(event: str, args: tuple[Any, ...]) -> None:
-    # Not isinstance(): that would wake a lazy module, which is heard again.
-    if args and type(args[0]) is str and "__pycache__" in args[0]:
+    if event not in SLOW and event != "open":  # first: to look at what others tell of may itself be told
+        return
+    if args and type(args[0]) is str and "__pycache__" in args[0]:  # not isinstance(): it wakes lazy modules
         return  # a module that is compiled and kept when it is first imported
     if event in SLOW:
         _check(event)
-    elif event == "open" and isinstance(args[0], str) and isinstance(args[2], int) and args[2] & WRITES:
+    elif isinstance(args[0], str) and isinstance(args[2], int) and args[2] & WRITES:
         _check_file(args[0])
 
 
