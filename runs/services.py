@@ -215,7 +215,7 @@ def finish(
 ) -> None:
     """End the run: child runs are cancelled, machine and holds let go, an open intent is dropped.
 
-    `skipped`: how many instructions were left out. `told`: what `done` says beside status, result and error. The caller
+    `skipped`: how many instructions were left out. `done_facts`: what `done` says beside status, result and error. The caller
     holds the run's lock, and that of its root.
     """
     ended = [run]
@@ -231,11 +231,10 @@ def finish(
         before = (*before, ("error", error | {"fatal": True}))
     result = None
     if status in ("succeeded", "failed"):
-        text = summary or (error["message"] if error else "")
         result = {
             "passed": passed and status == "succeeded",
             "status": status,
-            "summary": text,
+            "summary": summary or (error["message"] if error else ""),
             "verdict": verdict,
             "output": fields.get("output"),
             "output_text": last_output(run),

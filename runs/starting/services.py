@@ -113,23 +113,26 @@ def create_task(
     run.max_steps = min(run.max_steps, settings.MAX_STEPS_CEILING)
     if run.human_in_the_loop is False and run.on_awaiting_human == "pause":
         run.on_awaiting_human = "fail"  # a step may ask to wait, but this run never does
-    if choosing and not run.test:
-        hold_team(run.team_id)
-        machine = choose(run.team_id, run.agent, task, parent.id, tuple(bound))
-        run.machine_id = machine.id if machine else None
-    else:
-        machine = usable_machines(run.team_id, test=run.test).filter(id=run.machine_id).first()
-    if machine is None and not run.test:
-        raise MachineNotFound
-    run.machine_kind = machine.kind if machine else "simulated"
-    run.owns_machine, run.machine_id = machine is None, run.machine_id or f"mch_of_{run.id}"
-    _stand_still(run)
-    begin(run, ("status", {"status": "queued"}))
+    _take_machine_for(run, bound, choosing=choosing and not run.test)
+    _begin(run)
     if run.stopped_at and parent.stopped_at is None:  # its deadline must not go on while its task cannot
         parent.stopped_at = run.stopped_at
         parent.save(update_fields=["stopped_at"])
     _drive(run)
     return run
+
+
+def _take_machine_for(task: Run, bound: Sequence[Bound], *, choosing: bool) -> None:
+    if choosing:
+        hold_team(task.team_id)
+        machine = choose(task.team_id, task.agent, task.task, task.parent_id, tuple(bound))
+        task.machine_id = machine.id if machine else None
+    else:
+        machine = usable_machines(task.team_id, test=task.test).filter(id=task.machine_id).first()
+    if machine is None and not task.test:
+        raise MachineNotFound
+    task.machine_kind = machine.kind if machine else "simulated"
+    task.owns_machine, task.machine_id = machine is None, task.machine_id or f"mch_of_{task.id}"
 
 
 def _new_run(actor: Actor, terms: Terms, request_id: str, agent: str, machine: Machine | None) -> Run:
@@ -162,17 +165,17 @@ def _admit(actor: Actor, run: Run, also: Callable[[Run], None], *, chosen: bool 
         _check_room(actor)
         if chosen and (machine := choose(run.team_id, run.agent, run.task)):
             run.machine_id, run.machine_kind = machine.id, machine.kind
-        _stand_still(run)
-        begin(run, ("status", {"status": "queued"}))
+        _begin(run)
         also(run)
 
 
-def _stand_still(run: Run) -> None:
+def _begin(run: Run) -> None:
     """A run that is made in the scope of a stop waits for its lift from the beginning."""
     machine = None if run.owns_machine else run.machine_id
-    of = {"team": run.team_id, "test": run.test, "workflow": run.workflow_id, "machine": machine}
-    if prepared(sql.STOPPED, of) is not None:
+    scopes = {"team": run.team_id, "test": run.test, "workflow": run.workflow_id, "machine": machine}
+    if prepared(sql.STOPPED, scopes) is not None:
         run.stopped_at = run.created_at
+    begin(run, ("status", {"status": "queued"}))
 
 
 def _drive(run: Run) -> None:
@@ -180,7 +183,7 @@ def _drive(run: Run) -> None:
 
 
 def violations(actor: Actor, values: Mapping[str, Any]) -> list[Detail]:
-    """What is wrong with a new run beyond the form of each field; the values in `given` may be of any type."""
+    """What is wrong with a new run beyond the form of each field; `values` may be of any type."""
     return [*_check_task(values), *_check_secrets(actor, values), *terms_violations(actor, values)]
 
 
