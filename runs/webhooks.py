@@ -13,7 +13,7 @@ from runs.access import show
 from runs.models import Run
 
 
-def asked(run: Run, approval: Approval) -> None:
+def opened(run: Run, approval: Approval) -> None:
     """The run waits for this request. For a workflow run that waits through a child the request is the child's."""
     top = _top(run)
     _emit(top, f"{_prefix(top)}.awaiting_human", approval, own=True)

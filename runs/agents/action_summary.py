@@ -79,16 +79,16 @@ def action_object(run: Run, act: Act, call_id: str) -> dict[str, Any]:
         "read_only": read_only,
         "call_id": call_id,
         "machine_id": run.machine_id,
-        **told_target(act.target),
+        **target_object(act.target),
     }
 
 
-def told_checks(act: Act) -> list[dict[str, str]]:
+def checks_object(act: Act) -> list[dict[str, str]]:
     """The vendor's safety checks of an action, as requests keep them. Untrusted words."""
     return [asdict(check) for check in act.checks]
 
 
-def told_target(target: Target | None) -> dict[str, dict[str, str]]:
+def target_object(target: Target | None) -> dict[str, dict[str, str]]:
     """What the action would reach, as requests, steps and events tell it where the machine can say: {"target": {…}}."""
     return {"target": asdict(target)} if target else {}
 
@@ -145,7 +145,7 @@ def _what_is_typed(text: str) -> str:
 
 def kept_action(act: Act) -> dict[str, Any]:
     """The action as its step keeps it."""
-    return {"name": act.action.name, "params": act.action.params, **told_target(act.target)}
+    return {"name": act.action.name, "params": act.action.params, **target_object(act.target)}
 
 
 def point_of(act: Act) -> tuple[int, int] | None:
@@ -181,5 +181,5 @@ class Call:
             "policy_id": self.policy_id,
             "risk": risk_of(self.act),
             "class": class_of_act(self.machine_kind, self.act),
-            **told_target(self.act.target),
+            **target_object(self.act.target),
         }

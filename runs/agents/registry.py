@@ -38,12 +38,12 @@ def names() -> list[str]:
 
 def require_default(actor: Actor, profile: str) -> None:
     """The team's live runs can have this agent without naming it. Raises Invalid."""
-    if not known(profile):
+    if not is_known(profile):
         words = f"Unknown agent profile. Known: {', '.join(names())}."
         raise Invalid((("body", "default_agent"), words, "value_error"))
 
 
-def known(profile: str) -> bool:
+def is_known(profile: str) -> bool:
     return profile in _AGENTS or is_live(profile)
 
 

@@ -157,7 +157,7 @@ class Drive(Thinking):
         connected = await self._connect()
         before = self.frame or await self._observe()
         context = await self._context(connected, before)
-        decision = await self._asked(lambda: self._next(context, self._agents_view(connected)))
+        decision = await self._ask_agent(lambda: self._next(context, self._agents_view(connected)))
         if decision is None:
             return
         self.job.run.machine_restarts = connected.restarts
@@ -187,7 +187,7 @@ class Drive(Thinking):
         verdict = None
         if claim.passed and self.job.run.cua_version == "v4":
             connected = await self._connect()
-            verdict = await self._asked(lambda: self.agent.verify(context, self._agents_view(connected), claim))
+            verdict = await self._ask_agent(lambda: self.agent.verify(context, self._agents_view(connected), claim))
             if verdict is None:
                 return  # the agent claims again: on the machine that was started again, or when its model answers
         await self._commit(verdict.calls if verdict else (), jobs.end, claim, verdict, texts)
@@ -255,7 +255,7 @@ class Drive(Thinking):
     async def _propose_plan(self, before: Frame) -> None:
         connected = await self._connect()
         context = await self._context(connected, before)
-        plan = await self._asked(lambda: self.agent.plan(context, self._agents_view(connected)))
+        plan = await self._ask_agent(lambda: self.agent.plan(context, self._agents_view(connected)))
         if plan is not None:
             picture = await self._evidence(before)
             await self._commit(plan.calls, model_jobs.ask_for_plan, plan, picture, self.agent.thinks)

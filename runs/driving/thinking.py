@@ -36,7 +36,7 @@ class Thinking(DrivenMachine):
     agent: Agent
     draining: bool
 
-    async def _asked(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+    async def _ask_agent(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
         """The agent's answer; None when there is none: what then follows is done. Raises LeaseLost, MachineUnavailable."""
         try:
             return await (self._watched(work()) if self.agent.thinks else work())

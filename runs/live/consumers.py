@@ -127,7 +127,7 @@ class PersonConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     async def _check(self) -> None:
         """Raises Over."""
         self._outages = Hub.here().outages
-        actor = await self._asked(
+        actor = await self._ask(
             person_behind, self.scope["session"].session_key, getattr(self, "actor", None), self.scope["query_string"]
         )
         if actor is None:
@@ -135,7 +135,7 @@ class PersonConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self.actor = actor
         self._check_at = asyncio.get_running_loop().time() + self.heartbeat * 0.9  # a beat may come a little early
 
-    async def _asked(self, work: Callable[..., T], *args: Any) -> T:
+    async def _ask(self, work: Callable[..., T], *args: Any) -> T:
         """What the database answers: asked again while it is away, for PATIENCE at most. Raises Over."""
         pause = FIRST_PAUSE
         try:
@@ -168,7 +168,7 @@ class RunConsumer(PersonConsumer):
 
     async def _run(self) -> Run:
         try:
-            return await self._asked(get_run, self.actor, self.scope["url_route"]["kwargs"]["run_id"])
+            return await self._ask(get_run, self.actor, self.scope["url_route"]["kwargs"]["run_id"])
         except RunNotFound:
             raise Over(RUN_NOT_FOUND) from None
 

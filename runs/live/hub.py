@@ -21,7 +21,7 @@ from psycopg import Notify
 from runs.live.connections import FIRST_PAUSE, LONGEST_PAUSE, LOST, Readers, connect
 from runs.live.envelopes import Row
 from runs.live.stream_limits import StreamLimits
-from runs.live.team_changes import Seen, TeamChanges
+from runs.live.team_changes import PageState, TeamChanges
 
 logger = logging.getLogger(__name__)
 
@@ -245,13 +245,13 @@ async def follow(run_id: str, after: int, heartbeat: float = HEARTBEAT) -> Async
 async def pokes(team: str, heartbeat: float = HEARTBEAT) -> AsyncGenerator[dict[str, Any], None]:
     """What changed for the pages of `<team id>:<live or test>`, at the start everything; {} after `heartbeat` seconds of silence."""
     loop = asyncio.get_running_loop()
-    seen, beat_at = Seen(), loop.time() + heartbeat
+    page, beat_at = PageState(), loop.time() + heartbeat
     with Hub.here().watching(team) as (changes, bell):
         while True:
             await _rings(bell, beat_at)
             bell.clear()
             changes.forget_silent()
-            message = await changes.since(seen)
+            message = await changes.since(page)
             if message or loop.time() >= beat_at:  # a bell with nothing to tell is no sign of life
                 yield message
                 beat_at = loop.time() + heartbeat

@@ -26,7 +26,7 @@ _LOOKS = "SELECT pg_notify('team_looks', %s)"
 
 
 @dataclass
-class Seen:
+class PageState:
     """How much of a team's changes one page has been told; -1: nothing yet."""
 
     changes: int = -1
@@ -69,19 +69,19 @@ class TeamChanges:
         for user in [user for user, (_, _, until) in self._lookers.items() if until < now]:
             self.look(user, "", "")
 
-    async def since(self, seen: Seen) -> dict[str, Any]:
-        """The message for a page that was told `seen` so far, which is brought up to now; {} when there is nothing new."""
+    async def since(self, page: PageState) -> dict[str, Any]:
+        """The message for this page, whose state is brought up to now; {} when there is nothing new."""
         message: dict[str, Any] = {}
-        if seen.changes != self.changes:
-            seen.changes = self.changes
+        if page.changes != self.changes:
+            page.changes = self.changes
             message["team"] = 1
-        if seen.queue != self.queue:
+        if page.queue != self.queue:
             queue, news = self.queue, await self._latest()
             if news is not None:
-                seen.queue = queue
+                page.queue = queue
                 message["queue"] = news | {"spread": round(len(self.bells) * SPREAD_SECONDS, 2)}
-        if seen.looks != self.looks:
-            seen.looks = self.looks
+        if page.looks != self.looks:
+            page.looks = self.looks
             message["looks"] = [[approval, user, name] for user, (approval, name, _) in self._lookers.items()]
         return message
 

@@ -23,7 +23,7 @@ from machines.drivers.base import Prompt
 from machines.models import Machine
 from runs import webhooks
 from runs.access import UNSETTLED
-from runs.agents.action_summary import action_object, action_title, raised_beyond_write, told_checks
+from runs.agents.action_summary import action_object, action_title, checks_object, raised_beyond_write
 from runs.agents.base import Act, Ask
 from runs.agents.registry import model_of
 from runs.errors import run_error
@@ -56,7 +56,7 @@ def open_for_act(
     if prompt is not None:
         evidence |= {"prompt_at": prompt.at, "prompt_line": prompt.line}
     if act.checks:
-        evidence["checks"] = told_checks(act)
+        evidence["checks"] = checks_object(act)
     if previous is not None:
         evidence["previous_screenshot_index"] = previous.evidence.get("screenshot_index")
     items = (previous.context.get("contents") if previous else None) or None
@@ -182,10 +182,14 @@ def wait_for_budget(task: Run, root: Run, reached: BudgetReached) -> None:
         return
     fields = _standstill(task, approval, approval.message)
     move(
-        task, "awaiting_human", after=(_asked(approval, approval.message),), quietly=open_request is not None, **fields
+        task,
+        "awaiting_human",
+        after=(_awaiting_event(approval, approval.message),),
+        quietly=open_request is not None,
+        **fields,
     )
     if open_request is None:
-        webhooks.asked(root, approval)
+        webhooks.opened(root, approval)
         outbox.opened(approval)
 
 
@@ -288,11 +292,11 @@ def _request(
 
 def _wait(run: Run, approval: Approval) -> None:
     reason = approval.reason
-    move(run, "awaiting_human", after=(_asked(approval, reason),), **_standstill(run, approval, reason))
-    webhooks.asked(run, approval)
+    move(run, "awaiting_human", after=(_awaiting_event(approval, reason),), **_standstill(run, approval, reason))
+    webhooks.opened(run, approval)
 
 
-def _asked(approval: Approval, reason: str) -> Event:
+def _awaiting_event(approval: Approval, reason: str) -> Event:
     return "awaiting_human", {
         "reason": reason,
         "approval_id": approval.id,

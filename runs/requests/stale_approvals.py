@@ -50,7 +50,7 @@ def same_target(shown: dict[str, str] | None, act: Act) -> bool:
     """
     if shown is None:
         return True
-    now = action_summary.told_target(act.target).get("target")
+    now = action_summary.target_object(act.target).get("target")
     if now is None or shown["role"] != now["role"]:
         return False
     if action_summary.risk_of(act) == "write" and action_summary.class_of_act("", act) != "irreversible":
@@ -60,7 +60,7 @@ def same_target(shown: dict[str, str] | None, act: Act) -> bool:
 
 def same_checks(shown: list[dict[str, str]], act: Act) -> bool:
     """Whether the approver was shown every safety check of the action."""
-    return all(check in shown for check in action_summary.told_checks(act))
+    return all(check in shown for check in action_summary.checks_object(act))
 
 
 def beyond_approval(approval_id: str, ruling: Ruling) -> Voided | None:

@@ -127,7 +127,7 @@ def ready(run: Run, act: Act) -> Action | None:
 def opened(run: Run, epoch: int, act: Act) -> Action | Later:
     """The action with secrets of the team in it; that they are used is written down before. Raises Withheld, LeaseLost."""
     kept = kept_secrets(run)
-    handed = _taken(run, epoch, act, [name for name in named_by(act) if name not in kept])
+    handed = _take(run, epoch, act, [name for name in named_by(act) if name not in kept])
     if isinstance(handed, Later):
         return handed
     action = _filled(run, act, kept | {secret.name: secret.text for secret in handed})
@@ -147,7 +147,7 @@ def _has_handle(value: Any) -> bool:
     return isinstance(value, str) and HANDLE.search(value) is not None
 
 
-def _taken(run: Run, epoch: int, act: Act, names: list[str]) -> list[Handed] | Later:
+def _take(run: Run, epoch: int, act: Act, names: list[str]) -> list[Handed] | Later:
     """The team's secrets of these names with what is to be typed, which is sealed with the run from now on."""
     with transaction.atomic():
         fresh = Run.objects.select_for_update().filter(id=run.id, lease_epoch=epoch, status="running").first()

@@ -25,7 +25,7 @@ from machines.errors import MachineNotFound
 from machines.models import Machine
 from runs import sql
 from runs.agents.base import Bound
-from runs.agents.registry import OWN, known, names
+from runs.agents.registry import OWN, is_known, names
 from runs.errors import TooManyRuns
 from runs.log import begin
 from runs.models import Run
@@ -234,7 +234,7 @@ def _check_people(values: Mapping[str, Any]) -> list[Detail]:
 
 def _check_agent(actor: Actor, name: Any) -> list[Detail]:
     agent = agent_of(actor, name if isinstance(name, str) else None)
-    if not known(agent):
+    if not is_known(agent):
         return [(("body", "agent"), f"Unknown agent profile. Known: {', '.join(names())}.", "value_error")]
     if actor.test and agent not in OWN:
         return [(("body", "agent"), _NOT_WITH_TEST_KEYS.format(agent=agent), "value_error")]

@@ -80,7 +80,7 @@ class Conversation:
         Raises ModelProblem, GuardReached.
         """
         await self._flush()
-        if await self._made_room():
+        if await self._make_room():
             return None
         state = self.state
         self._goes_deeper()
@@ -109,7 +109,7 @@ class Conversation:
             state.log += self.wire.note(self._told, None if shown == [now] else now)
         state.got, state.notes = [], []
 
-    async def _made_room(self) -> bool:
+    async def _make_room(self) -> bool:
         """True when the log was too long and a new episode has begun."""
         state, window = self.state, self.spec.options.get("window", 0)
         full = window and state.window > window * SHARE_OF_WINDOW

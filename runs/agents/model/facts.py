@@ -67,7 +67,7 @@ async def frame(sha: str, context: Context) -> Frame:
     return Frame(await asyncio.to_thread(pictures.read, sha), context.width, context.height)
 
 
-async def told(context: Context, state: State, session: Session, patience: Patience) -> str:
+async def described(context: Context, state: State, session: Session, patience: Patience) -> str:
     """Task, actions and what the machine shows. Nothing of it is the agent's own word, its questions neither."""
     sayings = "\n".join(f"- {words}" for _, words in state.words)
     parts = [

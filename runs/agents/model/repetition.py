@@ -16,7 +16,7 @@ STUCK = "The agent has done the same thing {times} times and the screen has not 
 Share = Callable[[str, str], Awaitable[float]]
 
 
-async def seen(state: State, machine: str, name: str, params: Json, before: str, after: str, share: Share) -> int:
+async def times_done(state: State, machine: str, name: str, params: Json, before: str, after: str, share: Share) -> int:
     """Note down an action that was done, with the pictures around it. Returns how often this one has left the screen as it
     was; a short wait never counts. `share`: how much two pictures differ (0-1), asked for only when it matters.
 

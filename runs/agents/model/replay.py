@@ -64,7 +64,7 @@ async def settle(state: State, context: Context, observation: Observation) -> Se
     if context.step_index > now["step"]:
         return await _done(state, context, observation, news)
     if now["kind"] == "ask":
-        return _asked(state, news, context)
+        return _open_question(state, news, context)
     if news.clears or (now["kind"] == "finish" and news.words):
         return _not_executed(state, BY_PERSON)
     if now["kind"] == "finish":
@@ -148,7 +148,7 @@ async def _done(state: State, context: Context, observation: Observation, news: 
     stuck = ""
     if now.get("refused") is None:
         after = await observation.picture()
-        times = await repetition.seen(
+        times = await repetition.times_done(
             state, context.run_id, name, params, now["picture"] or "", after, observation.share
         )
         if times >= repetition.SAY:
@@ -178,7 +178,7 @@ def _interrupted_next(state: State, news: News) -> None:
         state.answer(wanted, False, text, acknowledged=wanted is begun and approved)
 
 
-def _asked(state: State, news: News, context: Context) -> Settled:
+def _open_question(state: State, news: News, context: Context) -> Settled:
     """A question of the model, or of the agent itself (`wanted` is None then)."""
     now = state.now
     assert now is not None

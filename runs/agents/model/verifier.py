@@ -76,7 +76,7 @@ class Verifier:
         await self.observation.look()
         log = await self._opening()
         for _ in range(MOST_LOOKS + 1):
-            judged = await self._asked(log)
+            judged = await self._answer(log)
             sha = self.observation.sha
             if judged is None or judged["verdict"] != "unknown":
                 break
@@ -88,7 +88,7 @@ class Verifier:
     async def _opening(self) -> list[Json]:
         """The facts, the first picture where it is still there, and the screen now."""
         state = State.of(self.context.memory)
-        text = await facts.told(self.context, state, self.session, PATIENCE)
+        text = await facts.described(self.context, state, self.session, PATIENCE)
         first, now = await self._first(state), await self.observation.sent(self.view)
         if first is None or first == now:
             return self.wire.opening(f"{text}\n\nThe picture is the screen now.", now)
@@ -106,7 +106,7 @@ class Verifier:
         except FileNotFoundError:
             return None
 
-    async def _asked(self, log: list[Json]) -> dict[str, Any] | None:
+    async def _answer(self, log: list[Json]) -> dict[str, Any] | None:
         """What the model judged; None when it twice answered with something else."""
         for _ in range(MOST_TRIES):
             request = Request(

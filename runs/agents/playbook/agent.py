@@ -153,13 +153,13 @@ class _Turn:
         if message.verdict == "reject" and question["kind"] != "question":
             return fail(str(message.redacted.get("reason") or "Rejected by a person."))
         if question["why"] not in ("", "takeover"):
-            return self._taken_in(question, message)
+            return self._take_in(question, message)
         progress.answers.append({"at": progress.at, "answer": message.redacted})
         self._keep_answer(message)
         progress.next()
         return None
 
-    def _taken_in(self, question: dict[str, Any], message: Message) -> Reply | None:
+    def _take_in(self, question: dict[str, Any], message: Message) -> Reply | None:
         """The answer to a question of our own: how to go on."""
         if question["why"] == "task":
             return unread.done_by_hand(self.context.task, message)
@@ -168,7 +168,7 @@ class _Turn:
         if question["why"] == "by hand":
             return None  # the command is looked at again
         answer = questions.answer_of(message, question["labels"])
-        return self._told_what_to_type(answer) if question["why"] == "waits" else self._resolved(answer)
+        return self._type_answer(answer) if question["why"] == "waits" else self._resolved(answer)
 
     def _keep_answer(self, message: Message) -> None:
         """What a person gave gets its name: later instructions can use it."""
@@ -180,7 +180,7 @@ class _Turn:
         elif instruction is not None and instruction.action == "ask_question" and message.verdict == "answer":
             self.progress.given["answer"] = ["text", questions.answer_text(message)]
 
-    def _told_what_to_type(self, answer: questions.Answer) -> Reply | None:
+    def _type_answer(self, answer: questions.Answer) -> Reply | None:
         """Words of a person's own are instructions that come first: the command still has the terminal."""
         if answer.custom:
             self.progress.edits.append([self.progress.at, answer.custom, BEFORE])

@@ -41,8 +41,8 @@ class Progress:
 
     @classmethod
     def of(cls, memory: Memory) -> "Progress":
-        known = {f.name for f in fields(cls)}
-        return cls(**{key: value for key, value in memory.items() if key in known})
+        names = {f.name for f in fields(cls)}
+        return cls(**{key: value for key, value in memory.items() if key in names})
 
     def memory(self) -> Memory:
         return asdict(self)

@@ -52,7 +52,7 @@ def value_key(name: str) -> str:
     return name[:100] or "value"
 
 
-def wanted_value(name: str) -> Ask:
+def value_question(name: str) -> Ask:
     """Ask for one value; it is hidden like a password when its name says that it is one."""
     key = value_key(name)
     secret = any(word in key.lower() for word in ("password", "passphrase", "secret", "pin code", "api key"))

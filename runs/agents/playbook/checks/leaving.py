@@ -113,10 +113,10 @@ def kept(left: list[Condition], instruction: Instruction) -> list[Condition]:
     """What is left of earlier instructions once this one has acted."""
     if instruction.action in _ACTS:
         return [c | {"acted": True} if "page" in c else c for c in left]
-    return [c for c in left if not _taken_away(c, instruction.action, instruction.params)]
+    return [c for c in left if not _takes_away(c, instruction.action, instruction.params)]
 
 
-def _taken_away(condition: Condition, action: str, params: dict[str, Any]) -> bool:
+def _takes_away(condition: Condition, action: str, params: dict[str, Any]) -> bool:
     name, kind = condition.get("name"), condition["is"]
     if action == "run":
         return _touched(condition, params["command"])
@@ -145,13 +145,13 @@ async def still(condition: Condition, session: Session, patience: Patience, secr
     """Whether what an instruction left is there now; None when it cannot be seen any more."""
     end = time.monotonic() + patience.target
     while True:
-        holds = await _seen(condition, session, secrets)
+        holds = await _holds_now(condition, session, secrets)
         if holds is not False or time.monotonic() >= end:
             return holds
         await asyncio.sleep(patience.poll)
 
 
-async def _seen(condition: Condition, session: Session, secrets: Mapping[str, str]) -> bool | None:
+async def _holds_now(condition: Condition, session: Session, secrets: Mapping[str, str]) -> bool | None:
     kind = condition["is"]
     if kind == "ended_well":
         return True  # the shell said so when it ended

@@ -53,7 +53,7 @@ async def ask_approval(scene: Scene) -> Reply:
 
 
 async def ask_input(scene: Scene) -> Reply:
-    return _call(scene, questions.wanted_value(scene.params["value"]))
+    return _call(scene, questions.value_question(scene.params["value"]))
 
 
 async def hand_over(scene: Scene) -> Reply:

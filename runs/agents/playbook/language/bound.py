@@ -103,7 +103,7 @@ def shown(text: str, values: Sequence[Value]) -> str:
     return replaced(text, lambda value: value if isinstance(value, str) else value.handle, values)
 
 
-def known(text: str, values: Sequence[Value]) -> str:
+def with_known(text: str, values: Sequence[Value]) -> str:
     """The values that are known are put in; the marks of answers and secrets stay, for resolved()."""
     return MARKS.sub(lambda match: value if isinstance(value := values[int(match[1])], str) else match[0], text)
 

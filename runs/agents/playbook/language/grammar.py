@@ -13,7 +13,7 @@ from lark import Lark, Token, Transformer
 from lark.exceptions import LarkError
 
 from runs.agents.playbook.language import literals
-from runs.agents.playbook.language.bound import MARK, MARKS, Reference, Value, has_mark, is_mark, known, shown
+from runs.agents.playbook.language.bound import MARK, MARKS, Reference, Value, has_mark, is_mark, shown, with_known
 from runs.agents.playbook.language.command_values import with_values
 from runs.agents.playbook.language.sentences import QUOTED
 
@@ -256,7 +256,7 @@ _LITERAL: dict[str, Callable[[str], str]] = {
         literals.unquoted,
     ),
     **dict.fromkeys(("reason", "summary"), literals.prose),
-    "value": literals.wanted,
+    "value": literals.value_name,
     "saved_as": literals.key_of_output,
 }
 # Leaves that are read with the values in them.
@@ -305,30 +305,30 @@ class _Fragments(Transformer[Token, Any]):
     def _value(self, rule: str, parts: list[str]) -> Any:
         first = parts[0]
         if rule in _LITERAL:
-            return known(_LITERAL[rule](first), self.values)
+            return with_known(_LITERAL[rule](first), self.values)
         if rule in _READ:
-            return _READ[rule](known(literals.unquoted(first), self.values))
+            return _READ[rule](with_known(literals.unquoted(first), self.values))
         return _OTHER[rule](self, *parts) if rule in _OTHER else _LEAVES[rule](*parts)
 
     def _command(self, word: str) -> str:
         return with_values(literals.nonempty(word), self.values)
 
     def _name(self, word: str) -> str:
-        filled = known(literals.nonempty(word), self.values)
+        filled = with_known(literals.nonempty(word), self.values)
         return filled if has_mark(filled) else literals.nonempty(f"`{filled}`")
 
     def _purpose(self, *parts: str) -> str:
-        return known(literals.purpose(*parts), self.values)
+        return with_known(literals.purpose(*parts), self.values)
 
     def _duration(self, number: str, unit: str) -> int:
-        return literals.milliseconds(known(number, self.values), unit)
+        return literals.milliseconds(with_known(number, self.values), unit)
 
     def _url(self, word: str) -> str:
         return self._address(literals.unquoted(word))
 
     def _address(self, url: str) -> str:
         """With its values; an address that a person gives is looked at when it is known."""
-        if is_mark(url) and has_mark(known(url, self.values)):
+        if is_mark(url) and has_mark(with_known(url, self.values)):
             return url
         filled = MARKS.sub(lambda found: self._in_address(found, url), url)
         return literals.address(filled)

@@ -45,7 +45,7 @@ def prose(word: str) -> str:
     return word[1:-1] if len(word) > 1 and word[0] in _QUOTES and word[-1] in _CLOSING else word.strip()
 
 
-def wanted(word: str) -> str:
+def value_name(word: str) -> str:
     """What a person is asked to give. An approval is no such value: asked for in other words it is not understood."""
     if word[0] not in _QUOTES and _REQUEST.search(word):
         raise UnreadableError

@@ -118,7 +118,7 @@ def nearest(sentence: str) -> list[str]:
     rest = text.partition(" ")[2]
     offered = _as_command(text, words)
     scored = sorted(
-        ((_likeness(text, words, cues, offer), offer) for cues, form in _FORMS if (offer := _made(form, text, rest))),
+        ((_likeness(text, words, cues, offer), offer) for cues, form in _FORMS if (offer := _filled(form, text, rest))),
         key=lambda pair: -pair[0],
     )
     for _, offer in scored:
@@ -142,7 +142,7 @@ def _as_command(text: str, words: list[str]) -> list[str]:
     return [offer for offer in offers if _can_be_read(offer)]
 
 
-def _made(form: str, text: str, rest: str) -> str:
+def _filled(form: str, text: str, rest: str) -> str:
     """The form with the sentence's own words; text in double quotes keeps none of its own."""
     plain = re.sub(r"[\"“”„«»`]", "", _KIND.sub("", _ARTICLES.sub("", rest or text))).strip() or "text"
     name = re.search(r"[\w-]+\.\w{1,8}\b", text)

@@ -134,21 +134,21 @@ class _Reader:
                     sentence = right
                     break
             else:
-                return [*read, self._made(sentence, UNKNOWN, {})]
+                return [*read, self._instruction_of(sentence, UNKNOWN, {})]
 
     def _instruction(self, sentence: Sentence) -> Instruction | None:
         """None for a sentence that gives none."""
         try:
             meaning = self._understood(sentence.text)
         except RefusedError as refused:
-            return self._made(sentence, REFUSED, {"reason": str(refused)})
+            return self._instruction_of(sentence, REFUSED, {"reason": str(refused)})
         if meaning is None:
             return None
         action, params = _complete(*meaning)
         name = name_given(action, _shown(params, self.marked.values))
         if name is not None:
             self.names.append(name)
-        return self._made(sentence, action, params)
+        return self._instruction_of(sentence, action, params)
 
     def _understood(self, text: str) -> tuple[str, Params] | None:
         text = self._with_secrets(text)
@@ -186,7 +186,7 @@ class _Reader:
             return match[0]
         return self.marked.mark(Reference("answer", latest[0] if match["it"] else names[match["name"].casefold()]))
 
-    def _made(self, sentence: Sentence, action: str, params: Params) -> Instruction:
+    def _instruction_of(self, sentence: Sentence, action: str, params: Params) -> Instruction:
         text = shown(sentence.text, self.marked.values)
         return Instruction(text, self.marked.column(sentence.column), action, params)
 

@@ -86,7 +86,7 @@ def _picked(scene: Scene, choices: dict[str, Element], elements: Sequence[Elemen
 async def _pressable(scene: Scene, target: Target, element: Element) -> Element | Reply:
     reach = await _reach(scene, element)
     if reach.point is None:
-        return _trouble(scene, f"{_wanted(target)} cannot be clicked. {reach.problem}")
+        return _trouble(scene, f"{_in_words(target)} cannot be clicked. {reach.problem}")
     return _at(element, reach.point)
 
 
@@ -158,7 +158,7 @@ def _at(element: Element, point: tuple[int, int]) -> Element:
 def _ambiguous(scene: Scene, target: Target, choices: dict[str, Element]) -> Reply:
     shown = list(choices)[:MOST_CANDIDATES]
     more = f" The first {len(shown)} are offered." if len(choices) > len(shown) else ""
-    message = f"{len(choices)} things fit {_wanted(target)} equally well.{more} Which one is meant?"
+    message = f"{len(choices)} things fit {_in_words(target)} equally well.{more} Which one is meant?"
     question = stuck(scene, "choice", message, [*shown, questions.SKIP, questions.TAKE_OVER, questions.STOP])
     return replace(question, here=_offer(choices))
 
@@ -166,11 +166,11 @@ def _ambiguous(scene: Scene, target: Target, choices: dict[str, Element]) -> Rep
 def _missing(scene: Scene, target: Target, choices: dict[str, Element], sight: Sight, dialog: str | None) -> Reply:
     shown = list(choices)[:MOST_CANDIDATES]
     if any(element.disabled for element in grounding.best(sight.elements, target)):
-        message = f"{_wanted(target)} is disabled."
+        message = f"{_in_words(target)} is disabled."
     else:
         reason = f" {sight.problems[0][1].problem}" if sight.problems else ""
         opened = f' A dialog is open: "{grounding.short(dialog, 300)}".' if dialog else ""
-        message = f"I cannot find {_wanted(target)} on the screen.{reason}{opened}"
+        message = f"I cannot find {_in_words(target)} on the screen.{reason}{opened}"
     question = _trouble(scene, f"{message} Is one of these meant?" if shown else message, shown)
     return replace(question, here=_offer(choices)) if shown else question
 
@@ -185,7 +185,7 @@ def _trouble(scene: Scene, message: str, choices: Sequence[str] = ()) -> Reply:
     )
 
 
-def _wanted(target: Target) -> str:
+def _in_words(target: Target) -> str:
     """The target in words: 'the second link "Delete" in the row "X"'."""
     number = {None: "", -1: "last "}.get(target.ordinal, f"number {target.ordinal} ")
     noun = target.role or target.only or ""
