@@ -29,11 +29,7 @@ def renew(owner: str, run_ids: list[str], disk_full: bool = False) -> list[str]:
     an action that was sent before the stop had its time to end."""
     now = timezone.now()
     facts = {"heartbeat_at": now, "driving": len(run_ids), "node": this_node(), "disk_full": disk_full}
-    Worker.objects.update_or_create(
-        name=owner,
-        defaults=facts,
-        create_defaults=facts | {"started_at": now},
-    )
+    Worker.objects.update_or_create(name=owner, defaults=facts, create_defaults=facts | {"started_at": now})
     if not run_ids:
         return []
     mine = Run.objects.filter(id__in=run_ids, lease_owner=owner, finished_at__isnull=True)

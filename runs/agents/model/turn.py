@@ -47,12 +47,12 @@ class Turn:
         now = self.state.now
         text = clean("\n".join(dict.fromkeys(filter(None, self.conversation.texts))))
         if now is None:
-            return self._decision(Again(), text)
+            return self._decision_of(Again(), text)
         if not kept:
             now["text"] = clean("\n".join(dict.fromkeys(filter(None, (text, now["text"]))))[:LONGEST_TEXT])
-        return self._decision(moves.move_of(now), now["text"])
+        return self._decision_of(moves.move_of(now), now["text"])
 
-    def _decision(self, move: Act | Again | Ask | Finish, text: str) -> Decision:
+    def _decision_of(self, move: Act | Again | Ask | Finish, text: str) -> Decision:
         """Looks are kept with a thought: those of a queue wait for the next one."""
         reasoning = clean("\n".join(filter(None, self.conversation.reasoning)))
         looks: tuple[Look, ...] = ()
