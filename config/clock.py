@@ -28,7 +28,9 @@ from machines.processes import freezing, home_sizes, lifecycle, metering
 from machines.takeover import leases as takeover_leases
 from machines.takeover import services as takeover
 from runs import clock, retention
+from runs import sql as runs_sql
 from runs.stops import clock as stops
+from runs.stops import sql as stops_sql
 from workflows import clock as workflows
 from workflows import sql as workflows_sql
 
@@ -51,17 +53,17 @@ class Chore:
 
 CHORES = (
     Chore(approvals.expiries, 0.25, approvals_sql.NEXT_EXPIRY),
-    Chore(clock.deadlines, 0.25, clock.NEXT_DEADLINE),
+    Chore(clock.deadlines, 0.25, runs_sql.NEXT_DEADLINE),
     Chore(approvals.effects, 0.25, approvals_sql.NEXT_EFFECT),
     Chore(outbox.queue_due, 0.25, outbox.NEXT_ATTEMPT),
     Chore(reminders.remind_due, 1, approvals_sql.NEXT_REMINDER),
     Chore(mail.queue_due, 1, approvals_sql.NEXT_NOTICE),
-    Chore(clock.stops, 1, clock.NEXT_STOP),
+    Chore(clock.stops, 1, runs_sql.NEXT_STOP),
     Chore(takeover.lapses, 1, takeover_leases.NEXT_LAPSE),
     Chore(freezing.settle_all, 0.5, freezing.NEXT_SETTLE),
-    Chore(stops.enforce, 0.5, stops.NEXT_ENFORCE),
-    Chore(stops.thaw, 1, stops.NEXT_THAW),
-    Chore(stops.uphold, 2, stops.NEXT_UPHOLD),
+    Chore(stops.enforce, 0.5, stops_sql.NEXT_ENFORCE),
+    Chore(stops.thaw, 1, stops_sql.NEXT_THAW),
+    Chore(stops.uphold, 2, stops_sql.NEXT_UPHOLD),
     Chore(workflows.begin_late, 1, workflows_sql.NEXT_LATE_BEGIN),
     Chore(workflows.go_on_late, 1, workflows_sql.NEXT_LATE_CUT),
     Chore(workflows.tell_late, 1, workflows_sql.NEXT_LATE_TELL),

@@ -15,18 +15,6 @@ from runs.models import Run, RunEvent, Worker
 
 BATCH = 200
 SILENT_SECONDS = 60
-# When each of these has something to do next, for the clock that sleeps until then (config/clock.py).
-NEXT_DEADLINE = (
-    "SELECT min(deadline_at) FROM runs_run WHERE deadline_at IS NOT NULL AND finished_at IS NULL AND stopped_at IS NULL"
-)
-NEXT_STOP = """
-SELECT least(
-  (SELECT min(coalesce(r.lease_until, now())) FROM runs_run r
-   WHERE r.status = 'cancelled' AND r.stop_confirmed_at IS NULL AND r.cancel_requested_at IS NOT NULL AND NOT EXISTS (
-     SELECT 1 FROM runs_run t WHERE t.parent_id = r.id AND t.status = 'cancelled' AND t.stop_confirmed_at IS NULL
-       AND t.cancel_requested_at IS NOT NULL)),
-  (SELECT min(lease_until) FROM runs_run WHERE status = 'awaiting_human' AND lease_owner IS NOT NULL))
-"""
 
 
 def deadlines() -> int:

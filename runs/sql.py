@@ -1,6 +1,7 @@
 """The statements of runs that a benchmark asks for (docs/adr/0007): all else is the ORM.
 
 P3 (steps per second) and P1 (from a decision to the next action): the claim, the two commits of a step, the log.
+P5 (a thousand runs that wait): when the clock wakes.
 P7 (runs started and read per second): a run by its id, its first row, the room in its team, why it waits.
 """
 
@@ -150,4 +151,18 @@ SELECT asked.id, q.root_id FROM asked
   JOIN runs_run r ON r.root_id = asked.root_run_id AND NOT r.owns_machine AND r.finished_at IS NULL
     AND (r.id = asked.run_id OR asked.kind = 'budget' AND r.status = 'awaiting_human')
   JOIN runs_run q ON q.machine_id = r.machine_id AND NOT q.owns_machine AND q.finished_at IS NULL AND q.status = 'queued'
+"""
+
+# --- P5: when the clock has something to do next (config/clock.py)
+
+NEXT_DEADLINE = (
+    "SELECT min(deadline_at) FROM runs_run WHERE deadline_at IS NOT NULL AND finished_at IS NULL AND stopped_at IS NULL"
+)
+NEXT_STOP = """
+SELECT least(
+  (SELECT min(coalesce(r.lease_until, now())) FROM runs_run r
+   WHERE r.status = 'cancelled' AND r.stop_confirmed_at IS NULL AND r.cancel_requested_at IS NOT NULL AND NOT EXISTS (
+     SELECT 1 FROM runs_run t WHERE t.parent_id = r.id AND t.status = 'cancelled' AND t.stop_confirmed_at IS NULL
+       AND t.cancel_requested_at IS NOT NULL)),
+  (SELECT min(lease_until) FROM runs_run WHERE status = 'awaiting_human' AND lease_owner IS NOT NULL))
 """

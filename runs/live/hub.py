@@ -18,6 +18,7 @@ from typing import Any
 
 from psycopg import Notify
 
+from runs.live import sql
 from runs.live.connections import FIRST_PAUSE, LONGEST_PAUSE, LOST, Readers, connect
 from runs.live.envelopes import Row
 from runs.live.stream_limits import StreamLimits
@@ -29,10 +30,6 @@ HEARTBEAT = 15.0
 SAFETY_SECONDS = 15.0  # read again so often even if no bell was heard
 PAGE = 200  # rows of one read
 TAIL = 256  # rows kept for followers who are almost up to date
-
-_COLUMNS = "seq, type, created_at, data FROM runs_runevent WHERE run_id = %s"
-_NEWEST = f"SELECT {_COLUMNS} ORDER BY seq DESC LIMIT %s"
-_AFTER = f"SELECT {_COLUMNS} AND seq > %s ORDER BY seq LIMIT %s"
 
 
 class Topic:
@@ -61,7 +58,7 @@ class Topic:
         if self.end is None or seq >= self.end:
             return []
         if self.tail[0].seq > seq + 1:
-            rows = await self._rows(_AFTER, [self.run_id, seq, PAGE])
+            rows = await self._rows(sql.AFTER, [self.run_id, seq, PAGE])
             if rows:
                 return rows
         return self.tail[bisect_right(self.tail, seq, key=lambda row: row.seq) :]
@@ -84,11 +81,11 @@ class Topic:
 
     async def _read(self) -> None:
         if self.end is None:
-            newest = await self._rows(_NEWEST, [self.run_id, TAIL])
+            newest = await self._rows(sql.NEWEST, [self.run_id, TAIL])
             self._append(newest[::-1])
         full = True
         while full:
-            rows = await self._rows(_AFTER, [self.run_id, self.end, PAGE])
+            rows = await self._rows(sql.AFTER, [self.run_id, self.end, PAGE])
             self._append(rows)
             full = len(rows) == PAGE
 

@@ -10,19 +10,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from runs.live import sql
 from runs.live.connections import LONGEST_PAUSE, LOST, Readers
 
 LOOK_SECONDS = 45.0  # who looks says so again before this time is over
 CLOSED_SECONDS = 30  # how long a closed request is still told of
 MOST_CLOSED = 200
 SPREAD_SECONDS = 0.015  # per open page: so much time their refreshes are spread over
-
-_NEWS = """
-SELECT (SELECT count(*) FROM approvals_approval WHERE team_id = %s AND test = %s AND status = 'pending'),
-  ARRAY(SELECT id::text FROM approvals_approval WHERE team_id = %s AND test = %s
-    AND status <> 'pending' AND resolved_at > now() - make_interval(secs => %s) ORDER BY resolved_at DESC LIMIT %s)
-"""
-_LOOKS = "SELECT pg_notify('team_looks', %s)"
 
 
 @dataclass
@@ -95,7 +89,7 @@ class TeamChanges:
         team, _, world = self.team.partition(":")
         mine = [team, world == "test"]
         try:
-            rows = await self._readers.rows(_NEWS.encode(), [*mine, *mine, CLOSED_SECONDS, MOST_CLOSED])
+            rows = await self._readers.rows(sql.NEWS.encode(), [*mine, *mine, CLOSED_SECONDS, MOST_CLOSED])
         except LOST:
             asyncio.get_running_loop().call_later(LONGEST_PAUSE, self._read_again)
             return None
@@ -111,6 +105,6 @@ async def say_look(readers: Readers, team: str, user: str, name: str, approval: 
     """Tell all web processes; lost without a word when the database is away, since it is said again soon."""
     payload = json.dumps([team, user, name[:128], approval])
     try:
-        await readers.rows(_LOOKS.encode(), [payload])
+        await readers.rows(sql.LOOKS.encode(), [payload])
     except LOST:
         return

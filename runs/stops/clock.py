@@ -8,19 +8,6 @@ from machines.models import Stop
 from runs.models import Run
 from runs.stops import enforcing, services
 
-# When each of these has something to do next (config/clock.py). Who asked for a stop has a moment to do it without the clock.
-NEXT_ENFORCE = """
-SELECT min(requested_at) + interval '1.5 s' FROM machines_stop WHERE lifted_at IS NULL AND confirmed_at IS NULL
-"""
-NEXT_THAW = (
-    "SELECT min(lifted_at) + interval '1 s' FROM machines_stop WHERE thawed_at IS NULL AND lifted_at IS NOT NULL"
-)
-NEXT_UPHOLD = """
-SELECT now() WHERE EXISTS (SELECT 1 FROM machines_stop WHERE lifted_at IS NULL)
-  OR EXISTS (SELECT 1 FROM runs_run WHERE stopped_at IS NOT NULL)
-  OR EXISTS (SELECT 1 FROM machines_machine WHERE halted_at IS NOT NULL)
-"""
-
 
 def enforce() -> int:
     """Stops that are not confirmed yet: nobody finished it, or a worker still had an action in hand."""

@@ -63,3 +63,15 @@ l AS (UPDATE machines_takeoverlease SET expires_at = expires_at + (%(now)s::time
   WHERE run_id = ANY(%(runs)s::text[]) AND stopped_at IS NOT NULL),
 {_TELL}
 """
+# When each of these has something to do next (config/clock.py). Who asked for a stop has a moment to do it without the clock.
+NEXT_ENFORCE = """
+SELECT min(requested_at) + interval '1.5 s' FROM machines_stop WHERE lifted_at IS NULL AND confirmed_at IS NULL
+"""
+NEXT_THAW = (
+    "SELECT min(lifted_at) + interval '1 s' FROM machines_stop WHERE thawed_at IS NULL AND lifted_at IS NOT NULL"
+)
+NEXT_UPHOLD = """
+SELECT now() WHERE EXISTS (SELECT 1 FROM machines_stop WHERE lifted_at IS NULL)
+  OR EXISTS (SELECT 1 FROM runs_run WHERE stopped_at IS NOT NULL)
+  OR EXISTS (SELECT 1 FROM machines_machine WHERE halted_at IS NOT NULL)
+"""
