@@ -25,12 +25,12 @@ from machines.processes.sessions import Connected
 from runs.agents.action_summary import Call, edited_act, kept_action, point_of
 from runs.agents.base import Act, Again, Ask, Bound, Context, Decision, Finish
 from runs.agents.registry import agent_for
-from runs.driving import disk, guard, jobs, leases, model_jobs, step_costs
+from runs.driving import disk_watch, guard, jobs, leases, model_jobs, step_costs
 from runs.driving.driven_machine import Host
 from runs.driving.steps import Intent, Judged, LeaseLost, Outcome, write_intent, write_outcome, written
 from runs.driving.thinking import Thinking, words
 from runs.log import Event
-from runs.requests import contents, stale_approvals
+from runs.requests import action_contents, stale_approvals
 from runs.secrets.redaction import REDACTED
 from runs.secrets.services import kept_secrets
 
@@ -132,15 +132,15 @@ class Drive(Thinking):
     async def _wait_for_room(self) -> None:
         """Nothing is begun that may not be written down. Raises LeaseLost when the run ended meanwhile."""
         self.frame = None
-        await self.host.db(disk.say, self.job, disk.WAITS)
+        await self.host.db(disk_watch.say, self.job, disk_watch.WAITS)
         while not self.draining and self.host.disk.full():
-            if await self.host.wait_for_bell(self.run_id, disk.LOOK_SECONDS):
+            if await self.host.wait_for_bell(self.run_id, disk_watch.LOOK_SECONDS):
                 fresh = await self.host.db(jobs.reload, self.job)
                 if fresh is None:
                     return
                 self.job = fresh
         if not self.draining:
-            await self.host.db(disk.say, self.job, disk.GOES_ON)
+            await self.host.db(disk_watch.say, self.job, disk_watch.GOES_ON)
 
     async def _hot_window(self) -> float:
         """Seconds, as the team has it when the wait begins."""
@@ -248,7 +248,7 @@ class Drive(Thinking):
     ) -> None:
         run = self.job.run
         self.job.prompt = self._shown(await self._prompt()) if stale_approvals.goes_to_prompt(run, act) else None
-        self.job.contents = contents.kept_contents(run, await self._contents(act))
+        self.job.contents = action_contents.kept_contents(run, await self._contents(act))
         picture = await self._evidence(before)
         await self.host.db(jobs.ask_before, self.job, act, new_id("call"), ruling, text, picture, voided)
 
@@ -298,7 +298,7 @@ class Drive(Thinking):
         """The approved action, bound to what it works with until it is done; or why it is void."""
         now = await self._contents(act)
         voided = await self.host.db(
-            stale_approvals.contents_changed, approval_id, contents.kept_contents(self.job.run, now), edited
+            stale_approvals.contents_changed, approval_id, action_contents.kept_contents(self.job.run, now), edited
         )
         if voided:
             self.frame = await self._observe()

@@ -21,7 +21,7 @@ from machines.sql import private_since
 from runs.agents.action_summary import risk_of
 from runs.agents.base import Act
 from runs.driving.agent_view import AgentView
-from runs.driving.disk import DiskWatch
+from runs.driving.disk_watch import DiskWatch
 from runs.driving.jobs import Job
 from runs.driving.steps import LeaseLost, Picture
 from runs.secrets.redaction import NO_SECRETS, REDACTED, Redaction

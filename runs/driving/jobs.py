@@ -30,7 +30,7 @@ from runs.models import Run, Step
 from runs.outputs import misfit
 from runs.requests import services as requests
 from runs.requests import stale_approvals
-from runs.requests.contents import KeptContents
+from runs.requests.action_contents import KeptContents
 from runs.secrets.services import cleared, kept_secrets, know_machine
 
 log = logging.getLogger(__name__)

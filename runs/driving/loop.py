@@ -24,7 +24,7 @@ from database.listening import parameters
 from database.outages import is_full, is_locked, passes
 from inference.calls import calling
 from runs.driving import leases
-from runs.driving.disk import DiskWatch
+from runs.driving.disk_watch import DiskWatch
 from runs.driving.drive import Drive
 
 log = logging.getLogger(__name__)

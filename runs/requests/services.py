@@ -29,7 +29,7 @@ from runs.agents.registry import model_of
 from runs.errors import run_error
 from runs.log import Event
 from runs.models import Run, Screenshot
-from runs.requests.contents import KeptContents
+from runs.requests.action_contents import KeptContents
 from runs.services import finish, move
 from web.times import rfc3339
 

@@ -21,7 +21,7 @@ from runs.agents.base import Act
 from runs.log import record
 from runs.models import Run
 from runs.requests import services
-from runs.requests.contents import KeptContents, differences, in_words
+from runs.requests.action_contents import KeptContents, differences, in_words
 from web.times import rfc3339
 
 NOT_STARTED = "execution_not_started"

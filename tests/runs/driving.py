@@ -16,7 +16,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from runs.driving import leases
-from runs.driving.disk import DiskWatch
+from runs.driving.disk_watch import DiskWatch
 from runs.driving.drive import Drive
 from runs.models import Run, RunEvent, Worker
 from tests.cast import Api

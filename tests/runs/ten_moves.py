@@ -10,7 +10,7 @@ from typing import Any
 
 from inference.models import Call, Profile
 from inference.profiles.services import create_profile
-from runs.agents.model.memory import State
+from runs.agents.model.agent_memory import State
 from runs.models import Run
 from tests.agents.model.test_wires import needs
 from tests.cast import Api, Cast

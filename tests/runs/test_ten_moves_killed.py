@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from inference.models import Call
-from runs.agents.model.memory import State
+from runs.agents.model.agent_memory import State
 from runs.models import Run
 from tests.cast import Api, Cast
 from tests.chance import ROUNDS

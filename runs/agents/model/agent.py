@@ -10,8 +10,8 @@ from inference.wires.base import Wire
 from machines.drivers.base import Session
 from runs.agents.base import Context, Decision, Finish, Plan, Verdict
 from runs.agents.model import planning, verifier
+from runs.agents.model.agent_memory import State
 from runs.agents.model.conversation import Conversation, Think
-from runs.agents.model.memory import State
 from runs.agents.model.observation import Observation
 from runs.agents.model.turn import Turn
 

@@ -11,7 +11,7 @@ from inference.specs import Spec
 from inference.wires.base import Json, Request, Thought, View, Wire
 from runs.agents.base import Context, GuardReached
 from runs.agents.model import old_logs, prompt
-from runs.agents.model.memory import State, as_text
+from runs.agents.model.agent_memory import State, as_text
 from runs.agents.model.observation import Observation
 from runs.agents.model.tools import ACTIONS, HANDS, tools_of
 

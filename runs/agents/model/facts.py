@@ -7,10 +7,10 @@ from machines import pictures
 from machines.drivers.base import Frame, Session
 from runs.agents.base import Context
 from runs.agents.model import prompt
-from runs.agents.model.memory import State
+from runs.agents.model.agent_memory import State
 from runs.agents.playbook.checks import leaving, machine_conditions
 from runs.agents.playbook.checks.machine_conditions import Condition
-from runs.agents.playbook.instructions.filling import UnknownValueError, with_values
+from runs.agents.playbook.instructions.value_filling import UnknownValueError, with_values
 from runs.agents.playbook.language.plan import Instruction, parse, unread_places
 from runs.agents.playbook.scene import Patience
 from runs.secrets.services import cleared

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.files.storage import default_storage
 
 from machines import pictures
-from runs.agents.model.memory import as_text
+from runs.agents.model.agent_memory import as_text
 
 
 def store(log: list[dict[str, Any]], facts: dict[str, Any]) -> str:

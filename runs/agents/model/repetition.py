@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from inference.wires.base import Json
 from machines.actions.canonical import action_hash
-from runs.agents.model.memory import MOST_SEEN, State
+from runs.agents.model.agent_memory import MOST_SEEN, State
 
 SAY, ASK = 3, 5  # how often the same action may leave the screen as it was
 SAME = 0.01  # the share of cells that may differ

@@ -22,8 +22,8 @@ from machines.drivers.base import ActResult
 from runs.agents.action_summary import action_title
 from runs.agents.base import Context, Message
 from runs.agents.model import human_messages, moves, repetition
+from runs.agents.model.agent_memory import State
 from runs.agents.model.human_messages import News
-from runs.agents.model.memory import State
 from runs.agents.model.observation import MUCH, Observation
 
 BY_PERSON = "a person worked on the machine or said something else first."

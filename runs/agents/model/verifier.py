@@ -15,8 +15,8 @@ from machines.drivers.base import Session
 from machines.drivers.storable import clean
 from runs.agents.base import Context, Verdict
 from runs.agents.model import facts
+from runs.agents.model.agent_memory import State
 from runs.agents.model.conversation import Think
-from runs.agents.model.memory import State
 from runs.agents.model.observation import Observation
 from runs.agents.model.planning import carrying
 from runs.agents.playbook.scene import Patience

@@ -8,14 +8,14 @@ from typing import Any
 
 from machines.drivers.base import Session
 from runs.agents.base import Act, Ask, Context, Decision, Finish, Message, Plan, Verdict
-from runs.agents.playbook import questions, unread
+from runs.agents.playbook import person_questions, unread
+from runs.agents.playbook.agent_memory import BEFORE, SKIPPED, Progress
 from runs.agents.playbook.checks import leaving, verifier
 from runs.agents.playbook.checks.machine_conditions import OF_BROWSERS
 from runs.agents.playbook.instructions import other_steps, remembering, screen_steps, terminal_steps
-from runs.agents.playbook.instructions.filling import UnknownValueError, with_values
+from runs.agents.playbook.instructions.value_filling import UnknownValueError, with_values
 from runs.agents.playbook.language.bound import Handles
 from runs.agents.playbook.language.plan import REFUSED, Instruction, parse, unread_places
-from runs.agents.playbook.memory import BEFORE, SKIPPED, Progress
 from runs.agents.playbook.scene import Looking, Patience, Reply, Scene, fail, stuck
 from runs.agents.playbook.screen.grounding import short
 
@@ -94,7 +94,7 @@ class _Turn:
         self.progress = Progress.of(deepcopy(context.memory))
         self.looking = Looking()
         # The action decided on now was proposed before and a person said no: it will not be carried out.
-        self.denied = any(map(questions.denies, context.messages))
+        self.denied = any(map(person_questions.denies, context.messages))
 
     async def decide(self) -> Decision:
         notes = list(self._notes())
@@ -147,7 +147,7 @@ class _Turn:
         """Take in the answer to the open question; without one the instruction asks again."""
         progress, question = self.progress, self.progress.asked
         progress.asked = None
-        message = questions.reply_to(question["kind"], self.context.messages) if question else None
+        message = person_questions.reply_to(question["kind"], self.context.messages) if question else None
         if question is None or message is None:
             return None
         if message.verdict == "reject" and question["kind"] != "question":
@@ -167,7 +167,7 @@ class _Turn:
             return unread.take_in(self.progress, question, message, self._instructions())
         if question["why"] == "by hand":
             return None  # the command is looked at again
-        answer = questions.answer_of(message, question["labels"])
+        answer = person_questions.answer_of(message, question["labels"])
         return self._type_answer(answer) if question["why"] == "waits" else self._resolved(answer)
 
     def _keep_answer(self, message: Message) -> None:
@@ -175,40 +175,42 @@ class _Turn:
         instruction = self._current()
         if instruction is not None and instruction.action == "ask_input":
             name = instruction.shown_params["value"]
-            if value := questions.value_of(message, name):
+            if value := person_questions.value_of(message, name):
                 self.progress.given[name] = value
         elif instruction is not None and instruction.action == "ask_question" and message.verdict == "answer":
-            self.progress.given["answer"] = ["text", questions.answer_text(message)]
+            self.progress.given["answer"] = ["text", person_questions.answer_text(message)]
 
-    def _type_answer(self, answer: questions.Answer) -> Reply | None:
+    def _type_answer(self, answer: person_questions.Answer) -> Reply | None:
         """Words of a person's own are instructions that come first: the command still has the terminal."""
         if answer.custom:
             self.progress.edits.append([self.progress.at, answer.custom, BEFORE])
             self.progress.here = {}
-        elif answer.chosen == questions.BY_HAND:
+        elif answer.chosen == person_questions.BY_HAND:
             return Reply(
-                questions.takeover("type what the command waits for, or end it"), "", done=False, why="by hand"
+                person_questions.takeover("type what the command waits for, or end it"), "", done=False, why="by hand"
             )
-        elif answer.chosen != questions.LOOK_AGAIN:
+        elif answer.chosen != person_questions.LOOK_AGAIN:
             return fail("Stopped by a person while a command waited for input.")
         return None
 
-    def _resolved(self, answer: questions.Answer) -> Reply | None:
+    def _resolved(self, answer: person_questions.Answer) -> Reply | None:
         """Go on with an instruction that was stuck in the way a person chose."""
         progress, instruction = self.progress, self._current()
         text = short(instruction.text, 500) if instruction else ""
         if answer.custom:
             progress.edits.append([progress.at, answer.custom])
             progress.here = {}
-        elif answer.chosen == questions.SKIP:
+        elif answer.chosen == person_questions.SKIP:
             progress.skip()
-        elif answer.chosen == questions.STOP:
+        elif answer.chosen == person_questions.STOP:
             return fail(f"Stopped by a person at: {text}")
-        elif answer.chosen == questions.TAKE_OVER:
-            return Reply(questions.takeover(text), f"A person does this by hand: {text}", done=False, why="takeover")
-        elif answer.chosen == questions.RETRY:
+        elif answer.chosen == person_questions.TAKE_OVER:
+            return Reply(
+                person_questions.takeover(text), f"A person does this by hand: {text}", done=False, why="takeover"
+            )
+        elif answer.chosen == person_questions.RETRY:
             progress.here = {}
-        elif answer.chosen == questions.AGAIN:
+        elif answer.chosen == person_questions.AGAIN:
             progress.here["again"] = progress.here.get("again", 0) + 1
         else:
             progress.here["picked"] = answer.chosen
@@ -251,7 +253,7 @@ class _Turn:
         if instruction is None:
             return fail(f"The last action failed: {error}")
         message = f"This did not work: {short(instruction.text, 500)}. The reason: {short(error, 500)}"
-        labels = [questions.RETRY, questions.SKIP, questions.TAKE_OVER, questions.STOP]
+        labels = [person_questions.RETRY, person_questions.SKIP, person_questions.TAKE_OVER, person_questions.STOP]
         return stuck(self._scene(instruction), "failed", message, labels)
 
     async def _command_ended(self) -> Reply | None:
@@ -282,8 +284,8 @@ class _Turn:
         message = f"A command waits for input, and nobody types it. {what}. To type it, write for example: press q"
         if not self.context.may_ask:
             return fail(f"A command waits for input, and nobody types it. {what}")
-        labels = [questions.LOOK_AGAIN, questions.BY_HAND, questions.STOP]
-        return Reply(questions.trouble("waits", message, labels), message, done=False, why="waits")
+        labels = [person_questions.LOOK_AGAIN, person_questions.BY_HAND, person_questions.STOP]
+        return Reply(person_questions.trouble("waits", message, labels), message, done=False, why="waits")
 
     # The current instruction
 
@@ -327,7 +329,7 @@ class _Turn:
         if self._outcome_unknown(instruction):
             running = "" if await self._at_rest() else " It may still be running."
             message = f"The outcome of this is unknown: {short(instruction.text, 500)}.{running} Run it again?"
-            labels = [questions.AGAIN, questions.SKIP, questions.TAKE_OVER, questions.STOP]
+            labels = [person_questions.AGAIN, person_questions.SKIP, person_questions.TAKE_OVER, person_questions.STOP]
             return stuck(scene, "outcome", message, labels)
         step = _STEPS.get(instruction.action)
         if step is None:

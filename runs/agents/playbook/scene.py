@@ -5,7 +5,7 @@ from typing import Any
 
 from machines.drivers.base import Action, Session
 from runs.agents.base import Act, Ask, Context, Finish, Memory
-from runs.agents.playbook import questions
+from runs.agents.playbook import person_questions
 from runs.agents.playbook.language.plan import Instruction
 
 
@@ -79,5 +79,5 @@ def stuck(scene: Scene, why: str, message: str, labels: list[str]) -> Reply:
     """Ask a person how to go on; a run that may not ask fails with the same message."""
     if not scene.context.may_ask:
         return fail(message)
-    ask = questions.trouble(why, message, labels)
+    ask = person_questions.trouble(why, message, labels)
     return Reply(ask, ask.message, done=False, why=why)

@@ -6,10 +6,10 @@ A task of which nothing can be read is no question of wording: a person has to d
 from typing import Any
 
 from runs.agents.base import Ask, Finish, Message
-from runs.agents.playbook import questions as people
+from runs.agents.playbook import person_questions as people
+from runs.agents.playbook.agent_memory import SKIPPED, Progress
 from runs.agents.playbook.language.nearest import nearest
 from runs.agents.playbook.language.plan import Instruction
-from runs.agents.playbook.memory import SKIPPED, Progress
 from runs.agents.playbook.scene import Reply, fail
 from runs.agents.playbook.screen.grounding import short
 

@@ -20,7 +20,7 @@ from machines import pictures
 from machines.drivers.base import Action, ActResult, Frame
 from runs.agents.base import Act, Again, Ask, Context, Decision, Finish, Message, Plan, Verdict
 from runs.agents.model import ModelAgent
-from runs.agents.model.memory import State
+from runs.agents.model.agent_memory import State
 from tests.agents.machines import FakeSession
 from web.json_values import unstorable_at
 

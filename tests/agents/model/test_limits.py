@@ -9,7 +9,7 @@ from inference.errors import ModelMisconfigured, ModelRefused
 from runs import outputs
 from runs.agents.base import Ask, Finish, GuardReached
 from runs.agents.model import conversation
-from runs.agents.model.memory import State
+from runs.agents.model.agent_memory import State
 from runs.agents.model.turn import MOST_MISFITS
 from tests.agents.model.fakes import SPEC, Run, Screen, Vendor, act, answered, bad, click, finish, look, tool
 

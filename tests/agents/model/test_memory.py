@@ -10,7 +10,7 @@ import pytest
 from inference.wires.base import Json
 from runs.agents.base import Act, Ask, Finish
 from runs.agents.model import old_logs
-from runs.agents.model.memory import MOST_DONE, State
+from runs.agents.model.agent_memory import MOST_DONE, State
 from tests.agents.model.fakes import (
     Run,
     Vendor,

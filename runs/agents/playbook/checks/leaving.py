@@ -15,7 +15,7 @@ from machines.drivers.base import Session
 from machines.drivers.browser.fields.field_values import means
 from runs.agents.playbook.checks import machine_conditions
 from runs.agents.playbook.checks.machine_conditions import Condition
-from runs.agents.playbook.instructions.shell import PID_FILE
+from runs.agents.playbook.instructions.shell_commands import PID_FILE
 from runs.agents.playbook.language.bound import Handles
 from runs.agents.playbook.language.plan import Instruction
 from runs.agents.playbook.scene import Patience

@@ -2,8 +2,8 @@
 
 from machines.drivers.base import Session
 from runs.agents.base import Context, Finish, Verdict
+from runs.agents.playbook.agent_memory import Progress
 from runs.agents.playbook.checks import leaving, machine_conditions
-from runs.agents.playbook.memory import Progress
 from runs.agents.playbook.scene import Patience
 
 NOTHING_LEFT = "The task leaves nothing that could be seen at the end, so nothing could be verified: add check that ..."

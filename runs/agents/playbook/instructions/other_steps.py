@@ -4,10 +4,10 @@ from typing import Any
 
 from machines.drivers.base import Action
 from runs.agents.base import Act, Ask, Finish
-from runs.agents.playbook import questions
+from runs.agents.playbook import person_questions
+from runs.agents.playbook.agent_memory import Progress
 from runs.agents.playbook.checks.machine_conditions import describe, wait_until
 from runs.agents.playbook.language.plan import Instruction
-from runs.agents.playbook.memory import Progress
 from runs.agents.playbook.scene import Reply, Scene, act, fail
 from runs.agents.playbook.screen.grounding import short
 
@@ -41,7 +41,7 @@ async def check_that(scene: Scene) -> Reply:
 
 async def ask_question(scene: Scene) -> Reply:
     text, labels = scene.params["question"], scene.params.get("options", [])
-    question = questions.question("question", "Question", text, dict.fromkeys(labels))
+    question = person_questions.question("question", "Question", text, dict.fromkeys(labels))
     return _call(scene, Ask("question", text, [question]))
 
 
@@ -53,11 +53,11 @@ async def ask_approval(scene: Scene) -> Reply:
 
 
 async def ask_input(scene: Scene) -> Reply:
-    return _call(scene, questions.value_question(scene.params["value"]))
+    return _call(scene, person_questions.value_question(scene.params["value"]))
 
 
 async def hand_over(scene: Scene) -> Reply:
-    return _call(scene, questions.takeover(scene.params.get("reason", "")))
+    return _call(scene, person_questions.takeover(scene.params.get("reason", "")))
 
 
 def _call(scene: Scene, ask: Ask) -> Reply:

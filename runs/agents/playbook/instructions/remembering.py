@@ -11,7 +11,7 @@ from typing import Any
 from machines.drivers import element_roles
 from machines.drivers.base import Action, Element
 from runs.agents.base import Act
-from runs.agents.playbook import questions
+from runs.agents.playbook import person_questions
 from runs.agents.playbook.checks.leaving import is_hidden
 from runs.agents.playbook.scene import Reply, Scene, fail, stuck
 from runs.agents.playbook.screen.grounding import Target, kind, normal, short
@@ -52,7 +52,12 @@ async def remember_line(scene: Scene) -> Reply:
 async def remember_output(scene: Scene) -> Reply:
     if scene.output is None:
         message = "Nothing is known of what the last command wrote: there was none, or it took longer than its step."
-        return stuck(scene, "target", message, [questions.RETRY, questions.SKIP, questions.TAKE_OVER, questions.STOP])
+        return stuck(
+            scene,
+            "target",
+            message,
+            [person_questions.RETRY, person_questions.SKIP, person_questions.TAKE_OVER, person_questions.STOP],
+        )
     return _kept(scene, scene.output.rstrip("\r\n"))
 
 
@@ -93,11 +98,18 @@ async def _line(scene: Scene, text: str) -> Reply:
         return _kept(scene, lines[0])
     if not lines:
         message = f'No line with "{short(text, 100)}" can be read.'
-        return stuck(scene, "target", message, [questions.RETRY, questions.SKIP, questions.TAKE_OVER, questions.STOP])
+        return stuck(
+            scene,
+            "target",
+            message,
+            [person_questions.RETRY, person_questions.SKIP, person_questions.TAKE_OVER, person_questions.STOP],
+        )
     labels = {f'{number}: "{short(line, 100)}"': line for number, line in enumerate(lines[:MOST_CANDIDATES], 1)}
     more = f" The first {len(labels)} are offered." if len(lines) > len(labels) else ""
     message = f'{len(lines)} lines hold "{short(text, 100)}".{more} Which one is meant?'
-    question = stuck(scene, "choice", message, [*labels, questions.SKIP, questions.TAKE_OVER, questions.STOP])
+    question = stuck(
+        scene, "choice", message, [*labels, person_questions.SKIP, person_questions.TAKE_OVER, person_questions.STOP]
+    )
     return replace(question, here={"lines": labels})
 
 

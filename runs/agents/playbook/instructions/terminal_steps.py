@@ -6,8 +6,8 @@ from typing import Any
 
 from machines.drivers.base import Action, ActResult, Session
 from runs.agents.base import Act
-from runs.agents.playbook import questions
-from runs.agents.playbook.instructions import shell
+from runs.agents.playbook import person_questions
+from runs.agents.playbook.instructions import shell_commands
 from runs.agents.playbook.scene import Patience, Reply, Scene, look, stuck
 from runs.agents.playbook.screen.grounding import short
 
@@ -22,7 +22,7 @@ async def run(scene: Scene) -> Reply:
 
 
 async def run_tests(scene: Scene) -> Reply:
-    return await _command(scene, shell.run_tests(), "Run the test suite.")
+    return await _command(scene, shell_commands.run_tests(), "Run the test suite.")
 
 
 async def create_file(scene: Scene) -> Reply:
@@ -31,18 +31,18 @@ async def create_file(scene: Scene) -> Reply:
         there = await scene.session.read_file(name)
         if there is not None and (text is None or there == text.encode()):
             return look(f"The file {name} was created already.")
-    return await _command(scene, shell.create_file(name, text), f"Create the file {name}.")
+    return await _command(scene, shell_commands.create_file(name, text), f"Create the file {name}.")
 
 
 async def start_server(scene: Scene) -> Reply:
     port = scene.params["port"]
     if port in (await scene.session.state()).ports:
         return look(f"Port {port} is listening already; nothing to start.")
-    return await _command(scene, shell.start_server(port), f"Start the web server on port {port}.")
+    return await _command(scene, shell_commands.start_server(port), f"Start the web server on port {port}.")
 
 
 async def stop_server(scene: Scene) -> Reply:
-    return await _command(scene, shell.stop_server(), "Stop the web server.")
+    return await _command(scene, shell_commands.stop_server(), "Stop the web server.")
 
 
 async def _command(scene: Scene, line: str, text: str) -> Reply:
@@ -63,7 +63,12 @@ async def _busy(scene: Scene) -> Reply:
         f"Something else still runs in the terminal{who}, so this has to wait: {text}. To end it, write: press Ctrl+C"
     )
     message += f", then {text}" if len(text) < 200 else ", then the instruction again"
-    return stuck(scene, "busy", message, [questions.RETRY, questions.SKIP, questions.TAKE_OVER, questions.STOP])
+    return stuck(
+        scene,
+        "busy",
+        message,
+        [person_questions.RETRY, person_questions.SKIP, person_questions.TAKE_OVER, person_questions.STOP],
+    )
 
 
 class Waiting(str):

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Sequence
 
 from runs.agents.playbook.language.bound import MARKS, Reference, Value
-from runs.agents.playbook.language.literals import RefusedError
+from runs.agents.playbook.language.word_values import RefusedError
 
 _NESTED = re.compile(r"\$\(|\$\{|\$'|\$\"|<<|<\(|>\(|`")
 _WORDS = re.compile(r"[\w./+-]+")

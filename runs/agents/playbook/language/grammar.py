@@ -12,10 +12,10 @@ from typing import Any, cast
 from lark import Lark, Token, Transformer
 from lark.exceptions import LarkError
 
-from runs.agents.playbook.language import literals
+from runs.agents.playbook.language import word_values
 from runs.agents.playbook.language.bound import MARK, MARKS, Reference, Value, has_mark, is_mark, shown, with_known
 from runs.agents.playbook.language.command_values import with_values
-from runs.agents.playbook.language.sentences import QUOTED
+from runs.agents.playbook.language.sentence_cuts import QUOTED
 
 Params = dict[str, Any]
 
@@ -253,18 +253,22 @@ CONDITIONS = frozenset(
 _LITERAL: dict[str, Callable[[str], str]] = {
     **dict.fromkeys(
         ("label", "from", "to", "row", "text", "seen", "option", "choice", "question", "url_part", "line"),
-        literals.unquoted,
+        word_values.unquoted,
     ),
-    **dict.fromkeys(("reason", "summary"), literals.prose),
-    "value": literals.value_name,
-    "saved_as": literals.key_of_output,
+    **dict.fromkeys(("reason", "summary"), word_values.prose),
+    "value": word_values.value_name,
+    "saved_as": word_values.key_of_output,
 }
 # Leaves that are read with the values in them.
-_READ: dict[str, Callable[[str], Any]] = {"keys": literals.key_names, "times": literals.whole, "port": literals.port}
+_READ: dict[str, Callable[[str], Any]] = {
+    "keys": word_values.key_names,
+    "times": word_values.whole,
+    "port": word_values.port,
+}
 _LEAVES: dict[str, Callable[..., Any]] = {
-    "how": literals.click_kind,
-    "role": literals.role_name,
-    "ordinal": literals.place_in_order,
+    "how": word_values.click_kind,
+    "role": word_values.role_name,
+    "ordinal": word_values.place_in_order,
     "direction": str.lower,
     "edge": str.lower,
 }
@@ -294,12 +298,12 @@ class _Fragments(Transformer[Token, Any]):
         """Raises UnreadableError, and RefusedError where it is a value that does not fit."""
         try:
             return self._value(rule, parts)
-        except literals.RefusedError:
+        except word_values.RefusedError:
             raise
-        except literals.UnreadableError:
+        except word_values.UnreadableError:
             filled = shown(" ".join(parts), self.values)
             if has_mark("".join(parts)):
-                raise literals.RefusedError(f"This value does not fit in its place: {filled[:200]}") from None
+                raise word_values.RefusedError(f"This value does not fit in its place: {filled[:200]}") from None
             raise
 
     def _value(self, rule: str, parts: list[str]) -> Any:
@@ -307,37 +311,37 @@ class _Fragments(Transformer[Token, Any]):
         if rule in _LITERAL:
             return with_known(_LITERAL[rule](first), self.values)
         if rule in _READ:
-            return _READ[rule](with_known(literals.unquoted(first), self.values))
+            return _READ[rule](with_known(word_values.unquoted(first), self.values))
         return _OTHER[rule](self, *parts) if rule in _OTHER else _LEAVES[rule](*parts)
 
     def _command(self, word: str) -> str:
-        return with_values(literals.nonempty(word), self.values)
+        return with_values(word_values.nonempty(word), self.values)
 
     def _name(self, word: str) -> str:
-        filled = with_known(literals.nonempty(word), self.values)
-        return filled if has_mark(filled) else literals.nonempty(f"`{filled}`")
+        filled = with_known(word_values.nonempty(word), self.values)
+        return filled if has_mark(filled) else word_values.nonempty(f"`{filled}`")
 
     def _purpose(self, *parts: str) -> str:
-        return with_known(literals.purpose(*parts), self.values)
+        return with_known(word_values.purpose(*parts), self.values)
 
     def _duration(self, number: str, unit: str) -> int:
-        return literals.milliseconds(with_known(number, self.values), unit)
+        return word_values.milliseconds(with_known(number, self.values), unit)
 
     def _url(self, word: str) -> str:
-        return self._address(literals.unquoted(word))
+        return self._address(word_values.unquoted(word))
 
     def _address(self, url: str) -> str:
         """With its values; an address that a person gives is looked at when it is known."""
         if is_mark(url) and has_mark(with_known(url, self.values)):
             return url
         filled = MARKS.sub(lambda found: self._in_address(found, url), url)
-        return literals.address(filled)
+        return word_values.address(filled)
 
     def _in_address(self, match: re.Match[str], url: str) -> str:
         value = self.values[int(match[1])]
         if isinstance(value, Reference):
-            raise literals.RefusedError("What a person gave, or a secret, cannot stand inside an address.")
-        return literals.in_address(value, url[: match.start()])
+            raise word_values.RefusedError("What a person gave, or a secret, cannot stand inside an address.")
+        return word_values.in_address(value, url[: match.start()])
 
 
 _OTHER: dict[str, Callable[..., Any]] = {
@@ -364,7 +368,7 @@ def read(sentence: str, values: Sequence[Value] = ()) -> tuple[str, Params] | No
         return None
     try:
         return cast(tuple[str, Params], _Fragments(values).transform(_parser().parse(sentence)))
-    except literals.RefusedError:
+    except word_values.RefusedError:
         raise
-    except (LarkError, literals.UnreadableError):
+    except (LarkError, word_values.UnreadableError):
         return None

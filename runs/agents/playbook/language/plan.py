@@ -7,11 +7,11 @@ from functools import lru_cache
 from typing import Any
 
 from runs.agents.base import Bound
-from runs.agents.playbook.language import grammar, loose, sentences
+from runs.agents.playbook.language import grammar, loose, sentence_cuts
 from runs.agents.playbook.language.bound import Marked, Reference, Value, has_mark, shown
 from runs.agents.playbook.language.grammar import Params
-from runs.agents.playbook.language.literals import RefusedError, unquoted
-from runs.agents.playbook.language.sentences import QUOTED, Sentence
+from runs.agents.playbook.language.sentence_cuts import QUOTED, Sentence
+from runs.agents.playbook.language.word_values import RefusedError, unquoted
 
 DEFAULT_PORT = 8000
 DEFAULT_LIMIT_MS = 30_000
@@ -114,7 +114,7 @@ class _Reader:
         self.names = list(names)
 
     def plan(self, task: str) -> Plan:
-        instructions = [i for sentence in sentences.split(self.marked.text) for i in self._read(sentence)]
+        instructions = [i for sentence in sentence_cuts.split(self.marked.text) for i in self._read(sentence)]
         if not instructions:
             instructions = [Instruction(task.strip(), 1, UNKNOWN)]
         values = tuple(self.marked.values)
@@ -194,7 +194,7 @@ class _Reader:
 def _first_pauses(sentence: Sentence) -> list[tuple[Sentence, Sentence]]:
     if len(sentence.text) > grammar.LONGEST_SENTENCE:
         return []
-    return [cut for cut, _ in zip(sentences.pauses(sentence), range(_MOST_PAUSES), strict=False)]
+    return [cut for cut, _ in zip(sentence_cuts.pauses(sentence), range(_MOST_PAUSES), strict=False)]
 
 
 def unread_places(instructions: Sequence[Instruction]) -> list[int]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from machines.drivers.base import Element, Reach
-from runs.agents.playbook import questions
+from runs.agents.playbook import person_questions
 from runs.agents.playbook.scene import Reply, Scene, act, stuck
 from runs.agents.playbook.screen import grounding
 from runs.agents.playbook.screen.grounding import Target
@@ -159,7 +159,9 @@ def _ambiguous(scene: Scene, target: Target, choices: dict[str, Element]) -> Rep
     shown = list(choices)[:MOST_CANDIDATES]
     more = f" The first {len(shown)} are offered." if len(choices) > len(shown) else ""
     message = f"{len(choices)} things fit {_in_words(target)} equally well.{more} Which one is meant?"
-    question = stuck(scene, "choice", message, [*shown, questions.SKIP, questions.TAKE_OVER, questions.STOP])
+    question = stuck(
+        scene, "choice", message, [*shown, person_questions.SKIP, person_questions.TAKE_OVER, person_questions.STOP]
+    )
     return replace(question, here=_offer(choices))
 
 
@@ -181,7 +183,10 @@ def _offer(choices: dict[str, Element]) -> dict[str, dict[str, str | None]]:
 
 def _trouble(scene: Scene, message: str, choices: Sequence[str] = ()) -> Reply:
     return stuck(
-        scene, "target", message, [*choices, questions.RETRY, questions.SKIP, questions.TAKE_OVER, questions.STOP]
+        scene,
+        "target",
+        message,
+        [*choices, person_questions.RETRY, person_questions.SKIP, person_questions.TAKE_OVER, person_questions.STOP],
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from runs.agents.base import Piece
-from runs.agents.playbook.language import literals
+from runs.agents.playbook.language import word_values
 from runs.agents.playbook.language.bound import resolved, secret_names
 from runs.agents.playbook.language.plan import Instruction
 from runs.agents.playbook.screen.grounding import short
@@ -39,11 +39,11 @@ def _checked(instruction: Instruction, params: dict[str, object]) -> dict[str, o
     """Addresses and names of files that a person gave are what they should be."""
     try:
         if instruction.action == "open_url":
-            return params | {"url": literals.address(str(params["url"]))}
+            return params | {"url": word_values.address(str(params["url"]))}
         for key in ("name", "file"):
             if key in params:
-                literals.nonempty(str(params[key]))
-    except literals.UnreadableError:
+                word_values.nonempty(str(params[key]))
+    except word_values.UnreadableError:
         message = f"What was given does not fit in its place: {short(instruction.text, 500)}"
         raise UnknownValueError(message) from None
     return params
