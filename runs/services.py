@@ -351,13 +351,11 @@ def time_out(run_id: str) -> bool:
         return True
 
 
-def machine_gone(machine_id: str, run_id: str | None = None) -> int:
+def machine_gone(machine_id: str) -> int:
     """The machine will not come back: unfinished runs that are bound to it fail with MACHINE_UNAVAILABLE."""
-    run_ids = Run.objects.filter(machine_id=machine_id, owns_machine=False, finished_at__isnull=True).values_list(
-        "id", flat=True
-    )
+    bound = Run.objects.filter(machine_id=machine_id, owns_machine=False, finished_at__isnull=True)
     ended = 0
-    for each in run_ids:
+    for each in bound.values_list("id", flat=True):
         with transaction.atomic():
             run = lock_run(each)
             if not run.is_terminal:

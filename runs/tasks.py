@@ -19,4 +19,4 @@ def machine_ready(machine_id: str) -> None:
 
 def machine_gone(machine_id: str, run_id: str | None = None) -> None:
     """A machine will not come back: its runs fail."""
-    services.machine_gone(machine_id, run_id)
+    services.machine_gone(machine_id)

@@ -88,7 +88,7 @@ def run_page(request: PageRequest, run_id: str) -> HttpResponse:
     waiting = next((a for a in requests if a.status == "pending"), None)
     chosen = moment(run, request.GET.get("step", ""), request.GET.get("phase", ""))
     steps = list(Step.objects.filter(run=run).order_by("-started_at")[: None if request.GET.get("all") else SHOWN])
-    rows = rows_of(run, steps, _since(requests, steps, run))
+    rows = rows_of(run, steps, _since(requests, steps))
     context = {
         "section": "runs",
         "run": run,
@@ -132,7 +132,7 @@ def _in_other_hands(run: Run) -> bool:
     return TakeoverLease.objects.filter(run_id=run.id, ended_at__isnull=True).exists()
 
 
-def _since(requests: list[Approval], steps: list[Step], run: Run) -> list[Approval]:
+def _since(requests: list[Approval], steps: list[Step]) -> list[Approval]:
     """The requests that belong to the steps shown."""
     if len(steps) < SHOWN:
         return requests

@@ -121,7 +121,7 @@ def test_a_machine_that_vanishes_ends_its_run(live: Api) -> None:
     machine = simulated(live)
     run = waiting(live, machine_id=machine, agent="scripted")
     assert live.delete(f"/machines/{machine}").status_code == 200
-    services.machine_gone(machine, run["id"])  # what the queued task does
+    services.machine_gone(machine)  # what the queued task does
     done = show(live, run["id"])
     assert (done["status"], done["error"]["code"]) == ("failed", "MACHINE_UNAVAILABLE")
     assert Approval.objects.get(run_id=run["id"]).status == "cancelled"

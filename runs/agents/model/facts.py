@@ -34,30 +34,30 @@ async def checks(context: Context, session: Session, patience: Patience) -> list
 def conditions_of(context: Context) -> list[Condition]:
     """`check that …` of the task; and where all of it can be read, the files and servers that it leaves."""
     instructions = list(parse(context.task, context.bound).instructions)
-    checked = [_condition(i, context) for i in instructions if i.action == "check_that"]
+    checked = [_condition(i) for i in instructions if i.action == "check_that"]
     left: list[Condition] = []
     if not unread_places(instructions):
         for instruction in instructions:
             left = leaving.kept(left, instruction)
-            draft = _draft(instruction, context)
+            draft = _draft(instruction)
             left += [draft] if draft is not None and draft["is"] in _SEEN_AT_THE_END else []
     usable = [condition for condition in (*checked, *left) if condition is not None]
     kind = context.machine_kind
     return [each for each in usable if kind == "browser" or each["is"] not in machine_conditions.OF_BROWSERS]
 
 
-def _condition(instruction: Instruction, context: Context) -> Condition | None:
+def _condition(instruction: Instruction) -> Condition | None:
     """None for one with a value that people gave: what was answered is not known here by its name."""
     try:
-        condition: Condition = with_values(instruction, {}, context.secrets).params["condition"]
+        condition: Condition = with_values(instruction, {}).params["condition"]
     except UnknownValueError:
         return None
     return condition
 
 
-def _draft(instruction: Instruction, context: Context) -> Condition | None:
+def _draft(instruction: Instruction) -> Condition | None:
     try:
-        return leaving.draft(with_values(instruction, {}, context.secrets))
+        return leaving.draft(with_values(instruction, {}))
     except UnknownValueError:
         return None
 

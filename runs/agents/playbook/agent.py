@@ -308,7 +308,7 @@ class _Turn:
             output = remembering.output_of(self.progress.remembered, self.context.output_schema)
             return other_steps.finished(self.progress, self._summary(instruction), output)
         try:
-            instruction = with_values(instruction, self.progress.given, self.context.secrets)
+            instruction = with_values(instruction, self.progress.given)
         except UnknownValueError as error:
             return fail(str(error))
         lacking = lacks(instruction, self.context.machine_kind)
@@ -320,7 +320,7 @@ class _Turn:
         if instruction is None or "summary" not in instruction.params:
             return None
         try:
-            return str(with_values(instruction, self.progress.given, {}).params["summary"])
+            return str(with_values(instruction, self.progress.given).params["summary"])
         except UnknownValueError:
             return None
 

@@ -17,7 +17,7 @@ class UnknownValueError(Exception):
     """The instruction wants a value that is not there, or that cannot stand where it wants it. The message is for people."""
 
 
-def with_values(instruction: Instruction, values: Mapping[str, list[str]], secrets: Mapping[str, str]) -> Instruction:
+def with_values(instruction: Instruction, values: Mapping[str, list[str]]) -> Instruction:
     """The instruction with all its values; those of secrets stay named: whether there is one of this name is seen when it is
     put in. Raises UnknownValueError."""
 

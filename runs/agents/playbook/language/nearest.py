@@ -116,7 +116,7 @@ def nearest(sentence: str) -> list[str]:
     if not words:
         return []
     rest = text.partition(" ")[2]
-    offered = _as_command(text, words)
+    offered = _as_command(text)
     scored = sorted(
         ((_likeness(text, words, cues, offer), offer) for cues, form in _FORMS if (offer := _filled(form, text, rest))),
         key=lambda pair: -pair[0],
@@ -129,7 +129,7 @@ def nearest(sentence: str) -> list[str]:
     return offered[:SHOWN]
 
 
-def _as_command(text: str, words: list[str]) -> list[str]:
+def _as_command(text: str) -> list[str]:
     """What looks like a line for the shell, as a whole and cut at "and"."""
     bare = re.sub(r"^(?:please\s+)?(?:run|execute|do|use|type)\s+(?:the\s+command\s+)?", "", text, flags=re.IGNORECASE)
     bare = bare.strip("`\"' ")
