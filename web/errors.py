@@ -302,6 +302,7 @@ class Invalid(Refusal):
     def __init__(self, *details: tuple[tuple[str | int, ...], str, str]) -> None:
         """Each detail is (loc, msg, type); loc starts with body, query or header."""
         super().__init__(details=[{"loc": list(loc), "msg": msg, "type": kind} for loc, msg, kind in details])
+        self.violations = details
 
 
 class IdempotencyKeyReused(Refusal):

@@ -72,7 +72,7 @@ class WorkflowForm(forms.Form):
             self.add_error(None, f"{name}: {message}")
 
 
-def as_text(value: Any) -> str:
+def pretty_json(value: Any) -> str:
     """JSON as an author writes it, the keys in their order; small values on one line."""
     return "" if value in (None, {}) else _pretty(value, 0)
 
@@ -95,8 +95,8 @@ def initial_of(document: Document, workflow: Workflow) -> dict[str, Any]:
         "name": document.name,
         "description": document.description or "",
         "budget": cents / 100 if cents else None,
-        "inputs_schema": as_text(document.inputs_schema),
-        "definition": as_text(document.definition),
+        "inputs_schema": pretty_json(document.inputs_schema),
+        "definition": pretty_json(document.definition),
         "based_on": workflow.version,
     }
 
@@ -104,5 +104,5 @@ def initial_of(document: Document, workflow: Workflow) -> dict[str, Any]:
 def initial_from(body: dict[str, Any] | None) -> dict[str, Any]:
     """The fields of an example, or those to begin with."""
     body = body or {"definition": STARTER}
-    texts = {name: as_text(body.get(name)) for name in ("inputs_schema", "definition")}
+    texts = {name: pretty_json(body.get(name)) for name in ("inputs_schema", "definition")}
     return {name: body.get(name, "") for name in ("name", "slug", "description")} | texts

@@ -17,7 +17,7 @@ from workflows.definition.documents import Definition
 from workflows.definition.examples import examples
 from workflows.drawing import diff
 from workflows.drawing.layout import draw, listed
-from workflows.forms import as_text
+from workflows.forms import pretty_json
 from workflows.models import STATUSES, Workflow, WorkflowVersion
 
 PAGE = 50
@@ -73,7 +73,7 @@ def workflow_page(request: PageRequest, workflow_id: str) -> HttpResponse:
         "versions": [each["version"] for each in part["data"]],
         "next_cursor": part["next_cursor"],
         "runs": runs[:10],
-        "schema": as_text(workflow.inputs_schema),
+        "schema": pretty_json(workflow.inputs_schema),
         "done": request.GET.get("done"),
     }
     return render(request, "workflows/workflow.html", context)
@@ -113,8 +113,8 @@ def version_page(request: PageRequest, workflow_id: str, number: int) -> HttpRes
         **_drawn(version.definition),
         "workflow": workflow,
         "version": version,
-        "schema": as_text(version.inputs_schema),
-        "text": as_text(version.definition),
+        "schema": pretty_json(version.inputs_schema),
+        "text": pretty_json(version.definition),
         "before": version.version - 1,
     }
     return render(request, "workflows/version.html", context)

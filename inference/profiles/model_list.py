@@ -4,8 +4,8 @@ from typing import Any
 
 from django.conf import settings
 
-from inference.models import Profile
 from inference.schemas import ACTION_TYPES, ENGINES
+from inference.specs import live_profiles
 
 # Agents that need no model; they stand above this app (runs/agents).
 BUILT_IN = ({"name": "playbook", "wire": None, "vision": False, "needs_key": False, "model": None},)
@@ -14,7 +14,7 @@ SCRIPTED = {"name": "scripted", "wire": None, "vision": False, "needs_key": Fals
 
 def models_object(*, test: bool) -> dict[str, Any]:
     """`agents`: what a run's `agent` may name; `models`: the models behind them, each once."""
-    profiles = list(Profile.objects.filter(disabled_at__isnull=True).order_by("-is_default", "name"))
+    profiles = list(live_profiles())
     agents = [
         {
             "name": profile.name,

@@ -3,8 +3,8 @@
 import functools
 import importlib.util
 
-from inference.models import Profile
 from inference.profiles.vendors import VENDORS
+from inference.specs import live_profiles
 
 
 @functools.cache
@@ -18,7 +18,7 @@ def installed(wire: str) -> bool:
 
 def missing() -> list[str]:
     """One sentence for each SDK that a live profile needs and that is not here."""
-    wires = set(Profile.objects.filter(disabled_at__isnull=True).values_list("wire", flat=True))
+    wires = set(live_profiles().values_list("wire", flat=True))
     packages = sorted({VENDORS[wire].package for wire in wires if wire in VENDORS and not installed(wire)})
     return [
         f"the SDK {package} is not installed, so its models cannot be asked: run make models" for package in packages

@@ -59,7 +59,7 @@ def canonical_actions(machine: Machine, steps: list[ActionBody]) -> list[Action]
         try:
             actions.append(canonical_action(machine, body, "steps", index))
         except Invalid as error:
-            wrong += [(tuple(d["loc"]), d["msg"], d["type"]) for d in error.facts["details"]]
+            wrong += error.violations
     if wrong:
         raise Invalid(*wrong)
     return actions

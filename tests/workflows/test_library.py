@@ -12,7 +12,7 @@ from workflows.definition.inputs import read_inputs
 from workflows.definition.step_types import walk
 from workflows.definition.templates import expand
 from workflows.definition.value_rules import Work
-from workflows.forms import as_text
+from workflows.forms import pretty_json
 
 EXAMPLES = list(examples().values())
 
@@ -21,7 +21,7 @@ EXAMPLES = list(examples().values())
 def test_an_example_is_in_order(body: dict[str, Any]) -> None:
     found = check_document(body, "create")
     assert (found.violations, found.warnings) == ([], [])
-    assert json.loads(as_text(body["definition"])) == body["definition"]
+    assert json.loads(pretty_json(body["definition"])) == body["definition"]
 
 
 @pytest.mark.parametrize("body", EXAMPLES, ids=list(examples()))

@@ -1,7 +1,7 @@
 """Reading workflow documents in both forms (contract/workflows.md 2): every violation at once, nothing else raised.
 
 A body holds either `definition`, or `steps` with `output` beside it. Kept is always the first form. Pure: which groups, agents and
-machines a document names is for the caller to look up, by `steps.walk`.
+machines a document names is for the caller to look up, by `step_types.walk`.
 """
 
 import re

@@ -5,7 +5,7 @@ What a template yields is data: it is never looked at for templates again.
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,17 +79,19 @@ def _expand_text(text: str, scope: Scope, work: Work) -> Any:
 
 def fill(text: str, scope: Scope, most: int) -> str:
     """The text with its templates filled in as text, cut after `most` characters."""
-    pieces: list[str] = []
+    return "".join(before + value for before, _path, value in _pieces(text, scope, most))[:most]
+
+
+def _pieces(text: str, scope: Scope, most: int) -> Iterator[tuple[str, str, str]]:
+    """(text, path, value) for each template and the text before it, then the rest; none beyond `most` characters."""
     length = end = 0
     for match in _TEMPLATE.finditer(text):
-        piece = text[end : match.start()] + as_text(lookup(match[1], scope))
-        pieces.append(piece)
-        length, end = length + len(piece), match.end()
+        before, value = text[end : match.start()], as_text(lookup(match[1], scope))[:most]
+        yield before, match[1], value
+        length, end = length + len(before) + len(value), match.end()
         if length > most:
-            break
-    else:
-        pieces.append(text[end:])
-    return "".join(pieces)[:most]
+            return
+    yield text[end:], "", ""
 
 
 @dataclass(frozen=True)
@@ -114,23 +116,14 @@ def expand_bound(
     alone = _TEMPLATE.fullmatch(text.strip())
     if alone and alone[1].split(".")[0] == "inputs":
         return expand_text(text, scope, most, work), ()
-    pieces: list[str] = []
-    places: list[Place] = []
-    length = end = 0
-    for match in _TEMPLATE.finditer(text):
-        value = as_text(lookup(match[1], scope))[:most]
-        before = text[end : match.start()]
-        pieces += [before, value]
-        length += len(before)
-        places.append(Place(length, len(value), match[1], _secret(match[1], secrets)))
-        length, end = length + len(value), match.end()
-        if length > most:
-            break
-    else:
-        pieces.append(text[end:])
-    filled = "".join(pieces)[:most]
-    work.add(len(filled))
-    return filled, tuple(places)
+    filled, places = "", []
+    for before, path, value in _pieces(text, scope, most):
+        filled += before
+        if path:
+            places.append(Place(len(filled), len(value), path, _secret(path, secrets)))
+        filled += value
+    work.add(len(filled[:most]))
+    return filled[:most], tuple(places)
 
 
 def _secret(path: str, secrets: Mapping[str, Any]) -> str | None:

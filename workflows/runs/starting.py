@@ -77,7 +77,7 @@ def _accept(
     if unplaced and (not wrong or not isinstance(unplaced, Invalid)):
         raise unplaced
     if wrong or terms is None:
-        raise Invalid(*wrong, *(_details(unplaced) if isinstance(unplaced, Invalid) else ()))
+        raise Invalid(*wrong, *(unplaced.violations if isinstance(unplaced, Invalid) else ()))
     if program.archived:
         raise InvalidState(current_state="archived", allowed_from=["active"])
     limits = {name: limit for name, limit in run_defaults(program.definition).items() if start.get(name) is None}
@@ -114,12 +114,8 @@ def _read_inputs(program: _Program, start: dict[str, Any]) -> tuple[dict[str, An
     try:
         values = inputs.read_inputs(program.inputs_schema, start.get("inputs"), task if isinstance(task, str) else None)
     except Invalid as error:
-        return {}, _details(error)
+        return {}, list(error.violations)
     return values, []
-
-
-def _details(refusal: Invalid) -> list[Detail]:
-    return [(tuple(d["loc"]), d["msg"], d["type"]) for d in refusal.facts["details"]]
 
 
 def _unfit(actor: Actor, start: dict[str, Any]) -> list[Detail]:
