@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from accounts import limits
 from accounts.actor import Actor, scopes_of_roles
+from accounts.errors import AgentForbidden, InsufficientScope, InvalidApiKey
 from accounts.models import ApiKey, Team
 from database.sql import fetch, fetch_all, prepared, prepared_all
-from web.errors import AgentForbidden, InsufficientScope, InvalidApiKey
 
 MOST_TEAMS = 10  # of a person, in which something that is not here is looked for
 AGENT_PREFIX = "cs_agent_"

@@ -20,13 +20,14 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from accounts.actor import Actor
+from accounts.errors import IdempotencyInFlight, IdempotencyKeyMismatch, IdempotencyKeyReused
 from accounts.later import may_wait
 from accounts.models import IdempotencyRecord
 from accounts.schemas import IdempotencyRecordObject
 from database.sealing import keyed_hash, seal, unseal
 from database.sql import give_back_connection
 from web.bodies import read_json
-from web.errors import IdempotencyInFlight, IdempotencyKeyMismatch, IdempotencyKeyReused, Invalid, NotFound
+from web.errors import Invalid, NotFound
 from web.times import rfc3339
 
 KEPT = timedelta(hours=24)

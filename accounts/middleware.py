@@ -11,18 +11,10 @@ from ninja.utils import check_csrf
 from accounts import limits
 from accounts.access import actor_of_key, actor_of_session
 from accounts.actor import Actor
+from accounts.errors import CsrfFailed, InvalidApiKey
 from database.ids import new_id
 from web.bodies import body_limit
-from web.errors import (
-    BadRequest,
-    CsrfFailed,
-    InternalError,
-    InvalidApiKey,
-    MethodNotAllowed,
-    NotFound,
-    PayloadTooLarge,
-    Refusal,
-)
+from web.errors import BadRequest, InternalError, MethodNotAllowed, NotFound, PayloadTooLarge, Refusal
 
 Next = Callable[[HttpRequest], HttpResponseBase]
 OPEN_PATHS = frozenset({"/v1/health", "/v1/docs", "/v1/openapi.json"})

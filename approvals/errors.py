@@ -91,3 +91,15 @@ class UndoNotPossible(Refusal):
     """This decision cannot be undone: {words}."""
 
     code, status = "UNDO_NOT_POSSIBLE", 409
+
+
+class NotEligible(Refusal):
+    """You may not decide this request."""
+
+    code, status = "NOT_ELIGIBLE", 403
+
+
+class SelfApprovalForbidden(Refusal):
+    """Who started a run may not approve its requests; somebody else has to."""
+
+    code, status = "SELF_APPROVAL_FORBIDDEN", 403

@@ -19,6 +19,7 @@ from approvals.errors import (
     ApprovalCancelled,
     ApprovalExpired,
     ApprovalVoid,
+    NotEligible,
 )
 from approvals.kinds import DECIDED, KINDS, VERDICTS
 from approvals.mail import reminders
@@ -27,7 +28,6 @@ from approvals.policies import services as policies
 from approvals.policies.allowances import may_let_oneself
 from database.sealing import seal
 from database.sql import insert, save
-from web.errors import NotEligible
 from web.times import rfc3339
 
 

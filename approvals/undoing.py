@@ -12,10 +12,9 @@ from accounts.actor import Actor
 from approvals import services, subjects
 from approvals.access import get_approval, locked_approval
 from approvals.deciding import change_of
-from approvals.errors import UndoNotPossible
+from approvals.errors import NotEligible, UndoNotPossible
 from approvals.mail import outbox, reminders
 from approvals.models import Approval, Decision
-from web.errors import NotEligible
 
 
 def undo(actor: Actor, approval_id: str) -> Approval:

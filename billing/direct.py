@@ -13,12 +13,12 @@ from psycopg.types.json import Jsonb
 
 from accounts.actor import Actor
 from billing import access
-from billing.errors import BudgetReached, HoldEnded, WalletEmpty
+from billing.errors import BudgetExceeded, BudgetReached, HoldEnded, InsufficientCredits, WalletEmpty
 from billing.models import CallInHand, Transaction
 from billing.services import capture, release_hold, take_hold
 from database.ids import new_id
 from database.timers import each_due
-from web.errors import BudgetExceeded, InsufficientCredits, RateLimited
+from web.errors import RateLimited
 
 MOST_IN_HAND = 100
 RETRY_SECONDS = 5

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from web.errors import Refusal
+
 
 class WalletEmpty(Exception):
     """The wallet cannot cover the next step."""
@@ -21,3 +23,15 @@ class BudgetReached(Exception):
 
 class HoldEnded(Exception):
     """The hold of a direct call has lapsed: the call took longer than any may."""
+
+
+class InsufficientCredits(Refusal):
+    """The wallet holds {balance} cents; {required} are needed. Top it up on the ledger page."""
+
+    code, status = "INSUFFICIENT_CREDITS", 402
+
+
+class BudgetExceeded(Refusal):
+    """The {scope} budget of {limit_cents} cents has no room: {spent_cents} are spent or held."""
+
+    code, status = "BUDGET_EXCEEDED", 402

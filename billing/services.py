@@ -17,11 +17,11 @@ from accounts.access import team_setting
 from accounts.actor import Actor
 from accounts.audit.services import audit
 from billing import access
-from billing.errors import BudgetReached, WalletEmpty
+from billing.errors import BudgetExceeded, BudgetReached, InsufficientCredits, WalletEmpty
 from billing.models import Transaction, Wallet, WorkflowBudget
 from database.ids import new_id
 from database.sql import prepared
-from web.errors import BudgetExceeded, InsufficientCredits, Invalid
+from web.errors import Invalid
 
 MACHINE_GATE_CENTS = 20
 NOTHING: Mapping[str, int] = MappingProxyType({})

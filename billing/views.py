@@ -8,12 +8,13 @@ from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts.errors import InsufficientScope
 from accounts.pages import PageRequest, problems, show, signed_in
 from billing import services
 from billing.access import account_balances, balance, transactions_of
 from billing.forms import TopUpForm
 from billing.models import Transaction, TransactionType
-from web.errors import InsufficientScope, Refusal
+from web.errors import Refusal
 from web.paging import page
 
 PAGE = 100

@@ -128,112 +128,10 @@ class BadRequest(Refusal):
     code, status = "BAD_REQUEST", 400
 
 
-class InvalidApiKey(Refusal):
-    """Send a valid API key as X-API-Key or as Authorization: Bearer."""
-
-    code, status = "INVALID_API_KEY", 401
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"WWW-Authenticate": "Bearer"}
-
-
-class InsufficientCredits(Refusal):
-    """The wallet holds {balance} cents; {required} are needed. Top it up on the ledger page."""
-
-    code, status = "INSUFFICIENT_CREDITS", 402
-
-
-class BudgetExceeded(Refusal):
-    """The {scope} budget of {limit_cents} cents has no room: {spent_cents} are spent or held."""
-
-    code, status = "BUDGET_EXCEEDED", 402
-
-
-class InsufficientScope(Refusal):
-    """This call needs the scope {required_scope}."""
-
-    code, status = "INSUFFICIENT_SCOPE", 403
-
-
-class ScopeEscalation(Refusal):
-    """A key cannot create a key with a scope it lacks itself."""
-
-    code, status = "SCOPE_ESCALATION", 403
-
-
-class AgentForbidden(Refusal):
-    """The credential of an agent or worker opens no API route."""
-
-    code, status = "AGENT_FORBIDDEN", 403
-
-
-class NotEligible(Refusal):
-    """You may not decide this request."""
-
-    code, status = "NOT_ELIGIBLE", 403
-
-
-class SelfApprovalForbidden(Refusal):
-    """Who started a run may not approve its requests; somebody else has to."""
-
-    code, status = "SELF_APPROVAL_FORBIDDEN", 403
-
-
-class OwnersOnly(Refusal):
-    """Only an owner may make somebody an owner, or take that away."""
-
-    code, status = "OWNERS_ONLY", 403
-
-
-class InstallationOwnersOnly(OwnersOnly):
-    """Only the owners of this installation, who own its first team, keep its models."""
-
-    reason_code = "installation_owners_only"
-
-
-class CsrfFailed(Refusal):
-    """The CSRF token is missing or wrong. Reload the page and try again."""
-
-    code, status = "CSRF_FAILED", 403
-
-
 class NotFound(Refusal):
     """There is nothing at this address."""
 
     code, status = "NOT_FOUND", 404
-
-
-class KeyNotFound(NotFound):
-    """There is no such key."""
-
-    code = "KEY_NOT_FOUND"
-
-
-class WebhookNotFound(NotFound):
-    """There is no such webhook."""
-
-    code = "WEBHOOK_NOT_FOUND"
-
-
-class MemberNotFound(NotFound):
-    """There is no such person in this team."""
-
-
-class GroupNotFound(NotFound):
-    """There is no such group in this team."""
-
-
-class SecretNotFound(NotFound):
-    """There is no such secret in this team and world."""
-
-
-class InvitationNotFound(NotFound):
-    """There is no such invitation in this team."""
-
-
-class LinkUnknown(NotFound):
-    """This link opens no invitation. It may be cut off, or a newer link took its place: open the one of the latest mail."""
 
 
 class MethodNotAllowed(Refusal):
@@ -246,46 +144,6 @@ class InvalidState(Refusal):
     """It is {current_state}; it would have to be {allowed_from}."""
 
     code, status = "INVALID_STATE", 409
-
-
-class LastOwner(Refusal):
-    """{name} is the last owner. Make somebody else an owner first."""
-
-    code, status = "LAST_OWNER", 409
-
-
-class RolesChanged(Refusal):
-    """Somebody changed the roles of {name} while this page was open. They are now: {roles}. Look again, then decide."""
-
-    code, status = "ROLES_CHANGED", 409
-
-
-class GroupInUse(Refusal):
-    """The group is named by {users}. As long as that is so it keeps its name and cannot be deleted."""
-
-    code, status = "GROUP_IN_USE", 409
-
-
-class AccountExists(Refusal):
-    """There is an account with this e-mail address by now. Sign in with it."""
-
-    code, status = "ACCOUNT_EXISTS", 409
-
-
-class InvitationOver(Refusal):
-    """This invitation {how}. Ask for a new one if you still need it."""
-
-    code, status = "INVITATION_OVER", 410
-
-
-class IdempotencyInFlight(Refusal):
-    """A call with the same Idempotency-Key is still being answered. Try again in a second."""
-
-    code, status = "IDEMPOTENCY_IN_FLIGHT", 409
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Retry-After": "1"}
 
 
 class PayloadTooLarge(Refusal):
@@ -303,18 +161,6 @@ class Invalid(Refusal):
         """Each detail is (loc, msg, type); loc starts with body, query or header."""
         super().__init__(details=[{"loc": list(loc), "msg": msg, "type": kind} for loc, msg, kind in details])
         self.violations = details
-
-
-class IdempotencyKeyReused(Refusal):
-    """This Idempotency-Key belongs to a call with another body. Use a new key."""
-
-    code, status = "IDEMPOTENCY_KEY_REUSED", 422
-
-
-class IdempotencyKeyMismatch(Refusal):
-    """The header and the body name different idempotency keys."""
-
-    code, status = "IDEMPOTENCY_KEY_MISMATCH", 422
 
 
 class RateLimited(Refusal):

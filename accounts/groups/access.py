@@ -4,8 +4,8 @@ from django.db.models import Prefetch, QuerySet
 from django.db.models.functions import Lower
 
 from accounts.actor import Actor
+from accounts.errors import GroupNotFound
 from accounts.models import AuditEntry, Group, Membership, User
-from web.errors import GroupNotFound
 
 
 def groups_of(actor: Actor) -> QuerySet[Group]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 
-from accounts.forms import NameField
+from accounts.members.fields import NameField
 from accounts.models import Group
 
 

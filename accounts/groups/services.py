@@ -9,10 +9,11 @@ from django.utils.module_loading import import_string
 from accounts.access import locked_team
 from accounts.actor import Actor
 from accounts.audit.services import audit
+from accounts.errors import GroupInUse
 from accounts.groups.access import get_group, groups_of, leads_to, next_of
 from accounts.members.access import get_member
 from accounts.models import Group
-from web.errors import GroupInUse, Invalid
+from web.errors import Invalid
 
 RESERVED = ("anyone",)  # a quorum's word for whoever may decide
 ID_PREFIX = "grp_"  # a quorum names a group by id or by name: a name must not look like an id

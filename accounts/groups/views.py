@@ -6,6 +6,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.actor import scopes_of_roles
+from accounts.errors import GroupInUse, GroupNotFound
 from accounts.groups import services
 from accounts.groups.access import (
     get_group,
@@ -20,7 +21,7 @@ from accounts.groups.forms import GroupForm
 from accounts.members.access import get_member
 from accounts.models import Group
 from accounts.pages import PageRequest, problems, signed_in
-from web.errors import GroupInUse, GroupNotFound, Refusal
+from web.errors import Refusal
 
 
 @require_GET

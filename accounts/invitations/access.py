@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from accounts.access import hash_key
 from accounts.actor import Actor
+from accounts.errors import InvitationNotFound, InvitationOver, LinkUnknown
 from accounts.models import Invitation, User
 from database.sealing import keyed_hash
-from web.errors import InvitationNotFound, InvitationOver, LinkUnknown
 
 SOON = timedelta(minutes=1)  # so long a page waits for the word of the worker that mails
 

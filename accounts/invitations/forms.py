@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 
 from accounts.actor import Actor
-from accounts.forms import NameField, NewPasswordField
+from accounts.members.fields import NameField, NewPasswordField
 from accounts.members.forms import RolesField, role_rows
 from accounts.models import Group, User
 

@@ -11,12 +11,13 @@ from django_q.tasks import async_task
 from accounts.access import hash_key, locked_team
 from accounts.actor import Actor
 from accounts.audit.services import audit
+from accounts.errors import AccountExists, InvitationOver
 from accounts.groups.access import groups_of
 from accounts.invitations.access import by_token, get_invitation, open_invitations, require_open, token_of
 from accounts.limits import spend
 from accounts.members.services import checked_roles, require_may_give
 from accounts.models import Invitation, Membership, Team, User
-from web.errors import AccountExists, Invalid, InvitationOver
+from web.errors import Invalid
 
 LIFE = timedelta(days=7)
 MOST_OPEN = 200

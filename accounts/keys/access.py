@@ -6,8 +6,8 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from accounts.actor import Actor
+from accounts.errors import KeyNotFound
 from accounts.models import ApiKey
-from web.errors import KeyNotFound
 
 
 def get_key(actor: Actor, key_id: str) -> ApiKey:

@@ -11,10 +11,11 @@ from django.utils import timezone
 from accounts.access import AGENT_PREFIX, hash_key, locked_team
 from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT, Actor, command_line
 from accounts.audit.services import audit
+from accounts.errors import ScopeEscalation
 from accounts.keys.access import get_key, keys_in_force
 from accounts.models import ApiKey
 from database.sql import insert
-from web.errors import Invalid, ScopeEscalation
+from web.errors import Invalid
 from web.json_values import Detail
 
 MAX_ACTIVE_KEYS = 20

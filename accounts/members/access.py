@@ -4,8 +4,8 @@ from django.db.models import Prefetch, QuerySet
 from django.db.models.functions import Lower
 
 from accounts.actor import Actor
+from accounts.errors import MemberNotFound
 from accounts.models import ApiKey, AuditEntry, Group, Invitation, Membership, Role
-from web.errors import MemberNotFound
 
 
 def members_of(actor: Actor) -> QuerySet[Membership]:

@@ -8,11 +8,12 @@ from django.utils import timezone
 from accounts.access import locked_team
 from accounts.actor import Actor, command_line, scopes_of_roles
 from accounts.audit.services import audit
+from accounts.errors import LastOwner, OwnersOnly, RolesChanged
 from accounts.keys.services import revoke_key_row
 from accounts.members.access import get_member, is_last_owner, living_keys_of, sent_by
 from accounts.models import Group, Invitation, Membership, Role, Team, User
 from database.messages import publish
-from web.errors import Invalid, LastOwner, OwnersOnly, RolesChanged
+from web.errors import Invalid
 
 
 def change_roles(actor: Actor, user_id: str, roles: Sequence[str], seen: Sequence[str]) -> Membership:

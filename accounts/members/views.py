@@ -8,13 +8,14 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.actor import Actor
+from accounts.errors import MemberNotFound
 from accounts.invitations.access import is_under_way, open_invitations
 from accounts.members import services
 from accounts.members.access import get_member, is_last_owner, living_keys_of, members_of, sent_by, was_removed
 from accounts.members.forms import RolesForm
 from accounts.models import Membership, Role
 from accounts.pages import PageRequest, show, signed_in
-from web.errors import MemberNotFound, Refusal
+from web.errors import Refusal
 
 
 @require_GET

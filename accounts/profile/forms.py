@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 
-from accounts.forms import NameField, NewPasswordField
+from accounts.members.fields import NameField, NewPasswordField
 from accounts.models import User
 
 

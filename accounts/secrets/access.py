@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from django.db.models import QuerySet
 
 from accounts.actor import Actor
+from accounts.errors import SecretNotFound
 from accounts.models import AuditEntry, TeamSecret
-from web.errors import SecretNotFound
 
 
 def secrets_of(actor: Actor) -> QuerySet[TeamSecret]:

@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 from pydantic import ValidationError
 
+from accounts.errors import SecretNotFound
 from accounts.models import TeamSecret
 from accounts.pages import PageRequest, problems, signed_in
 from accounts.secrets import services
@@ -16,7 +17,7 @@ from accounts.secrets.access import get_secret_by_id, secrets_of, uses_of, was_d
 from accounts.secrets.forms import SecretForm, values_of
 from accounts.secrets.schemas import SecretChange, SecretCreate
 from web.bodies import Body, details
-from web.errors import Invalid, SecretNotFound
+from web.errors import Invalid
 
 B = TypeVar("B", bound=Body)
 SECTION = {"section": "secrets"}

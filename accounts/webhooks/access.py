@@ -3,9 +3,10 @@
 from django.db.models import QuerySet
 
 from accounts.actor import Actor
+from accounts.errors import WebhookNotFound
 from accounts.models import WebhookDelivery, WebhookEndpoint
 from database.sql import prepared
-from web.errors import NotFound, WebhookNotFound
+from web.errors import NotFound
 
 # Every change of a run asks, and most teams have no webhook.
 _ANY = """

@@ -5,13 +5,13 @@ from typing import Any
 
 from accounts.access import team_setting
 from accounts.actor import Actor
+from accounts.errors import InsufficientScope
 from accounts.keys.owners import person_behind, person_named, person_of
 from approvals.deciders.quorum import group_ids, lacking
-from approvals.errors import ApprovalClaimed
+from approvals.errors import ApprovalClaimed, NotEligible, SelfApprovalForbidden
 from approvals.kinds import VERDICTS
 from approvals.models import Approval, Decision
 from approvals.policies.loosening import covers, in_ids
-from web.errors import InsufficientScope, NotEligible, SelfApprovalForbidden
 from web.times import rfc3339
 
 

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from pydantic import ValidationError
 
 from accounts.access import require
+from accounts.errors import InsufficientScope
 from accounts.pages import PageRequest, problems, signed_in
 from approvals.models import Effect, Policy
 from approvals.policies import allowances, services
@@ -19,7 +20,7 @@ from approvals.policies.forms import STATES, TOOLS, PolicyFilter, PolicyForm, in
 from approvals.policies.schemas import PolicyPatch
 from approvals.policies.sentences import reach, sentence, state_of
 from web.bodies import details
-from web.errors import InsufficientScope, Invalid, Refusal
+from web.errors import Invalid, Refusal
 from web.paging import page
 
 PAGE = 50

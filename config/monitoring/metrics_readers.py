@@ -10,9 +10,9 @@ from django.http.request import split_domain_port
 
 from accounts import limits
 from accounts.access import actor_of_key
+from accounts.errors import InvalidApiKey
 from accounts.middleware import sent_key
 from config.address import only_here
-from web.errors import InvalidApiKey
 
 # What proxies add. Whoever sends one of them from this computer passes on what somebody else asked.
 _OF_PROXIES = frozenset(

@@ -16,11 +16,12 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import set_script_prefix
 
+from accounts.errors import IdempotencyInFlight
 from accounts.later import MARK, PATIENT, Later, to_the_end
 from config.server.callers import asks_model, caller_of, is_api, is_health, is_slow
 from config.server.request_threads import RequestThreads, SlowCalls
 from database.ids import new_id
-from web.errors import DatabaseAway, IdempotencyInFlight, Overloaded, Refusal
+from web.errors import DatabaseAway, Overloaded, Refusal
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 ATTEMPTS = 3  # a server that ends takes its connections one after the other

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from accounts.access import owns_installation
 from accounts.actor import Actor
+from accounts.errors import InstallationOwnersOnly
 from inference.models import Call, Profile
-from web.errors import InstallationOwnersOnly, NotFound
+from web.errors import NotFound
 
 
 def require_owner(actor: Actor) -> None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.access import require
 from accounts.actor import TAKE_CONTROL, Actor
+from accounts.errors import InsufficientScope
 from machines import pictures
 from machines.access import get_machine
 from machines.actions import typed_secrets
@@ -27,7 +28,7 @@ from machines.schemas import ActionBody, OutcomeObject
 from machines.services import is_simulated, log_actions, log_command, remember_picture
 from machines.stops import require_unstopped
 from machines.takeover import leases
-from web.errors import InsufficientScope, Invalid, InvalidState, Refusal
+from web.errors import Invalid, InvalidState, Refusal
 
 ACTION_MS = 30_000
 SPARE_SECONDS = 5.0  # what a machine may take longer than the timeout it was given

@@ -11,13 +11,13 @@ from approvals.access import pending_of_root
 from approvals.answers.answer import Answer
 from approvals.deciders.eligibility import barred_from
 from approvals.deciding import decide
-from approvals.errors import ApprovalExpired
+from approvals.errors import ApprovalExpired, SelfApprovalForbidden
 from approvals.models import Approval
 from approvals.policies.allowances import may_let_oneself
 from runs.log import wake_workers
 from runs.models import ACTIVE, Run
 from runs.services import lock_run, unfinished_tasks
-from web.errors import Invalid, InvalidState, Refusal, SelfApprovalForbidden
+from web.errors import Invalid, InvalidState, Refusal
 
 # How much is asked: a plan is asked for once.
 _ASKS = {"autonomous": 0, "plan": 1, "approval": 2}

@@ -16,8 +16,10 @@ from psycopg.errors import DeadlockDetected
 
 from accounts.actor import Actor, system
 from accounts.audit.services import audit
+from accounts.errors import InsufficientScope
 from accounts.models import Team
 from accounts.webhooks.outbox import emit
+from approvals.errors import NotEligible
 from machines import services as machines
 from machines.models import Machine, Stop, StopScope, TakeoverLease
 from machines.stops import stop_over
@@ -28,7 +30,7 @@ from runs.stops.access import get_stop, in_force
 from runs.stops.hung import ending_hung_transactions
 from runs.stops.schemas import stop_object
 from runs.subject import take_late_effects
-from web.errors import InsufficientScope, InvalidState, NotEligible
+from web.errors import InvalidState
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,6 +11,7 @@ from django.test import RequestFactory
 from django.utils import timezone
 
 from accounts import idempotency
+from accounts.errors import IdempotencyKeyMismatch
 from accounts.models import ApiKey, IdempotencyRecord
 from database.sealing import keyed_hash
 from runs import api as runs_api
@@ -18,7 +19,6 @@ from runs.models import Run
 from tests.cast import Api, Cast
 from tests.conventions.conftest import locs, refused
 from tests.runs.driving import drive_all
-from web.errors import IdempotencyKeyMismatch
 
 pytestmark = pytest.mark.django_db
 TASK = {"task": "x"}

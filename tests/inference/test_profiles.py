@@ -8,6 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.actor import Actor, system
+from accounts.errors import InstallationOwnersOnly
 from accounts.models import AuditEntry, Membership, Team
 from inference.calls.services import record_calls
 from inference.errors import ModelMisconfigured
@@ -20,7 +21,7 @@ from runs.agents.registry import known, names
 from tests.cast import Api, Cast
 from tests.conventions.test_team import locs
 from tests.inference.conftest import VALUES, Make
-from web.errors import InstallationOwnersOnly, Invalid, InvalidState, NotFound
+from web.errors import Invalid, InvalidState, NotFound
 
 pytestmark = pytest.mark.django_db
 CHANGES: dict[str, Any] = {

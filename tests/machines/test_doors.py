@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from accounts.models import AuditEntry, Team
+from billing.errors import InsufficientCredits
 from machines.models import Machine
 from tests.machines.conftest import Caller, queued
-from web.errors import InsufficientCredits
 
 KEYS = {
     "id", "object", "display_name", "kind", "os", "isolation", "status", "is_default", "cpu_cores", "memory_gb", "screen_width",

@@ -10,6 +10,7 @@ from accounts.models import Team
 from approvals import clock
 from approvals.answers.answer import Answer
 from approvals.deciding import decide
+from approvals.errors import NotEligible
 from approvals.handling import assign, extend
 from approvals.mail import outbox, reminders
 from approvals.models import Approval, MailSwitches, Notice
@@ -18,7 +19,6 @@ from tests.cast import Api, Cast, actor_of_key, make_cast
 from tests.mail.conftest import Ask, group, join
 from tests.mail.post import carry, later, to, told
 from tests.runs.driving import begin, drive_all, shift
-from web.errors import NotEligible
 
 pytestmark = pytest.mark.django_db
 HOUR = 3600

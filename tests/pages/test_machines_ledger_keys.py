@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from django.utils import timezone
 
+from accounts.errors import InvalidApiKey
 from accounts.models import ApiKey
 from billing.access import available
 from machines import pictures
@@ -14,7 +15,6 @@ from machines.takeover.services import take
 from runs.models import Run
 from tests.cast import Api, Cast, actor_of_key
 from tests.pages.conftest import Visit, text
-from web.errors import InvalidApiKey
 
 pytestmark = pytest.mark.django_db
 

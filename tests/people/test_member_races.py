@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from accounts.errors import InsufficientScope, LastOwner, OwnersOnly
 from accounts.groups import services as groups
 from accounts.invitations import services as invitations
 from accounts.invitations.access import open_invitations
@@ -14,7 +15,7 @@ from accounts.models import ApiKey, Group, Invitation, Membership, User
 from tests import chance
 from tests.cast import Cast, make_cast
 from tests.runs.test_races import Together
-from web.errors import InsufficientScope, LastOwner, OwnersOnly, Refusal
+from web.errors import Refusal
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROUNDS = min(chance.ROUNDS, 10)  # one person may not send more mails in a minute

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
+from accounts.errors import InvalidApiKey
 from accounts.keys.services import issue_key
 from accounts.members.services import create_user
 from accounts.models import ApiKey, Group, Membership, User
@@ -15,7 +16,6 @@ from tests.cast import Cast, actor_of_key
 from tests.pages.conftest import Visit, request_of, text
 from tests.pages.reading import read
 from tests.people.conftest import Work, group, invite, roles_of, the_invitation, told
-from web.errors import InvalidApiKey
 
 pytestmark = pytest.mark.django_db
 
