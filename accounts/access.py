@@ -5,28 +5,18 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from django.core import signing
+from django.db.models import Case, QuerySet, When
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import limits
+from accounts import sql
 from accounts.actor import Actor, scopes_of_roles
 from accounts.errors import AgentForbidden, InsufficientScope, InvalidApiKey
-from accounts.models import ApiKey, Team
-from database.sql import fetch, fetch_all, prepared, prepared_all
+from accounts.models import ApiKey, Membership, Role, Team
+from database.sql import fetch, prepared
 
 MOST_TEAMS = 10  # of a person, in which something that is not here is looked for
 AGENT_PREFIX = "cs_agent_"
-
-# The living key with this hash, and its calls of this minute with this one: every call of the API asks for both.
-_KEY = f"""
-WITH k AS (
-  SELECT k.id, k.team_id, k.test, k.name, k.scopes, k.owner_id, k.last_used_at
-  FROM accounts_apikey k LEFT JOIN accounts_user u ON u.id = k.owner_id
-  WHERE k.hash = %(hash)s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > %(now)s)
-    AND (k.owner_id IS NULL OR u.is_active)
-), c AS ({limits.counting("SELECT id, 'requests', %(minute)s::bigint, 1 FROM k")})
-SELECT k.*, c.count FROM k, c
-"""
 
 
 def hash_key(key: str) -> str:
@@ -45,21 +35,13 @@ def actor_of_key(key: str, minute: int) -> tuple[Actor, int]:
             raise InvalidApiKey from None
         raise AgentForbidden
     now = timezone.now()
-    row = prepared(_KEY, {"hash": hash_key(key), "now": now, "minute": minute})
+    row = prepared(sql.KEY, {"hash": hash_key(key), "now": now, "minute": minute})
     if row is None:
         raise InvalidApiKey
     key_id, team_id, test, name, scopes, owner_id, last_used_at, used = row
     if last_used_at is None or (now - last_used_at).total_seconds() > 60:
-        prepared("UPDATE accounts_apikey SET last_used_at = %(now)s WHERE id = %(id)s", {"id": key_id, "now": now})
+        ApiKey.objects.filter(id=key_id).update(last_used_at=now)
     return Actor(team_id, test, "api_key", key_id, name, frozenset(scopes), owner_id=owner_id), used
-
-
-# The person as a member of that team, else of the one they joined first.
-_MEMBER = """
-SELECT m.team_id, m.roles, u.name, u.email, t.usage_for_all
-FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id JOIN accounts_team t ON t.id = m.team_id
-WHERE u.id = %(user)s AND u.is_active ORDER BY m.team_id = %(team)s DESC, m.created_at, m.id LIMIT 1
-"""
 
 
 def actor_of_session(request: HttpRequest, mode: str | None = None) -> Actor | None:
@@ -113,32 +95,26 @@ def actor_in_team(request: HttpRequest, team_id: str, test: bool) -> Actor | Non
 
 
 def _member(user_id: str, team_id: str, test: bool) -> Actor | None:
-    row = prepared(_MEMBER, {"user": user_id, "team": team_id})
-    if row is None:
-        return None
-    team, roles, name, email, usage_for_all = row
-    return _person(team, test, user_id, name or email, roles, usage_for_all=usage_for_all)
+    """The person as a member of that team, else of the one they joined first."""
+    first = (Case(When(team_id=team_id, then=0), default=1), "created_at", "id")
+    row = _active_members().filter(user_id=user_id).order_by(*first).first()
+    return None if row is None else _person(row, test)
 
 
 def people_with(team_id: str, roles: list[str], test: bool) -> list[Actor]:
     """The active people of the team who have any of these roles, by name."""
-    rows = prepared_all(_PEOPLE, {"team": team_id, "roles": roles})
-    return [
-        _person(team_id, test, user_id, name or email, own, usage_for_all=usage_for_all)
-        for user_id, name, email, own, usage_for_all in rows
-    ]
+    rows = _active_members().filter(team_id=team_id, roles__overlap=roles)
+    return [_person(row, test) for row in rows.order_by("user__name", "id")]
 
 
-_PEOPLE = """
-SELECT u.id, u.name, u.email, m.roles, t.usage_for_all
-FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id JOIN accounts_team t ON t.id = m.team_id
-WHERE m.team_id = %(team)s AND u.is_active AND m.roles && %(roles)s::varchar[] ORDER BY u.name, m.id
-"""
+def _active_members() -> QuerySet[Membership]:
+    return Membership.objects.filter(user__is_active=True).select_related("user", "team")
 
 
-def _person(team_id: str, test: bool, user_id: str, name: str, roles: Iterable[str], *, usage_for_all: bool) -> Actor:
-    scopes = scopes_of_roles(roles) | ({"usage"} if usage_for_all else set())
-    return Actor(team_id, test, "user", user_id, name, scopes, frozenset(roles), owner_id=user_id)
+def _person(row: Membership, test: bool) -> Actor:
+    scopes = scopes_of_roles(row.roles) | ({"usage"} if row.team.usage_for_all else set())
+    name = row.user.name or row.user.email
+    return Actor(row.team_id, test, "user", row.user_id, name, scopes, frozenset(row.roles), owner_id=row.user_id)
 
 
 def require(actor: Actor, *scopes: str) -> None:
@@ -164,21 +140,16 @@ def locked_team(actor: Actor, scope: str) -> Actor:
     return actor
 
 
-# The first team is the installation's own: whoever set it up made it.
-_OWNS = """
-SELECT 1 FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id
-WHERE m.user_id = %(user)s AND u.is_active AND m.roles && ARRAY['owner']::varchar[]
-  AND m.team_id = (SELECT id FROM accounts_team ORDER BY created_at, id LIMIT 1)
-"""
-
-
 def owns_installation(actor: Actor) -> bool:
     """Whether the actor is an owner of the installation: a person who owns its first team, whatever team they look at."""
-    return actor.kind == "user" and prepared(_OWNS, {"user": actor.id}) is not None
+    if actor.kind != "user":
+        return False
+    first = Team.objects.order_by("created_at", "id").values("id")[:1]
+    return _active_members().filter(user=actor.id, team=first, roles__contains=[Role.OWNER]).exists()
 
 
 def installation_team() -> Team | None:
-    """The first team; None before there is one."""
+    """The first team, made by whoever set the installation up; None before there is one."""
     return Team.objects.order_by("created_at", "id").first()
 
 
@@ -190,14 +161,8 @@ def get_team(actor: Actor) -> Team:
 
 def teams_of(actor: Actor) -> list[Team]:
     """The teams of a signed-in person, in the order in which they joined."""
-    return fetch_all(Team, _JOINED, {"user": actor.id})
-
-
-# Every page offers them.
-_JOINED = """
-id IN (SELECT team_id FROM accounts_membership WHERE user_id = %(user)s)
-ORDER BY (SELECT (m.created_at, m.id) FROM accounts_membership m WHERE m.user_id = %(user)s AND m.team_id = accounts_team.id)
-"""
+    joined = Team.objects.filter(memberships__user=actor.id)
+    return list(joined.order_by("memberships__created_at", "memberships__id"))
 
 
 Setting = Literal[
@@ -208,6 +173,6 @@ Setting = Literal[
 
 def team_setting(team_id: str, name: Setting) -> Any:
     """One setting of a team that is there, as runs and requests ask it again and again."""
-    row = prepared(f"SELECT {name} FROM accounts_team WHERE id = %(team)s", {"team": team_id})
+    row = prepared(sql.TEAM_SETTING.format(name=name), {"team": team_id})
     assert row is not None
     return row[0]

@@ -7,22 +7,9 @@ from django.conf import settings
 
 from accounts.actor import Actor
 from accounts.models import RateWindow
+from accounts.sql import COUNT_CALL
 from database.sql import prepared
 from web.errors import RateLimited
-
-
-def counting(rows: str) -> str:
-    """The statement that counts once more for each of these rows: caller, bucket, minute, 1.
-
-    The table is unlogged, so its commit waits for no disk.
-    """
-    return (
-        f"INSERT INTO accounts_ratewindow (caller, bucket, minute, count) {rows} ON CONFLICT (caller, bucket, minute) "
-        "DO UPDATE SET count = accounts_ratewindow.count + 1 RETURNING count"
-    )
-
-
-_COUNT = counting("VALUES (%(caller)s, %(bucket)s, %(minute)s, 1)")
 
 
 @dataclass(frozen=True)
@@ -32,7 +19,7 @@ class Rate:
 
 
 def _count(caller: str, bucket: str, minute: int) -> int:
-    row = prepared(_COUNT, {"caller": caller, "bucket": bucket, "minute": minute})
+    row = prepared(COUNT_CALL, {"caller": caller, "bucket": bucket, "minute": minute})
     assert row is not None  # it inserts or updates
     return int(row[0])
 

@@ -1,13 +1,11 @@
 """Signing in by password. A few are hashed at a time: each hash takes 100 MB, and anybody may ask for one by signing in wrongly."""
 
 import threading
-from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.hashers import Argon2PasswordHasher
 
-from accounts.models import User
-from database.sql import fetch, give_back_connection
+from database.sql import give_back_connection
 
 AT_ONCE = 4  # in one process
 _turns = threading.BoundedSemaphore(AT_ONCE)
@@ -28,8 +26,4 @@ class Argon2(Argon2PasswordHasher):
 
 
 class ByPassword(ModelBackend):
-    """Django's, reading the signed-in person of every page by a statement that is planned once."""
-
-    def get_user(self, user_id: Any) -> User | None:
-        user = fetch(User, "id = %(id)s", {"id": user_id})
-        return user if user is not None and self.user_can_authenticate(user) else None
+    """Django's own; sessions name it."""

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.models import Team
+from billing import sql
 from billing.models import Transaction
 from database.sql import prepared
 
@@ -17,7 +18,7 @@ TEST_BALANCE = 10_000
 
 def available(team_id: str) -> int:
     """Cents the team may still spend."""
-    row = prepared("SELECT available_cents FROM billing_wallet WHERE team_id = %(team)s", {"team": team_id})
+    row = prepared(sql.AVAILABLE, {"team": team_id})
     return row[0] if row else 0
 
 
@@ -43,34 +44,11 @@ def month_start(now: datetime) -> datetime:
     return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-# Cents that steps cost this month, and cents still held. One statement: a capture that commits between two
-# would be counted in neither.
-_SPENT_AND_HELD = """
-SELECT coalesce(sum(amount_cents) FILTER (WHERE type = 'capture' AND created_at >= %(since)s), 0)::bigint,
-       coalesce(sum(amount_cents) FILTER (WHERE type = 'hold' AND NOT EXISTS (
-         SELECT 1 FROM billing_transaction e WHERE e.hold_id = t.id)), 0)::bigint
-FROM billing_transaction t WHERE team_id = %(team)s AND (%(key)s::text IS NULL OR key_id = %(key)s)
-  AND (%(workflow)s::text IS NULL OR workflow_id = %(workflow)s) AND type IN ('capture', 'hold')
-"""
-# The proof: what the accounts hold by their entries, what the wallet says, and what holds without an end add up to.
-_PROOF = """
-WITH t AS (SELECT * FROM billing_transaction WHERE team_id = %(team)s),
-a AS (SELECT account, sum(cents) AS cents FROM (
-  SELECT target AS account, amount_cents AS cents FROM t UNION ALL SELECT source, -amount_cents FROM t) e GROUP BY account)
-SELECT coalesce((SELECT available_cents FROM billing_wallet WHERE team_id = %(team)s), 0)::bigint,
-       coalesce((SELECT sum(amount_cents) FROM t WHERE type = 'hold' AND NOT EXISTS (
-         SELECT 1 FROM billing_transaction e WHERE e.hold_id = t.id)), 0)::bigint,
-       coalesce((SELECT cents FROM a WHERE account = 'wallet'), 0)::bigint,
-       coalesce((SELECT cents FROM a WHERE account = 'held'), 0)::bigint,
-       coalesce((SELECT sum(cents) FROM a), 0)::bigint
-"""
-
-
 def spent_and_held(team_id: str, key_id: str | None = None, workflow_id: str | None = None) -> tuple[int, int]:
     """What steps cost this UTC month, and what is held for steps under way; of the team, one key or one workflow."""
     values = {"team": team_id, "key": key_id, "workflow": workflow_id, "since": month_start(timezone.now())}
     with connection.cursor() as cursor:
-        cursor.execute(_SPENT_AND_HELD, values)
+        cursor.execute(sql.SPENT_AND_HELD, values)
         spent, pending = cursor.fetchone()
     return spent, pending
 
@@ -96,7 +74,7 @@ def balance(actor: Actor) -> dict[str, Any]:
             "budgets": [],
         }
     with connection.cursor() as cursor:
-        cursor.execute(_PROOF, {"team": actor.team_id})
+        cursor.execute(sql.PROOF, {"team": actor.team_id})
         free, pending, in_wallet, in_held, total = cursor.fetchone()
     adds_up = total == 0 and in_wallet == free and in_held == pending
     return {
@@ -110,15 +88,15 @@ def balance(actor: Actor) -> dict[str, Any]:
 
 def budgets(actor: Actor) -> list[dict[str, Any]]:
     team = Team.objects.get(id=actor.team_id)
-    found: list[tuple[str, str, int, dict[str, str]]] = []
+    limits: list[tuple[str, str, int, dict[str, str]]] = []
     if team.budget_cents_month:
-        found.append(("team", team.id, team.budget_cents_month, {}))
+        limits.append(("team", team.id, team.budget_cents_month, {}))
     keys = team.api_keys.filter(test=False, budget_cents_month__gt=0, revoked_at__isnull=True)
-    found += [("key", key.id, key.budget_cents_month, {"key_id": key.id}) for key in keys]
+    limits += [("key", key.id, key.budget_cents_month, {"key_id": key.id}) for key in keys]
     workflows = team.workflow_budgets.order_by("workflow_id")
-    found += [("workflow", w.workflow_id, w.limit_cents, {"workflow_id": w.workflow_id}) for w in workflows]
+    limits += [("workflow", w.workflow_id, w.limit_cents, {"workflow_id": w.workflow_id}) for w in workflows]
     period = timezone.now().strftime("%Y-%m")
-    used = [(scope, ref, limit, *spent_and_held(team.id, **only)) for scope, ref, limit, only in found]
+    used = [(scope, ref, limit, *spent_and_held(team.id, **only)) for scope, ref, limit, only in limits]
     return [
         {"scope": scope, "id": ref, "limit_cents": limit, "spent_cents": spent, "held_cents": pending, "period": period}
         for scope, ref, limit, spent, pending in used

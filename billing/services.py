@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from accounts.access import team_setting
 from accounts.actor import Actor
 from accounts.audit.services import audit
-from billing import access
+from billing import access, sql
 from billing.errors import BudgetExceeded, BudgetReached, InsufficientCredits, WalletEmpty
 from billing.models import Transaction, Wallet, WorkflowBudget
 from database.ids import new_id
@@ -25,31 +25,6 @@ from web.errors import Invalid
 
 MACHINE_GATE_CENTS = 20
 NOTHING: Mapping[str, int] = MappingProxyType({})
-
-# The quick way of a hold: one statement, when neither the team, the key nor the workflow has a budget to look at.
-_TAKE = """
-WITH b AS (SELECT 1 FROM accounts_team WHERE id = %(team)s::text AND budget_cents_month > 0
-           UNION ALL SELECT 1 FROM accounts_apikey WHERE id = %(key)s::text AND budget_cents_month > 0
-           UNION ALL SELECT 1 FROM billing_workflowbudget WHERE workflow_id = %(workflow)s::text),
-w AS (UPDATE billing_wallet SET available_cents = available_cents - %(cents)s::int
-      WHERE team_id = %(team)s::text AND available_cents >= %(cents)s::int AND (%(checked)s::bool OR NOT EXISTS (SELECT 1 FROM b))
-      RETURNING available_cents)
-INSERT INTO billing_transaction (id, team_id, type, source, target, amount_cents, available_after_cents, run_id, step_index,
-                                 machine_id, key_id, workflow_id, endpoint, description, created_by, created_at)
-SELECT %(id)s::text, %(team)s::text, 'hold', 'wallet', 'held', %(cents)s::int, w.available_cents, %(run)s::text, %(step)s::int,
-       NULL, %(key)s::text, %(workflow)s::text, %(endpoint)s::text,
-       %(description)s::text, %(by)s::jsonb, clock_timestamp() FROM w RETURNING id
-"""
-_CAPTURE = """
-INSERT INTO billing_transaction (id, team_id, type, source, target, amount_cents, available_after_cents, run_id, step_index,
-                                 machine_id, key_id, workflow_id, endpoint, hold_id, description, created_by, created_at)
-SELECT %(id)s::text, h.team_id, 'capture', 'held', 'usage', h.amount_cents,
-       (SELECT available_cents FROM billing_wallet WHERE team_id = h.team_id), h.run_id, h.step_index,
-       NULL, h.key_id, h.workflow_id, h.endpoint, h.id, h.description, h.created_by, clock_timestamp()
-FROM billing_transaction h WHERE h.id = %(hold)s::text RETURNING id
-"""
-
-_KEY_BUDGET = "SELECT budget_cents_month FROM accounts_apikey WHERE id = %(key)s"
 
 
 def step_price(engine: str) -> int:
@@ -96,7 +71,7 @@ def _check_budgets(
     of_workflow = WorkflowBudget.objects.filter(workflow_id=workflow_id).first() if workflow_id else None
     if of_workflow is not None:
         limits.append(("workflow", of_workflow.limit_cents, {"workflow_id": of_workflow.workflow_id}))
-    of_key = prepared(_KEY_BUDGET, {"key": key_id}) if key_id else None
+    of_key = prepared(sql.KEY_BUDGET, {"key": key_id}) if key_id else None
     if key_id and of_key and of_key[0]:
         limits.append(("key", of_key[0], {"key_id": key_id}))
     team_budget = team_setting(team_id, "budget_cents_month")
@@ -141,18 +116,18 @@ def hold(
 
 def take_hold(values: dict[str, Any], lifted: Mapping[str, int] = NOTHING) -> str:
     """Insert the hold that `values` describe; its id. Raises WalletEmpty or BudgetReached."""
-    if prepared(_TAKE, values) is not None:
+    if prepared(sql.HOLD, values) is not None:
         return str(values["id"])
     Wallet.objects.select_for_update().filter(team_id=values["team"]).first()
     _check_budgets(values["team"], values["key"], values["workflow"], values["cents"], lifted)
-    if prepared(_TAKE, values | {"checked": True}) is None:
+    if prepared(sql.HOLD, values | {"checked": True}) is None:
         raise WalletEmpty
     return str(values["id"])
 
 
 def capture(hold_id: str) -> None:
     """The step completed: what was held is earned. The unique keys make a second capture of a step impossible."""
-    if prepared(_CAPTURE, {"id": new_id("led"), "hold": hold_id}) is None:
+    if prepared(sql.CAPTURE, {"id": new_id("led"), "hold": hold_id}) is None:
         raise IntegrityError(f"There is no hold {hold_id}.")
 
 

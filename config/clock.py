@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 
 from accounts import idempotency, limits
+from accounts import sql as accounts_sql
 from accounts.webhooks import outbox
 from approvals import clock as approvals
 from approvals import sql as approvals_sql
@@ -55,7 +56,7 @@ CHORES = (
     Chore(approvals.expiries, 0.25, approvals_sql.NEXT_EXPIRY),
     Chore(clock.deadlines, 0.25, runs_sql.NEXT_DEADLINE),
     Chore(approvals.effects, 0.25, approvals_sql.NEXT_EFFECT),
-    Chore(outbox.queue_due, 0.25, outbox.NEXT_ATTEMPT),
+    Chore(outbox.queue_due, 0.25, accounts_sql.NEXT_DELIVERY),
     Chore(reminders.remind_due, 1, approvals_sql.NEXT_REMINDER),
     Chore(mail.queue_due, 1, approvals_sql.NEXT_NOTICE),
     Chore(clock.stops, 1, runs_sql.NEXT_STOP),

@@ -211,7 +211,6 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_FORM_FIELD = "username"  # of the sign-in form; axes would look for "email" and lock everybody together
 AXES_LOCKOUT_CALLABLE = "accounts.sign_in.views.locked_out"
 AXES_VERBOSE = False
-SESSION_ENGINE = "accounts.sign_in.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 if TLS_PROXY:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.http import HttpResponse
@@ -22,7 +23,6 @@ from accounts.access import member
 from accounts.actor import LIVE_DEFAULT, SCOPES, Actor
 from accounts.keys.services import issue_key
 from accounts.models import Membership, Team, User
-from accounts.sign_in.sessions import SessionStore
 from billing.services import topup
 from database.sql import insert, prepared
 from tests import documented

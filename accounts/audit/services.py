@@ -2,11 +2,8 @@
 
 from typing import Any
 
-from django.utils import timezone
-from psycopg.types.json import Jsonb
-
 from accounts.actor import Actor
-from database.sql import prepared
+from accounts.models import AuditEntry
 
 OF_BOTH_WORLDS = ("team.", "member.", "group.", "invitation.", "profile.", "model.")  # no world of their own
 
@@ -14,11 +11,5 @@ OF_BOTH_WORLDS = ("team.", "member.", "group.", "invitation.", "profile.", "mode
 def audit(actor: Actor, verb: str, subject: str, **data: Any) -> None:
     """One row for the audit page, in the transaction of the change; of the actor's world, or of both (OF_BOTH_WORLDS)."""
     test = None if verb.startswith(OF_BOTH_WORLDS) else actor.test
-    entry = {"team": actor.team_id, "test": test, "verb": verb, "subject": subject, "now": timezone.now()}
-    prepared(_AUDIT, entry | {"actor": Jsonb(actor.ref()), "data": Jsonb(data)})
-
-
-_AUDIT = """
-INSERT INTO accounts_auditentry (team_id, test, actor, verb, subject, data, at)
-VALUES (%(team)s, %(test)s, %(actor)s, %(verb)s, %(subject)s, %(data)s, %(now)s)
-"""
+    entry = {"actor": actor.ref(), "verb": verb, "subject": subject, "data": data}
+    AuditEntry.objects.create(team_id=actor.team_id, test=test, **entry)

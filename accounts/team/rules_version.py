@@ -10,19 +10,8 @@ from dataclasses import dataclass
 from django.db.models import F
 
 from accounts.models import RulesVersion
+from accounts.sql import HOLD_VERSION, RULES
 from database.sql import prepared
-
-_NOW = """
-SELECT v.version, t.risk_floor, %(mode)s = ANY (t.risk_floor_modes) FROM accounts_team t
-LEFT JOIN accounts_rulesversion v ON v.team_id = t.id AND v.test = %(test)s WHERE t.id = %(team)s
-"""
-_HELD = """
-SELECT 1 FROM accounts_rulesversion WHERE team_id = %(team)s AND test = %(test)s AND version = %(version)s FOR SHARE
-"""
-
-_LOCKED = """
-SELECT 1 FROM accounts_rulesversion WHERE team_id = %(team)s AND test = %(test)s FOR NO KEY UPDATE
-"""
 
 
 @dataclass(frozen=True)
@@ -35,7 +24,7 @@ class Rules:
 
 def rules_now(team_id: str, test: bool, mode: str) -> Rules:
     """As they are at this moment; the row of the version is made by whoever asks first."""
-    row = prepared(_NOW, {"team": team_id, "test": test, "mode": mode})
+    row = prepared(RULES, {"team": team_id, "test": test, "mode": mode})
     assert row is not None
     version, floor, counts = row
     if version is None:
@@ -49,9 +38,7 @@ def _first_version(team_id: str, test: bool) -> int:
 
 def hold_rules(team_id: str, test: bool) -> None:
     """Nobody writes an intent, and nobody else changes a rule, until the caller's transaction ends."""
-    if prepared(_LOCKED, {"team": team_id, "test": test}) is None:
-        _first_version(team_id, test)
-        prepared(_LOCKED, {"team": team_id, "test": test})
+    RulesVersion.objects.select_for_update(no_key=True).get_or_create(team_id=team_id, test=test)
 
 
 def rules_changed(team_id: str, *worlds: bool) -> None:
@@ -66,4 +53,4 @@ def rules_changed(team_id: str, *worlds: bool) -> None:
 
 def rules_still(team_id: str, test: bool, version: int) -> bool:
     """Whether nothing changed since; until the caller's transaction ends nothing will."""
-    return prepared(_HELD, {"team": team_id, "test": test, "version": version}) is not None
+    return prepared(HOLD_VERSION, {"team": team_id, "test": test, "version": version}) is not None

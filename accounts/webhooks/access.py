@@ -5,13 +5,9 @@ from django.db.models import QuerySet
 from accounts.actor import Actor
 from accounts.errors import WebhookNotFound
 from accounts.models import WebhookDelivery, WebhookEndpoint
+from accounts.sql import ANY_WEBHOOK
 from database.sql import prepared
 from web.errors import NotFound
-
-# Every change of a run asks, and most teams have no webhook.
-_ANY = """
-SELECT 1 FROM accounts_webhookendpoint WHERE team_id = %(team)s AND test = %(test)s AND active AND deleted_at IS NULL LIMIT 1
-"""
 
 
 def endpoints_of(actor: Actor) -> QuerySet[WebhookEndpoint]:
@@ -29,7 +25,7 @@ def get_endpoint(actor: Actor, webhook_id: str, *, lock: bool = False) -> Webhoo
 
 def listening(team_id: str, test: bool, kind: str) -> list[WebhookEndpoint]:
     """The endpoints that hear of events of this kind."""
-    if prepared(_ANY, {"team": team_id, "test": test}) is None:
+    if prepared(ANY_WEBHOOK, {"team": team_id, "test": test}) is None:
         return []
     rows = WebhookEndpoint.objects.filter(team_id=team_id, test=test, deleted_at__isnull=True, active=True)
     return list(rows.filter(events__contains=[kind]).order_by("created_at", "id"))

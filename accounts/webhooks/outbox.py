@@ -32,10 +32,6 @@ JITTER = 0.1
 MOST_ATTEMPTS = len(PAUSES) + 1
 LEASE = timedelta(seconds=30)  # an attempt takes 10 s at most
 GONE = 410
-# When queue_due() has something to do next (config/clock.py).
-NEXT_ATTEMPT = (
-    "SELECT min(greatest(next_attempt_at, queued_until)) FROM accounts_webhookdelivery WHERE status = 'pending'"
-)
 
 
 @dataclass(frozen=True)
