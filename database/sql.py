@@ -48,11 +48,6 @@ def fetch(model: type[M], where: str, values: Mapping[str, Any]) -> M | None:
     return None if row is None else _read(model, row)
 
 
-def fetch_all(model: type[M], where: str, values: Mapping[str, Any]) -> list[M]:
-    """All rows that fit, as a query set would make them; `where` may end in ORDER BY."""
-    return [_read(model, row) for row in prepared_all(f"{_select(model)} WHERE {where}", values)]
-
-
 def _read(model: type[M], row: TupleRow) -> M:
     values = list(row)
     for n, read in _readers(model):

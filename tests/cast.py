@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
+from django.core import signing
 from django.db import transaction
 from django.http import HttpResponse
 from django.test import Client
@@ -175,3 +176,8 @@ def test_key(cast: Cast) -> Api:
 def plain_live(cast: Cast) -> Api:
     """A live key with the default scopes: it may not decide."""
     return cast.api(scopes=LIVE_DEFAULT)
+
+
+def agent_credential(run_id: str) -> str:
+    """As a worker or agent may hold one for its run. It opens no API route (403 AGENT_FORBIDDEN)."""
+    return access.AGENT_PREFIX + signing.dumps(run_id, salt="agent")

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.test import Client
 
-from accounts.keys.services import agent_credential
-from tests.cast import Api, Cast
+from tests.cast import Api, Cast, agent_credential
 
 PEOPLE = {"owner": "olga", "admin": "adam", "approver": "ana", "operator": "alice", "viewer": "bob"}
 CALLERS = (*PEOPLE, "stranger", "out", "key", "agent")  # a stranger owns another team; `out` has not signed in

@@ -23,5 +23,5 @@ class GroupForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.fields["next_group"].choices = [("", "nobody"), *((g.id, g.name) for g in others)]  # type: ignore[attr-defined]
 
-    def wanted(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
         return {"name": self.cleaned_data["name"], "next_group_id": self.cleaned_data["next_group"] or None}

@@ -58,7 +58,7 @@ def new_group(request: PageRequest) -> HttpResponseBase:
     form = GroupForm(may_follow(request.actor, None), request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
-            group = services.create_group(request.actor, **form.wanted())
+            group = services.create_group(request.actor, **form.values())
         except Refusal as refusal:
             return _form(request, form, None, refusal)
         messages.success(request, f"The group {group.name} is made. Add its people.")
@@ -75,7 +75,7 @@ def edit_group(request: PageRequest, group_id: str) -> HttpResponseBase:
     form = GroupForm(others, request.POST if request.method == "POST" else None, initial=now)
     if form.is_valid():
         try:
-            services.change_group(request.actor, group_id, **form.wanted())
+            services.change_group(request.actor, group_id, **form.values())
         except Refusal as refusal:
             return _form(request, form, group, refusal)
         messages.success(request, "The group is changed.")

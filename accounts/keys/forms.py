@@ -63,7 +63,7 @@ class KeyForm(forms.Form):
             for title, scopes in SCOPE_GROUPS
         ]
 
-    def wanted(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
         expires: datetime | None = self.cleaned_data["expires_at"]
         cents = int((self.cleaned_data["budget"] or 0) * 100)
         return {

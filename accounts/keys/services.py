@@ -4,11 +4,10 @@ import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.core import signing
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.access import AGENT_PREFIX, hash_key, locked_team
+from accounts.access import hash_key, locked_team
 from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT, Actor, command_line
 from accounts.audit.services import audit
 from accounts.errors import ScopeEscalation
@@ -111,8 +110,3 @@ def revoke_key_row(actor: Actor, row: ApiKey) -> ApiKey:
         audit(replace(actor, test=row.test), "key.revoked", row.id, name=row.name)
     row.refresh_from_db()
     return row
-
-
-def agent_credential(run_id: str) -> str:
-    """What a worker or agent holds for its run. It opens no API route (403 AGENT_FORBIDDEN)."""
-    return AGENT_PREFIX + signing.dumps(run_id, salt="agent")

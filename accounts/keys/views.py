@@ -25,7 +25,7 @@ def new_key(request: PageRequest) -> HttpResponseBase:
     form = KeyForm(request.actor, request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
-            key = services.create_key(request.actor, **form.wanted())
+            key = services.create_key(request.actor, **form.values())
         except Refusal as refusal:
             for _, message in problems(refusal):
                 form.add_error(None, message)

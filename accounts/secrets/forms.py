@@ -72,7 +72,7 @@ class SecretForm(forms.Form):
             self.add_error("value", "Give a value, or the key of one-time codes.")
         return data
 
-    def wanted(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
         data = self.cleaned_data
         secret = {name: data[name] for name in ("value", "totp_seed") if data[name]}
         named = {} if self.change else {"name": data["name"]}

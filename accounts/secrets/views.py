@@ -67,7 +67,7 @@ def _done(form: SecretForm, model: type[B], service: Callable[[B], TeamSecret]) 
     if not form.is_valid():
         return None
     try:
-        return service(model.model_validate(form.wanted()))
+        return service(model.model_validate(form.values()))
     except ValidationError as error:
         form.refuse(problems(Invalid(*details(error, "body"))))
     except Invalid as refusal:

@@ -43,7 +43,7 @@ class WebhookForm(forms.Form):
             for title, events in EVENT_GROUPS
         ]
 
-    def wanted(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
         return {name: self.cleaned_data[name] for name in ("url", "events", "description")}
 
     def refuse(self, problems: list[tuple[str, str]]) -> None:

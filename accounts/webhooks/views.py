@@ -41,7 +41,7 @@ def new_webhook(request: PageRequest) -> HttpResponseBase:
     form = WebhookForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
-            shown = services.create_endpoint(request.actor, WebhookCreate.model_validate(form.wanted()))
+            shown = services.create_endpoint(request.actor, WebhookCreate.model_validate(form.values()))
         except Refusal as refusal:
             form.refuse(problems(refusal))
         else:
@@ -87,7 +87,7 @@ def edit_webhook(request: PageRequest, webhook_id: str) -> HttpResponseBase:
     form = WebhookForm(request.POST if request.method == "POST" else None, initial=values_of(row))
     if form.is_valid():
         try:
-            services.update_endpoint(request.actor, row.id, form.wanted())
+            services.update_endpoint(request.actor, row.id, form.values())
         except Refusal as refusal:
             form.refuse(problems(refusal))
         else:

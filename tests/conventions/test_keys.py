@@ -7,9 +7,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts.keys.services import agent_credential
 from accounts.models import ApiKey
-from tests.cast import Api, Cast
+from tests.cast import Api, Cast, agent_credential
 from tests.conventions.conftest import refused, row_of
 
 pytestmark = pytest.mark.django_db

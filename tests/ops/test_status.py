@@ -6,9 +6,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts.keys.services import agent_credential, revoke_key
+from accounts.keys.services import revoke_key
 from runs.models import Worker
-from tests.cast import Api, Cast, actor_of_key
+from tests.cast import Api, Cast, actor_of_key, agent_credential
 
 pytestmark = pytest.mark.django_db
 

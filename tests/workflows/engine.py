@@ -5,7 +5,7 @@ from typing import Any
 
 from django_q.models import OrmQ
 
-from database.sql import fetch_all, prepared
+from database.sql import prepared
 from tests.cast import Api
 from tests.runs.driving import drive_all, show
 
@@ -14,7 +14,7 @@ Step = dict[str, Any]
 
 def deliver() -> int:
     """Do what is queued for workflows; returns how many messages there were."""
-    mine = [row for row in fetch_all(OrmQ, "TRUE ORDER BY id", {}) if row.func().startswith("workflows.")]
+    mine = [row for row in OrmQ.objects.order_by("id") if row.func().startswith("workflows.")]
     for row in mine:
         module, name = row.func().rsplit(".", 1)
         getattr(import_module(module), name)(*row.task["args"])
