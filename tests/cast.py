@@ -27,6 +27,7 @@ from accounts.models import Membership, Team, User
 from billing.services import topup
 from database.sql import insert, prepared
 from tests import documented
+from tests.browsing import Browser
 
 BY_PASSWORD = settings.AUTHENTICATION_BACKENDS[-1]
 PASSWORD = "a long enough password"  # for tests that sign in; the others need no hashing
@@ -83,9 +84,9 @@ class Cast:
         actor = self.actor(owner, test=test)
         return Api(issue_key(actor, "a key", scopes if scopes is not None else frozenset(SCOPES)).key, Client())
 
-    def browser(self, name: str, **session: Any) -> Client:
-        """A Django test client signed in as this person, with no more than the row that signing in leaves."""
-        user, client, key = self.people[name], Client(), get_random_string(32)
+    def browser(self, name: str, **session: Any) -> Browser:
+        """A browser signed in as this person, with no more than the row that signing in leaves."""
+        user, client, key = self.people[name], Browser(), get_random_string(32)
         proof = user.get_session_auth_hash()
         said = {SESSION_KEY: user.id, BACKEND_SESSION_KEY: BY_PASSWORD, HASH_SESSION_KEY: proof} | session
         until = timezone.now() + timedelta(days=1)
