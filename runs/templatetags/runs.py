@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from accounts.access import owns_installation
 from inference.models import Call
-from runs.models import Run
+from runs.models import Run, Screenshot, Step
 from runs.pages.model_activity import Use
 from web.templatetags.show import icon
 
@@ -55,6 +55,16 @@ def end_badge(run: Run) -> SafeString:
 def step_icon(state: str) -> SafeString:
     shape, look, words = STEP_LOOKS.get(state, ("circle-dashed", "", state))
     return format_html('<span class="step-state {}">{}<span class="unseen">{}</span></span>', look, icon(shape), words)
+
+
+@register.simple_tag
+def step_result(step: Step, run: Run) -> str:
+    """What came of a step, in words."""
+    if step.status == "acting":
+        return "under way when it was stopped" if run.stopped_at else "acting now"
+    if step.status != "completed":
+        return step.get_status_display()
+    return "skipped" if step.skipped else "done" if step.success else "failed"
 
 
 @register.filter
