@@ -88,6 +88,7 @@ lint: dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/djlint templates --lint --quiet
+	$(BIN)/python -m tests.page_lines
 
 fmt: dev
 	$(BIN)/ruff check --fix-only --quiet .

@@ -31,7 +31,11 @@ function address(form) {
 
 function pretty(text, kind) {
   if (!kind.includes("json")) return text;
-  try { return JSON.stringify(JSON.parse(text), null, 2); } catch { return text; }
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
 }
 
 async function content(answer, stop) {
@@ -43,7 +47,9 @@ async function content(answer, stop) {
   const timer = setTimeout(() => stop.abort(), STREAM);
   try {
     for (let part = await reader.read(); !part.done; part = await reader.read()) read += part.value;
-  } catch { read += `\n(listened for ${STREAM / 1000} s)`; }
+  } catch {
+    read += `\n(listened for ${STREAM / 1000} s)`;
+  }
   clearTimeout(timer);
   return read;
 }
@@ -68,7 +74,10 @@ async function send(form) {
   const page = form.closest("[data-api]");
   const place = form.querySelector("[data-answer]");
   const problem = lacking(form);
-  if (problem) { show(place, problem, false, ""); return; }
+  if (problem) {
+    show(place, problem, false, "");
+    return;
+  }
   if ("endsThings" in form.dataset && form.dataset.sure !== address(form)) {
     form.dataset.sure = address(form);
     show(place, "This ends or deletes something. Press Execute once more to do it.", false, "");
@@ -80,7 +89,11 @@ async function send(form) {
   show(place, "Sent; waiting for the answer …", true, "");
   try {
     const answer = await fetch(address(form), {
-      method: form.dataset.try, body, headers: headers(page), signal: stop.signal, credentials: "same-origin",
+      method: form.dataset.try,
+      body,
+      headers: headers(page),
+      signal: stop.signal,
+      credentials: "same-origin",
     });
     show(place, `${answer.status} ${answer.statusText}`.trim(), answer.ok, await content(answer, stop));
   } catch (error) {
@@ -95,18 +108,25 @@ async function suggest(form) {
   const first = form.querySelector("[data-place]");
   if (!first || first.value || form.dataset.try !== "GET" || !form.dataset.path.startsWith(`/v1/${noun}/{`)) return;
   const answer = await fetch(`/v1/${noun}?limit=1`, { headers: headers(page), credentials: "same-origin" });
-  const [newest] = answer.ok ? (await answer.json()).data ?? [] : [];
+  const [newest] = answer.ok ? ((await answer.json()).data ?? []) : [];
   if (newest && !first.value) first.value = newest.id ?? newest.key_id ?? "";
 }
 
 for (const form of document.querySelectorAll("[data-try]")) {
-  form.addEventListener("submit", (event) => { event.preventDefault(); send(form); });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    send(form);
+  });
   form.closest("details").addEventListener("toggle", (event) => {
     if (event.target.open && event.target.contains(form)) suggest(form).catch(() => {});
   });
 }
-document.querySelectorAll("[data-js][hidden]").forEach((e) => { e.hidden = false; });
-document.querySelectorAll("[data-nojs]").forEach((e) => { e.hidden = true; });
+document.querySelectorAll("[data-js][hidden]").forEach((e) => {
+  e.hidden = false;
+});
+document.querySelectorAll("[data-nojs]").forEach((e) => {
+  e.hidden = true;
+});
 
 function openNamed() {
   const named = document.getElementById(location.hash.slice(1));

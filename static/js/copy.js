@@ -10,7 +10,9 @@ async function copy(button) {
     getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
     word.textContent = "Press Ctrl+C";
   }
-  setTimeout(() => { word.textContent = "Copy"; }, 2000);
+  setTimeout(() => {
+    word.textContent = "Copy";
+  }, 2000);
 }
 
 export function startCopy() {

@@ -8,7 +8,7 @@ import { clock } from "./times.js";
 const SILENCE = 40_000; // ms: the server beats every 15 s
 const GAP = 250; // ms between two refreshes
 const SETTLING = 200; // ms that htmx may need after an answer
-const STOPPED = 5000; // ms between two looks of a page over which a stop stands: the socket of a run does not tell of it
+const STOPPED = 5000; // ms between two looks of a page over which a stop stands: a run's socket does not tell of it
 const PATIENCE = 1500; // ms before a lost socket is called offline
 
 let socket = null;
@@ -31,11 +31,15 @@ const ended = () => document.querySelector("#live")?.hasAttribute("data-ended");
 // Never beside another request, nor before its answer has settled: it may have led to another address.
 function refresh(spread = 0) {
   if (planned || leaving) return;
-  planned = setTimeout(() => {
-    planned = 0;
-    const busy = document.querySelector(".htmx-request") || Date.now() - answered < SETTLING;
-    if (busy) refresh(); else htmx.trigger(document.body, "poke");
-  }, GAP + Math.random() * spread);
+  planned = setTimeout(
+    () => {
+      planned = 0;
+      const busy = document.querySelector(".htmx-request") || Date.now() - answered < SETTLING;
+      if (busy) refresh();
+      else htmx.trigger(document.body, "poke");
+    },
+    GAP + Math.random() * spread,
+  );
 }
 
 // A page of the queue has no use for the steps of runs, unless it follows the receipt of a decision.
@@ -68,7 +72,10 @@ function say(down) {
 }
 
 function settled() {
-  if (unsent && !offline && !document.querySelector("[data-decides]")) { unsent = false; tell(); } // nothing waits any more
+  if (unsent && !offline && !document.querySelector("[data-decides]")) {
+    unsent = false;
+    tell();
+  } // nothing waits any more
   hold();
 }
 
@@ -97,7 +104,8 @@ function refused(event) {
 }
 
 function takeWords(event) {
-  if (event.detail.xhr.status >= 400 && event.detail.xhr.getResponseHeader("HX-Retarget")) event.detail.shouldSwap = true;
+  if (event.detail.xhr.status >= 400 && event.detail.xhr.getResponseHeader("HX-Retarget"))
+    event.detail.shouldSwap = true;
 }
 
 function arrived(event) {
@@ -105,7 +113,10 @@ function arrived(event) {
   if (!event.detail.successful) return;
   if (event.detail.requestConfig.verb !== "get") document.getElementById("refusal").textContent = "";
   asOf = new Date();
-  if (unsent && decides(event.target)) { unsent = false; tell(); }
+  if (unsent && decides(event.target)) {
+    unsent = false;
+    tell();
+  }
 }
 
 function lost() {
@@ -131,12 +142,17 @@ function connect() {
     heard = Date.now();
     const message = JSON.parse(event.data);
     if (message.hello) found();
-    hearTeam(message, (words) => { if (mine.readyState === WebSocket.OPEN) mine.send(JSON.stringify(words)); });
+    hearTeam(message, (words) => {
+      if (mine.readyState === WebSocket.OPEN) mine.send(JSON.stringify(words));
+    });
     if (concerns(message)) refresh((message.queue?.spread ?? 0) * 1000);
   };
   mine.onclose = (event) => {
     if (leaving) return;
-    if (event.code === 4401) { location.reload(); return; }
+    if (event.code === 4401) {
+      location.reload();
+      return;
+    }
     if (event.code === 4404 || (ended() && !offline)) return;
     lost();
   };
@@ -146,10 +162,20 @@ export function startLive() {
   if (!address() || !window.htmx) return;
   heard = Date.now();
   connect();
-  setInterval(() => { if (socket?.readyState === WebSocket.OPEN && Date.now() - heard > SILENCE) socket.close(); }, 5000);
-  setInterval(() => { if (!document.hidden && document.querySelector(".stopbar")) refresh(); }, STOPPED);
-  window.addEventListener("offline", () => { say(true); socket?.close(); });
-  window.addEventListener("online", () => { tries = Math.max(1, tries); connect(); });
+  setInterval(() => {
+    if (socket?.readyState === WebSocket.OPEN && Date.now() - heard > SILENCE) socket.close();
+  }, 5000);
+  setInterval(() => {
+    if (!document.hidden && document.querySelector(".stopbar")) refresh();
+  }, STOPPED);
+  window.addEventListener("offline", () => {
+    say(true);
+    socket?.close();
+  });
+  window.addEventListener("online", () => {
+    tries = Math.max(1, tries);
+    connect();
+  });
   document.body.addEventListener("htmx:afterRequest", arrived);
   document.body.addEventListener("htmx:afterSettle", settled);
   document.body.addEventListener("htmx:beforeSwap", takeWords);
@@ -157,7 +183,12 @@ export function startLive() {
   document.addEventListener("submit", guard, true);
   document.body.addEventListener("htmx:beforeRequest", guard);
   document.body.addEventListener("htmx:sendError", missed);
-  window.addEventListener("beforeunload", () => { leaving = true; htmx.trigger("#live", "htmx:abort"); });
-  window.addEventListener("pageshow", () => { leaving = false; });
+  window.addEventListener("beforeunload", () => {
+    leaving = true;
+    htmx.trigger("#live", "htmx:abort");
+  });
+  window.addEventListener("pageshow", () => {
+    leaving = false;
+  });
   window.addEventListener("pagehide", () => socket?.close());
 }

@@ -25,14 +25,19 @@ function renew() {
   shown.dataset.asking = "1";
   const asked = Date.now();
   const fresh = new Image();
-  const done = () => { delete shown.dataset.asking; };
+  const done = () => {
+    delete shown.dataset.asking;
+  };
   fresh.addEventListener("load", () => {
     shown.src = fresh.src;
     done();
     const age = document.querySelector("[data-live-age]");
     if (age) age.textContent = `Seen at ${clock(new Date(asked))}`;
   });
-  fresh.addEventListener("error", () => { done(); shown.removeAttribute("data-live"); });
+  fresh.addEventListener("error", () => {
+    done();
+    shown.removeAttribute("data-live");
+  });
   fresh.src = `${shown.dataset.live}?at=${asked}`;
 }
 

@@ -3,7 +3,9 @@
 export function startPhoneMenu() {
   const sheet = document.querySelector("[data-sheet]");
   if (!sheet) return;
-  const outside = (event) => { if (!sheet.contains(event.target)) sheet.open = false; };
+  const outside = (event) => {
+    if (!sheet.contains(event.target)) sheet.open = false;
+  };
   document.addEventListener("click", outside);
   document.addEventListener("focusin", outside);
   document.addEventListener("keydown", (event) => {
@@ -11,5 +13,7 @@ export function startPhoneMenu() {
     sheet.open = false;
     sheet.querySelector("summary").focus();
   });
-  window.addEventListener("pageshow", () => { sheet.open = false; }); // also when one comes back to the page
+  window.addEventListener("pageshow", () => {
+    sheet.open = false;
+  }); // also when one comes back to the page
 }

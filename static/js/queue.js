@@ -1,4 +1,5 @@
-// The queue as a place where several people work: what left it goes at once, who looks at what is said, several are chosen.
+// The queue as a place where several people work: what left it goes at once, who looks at what is said, several are
+// chosen.
 
 const LOOK_AGAIN = 20_000; // ms: the server forgets who is silent for 45 s
 const LOOK_AFTER = 300; // ms that a card must stay open
@@ -13,7 +14,9 @@ let planned = 0;
 
 function writeLooks() {
   document.querySelectorAll("[data-looks]").forEach((place) => {
-    const names = looks.filter(([approval, user]) => approval === place.dataset.looks && user !== me).map((look) => look[2]);
+    const names = looks
+      .filter(([approval, user]) => approval === place.dataset.looks && user !== me)
+      .map((look) => look[2]);
     const words = names.length ? `${names.join(", ")} ${names.length > 1 ? "are" : "is"} looking at this` : "";
     if (place.textContent !== words) place.textContent = words;
     place.hidden = !words;
@@ -46,9 +49,19 @@ function count(waiting) {
 
 export function hearTeam(message, answer) {
   send = answer;
-  if (message.you) { me = message.you; looking = ""; look(true); }
-  if (message.looks) { looks = message.looks; writeLooks(); }
-  if (message.queue?.closed) { remove(message.queue.closed); count(message.queue.waiting); }
+  if (message.you) {
+    me = message.you;
+    looking = "";
+    look(true);
+  }
+  if (message.looks) {
+    looks = message.looks;
+    writeLooks();
+  }
+  if (message.queue?.closed) {
+    remove(message.queue.closed);
+    count(message.queue.waiting);
+  }
 }
 
 // --- choosing several
@@ -88,7 +101,9 @@ function tellEdits(form) {
   const word = form.closest("[data-card]")?.querySelector("[data-approve-word]");
   if (!word) return;
   word.dataset.plain ??= word.textContent;
-  word.textContent = changed.length ? `Approve with ${changed.length} edit${changed.length > 1 ? "s" : ""}` : word.dataset.plain;
+  word.textContent = changed.length
+    ? `Approve with ${changed.length} edit${changed.length > 1 ? "s" : ""}`
+    : word.dataset.plain;
 }
 
 function onInput(event) {

@@ -1,7 +1,7 @@
 // What is decided was seen: how long a card has been on the screen, and which of its parts have been.
 //
 // A part carries data-read. It is read once every line of it was on the screen: what is above the fold, below it, or
-// further down in its own scrolling box is not. Nothing here is a permission: the server judges each decision by itself.
+// further down in its own scrolling box is not. Nothing here is a permission: the server judges each decision anew.
 
 const YOUNG = 400; // ms that a card must be on the screen before anything decides it
 const EDGE = 4; // px that may be missing at either end of a part
@@ -13,7 +13,8 @@ let shown = { key: "", since: 0, timer: 0 };
 const cards = () => [...document.querySelectorAll("[data-card]")].filter((card) => card.offsetParent);
 const barOf = (card) => card?.querySelector("[data-bar]");
 const keyOf = (card) => (card ? `${card.dataset.card}-${card.dataset.version}` : "");
-const partsOf = (card) => [...card.querySelectorAll("[data-read]")].filter((part) => part.offsetParent && part.scrollHeight);
+const partsOf = (card) =>
+  [...card.querySelectorAll("[data-read]")].filter((part) => part.offsetParent && part.scrollHeight);
 
 export function say(card, words) {
   const place = barOf(card)?.querySelector("[data-hint]");
@@ -25,7 +26,10 @@ export function say(card, words) {
 function age(young) {
   for (const bar of cards().map(barOf)) {
     bar?.toggleAttribute("data-ready", !young);
-    bar?.querySelectorAll("[data-decides]").forEach((button) => { button.toggleAttribute("data-young", young); hold(button); });
+    bar?.querySelectorAll("[data-decides]").forEach((button) => {
+      button.toggleAttribute("data-young", young);
+      hold(button);
+    });
   }
 }
 
@@ -39,7 +43,8 @@ function begin(key) {
   age(true);
 }
 
-// A focused button of the card before must not answer for this one; where that was scrolled to, this one begins above the page.
+// A focused button of the card before must not answer for this one; where that was scrolled to, this one begins above
+// the page.
 function arrive(card) {
   if (document.activeElement?.matches("[data-decides]")) document.activeElement.blur();
   const { top } = card.getBoundingClientRect();
@@ -66,8 +71,12 @@ export function isYoung(card) {
 function view(card) {
   const covers = [...document.querySelectorAll("#offline:not([hidden]), #refusal:not(:empty)")];
   const top = Math.max(0, ...covers.map((cover) => cover.getBoundingClientRect().bottom));
-  const bars = [barOf(card), document.querySelector(".nav")].filter((bar) => bar && getComputedStyle(bar).position !== "static");
-  const below = bars.map((bar) => bar.getBoundingClientRect()).filter((box) => box.top > top && box.width > innerWidth / 4);
+  const bars = [barOf(card), document.querySelector(".nav")].filter(
+    (bar) => bar && getComputedStyle(bar).position !== "static",
+  );
+  const below = bars
+    .map((bar) => bar.getBoundingClientRect())
+    .filter((box) => box.top > top && box.width > innerWidth / 4);
   return { top, bottom: Math.min(innerHeight, ...below.map((box) => box.top)) };
 }
 
@@ -83,7 +92,10 @@ function join(list, from, to) {
   list.push([from, to]);
   list.sort((a, b) => a[0] - b[0]);
   for (let i = 1; i < list.length;) {
-    if (list[i][0] > list[i - 1][1] + 1e-4) { i += 1; continue; }
+    if (list[i][0] > list[i - 1][1] + 1e-4) {
+      i += 1;
+      continue;
+    }
     list[i - 1][1] = Math.max(list[i - 1][1], list[i][1]);
     list.splice(i, 1);
   }
@@ -100,7 +112,10 @@ function readTo(card, part) {
 // In a table that scrolls sideways a value may lie beside what is shown of it.
 function isAside(part, box) {
   const frame = part.closest(".table-scroll")?.getBoundingClientRect();
-  return Boolean(frame) && (box.left < Math.max(frame.left, 0) - EDGE || box.right > Math.min(frame.right, innerWidth) + EDGE);
+  return (
+    Boolean(frame) &&
+    (box.left < Math.max(frame.left, 0) - EDGE || box.right > Math.min(frame.right, innerWidth) + EDGE)
+  );
 }
 
 function observe() {
@@ -132,13 +147,18 @@ export function reveal(card) {
   const [part] = unread(card);
   if (!part) return false;
   const share = readTo(card, part);
-  if (isAside(part, part.getBoundingClientRect())) part.scrollIntoView({ inline: "nearest", block: "nearest", behavior: "instant" });
+  if (isAside(part, part.getBoundingClientRect()))
+    part.scrollIntoView({ inline: "nearest", block: "nearest", behavior: "instant" });
   const { top, bottom } = view(card);
   const box = part.getBoundingClientRect();
   const inner = part.scrollHeight > part.clientHeight + 1;
-  if (inner) { part.scrollTop = share * part.scrollHeight - EDGE; part.focus({ preventScroll: true }); }
+  if (inner) {
+    part.scrollTop = share * part.scrollHeight - EDGE;
+    part.focus({ preventScroll: true });
+  }
   const line = box.top + (inner ? 0 : share * box.height);
-  if (line < top || (inner ? box.bottom : line + LOW) > bottom || !inner) scrollBy({ top: line - top - 8, behavior: "instant" });
+  if (line < top || (inner ? box.bottom : line + LOW) > bottom || !inner)
+    scrollBy({ top: line - top - 8, behavior: "instant" });
   begin(shown.key);
   observe();
   const rest = unread(card).length;
@@ -150,13 +170,17 @@ export function reveal(card) {
 
 export function hold(button) {
   const held = ["data-offline", "data-unread", "data-young"].some((why) => button.hasAttribute(why));
-  if (held) button.setAttribute("aria-disabled", "true"); else button.removeAttribute("aria-disabled");
+  if (held) button.setAttribute("aria-disabled", "true");
+  else button.removeAttribute("aria-disabled");
 }
 
 function write(card) {
   const left = unread(card).length;
   const bar = barOf(card);
-  bar?.querySelectorAll("[data-approves]").forEach((button) => { button.toggleAttribute("data-unread", left > 0); hold(button); });
+  bar?.querySelectorAll("[data-approves]").forEach((button) => {
+    button.toggleAttribute("data-unread", left > 0);
+    hold(button);
+  });
   const words = bar?.querySelector("[data-unread-words]");
   if (words && words.hidden !== !left) words.hidden = !left;
 }
@@ -168,7 +192,10 @@ let armed = "";
 export function disarm() {
   if (!armed) return;
   armed = "";
-  document.querySelectorAll("[data-armed]").forEach((bar) => { bar.removeAttribute("data-armed"); bar.querySelector("[data-hint]").textContent = ""; });
+  document.querySelectorAll("[data-armed]").forEach((bar) => {
+    bar.removeAttribute("data-armed");
+    bar.querySelector("[data-hint]").textContent = "";
+  });
 }
 
 // True when the card wants a second, other key first.
@@ -198,7 +225,13 @@ function onClick(event) {
 
 // A key that is held down sends a focused button's click again and again.
 function onHeld(event) {
-  if (event.repeat && /^(Enter| )$/.test(event.key) && event.target.closest?.("[data-card]") && !event.target.matches("textarea")) event.preventDefault();
+  if (
+    event.repeat &&
+    /^(Enter| )$/.test(event.key) &&
+    event.target.closest?.("[data-card]") &&
+    !event.target.matches("textarea")
+  )
+    event.preventDefault();
 }
 
 export function startReadBeforeDeciding() {

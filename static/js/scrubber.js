@@ -31,17 +31,26 @@ function stop() {
 
 function next() {
   const at = slider();
-  if (!at || Number(at.value) >= Number(at.max)) { stop(); return; }
+  if (!at || Number(at.value) >= Number(at.max)) {
+    stop();
+    return;
+  }
   if (document.querySelector(".htmx-request")) return;
   at.value = Number(at.value) + 1;
   ask();
 }
 
 function toggle() {
-  if (playing) { stop(); return; }
+  if (playing) {
+    stop();
+    return;
+  }
   const at = slider();
   if (!at) return;
-  if (Number(at.value) >= Number(at.max)) { at.value = at.min; ask(); }
+  if (Number(at.value) >= Number(at.max)) {
+    at.value = at.min;
+    ask();
+  }
   playing = setInterval(next, PACE);
   tell();
 }
@@ -67,6 +76,8 @@ export function startScrubber() {
   if (!document.querySelector("#live.run") || !window.htmx) return;
   document.addEventListener("input", moved);
   document.addEventListener("keydown", onKey);
-  document.addEventListener("click", (e) => { if (e.target.closest("[data-play]")) toggle(); });
+  document.addEventListener("click", (e) => {
+    if (e.target.closest("[data-play]")) toggle();
+  });
   document.body.addEventListener("htmx:afterSettle", tell);
 }

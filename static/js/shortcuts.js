@@ -14,7 +14,8 @@ export function switchKeys(off) {
   document.documentElement.classList.toggle("no-keys", off);
 }
 
-const typing = (target) => target.closest?.("input:not([type=radio],[type=checkbox]),textarea,select,[contenteditable]");
+const typing = (target) =>
+  target.closest?.("input:not([type=radio],[type=checkbox]),textarea,select,[contenteditable]");
 
 function links() {
   return [...document.querySelectorAll("[data-list] :is(a.queue-row,a.step,a.row-link)")].filter((a) => a.offsetParent);
@@ -49,7 +50,8 @@ function unanswered(form) {
 // The ledger is not everybody's: what the page has no link to is no place to go.
 const leadsSomewhere = (path) => path && document.querySelector(`.nav a[href="${path}"]`);
 
-const keyed = (key) => [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find((e) => e.offsetParent && !e.disabled);
+const keyed = (key) =>
+  [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find((e) => e.offsetParent && !e.disabled);
 
 // A key on a card speaks for what its reader has seen: not for a card that has only just come.
 function early(card) {
@@ -88,19 +90,35 @@ function confirm() {
 }
 
 function onKey(event) {
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.composedPath()[0])) return; // it may be in a shadow root
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.composedPath()[0]))
+    return; // it may be in a shadow root
   if (document.querySelector("dialog[open]")) return;
   const { key } = event;
   if (event.repeat && "arecuxy".includes(key)) return; // a key that is held down says nothing new
-  if (key === "y" && confirm()) { event.preventDefault(); return; }
+  if (key === "y" && confirm()) {
+    event.preventDefault();
+    return;
+  }
   disarm();
-  if (Date.now() - going < 1500 && leadsSomewhere(PLACES[key])) { location.href = PLACES[key]; return; }
+  if (Date.now() - going < 1500 && leadsSomewhere(PLACES[key])) {
+    location.href = PLACES[key];
+    return;
+  }
   going = key === "g" ? Date.now() : 0;
-  const handled = key === "j" ? (move(1), true) : key === "k" ? (move(-1), true) : key === "x" ? chooseHere() : "arecu,.".includes(key) && press(key);
+  const handled =
+    key === "j"
+      ? (move(1), true)
+      : key === "k"
+        ? (move(-1), true)
+        : key === "x"
+          ? chooseHere()
+          : "arecu,.".includes(key) && press(key);
   if (handled) event.preventDefault();
 }
 
 export function startShortcuts() {
   document.documentElement.classList.toggle("no-keys", keysAreOff());
-  document.addEventListener("keydown", (event) => { if (!keysAreOff()) onKey(event); });
+  document.addEventListener("keydown", (event) => {
+    if (!keysAreOff()) onKey(event);
+  });
 }

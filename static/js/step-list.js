@@ -28,11 +28,18 @@ export function startStepList() {
   seen = rows(box);
   box.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
   settle();
-  document.addEventListener("scroll", (e) => {
-    if (!e.target.matches?.("[data-follow]")) return;
-    followed = atBottom(e.target);
-    if (followed) { seen = rows(e.target); pill(e.target); }
-  }, true);
+  document.addEventListener(
+    "scroll",
+    (e) => {
+      if (!e.target.matches?.("[data-follow]")) return;
+      followed = atBottom(e.target);
+      if (followed) {
+        seen = rows(e.target);
+        pill(e.target);
+      }
+    },
+    true,
+  );
   document.addEventListener("click", (e) => {
     if (!e.target.closest("[data-pill]")) return;
     followed = true;

@@ -33,12 +33,17 @@ function listen() {
   const note = document.getElementById("clock-note");
   const wrong = Math.abs(skew) > MOST;
   note.hidden = !wrong;
-  if (wrong) write(note, `The clock of this computer is ${duration(Math.abs(skew) / 1000)} ${skew > 0 ? "slow" : "fast"}. Ages and time left are counted by the server’s.`);
+  if (!wrong) return;
+  const difference = `${duration(Math.abs(skew) / 1000)} ${skew > 0 ? "slow" : "fast"}`;
+  write(note, `The clock of this computer is ${difference}. Ages and time left are counted by the server’s.`);
 }
 
 function local(element) {
   const at = new Date(element.dateTime);
-  const day = at.toDateString() === new Date(now()).toDateString() ? "" : `${at.toLocaleDateString(undefined, { day: "numeric", month: "short" })} `;
+  const day =
+    at.toDateString() === new Date(now()).toDateString()
+      ? ""
+      : `${at.toLocaleDateString(undefined, { day: "numeric", month: "short" })} `;
   write(element, "moment" in element.dataset ? at.toLocaleString() : day + clock(at));
 }
 

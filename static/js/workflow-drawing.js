@@ -1,7 +1,18 @@
 // The drawing of a workflow run keeps the step that runs or waits in sight, until the reader scrolls away from it.
 
 const HOLDERS = ".graph-if,.graph-loop,.graph-retry,.graph-parallel";
-const SCROLLS = new Set(["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "PageUp", "PageDown", "Home", "End", " ", "Tab"]);
+const SCROLLS = new Set([
+  "ArrowUp",
+  "ArrowDown",
+  "ArrowLeft",
+  "ArrowRight",
+  "PageUp",
+  "PageDown",
+  "Home",
+  "End",
+  " ",
+  "Tab",
+]);
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 let followed = true;
@@ -20,9 +31,13 @@ function current(box) {
 // How far the box has to be scrolled to have the step in its middle; null when all of it is to be seen.
 function way(box, node) {
   const [outer, inner] = [box.getBoundingClientRect(), node.getBoundingClientRect()];
-  const seen = inner.left >= outer.left && inner.right <= outer.right && inner.top >= outer.top && inner.bottom <= outer.bottom;
+  const seen =
+    inner.left >= outer.left && inner.right <= outer.right && inner.top >= outer.top && inner.bottom <= outer.bottom;
   if (seen) return null;
-  return { left: inner.left + inner.width / 2 - outer.left - outer.width / 2, top: inner.top + inner.height / 2 - outer.top - outer.height / 2 };
+  return {
+    left: inner.left + inner.width / 2 - outer.left - outer.width / 2,
+    top: inner.top + inner.height / 2 - outer.top - outer.height / 2,
+  };
 }
 
 function follow(behavior) {
@@ -44,16 +59,20 @@ function scrolled(event) {
 
 // A drawing that is wider than its box begins in its middle, where the first step stands.
 function showFirstStep() {
-  document.querySelectorAll(".sketch").forEach((box) => { box.scrollLeft = (box.scrollWidth - box.clientWidth) / 2; });
+  document.querySelectorAll(".sketch").forEach((box) => {
+    box.scrollLeft = (box.scrollWidth - box.clientWidth) / 2;
+  });
 }
 
 export function startWorkflowDrawing() {
   showFirstStep();
   if (!document.querySelector("[data-follow-step]")) return;
   const begun = (event) => {
-    if (event.target.closest?.("[data-follow-step]") && (event.type !== "keydown" || SCROLLS.has(event.key))) byHand = true;
+    if (event.target.closest?.("[data-follow-step]") && (event.type !== "keydown" || SCROLLS.has(event.key)))
+      byHand = true;
   };
-  for (const type of ["wheel", "touchmove", "pointerdown", "keydown"]) document.addEventListener(type, begun, { passive: true });
+  for (const type of ["wheel", "touchmove", "pointerdown", "keydown"])
+    document.addEventListener(type, begun, { passive: true });
   document.addEventListener("scroll", scrolled, true);
   document.body.addEventListener("htmx:afterSettle", () => follow("smooth"));
   follow("instant");

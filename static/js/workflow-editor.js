@@ -1,9 +1,31 @@
 // Turns a textarea with data-code into an editor, checks the text as one types, and keeps the drawing in step with it.
 // The editor stands in a shadow root: there its style sheets are objects, which the Content-Security-Policy allows.
 import {
-  bracketMatching, defaultKeymap, EditorState, EditorView, foldGutter, foldKeymap, forEachDiagnostic, highlightActiveLine,
-  highlightActiveLineGutter, highlightSelectionMatches, HighlightStyle, history, historyKeymap, indentOnInput, indentWithTab, json, keymap,
-  lineNumbers, lintGutter, lintKeymap, search, searchKeymap, setDiagnostics, syntaxHighlighting, tags,
+  bracketMatching,
+  defaultKeymap,
+  EditorState,
+  EditorView,
+  foldGutter,
+  foldKeymap,
+  forEachDiagnostic,
+  highlightActiveLine,
+  highlightActiveLineGutter,
+  highlightSelectionMatches,
+  HighlightStyle,
+  history,
+  historyKeymap,
+  indentOnInput,
+  indentWithTab,
+  json,
+  keymap,
+  lineNumbers,
+  lintGutter,
+  lintKeymap,
+  search,
+  searchKeymap,
+  setDiagnostics,
+  syntaxHighlighting,
+  tags,
 } from "../vendor/codemirror.js";
 
 /* global htmx */
@@ -17,32 +39,84 @@ const colours = HighlightStyle.define([
   { tag: [tags.separator, tags.squareBracket, tags.brace], color: "var(--text-soft)" },
   { tag: tags.invalid, color: "var(--bad)" },
 ]);
-const CONTROL = { font: "inherit", color: "var(--text)", backgroundColor: "var(--raised)", border: "1px solid var(--line-control)", borderRadius: "var(--radius-small)", backgroundImage: "none" };
+const CONTROL = {
+  font: "inherit",
+  color: "var(--text)",
+  backgroundColor: "var(--raised)",
+  border: "1px solid var(--line-control)",
+  borderRadius: "var(--radius-small)",
+  backgroundImage: "none",
+};
 const look = EditorView.theme({
-  "&": { color: "var(--text)", backgroundColor: "var(--raised)", border: "1px solid var(--line-control)", borderRadius: "var(--radius-small)", fontSize: "0.8125rem" },
+  "&": {
+    color: "var(--text)",
+    backgroundColor: "var(--raised)",
+    border: "1px solid var(--line-control)",
+    borderRadius: "var(--radius-small)",
+    fontSize: "0.8125rem",
+  },
   "&.cm-focused": { outline: "2px solid var(--focus)", outlineOffset: "1px" },
-  ".cm-scroller": { fontFamily: "var(--mono)", lineHeight: "1.55", maxHeight: "var(--editor-height, 70vh)", minHeight: "6rem", overflow: "auto" },
+  ".cm-scroller": {
+    fontFamily: "var(--mono)",
+    lineHeight: "1.55",
+    maxHeight: "var(--editor-height, 70vh)",
+    minHeight: "6rem",
+    overflow: "auto",
+  },
   ".cm-content": { caretColor: "var(--text)", padding: "0.375rem 0" },
   ".cm-content ::selection, .cm-line::selection": { backgroundColor: "var(--chosen)" },
-  ".cm-gutters": { backgroundColor: "var(--sunken)", color: "var(--text-faint)", borderRight: "1px solid var(--line)", borderRadius: "var(--radius-small) 0 0 var(--radius-small)" },
+  ".cm-gutters": {
+    backgroundColor: "var(--sunken)",
+    color: "var(--text-faint)",
+    borderRight: "1px solid var(--line)",
+    borderRadius: "var(--radius-small) 0 0 var(--radius-small)",
+  },
   ".cm-activeLine": { backgroundColor: "color-mix(in srgb, var(--hover) 60%, transparent)" },
   ".cm-activeLineGutter": { backgroundColor: "var(--hover)", color: "var(--text)" },
-  ".cm-matchingBracket, &.cm-focused .cm-matchingBracket": { backgroundColor: "var(--chosen)", outline: "1px solid var(--accent)" },
+  ".cm-matchingBracket, &.cm-focused .cm-matchingBracket": {
+    backgroundColor: "var(--chosen)",
+    outline: "1px solid var(--accent)",
+  },
   ".cm-selectionMatch": { backgroundColor: "var(--chosen)" },
   ".cm-searchMatch": { backgroundColor: "var(--warn-ground)", outline: "1px solid var(--warn-line)" },
   ".cm-searchMatch-selected": { backgroundColor: "var(--warn-line)" },
   ".cm-foldPlaceholder": { backgroundColor: "var(--quiet-ground)", color: "var(--text-soft)", border: "0" },
   ".cm-panels": { backgroundColor: "var(--sunken)", color: "var(--text)", font: "var(--t-small) var(--font)" },
-  ".cm-panels.cm-panels-top": { borderBottom: "1px solid var(--line)", borderRadius: "var(--radius-small) var(--radius-small) 0 0" },
+  ".cm-panels.cm-panels-top": {
+    borderBottom: "1px solid var(--line)",
+    borderRadius: "var(--radius-small) var(--radius-small) 0 0",
+  },
   ".cm-panel.cm-search label": { fontSize: "var(--t-small)" },
   ".cm-panel.cm-search": { padding: "0.5rem 2rem 0.5rem 0.5rem" },
   ".cm-textfield, .cm-button": CONTROL,
-  ".cm-panel.cm-search [name=close]": { color: "var(--text)", fontSize: "1.25rem", width: "1.75rem", height: "1.75rem", cursor: "pointer" },
-  ".cm-tooltip": { backgroundColor: "var(--raised)", color: "var(--text)", border: "1px solid var(--line)", borderRadius: "var(--radius-small)", boxShadow: "var(--shadow-high)", font: "var(--t-small) / 1.45 var(--font)", maxWidth: "min(32rem, 80vw)" },
+  ".cm-panel.cm-search [name=close]": {
+    color: "var(--text)",
+    fontSize: "1.25rem",
+    width: "1.75rem",
+    height: "1.75rem",
+    cursor: "pointer",
+  },
+  ".cm-tooltip": {
+    backgroundColor: "var(--raised)",
+    color: "var(--text)",
+    border: "1px solid var(--line)",
+    borderRadius: "var(--radius-small)",
+    boxShadow: "var(--shadow-high)",
+    font: "var(--t-small) / 1.45 var(--font)",
+    maxWidth: "min(32rem, 80vw)",
+  },
   ".cm-diagnostic-error": { borderLeft: "4px solid var(--bad)" },
   ".cm-diagnostic-warning": { borderLeft: "4px solid var(--warn)" },
-  ".cm-lintRange-error": { backgroundImage: "none", textDecoration: "underline wavy var(--bad)", textDecorationSkipInk: "none" },
-  ".cm-lintRange-warning": { backgroundImage: "none", textDecoration: "underline wavy var(--warn)", textDecorationSkipInk: "none" },
+  ".cm-lintRange-error": {
+    backgroundImage: "none",
+    textDecoration: "underline wavy var(--bad)",
+    textDecorationSkipInk: "none",
+  },
+  ".cm-lintRange-warning": {
+    backgroundImage: "none",
+    textDecoration: "underline wavy var(--warn)",
+    textDecorationSkipInk: "none",
+  },
   ".cm-lint-marker": { width: "0.9em", height: "0.9em" },
   ".cm-lint-marker-error": { content: "none", color: "var(--bad)" },
   ".cm-lint-marker-warning": { content: "none", color: "var(--warn)" },
@@ -55,15 +129,42 @@ let form = null;
 let dirty = false;
 let planned = 0;
 
-function saveKey() { form.requestSubmit(form.querySelector("[data-save]")); return true; }
+function saveKey() {
+  form.requestSubmit(form.querySelector("[data-save]"));
+  return true;
+}
 
 function extensions(area, changed) {
   return [
-    lineNumbers(), lintGutter(), foldGutter(), history(), indentOnInput(), bracketMatching(), highlightActiveLine(), highlightActiveLineGutter(),
-    highlightSelectionMatches(), search({ top: true }), json(), syntaxHighlighting(colours), look, EditorView.lineWrapping,
-    keymap.of([{ key: "Mod-s", run: saveKey }, indentWithTab, ...defaultKeymap, ...historyKeymap, ...searchKeymap, ...foldKeymap, ...lintKeymap]),
-    EditorView.contentAttributes.of({ "aria-label": `${area.dataset.code}. Press Escape, then Tab, to leave the editor.` }),
-    EditorView.updateListener.of((update) => { if (update.docChanged) changed(update.state.doc.toString()); }),
+    lineNumbers(),
+    lintGutter(),
+    foldGutter(),
+    history(),
+    indentOnInput(),
+    bracketMatching(),
+    highlightActiveLine(),
+    highlightActiveLineGutter(),
+    highlightSelectionMatches(),
+    search({ top: true }),
+    json(),
+    syntaxHighlighting(colours),
+    look,
+    EditorView.lineWrapping,
+    keymap.of([
+      { key: "Mod-s", run: saveKey },
+      indentWithTab,
+      ...defaultKeymap,
+      ...historyKeymap,
+      ...searchKeymap,
+      ...foldKeymap,
+      ...lintKeymap,
+    ]),
+    EditorView.contentAttributes.of({
+      "aria-label": `${area.dataset.code}. Press Escape, then Tab, to leave the editor.`,
+    }),
+    EditorView.updateListener.of((update) => {
+      if (update.docChanged) changed(update.state.doc.toString());
+    }),
   ];
 }
 
@@ -75,8 +176,16 @@ function enhance(area) {
   const root = host.attachShadow({ mode: "open" });
   area.after(host);
   area.hidden = true;
-  const changed = (text) => { area.value = text; dirty = true; check(); };
-  const view = new EditorView({ state: EditorState.create({ doc: area.value, extensions: extensions(area, changed) }), root, parent: root });
+  const changed = (text) => {
+    area.value = text;
+    dirty = true;
+    check();
+  };
+  const view = new EditorView({
+    state: EditorState.create({ doc: area.value, extensions: extensions(area, changed) }),
+    root,
+    parent: root,
+  });
   view.scrollDOM.tabIndex = 0; // it scrolls by keys without being written in
   editors.set(area.name, view);
   document.querySelector(`label[for="${area.id}"]`)?.addEventListener("click", () => view.focus());
@@ -84,7 +193,10 @@ function enhance(area) {
 
 function check() {
   clearTimeout(planned);
-  planned = setTimeout(() => htmx.ajax("POST", form.dataset.check, { source: form, target: "#checked", swap: "morph:outerHTML" }), PAUSE);
+  planned = setTimeout(
+    () => htmx.ajax("POST", form.dataset.check, { source: form, target: "#checked", swap: "morph:outerHTML" }),
+    PAUSE,
+  );
 }
 
 // Columns are counted in characters, the editor counts in units of UTF-16.
@@ -145,11 +257,23 @@ function start() {
   if (!form || !window.htmx) return;
   dirty = form.hasAttribute("data-unsaved");
   form.querySelectorAll("textarea[data-code]").forEach(enhance);
-  form.addEventListener("input", (event) => { if (event.target.name) { dirty = true; check(); } });
-  form.addEventListener("submit", () => { dirty = false; });
-  form.addEventListener("click", (event) => { toLine(event); toStep(event); });
+  form.addEventListener("input", (event) => {
+    if (event.target.name) {
+      dirty = true;
+      check();
+    }
+  });
+  form.addEventListener("submit", () => {
+    dirty = false;
+  });
+  form.addEventListener("click", (event) => {
+    toLine(event);
+    toStep(event);
+  });
   document.body.addEventListener("htmx:afterSettle", showProblems);
-  window.addEventListener("beforeunload", (event) => { if (dirty) event.preventDefault(); });
+  window.addEventListener("beforeunload", (event) => {
+    if (dirty) event.preventDefault();
+  });
   showProblems();
 }
 
