@@ -17,7 +17,7 @@ def one_line(html: str) -> str:
     html = re.sub(rf"({_BREAK})(?=</)|(?<=>){_BREAK}(?=</?(?:{_BLOCKS})\b)", "", html)
     html = re.sub(rf"(</?(?:{_BLOCKS})\b[^<>]*>|<[a-z][^<>]*>){_BREAK}", r"\1", html)
     html = re.sub(rf"{_BREAK}(?=</?(?:{_BLOCKS})\b)", "", html)
-    return re.sub(r"\n +", " ", html).replace('" >', '">')
+    return re.sub(r"(?: *\n +)+", " ", html).replace('" >', '">')
 
 
 class Browser(Client):
