@@ -4,12 +4,11 @@ import functools
 import json
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import conditional_escape, format_html, format_html_join
+from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from web.hidden_text import Piece, is_plain, pieces
@@ -168,29 +167,6 @@ def get(mapping: Any, key: Any) -> Any:
 
 
 @register.simple_tag(takes_context=True)
-def whence(context: dict[str, Any]) -> SafeString | str:
-    """Fields that say of which team and world the page of a form is: the session may look at another one by now."""
-    actor = context.get("frame_actor")
-    if actor is None:
-        return ""
-    world = "test" if actor.test else "live"
-    field = '<input type="hidden" name="{}" value="{}">'
-    return format_html_join("", field, (("in_world", world), ("in_team", actor.team_id)))
-
-
-@register.simple_tag(takes_context=True)
-def of_page(context: dict[str, Any], form: str) -> str:
-    """The same for requests of htmx (`headers`, as JSON) and for addresses (`query`)."""
-    actor = context.get("frame_actor")
-    if actor is None:
-        return "{}" if form == "headers" else ""
-    world = "test" if actor.test else "live"
-    if form == "headers":
-        return json.dumps({"X-In-World": world, "X-In-Team": actor.team_id})
-    return urlencode({"in_world": world, "in_team": actor.team_id})
-
-
-@register.simple_tag(takes_context=True)
 def query(context: dict[str, Any], **changes: Any) -> str:
     """The page's query string with these changes; None removes. Paging starts anew with every change."""
     params = context["request"].GET.copy()
@@ -201,13 +177,3 @@ def query(context: dict[str, Any], **changes: Any) -> str:
             params[name] = value
     encoded: str = params.urlencode()
     return f"?{encoded}" if encoded else "?"
-
-
-@register.simple_tag
-def person(actor: dict[str, Any] | None, me: Any) -> str:
-    """`you`, a name, or what acted."""
-    if not actor:
-        return "somebody"
-    if actor.get("id") == getattr(me, "id", None):
-        return "you"
-    return str(actor.get("name") or actor.get("type") or "somebody")
