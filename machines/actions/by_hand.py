@@ -29,6 +29,7 @@ from machines.services import is_simulated, log_actions, log_command, remember_p
 from machines.stops import require_unstopped
 from machines.takeover import leases
 from web.errors import Invalid, InvalidState, Refusal
+from web.json_values import Detail
 
 ACTION_MS = 30_000
 SPARE_SECONDS = 5.0  # what a machine may take longer than the timeout it was given
@@ -55,7 +56,8 @@ def canonical_action(machine: Machine, body: ActionBody, *at: str | int) -> Acti
 
 def canonical_actions(machine: Machine, steps: list[ActionBody]) -> list[Action]:
     """Raises Invalid with the violations of all steps together."""
-    actions, wrong = [], []
+    actions: list[Action] = []
+    wrong: list[Detail] = []
     for index, body in enumerate(steps):
         try:
             actions.append(canonical_action(machine, body, "steps", index))

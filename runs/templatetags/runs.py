@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from accounts.access import owns_installation
 from inference.models import Call
-from runs.models import Run, Screenshot, Step
+from runs.models import Run, Step
 from runs.pages.model_activity import Use
 from web.templatetags.show import icon
 
