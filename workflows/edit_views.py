@@ -35,15 +35,14 @@ def new_workflow_page(request: PageRequest) -> HttpResponseBase:
     form = WorkflowForm(request.POST, new=True)
     draft = _sent(form, new=True)
     report = _report(request, draft)
-    if "check" in request.POST or report["problems"]:
-        if "check" not in request.POST and not draft.body.get("name"):
-            form.refuse("name", "Field required.")  # said together with what is wrong in the text
+    checking = "check" in request.POST
+    if report["problems"] and not checking and not draft.body.get("name"):
+        form.refuse("name", "Field required.")  # said together with what is wrong in the text
+    if checking or report["problems"] or not (values := _valid_values(request, form, draft, new=True)):
         return _editor(request, form, report)
-    if values := _valid_values(request, form, draft, new=True):
-        workflow = services.save_workflow(request.actor, values)
-        messages.success(request, "The workflow is saved.")
-        return redirect("workflow", workflow.id)
-    return _editor(request, form, report)
+    workflow = services.save_workflow(request.actor, values)
+    messages.success(request, "The workflow is saved.")
+    return redirect("workflow", workflow.id)
 
 
 @require_http_methods(["GET", "POST"])
@@ -60,10 +59,8 @@ def edit_workflow_page(request: PageRequest, workflow_id: str) -> HttpResponseBa
     form = WorkflowForm(request.POST, new=False)
     draft = _sent(form, new=False)
     report = _report(request, draft)
-    if "check" in request.POST or report["problems"]:
-        return _editor(request, form, report, workflow)
-    values = _valid_values(request, form, draft, new=False)
-    if not values:
+    checking = "check" in request.POST
+    if checking or report["problems"] or not (values := _valid_values(request, form, draft, new=False)):
         return _editor(request, form, report, workflow)
     try:
         workflow = services.update_workflow(
@@ -127,8 +124,8 @@ def _valid_values(request: PageRequest, form: WorkflowForm, draft: Draft, *, new
     try:
         values = accept(request.actor, draft.body, "create" if new else "put")
     except Invalid as refusal:
-        for detail in refusal.facts["details"]:
-            form.refuse(".".join(map(str, detail["loc"][1:])), detail["msg"])
+        for loc, message, _kind in refusal.violations:
+            form.refuse(".".join(map(str, loc[1:])), message)
         return None
     if new and workflows_of(request.actor).filter(slug=values["slug"]).exists():
         form.refuse("slug", f"There is a workflow “{values['slug']}” already. Choose another slug, or edit that one.")
