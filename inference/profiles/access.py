@@ -32,10 +32,10 @@ def profiles(actor: Actor) -> QuerySet[Profile]:
 def get_profile(actor: Actor, profile_id: str, *, lock: bool = False) -> Profile:
     """By id or name. Raises InstallationOwnersOnly, NotFound. With `lock` the caller is inside atomic()."""
     rows = profiles(actor).filter(Q(id=profile_id) | Q(name=profile_id))
-    row = (rows.select_for_update() if lock else rows).first()
-    if row is None:
+    profile = (rows.select_for_update() if lock else rows).first()
+    if profile is None:
         raise NotFound("There is no such model.")
-    return row
+    return profile
 
 
 @dataclass(frozen=True)

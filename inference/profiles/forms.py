@@ -50,12 +50,12 @@ PRICES = {
 LIMITS = {
     "limit_concurrent": ("concurrent", "Calls at once", "Of each process. Empty: 8."),
     "limit_tokens": ("tokens", "Tokens of one run", "A run that took more ends. Empty or 0: no limit."),
-    "limit_depth": ("depth", "Calls in a row without a step", "Empty: 12."),
+    "limit_depth": ("depth", "Calls in a profile without a step", "Empty: 12."),
 }
 
 
 class ProfileForm(forms.Form):
-    """`row`: the profile that is edited. Empty fields are left to the defaults of inference.specs.Spec."""
+    """`profile`: the profile that is edited. Empty fields are left to the defaults of inference.specs.Spec."""
 
     name = forms.CharField(
         max_length=64,
@@ -83,10 +83,10 @@ class ProfileForm(forms.Form):
     )
 
     def __init__(
-        self, wire: str, *args: Any, row: Profile | None = None, others: tuple[str, ...] = (), **kwargs: Any
+        self, wire: str, *args: Any, profile: Profile | None = None, others: tuple[str, ...] = (), **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.row, self.vendor = row, VENDORS[wire]
+        self.profile, self.vendor = profile, VENDORS[wire]
         self._fields_of_wire(wire, others)
         self._words()
 
@@ -111,7 +111,7 @@ class ProfileForm(forms.Form):
             self.fields[name] = forms.IntegerField(required=False, label=label, help_text=words)
 
     def _words(self) -> None:
-        vendor, row, fields = self.vendor, self.row, self.fields
+        vendor, profile, fields = self.vendor, self.profile, self.fields
         own = vendor.wire == "compatible"
         fields["base_url"].required = own
         fields["base_url"].help_text = (
@@ -123,13 +123,13 @@ class ProfileForm(forms.Form):
         fields["key"].help_text = "Sealed in the database and never shown again."
         if own:
             fields["key"].label = "API key, if it wants one"
-        if row is not None:
+        if profile is not None:
             del fields["name"]
-            if row.key is not None:
+            if profile.key is not None:
                 fields["key"].label, fields["key"].help_text = "New API key", "Empty: the one that is there stays."
-            if row.from_env:
+            if profile.from_env:
                 del fields["key"]
-        if row is None or row.key is None or row.from_env:
+        if profile is None or profile.key is None or profile.from_env:
             del fields["take_key_away"]
 
     def options(self) -> list[Any]:
@@ -195,9 +195,9 @@ def _cents(dollars: Any) -> float:
     return int(cents) if cents == int(cents) else cents
 
 
-def prices_in_words(row: Profile) -> list[tuple[str, str]]:
+def prices_in_words(profile: Profile) -> list[tuple[str, str]]:
     """(what is paid for, dollars per million tokens)."""
-    dollars = _price_fields(row.prices)
+    dollars = _price_fields(profile.prices)
     return [(PRICES[field][1].lower(), _as_money(text)) for field, text in dollars.items()]
 
 
@@ -214,15 +214,17 @@ def start_of(vendor: Vendor) -> dict[str, Any]:
     return {"name": free_name(vendor.name), "model": model} | _price_fields(prices)
 
 
-def values_of(row: Profile) -> dict[str, Any]:
-    shown = (*SHOWN[row.wire], "verifier")
-    options = {name: value for name, value in row.options.items() if name in shown}
+def values_of(profile: Profile) -> dict[str, Any]:
+    shown = (*SHOWN[profile.wire], "verifier")
+    options = {name: value for name, value in profile.options.items() if name in shown}
     if "picture_in_tool" in options:
         options["picture_in_tool"] = str(options["picture_in_tool"]).lower()
-    rest = {name: value for name, value in row.options.items() if name not in shown}
+    rest = {name: value for name, value in profile.options.items() if name not in shown}
     more = {"more": json.dumps(rest, indent=2, ensure_ascii=False)} if rest else {}
-    limits = {field: row.limits.get(name) for field, (name, *_) in LIMITS.items()}
-    return {"model": row.model, "base_url": row.base_url} | options | more | limits | _price_fields(row.prices)
+    limits = {field: profile.limits.get(name) for field, (name, *_) in LIMITS.items()}
+    return (
+        {"model": profile.model, "base_url": profile.base_url} | options | more | limits | _price_fields(profile.prices)
+    )
 
 
 def _price_fields(prices: Mapping[str, float]) -> dict[str, str]:

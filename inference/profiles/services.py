@@ -32,14 +32,14 @@ def create_profile(actor: Actor, values: Mapping[str, Any], *, from_env: str | N
         actor = _locked(actor)
         if Profile.objects.filter(name=values["name"]).exists():
             raise Invalid((("body", "name"), "There is a model of this name already.", "value_error"))
-        row = Profile.objects.create(
+        profile = Profile.objects.create(
             **{name: values[name] for name in ("name", "wire", *FIELDS)},
             from_env=from_env,
             created_by=actor.ref(),
             key=seal(values["key"]) if values.get("key") else None,
         )
-        audit(actor, "model.created", row.id, **_shown(row))
-    return row
+        audit(actor, "model.created", profile.id, **_shown(profile))
+    return profile
 
 
 def update_profile(actor: Actor, profile_id: str, changes: Mapping[str, Any]) -> Profile:
@@ -47,31 +47,35 @@ def update_profile(actor: Actor, profile_id: str, changes: Mapping[str, Any]) ->
 
     Any change makes a new version, which no test has passed yet. Raises InstallationOwnersOnly, NotFound, Invalid.
     """
-    with changing(actor, profile_id) as (owner, row):
-        values = {name: changes.get(name, getattr(row, name)) for name in FIELDS}
+    with changing(actor, profile_id) as (owner, profile):
+        values = {name: changes.get(name, getattr(profile, name)) for name in FIELDS}
         key = changes.get("key")
-        if wrong := violations({"name": row.name, "wire": row.wire, "key": key} | values):
+        if wrong := violations({"name": profile.name, "wire": profile.wire, "key": key} | values):
             raise Invalid(*wrong)
-        if key is not None and row.from_env and actor.kind != "system":
-            raise Invalid((("body", "key"), f"The key is taken from {row.from_env} at every start.", "value_error"))
-        moves = actor.kind != "system" and server_of(values["base_url"]) != server_of(row.base_url)
-        if row.key and key is None and moves:  # else who never saw the key could have it sent to a server of their own
+        if key is not None and profile.from_env and actor.kind != "system":
+            raise Invalid((("body", "key"), f"The key is taken from {profile.from_env} at every start.", "value_error"))
+        moves = actor.kind != "system" and server_of(values["base_url"]) != server_of(profile.base_url)
+        if (
+            profile.key and key is None and moves
+        ):  # else who never saw the key could have it sent to a server of their own
             words = "Enter the key again: at this address it goes to another server."
-            if row.from_env:
-                words = f"Its key, from {row.from_env}, would go to another server: say the address in the environment, too."
-            raise Invalid((("body", "base_url" if row.from_env else "key"), words, "value_error"))
-        before = {name: getattr(row, name) for name in FIELDS if getattr(row, name) != values[name]}
+            if profile.from_env:
+                words = f"Its key, from {profile.from_env}, would go to another server: say the address in the environment, too."
+            raise Invalid((("body", "base_url" if profile.from_env else "key"), words, "value_error"))
+        before = {name: getattr(profile, name) for name in FIELDS if getattr(profile, name) != values[name]}
         if not before and key is None:
-            return row
+            return profile
         for name in before:
-            setattr(row, name, values[name])
+            setattr(profile, name, values[name])
         if key is not None:
-            row.key = seal(key) if key else None
-        row.version += 1
-        row.save(update_fields=[*before, "key", "version"])
+            profile.key = seal(key) if key else None
+        profile.version += 1
+        profile.save(update_fields=[*before, "key", "version"])
         after = {name: values[name] for name in before}
-        audit(owner, "model.updated", row.id, name=row.name, before=before, after=after, new_key=key is not None)
-    return row
+        audit(
+            owner, "model.updated", profile.id, name=profile.name, before=before, after=after, new_key=key is not None
+        )
+    return profile
 
 
 def set_default(actor: Actor, profile_id: str, *, anyway: bool = False) -> Profile:
@@ -79,67 +83,67 @@ def set_default(actor: Actor, profile_id: str, *, anyway: bool = False) -> Profi
 
     Raises InstallationOwnersOnly, NotFound, InvalidState.
     """
-    with changing(actor, profile_id) as (owner, row):
-        if row.disabled_at is not None:
+    with changing(actor, profile_id) as (owner, profile):
+        if profile.disabled_at is not None:
             raise InvalidState("A disabled model cannot be the default.", current_state="disabled", allowed_from=["on"])
-        if not anyway and not passed(row):
+        if not anyway and not passed(profile):
             raise InvalidState(
                 "This model has not passed its test. Test it, or say that it is to be used anyway.",
                 current_state="untested",
                 allowed_from=["tested"],
             )
-        if not row.is_default:
+        if not profile.is_default:
             Profile.objects.filter(is_default=True).update(is_default=False)
-            _set(row, is_default=True)
-            audit(owner, "model.default_set", row.id, name=row.name, tested=passed(row))
-    return row
+            _set(profile, is_default=True)
+            audit(owner, "model.default_set", profile.id, name=profile.name, tested=passed(profile))
+    return profile
 
 
 def clear_default(actor: Actor, profile_id: str) -> Profile:
     """Runs for which nobody chose an agent have the playbook again. Raises InstallationOwnersOnly, NotFound."""
-    with changing(actor, profile_id) as (owner, row):
-        if row.is_default:
-            _set(row, is_default=False)
-            audit(owner, "model.default_cleared", row.id, name=row.name)
-    return row
+    with changing(actor, profile_id) as (owner, profile):
+        if profile.is_default:
+            _set(profile, is_default=False)
+            audit(owner, "model.default_cleared", profile.id, name=profile.name)
+    return profile
 
 
 def disable_profile(actor: Actor, profile_id: str) -> Profile:
     """New runs cannot have it, runs that do ask people. Raises InstallationOwnersOnly, NotFound."""
-    with changing(actor, profile_id) as (owner, row):
-        if row.disabled_at is None:
-            was_default = row.is_default
-            _set(row, disabled_at=timezone.now(), is_default=False)
-            audit(owner, "model.disabled", row.id, name=row.name, was_default=was_default)
-    return row
+    with changing(actor, profile_id) as (owner, profile):
+        if profile.disabled_at is None:
+            was_default = profile.is_default
+            _set(profile, disabled_at=timezone.now(), is_default=False)
+            audit(owner, "model.disabled", profile.id, name=profile.name, was_default=was_default)
+    return profile
 
 
 def enable_profile(actor: Actor, profile_id: str) -> Profile:
     """Raises InstallationOwnersOnly, NotFound."""
-    with changing(actor, profile_id) as (owner, row):
-        if row.disabled_at is not None:
-            _set(row, disabled_at=None)
-            audit(owner, "model.enabled", row.id, name=row.name)
-    return row
+    with changing(actor, profile_id) as (owner, profile):
+        if profile.disabled_at is not None:
+            _set(profile, disabled_at=None)
+            audit(owner, "model.enabled", profile.id, name=profile.name)
+    return profile
 
 
 def delete_profile(actor: Actor, profile_id: str) -> None:
     """Only what no run ever used: the others are named in the records of runs. Raises InstallationOwnersOnly, NotFound, InvalidState."""
-    with changing(actor, profile_id) as (owner, row):
-        if ever_used(row.name):
+    with changing(actor, profile_id) as (owner, profile):
+        if ever_used(profile.name):
             raise InvalidState(
                 "Runs have used this model, so it stays in the records. Disable it instead.",
                 current_state="used",
                 allowed_from=["unused"],
             )
-        audit(owner, "model.deleted", row.id, **_shown(row))
-        row.delete()
+        audit(owner, "model.deleted", profile.id, **_shown(profile))
+        profile.delete()
 
 
-def passed(row: Profile) -> bool:
+def passed(profile: Profile) -> bool:
     """Whether the version as it is now has passed the test on the page."""
-    tested = row.tested or {}
-    return bool(tested.get("passed")) and tested.get("version") == row.version
+    tested = profile.tested or {}
+    return bool(tested.get("passed")) and tested.get("version") == profile.version
 
 
 @contextmanager
@@ -163,12 +167,12 @@ def _locked(actor: Actor) -> Actor:
     return replace(actor, team_id=team.id)
 
 
-def _set(row: Profile, **fields: Any) -> None:
+def _set(profile: Profile, **fields: Any) -> None:
     for name, value in fields.items():
-        setattr(row, name, value)
-    row.save(update_fields=list(fields))
+        setattr(profile, name, value)
+    profile.save(update_fields=list(fields))
 
 
-def _shown(row: Profile) -> dict[str, Any]:
-    shown = {name: getattr(row, name) for name in ("name", "wire", *FIELDS) if getattr(row, name)}
-    return shown | ({"key_from": row.from_env} if row.from_env else {"has_key": row.key is not None})
+def _shown(profile: Profile) -> dict[str, Any]:
+    shown = {name: getattr(profile, name) for name in ("name", "wire", *FIELDS) if getattr(profile, name)}
+    return shown | ({"key_from": profile.from_env} if profile.from_env else {"has_key": profile.key is not None})

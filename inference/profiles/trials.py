@@ -79,22 +79,22 @@ class Trial:
         return read_time(self.at)
 
 
-def trial_of(row: Profile) -> Trial | None:
-    return Trial(**row.tested) if row.tested else None
+def trial_of(profile: Profile) -> Trial | None:
+    return Trial(**profile.tested) if profile.tested else None
 
 
 def start(actor: Actor, profile_id: str, *, in_thread: bool = True) -> Profile:
     """Begin a test, unless one of this version is under way. Raises InstallationOwnersOnly, NotFound."""
-    with changing(actor, profile_id) as (owner, row):
-        before = trial_of(row)
-        if before and before.running and not before.silent and before.version == row.version:
-            return row
+    with changing(actor, profile_id) as (owner, profile):
+        before = trial_of(profile)
+        if before and before.running and not before.silent and before.version == profile.version:
+            return profile
         now = rfc3339(timezone.now()) or ""
-        trial = Trial(new_id("mtr"), row.version, owner.ref(), now, now)
-        _write(row, trial)
+        trial = Trial(new_id("mtr"), profile.version, owner.ref(), now, now)
+        _write(profile, trial)
         if in_thread:
-            transaction.on_commit(lambda: launch(row.id, trial.id))
-    return row
+            transaction.on_commit(lambda: launch(profile.id, trial.id))
+    return profile
 
 
 def launch(profile_id: str, trial_id: str) -> None:
@@ -167,15 +167,17 @@ class _Writer:
 
     def _change(self, change: Callable[[Trial], Trial]) -> bool:
         with transaction.atomic():
-            row = Profile.objects.select_for_update().filter(id=self.profile_id).first()
-            trial = trial_of(row) if row else None
-            if row is None or trial is None or trial.id != self.trial_id or not trial.running:
+            profile = Profile.objects.select_for_update().filter(id=self.profile_id).first()
+            trial = trial_of(profile) if profile else None
+            if profile is None or trial is None or trial.id != self.trial_id or not trial.running:
                 return False
             changed = replace(change(trial), beat=rfc3339(timezone.now()) or "")
-            _write(row, changed)
+            _write(profile, changed)
             if not changed.running and (team := installation_team()):
                 who = Actor(team.id, False, trial.by["type"], trial.by["id"], trial.by["name"], frozenset())
-                audit(who, "model.tested", row.id, name=row.name, passed=changed.passed, problem=changed.problem)
+                audit(
+                    who, "model.tested", profile.id, name=profile.name, passed=changed.passed, problem=changed.problem
+                )
         return True
 
 
@@ -186,9 +188,9 @@ def _ended(trial: Trial, problem: str) -> Trial:
     return replace(trial, running=False, passed=not problem, problem=problem)
 
 
-def _write(row: Profile, trial: Trial) -> None:
-    row.tested = asdict(trial)
-    row.save(update_fields=["tested"])
+def _write(profile: Profile, trial: Trial) -> None:
+    profile.tested = asdict(trial)
+    profile.save(update_fields=["tested"])
 
 
 Keep = Callable[[CallRecord], None]

@@ -24,29 +24,29 @@ from web.errors import Refusal
 @signed_in()
 def model_list(request: PageRequest) -> HttpResponse:
     rows = list(profiles(request.actor))
-    uses = use_since(month_start(), [row.name for row in rows])
+    uses = use_since(month_start(), [profile.name for profile in rows])
     context = {
         "section": "models",
         "usual": usual_agent(),
         "vendors": VENDORS.values(),
-        "rows": [_profile_facts(row) | {"use": uses.get(row.name)} for row in rows],
+        "rows": [_profile_facts(profile) | {"use": uses.get(profile.name)} for profile in rows],
     }
     return render(request, "inference/models.html", context)
 
 
-def _profile_facts(row: Profile) -> dict[str, Any]:
+def _profile_facts(profile: Profile) -> dict[str, Any]:
     """A profile as lists and its page show it. `test`: passed, failed, running, silent, older or none."""
-    trial = trials.trial_of(row)
+    trial = trials.trial_of(profile)
     if trial is None:
         state = "none"
-    elif trial.version != row.version:
+    elif trial.version != profile.version:
         state = "older"
     elif trial.running:
         state = "silent" if trial.silent else "running"
     else:
         state = "passed" if trial.passed else "failed"
-    vendor = VENDORS[row.wire]
-    return {"profile": row, "trial": trial, "test": state, "vendor": vendor, "installed": installed(row.wire)}
+    vendor = VENDORS[profile.wire]
+    return {"profile": profile, "trial": trial, "test": state, "vendor": vendor, "installed": installed(profile.wire)}
 
 
 @require_http_methods(["GET", "POST"])
@@ -61,17 +61,17 @@ def new_model_page(request: PageRequest) -> HttpResponseBase:
     form = ProfileForm(wire, sent, initial=start_of(VENDORS[wire]), others=_other_names(request))
     if form.is_valid():
         try:
-            row = services.create_profile(request.actor, form.values())
+            profile = services.create_profile(request.actor, form.values())
         except Refusal as refusal:
             _refuse(form, refusal)
         else:
             messages.success(request, "The model is added. Test it before runs use it.")
-            return redirect("model", row.id)
+            return redirect("model", profile.id)
     return _form(request, form, None)
 
 
-def _other_names(request: PageRequest, row: Profile | None = None) -> tuple[str, ...]:
-    rows = profiles(request.actor).exclude(id=row.id if row else "")
+def _other_names(request: PageRequest, profile: Profile | None = None) -> tuple[str, ...]:
+    rows = profiles(request.actor).exclude(id=profile.id if profile else "")
     return tuple(rows.order_by("name").values_list("name", flat=True))
 
 
@@ -82,28 +82,28 @@ def _refuse(form: ProfileForm, refusal: Refusal) -> None:
     form.refuse(problems(refusal))
 
 
-def _form(request: PageRequest, form: ProfileForm, row: Profile | None) -> HttpResponse:
-    context = {"section": "models", "form": form, "profile": row, "vendor": form.vendor}
+def _form(request: PageRequest, form: ProfileForm, profile: Profile | None) -> HttpResponse:
+    context = {"section": "models", "form": form, "profile": profile, "vendor": form.vendor}
     return render(request, "inference/model_form.html", context, status=422 if form.errors else 200)
 
 
 @require_GET
 @signed_in()
 def model_page(request: PageRequest, profile_id: str) -> HttpResponse:
-    row = get_profile(request.actor, profile_id)
-    shown = _profile_facts(row)
+    profile = get_profile(request.actor, profile_id)
+    shown = _profile_facts(profile)
     shots = {shot["name"]: shot for shot in shown["trial"].targets} if shown["trial"] else {}
     context = shown | {
         "section": "models",
-        "live_title": row.name,
-        "use": use_since(month_start(), [row.name]).get(row.name),
+        "live_title": profile.name,
+        "use": use_since(month_start(), [profile.name]).get(profile.name),
         "targets": [{"target": target, "shot": shots.get(target.name)} for target in TARGETS],
         "width": WIDTH,
         "height": HEIGHT,
-        "used": ever_used(row.name),
-        "teams": Team.objects.filter(default_agent=row.name).count(),
-        "passed": services.passed(row),
-        "prices": prices_in_words(row),
+        "used": ever_used(profile.name),
+        "teams": Team.objects.filter(default_agent=profile.name).count(),
+        "passed": services.passed(profile),
+        "prices": prices_in_words(profile),
     }
     return show(request, "inference/model.html", context)
 
@@ -111,68 +111,72 @@ def model_page(request: PageRequest, profile_id: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @signed_in()
 def edit_model_page(request: PageRequest, profile_id: str) -> HttpResponseBase:
-    row = get_profile(request.actor, profile_id)
+    profile = get_profile(request.actor, profile_id)
     sent = request.POST if request.method == "POST" else None
-    form = ProfileForm(row.wire, sent, row=row, initial=values_of(row), others=_other_names(request, row))
+    form = ProfileForm(
+        profile.wire, sent, profile=profile, initial=values_of(profile), others=_other_names(request, profile)
+    )
     if form.is_valid():
         try:
-            changed = services.update_profile(request.actor, row.id, form.values())
+            changed = services.update_profile(request.actor, profile.id, form.values())
         except Refusal as refusal:
             _refuse(form, refusal)
         else:
-            new = changed.version != row.version
+            new = changed.version != profile.version
             messages.success(request, "The model is changed. Test it again." if new else "Nothing was changed.")
-            return redirect("model", row.id)
-    return _form(request, form, row)
+            return redirect("model", profile.id)
+    return _form(request, form, profile)
 
 
 @require_POST
 @signed_in()
 def test_model(request: PageRequest, profile_id: str) -> HttpResponse:
-    row = trials.start(request.actor, profile_id)
-    return redirect("model", row.id)
+    profile = trials.start(request.actor, profile_id)
+    return redirect("model", profile.id)
 
 
 @require_http_methods(["GET", "POST"])
 @signed_in()
 def default_model_page(request: PageRequest, profile_id: str) -> HttpResponseBase:
     """One that has not passed its test needs a second press, on a page that says so."""
-    row = get_profile(request.actor, profile_id)
-    if request.method == "POST" and (services.passed(row) or request.POST.get("anyway")):
-        services.set_default(request.actor, row.id, anyway=bool(request.POST.get("anyway")))
-        messages.success(request, f"{row.name} thinks for every run for which nobody chose an agent.")
-        return redirect("model", row.id)
-    return render(request, "inference/model_default.html", _profile_facts(row) | {"section": "models"})
+    profile = get_profile(request.actor, profile_id)
+    if request.method == "POST" and (services.passed(profile) or request.POST.get("anyway")):
+        services.set_default(request.actor, profile.id, anyway=bool(request.POST.get("anyway")))
+        messages.success(request, f"{profile.name} thinks for every run for which nobody chose an agent.")
+        return redirect("model", profile.id)
+    return render(request, "inference/model_default.html", _profile_facts(profile) | {"section": "models"})
 
 
 @require_POST
 @signed_in()
 def clear_default_model(request: PageRequest, profile_id: str) -> HttpResponse:
-    row = services.clear_default(request.actor, profile_id)
+    profile = services.clear_default(request.actor, profile_id)
     messages.success(request, "Runs for which nobody chose an agent have the playbook agent now.")
-    return redirect("model", row.id)
+    return redirect("model", profile.id)
 
 
 @require_POST
 @signed_in()
 def switch_model(request: PageRequest, profile_id: str) -> HttpResponse:
     on = request.POST.get("on") == "true"
-    row = (services.enable_profile if on else services.disable_profile)(request.actor, profile_id)
+    profile = (services.enable_profile if on else services.disable_profile)(request.actor, profile_id)
     words = "The model is enabled." if on else "The model is disabled. Runs that use it ask a person what to do."
     messages.success(request, words)
-    return redirect("model", row.id)
+    return redirect("model", profile.id)
 
 
 @require_http_methods(["GET", "POST"])
 @signed_in()
 def delete_model_page(request: PageRequest, profile_id: str) -> HttpResponseBase:
-    row = get_profile(request.actor, profile_id)
+    profile = get_profile(request.actor, profile_id)
     if request.method == "POST":
-        services.delete_profile(request.actor, row.id)
-        messages.success(request, f"The model {row.name} is deleted.")
+        services.delete_profile(request.actor, profile.id)
+        messages.success(request, f"The model {profile.name} is deleted.")
         return redirect("models")
     return render(
-        request, "inference/model_delete.html", {"section": "models", "profile": row, "used": ever_used(row.name)}
+        request,
+        "inference/model_delete.html",
+        {"section": "models", "profile": profile, "used": ever_used(profile.name)},
     )
 
 
