@@ -49,9 +49,7 @@ def _full(request: ApiRequest, machine: Machine) -> MachineAnswer:
 
 
 def _changed(request: ApiRequest, machine: Machine, message: str) -> MachineChangeObject:
-    return {
-        "machine_id": machine.id, "status": machine.status, "message": message, "request_id": request.request_id
-    }  # fmt: skip
+    return {"machine_id": machine.id, "status": machine.status, "message": message, "request_id": request.request_id}
 
 
 @router.post(
@@ -82,9 +80,9 @@ def machines(request: ApiRequest, filters: Query[MachineFilters]) -> HttpRespons
 @router.get("/billing/active", summary="Machines that cost money now", response=ActiveObject)
 @door("usage")
 def active(request: ApiRequest) -> HttpResponse:
-    found = [active_object(m) for m in costing(request.actor)]
-    total = sum(item["cents_per_hour"] for item in found)
-    return answer({"active": found, "current_run_rate_cents_per_hour": total})
+    machines = [active_object(machine) for machine in costing(request.actor)]
+    total = sum(each["cents_per_hour"] for each in machines)
+    return answer({"active": machines, "current_run_rate_cents_per_hour": total})
 
 
 @router.get("/machines/{machine_id}", summary="One machine", response=MachineAnswer)
@@ -157,9 +155,14 @@ def screenshot(request: ApiRequest, machine_id: str) -> HttpResponse:
     row = get_machine(request.actor, machine_id)
     frame, at = by_hand.take_picture(request.actor, row)
     body = {
-        "machine_id": row.id, "image_b64": base64.b64encode(frame.png).decode(), "mime_type": "image/png",
-        "width": frame.width, "height": frame.height, "captured_at": rfc3339(at), "request_id": request.request_id,
-    }  # fmt: skip
+        "machine_id": row.id,
+        "image_b64": base64.b64encode(frame.png).decode(),
+        "mime_type": "image/png",
+        "width": frame.width,
+        "height": frame.height,
+        "captured_at": rfc3339(at),
+        "request_id": request.request_id,
+    }
     return _unstored(answer(body))
 
 
@@ -224,9 +227,9 @@ def terminal(request: ApiRequest, machine_id: str) -> HttpResponse:
         result = {"output": done.output[: by_hand.OUTPUT_CHARACTERS], "exit_code": done.exit_code}
         truncated = done.truncated or len(done.output) > by_hand.OUTPUT_CHARACTERS
         facts = {"session_id": body.session_id, "truncated": truncated, "result": result}
-        return answer({
-            "machine_id": row.id, "success": done.exit_code == 0, **result, **facts, "request_id": request.request_id
-        })  # fmt: skip
+        return answer(
+            {"machine_id": row.id, "success": done.exit_code == 0, **result, **facts, "request_id": request.request_id}
+        )
 
     return _by_hand(request, row, effect)
 

@@ -17,9 +17,12 @@ class MachineForm(forms.Form):
     display_name = forms.CharField(label="Name", max_length=64, widget=forms.TextInput(attrs={"autofocus": True}))
     kind = forms.ChoiceField(choices=KINDS)
     ttl_minutes = forms.IntegerField(
-        label="Ends by itself after, in minutes", min_value=5, max_value=10_080, required=False,
+        label="Ends by itself after, in minutes",
+        min_value=5,
+        max_value=10_080,
+        required=False,
         help_text="5 to 10080. Empty: never. A run that uses it may finish first.",
-    )  # fmt: skip
+    )
     screen_width = forms.IntegerField(
         label="Screen width", min_value=320, max_value=3840, required=False, help_text="Usual: 1280."
     )

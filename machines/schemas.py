@@ -88,14 +88,14 @@ class ActionBody(Body):
 
     @model_validator(mode="after")
     def _one_spelling(self) -> Self:
-        if sum(given is not None for given in (self.command, self.action_type, self.name)) > 1:
+        if sum(name is not None for name in (self.command, self.action_type, self.name)) > 1:
             raise ValueError("Give only one of command, action_type and name.")
         if self.parameters is not None and self.params is not None:
             raise ValueError("Give either parameters or params, not both.")
         return self
 
     @property
-    def asked(self) -> str | None:
+    def action_name(self) -> str | None:
         return self.command or self.action_type or self.name
 
 
@@ -287,31 +287,53 @@ def machine_object(machine: Machine) -> MachineObject:
     """The machine as the API shows it. Of many machines, `team` and takeovers should be loaded before (machines_of does)."""
     lease = machine.lease
     return {
-        "id": machine.id, "object": "machine", "display_name": machine.display_name, "kind": machine.kind,
-        "os": machine.os, "isolation": machine.isolation, "node": machine.node,
-        "status": machine.status, "problem": machine.problem or None,
+        "id": machine.id,
+        "object": "machine",
+        "display_name": machine.display_name,
+        "kind": machine.kind,
+        "os": machine.os,
+        "isolation": machine.isolation,
+        "node": machine.node,
+        "status": machine.status,
+        "problem": machine.problem or None,
         "is_default": machine.team.default_machine_id == machine.id,
-        "cpu_cores": machine.cpu_cores, "memory_gb": machine.memory_gb,
-        "screen_width": machine.screen_width, "screen_height": machine.screen_height, "is_test": machine.test,
-        "current_run_id": machine.current_run_id, "takeover": lease_object(lease) if lease else None,
+        "cpu_cores": machine.cpu_cores,
+        "memory_gb": machine.memory_gb,
+        "screen_width": machine.screen_width,
+        "screen_height": machine.screen_height,
+        "is_test": machine.test,
+        "current_run_id": machine.current_run_id,
+        "takeover": lease_object(lease) if lease else None,
         "ttl_minutes": machine.ttl_minutes,
-        "auto_destroy_at": rfc3339(machine.auto_destroy_at), "cents_per_hour": cents_per_hour(machine),
-        "metadata": machine.metadata, "created_at": rfc3339(machine.created_at),
-        "started_at": rfc3339(machine.started_at), "terminated_at": rfc3339(machine.terminated_at),
-    }  # fmt: skip
+        "auto_destroy_at": rfc3339(machine.auto_destroy_at),
+        "cents_per_hour": cents_per_hour(machine),
+        "metadata": machine.metadata,
+        "created_at": rfc3339(machine.created_at),
+        "started_at": rfc3339(machine.started_at),
+        "terminated_at": rfc3339(machine.terminated_at),
+    }
 
 
 def active_object(machine: Machine) -> ActiveMachineObject:
     return {
-        "machine_id": machine.id, "kind": machine.kind, "status": machine.status,
-        "cents_per_hour": cents_per_hour(machine), "since": rfc3339(machine.status_at),
-    }  # fmt: skip
+        "machine_id": machine.id,
+        "kind": machine.kind,
+        "status": machine.status,
+        "cents_per_hour": cents_per_hour(machine),
+        "since": rfc3339(machine.status_at),
+    }
 
 
 def lease_object(lease: TakeoverLease) -> TakeoverObject:
     return {
-        "id": lease.id, "object": "takeover", "machine_id": lease.machine_id, "run_id": lease.run_id,
-        "holder": lease.holder, "private": lease.private,
-        "taken_at": rfc3339(lease.taken_at), "expires_at": rfc3339(lease.expires_at),
-        "idle_expires_at": rfc3339(lease.idle_expires_at), "approval_id": lease.approval_id,
-    }  # fmt: skip
+        "id": lease.id,
+        "object": "takeover",
+        "machine_id": lease.machine_id,
+        "run_id": lease.run_id,
+        "holder": lease.holder,
+        "private": lease.private,
+        "taken_at": rfc3339(lease.taken_at),
+        "expires_at": rfc3339(lease.expires_at),
+        "idle_expires_at": rfc3339(lease.idle_expires_at),
+        "approval_id": lease.approval_id,
+    }

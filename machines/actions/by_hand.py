@@ -42,12 +42,12 @@ TERMINAL_KINDS = frozenset({"terminal", "desktop"})
 
 def canonical_action(machine: Machine, body: ActionBody, *at: str | int) -> Action:
     """The body in canonical form. Raises Invalid; `at` is where the action stands in the request's body."""
-    if body.asked is None:
+    if body.action_name is None:
         raise Invalid((("body", *at, "command"), "Field required.", "missing"))
     screen = Screen(machine.screen_width, machine.screen_height)
     parameters = body.parameters if body.parameters is not None else body.params
     try:
-        name, params = canonical(body.asked, parameters, screen, machine.kind)
+        name, params = canonical(body.action_name, parameters, screen, machine.kind)
     except ActionError as error:
         violations = [(("parameters", v.field) if v.field else ("command",), v) for v in error.violations]
         raise Invalid(*((("body", *at, *place), v.message, v.type) for place, v in violations)) from error

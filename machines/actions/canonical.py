@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from machines.actions.web_host import web_host
+from machines.drivers.web_host import web_host
 
 READ_ONLY = frozenset({"screenshot", "wait", "move", "scroll"})
 BROWSER_ONLY = frozenset({"open_url", "go_back", "reload", "fill", "select_option", "upload"})

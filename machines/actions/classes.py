@@ -13,8 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from machines.actions.canonical import ActionClass, class_of
-from machines.actions.risks import COMMAND, LONGEST_LINE, of_label, pressed_or_run, presses_enter
+from machines.actions.risks import COMMAND, LONGEST_LINE, of_label, pressed_or_run
 from machines.drivers.base import Action, Target
+from machines.drivers.keys import presses_enter
 from machines.drivers.terminal.command_lines import (
     ASSIGNMENT,
     SUBSTITUTION,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from machines.drivers.base import Action, Target
+from machines.drivers.keys import presses_enter
 from machines.drivers.terminal.command_lines import (
     ASSIGNMENT,
     SUBSTITUTION,
@@ -28,7 +29,6 @@ ORDER = ("write", "access", "spend", "destroy")  # of two findings the later one
 COMMAND = "command"  # the role of a line at a shell's prompt
 _FIELDS = frozenset({"textbox", "searchbox", "spinbutton", "combobox", "slider"})
 _PRESSED_BY_ENTER = frozenset({"button", "link", "menuitem", "tab", "summary", "switch", "option", "dialog"})
-_ENTER = frozenset({"enter", "return", "kpenter", "numpadenter", "\n", "\r"})
 _FILLS = frozenset({"fill", "type_text", "select_option"})
 _ANYWHERE = ("ja", "zh")
 _SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh", "eval", "ssh", "su", "watch", "env", "xargs", "parallel"})
@@ -141,18 +141,6 @@ def pressed_or_run(action: Action, target: Target | None) -> list[Raised]:
     if action.name == "click" or (presses_enter(action) and target.role in _PRESSED_BY_ENTER):
         return [*findings, *_of_pressed(target)]
     return [*findings, *(of_label(target.form) if presses_enter(action) else [])]
-
-
-def presses_enter(action: Action, *, or_space: bool = True) -> bool:
-    """Whether the action presses Enter or the space bar: what a form and a button take as go; a shell takes Enter."""
-    params = action.params
-    if action.name == "type_text":
-        return not set("\r\n").isdisjoint(str(params.get("text", "")))
-    keys = [params.get("key"), *params.get("keys", ())] if action.name in ("key_press", "key_combo") else []
-    pressed = {str(key).lower() for key in keys}
-    line_end = bool({"ctrl", "control"} & pressed and {"j", "m", "o"} & pressed)
-    go = _ENTER | {"space", " "} if or_space else _ENTER
-    return line_end or bool(go & pressed)
 
 
 def _of_pressed(target: Target) -> Iterator[Raised]:

@@ -5,7 +5,10 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from machines.drivers.base import Action
+
 _JOINER = "\u200d"
+_ENTER = frozenset({"enter", "return", "kpenter", "numpadenter", "\n", "\r"})
 
 MODIFIERS = {
     "ctrl": "ctrl",
@@ -127,3 +130,16 @@ def _is_tone_or_tag(char: str) -> bool:
 
 def _is_flag_letter(char: str) -> bool:
     return "\U0001f1e6" <= char <= "\U0001f1ff"
+
+
+def presses_enter(action: Action, *, or_space: bool = True) -> bool:
+    """Whether the action presses Enter or the space bar: what a form and a button take as go; a shell takes Enter."""
+    params = action.params
+    if action.name == "type_text":
+        return not set("\r\n").isdisjoint(str(params.get("text", "")))
+    keys = [params.get("key"), *params.get("keys", ())] if action.name in ("key_press", "key_combo") else []
+    pressed = {str(key).lower() for key in keys}
+    # As control characters these are line feed, return, and operate-and-get-next of the shell.
+    line_end = bool({"ctrl", "control"} & pressed and {"j", "m", "o"} & pressed)
+    go = _ENTER | {"space", " "} if or_space else _ENTER
+    return line_end or bool(go & pressed)

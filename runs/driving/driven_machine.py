@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from machines import pictures
 from machines.actions.canonical import READ_ONLY
-from machines.actions.web_host import web_host
 from machines.drivers.base import Action, ActResult, Contents, Frame, MachineGone, Prompt, Session
+from machines.drivers.web_host import web_host
 from machines.errors import MachineUnavailable
 from machines.processes.sessions import Connected, open_for_run, simulated_machine
 from machines.sql import private_since

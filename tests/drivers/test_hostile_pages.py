@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from machines.actions.web_host import web_host
 from machines.drivers import storable
 from machines.drivers.base import MachineGone
+from machines.drivers.web_host import web_host
 from tests.drivers.conftest import Machine, Site
 
 pytestmark = pytest.mark.browser

@@ -3,7 +3,7 @@
 import pytest
 
 from machines.actions.canonical import ActionError, Screen, canonical
-from machines.actions.web_host import web_host
+from machines.drivers.web_host import web_host
 
 HOSTS = [
     ("http://shop.test", "shop.test"),

@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from machines.actions.risks import presses_enter
-from machines.actions.web_host import web_host
 from machines.drivers import detached, guest_link, process
 from machines.drivers.base import (
     Action,
@@ -45,7 +43,9 @@ from machines.drivers.browser.page.frames import Frames
 from machines.drivers.browser.page.visible_text import painted_text
 from machines.drivers.isolation import resource_limits, sandbox
 from machines.drivers.isolation.bubblewrap import HOME
+from machines.drivers.keys import presses_enter
 from machines.drivers.places import Places, left_places, prepare, recorded_places
+from machines.drivers.web_host import web_host
 
 T = TypeVar("T")
 

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from machines.actions.web_host import web_host
 from machines.drivers.browser.page.channel import Channel, PageProblem
+from machines.drivers.web_host import web_host
 
 ACTIONS = frozenset({"open_url", "go_back", "reload"})
 NOT_REACHED = "The site cannot be reached, or machines may not go there."

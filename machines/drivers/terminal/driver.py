@@ -7,6 +7,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +42,9 @@ SETTLE_TIMEOUT = 1.0
 _LOOK_SECONDS = 30.0  # to read the files of one command
 FENCE_TIMEOUT = 5.0
 _LINE_BYTES = 1 << 19  # of an answer that has a whole line in it, escaped
-_ENTER = frozenset({"enter", "return", "kpenter", "numpadenter", "\n", "\r"})
 _BUTTONS = {"left": 0, "middle": 1, "right": 2}
 _WHEEL = {"up": 64, "down": 65, "left": 66, "right": 67}
-
-
-def _presses_enter(action: Action) -> bool:
-    params = action.params
-    if action.name == "type_text":
-        return bool(set("\r\n") & set(str(params["text"])))
-    pressed = {str(key).lower() for key in (params.get("key"), *params.get("keys", ()))}
-    ctrl = not pressed.isdisjoint(("ctrl", "control")) and not pressed.isdisjoint(
-        "jmo"
-    )  # line feed, return, operate-and-get-next
-    return action.name in ("key_press", "key_combo") and (ctrl or not pressed.isdisjoint(_ENTER))
+_presses_enter = partial(keys.presses_enter, or_space=False)
 
 
 class TerminalSession:
