@@ -70,7 +70,7 @@ def lines(code: str) -> list[Line]:
             continue
         draft = _Draft(before=before)
         indent = _INDENT.match(code, at).end() - at  # type: ignore[union-attr]  # it matches nothing, too
-        at = _taken(code, at, indent, draft, statements)
+        at = _take(code, at, indent, draft, statements)
         before = "" if draft.texts else draft.comment
     return statements
 
@@ -103,7 +103,7 @@ class _Draft:
         return Line(text, call[1] if call else "", flat, indent, self.comment or self.before) if text else None
 
 
-def _taken(code: str, at: int, indent: int, draft: _Draft, statements: list[Line]) -> int:
+def _take(code: str, at: int, indent: int, draft: _Draft, statements: list[Line]) -> int:
     """Read on to the end of the line, and over it while a bracket is open; the place behind it. Statements go to `found`."""
     for match in _TOKEN.finditer(code, at):
         kind, text = match.lastgroup, match[0]

@@ -55,7 +55,7 @@ class GroundCall(BilledCall):
         if match.state == "found":
             return _on_screen(match.point, self.shot.size, self.body.screen)
         if self.spec is not None:
-            return await _pointed(self.spec, self.body, self.shot, calls)
+            return await _ask_model(self.spec, self.body, self.shot, calls)
         if match.state == "ambiguous":
             raise GroundingFailed(
                 "This text stands in the picture more than once, or cannot be read for certain. Nothing was charged.",
@@ -92,20 +92,20 @@ class _ModelPoint:
     why: str = ""
 
 
-async def _pointed(spec: Spec, body: GroundBody, shot: Screenshot, calls: list[CallRecord]) -> Size:
+async def _ask_model(spec: Spec, body: GroundBody, shot: Screenshot, calls: list[CallRecord]) -> Size:
     """Where the model clicks. Raises GroundingFailed when it says that it sees no such thing, and ModelProblem."""
     question = await asyncio.to_thread(_question, spec, body, shot)
     try:
-        pointed, _, _ = await ask(question, lambda thought, again: _understood(thought, shot), calls)
+        answer, _, _ = await ask(question, lambda thought, again: _understood(thought, shot), calls)
     except PredictionFailed as unusable:
         raise GroundingFailed("The model gave no answer that can be used. Nothing was charged.") from unusable
     except ModelRefused as refused:
         raise GroundingFailed(
             f"The model refused: {refused.why} Nothing was charged.", reason_code="model_refused"
         ) from refused
-    if pointed.point is None:
-        raise GroundingFailed(f"The element was not found: {pointed.why} Nothing was charged.")
-    return _on_screen(pointed.point, shot.size, body.screen)
+    if answer.point is None:
+        raise GroundingFailed(f"The element was not found: {answer.why} Nothing was charged.")
+    return _on_screen(answer.point, shot.size, body.screen)
 
 
 def _understood(thought: Thought, shot: Screenshot) -> _ModelPoint | None:

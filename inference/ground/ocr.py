@@ -57,12 +57,12 @@ async def read_text(png: bytes) -> list[Line]:
     async with asyncio.timeout(ANSWER_SECONDS):
         for _ in range(TRIES):
             with suppress(OSError, asyncio.IncompleteReadError):
-                return [_line(line) for line in json.loads(await _asked(png))]
+                return [_line(line) for line in json.loads(await _request(png))]
             await asyncio.to_thread(_start)
     raise OcrFailed("The process that reads text ended before it answered.")
 
 
-async def _asked(png: bytes) -> bytes:
+async def _request(png: bytes) -> bytes:
     """Raises OSError or IncompleteReadError when there is no child, or it ends under the question."""
     with _address() as path:
         reader, writer = await asyncio.open_unix_connection(path)

@@ -71,13 +71,13 @@ class SessionPredictCall(BilledCall):
 
     def _profile(self, session: Session) -> Spec:
         """A log is in the form of one wire: when its profile is gone or has another form, a new log begins. Raises Refusal."""
-        spec = self._chosen(session)
+        spec = self._latest_or_default(session)
         if (session.profile, session.form) != (spec.name, spec.form):
             session.profile, session.form = spec.name, spec.form
             _begin_anew(session)
         return spec
 
-    def _chosen(self, session: Session) -> Spec:
+    def _latest_or_default(self, session: Session) -> Spec:
         try:
             if session.profile is not None:
                 return spec_of(session.profile)

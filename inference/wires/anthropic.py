@@ -302,7 +302,7 @@ def _wanted(use: Json, request: Request, older: bool) -> list[Wanted]:
     try:
         if not isinstance(values, dict):
             raise UnusableError("The input has to be a JSON object.")
-        things = list(_read(str(member), values, request))
+        actions = list(_read(str(member), values, request))
     except UnusableError as problem:
         return [Wanted(use["id"], "bad", str(member)[:60], problem=str(problem), extra=extra)]
     return [
@@ -311,10 +311,10 @@ def _wanted(use: Json, request: Request, older: bool) -> list[Wanted]:
             "look" if name in {"screenshot", "zoom"} else "act",
             name,
             params,
-            index == len(things) - 1,
+            index == len(actions) - 1,
             extra=extra,
         )
-        for index, (name, params) in enumerate(things)
+        for index, (name, params) in enumerate(actions)
     ]
 
 

@@ -54,7 +54,7 @@ class ChatWire:
         words: list[str] = []
         for call in _by_call(answers):
             if call[0].wanted.extra.get("in_text"):
-                words += [_told(answer) for answer in call]
+                words += [_answer_text(answer) for answer in call]
             else:
                 items.append({"role": "tool", "tool_call_id": call[0].wanted.call, "content": _joined(call)})
         looks = [answer.picture for answer in answers if answer.picture and answer.picture != picture]
@@ -136,8 +136,8 @@ class ChatWire:
         native = [_native(call) for call in message.get("tool_calls") or ()]
         reading = self.language.read(text, native, request)
         wanted = tuple(self._wanted(reading.calls, request))
-        said = reading.text if wanted else _bare(text) if request.schema is not None else text
-        return Thought((message,), "calls" if wanted else "said", wanted, said, reasoning, **facts)
+        words = reading.text if wanted else _unfenced_json(text) if request.schema is not None else text
+        return Thought((message,), "calls" if wanted else "said", wanted, words, reasoning, **facts)
 
     def _wanted(self, calls: Sequence[Call], request: Request) -> Iterator[Wanted]:
         """Calls in the text have no ids of their own: theirs tell the place of the answer and their place in it."""
@@ -306,7 +306,7 @@ def _joined(call: Sequence[Answer]) -> str:
     return "\n".join(texts) or ("Done." if all(answer.ok for answer in call) else "It was not done.")
 
 
-def _told(answer: Answer) -> str:
+def _answer_text(answer: Answer) -> str:
     words = answer.text or ("done." if answer.ok else "it was not done.")
     return f"{answer.wanted.name}: {words}" if answer.wanted.name and answer.wanted.kind != "bad" else words
 
@@ -352,7 +352,7 @@ def _reasoning_of(message: Json) -> str:
     ).strip()
 
 
-def _bare(text: str) -> str:
+def _unfenced_json(text: str) -> str:
     """JSON without the fence that many models put around it."""
     if text.startswith("```") and text.endswith("```") and "\n" in text:
         return text.split("\n", 1)[1].removesuffix("```").strip()

@@ -82,7 +82,7 @@ def _is_straight(points: Sequence[tuple[int, int]]) -> bool:
 def _scroll(action: Mapping[str, Any], request: Request) -> list[tuple[str, Json]]:
     """By pixels of the picture, either way or both."""
     at, view = _at(action, request), request.view
-    things: list[tuple[str, Json]] = []
+    scrolls: list[tuple[str, Json]] = []
     for name, scale, directions in (
         ("scroll_y", view.height / view.sent_height, ("up", "down")),
         ("scroll_x", view.width / view.sent_width, ("left", "right")),
@@ -90,12 +90,12 @@ def _scroll(action: Mapping[str, Any], request: Request) -> list[tuple[str, Json
         distance = action.get(name) or 0
         if distance:
             direction = directions[arguments.number(distance) > 0]
-            things.append(
+            scrolls.append(
                 ("scroll", {**at, "direction": direction, "amount": arguments.notches(abs(distance) * scale / NOTCH)})
             )
-    if not things:
+    if not scrolls:
         raise UnusableError("Give how far to scroll: scroll_x and scroll_y are 0.")
-    return things
+    return scrolls
 
 
 def _keypress(action: Mapping[str, Any]) -> list[tuple[str, Json]]:

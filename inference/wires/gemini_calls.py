@@ -18,7 +18,7 @@ DOCUMENT = 700  # of the grid: what scroll_document scrolls
 AGREED = frozenset({"regular", "allowed", "allow", "safe"})  # decisions that ask nobody
 UNAGREED = "No person agreed to the safety check of this call; nothing of it was done."
 
-Things = list[tuple[str, Json]]
+Actions = list[tuple[str, Json]]
 
 # By the names of the set that is in force: what of machines.actions.canonical each needs; "" = nothing, it only looks.
 NEWER: dict[str, str] = {
@@ -54,38 +54,38 @@ def wanted(call: Mapping[str, Any], call_id: str, request: Request, extra: Json)
     values = {key: value for key, value in args.items() if key not in {"safety_decision", "intent"}}
     text = args["intent"] if isinstance(args.get("intent"), str) else ""
     checks = _checks(args.get("safety_decision"), call_id)
-    things = _things(name, values, call_id, request)
+    actions = _actions(name, values, call_id, request)
     # Asked of people once, with the first action. What is no action asks nobody, so it is not done.
-    first = next((place for place, one in enumerate(things) if one.kind == "act"), None)
+    first = next((place for place, one in enumerate(actions) if one.kind == "act"), None)
     if checks and first is None:
-        things, first = [Wanted(call_id, "bad", name, problem=UNAGREED)], 0
+        actions, first = [Wanted(call_id, "bad", name, problem=UNAGREED)], 0
     return [
         Wanted(
             call_id,
             one.kind,
             one.name,
             one.params,
-            place == len(things) - 1,
+            place == len(actions) - 1,
             one.problem,
             text,
             checks if place == first else (),
             extra,
         )
-        for place, one in enumerate(things)
+        for place, one in enumerate(actions)
     ]
 
 
-def _things(name: str, values: Json, call_id: str, request: Request) -> list[Wanted]:
+def _actions(name: str, values: Json, call_id: str, request: Request) -> list[Wanted]:
     if name not in READERS or name in {tool.name for tool in request.tools} or not request.computer:
         return [arguments.function_call(call_id, name, values, request, {})]
     try:
-        things = READERS[name](values, request)
-        lacking = [ours for ours, _ in things if ours != "screenshot" and ours not in request.actions]
+        actions = READERS[name](values, request)
+        lacking = [ours for ours, _ in actions if ours != "screenshot" and ours not in request.actions]
         if lacking:
             raise UnusableError(f"“{name}” cannot be done on this machine: it has no {lacking[0]}.")
     except UnusableError as problem:
         return [Wanted(call_id, "bad", name, problem=str(problem))]
-    return [Wanted(call_id, "look" if ours == "screenshot" else "act", ours, params) for ours, params in things]
+    return [Wanted(call_id, "look" if ours == "screenshot" else "act", ours, params) for ours, params in actions]
 
 
 def _checks(decision: Any, call_id: str) -> tuple[Check, ...]:
@@ -120,35 +120,35 @@ def _at(values: Json, request: Request) -> Json:
     return {"x": x, "y": y}
 
 
-def _clicking(extra: Json) -> Callable[[Json, Request], Things]:
+def _clicking(extra: Json) -> Callable[[Json, Request], Actions]:
     return lambda values, request: [("click", {**_at(values, request), **extra})]
 
 
-def _type(values: Json, request: Request) -> Things:
-    things: Things = [("click", _at(values, request))] if "x" in values else []
+def _type(values: Json, request: Request) -> Actions:
+    actions: Actions = [("click", _at(values, request))] if "x" in values else []
     clear = values.get("clear_before_typing") is True
-    return [*things, *_typing(values, clear=clear, enter=values.get("press_enter") is True)]
+    return [*actions, *_typing(values, clear=clear, enter=values.get("press_enter") is True)]
 
 
-def _type_at(values: Json, request: Request) -> Things:
+def _type_at(values: Json, request: Request) -> Actions:
     """Clears the field and presses Enter unless it is told not to."""
     clear, enter = values.get("clear_before_typing") is not False, values.get("press_enter") is not False
     return [("click", _at(values, request)), *_typing(values, clear=clear, enter=enter)]
 
 
-def _typing(values: Json, *, clear: bool, enter: bool) -> Things:
+def _typing(values: Json, *, clear: bool, enter: bool) -> Actions:
     text = values.get("text")
     if not isinstance(text, str):
         raise UnusableError("Give the text.")
-    select: Things = [("key_combo", {"keys": ["ctrl", "a"]})] if clear else []
-    typed: Things = [("type_text", {"text": text})] if text else [("key_press", {"key": "delete"})] if clear else []
-    things = [*select, *typed, *([("key_press", {"key": "enter"})] if enter else [])]
-    if not things:
+    select: Actions = [("key_combo", {"keys": ["ctrl", "a"]})] if clear else []
+    typed: Actions = [("type_text", {"text": text})] if text else [("key_press", {"key": "delete"})] if clear else []
+    actions = [*select, *typed, *([("key_press", {"key": "enter"})] if enter else [])]
+    if not actions:
         raise UnusableError("Give the text.")
-    return things
+    return actions
 
 
-def _drag(values: Json, request: Request) -> Things:
+def _drag(values: Json, request: Request) -> Actions:
     names = (
         ("start_x", "start_y", "end_x", "end_y")
         if "start_x" in values
@@ -158,11 +158,11 @@ def _drag(values: Json, request: Request) -> Things:
     return [("drag", {"from_x": start[0], "from_y": start[1], "to_x": end[0], "to_y": end[1]})]
 
 
-def _wait(values: Json, request: Request) -> Things:
+def _wait(values: Json, request: Request) -> Actions:
     return [("wait", {"ms": arguments.milliseconds(values.get("seconds", 1))})]
 
 
-def _press(values: Json, request: Request) -> Things:
+def _press(values: Json, request: Request) -> Actions:
     """`key` or `keys`: a name, names, or a combination in one text."""
     names = values.get("keys", values.get("key"))
     names = [names] if isinstance(names, str) else names
@@ -171,7 +171,7 @@ def _press(values: Json, request: Request) -> Things:
     return [arguments.pressed([one for name in names for one in key_spellings.split(name)])]
 
 
-def _scroll(values: Json, request: Request) -> Things:
+def _scroll(values: Json, request: Request) -> Actions:
     """By pixels, by notches (desktops), or, in the older set, by parts of the picture."""
     at = _at(values, request) if "x" in values or "y" in values else _middle(request)
     if "magnitude_in_wheel_clicks" in values:
@@ -183,11 +183,11 @@ def _scroll(values: Json, request: Request) -> Things:
     return [_scrolled(at, values, notches)]
 
 
-def _scroll_at(values: Json, request: Request) -> Things:
+def _scroll_at(values: Json, request: Request) -> Actions:
     return [_scrolled(_at(values, request), values, _parts(values.get("magnitude", 800), values, request))]
 
 
-def _scroll_document(values: Json, request: Request) -> Things:
+def _scroll_document(values: Json, request: Request) -> Actions:
     return [_scrolled(_middle(request), values, _parts(DOCUMENT, values, request))]
 
 
@@ -207,15 +207,15 @@ def _scrolled(at: Json, values: Json, notches: float) -> tuple[str, Json]:
     return "scroll", {**at, "direction": direction, "amount": arguments.notches(notches)}
 
 
-def _held(values: Json, request: Request) -> Things:
+def _held(values: Json, request: Request) -> Actions:
     raise UnusableError("Nothing can be held down here. Drag with drag_and_drop, press keys together with hotkey.")
 
 
-def _search(values: Json, request: Request) -> Things:
+def _search(values: Json, request: Request) -> Actions:
     raise UnusableError("There is no home page of a search engine here. Use navigate.")
 
 
-READERS: dict[str, Callable[[Json, Request], Things]] = {
+READERS: dict[str, Callable[[Json, Request], Actions]] = {
     "click": _clicking({}),
     "click_at": _clicking({}),
     "double_click": _clicking({"count": 2}),

@@ -52,7 +52,7 @@ class ResponsesWire:
         for call in _by_call(answers):
             if call[0].wanted.extra.get("kind") == "computer":
                 items.append(_screenshot(call, picture))
-                texts = [_told(call, place) for place, answer in enumerate(call) if answer.text or not answer.ok]
+                texts = [_answer_text(call, place) for place, answer in enumerate(call) if answer.text or not answer.ok]
                 words += texts or ([UNAGREED] if _checked(call) and not _acknowledged(call) else [])
             else:
                 items.append(_function_output(call))
@@ -173,7 +173,7 @@ class ResponsesWire:
             self._failed(response, facts)
         reason = response.incomplete_details.reason if response.incomplete_details else None
         if response.status == "incomplete" and reason != "content_filter":
-            return Thought((), "cut", text=_said(items), **facts)
+            return Thought((), "cut", text=_message_text(items), **facts)
         refusals = [part["refusal"] for part in _parts(items) if part["type"] == "refusal"]
         if refusals or reason == "content_filter":
             why = transport.quoted(self.spec, " ".join(refusals) or "its vendor's filter stopped the answer.")
@@ -182,7 +182,7 @@ class ResponsesWire:
         wanted = tuple(one for item in items for one in _wanted(item, request))
         notes = tuple(f"The vendor left out a thought ({one.id}: {one.reason})." for one in _transformations(response))
         end: End = "calls" if wanted else "said"
-        return Thought(tuple(items), end, wanted, _said(items), _reasoning(items), notes=notes, **facts)
+        return Thought(tuple(items), end, wanted, _message_text(items), _reasoning(items), notes=notes, **facts)
 
     def _failed(self, response: Any, facts: Json) -> None:
         """Raises ModelProblem, ConversationFullError."""
@@ -242,7 +242,7 @@ def _acknowledged(call: Sequence[Answer]) -> bool:
     return bool(checked) and all(answer.acknowledged for answer in checked)
 
 
-def _told(call: Sequence[Answer], place: int) -> str:
+def _answer_text(call: Sequence[Answer], place: int) -> str:
     """A call may hold many actions, of one name: which of them it was is told by its place."""
     answer = call[place]
     name = answer.wanted.name or "An action"
@@ -317,7 +317,7 @@ def _parts(items: Sequence[Json]) -> Iterator[Json]:
             yield from item["content"]
 
 
-def _said(items: Sequence[Json]) -> str:
+def _message_text(items: Sequence[Json]) -> str:
     return "".join(part["text"] for part in _parts(items) if part["type"] == "output_text").strip()
 
 
@@ -334,13 +334,13 @@ def _wanted(item: Json, request: Request) -> list[Wanted]:
         return []
     checks = item.get("pending_safety_checks") or []
     extra = {"kind": "computer", **({"checks": checks} if checks else {})}
-    things = list(actions(item, request))
+    parts = list(actions(item, request))
     ours = tuple(Check(check["id"], check.get("code") or "", check.get("message") or "") for check in checks)
     # Asked of people once, at the first action; when there is none, at the first look.
-    first = next((place for place, one in enumerate(things) if one.kind == "act"), 0)
+    first = next((place for place, one in enumerate(parts) if one.kind == "act"), 0)
     return [
-        replace(one, last=place == len(things) - 1, checks=ours if place == first else (), extra=extra)
-        for place, one in enumerate(things)
+        replace(one, last=place == len(parts) - 1, checks=ours if place == first else (), extra=extra)
+        for place, one in enumerate(parts)
     ]
 
 

@@ -21,7 +21,7 @@ class Field:
 
 
 class Violations:
-    """Collects what is wrong. Whoever adds looks at `full` and stops: nonsense has no end."""
+    """Collects what is wrong. Whoever adds looks at `full` and stops: an invalid document may have no end of them."""
 
     def __init__(self) -> None:
         self.details: list[Detail] = []

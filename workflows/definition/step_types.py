@@ -50,7 +50,7 @@ _NEED = {"group": Field(text(1, 64), required=True), "count": Field(whole(1, 20)
 
 
 def lists_of(step: Any) -> Iterator[tuple[Loc, list[Any]]]:
-    """The lists of steps that stand directly in a step, each with its place in it. Takes nonsense."""
+    """The lists of steps that stand directly in a step, each with its place in it. Accepts invalid documents."""
     kind = step.get("type") if isinstance(step, dict) else None
     if kind == "parallel":
         branches = step.get("branches")

@@ -171,7 +171,7 @@ def _dot(kind: str, passed: bool) -> _Block:
 
 
 def _block_of(step: Step, marks: Marks) -> _Block:
-    return _DRAWN.get(step["type"], _leaf)(step, marks)
+    return _DRAWN.get(step["type"], _single_step)(step, marks)
 
 
 def _head(step: Step, marks: Marks, width: float, height: float) -> _Block:
@@ -181,7 +181,7 @@ def _head(step: Step, marks: Marks, width: float, height: float) -> _Block:
     return _Block(width, height, width / 2, mark in _REACHED, mark == "done", step["type"] not in _ENDS, (node,))
 
 
-def _leaf(step: Step, marks: Marks) -> _Block:
+def _single_step(step: Step, marks: Marks) -> _Block:
     return _head(step, marks, WIDE, HIGH)
 
 
@@ -233,7 +233,7 @@ def _gathered(
 
 def _if(step: Step, marks: Marks) -> _Block:
     lanes = [_list(step["then"], marks), _list(step.get("else") or [], marks)]
-    head = _leaf(step, marks)
+    head = _single_step(step, marks)
     return _side_by_side(head, lanes, ("yes", "no"), _ways_taken(head, lanes))
 
 

@@ -45,8 +45,8 @@ def with_names(actor: Actor, stops: Sequence[Stop]) -> list[NamedStop]:
     ids = {stop.target_id for stop in stops if stop.target_id}
     names = dict(machines_of(actor).filter(id__in=ids).values_list("id", "display_name")) if ids else {}
     names |= dict(workflows_of(actor).filter(id__in=ids).values_list("id", "name")) if ids else {}
-    return [NamedStop(stop, _what(stop, names)) for stop in stops]
+    return [NamedStop(stop, _words(stop, names)) for stop in stops]
 
 
-def _what(stop: Stop, names: dict[str, str]) -> str:
+def _words(stop: Stop, names: dict[str, str]) -> str:
     return "Everything" if stop.target_id is None else f"The {stop.scope} {names.get(stop.target_id, stop.target_id)}"
