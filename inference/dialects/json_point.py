@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from inference.dialects import literals
+from inference.dialects import call_syntax
 from inference.dialects.own_tools import NAMES
 from inference.dialects.tool_calls import Call, Json, Point, Reading, bad, fenced, numbers, pair
 from inference.wires.base import Tool
@@ -36,7 +36,7 @@ def read(text: str, functions: Sequence[Tool], pointer: Point | None, middle: Po
         point = pair(one)
         if point:
             return Reading((_click(point),), "")
-    called = literals.call(text.strip(), {"click"})
+    called = call_syntax.call(text.strip(), {"click"})
     if called:
         point = pair(called.args) or pair([called.named.get("x"), called.named.get("y")])
         return Reading((_click(point) if point else bad("Not executed: click needs x and y."),), "")

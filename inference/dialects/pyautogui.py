@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from inference.dialects import literals
-from inference.dialects.literals import Called
+from inference.dialects import call_syntax
+from inference.dialects.call_syntax import Called
 from inference.dialects.tool_calls import Call, Json, Point, Reading, as_one, bad, fenced, is_number, pair
 from inference.wires import key_spellings
 from inference.wires.base import Tool
@@ -105,13 +105,15 @@ def _named(name: str, params: Json, own: Mapping[str, Any]) -> Call:
     return Call(name, params)
 
 
-def _program(code: str, own: Mapping[str, Sequence[str]], pointer: Pointer) -> list[tuple[literals.Line, Acts | str]]:
+def _program(
+    code: str, own: Mapping[str, Sequence[str]], pointer: Pointer
+) -> list[tuple[call_syntax.Line, Acts | str]]:
     """Each statement with its actions, or with what is wrong with it. Only what stands outside of all blocks is done whatever
     happens; the rest may depend on a condition."""
-    statements = literals.lines(code)
-    called = literals.calls(statements, {*_KNOWN, *own})
+    statements = call_syntax.lines(code)
+    called = call_syntax.calls(statements, {*_KNOWN, *own})
     base = statements[0].indent if statements else 0
-    program: list[tuple[literals.Line, Acts | str]] = []
+    program: list[tuple[call_syntax.Line, Acts | str]] = []
     for line, call in zip(statements, called, strict=True):
         word = _PLAIN_WORD.fullmatch(line.text)
         if line.indent != base:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from inference.dialects import literals
+from inference.dialects import call_syntax
 from inference.dialects.tool_calls import Call, Json, Point, Reading, as_one, bad, pair
 from inference.wires.base import Tool
 
@@ -63,14 +63,14 @@ def read(text: str, functions: Sequence[Tool], pointer: Point | None, middle: Po
     thought = _THOUGHT.sub("\n", parts[0]).strip()
     calls: list[Call] = []
     for part in parts[1:]:
-        for statement in literals.lines(_BOX.sub("", _THOUGHT.split(part)[0])):
+        for statement in call_syntax.lines(_BOX.sub("", _THOUGHT.split(part)[0])):
             calls += _read(statement.text, functions, (pointer, middle))
     return Reading(tuple(calls), thought)
 
 
 def _read(text: str, functions: Sequence[Tool], mouse: tuple[Point | None, Point]) -> list[Call]:
     own = {tool.name: list(tool.schema.get("properties", {})) for tool in functions}
-    called = literals.call(text, {*_READERS, *own}) or _loose(text)
+    called = call_syntax.call(text, {*_READERS, *own}) or _loose(text)
     if called is None:
         return [bad(f"Not executed: “{text[:200]}” is no action of the action space with plain values.")]
     if called.name in own and called.name not in _READERS:
@@ -82,20 +82,20 @@ def _read(text: str, functions: Sequence[Tool], mouse: tuple[Point | None, Point
     return as_one([Call(name, params) for name, params in reading])
 
 
-def _loose(text: str) -> literals.Called | None:
+def _loose(text: str) -> call_syntax.Called | None:
     """Text whose quotes were not escaped: it ends with the last quote."""
     match = _LOOSE.fullmatch(text.strip())
     if not match:
         return None
     content = _ESCAPE.sub(lambda escape: _ESCAPES.get(escape[1], escape[1]), match[3])
-    return literals.Called(match[1], [], {"content": content})
+    return call_syntax.Called(match[1], [], {"content": content})
 
 
 Read = list[tuple[str, Json]] | str
 Mouse = tuple[Point | None, Point]
 
 
-def _point(called: literals.Called, *names: str) -> Point | None:
+def _point(called: call_syntax.Called, *names: str) -> Point | None:
     value = next((called.named[name] for name in names if name in called.named), None)
     if value is None and called.args:
         value = called.args[0]
@@ -105,20 +105,20 @@ def _point(called: literals.Called, *names: str) -> Point | None:
     return pair(value)
 
 
-def _clicking(extra: Json) -> Callable[[literals.Called, Mouse], Read]:
-    def click(called: literals.Called, mouse: Mouse) -> Read:
+def _clicking(extra: Json) -> Callable[[call_syntax.Called, Mouse], Read]:
+    def click(called: call_syntax.Called, mouse: Mouse) -> Read:
         point = _point(called, "start_box", "point")
         return [("click", {"x": point[0], "y": point[1], **extra})] if point else "needs start_box='(x,y)'."
 
     return click
 
 
-def _hover(called: literals.Called, mouse: Mouse) -> Read:
+def _hover(called: call_syntax.Called, mouse: Mouse) -> Read:
     point = _point(called, "start_box", "point")
     return [("move", {"x": point[0], "y": point[1]})] if point else "needs start_box='(x,y)'."
 
 
-def _drag(called: literals.Called, mouse: Mouse) -> Read:
+def _drag(called: call_syntax.Called, mouse: Mouse) -> Read:
     start = _point(called, "start_box", "start_point")
     end = pair_of(called, "end_box", "end_point")
     if not start or not end:
@@ -126,13 +126,13 @@ def _drag(called: literals.Called, mouse: Mouse) -> Read:
     return [("drag", {"from_x": start[0], "from_y": start[1], "to_x": end[0], "to_y": end[1]})]
 
 
-def pair_of(called: literals.Called, *names: str) -> Point | None:
+def pair_of(called: call_syntax.Called, *names: str) -> Point | None:
     """A point that is named, or the second argument."""
-    rest = literals.Called(called.name, called.args[1:], called.named)
+    rest = call_syntax.Called(called.name, called.args[1:], called.named)
     return _point(rest, *names)
 
 
-def _hotkey(called: literals.Called, mouse: Mouse) -> Read:
+def _hotkey(called: call_syntax.Called, mouse: Mouse) -> Read:
     value = _text(called, "key", "keys", "hotkey")
     keys = re.split(r"[\s+]+", value.strip()) if value and value.strip() else []
     if not keys or not all(keys):
@@ -140,7 +140,7 @@ def _hotkey(called: literals.Called, mouse: Mouse) -> Read:
     return [("key_press", {"key": keys[0]})] if len(keys) == 1 else [("key_combo", {"keys": keys})]
 
 
-def _type(called: literals.Called, mouse: Mouse) -> Read:
+def _type(called: call_syntax.Called, mouse: Mouse) -> Read:
     text = _text(called, "content", "text")
     if text is None:
         return "needs content='…'."
@@ -149,7 +149,7 @@ def _type(called: literals.Called, mouse: Mouse) -> Read:
     return typed if line == text else [*typed, ("key_press", {"key": "enter"})]
 
 
-def _scroll(called: literals.Called, mouse: Mouse) -> Read:
+def _scroll(called: call_syntax.Called, mouse: Mouse) -> Read:
     direction = called.named.get("direction", called.args[-1] if called.args else None)
     named = "start_box" in called.named or "point" in called.named or len(called.args) > 1
     point = _point(called, "start_box", "point") if named else mouse[0] or mouse[1]
@@ -158,23 +158,23 @@ def _scroll(called: literals.Called, mouse: Mouse) -> Read:
     return [("scroll", {"x": point[0], "y": point[1], "direction": direction, "amount": 5})]
 
 
-def _finished(called: literals.Called, mouse: Mouse) -> Read:
+def _finished(called: call_syntax.Called, mouse: Mouse) -> Read:
     return [("finish", {"passed": True, "summary": _text(called, "content") or "The model ended the task."})]
 
 
-def _call_user(called: literals.Called, mouse: Mouse) -> Read:
+def _call_user(called: call_syntax.Called, mouse: Mouse) -> Read:
     question = _text(called, "content") or "The model asks for a person's help."
     return [("ask_human", {"question": question})]
 
 
-def _text(called: literals.Called, *names: str) -> str | None:
+def _text(called: call_syntax.Called, *names: str) -> str | None:
     value: Any = next((called.named[name] for name in names if name in called.named), None)
     if value is None and called.args:
         value = called.args[0]
     return value if isinstance(value, str) else None
 
 
-_READERS: dict[str, Callable[[literals.Called, Mouse], Read]] = {
+_READERS: dict[str, Callable[[call_syntax.Called, Mouse], Read]] = {
     "click": _clicking({}),
     "left_single": _clicking({}),
     "left_double": _clicking({"count": 2}),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from accounts.actor import Actor
 from billing.direct import Price, price
 from inference.billed_calls import NO_MODEL, RETRY_SECONDS, BilledCall, Reply, model_for
-from inference.calls.questions import Question, ask, send_picture
+from inference.calls.picture_questions import Question, ask, send_picture
 from inference.errors import GroundingFailed, ModelAway, ModelRefused, PredictionFailed
 from inference.ground import ocr
 from inference.ground.ocr import OcrFailed

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from inference.calls.questions import Question, ask, send_picture
+from inference.calls.picture_questions import Question, ask, send_picture
 from inference.dialects.language import NO_CALL
 from inference.errors import ModelRefused
 from inference.points import Size, moved

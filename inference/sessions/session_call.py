@@ -11,7 +11,7 @@ from accounts.actor import Actor
 from billing.direct import Price, price
 from database.ids import new_id
 from inference.billed_calls import BilledCall, Reply, model_for
-from inference.calls.questions import Question, send_picture
+from inference.calls.picture_questions import Question, send_picture
 from inference.errors import ModelMisconfigured, SessionNotFound
 from inference.models import Session, SessionPicture
 from inference.predict import fixed_answers

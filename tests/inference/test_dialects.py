@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.dialects import json_point, literals, own_tools, pyautogui, qwen, uitars
+from inference.dialects import call_syntax, json_point, own_tools, pyautogui, qwen, uitars
 from inference.dialects.tool_calls import Call, Reading, without_thinking
 from inference.wires.base import Tool
 from machines.actions.canonical import Screen, canonical
@@ -470,7 +470,7 @@ class TestAnything:
     @given(st.text(alphabet="ab(),'\"\\\n;= [", max_size=80))
     def test_statements_are_parts_of_the_program_in_order(self, code: str) -> None:
         at = 0
-        for line in literals.lines(code):
+        for line in call_syntax.lines(code):
             first = re.split(r"#", line.text)[0][:20].strip()
             place = code.find(first, at)
             assert place >= 0

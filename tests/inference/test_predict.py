@@ -236,7 +236,7 @@ class TestModelsThatDoNotAnswer:
         async def broken(*_: Any) -> None:
             raise LookupError("something of ours")
 
-        monkeypatch.setattr("inference.calls.questions.think", broken)
+        monkeypatch.setattr("inference.calls.picture_questions.think", broken)
         with caplog.at_level(logging.DEBUG):
             refused(live.post("/predict", body(instruction="very private")), 500, "INTERNAL_ERROR")
         assert "something of ours" in caplog.text
