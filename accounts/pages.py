@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
+from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
@@ -177,6 +178,12 @@ def problems(refusal: Refusal) -> list[tuple[str, str]]:
     details = refusal.facts.get("details") or []
     violations = [(".".join(str(p) for p in d["loc"][1:]), str(d["msg"])) for d in details]
     return violations or [("", refusal.message)]
+
+
+def show_refusal(form: Form, refusal: Refusal) -> None:
+    """Each violation beside its field; above the form what has none."""
+    for name, message in problems(refusal):
+        form.add_error(name if name in form.fields else None, message)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from accounts.audit.entries import Entry
 from accounts.audit.query import Query
 from accounts.audit.sources import Place, Row, Source, sources
 from accounts.audit.things import look_up
+from accounts.models import AuditEntry
 
 PART = 200  # rows in memory while a list of any length is read
 
@@ -40,6 +41,12 @@ def entries(actor: Actor, rows: list[Row]) -> list[Entry]:
     tables = sources()
     things = look_up(actor, (each for place, row in rows for each in tables[place.table].mentions(row)))
     return [tables[place.table].entry(actor, row, things) for place, row in rows]
+
+
+def is_recorded(actor: Actor, verb: str, subject: str) -> bool:
+    """Was this done in the actor's team and world? Then a second click has nothing left to do."""
+    rows = AuditEntry.objects.filter(Q(test=actor.test) | Q(test__isnull=True), team_id=actor.team_id)
+    return rows.filter(verb=verb, subject=subject).exists()
 
 
 def _rows(actor: Actor, query: Query, source: Source, table: int, after: Place | None, limit: int) -> list[Row]:

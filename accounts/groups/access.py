@@ -5,7 +5,7 @@ from django.db.models.functions import Lower
 
 from accounts.actor import Actor
 from accounts.errors import GroupNotFound
-from accounts.models import AuditEntry, Group, Membership, User
+from accounts.models import Group, Membership, User
 
 
 def groups_of(actor: Actor) -> QuerySet[Group]:
@@ -57,8 +57,3 @@ def may_follow(actor: Actor, group: Group | None) -> list[Group]:
     """The groups that `group`, or a new one, may pass on to without a circle."""
     following = next_of(actor)
     return [each for each in groups_of(actor) if group is None or not leads_to(following, each.id, group.id)]
-
-
-def was_deleted(actor: Actor, group_id: str) -> bool:
-    """Was there such a group once? Then a second click on Delete has nothing left to do."""
-    return AuditEntry.objects.filter(team_id=actor.team_id, verb="group.deleted", subject=group_id).exists()

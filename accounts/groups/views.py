@@ -6,6 +6,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.actor import scopes_of_roles
+from accounts.audit.access import is_recorded
 from accounts.errors import GroupInUse, GroupNotFound
 from accounts.groups import services
 from accounts.groups.access import (
@@ -15,12 +16,11 @@ from accounts.groups.access import (
     members_in,
     members_outside,
     told_before,
-    was_deleted,
 )
 from accounts.groups.forms import GroupForm
 from accounts.members.access import get_member
 from accounts.models import Group
-from accounts.pages import PageRequest, problems, signed_in
+from accounts.pages import PageRequest, show_refusal, signed_in
 from web.errors import Refusal
 
 
@@ -84,8 +84,8 @@ def edit_group(request: PageRequest, group_id: str) -> HttpResponseBase:
 
 
 def _form(request: PageRequest, form: GroupForm, group: Group | None, refusal: Refusal | None = None) -> HttpResponse:
-    for name, message in problems(refusal) if refusal else ():
-        form.add_error(name if name in form.fields else None, message)
+    if refusal is not None:
+        show_refusal(form, refusal)
     status = refusal.status if refusal else 422 if form.errors else 200
     context = {"section": "members", "form": form, "group": group}
     return render(request, "accounts/group_form.html", context, status=status)
@@ -122,7 +122,7 @@ def delete_group(request: PageRequest, group_id: str) -> HttpResponseBase:
     except GroupInUse as refusal:
         return _delete_page(request, get_group(request.actor, group_id), refusal)
     except GroupNotFound:
-        if not was_deleted(request.actor, group_id):
+        if not is_recorded(request.actor, "group.deleted", group_id):
             raise
         messages.success(request, "This group is deleted.")
     else:

@@ -16,7 +16,7 @@ from accounts.invitations import services
 from accounts.invitations.access import account_for, by_token, require_open
 from accounts.invitations.forms import InviteForm, NewPersonForm
 from accounts.models import Invitation, Membership, Role, User
-from accounts.pages import PageRequest, problems, signed_in
+from accounts.pages import PageRequest, show_refusal, signed_in
 from web.errors import Refusal
 from web.links import address, origin
 
@@ -36,8 +36,7 @@ def invite(request: PageRequest) -> HttpResponseBase:
                 request.actor, values["email"], values["roles"], values["groups"], origin(request)
             )
         except Refusal as refusal:
-            for name, message in problems(refusal):
-                form.add_error(name if name in form.fields else None, message)
+            show_refusal(form, refusal)
             status = refusal.status
         else:
             return _link(request, invited)

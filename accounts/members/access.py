@@ -5,7 +5,7 @@ from django.db.models.functions import Lower
 
 from accounts.actor import Actor
 from accounts.errors import MemberNotFound
-from accounts.models import ApiKey, AuditEntry, Group, Invitation, Membership, Role
+from accounts.models import ApiKey, Group, Invitation, Membership, Role
 
 
 def members_of(actor: Actor) -> QuerySet[Membership]:
@@ -38,8 +38,3 @@ def sent_by(actor: Actor, user_id: str) -> QuerySet[Invitation]:
     """The open invitations that this person sent for the team."""
     rows = Invitation.objects.filter(team_id=actor.team_id, invited_by__id=user_id)
     return rows.filter(accepted_at__isnull=True, revoked_at__isnull=True)
-
-
-def was_removed(actor: Actor, user_id: str) -> bool:
-    """Did this person belong to the team once? Then a second click on Remove has nothing left to do."""
-    return AuditEntry.objects.filter(team_id=actor.team_id, verb="member.removed", subject=user_id).exists()

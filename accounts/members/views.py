@@ -8,10 +8,11 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.actor import Actor
+from accounts.audit.access import is_recorded
 from accounts.errors import MemberNotFound
 from accounts.invitations.access import is_under_way, open_invitations
 from accounts.members import services
-from accounts.members.access import get_member, is_last_owner, living_keys_of, members_of, sent_by, was_removed
+from accounts.members.access import get_member, is_last_owner, living_keys_of, members_of, sent_by
 from accounts.members.forms import RolesForm
 from accounts.models import Membership, Role
 from accounts.pages import PageRequest, show, signed_in
@@ -86,7 +87,7 @@ def _remove(request: PageRequest, user_id: str) -> HttpResponse:
     try:
         member = services.remove(request.actor, user_id)
     except MemberNotFound:
-        if not was_removed(request.actor, user_id):
+        if not is_recorded(request.actor, "member.removed", user_id):
             raise
         messages.success(request, "This person is no longer in the team.")
     else:

@@ -42,9 +42,3 @@ def get_secret_by_id(actor: Actor, secret_id: str) -> TeamSecret:
     if row is None:
         raise SecretNotFound
     return row
-
-
-def was_deleted(actor: Actor, secret_id: str) -> bool:
-    """Was there such a secret once? Then a second click on Delete has nothing left to do."""
-    rows = AuditEntry.objects.filter(team_id=actor.team_id, test=actor.test, verb="secret.deleted")
-    return rows.filter(subject=secret_id).exists()

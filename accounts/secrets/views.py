@@ -9,11 +9,12 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 from pydantic import ValidationError
 
+from accounts.audit.access import is_recorded
 from accounts.errors import SecretNotFound
 from accounts.models import TeamSecret
 from accounts.pages import PageRequest, problems, signed_in
 from accounts.secrets import services
-from accounts.secrets.access import get_secret_by_id, secrets_of, uses_of, was_deleted
+from accounts.secrets.access import get_secret_by_id, secrets_of, uses_of
 from accounts.secrets.forms import SecretForm, values_of
 from accounts.secrets.schemas import SecretChange, SecretCreate
 from web.bodies import Body, details
@@ -90,7 +91,7 @@ def delete_secret(request: PageRequest, secret_id: str) -> HttpResponseBase:
         services.delete_secret(request.actor, row.name)
         messages.success(request, f"The secret {row.name} is deleted.")
     except SecretNotFound:
-        if request.method != "POST" or not was_deleted(request.actor, secret_id):
+        if request.method != "POST" or not is_recorded(request.actor, "secret.deleted", secret_id):
             raise
         messages.success(request, "This secret is deleted.")
     return redirect("secrets")

@@ -46,10 +46,6 @@ class WebhookForm(forms.Form):
     def values(self) -> dict[str, Any]:
         return {name: self.cleaned_data[name] for name in ("url", "events", "description")}
 
-    def refuse(self, problems: list[tuple[str, str]]) -> None:
-        for name, message in problems:
-            self.add_error(name if name in self.fields else None, message)
-
 
 def values_of(row: WebhookEndpoint) -> dict[str, Any]:
     return {"url": row.url, "events": row.events, "description": row.description or ""}

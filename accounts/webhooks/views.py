@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.models import WebhookDelivery, WebhookEndpoint
-from accounts.pages import PageRequest, problems, show, signed_in
+from accounts.pages import PageRequest, show, show_refusal, signed_in
 from accounts.webhooks import services
 from accounts.webhooks.access import deliveries_to, endpoints_of, get_endpoint
 from accounts.webhooks.forms import WebhookForm, values_of
@@ -43,7 +43,7 @@ def new_webhook(request: PageRequest) -> HttpResponseBase:
         try:
             shown = services.create_endpoint(request.actor, WebhookCreate.model_validate(form.values()))
         except Refusal as refusal:
-            form.refuse(problems(refusal))
+            show_refusal(form, refusal)
         else:
             return _secret(request, shown, "The webhook is made")
     return _form(request, form, None)
@@ -89,7 +89,7 @@ def edit_webhook(request: PageRequest, webhook_id: str) -> HttpResponseBase:
         try:
             services.update_endpoint(request.actor, row.id, form.values())
         except Refusal as refusal:
-            form.refuse(problems(refusal))
+            show_refusal(form, refusal)
         else:
             messages.success(request, "The webhook is changed. Messages still under way go to the new address.")
             return redirect("webhook", row.id)
