@@ -47,7 +47,7 @@ def takes(model: type[BaseModel]) -> dict[str, Any]:
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
     content = {"application/json": {"schema": _inline(schema, definitions)}}
-    needed = any(schema.get(word) for word in ("required", "oneOf", "minProperties"))
+    needed = any(schema.get(word) for word in ("required", "if", "minProperties"))
     return {"openapi_extra": {"requestBody": {"content": content, "required": needed}}}
 
 

@@ -18,8 +18,8 @@ from approvals.models import Approval
 from approvals.queue.listing import summary
 from approvals.schemas import (
     ApprovalFilters,
+    ApprovalListObject,
     ApprovalObject,
-    ApprovalPage,
     DecideBody,
     DecisionResultObject,
     Note,
@@ -61,7 +61,7 @@ class CommentBody(Body):
     text: Annotated[str, Field(min_length=1, max_length=4000)]
 
 
-@router.get("/approvals", summary="Requests to people, what is due first", response=ApprovalPage)
+@router.get("/approvals", summary="Requests to people, what is due first", response=ApprovalListObject)
 @door("approvals:read")
 def list_approvals(
     request: ApiRequest,

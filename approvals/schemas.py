@@ -15,7 +15,6 @@ from approvals.models import Approval, ApprovalStatus, Decision
 from web.bodies import Body
 from web.errors import InvalidFilter, InvalidStatusFilter
 from web.filters import Text, one_of, several_of, words_of
-from web.paging import Page
 from web.times import Timestamp, rfc3339
 
 MAX_NOTE = 2000  # characters
@@ -170,7 +169,14 @@ class WaitingObject(TypedDict):
     oldest_created_at: Timestamp | None
 
 
-class ApprovalPage(Page[ApprovalObject]):
+class ApprovalListObject(TypedDict):
+    """As web.paging.Page, with the sums."""
+
+    object: str
+    data: list[ApprovalObject]
+    has_more: bool
+    next_cursor: str | None
+    request_id: str
     summary: WaitingObject
 
 

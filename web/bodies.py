@@ -34,8 +34,9 @@ class Body(BaseModel):
 
 
 def exactly_one_of(*names: str) -> dict[str, Any]:
-    """As JSON Schema: one of these fields, and one only, is given."""
-    return {"oneOf": [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names]}
+    """As JSON Schema: one of these fields, and one only, is given. As a condition, so that generated clients keep one type."""
+    alone = [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names]
+    return {"if": {"oneOf": alone}, "else": False}
 
 
 def _whole(value: Any) -> Any:

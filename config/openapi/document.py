@@ -91,9 +91,12 @@ class Api(NinjaAPI):
     @cached_property
     def _document(self) -> OpenAPISchema:
         document = super().get_openapi_schema()
-        schemas = document["components"]["schemas"] | {"List": _list_schema(), "ErrorObject": _schema_of(ErrorObject)}
+        schemas = document["components"]["schemas"] | {
+            "List": _schema_of(Page[Any]),
+            "ErrorObject": _schema_of(ErrorObject),
+        }
         document["components"] = {
-            "schemas": {_name(n): _plain(s) for n, s in schemas.items() if not n.startswith("Page_")},
+            "schemas": {_name(n): _plain(s) for n, s in schemas.items()},
             "responses": {_noun(s): {"description": HTTPStatus(s).phrase, "content": REFUSED} for s in EVERY},
             "securitySchemes": SECURITY,
         }
@@ -153,8 +156,7 @@ def _shared(operation: Json, method: str) -> list[Json]:
 def _lists(operation: Json) -> bool:
     """Does it answer a page of a list?"""
     content = operation["responses"].get(200, {}).get("content", {}).get("application/json", {})
-    ref = content.get("schema", {}).get("$ref", "")
-    return "allOf" in content.get("schema", {}) or ref.endswith("Page")
+    return str(content.get("schema", {}).get("$ref", "")).endswith("List")
 
 
 def _refusals(operation: Json, method: str) -> list[int]:
@@ -181,16 +183,13 @@ def _keep_used(document: OpenAPISchema) -> None:
     """Ninja also names what filters are made of."""
     schemas = document["components"]["schemas"]
     text = json.dumps(document)
-    document["components"]["schemas"] = {n: s for n, s in schemas.items() if f'"{REF.format(model=n)}"' in text}
+    document["components"]["schemas"] = {
+        n: s for n, s in schemas.items() if n == "List" or f'"{REF.format(model=n)}"' in text
+    }
 
 
 def _schema_of(answer: Any) -> Json:
     return TypeAdapter(answer).json_schema(ref_template=REF)
-
-
-def _list_schema() -> Json:
-    """What all pages have in common; what one lists stands beside it."""
-    return _schema_of(Page[Any])
 
 
 def _noun(status: int) -> str:
@@ -198,8 +197,8 @@ def _noun(status: int) -> str:
 
 
 def _name(name: str) -> str:
-    """`RunObject` is called Run by who calls the API."""
-    return name.removesuffix("Object")
+    """`RunObject` is called Run by who calls the API, and a page of them RunList."""
+    return re.sub(r"Page_(\w+?)(Object)?_$", r"\1List", name).removesuffix("Object")
 
 
 def _plain(schema: Any) -> Any:
@@ -208,9 +207,6 @@ def _plain(schema: Any) -> Any:
         return [_plain(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    if listed := re.fullmatch(r".*/Page_(\w+)_", schema.get("$ref", "")):
-        data = {"type": "array", "items": {"$ref": REF.format(model=_name(listed[1]))}}
-        return {"allOf": [{"$ref": REF.format(model="List")}, {"properties": {"data": data}}]}
     return {
         key: _name(value) if key == "$ref" else _plain(value)
         for key, value in schema.items()
