@@ -16,6 +16,7 @@ from machines import pictures
 from runs import services
 from runs.access import get_run, runs_of, show, tasks_of
 from runs.models import Run, Screenshot
+from runs.routes import of_runs
 from runs.schemas import (
     CancelBody,
     RunCreate,
@@ -23,7 +24,6 @@ from runs.schemas import (
     RunObject,
     RunTerms,
     ScreenshotObject,
-    WorkflowRunObject,
     screenshot_object,
 )
 from runs.starting import services as starting
@@ -73,105 +73,71 @@ def listed(request: ApiRequest, filters: RunTerms, parent_id: str | None, **only
     return answer(page(rows, request.GET, show, request_id=request.request_id, order=order))
 
 
-@router.get("/runs/{run_id}", summary="One run", response=RunObject)
-@door("runs:read")
+@of_runs(
+    router.get,
+    "",
+    "runs:read",
+    summary="One run",
+    workflow_operation="runs_api_read_workflow_run",
+    response=RunObject,
+)
 def read_run(request: ApiRequest, run_id: str) -> HttpResponse:
-    return _run(request, run_id)
-
-
-@router.get("/workflows/runs/{run_id}", summary="One workflow run", response=WorkflowRunObject | RunObject)
-@door("workflows:read", "runs:read")
-def read_workflow_run(request: ApiRequest, run_id: str) -> HttpResponse:
-    return _run(request, run_id)
-
-
-def _run(request: ApiRequest, run_id: str) -> HttpResponse:
     return answer(show(get_run(request.actor, run_id)))
 
 
-@router.post("/runs/{run_id}/cancel", summary="Cancel a run", response=RunObject, **takes(CancelBody))
-@door("runs:write")
-def cancel(request: ApiRequest, run_id: str) -> HttpResponse:
-    return _cancel(request, run_id)
-
-
-@router.post(
-    "/workflows/runs/{run_id}/cancel",
-    summary="Cancel a workflow run",
-    response=WorkflowRunObject | RunObject,
+@of_runs(
+    router.post,
+    "/cancel",
+    "runs:write",
+    summary="Cancel a run",
+    workflow_operation="runs_api_cancel_workflow_run",
+    response=RunObject,
     **takes(CancelBody),
 )
-@door("workflows:write", "runs:write")
-def cancel_workflow_run(request: ApiRequest, run_id: str) -> HttpResponse:
-    return _cancel(request, run_id)
-
-
-def _cancel(request: ApiRequest, run_id: str) -> HttpResponse:
+def cancel(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
     body = read(request, CancelBody)
     return once(request, lambda: show(services.cancel_run(request.actor, run.id, body.reason)))
 
 
-@router.get(
-    "/runs/{run_id}/deliveries", summary="Webhooks sent about a run, newest first", response=Page[DeliveryObject]
-)
-@door("runs:read")
-def list_deliveries(request: ApiRequest, run_id: str) -> HttpResponse:
-    return _deliveries(request, run_id)
-
-
-@router.get(
-    "/workflows/runs/{run_id}/deliveries",
-    summary="Webhooks sent about a workflow run, newest first",
+@of_runs(
+    router.get,
+    "/deliveries",
+    "runs:read",
+    summary="Webhooks sent about a run, newest first",
+    workflow_operation="runs_api_list_workflow_deliveries",
     response=Page[DeliveryObject],
 )
-@door("workflows:read", "runs:read")
-def list_workflow_deliveries(request: ApiRequest, run_id: str) -> HttpResponse:
-    return _deliveries(request, run_id)
-
-
-def _deliveries(request: ApiRequest, run_id: str) -> HttpResponse:
+def list_deliveries(request: ApiRequest, run_id: str) -> HttpResponse:
     rows = deliveries_of_run(request.actor, get_run(request.actor, run_id).id)
     return answer(page(rows, request.GET, delivery_object, request_id=request.request_id))
 
 
-@router.get("/runs/{run_id}/screenshots", summary="Pictures of a run, oldest first", response=Page[ScreenshotObject])
-@door("runs:read")
-def list_screenshots(request: ApiRequest, run_id: str, after_index: AfterIndex = "") -> HttpResponse:
-    return _screenshots(request, run_id, after_index)
-
-
-@router.get(
-    "/workflows/runs/{run_id}/screenshots",
-    summary="Pictures of a workflow run, oldest first",
+@of_runs(
+    router.get,
+    "/screenshots",
+    "runs:read",
+    summary="Pictures of a run, oldest first",
+    workflow_operation="runs_api_list_workflow_screenshots",
     response=Page[ScreenshotObject],
 )
-@door("workflows:read", "runs:read")
-def list_workflow_screenshots(request: ApiRequest, run_id: str, after_index: AfterIndex = "") -> HttpResponse:
-    return _screenshots(request, run_id, after_index)
-
-
-def _screenshots(request: ApiRequest, run_id: str, after: str) -> HttpResponse:
+def list_screenshots(request: ApiRequest, run_id: str, after_index: AfterIndex = "") -> HttpResponse:
     run = get_run(request.actor, run_id)
-    rows = Screenshot.objects.filter(run=run, index__gt=int(after) if after.isdecimal() and len(after) < 10 else -1)
+    rows = Screenshot.objects.filter(run=run, index__gt=_index(after_index))
     return answer(page(rows, request.GET, screenshot_object, request_id=request.request_id, order=("index",)))
 
 
-@router.get("/runs/{run_id}/screenshots/{index}", summary="One picture as PNG", **PNG)
-@door("runs:read")
+@of_runs(
+    router.get,
+    "/screenshots/{index}",
+    "runs:read",
+    summary="One picture of a run as PNG",
+    workflow_operation="runs_api_read_workflow_screenshot",
+    **PNG,
+)
 def read_screenshot(request: ApiRequest, run_id: str, index: str) -> HttpResponse:
-    return _screenshot(request, run_id, index)
-
-
-@router.get("/workflows/runs/{run_id}/screenshots/{index}", summary="One picture of a workflow run as PNG", **PNG)
-@door("workflows:read", "runs:read")
-def read_workflow_screenshot(request: ApiRequest, run_id: str, index: str) -> HttpResponse:
-    return _screenshot(request, run_id, index)
-
-
-def _screenshot(request: ApiRequest, run_id: str, index: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
-    row = Screenshot.objects.filter(run=run, index=int(index) if index.isdecimal() and len(index) < 10 else -1).first()
+    row = Screenshot.objects.filter(run=run, index=_index(index)).first()
     if row is None:
         raise NotFound
     try:
@@ -179,3 +145,8 @@ def _screenshot(request: ApiRequest, run_id: str, index: str) -> HttpResponse:
     except FileNotFoundError:  # its time is over
         raise NotFound from None
     return HttpResponse(content, content_type="image/png", headers={"Cache-Control": "no-store"})
+
+
+def _index(text: str) -> int:
+    """-1, which no picture has, for what is not a number."""
+    return int(text) if text.isdecimal() and len(text) < 10 else -1

@@ -17,6 +17,7 @@ from approvals.schemas import Note, approval_object
 from runs import verbs
 from runs.access import get_run, show
 from runs.requests import permission_mode as modes
+from runs.routes import of_runs
 from runs.schemas import (
     AnswerResultObject,
     PermissionModeObject,
@@ -90,17 +91,15 @@ def _resume(request: ApiRequest, run_id: str, *, approved_required: bool = False
     return once(request, lambda: show(verbs.resume(request.actor, run.id, named, lambda a: verbs.by_resume(a, body))))
 
 
-@router.post(
-    "/runs/{run_id}/signal", summary="approve, reject or submit_input", response=SignalObject, **takes(SignalBody)
-)
-@router.post(
-    "/workflows/runs/{run_id}/signal",
-    operation_id="signal_of_workflow_run",
+@of_runs(
+    router.post,
+    "/signal",
+    "approvals:decide",
     summary="approve, reject or submit_input",
+    workflow_operation="signal_of_workflow_run",
     response=SignalObject,
     **takes(SignalBody),
 )
-@door("approvals:decide")
 def signal(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
     body = read(request, SignalBody)
@@ -142,20 +141,15 @@ def permission_item(approval: Approval) -> PermissionObject:
     }
 
 
-@router.post(
-    "/runs/{run_id}/approve",
+@of_runs(
+    router.post,
+    "/approve",
+    "approvals:decide",
     summary="Allow or deny the named request",
+    workflow_operation="approve_of_workflow_run",
     response=PermissionResultObject,
     **takes(ApproveBody),
 )
-@router.post(
-    "/workflows/runs/{run_id}/approve",
-    operation_id="approve_of_workflow_run",
-    summary="Allow or deny the named request",
-    response=PermissionResultObject,
-    **takes(ApproveBody),
-)
-@door("approvals:decide")
 def approve(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
     body = read(request, ApproveBody)
@@ -164,30 +158,25 @@ def approve(request: ApiRequest, run_id: str) -> HttpResponse:
         raise ApprovalNotFound
 
     def effect() -> dict[str, Any]:
+        allow = body.decision == "allow"
         result = decide_for_run(
-            request.actor, run.id, named,
-            lambda a: verbs.by_approve(a, body.decision == "allow", body.reason, body.remember),
-        )  # fmt: skip
+            request.actor, run.id, named, lambda a: verbs.by_approve(a, allow, body.reason, body.remember)
+        )
         remembered = bool(result.decision and result.decision.remembered)
         return permission_item(result.approval) | {"resumed": result.resumed, "remembered": remembered}
 
     return once(request, effect)
 
 
-@router.post(
-    "/runs/{run_id}/answer",
+@of_runs(
+    router.post,
+    "/answer",
+    "approvals:decide",
     summary="Answer questions, submit data, judge a plan",
+    workflow_operation="answer_of_workflow_run",
     response=AnswerResultObject,
     **takes(AnswerBody),
 )
-@router.post(
-    "/workflows/runs/{run_id}/answer",
-    operation_id="answer_of_workflow_run",
-    summary="Answer questions, submit data, judge a plan",
-    response=AnswerResultObject,
-    **takes(AnswerBody),
-)
-@door("approvals:decide")
 def answer_run(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
     body = read(request, AnswerBody)
@@ -203,36 +192,29 @@ def answer_run(request: ApiRequest, run_id: str) -> HttpResponse:
     return once(request, effect)
 
 
-@router.get(
-    "/runs/{run_id}/permissions", summary="All requests of the run, oldest first", response=list[PermissionObject]
-)
-@router.get(
-    "/workflows/runs/{run_id}/permissions",
-    operation_id="permissions_of_workflow_run",
+@of_runs(
+    router.get,
+    "/permissions",
+    "approvals:read",
     summary="All requests of the run, oldest first",
+    workflow_operation="permissions_of_workflow_run",
     response=list[PermissionObject],
 )
-@door("approvals:read")
 def permissions(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
     rows = Approval.objects.filter(root_run_id=run.id) | Approval.objects.filter(run_id=run.id)
     return answer([permission_item(a) for a in rows.order_by("created_at", "id")])
 
 
-@router.patch(
-    "/runs/{run_id}/permission-mode",
+@of_runs(
+    router.patch,
+    "/permission-mode",
+    "approvals:decide",
     summary="Ask more or less from now on",
+    workflow_operation="permission_mode_of_workflow_run",
     response=PermissionModeObject,
     **takes(ModeBody),
 )
-@router.patch(
-    "/workflows/runs/{run_id}/permission-mode",
-    operation_id="permission_mode_of_workflow_run",
-    summary="Ask more or less from now on",
-    response=PermissionModeObject,
-    **takes(ModeBody),
-)
-@door("approvals:decide")
 def permission_mode(request: ApiRequest, run_id: str) -> HttpResponse:
     run = get_run(request.actor, run_id)
     body = read(request, ModeBody)

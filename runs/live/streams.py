@@ -19,13 +19,14 @@ from django.utils import timezone
 from ninja import Router
 
 from accounts import limits
-from accounts.doors import ApiRequest, door
+from accounts.doors import ApiRequest
 from accounts.idempotency import answer
 from runs.access import get_run, show
 from runs.live.envelopes import Enveloper, Form, Plain, Row, read_seq
 from runs.live.hub import Hub, batches
 from runs.live.stream_limits import Place
 from runs.models import Run, RunEvent
+from runs.routes import of_runs
 from runs.schemas import EventsObject
 from web.paging import limit_parameter, read_limit
 
@@ -67,27 +68,27 @@ PART_BYTES = 64 * 1024  # after so many a part is sent
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
-@router.get("/runs/{run_id}/events", summary="The run's log as a stream, or as a page", **EVENTS)
-@door("runs:read")
+@of_runs(
+    router.get,
+    "/events",
+    "runs:read",
+    summary="The run's log as a stream, or as a page",
+    workflow_operation="runs_streams_workflow_events",
+    **EVENTS,
+)
 def events(request: ApiRequest, run_id: str) -> HttpResponseBase:
     return _answer(request, run_id, enveloped=False)
 
 
-@router.get("/runs/{run_id}/events/stream", summary="The run's log in envelopes, as a stream or as a page", **EVENTS)
-@door("runs:read")
+@of_runs(
+    router.get,
+    "/events/stream",
+    "runs:read",
+    summary="The run's log in envelopes, as a stream or as a page",
+    workflow_operation="runs_streams_enveloped_workflow_events",
+    **EVENTS,
+)
 def enveloped_events(request: ApiRequest, run_id: str) -> HttpResponseBase:
-    return _answer(request, run_id, enveloped=True)
-
-
-@router.get("/workflows/runs/{run_id}/events", summary="The workflow run's log as a stream, or as a page", **EVENTS)
-@door("workflows:read", "runs:read")
-def workflow_events(request: ApiRequest, run_id: str) -> HttpResponseBase:
-    return _answer(request, run_id, enveloped=False)
-
-
-@router.get("/workflows/runs/{run_id}/events/stream", summary="The workflow run's log in envelopes", **EVENTS)
-@door("workflows:read", "runs:read")
-def enveloped_workflow_events(request: ApiRequest, run_id: str) -> HttpResponseBase:
     return _answer(request, run_id, enveloped=True)
 
 
