@@ -74,12 +74,7 @@ def listed(request: ApiRequest, filters: RunTerms, parent_id: str | None, **only
 
 
 @of_runs(
-    router.get,
-    "",
-    "runs:read",
-    summary="One run",
-    workflow_operation="runs_api_read_workflow_run",
-    response=RunObject,
+    router.get, "", "runs:read", summary="One run", workflow_operation="runs_api_read_workflow_run", response=RunObject
 )
 def read_run(request: ApiRequest, run_id: str) -> HttpResponse:
     return answer(show(get_run(request.actor, run_id)))
