@@ -20,7 +20,7 @@ from approvals.models import Approval, Notice
 
 
 def carry() -> list[Any]:
-    """One round of the carrier; the letters that went out, in order."""
+    """One round of the sender; the letters that went out, in order."""
     before = len(mail.outbox)
     sender.send_due()
     return mail.outbox[before:]
