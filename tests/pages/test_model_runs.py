@@ -10,8 +10,8 @@ from django.test.utils import CaptureQueriesContext
 
 from inference.models import Call
 from runs.agents.base import Verdict
+from runs.agents.registry import model_of
 from runs.models import Look, Run
-from runs.pages.model_activity import model_of
 from tests.cast import Cast
 from tests.modelled import MODEL, PROFILE, ModelRun, call
 from tests.pages.conftest import Visit, request_of, text
