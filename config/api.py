@@ -28,7 +28,6 @@ from machines.api import router as machines_router
 from machines.takeover.api import router as takeover_router
 from runs.agents.api import router as agents_router
 from runs.api import router as runs_router
-from runs.calls_api import router as calls_router
 from runs.live.streams import router as streams_router
 from runs.verbs_api import router as verbs_router
 from web.errors import BadRequest, InternalError, Invalid, NotFound, Refusal
@@ -56,7 +55,6 @@ for router in (
     secrets_router,
     machines_router,
     runs_router,
-    calls_router,
     streams_router,
     takeover_router,
     verbs_router,

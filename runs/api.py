@@ -1,4 +1,4 @@
-"""Runs: start, list, read, cancel, screenshots."""
+"""Runs: start, list, read, cancel, webhooks, calls of models, screenshots."""
 
 from typing import Annotated, Any
 
@@ -12,6 +12,8 @@ from accounts.webhooks import targets
 from accounts.webhooks.access import deliveries_of_run
 from accounts.webhooks.schemas import DeliveryObject, delivery_object
 from database.sealing import unseal
+from inference.models import Call
+from inference.schemas import ModelCallObject, call_object
 from machines import pictures
 from runs import services
 from runs.access import get_run, runs_of, show, tasks_of
@@ -106,6 +108,16 @@ def cancel(request: ApiRequest, run_id: str) -> HttpResponse:
 def list_deliveries(request: ApiRequest, run_id: str) -> HttpResponse:
     rows = deliveries_of_run(request.actor, get_run(request.actor, run_id).id)
     return answer(page(rows, request.GET, delivery_object, request_id=request.request_id))
+
+
+@router.get(
+    "/runs/{run_id}/calls", summary="Calls of models made for a run, oldest first", response=Page[ModelCallObject]
+)
+@door("runs:read")
+def list_calls(request: ApiRequest, run_id: str) -> HttpResponse:
+    run = get_run(request.actor, run_id)
+    rows = Call.objects.filter(run_id=run.id, team_id=run.team_id, test=run.test)
+    return answer(page(rows, request.GET, call_object, request_id=request.request_id, order=("started_at", "id")))
 
 
 @of_runs(

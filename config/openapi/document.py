@@ -57,6 +57,7 @@ NAMED_AFTER = {
     "inference.profiles.api": "inference_api",
     "inference.sessions.api": "inference_api",
     "machines.takeover.api": "runs_takeover_api",
+    "runs.api.list_calls": "runs_calls_api",
     "runs.live.streams": "runs_streams",
     "runs.verbs_api": "runs_signals_api",
     "runs.verbs_api.resume": "runs_decide_api",
