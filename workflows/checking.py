@@ -13,7 +13,7 @@ from web.json_values import Detail
 from workflows.definition.documents import MAX_BYTES, Form, Reading, check_document, unreadable
 from workflows.definition.estimate import EstimateObject, estimate
 from workflows.references import unknown_secrets, wrong_names
-from workflows.runs.schemas import StartBody, read_terms
+from workflows.schemas import StartBody, read_terms
 
 
 @dataclass(frozen=True)

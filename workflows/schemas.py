@@ -1,21 +1,44 @@
-"""Bodies and answers of workflows. The bodies stand here for the OpenAPI document only: documents.py reads them."""
+"""Bodies and answers of workflows. Documents stand here for the OpenAPI document only: definition/documents.py reads them."""
 
 from typing import Annotated, Any, Literal
 
 from django.db.models import Q
 from ninja import FilterSchema
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from typing_extensions import TypedDict
 
 from accounts.actor import ActorId
-from web.bodies import exactly_one_of
+from runs.schemas import Terms
+from web.bodies import Int, details, exactly_one_of
 from web.errors import InvalidStatusFilter
 from web.filters import Text, several_of, words_of
+from web.json_values import Detail
 from web.times import Timestamp, rfc3339
 from workflows.definition.documents import DSL_VERSION, SLUG
 from workflows.definition.estimate import EstimateObject
 from workflows.models import STATUSES, Document, Workflow, WorkflowVersion
-from workflows.runs.schemas import StartBody
+
+
+class StartBody(Terms):
+    """POST /v1/workflows/runs, beside the document."""
+
+    task: str | None = None
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    max_iterations: Annotated[Int, Field(ge=1, le=100_000)] | None = None
+
+
+class VersionStart(StartBody):
+    """POST /v1/workflows/{id}/runs."""
+
+    version: Annotated[Int, Field(ge=1)] | None = None
+
+
+def read_terms(model: type[StartBody], fields: dict[str, Any]) -> tuple[StartBody | None, list[Detail]]:
+    """The terms, or what is wrong with them."""
+    try:
+        return model.model_validate(fields), []
+    except ValidationError as error:
+        return None, details(error, "body")
 
 
 class WorkflowDocument(BaseModel):

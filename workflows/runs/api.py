@@ -13,8 +13,7 @@ from web.errors import ErrorObject
 from web.paging import Page
 from workflows.access import get_workflow
 from workflows.runs import starting
-from workflows.runs.schemas import VersionStart
-from workflows.schemas import DocumentStart
+from workflows.schemas import DocumentStart, VersionStart
 
 router = Router(tags=["Workflows"])
 

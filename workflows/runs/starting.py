@@ -19,7 +19,7 @@ from workflows.definition.documents import Definition, run_defaults
 from workflows.definition.estimate import cheapest_step
 from workflows.definition.step_types import walk
 from workflows.models import Execution, Workflow
-from workflows.runs.schemas import StartBody, VersionStart, read_terms
+from workflows.schemas import StartBody, VersionStart, read_terms
 
 UNNAMED = "Unnamed workflow"
 
