@@ -230,14 +230,27 @@ class ModelCallObject(TypedDict):
 
 def call_object(row: Call) -> ModelCallObject:
     return {
-        "id": row.id, "object": "model_call", "run_id": row.run_id, "step_index": row.step_index, "profile": row.profile,
-        "wire": row.wire, "model": row.model, "purpose": row.purpose, "status": row.status, "why": row.why,
-        "request_id": row.request_id, "input_tokens": row.input_tokens, "cached_tokens": row.cached_tokens,
-        "cache_written_tokens": row.cache_written_tokens, "output_tokens": row.output_tokens,
-        "reasoning_tokens": row.reasoning_tokens, "cost_microcents": row.cost_microcents,
-        "started_at": rfc3339(row.started_at), "first_byte_at": rfc3339(row.first_byte_at),
+        "id": row.id,
+        "object": "model_call",
+        "run_id": row.run_id,
+        "step_index": row.step_index,
+        "profile": row.profile,
+        "wire": row.wire,
+        "model": row.model,
+        "purpose": row.purpose,
+        "status": row.status,
+        "why": row.why,
+        "request_id": row.request_id,
+        "input_tokens": row.input_tokens,
+        "cached_tokens": row.cached_tokens,
+        "cache_written_tokens": row.cache_written_tokens,
+        "output_tokens": row.output_tokens,
+        "reasoning_tokens": row.reasoning_tokens,
+        "cost_microcents": row.cost_microcents,
+        "started_at": rfc3339(row.started_at),
+        "first_byte_at": rfc3339(row.first_byte_at),
         "ended_at": rfc3339(row.ended_at),
-    }  # fmt: skip
+    }
 
 
 class SessionObject(TypedDict):
@@ -251,6 +264,9 @@ class SessionObject(TypedDict):
 
 def session_object(session: Session) -> SessionObject:
     return {
-        "session_id": session.id, "step_count": session.step_count, "total_credits_used": session.total_credits_used,
-        "created_at": rfc3339(session.created_at), "expires_at": rfc3339(session.expires_at),
-    }  # fmt: skip
+        "session_id": session.id,
+        "step_count": session.step_count,
+        "total_credits_used": session.total_credits_used,
+        "created_at": rfc3339(session.created_at),
+        "expires_at": rfc3339(session.expires_at),
+    }

@@ -148,10 +148,15 @@ class WorkflowExaminationObject(TypedDict):
 
 def _document(row: Document) -> DocumentObject:
     return {
-        "name": row.name, "version": row.version, "declared_version": row.declared_version, "dsl_version": DSL_VERSION,
-        "definition": row.definition, "inputs_schema": row.inputs_schema, "description": row.description,
+        "name": row.name,
+        "version": row.version,
+        "declared_version": row.declared_version,
+        "dsl_version": DSL_VERSION,
+        "definition": row.definition,
+        "inputs_schema": row.inputs_schema,
+        "description": row.description,
         "metadata": row.metadata,
-    }  # fmt: skip
+    }
 
 
 def workflow_object(row: Workflow, request_id: str) -> WorkflowObject:
