@@ -1,6 +1,5 @@
 """/v1/sessions (contract/machines-and-inference.md section 4)."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
@@ -40,6 +39,7 @@ router = Router(tags=["Inference"])
 def create_session(request: ApiRequest) -> HttpResponse:
     body = read(request, SessionCreate)
 
+    @transaction.atomic  # once() has a transaction only where there is a key
     def effect() -> HttpResponse:
         session, cost = services.create(request.actor, body)
         facts = {
@@ -50,13 +50,7 @@ def create_session(request: ApiRequest) -> HttpResponse:
         }
         return charged(request, request.actor, cost, Reply(facts))
 
-    return once(request, lambda: _at_once(effect))
-
-
-def _at_once(effect: Callable[[], HttpResponse]) -> HttpResponse:
-    """once() has a transaction only where there is a key."""
-    with transaction.atomic():
-        return effect()
+    return once(request, effect)
 
 
 @router.get("/sessions", summary="Sessions, newest first", response=Page[SessionObject])
