@@ -73,7 +73,7 @@ class Call(models.Model):
 class Session(models.Model):
     """A conversation about one screen that the API's caller keeps up; it ends half an hour after its last use.
 
-    `log`: the conversation in the form of its profile's wire (inference.wires.base) at that time (`form`: profiles.Spec.form);
+    `log`: the conversation in the form of its profile's wire (inference.wires.base) at that time (`form`: specs.Spec.form);
     `pending`: what the model wanted last, and
     whether it was handed out ([Wanted JSON, bool]); `shown`: the pictures that the log names, in order, with the sizes they came in
     ([SHA-256, width, height]); `history`: the steps in words, for when the log begins anew. `busy`: the call that works on it now.
