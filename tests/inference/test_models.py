@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from database.sealing import seal
-from runs.agents.registry import known
+from runs.agents.registry import is_known
 from tests.cast import Api, Cast
 from tests.conventions.conftest import only
 from tests.inference.shots import profile
@@ -37,7 +37,7 @@ def test_profiles_that_work_now(live: Api) -> None:
     assert named["local"]["needs_key"] is named["playbook"]["needs_key"] is named["playbook"]["vision"] is False
     assert b"secret" not in answer.content
     assert b"127.0.0.1" not in answer.content  # addresses of inner hosts are the owners' business
-    assert all(known(name) for name in named)
+    assert all(is_known(name) for name in named)
 
 
 @pytest.mark.parametrize("test", [True, False])

@@ -17,7 +17,7 @@ from inference.profiles import services, trials
 from inference.profiles.access import get_profile, use_since
 from inference.records import CallRecord, Usage
 from inference.specs import default_name, live_names, spec_of, verifier_of
-from runs.agents.registry import known, names
+from runs.agents.registry import is_known, names
 from tests.cast import Api, Cast
 from tests.conventions.test_team import locs
 from tests.inference.conftest import VALUES, Make
@@ -256,7 +256,7 @@ def test_a_run_with_an_unknown_or_disabled_profile_is_422_and_names_the_known_on
     make()
     services.disable_profile(first.actor("olga"), make(name="off").id)
     assert names() == ["playbook", "scripted", "claude"]
-    assert [known(name) for name in ("playbook", "claude", "off", "nobody")] == [True, True, False, False]
+    assert [is_known(name) for name in ("playbook", "claude", "off", "nobody")] == [True, True, False, False]
     assert not any(map(known, ("", "cl\0aude", "\ud800", "x" * 100_000, "claude\n")))
     for agent in ("off", "nobody"):
         answer = live.post("/runs", body | {"agent": agent})
