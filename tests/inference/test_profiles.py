@@ -257,7 +257,7 @@ def test_a_run_with_an_unknown_or_disabled_profile_is_422_and_names_the_known_on
     services.disable_profile(first.actor("olga"), make(name="off").id)
     assert names() == ["playbook", "scripted", "claude"]
     assert [is_known(name) for name in ("playbook", "claude", "off", "nobody")] == [True, True, False, False]
-    assert not any(map(known, ("", "cl\0aude", "\ud800", "x" * 100_000, "claude\n")))
+    assert not any(map(is_known, ("", "cl\0aude", "\ud800", "x" * 100_000, "claude\n")))
     for agent in ("off", "nobody"):
         answer = live.post("/runs", body | {"agent": agent})
         assert locs(answer) == [["body", "agent"]]
