@@ -14,7 +14,7 @@ import pytest
 from inference.errors import ModelBusy
 from inference.specs import Spec
 from inference.wires.anthropic import AnthropicWire
-from runs.agents.model import replay, results
+from runs.agents.model import replay
 from tests import needs_anthropic, needs_openai  # noqa: F401 - skips this file without the SDK
 from tests.emulator import story
 from tests.emulator.server import Emulator, in_thread
@@ -51,7 +51,7 @@ def test_requests_for_json_or_words_have_their_own_turns_and_repeat_the_last() -
 def test_a_model_wants_again_what_it_is_told_was_not_done(unknown: str, due: list[str]) -> None:
     batch = Turn([(name, {}) for name in ("first", "a", "b")])
     stories = {"one": Story([batch, Turn([("next", {})])], unknown=unknown)}
-    told = [f"first: Done. a: {results.UNKNOWN} b: Not executed: {replay.BY_FAILURE}"]
+    told = [f"first: Done. a: {replay._OUTCOME_UNKNOWN} b: Not executed: {replay.BY_FAILURE}"]
     turn = story.due(stories, "one", "Do it", 1, told=told).turn
     assert [name for name, _ in turn.wants] == due
 
