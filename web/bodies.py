@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.http.request import RawPostDataException, UnreadablePostError
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from web.errors import Invalid, PayloadTooLarge
 from web.json_values import DEEPEST, Detail, deeper_than, unstorable_at
@@ -52,7 +52,12 @@ def _time(value: Any) -> Any:
     return time
 
 
+def _each_once(items: list[Any]) -> list[Any]:
+    return list(dict.fromkeys(items))
+
+
 Int = Annotated[int, BeforeValidator(_whole)]
+EachOnce = AfterValidator(_each_once)  # for lists
 Time = Annotated[datetime, BeforeValidator(_time)]  # one without a zone is in UTC
 B = TypeVar("B", bound=Body)
 

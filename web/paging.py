@@ -78,20 +78,28 @@ def beyond(order: tuple[str, ...], values: list[Any]) -> Q:
 
 
 def page(
-    rows: QuerySet[M], query: Mapping[str, str], render: Callable[[M], Item], *,
-    request_id: str, order: tuple[str, ...] = ("-created_at", "-id"), default: int = 20,
-) -> Page[Item]:  # fmt: skip
+    rows: QuerySet[M],
+    query: Mapping[str, str],
+    render: Callable[[M], Item],
+    *,
+    request_id: str,
+    order: tuple[str, ...] = ("-created_at", "-id"),
+    default: int = 20,
+) -> Page[Item]:
     """One page of `rows` as the list envelope of contract/README.md section 8. `order` must end with a unique field."""
     limit = read_limit(query, default)
     cursor = query.get("cursor")
     rows = rows.order_by(*order)
     if cursor:
         rows = rows.filter(beyond(order, read_cursor(cursor, order)))
-    found = list(rows[: limit + 1])
-    more = len(found) > limit
-    found = found[:limit]
-    following = write_cursor([getattr(found[-1], name.lstrip("-")) for name in order], order) if more else None
+    part = list(rows[: limit + 1])
+    more = len(part) > limit
+    part = part[:limit]
+    following = write_cursor([getattr(part[-1], name.lstrip("-")) for name in order], order) if more else None
     return {
-        "object": "list", "data": [render(row) for row in found],
-        "has_more": more, "next_cursor": following, "request_id": request_id,
-    }  # fmt: skip
+        "object": "list",
+        "data": [render(row) for row in part],
+        "has_more": more,
+        "next_cursor": following,
+        "request_id": request_id,
+    }

@@ -69,9 +69,15 @@ class KeyObject(TypedDict):
 def key_object(key: ApiKey) -> KeyObject:
     """A key as lists show it: never the key itself."""
     return {
-        "key_id": key.id, "key_prefix": key.prefix, "name": key.name, "kind": key.kind, "scopes": sorted(key.scopes),
-        "budget_cents_month": key.budget_cents_month, "created_by": key.created_by,
+        "key_id": key.id,
+        "key_prefix": key.prefix,
+        "name": key.name,
+        "kind": key.kind,
+        "scopes": sorted(key.scopes),
+        "budget_cents_month": key.budget_cents_month,
+        "created_by": key.created_by,
         "created_at": rfc3339(key.created_at),
-        "last_used_at": rfc3339(key.last_used_at), "expires_at": rfc3339(key.expires_at),
+        "last_used_at": rfc3339(key.last_used_at),
+        "expires_at": rfc3339(key.expires_at),
         "revoked_at": rfc3339(key.revoked_at),
-    }  # fmt: skip
+    }

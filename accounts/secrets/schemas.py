@@ -11,7 +11,7 @@ from accounts.actor import ActorRef
 from accounts.models import TeamSecret
 from accounts.secrets.hosts import WRONG, as_compared
 from accounts.secrets.totp import SHORTEST, read_seed
-from web.bodies import Body, exactly_one_of
+from web.bodies import Body, EachOnce, exactly_one_of
 from web.times import Timestamp, rfc3339
 
 LONGEST_NAME = 64
@@ -40,17 +40,13 @@ def _seed(text: str) -> str:
     return seed
 
 
-def _each_once(items: list[str]) -> list[str]:
-    return list(dict.fromkeys(items))
-
-
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_named)]
 Value = Annotated[str, Field(min_length=1, max_length=4096)]
 Seed = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_seed)]
 Host = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_host)]
-Hosts = Annotated[list[Host], Field(min_length=1, max_length=20), AfterValidator(_each_once)]
+Hosts = Annotated[list[Host], Field(min_length=1, max_length=20), EachOnce]
 MachineId = Annotated[str, Field(min_length=1, max_length=128)]
-Machines = Annotated[list[MachineId], Field(max_length=20), AfterValidator(_each_once)]
+Machines = Annotated[list[MachineId], Field(max_length=20), EachOnce]
 
 
 class SecretCreate(Body):
@@ -92,7 +88,15 @@ class SecretObject(TypedDict):
 
 def secret_object(row: TeamSecret) -> SecretObject:
     return {
-        "id": row.id, "object": "secret", "name": row.name, "kind": row.kind, "hosts": row.hosts, "machines": row.machines,
-        "created_by": row.created_by, "created_at": rfc3339(row.created_at), "replaced_at": rfc3339(row.replaced_at),
-        "last_used_at": rfc3339(row.last_used_at), "last_used_run_id": row.last_used_run_id,
-    }  # fmt: skip
+        "id": row.id,
+        "object": "secret",
+        "name": row.name,
+        "kind": row.kind,
+        "hosts": row.hosts,
+        "machines": row.machines,
+        "created_by": row.created_by,
+        "created_at": rfc3339(row.created_at),
+        "replaced_at": rfc3339(row.replaced_at),
+        "last_used_at": rfc3339(row.last_used_at),
+        "last_used_run_id": row.last_used_run_id,
+    }

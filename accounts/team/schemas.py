@@ -4,18 +4,14 @@ from typing import Annotated, Literal
 
 from django.conf import settings
 from django.utils.module_loading import import_string
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from accounts.models import Team
-from web.bodies import Body, Int
+from web.bodies import Body, EachOnce, Int
 
 Risk = Literal["read", "write", "spend", "access", "destroy"]
 Mode = Literal["autonomous", "approval", "plan"]
-
-
-def _each_once(words: list[str]) -> list[str]:
-    return list(dict.fromkeys(words))
 
 
 class TeamPatch(Body):
@@ -27,8 +23,8 @@ class TeamPatch(Body):
     undo_window_seconds: Annotated[Int, Field(ge=0, le=60)] | None = None
     screen_check: bool | None = None
     screen_check_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
-    risk_floor: Annotated[list[Risk], AfterValidator(_each_once)] | None = None
-    risk_floor_modes: Annotated[list[Mode], AfterValidator(_each_once)] | None = None
+    risk_floor: Annotated[list[Risk], EachOnce] | None = None
+    risk_floor_modes: Annotated[list[Mode], EachOnce] | None = None
     remember_days: Annotated[Int, Field(ge=1, le=3650)] | None = None
     claim_minutes: Annotated[Int, Field(ge=1, le=120)] | None = None
     hot_window_seconds: Annotated[Int, Field(ge=0, le=600)] | None = None

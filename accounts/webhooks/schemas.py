@@ -76,10 +76,16 @@ class WebhookObject(TypedDict):
 def webhook_object(row: WebhookEndpoint, secret: str | None = None) -> WebhookObject:
     """The endpoint as the API shows it; `secret` is given only in the answer that shows it whole."""
     return {
-        "id": row.id, "object": "webhook", "url": row.url, "events": row.events, "active": row.active,
-        "description": row.description, "secret": secret or cut(unseal(row.secret)),
-        "disabled_reason": row.disabled_reason, "created_at": rfc3339(row.created_at),
-    }  # fmt: skip
+        "id": row.id,
+        "object": "webhook",
+        "url": row.url,
+        "events": row.events,
+        "active": row.active,
+        "description": row.description,
+        "secret": secret or cut(unseal(row.secret)),
+        "disabled_reason": row.disabled_reason,
+        "created_at": rfc3339(row.created_at),
+    }
 
 
 class DeliveryObject(TypedDict):
@@ -102,19 +108,33 @@ class DeliveryObject(TypedDict):
 
 def delivery_object(row: WebhookDelivery) -> DeliveryObject:
     return {
-        "id": row.id, "object": "delivery", "webhook_id": row.endpoint_id, "event_id": row.event_id,
-        "event": row.event.type, "run_id": row.event.run_id, "url": row.url, "status": row.status,
-        "attempts": row.attempts, "response_status": row.response_status, "reason": row.reason,
-        "next_attempt_at": rfc3339(row.next_attempt_at), "redelivery_of": row.redelivery_of,
-        "created_at": rfc3339(row.created_at), "finished_at": rfc3339(row.finished_at),
-    }  # fmt: skip
+        "id": row.id,
+        "object": "delivery",
+        "webhook_id": row.endpoint_id,
+        "event_id": row.event_id,
+        "event": row.event.type,
+        "run_id": row.event.run_id,
+        "url": row.url,
+        "status": row.status,
+        "attempts": row.attempts,
+        "response_status": row.response_status,
+        "reason": row.reason,
+        "next_attempt_at": rfc3339(row.next_attempt_at),
+        "redelivery_of": row.redelivery_of,
+        "created_at": rfc3339(row.created_at),
+        "finished_at": rfc3339(row.finished_at),
+    }
 
 
 def message(event: WebhookEvent, facts: dict[str, Any]) -> dict[str, Any]:
     """The body of every webhook: all keys always present."""
     at = rfc3339(event.created_at)
     head = {
-        "event": event.type, "type": event.type, "id": event.id, "timestamp": at, "created_at": at,
+        "event": event.type,
+        "type": event.type,
+        "id": event.id,
+        "timestamp": at,
+        "created_at": at,
         "object": "webhook.event",
-    }  # fmt: skip
+    }
     return head | dict.fromkeys(FACTS) | facts
