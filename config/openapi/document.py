@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from http import HTTPStatus
 from typing import Any
 
 from ninja import NinjaAPI
@@ -22,7 +21,6 @@ from web.paging import Page, limit_parameter
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{model}"
-REFUSALS = "#/components/responses/{name}"
 REFUSED: Json = {"application/json": {"schema": {"$ref": REF.format(model="Error")}}}
 OPEN = frozenset({"/v1/health"})
 SECURITY: Json = {
@@ -73,7 +71,22 @@ CURSOR: Json = {
 }
 ANY = (400, 401, 403, 429, 500, 503)  # what any operation may refuse with
 OF_CHANGES = (409, 413, 422)
-EVERY = (*ANY, 402, 404, *OF_CHANGES, 502, 504)
+# What clients know the refusals by; codes and their meanings are in docs/errors.md.
+REFUSALS = {
+    400: ("BadRequest", "The query or the body names nothing that there is to do"),
+    401: ("Unauthorized", "No valid key and no session"),
+    402: ("PaymentRequired", "The wallet or a budget has no room"),
+    403: ("Forbidden", "The caller has no right to do this"),
+    404: ("NotFound", "It is not there, or belongs to another team or world"),
+    409: ("Conflict", "Its state does not allow this now"),
+    413: ("TooLarge", "The body is too large"),
+    422: ("Invalid", "The call holds something that is not valid; `details` names each thing"),
+    429: ("TooManyRequests", "Too many calls or too much at once; Retry-After says when to come again"),
+    500: ("InternalError", "A fault of the server"),
+    502: ("BadGateway", "A model or machine answered with a fault"),
+    503: ("Unavailable", "It cannot be done at the moment; Retry-After says when to come again"),
+    504: ("GatewayTimeout", "A model or machine took too long"),
+}
 
 
 class Api(NinjaAPI):
@@ -98,7 +111,7 @@ class Api(NinjaAPI):
         }
         document["components"] = {
             "schemas": {_name(n): _plain(s) for n, s in schemas.items()},
-            "responses": {_noun(s): {"description": HTTPStatus(s).phrase, "content": REFUSED} for s in EVERY},
+            "responses": {name: {"description": words, "content": REFUSED} for name, words in REFUSALS.values()},
             "securitySchemes": SECURITY,
         }
         document["security"] = [{name: []} for name in SECURITY]
@@ -133,9 +146,7 @@ def _complete(operation: Json, method: str, path: str, scopes: tuple[str, ...]) 
         operation["security"] = []
     operation["parameters"] = [_query(p) for p in operation["parameters"]] + _shared(operation, method)
     statuses = sorted({*operation["responses"], *_refusals(operation, method)})
-    answers = {
-        str(s): operation["responses"][s] if s < 400 else {"$ref": REFUSALS.format(name=_noun(s))} for s in statuses
-    }
+    answers = {str(s): operation["responses"][s] if s not in REFUSALS else _refusal(s) for s in statuses}
     operation["responses"] = answers | {"default": {"description": "Refused", "content": REFUSED}}
     return operation
 
@@ -193,8 +204,8 @@ def _schema_of(answer: Any) -> Json:
     return TypeAdapter(answer).json_schema(ref_template=REF)
 
 
-def _noun(status: int) -> str:
-    return HTTPStatus(status).phrase.replace(" ", "")
+def _refusal(status: int) -> Json:
+    return {"$ref": f"#/components/responses/{REFUSALS[status][0]}"}
 
 
 def _name(name: str) -> str:
