@@ -74,7 +74,7 @@ def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    if not schema.keys() & {"type", "enum", "const", "anyOf"} or {"type": "null"} in schema.get("anyOf", ()):
+    if not schema.keys() & {"type", "enum", "const", "anyOf"} or {"type": "null"} in (schema, *schema.get("anyOf", ())):
         return schema
     outside: dict[str, Any] = {key: schema[key] for key in ("default", "description", "title") if key in schema}
     inside = {key: value for key, value in schema.items() if key not in outside}

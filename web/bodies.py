@@ -10,6 +10,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.http.request import RawPostDataException, UnreadablePostError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic.config import JsonDict, JsonValue
 
 from web.errors import Invalid, PayloadTooLarge
 from web.json_values import DEEPEST, Detail, deeper_than, unstorable_at
@@ -33,9 +34,9 @@ class Body(BaseModel):
         return {k: v for k, v in value.items() if v is not None or k not in cls.model_fields}
 
 
-def exactly_one_of(*names: str) -> dict[str, Any]:
+def exactly_one_of(*names: str) -> JsonDict:
     """As JSON Schema: one of these fields, and one only, is given. As a condition, so that generated clients keep one type."""
-    alone = [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names]
+    alone: list[JsonValue] = [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names]
     return {"if": {"oneOf": alone}, "else": False}
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from django.db.models import Q
 from ninja import FilterSchema
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.config import JsonDict
 from typing_extensions import TypedDict
 
 from accounts.actor import ActorId
@@ -41,10 +42,13 @@ def read_terms(model: type[StartBody], fields: dict[str, Any]) -> tuple[StartBod
         return None, details(error, "body")
 
 
+BESIDE_STEPS: JsonDict = {"dependentRequired": {"output": ["steps"]}}
+
+
 class WorkflowDocument(BaseModel):
     """Either `definition`, or `steps` with `output` beside it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=BESIDE_STEPS)
 
     name: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     version: Annotated[str, Field(max_length=64, description="A label, shown as declared_version")] | None = None
@@ -54,22 +58,29 @@ class WorkflowDocument(BaseModel):
     inputs_schema: dict[str, Any] | None = None
     description: Annotated[str, Field(max_length=2000)] | None = None
     metadata: dict[str, Any] | None = None
+
+
+class StoredDocument(WorkflowDocument):
     budget_cents_month: Annotated[int, Field(ge=0, le=100_000_000)] | None = None
 
 
-class WorkflowCreate(WorkflowDocument):
+class WorkflowCreate(StoredDocument):
     """Either `definition` and `slug`, or `steps` with `output` beside it; the slug then defaults to the name."""
 
-    model_config = ConfigDict(json_schema_extra=exactly_one_of("definition", "steps"))
+    model_config = ConfigDict(json_schema_extra=exactly_one_of("definition", "steps") | BESIDE_STEPS)
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
     slug: Annotated[str, Field(pattern=f"^{SLUG.pattern}$")] | None = None
 
 
-class WorkflowPut(WorkflowDocument):
+class WorkflowPut(StoredDocument):
     """What is not given stays as it is."""
 
     status: Literal["active", "archived"] | None = None
+
+
+class StartedDocument(WorkflowDocument):
+    model_config = ConfigDict(json_schema_extra=exactly_one_of("definition", "steps") | BESIDE_STEPS)
 
 
 class WorkflowExamined(WorkflowPut):
@@ -87,7 +98,7 @@ def _with_start(base: type[BaseModel], doc: str) -> type[BaseModel]:
 
 
 WorkflowValidate = _with_start(WorkflowExamined, "Any part of a document, and fields of a start.")
-DocumentStart = _with_start(WorkflowDocument, "A document, and fields of a start.")
+DocumentStart = _with_start(StartedDocument, "A document, and fields of a start.")
 
 
 class WorkflowFilters(FilterSchema):

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
 from typing_extensions import TypedDict
 
 from accounts.actor import ActorRef
@@ -10,9 +11,20 @@ from machines.models import Stop
 from web.bodies import Body
 from web.times import Timestamp, rfc3339
 
+NAMED: JsonDict = {"required": ["id"], "properties": {"id": {"not": {"type": "null"}}}}
+UNNAMED: JsonDict = {"properties": {"id": {"type": "null"}}}
+
 
 class StopBody(Body):
     """POST /v1/stop; `id` names the machine or workflow, and is absent for the team."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"required": ["scope"], "properties": {"scope": {"const": "team"}}},
+            "then": UNNAMED,
+            "else": NAMED,
+        }
+    )
 
     scope: Literal["team", "machine", "workflow"]
     id: Annotated[str, Field(min_length=1, max_length=128)] | None = None

@@ -17,9 +17,9 @@ from tests.runs.driving import drive_all
 
 DOCUMENT = json.loads(document())
 WORDS = frozenset({
-    "additionalProperties", "anyOf", "const", "default", "description", "discriminator", "else", "enum", "format", "if", "items",
-    "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minProperties", "minimum", "oneOf", "pattern",
-    "properties", "propertyNames", "required", "title", "type", "uniqueItems",
+    "additionalProperties", "anyOf", "const", "default", "dependentRequired", "description", "discriminator", "else", "enum",
+    "format", "if", "items", "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minProperties",
+    "minimum", "oneOf", "pattern", "properties", "propertyNames", "required", "then", "title", "type", "uniqueItems",
 })  # fmt: skip
 STORED = Path(settings.BASE_DIR) / "docs" / "openapi.json"
 
