@@ -85,7 +85,7 @@ def check(request: PageRequest) -> HttpResponse:
     report = _report(request, _sent(WorkflowForm(request.POST, new=new), new=new))
     shown = request.POST.get("shown", "")[:64]
     stale = bool(shown) and "drawing" not in report
-    return render(request, "workflows/_checked.html", report | {"keep": report["keep"] or shown, "stale": stale})
+    return render(request, "workflows/_check.html", report | {"keep": report["keep"] or shown, "stale": stale})
 
 
 def _sent(form: WorkflowForm, *, new: bool) -> Draft:

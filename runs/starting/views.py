@@ -62,7 +62,7 @@ def start_sample_run(request: PageRequest) -> HttpResponse:
 def new_run_sentences(request: PageRequest) -> HttpResponse:
     """The part of the form below the task."""
     sentences = read_task(request.actor, request.POST.get("task", ""), request.POST.get("agent", ""))
-    return render(request, "runs/_reading.html", {"reading": sentences})
+    return render(request, "runs/_understood.html", {"reading": sentences})
 
 
 @require_POST
