@@ -148,7 +148,7 @@ def _terminated(request: ApiRequest, machine: Machine) -> MachineChangeObject:
 @router.get(
     "/machines/{machine_id}/screenshot",
     summary="A picture of the screen now",
-    response={200: PictureObject, **AT_A_MACHINE},
+    response={200: PictureObject, 409: ErrorObject, **AT_A_MACHINE},
 )
 @door("machines:read")
 def screenshot(request: ApiRequest, machine_id: str) -> HttpResponse:
