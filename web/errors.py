@@ -160,7 +160,11 @@ class Invalid(Refusal):
     def __init__(self, *details: tuple[tuple[str | int, ...], str, str]) -> None:
         """Each detail is (loc, msg, type); loc starts with body, query or header."""
         super().__init__(details=[{"loc": list(loc), "msg": msg, "type": kind} for loc, msg, kind in details])
-        self.violations = details
+
+    @property
+    def violations(self) -> list[tuple[tuple[str | int, ...], str, str]]:
+        """The details, as they came in."""
+        return [(tuple(d["loc"]), d["msg"], d["type"]) for d in self.facts["details"]]
 
 
 class RateLimited(Refusal):

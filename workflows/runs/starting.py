@@ -114,7 +114,7 @@ def _read_inputs(program: _Program, start: dict[str, Any]) -> tuple[dict[str, An
     try:
         values = inputs.read_inputs(program.inputs_schema, start.get("inputs"), task if isinstance(task, str) else None)
     except Invalid as error:
-        return {}, list(error.violations)
+        return {}, error.violations
     return values, []
 
 
