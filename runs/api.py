@@ -24,7 +24,6 @@ from runs.schemas import (
     RunCreate,
     RunFilters,
     RunObject,
-    RunTerms,
     ScreenshotObject,
     screenshot_object,
 )
@@ -66,7 +65,7 @@ def list_runs(request: ApiRequest, filters: Query[RunFilters], parent_id: str | 
     return listed(request, filters, parent_id)
 
 
-def listed(request: ApiRequest, filters: RunTerms, parent_id: str | None, **only: str) -> HttpResponse:
+def listed(request: ApiRequest, filters: RunFilters, parent_id: str | None, **only: str) -> HttpResponse:
     """Top-level runs, newest first, or the child runs of one, oldest first. Raises RunNotFound, and what the filters raise."""
     rows, order = runs_of(request.actor), ("-created_at", "-id")
     if parent_id:

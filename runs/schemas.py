@@ -184,14 +184,15 @@ class WorkflowRunObject(RunObject, OfWorkflow):
 KINDS = ("agent", "workflow")
 
 
-class RunTerms(FilterSchema):
-    """The filters of GET /v1/workflows/runs; `state` is another name of `status`."""
+class RunFilters(FilterSchema):
+    """The filters of GET /v1/runs and GET /v1/workflows/runs; `state` is another name of `status`."""
 
     status: Annotated[Text, several_of(RunStatus.values)] = None
     state: Annotated[Text, several_of(RunStatus.values)] = None
     workflow_id: Text = None
     machine_id: Text = None
     end_user: Text = None
+    kind: Annotated[Text, one_of(KINDS)] = None
 
     def filter_status(self, status: str | None) -> Q:
         """Raises InvalidStatusFilter."""
@@ -200,12 +201,6 @@ class RunTerms(FilterSchema):
 
     def filter_state(self, state: str | None) -> Q:
         return Q() if self.status else self.filter_status(state)
-
-
-class RunFilters(RunTerms):
-    """The filters of GET /v1/runs."""
-
-    kind: Annotated[Text, one_of(KINDS)] = None
 
     def filter_kind(self, kind: str | None) -> Q:
         """Raises InvalidFilter."""

@@ -7,7 +7,7 @@ from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import once
 from accounts.webhooks import targets
 from runs.api import created, listed
-from runs.schemas import RunTerms, WorkflowRunObject
+from runs.schemas import RunFilters, WorkflowRunObject
 from web.bodies import read_json
 from web.errors import ErrorObject
 from web.paging import Page
@@ -35,7 +35,7 @@ def start_document(request: ApiRequest) -> HttpResponse:
     "/workflows/runs", summary="Workflow runs, newest first", response={200: Page[WorkflowRunObject], 404: ErrorObject}
 )
 @door("workflows:read")
-def list_runs(request: ApiRequest, filters: Query[RunTerms], parent_id: str | None = None) -> HttpResponse:
+def list_runs(request: ApiRequest, filters: Query[RunFilters], parent_id: str | None = None) -> HttpResponse:
     return listed(request, filters, parent_id, kind="workflow")
 
 
