@@ -1,4 +1,4 @@
-"""Rates: how often one caller may call (contract/README.md section 9)."""
+"""Rates: how often one caller may call (docs/api/README.md section 9)."""
 
 import time
 from dataclasses import dataclass

@@ -23,7 +23,7 @@ def _id(prefix: str) -> functools.partial[str]:
 
 
 class Team(models.Model):
-    """A team and its settings (contract/README.md section 10; bounds in schemas.TeamPatch)."""
+    """A team and its settings (docs/api/README.md section 10; bounds in schemas.TeamPatch)."""
 
     id = models.CharField(primary_key=True, max_length=40, default=_id("tm"))
     slug = models.SlugField(unique=True, max_length=63)
@@ -184,7 +184,7 @@ class ApiKey(models.Model):
 
 
 class IdempotencyRecord(models.Model):
-    """The stored answer of one POST; written in the transaction of its effect (contract/README.md section 7)."""
+    """The stored answer of one POST; written in the transaction of its effect (docs/api/README.md section 7)."""
 
     team = models.ForeignKey(Team, models.CASCADE)
     caller = models.CharField(max_length=60)  # key or user id, and for users the team and world
@@ -246,7 +246,7 @@ class AuditEntry(models.Model):
 
 
 class WebhookEndpoint(models.Model):
-    """An address of a team that hears of its events (contract/events-and-webhooks.md section 6)."""
+    """An address of a team that hears of its events (docs/api/events-and-webhooks.md section 6)."""
 
     id = models.CharField(primary_key=True, max_length=40, default=_id("whk"))
     team = models.ForeignKey(Team, models.CASCADE, related_name="webhooks")
@@ -342,7 +342,7 @@ class RulesVersion(models.Model):
 
 
 class TeamSecret(models.Model):
-    """A value that runs of the team put in and nobody reads again (contract/runs.md section 11).
+    """A value that runs of the team put in and nobody reads again (docs/api/runs.md section 11).
 
     `sealed`: the value, or the seed of its codes as base32. `hosts`: whose pages may get it. `machines`: terminals that may.
     """

@@ -1,4 +1,4 @@
-"""Refusals of decisions (contract/approvals.md section 5)."""
+"""Refusals of decisions (docs/api/approvals.md section 5)."""
 
 import json
 from typing import Any

@@ -42,7 +42,7 @@ APPROVAL_MOVES: dict[str, frozenset[str]] = {
 
 
 class Approval(models.Model):
-    """One open question to people (contract/approvals.md section 2)."""
+    """One open question to people (docs/api/approvals.md section 2)."""
 
     id = models.CharField(primary_key=True, max_length=40, default=functools.partial(new_id, "apr"))
     team = models.ForeignKey(Team, models.PROTECT, related_name="approvals")
@@ -284,7 +284,7 @@ class Effect(models.TextChoices):
 
 
 class Policy(models.Model):
-    """A standing answer for actions (contract/approvals.md section 11). `run_id`: remembered for that run only."""
+    """A standing answer for actions (docs/api/approvals.md section 11). `run_id`: remembered for that run only."""
 
     id = models.CharField(primary_key=True, max_length=40, default=functools.partial(new_id, "pol"))
     team = models.ForeignKey(Team, models.PROTECT, related_name="policies")

@@ -206,7 +206,7 @@ def _comments(row: Approval) -> list[CommentObject]:
 
 
 def approval_object(row: Approval, decision: Decision | None) -> ApprovalObject:
-    """The request as the API shows it (contract/approvals.md section 2); `decision` is the one that counts."""
+    """The request as the API shows it (docs/api/approvals.md section 2); `decision` is the one that counts."""
     return {
         "id": row.id, "request_id": row.id, "object": "approval_request", "run_id": row.run_id, "root_run_id": row.root_run_id,
         "workflow_id": row.workflow_id, "step_id": row.step_id, "step_index": row.step_index, "seq": row.seq, "kind": row.kind,

@@ -64,7 +64,7 @@ def account_balances(team_id: str) -> dict[str, int]:
 
 
 def balance(actor: Actor) -> dict[str, Any]:
-    """Balance, held and available cents with the proof that the ledger adds up (contract/billing.md section 3)."""
+    """Balance, held and available cents with the proof that the ledger adds up (docs/api/billing.md section 3)."""
     if actor.test:
         return {
             "balance_cents": TEST_BALANCE,

@@ -53,7 +53,7 @@ def price(
     engine: str = "",
     system_prompt: str | None = None,
 ) -> Price:
-    """Contract/billing.md section 1. `images`: width and height of every picture of the call, those of the trajectory too;
+    """docs/api/billing.md section 1. `images`: width and height of every picture of the call, those of the trajectory too;
     `trajectory`: how many of them those are."""
     extra = settings.PRICE_EXTRA_CENTS
     width, height = HIGH_DEFINITION

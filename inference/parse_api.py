@@ -1,4 +1,4 @@
-"""POST /v1/parse (contract/machines-and-inference.md section 4)."""
+"""POST /v1/parse (docs/api/machines-and-inference.md section 4)."""
 
 from django.http import HttpResponse
 from ninja import Router

@@ -1,4 +1,4 @@
-"""Request bodies and answers of the inference routes (contract/machines-and-inference.md section 4)."""
+"""Request bodies and answers of the inference routes (docs/api/machines-and-inference.md section 4)."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NotRequired, Self

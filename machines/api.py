@@ -1,4 +1,4 @@
-"""Machines: make, list, change, end them, and act on them by hand (contract/machines-and-inference.md 1 and 2)."""
+"""Machines: make, list, change, end them, and act on them by hand (docs/api/machines-and-inference.md 1 and 2)."""
 
 import base64
 from collections.abc import Callable

@@ -137,7 +137,7 @@ def _write_file(path: Path, png: bytes) -> None:
 
 
 def changed_share(before: bytes, after: bytes) -> float:
-    """The share (0-1) of 64x36 grey cells that differ by more than 16 of 255 (contract/approvals.md section 10)."""
+    """The share (0-1) of 64x36 grey cells that differ by more than 16 of 255 (docs/api/approvals.md section 10)."""
     one, two = (
         Image.open(io.BytesIO(png)).convert("L").resize((64, 36), Image.Resampling.BOX) for png in (before, after)
     )

@@ -15,7 +15,7 @@ from web.errors import InvalidFilter, InvalidStatusFilter
 from web.filters import Text, several_of, words_of
 from web.times import Timestamp, rfc3339
 
-MACHINE_CENTS_PER_HOUR = {"linux": 5, "windows": 9, "idle": 1}  # contract/billing.md section 1
+MACHINE_CENTS_PER_HOUR = {"linux": 5, "windows": 9, "idle": 1}  # docs/api/billing.md section 1
 KINDS = ("browser", "desktop", "terminal", "simulated")
 _POWERED = frozenset({"starting", "running", "stopping"})
 _IDLE = frozenset({"stopped", "suspended"})

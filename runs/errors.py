@@ -1,4 +1,4 @@
-"""Refusals of runs, and the codes found inside a run's `error` (contract/runs.md section 7)."""
+"""Refusals of runs, and the codes found inside a run's `error` (docs/api/runs.md section 7)."""
 
 from typing import Any
 

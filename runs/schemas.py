@@ -40,7 +40,7 @@ OutputSchema = Annotated[dict[str, Any], AfterValidator(_schema)]  # JSON Schema
 
 
 class Terms(Body):
-    """What a caller says of a run of either kind (contract/runs.md section 2)."""
+    """What a caller says of a run of either kind (docs/api/runs.md section 2)."""
 
     machine_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     task: Annotated[str, Field(min_length=1, max_length=16_000)] | None = None
@@ -165,7 +165,7 @@ class RunObject(TypedDict):
 
 
 class OfWorkflow(TypedDict):
-    """The keys that a workflow run has besides (contract/workflows.md section 8)."""
+    """The keys that a workflow run has besides (docs/api/workflows.md section 8)."""
 
     workflow_id: str | None
     workflow_version: int | None
@@ -215,7 +215,7 @@ def run_object(
     run: Run, *, open_approvals: list[str] | None = None, waiting_on: ReasonObject | None = None,
     webhook_secret: str | None = None,
 ) -> RunObject | WorkflowRunObject:  # fmt: skip
-    """The run as the API shows it (contract/runs.md section 4): every key, null when empty."""
+    """The run as the API shows it (docs/api/runs.md section 4): every key, null when empty."""
     shown: RunObject = {
         "id": run.id, "run_id": run.id, "object": f"{run.kind}.run", "status": run.status, "state": run.status,
         "parent_id": run.parent_id, "root_id": run.root_id, "machine_id": run.machine_id, "task": run.task,

@@ -280,7 +280,7 @@ def _end(run: Run, status: str, before: tuple[Event, ...], done: dict[str, Any],
 def fail(
     run: Run, code: str, message: str | None = None, *, fatal: bool = False, before: tuple[Event, ...] = (), **more: Any
 ) -> None:
-    """End the run as failed with one of the errors of contract/runs.md section 7."""
+    """End the run as failed with one of the errors of docs/api/runs.md section 7."""
     finish(run, "failed", error=run_error(code, message, **more), before=before, fatal=fatal)
 
 

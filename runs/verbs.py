@@ -1,4 +1,4 @@
-"""What the verbs of a run mean for the request that it waits for: resume, signal, approve, answer (contract/approvals.md
+"""What the verbs of a run mean for the request that it waits for: resume, signal, approve, answer (docs/api/approvals.md
 section 4). Each finds the request and hands the answer to the one decision function (approvals/deciding.py).
 
 Data never counts as consent: submit_input cannot approve an action, approve cannot invent data.

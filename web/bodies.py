@@ -77,7 +77,7 @@ def details(error: ValidationError, *start: str | int) -> list[Detail]:
 
 
 def body_limit(path: str) -> int:
-    """The largest body, in bytes, that the path takes (contract/README.md section 9)."""
+    """The largest body, in bytes, that the path takes (docs/api/README.md section 9)."""
     if path.startswith(("/v1/predict", "/v1/sessions", "/v1/ground")):
         return INFERENCE_BODY_BYTES
     return BODY_BYTES

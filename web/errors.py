@@ -1,4 +1,4 @@
-"""Refusals: every way of saying no, with its stable code, HTTP status and facts (contract/README.md section 6).
+"""Refusals: every way of saying no, with its stable code, HTTP status and facts (docs/api/README.md section 6).
 
 The docstring of a refusal is its message, filled in with its facts. One handler renders them (config/api.py).
 """

@@ -86,7 +86,7 @@ def page(
     order: tuple[str, ...] = ("-created_at", "-id"),
     default: int = 20,
 ) -> Page[Item]:
-    """One page of `rows` as the list envelope of contract/README.md section 8. `order` must end with a unique field."""
+    """One page of `rows` as the list envelope of docs/api/README.md section 8. `order` must end with a unique field."""
     limit = read_limit(query, default)
     cursor = query.get("cursor")
     rows = rows.order_by(*order)

@@ -1,4 +1,4 @@
-"""Which person an actor is: a key acts for its owner, and a key without one for whoever made it (contract/approvals.md section 6.3)."""
+"""Which person an actor is: a key acts for its owner, and a key without one for whoever made it (docs/api/approvals.md section 6.3)."""
 
 from collections.abc import Mapping
 from typing import Any

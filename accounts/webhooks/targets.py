@@ -1,4 +1,4 @@
-"""Which addresses a webhook may go to (contract/events-and-webhooks.md, "Allowed targets").
+"""Which addresses a webhook may go to (docs/api/events-and-webhooks.md, "Allowed targets").
 
 Asked when an address is given, and again at each attempt, which then connects to the very address that was looked at.
 """

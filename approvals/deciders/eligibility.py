@@ -1,4 +1,4 @@
-"""Who may decide a request (contract/approvals.md section 6)."""
+"""Who may decide a request (docs/api/approvals.md section 6)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,7 +30,7 @@ def require_decider(actor: Actor, approval: Approval, verdict: str) -> None:
 
 
 def _lifts_a_shared_limit(approval: Approval) -> bool:
-    """A budget of the run is its own; one of a workflow, key or team is lifted by admins only (contract/billing.md section 5)."""
+    """A budget of the run is its own; one of a workflow, key or team is lifted by admins only (docs/api/billing.md section 5)."""
     return approval.traits.lifts_budget and (approval.budget or {}).get("scope") != "run"
 
 

@@ -1,4 +1,4 @@
-"""Quorums: how many people of which groups must approve (contract/approvals.md section 6)."""
+"""Quorums: how many people of which groups must approve (docs/api/approvals.md section 6)."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any

@@ -1,5 +1,5 @@
 """Who stands behind an allow. What a run's starter allowed themself is no approval of theirs by another name: it counts for
-runs that they started only where they may approve such actions and may loosen for everybody (contract/approvals.md 6.3, 11).
+runs that they started only where they may approve such actions and may loosen for everybody (docs/api/approvals.md 6.3, 11).
 
 `Policy.allowed_by` is a list of {person, loosens, until, approval_id}: the person, whether they had policies:write, until when
 they want it (null: as long as the policy), and the request with which they had it remembered. Null: a policy of an earlier

@@ -1,4 +1,4 @@
-"""What loosens a policy, which needs the scope policies:write (contract/approvals.md section 11). Pure comparisons."""
+"""What loosens a policy, which needs the scope policies:write (docs/api/approvals.md section 11). Pure comparisons."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

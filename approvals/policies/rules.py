@@ -1,4 +1,4 @@
-"""Policies: standing answers for actions, and the one order in which they are asked (contract/approvals.md section 11)."""
+"""Policies: standing answers for actions, and the one order in which they are asked (docs/api/approvals.md section 11)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Making, changing and revoking policies. What loosens needs policies:write (contract/approvals.md section 11)."""
+"""Making, changing and revoking policies. What loosens needs policies:write (docs/api/approvals.md section 11)."""
 
 import re
 from datetime import datetime

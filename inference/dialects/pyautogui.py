@@ -10,7 +10,7 @@ from inference.dialects.tool_calls import Call, Json, Point, Reading, as_one, ba
 from inference.wires import key_spellings
 from inference.wires.base import Tool
 
-# What /v1/parse assumes of the screen: it is sent none (contract/machines-and-inference.md 4).
+# What /v1/parse assumes of the screen: it is sent none (docs/api/machines-and-inference.md 4).
 WIDTH, HEIGHT = 1920, 1080
 FARTHEST = 100_000  # a coordinate that no screen has
 MOST_KEYS = 100  # of one press() or typewrite()
@@ -57,7 +57,7 @@ class _WrongError(ValueError):
 
 
 def parse(code: str) -> list[Json]:
-    """The actions of a program in canonical form, [{action_type, params, description}]: contract/machines-and-inference.md 4.
+    """The actions of a program in canonical form, [{action_type, params, description}]: docs/api/machines-and-inference.md 4.
 
     What is not plainly one of the known calls comes back as action_type raw with params {code}, and is never to be executed; so
     do calls whose meaning depends on where the mouse was before the program, but for scroll(): it scrolls the middle of a

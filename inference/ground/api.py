@@ -1,4 +1,4 @@
-"""POST /v1/ground (contract/machines-and-inference.md section 4)."""
+"""POST /v1/ground (docs/api/machines-and-inference.md section 4)."""
 
 from django.http import HttpResponse
 from ninja import Router

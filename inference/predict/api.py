@@ -1,4 +1,4 @@
-"""POST /v1/predict (contract/machines-and-inference.md section 4)."""
+"""POST /v1/predict (docs/api/machines-and-inference.md section 4)."""
 
 from django.http import HttpResponse
 from ninja import Router

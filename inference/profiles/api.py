@@ -1,4 +1,4 @@
-"""GET /v1/models (contract/machines-and-inference.md section 4)."""
+"""GET /v1/models (docs/api/machines-and-inference.md section 4)."""
 
 from django.http import HttpResponse
 from ninja import Router

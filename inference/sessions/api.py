@@ -1,4 +1,4 @@
-"""/v1/sessions (contract/machines-and-inference.md section 4)."""
+"""/v1/sessions (docs/api/machines-and-inference.md section 4)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Sessions: conversations about one screen, one prediction at a time (contract/machines-and-inference.md section 4).
+"""Sessions: conversations about one screen, one prediction at a time (docs/api/machines-and-inference.md section 4).
 
 Their pictures are kept in rows of their own, so that they go in the same moment as the session or the log that names them.
 """

@@ -1,6 +1,6 @@
 """The action registry: every command an agent or a person may give a machine, in one canonical form.
 
-`canonical()` accepts the spellings of contract/machines-and-inference.md section 2 and returns the canonical name and
+`canonical()` accepts the spellings of docs/api/machines-and-inference.md section 2 and returns the canonical name and
 parameters with defaults filled in, or raises ActionError naming each violation.
 """
 
@@ -265,7 +265,7 @@ def canonical(
 
 
 def class_of(name: str) -> ActionClass:
-    """What an action of this name is at least (contract/approvals.md section 14); machines/actions/risks.py raises it by what is
+    """What an action of this name is at least (docs/api/approvals.md section 14); machines/actions/risks.py raises it by what is
     pressed or typed. Of an action that the registry does not know nobody can say that it can be undone.
     """
     if name in READ_ONLY or name in ENDS:
@@ -279,7 +279,7 @@ def strictest(classes: Iterable[ActionClass]) -> ActionClass:
 
 
 def action_hash(machine_id: str, name: str, params: Params) -> str:
-    """SHA-256 (hex) of the action as canonical JSON: keys sorted, no spaces, UTF-8 (contract/approvals.md section 10)."""
+    """SHA-256 (hex) of the action as canonical JSON: keys sorted, no spaces, UTF-8 (docs/api/approvals.md section 10)."""
     body = {"machine_id": machine_id, "name": name, "params": params}
     return hashlib.sha256(
         json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,5 +1,5 @@
 """Machine time: counted by the clock, charged in whole cents, and machines that nobody can pay for
-(contract/billing.md sections 1 and 2)."""
+(docs/api/billing.md sections 1 and 2)."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Taking control of a machine by API (contract/machines-and-inference.md section 3)."""
+"""Taking control of a machine by API (docs/api/machines-and-inference.md section 3)."""
 
 from django.db import transaction
 from django.http import HttpResponse

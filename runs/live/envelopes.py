@@ -1,4 +1,4 @@
-"""The log as readers see it: rows, blocks of the plain stream, envelopes (contract/events-and-webhooks.md 2, 4, 5)."""
+"""The log as readers see it: rows, blocks of the plain stream, envelopes (docs/api/events-and-webhooks.md 2, 4, 5)."""
 
 import json
 from collections.abc import Iterable

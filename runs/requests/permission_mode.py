@@ -1,4 +1,4 @@
-"""Changing the permission mode of a run under way (contract/approvals.md section 12)."""
+"""Changing the permission mode of a run under way (docs/api/approvals.md section 12)."""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,5 @@
 """An approval is bound to what was shown: when that is no longer what would happen, it is void and people are asked again
-(contract/approvals.md section 10). Callers hold the run's lock.
+(docs/api/approvals.md section 10). Callers hold the run's lock.
 """
 
 import re

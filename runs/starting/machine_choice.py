@@ -1,4 +1,4 @@
-"""Which machine a live run gets that names none (contract/runs.md section 2, row machine_id)."""
+"""Which machine a live run gets that names none (docs/api/runs.md section 2, row machine_id)."""
 
 from itertools import chain
 

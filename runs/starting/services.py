@@ -35,7 +35,7 @@ from runs.starting.machine_choice import choose, hold_team, no_machine, usable_m
 from web.errors import Invalid
 from web.json_values import Detail
 
-# What a task of a workflow run has from it, unless its step says otherwise; contract/workflows.md section 6.
+# What a task of a workflow run has from it, unless its step says otherwise; docs/api/workflows.md section 6.
 INHERITED = (
     "team_id", "test", "workflow_id", "machine_id", "agent", "cua_version", "instructions", "system_prompt", "max_steps",
     "on_awaiting_human", "awaiting_human_timeout_seconds", "on_timeout", "on_budget", "human_in_the_loop",
@@ -220,7 +220,7 @@ def _wrong_goal(goal: Any) -> str | None:
 
 
 def _check_people(values: Mapping[str, Any]) -> list[Detail]:
-    """Whether the ways of calling for a person fit together (contract/runs.md section 3)."""
+    """Whether the ways of calling for a person fit together (docs/api/runs.md section 3)."""
     people = values.get("human_in_the_loop")
     wrong: list[Detail] = []
     if values.get("permission_mode") in ("approval", "plan") and people is not True:

@@ -1,4 +1,4 @@
-"""Engine v4: what an instruction leaves behind is looked at again at the end (contract/runs.md section 9)."""
+"""Engine v4: what an instruction leaves behind is looked at again at the end (docs/api/runs.md section 9)."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The scripted agent: every marker of contract/runs.md section 8."""
+"""The scripted agent: every marker of docs/api/runs.md section 8."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""POST /v1/approvals/{id}/decide: verdicts, repetition, lateness (contract/approvals.md sections 4 and 5)."""
+"""POST /v1/approvals/{id}/decide: verdicts, repetition, lateness (docs/api/approvals.md sections 4 and 5)."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Loosening a policy is a right of its own, policies:write; tightening goes with the right to decide (contract/approvals.md 11)."""
+"""Loosening a policy is a right of its own, policies:write; tightening goes with the right to decide (docs/api/approvals.md 11)."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a run's starter allowed or remembered does not count for the runs that they started (contract/approvals.md 6.3 and 11)."""
+"""What a run's starter allowed or remembered does not count for the runs that they started (docs/api/approvals.md 6.3 and 11)."""
 
 from datetime import timedelta
 from typing import Any
@@ -208,7 +208,7 @@ def test_an_owner_who_is_gone_leaves_the_key_itself(cast: Cast) -> None:
 
 
 def test_a_new_setting_does_not_free_what_waits(cast: Cast) -> None:
-    """Requests already open keep the rule they were opened with (contract/README.md section 10)."""
+    """Requests already open keep the rule they were opened with (docs/api/README.md section 10)."""
     rule(cast, "always")
     boss = admin(cast)
     run = ran(boss, **ASKING)

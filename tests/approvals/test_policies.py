@@ -1,4 +1,4 @@
-"""The one order in which policies are asked, and what matches (contract/approvals.md section 11)."""
+"""The one order in which policies are asked, and what matches (docs/api/approvals.md section 11)."""
 
 from typing import Any
 

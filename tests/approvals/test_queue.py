@@ -1,4 +1,4 @@
-"""GET /v1/approvals: what waits, what is due first, how much it is (contract/approvals.md section 3)."""
+"""GET /v1/approvals: what waits, what is due first, how much it is (docs/api/approvals.md section 3)."""
 
 from typing import Any
 

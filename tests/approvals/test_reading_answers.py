@@ -1,4 +1,4 @@
-"""What people send, read against what was asked: approvals/answers/reading.py as tables (contract/approvals.md section 4)."""
+"""What people send, read against what was asked: approvals/answers/reading.py as tables (docs/api/approvals.md section 4)."""
 
 from pathlib import Path
 from typing import Any

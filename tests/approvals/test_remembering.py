@@ -1,4 +1,4 @@
-"""What a decision stores for the next time, and that it may be asked for later (contract/approvals.md sections 5 and 11)."""
+"""What a decision stores for the next time, and that it may be asked for later (docs/api/approvals.md sections 5 and 11)."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""POST /v1/runs/{id}/resume (contract/approvals.md section 4)."""
+"""POST /v1/runs/{id}/resume (docs/api/approvals.md section 4)."""
 
 import json
 from typing import Any

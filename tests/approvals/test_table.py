@@ -1,4 +1,4 @@
-"""The table of contract/approvals.md section 4, cell by cell: what each call means for each kind of request."""
+"""The table of docs/api/approvals.md section 4, cell by cell: what each call means for each kind of request."""
 
 from typing import Any
 

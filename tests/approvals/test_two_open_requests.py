@@ -1,4 +1,4 @@
-"""A workflow run that waits for two people at once: two of its child runs ask (contract/approvals.md section 5)."""
+"""A workflow run that waits for two people at once: two of its child runs ask (docs/api/approvals.md section 5)."""
 
 from typing import Any
 

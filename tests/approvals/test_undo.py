@@ -1,4 +1,4 @@
-"""The undo window: what is decided, taken back, or overtaken by the end of the run (contract/approvals.md section 8)."""
+"""The undo window: what is decided, taken back, or overtaken by the end of the run (docs/api/approvals.md section 8)."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who may decide, at the endpoints there are (contract/approvals.md section 6)."""
+"""Who may decide, at the endpoints there are (docs/api/approvals.md section 6)."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Budgets of runs, keys and teams (contract/billing.md section 5)."""
+"""Budgets of runs, keys and teams (docs/api/billing.md section 5)."""
 
 import json
 import threading

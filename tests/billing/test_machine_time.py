@@ -1,4 +1,4 @@
-"""What machines cost by the minute (contract/billing.md sections 1 and 2). Time passes by moving rows into the past."""
+"""What machines cost by the minute (docs/api/billing.md sections 1 and 2). Time passes by moving rows into the past."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Gates, holds and captures of live runs (contract/billing.md sections 1 to 3)."""
+"""Gates, holds and captures of live runs (docs/api/billing.md sections 1 to 3)."""
 
 from collections.abc import Callable
 from typing import Any

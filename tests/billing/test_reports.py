@@ -1,4 +1,4 @@
-"""Balance, ledger and usage as the API tells them (contract/billing.md section 3)."""
+"""Balance, ledger and usage as the API tells them (docs/api/billing.md section 3)."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -5,7 +5,7 @@ import re
 from config.api import api
 from config.openapi.document import operations
 
-# scope -> "METHOD path" of every route it opens; "a|b": either is enough; "": any key. From the tables of contract/.
+# scope -> "METHOD path" of every route it opens; "a|b": either is enough; "": any key. From the tables of docs/api/.
 _TABLES = {
     "": "GET /health, GET /idempotency/{}, GET /models",
     "team:read": "GET /team",

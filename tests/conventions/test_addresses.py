@@ -1,4 +1,4 @@
-"""Every path works with and without a trailing slash, for every method (contract/README.md section 1)."""
+"""Every path works with and without a trailing slash, for every method (docs/api/README.md section 1)."""
 
 import pytest
 

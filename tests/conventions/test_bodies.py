@@ -1,4 +1,4 @@
-"""Bodies are strict; null means "not given" (contract/README.md section 1)."""
+"""Bodies are strict; null means "not given" (docs/api/README.md section 1)."""
 
 from typing import Any
 

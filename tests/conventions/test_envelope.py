@@ -1,4 +1,4 @@
-"""Whatever goes wrong is said in one envelope, never in HTML (contract/README.md section 6)."""
+"""Whatever goes wrong is said in one envelope, never in HTML (docs/api/README.md section 6)."""
 
 import logging
 from typing import Any

@@ -1,4 +1,4 @@
-"""One effect and one answer for each Idempotency-Key (contract/README.md section 7)."""
+"""One effect and one answer for each Idempotency-Key (docs/api/README.md section 7)."""
 
 import json
 import logging

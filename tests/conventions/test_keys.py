@@ -1,4 +1,4 @@
-"""Which keys open the API, and how they are sent (contract/README.md section 2)."""
+"""Which keys open the API, and how they are sent (docs/api/README.md section 2)."""
 
 from datetime import timedelta
 from typing import Any

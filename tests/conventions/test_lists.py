@@ -1,4 +1,4 @@
-"""Lists: one envelope, limits, filters, cursors (contract/README.md section 8)."""
+"""Lists: one envelope, limits, filters, cursors (docs/api/README.md section 8)."""
 
 from typing import Any
 from urllib.parse import quote

@@ -1,4 +1,4 @@
-"""POST, GET and DELETE /v1/keys: shown once, at most one's own scopes (contract/README.md section 3)."""
+"""POST, GET and DELETE /v1/keys: shown once, at most one's own scopes (docs/api/README.md section 3)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which refusal comes first (contract/README.md section 5)."""
+"""Which refusal comes first (docs/api/README.md section 5)."""
 
 import pytest
 

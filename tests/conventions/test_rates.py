@@ -1,4 +1,4 @@
-"""How often one caller may call (contract/README.md section 9). The clock stands still inside a test."""
+"""How often one caller may call (docs/api/README.md section 9). The clock stands still inside a test."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Who may call what: every route × every scope, every route × every role (contract/README.md section 3).
+"""Who may call what: every route × every scope, every route × every role (docs/api/README.md section 3).
 
 The routes come from the router itself: a new one fails here until tests/conventions/routes.py says who may call it.
 """

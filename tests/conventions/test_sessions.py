@@ -1,4 +1,4 @@
-"""A signed-in person calls the API with their cookie and a CSRF token (contract/README.md section 2)."""
+"""A signed-in person calls the API with their cookie and a CSRF token (docs/api/README.md section 2)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Team settings: GET and PATCH /v1/team (contract/README.md section 10)."""
+"""Team settings: GET and PATCH /v1/team (docs/api/README.md section 10)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Two worlds, and teams that are strangers: what is not yours does not exist (contract/README.md section 2)."""
+"""Two worlds, and teams that are strangers: what is not yours does not exist (docs/api/README.md section 2)."""
 
 from typing import Any
 

@@ -169,12 +169,47 @@ def test_every_link_leads_somewhere(page: str) -> None:
             assert (path.parent / target).exists(), f"{page} links to {target}"
 
 
-def test_every_file_that_the_architecture_names_exists() -> None:
-    text = (DOCS / "architecture.md").read_text() + "".join(p.read_text() for p in (DOCS / "adr").glob("*.md"))
-    for name in set(
-        re.findall(r"`((?:accounts|approvals|billing|config|machines|runs|workflows|tests)/[\w/.-]+)`", text)
-    ):
-        assert (ROOT / name).exists(), name
+PLACE = re.compile(
+    r"`((?:accounts|approvals|billing|config|database|inference|machines|runs|static|templates|tests|web|workflows)/[\w/.-]+)`"
+)
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["architecture.md", "where.md", "../CONTRIBUTING.md", *(f"adr/{p.name}" for p in (DOCS / "adr").glob("*.md"))],
+)
+def test_every_file_that_a_page_names_exists(page: str) -> None:
+    assert [name for name in PLACE.findall((DOCS / page).read_text()) if not (ROOT / name).exists()] == []
+
+
+def test_where_names_what_stands_there() -> None:
+    rows = [line for line in (DOCS / "where.md").read_text().splitlines() if line.startswith("| ")][1:]
+    assert len(rows) >= 35
+    for row in rows:
+        assert PLACE.search(row) or "`errors.py`" in row or "`audit.py`" in row, row
+        for file, name in re.findall(r"`([\w/]+\.py)` \(`(\w+)`", row):
+            assert re.search(rf"^\s*(?:def |class )?{name}\b", (ROOT / file).read_text(), re.MULTILINE), row
+
+
+def cited() -> Iterator[tuple[Path, str]]:
+    for folder in (*APPS, ROOT / "tests", ROOT / "benchmarks"):
+        for path in folder.rglob("*.py"):
+            yield path, path.read_text()
+
+
+def test_every_statement_and_section_that_is_cited_stands_in_the_pages_of_the_api() -> None:
+    statements = set(re.findall(r"^- (T-\d+) ", (DOCS / "api" / "checks.md").read_text(), re.MULTILINE))
+    sections = {
+        path.name: set(re.findall(r"^## (\d+)\.", path.read_text(), re.MULTILINE))
+        for path in (DOCS / "api").glob("*.md")
+    }
+    unknown = []
+    for path, text in cited():
+        unknown += [(path.name, n) for n in re.findall(r"\bT[-_](\d{3})\b", text) if f"T-{n}" not in statements]
+        for page, number in re.findall(r"docs/api/([\w-]+\.md)(?: (?:sections? )?(\d+))?", text):
+            if page not in sections or (number and number not in sections[page]):
+                unknown.append((path.name, f"{page} {number}"))
+    assert unknown == []
 
 
 def test_the_curl_of_the_readme_matches_the_api() -> None:

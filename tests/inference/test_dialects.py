@@ -251,7 +251,7 @@ class TestUiTars:
 
 class TestPyautogui:
     def test_parses_into_canonical_actions(self) -> None:
-        """Of contract/machines-and-inference.md 4: T-170's forms come out."""
+        """Of docs/api/machines-and-inference.md 4: T-170's forms come out."""
         code = """```python
 import pyautogui, time
 # Open the menu

@@ -1,4 +1,4 @@
-"""What direct calls cost, and that their holds end once, whatever happens (contract/billing.md 1 to 4)."""
+"""What direct calls cost, and that their holds end once, whatever happens (docs/api/billing.md 1 to 4)."""
 
 import asyncio
 import json

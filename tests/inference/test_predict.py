@@ -1,4 +1,4 @@
-"""POST /v1/predict: contract/machines-and-inference.md section 4, with a model that does as it is told and with test keys."""
+"""POST /v1/predict: docs/api/machines-and-inference.md section 4, with a model that does as it is told and with test keys."""
 
 import base64
 import logging

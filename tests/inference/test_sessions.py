@@ -1,4 +1,4 @@
-"""Sessions (contract/machines-and-inference.md section 4)."""
+"""Sessions (docs/api/machines-and-inference.md section 4)."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

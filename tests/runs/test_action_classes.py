@@ -1,5 +1,5 @@
 """Whether an action can be undone: on its request, its event and its card, and as a condition of policies
-(contract/approvals.md section 14). The server says so, never the agent.
+(docs/api/approvals.md section 14). The server says so, never the agent.
 """
 
 from typing import Any

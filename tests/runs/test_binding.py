@@ -1,4 +1,4 @@
-"""An approval holds for what was shown, and for nothing else (contract/approvals.md section 10)."""
+"""An approval holds for what was shown, and for nothing else (docs/api/approvals.md section 10)."""
 
 import io
 from typing import Any

@@ -1,4 +1,4 @@
-"""Cancelling, and that nothing changes after an end (contract/runs.md sections 5 and 6)."""
+"""Cancelling, and that nothing changes after an end (docs/api/runs.md sections 5 and 6)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Workers that die in the middle (contract/runs.md section 6)."""
+"""Workers that die in the middle (docs/api/runs.md section 6)."""
 
 from datetime import timedelta
 from typing import cast

@@ -1,4 +1,4 @@
-"""deadline_seconds and its two clocks (contract/runs.md section 5). Time passes by moving rows into the past."""
+"""deadline_seconds and its two clocks (docs/api/runs.md section 5). Time passes by moving rows into the past."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""How a run ends by itself: the agent's word, the verifier's, the step limit (contract/runs.md sections 6 and 7)."""
+"""How a run ends by itself: the agent's word, the verifier's, the step limit (docs/api/runs.md sections 6 and 7)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Requests that nobody answers in time (contract/approvals.md section 9). Time passes by moving rows into the past."""
+"""Requests that nobody answers in time (docs/api/approvals.md section 9). Time passes by moving rows into the past."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Who decides too late is refused, and the refusal leaves behind what the clock would have done (contract/approvals.md section 9).
+"""Who decides too late is refused, and the refusal leaves behind what the clock would have done (docs/api/approvals.md section 9).
 
 No clock runs here: nothing but the refused call settles the expiry.
 """

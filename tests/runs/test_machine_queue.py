@@ -1,4 +1,4 @@
-"""One run per machine, and what a run that does not move says about it (contract/runs.md sections 4 and 6)."""
+"""One run per machine, and what a run that does not move says about it (docs/api/runs.md sections 4 and 6)."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Letting go of a run that waits, and going on with it later (contract/runs.md section 5)."""
+"""Letting go of a run that waits, and going on with it later (docs/api/runs.md section 5)."""
 
 import pytest
 

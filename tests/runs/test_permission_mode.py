@@ -1,4 +1,4 @@
-"""Permission mode approval: one tool request before every action that is not read-only (contract/runs.md section 3)."""
+"""Permission mode approval: one tool request before every action that is not read-only (docs/api/runs.md section 3)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How long the log of a run is kept (contract/events-and-webhooks.md section 3)."""
+"""How long the log of a run is kept (docs/api/events-and-webhooks.md section 3)."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Secrets that people give reach the agent and are found nowhere else (contract/approvals.md section 4)."""
+"""Secrets that people give reach the agent and are found nowhere else (docs/api/approvals.md section 4)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""POST /v1/runs: defaults, bounds and what is refused (contract/runs.md sections 2 to 4)."""
+"""POST /v1/runs: defaults, bounds and what is refused (docs/api/runs.md sections 2 to 4)."""
 
 from typing import Any
 

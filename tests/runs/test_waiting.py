@@ -1,4 +1,4 @@
-"""Waiting for people: what is shown, what it costs, and runs that do not wait (contract/runs.md sections 3 and 5)."""
+"""Waiting for people: what is shown, what it costs, and runs that do not wait (docs/api/runs.md sections 3 and 5)."""
 
 import pytest
 

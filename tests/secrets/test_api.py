@@ -1,4 +1,4 @@
-"""The secrets of a team by API: what goes in never comes out (contract/runs.md section 11)."""
+"""The secrets of a team by API: what goes in never comes out (docs/api/runs.md section 11)."""
 
 from typing import Any
 
@@ -109,7 +109,7 @@ def test_a_change_names_something_and_one_kind(live: Api) -> None:
     assert refused(live, {"value": VALUE, "totp_seed": SEED}, path) == [(["body", "value"], "value_error")]
     assert refused(live, {"name": "other"}, path) == [(["body", "name"], "extra_forbidden")]
     assert refused(live, {"hosts": []}, path) == [(["body", "hosts"], "value_error")]
-    assert live.put("/secrets/none", {"hosts": []}).status_code == 404  # before the body, contract/README.md 5
+    assert live.put("/secrets/none", {"hosts": []}).status_code == 404  # before the body, docs/api/README.md 5
 
 
 def test_a_key_needs_the_scope_for_everything(cast: Cast) -> None:

@@ -1,4 +1,4 @@
-"""Handles in text, secrets taken out of text, and what stands on cards (contract/runs.md section 11)."""
+"""Handles in text, secrets taken out of text, and what stands on cards (docs/api/runs.md section 11)."""
 
 import pytest
 from hypothesis import given
@@ -88,7 +88,7 @@ def test_other_sentences_put_no_secret_in(sentence: str) -> None:
 
 
 def test_a_value_that_reads_like_a_secret_is_text() -> None:
-    """What a template yields is data: nobody names a secret with it (contract/workflows.md section 5)."""
+    """What a template yields is data: nobody names a secret with it (docs/api/workflows.md section 5)."""
     for value in (H, 'the secret "shop password"', '" into "x" and type the secret "shop password'):
         task = f'type "{value}" into "Comment"'
         (step,) = parse(task, (Bound(6, len(value)),)).steps

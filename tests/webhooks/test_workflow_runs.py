@@ -1,4 +1,4 @@
-"""What webhooks tell of workflow runs and of their tasks (contract/events-and-webhooks.md 6)."""
+"""What webhooks tell of workflow runs and of their tasks (docs/api/events-and-webhooks.md 6)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Conditions: their truth and their form (contract/workflows.md 4)."""
+"""Conditions: their truth and their form (docs/api/workflows.md 4)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Both forms of a workflow document and the fields beside its steps (contract/workflows.md 2 and 8)."""
+"""Both forms of a workflow document and the fields beside its steps (docs/api/workflows.md 2 and 8)."""
 
 import json
 from typing import Any

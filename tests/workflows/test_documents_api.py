@@ -1,4 +1,4 @@
-"""Workflow documents by API: create, change, archive, versions (contract/workflows.md 1 and 2)."""
+"""Workflow documents by API: create, change, archive, versions (docs/api/workflows.md 1 and 2)."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What validate says a document may cost and how long it may wait (contract/workflows.md 9)."""
+"""What validate says a document may cost and how long it may wait (docs/api/workflows.md 9)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""inputs_schema in both forms, and inputs held against it (contract/workflows.md 7)."""
+"""inputs_schema in both forms, and inputs held against it (docs/api/workflows.md 7)."""
 
 from typing import Any
 

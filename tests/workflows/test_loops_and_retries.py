@@ -1,4 +1,4 @@
-"""if, loop and retry, and what templates see of them (contract/workflows.md 5 and 6)."""
+"""if, loop and retry, and what templates see of them (docs/api/workflows.md 5 and 6)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Concurrent branches (contract/workflows.md 6)."""
+"""Concurrent branches (docs/api/workflows.md 6)."""
 
 from typing import Any
 

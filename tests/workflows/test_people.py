@@ -1,4 +1,4 @@
-"""Waiting for people at human_approval steps (contract/workflows.md 6)."""
+"""Waiting for people at human_approval steps (docs/api/workflows.md 6)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The log of a workflow run: which events, in which order, with which data (contract/events-and-webhooks.md 1 and 4)."""
+"""The log of a workflow run: which events, in which order, with which data (docs/api/events-and-webhooks.md 1 and 4)."""
 
 from typing import Any
 

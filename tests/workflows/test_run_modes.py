@@ -1,4 +1,4 @@
-"""The permission mode of a workflow run and of its tasks (contract/approvals.md 12)."""
+"""The permission mode of a workflow run and of its tasks (docs/api/approvals.md 12)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A workflow run that nobody answers, or that may not wait (contract/approvals.md 9, contract/runs.md 3)."""
+"""A workflow run that nobody answers, or that may not wait (docs/api/approvals.md 9, docs/api/runs.md 3)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What steps bind and templates make of it, from the start of a run to its output (contract/workflows.md 4, 5 and 6)."""
+"""What steps bind and templates make of it, from the start of a run to its output (docs/api/workflows.md 4, 5 and 6)."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""How a document runs: tasks, asserts, ends, and the run as a whole (contract/workflows.md 5 and 6)."""
+"""How a document runs: tasks, asserts, ends, and the run as a whole (docs/api/workflows.md 5 and 6)."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a start of a workflow run is refused for, and what it hands on (contract/workflows.md 1, 6 and 7)."""
+"""What a start of a workflow run is refused for, and what it hands on (docs/api/workflows.md 1, 6 and 7)."""
 
 from typing import Any
 

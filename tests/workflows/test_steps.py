@@ -1,4 +1,4 @@
-"""What each type of step may hold, and how steps nest (contract/workflows.md 3 and 8)."""
+"""What each type of step may hold, and how steps nest (docs/api/workflows.md 3 and 8)."""
 
 from typing import Any
 

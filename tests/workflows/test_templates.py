@@ -1,4 +1,4 @@
-"""Templates (contract/workflows.md 5)."""
+"""Templates (docs/api/workflows.md 5)."""
 
 from typing import Any
 

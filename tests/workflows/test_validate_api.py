@@ -1,4 +1,4 @@
-"""POST /v1/workflows/validate: what is wrong, what is odd, and what it may cost; nothing is stored (contract/workflows.md 9)."""
+"""POST /v1/workflows/validate: what is wrong, what is odd, and what it may cost; nothing is stored (docs/api/workflows.md 9)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Conditions of assert, if and loop: their form and their truth (contract/workflows.md 4)."""
+"""Conditions of assert, if and loop: their form and their truth (docs/api/workflows.md 4)."""
 
 import re
 from collections.abc import Callable

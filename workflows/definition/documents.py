@@ -1,4 +1,4 @@
-"""Reading workflow documents in both forms (contract/workflows.md 2): every violation at once, nothing else raised.
+"""Reading workflow documents in both forms (docs/api/workflows.md 2): every violation at once, nothing else raised.
 
 A body holds either `definition`, or `steps` with `output` beside it. Kept is always the first form. Pure: which groups, agents and
 machines a document names is for the caller to look up, by `step_types.walk`.

@@ -1,4 +1,4 @@
-"""What a valid document may cost and how long it may wait for people, at worst (contract/workflows.md 9)."""
+"""What a valid document may cost and how long it may wait for people, at worst (docs/api/workflows.md 9)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a workflow asks for at its start: inputs_schema in both forms, and inputs held against it (contract/workflows.md 7)."""
+"""What a workflow asks for at its start: inputs_schema in both forms, and inputs held against it (docs/api/workflows.md 7)."""
 
 import copy
 import re

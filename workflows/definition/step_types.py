@@ -1,4 +1,4 @@
-"""The steps of a definition: which there are, what each may hold, and how they nest (contract/workflows.md 3 and 8)."""
+"""The steps of a definition: which there are, what each may hold, and how they nest (docs/api/workflows.md 3 and 8)."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Templates: `{{ path }}` in the texts of a document (contract/workflows.md 5).
+"""Templates: `{{ path }}` in the texts of a document (docs/api/workflows.md 5).
 
 What a template yields is data: it is never looked at for templates again.
 """

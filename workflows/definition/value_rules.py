@@ -1,4 +1,4 @@
-"""Values that meet in conditions and templates: equality, order, truth and text (contract/workflows.md 4 and 5)."""
+"""Values that meet in conditions and templates: equality, order, truth and text (docs/api/workflows.md 4 and 5)."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Control flow: lists, if, loop, retry and parallel, and what happens when a step fails (contract/workflows.md 6)."""
+"""Control flow: lists, if, loop, retry and parallel, and what happens when a step fails (docs/api/workflows.md 6)."""
 
 from collections.abc import Callable
 from typing import Any

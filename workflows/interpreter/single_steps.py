@@ -1,4 +1,4 @@
-"""Steps without steps in them: task, assert, human_approval, succeed, fail (contract/workflows.md 3 and 6)."""
+"""Steps without steps in them: task, assert, human_approval, succeed, fail (docs/api/workflows.md 3 and 6)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Stopping everything, and lifting that (contract/approvals.md section 14)."""
+"""Stopping everything, and lifting that (docs/api/approvals.md section 14)."""
 
 from django.http import HttpResponse
 from ninja import Router

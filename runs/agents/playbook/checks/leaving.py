@@ -1,4 +1,4 @@
-"""What an instruction leaves behind, as a check that the verifier makes anew at the end (contract/runs.md section 9).
+"""What an instruction leaves behind, as a check that the verifier makes anew at the end (docs/api/runs.md section 9).
 
 A draft is made before the instruction acts and becomes a check when it has done so. What a later instruction takes away or
 writes over is dropped; what cannot be seen any more at the end says nothing, neither good nor bad.

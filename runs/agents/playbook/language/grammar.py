@@ -1,4 +1,4 @@
-"""The sentences that the playbook agent understands, as a grammar (contract/runs.md section 9).
+"""The sentences that the playbook agent understands, as a grammar (docs/api/runs.md section 9).
 
 Words of the language are terminals whose names begin with an underscore and leave no trace in the tree; what remains
 are fragments of parameters, merged by the sentence they stand in. Articles are ignored everywhere.
