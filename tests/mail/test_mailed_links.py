@@ -8,6 +8,7 @@ from django.test import Client
 
 from approvals.models import Approval, Decision, Notice, Vote
 from runs.models import Run, RunEvent
+from tests.browsing import Browser
 from tests.cast import PASSWORD, Cast
 from tests.mail.conftest import Ask
 from tests.mail.post import carry, link_in
@@ -46,7 +47,7 @@ def test_T_091_opening_a_mailed_decision_link_ten_times_changes_nothing(visit: V
 def test_the_whole_way_from_the_mail_to_the_receipt(ask: Ask, cast: Cast) -> None:
     request = ask()
     path = mailed("ana")
-    client = Client(enforce_csrf_checks=True)
+    client = Browser(enforce_csrf_checks=True)
     cast.people["ana"].set_password(PASSWORD)
     cast.people["ana"].save()
     asked = client.get(path)
