@@ -174,7 +174,7 @@ def test_a_server_that_cannot_start_says_why(old_server: Postgres) -> None:
 START_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from config.postgres import Postgres
+from config.postgres.server import Postgres
 server = Postgres(Path(sys.argv[1]), fast=True)
 server.start()
 print(server.home, flush=True)
