@@ -107,7 +107,7 @@ async def test_a_machine_lives_in_the_bundled_sandbox(tmp_path: Path, monkeypatc
 @pytest.mark.root  # only root can become a plain user
 def test_a_plain_user_is_asked_for_no_more() -> None:
     script = (
-        "from machines.drivers import isolation; print(isolation.describe('terminal'), isolation.choose('browser'))"
+        "from machines.drivers.isolation import sandbox; print(sandbox.describe('terminal'), sandbox.choose('browser'))"
     )
     done = subprocess.run(
         ["/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", sys.executable, "-c", script],
@@ -123,7 +123,7 @@ REFUSED = [sys.executable, str(ROOT / "tests" / "without_namespaces.py")]
 @pytest.mark.parametrize("user", ["as it is", pytest.param("plain", marks=pytest.mark.root)])
 def test_where_the_kernel_refuses_namespaces_terminals_are_fenced_and_browsers_say_why(user: str) -> None:
     become = ["/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"] if user == "plain" else []
-    script = "from machines.drivers import isolation as i; print(i.describe('terminal')); print(i.problem('browser'))"
+    script = "from machines.drivers.isolation import sandbox as i; print(i.describe('terminal')); print(i.problem('browser'))"
     done = subprocess.run(
         [*become, *REFUSED, sys.executable, "-c", script],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,

@@ -56,9 +56,9 @@ def crashing(after: int) -> type[running._Effects]:
     """The doing of effects, by a worker that dies before effect number `after`, or behind the last one."""
 
     class Dying(running._Effects):
-        def all(self, effects: list[Effect]) -> None:
+        def apply(self, effects: list[Effect]) -> None:
             self.left = after
-            super().all(effects)
+            super().apply(effects)
             raise Crash
 
         def _do(self, effect: Effect) -> None:
