@@ -170,7 +170,7 @@ def test_every_link_leads_somewhere(page: str) -> None:
 
 
 PLACE = re.compile(
-    r"`((?:accounts|approvals|billing|config|database|inference|machines|runs|static|templates|tests|web|workflows)/[\w/.-]+)`"
+    r"`((?:accounts|approvals|billing|config|database|inference|machines|runs|static|templates|tests|web|workflows)/[\w/.-]*)`"
 )
 
 
@@ -183,7 +183,8 @@ def test_every_file_that_a_page_names_exists(page: str) -> None:
 
 
 def test_where_names_what_stands_there() -> None:
-    rows = [line for line in (DOCS / "where.md").read_text().splitlines() if line.startswith("| ")][1:]
+    lines = (DOCS / "where.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("| ") and not line.startswith(("| I want", "| Address"))]
     assert len(rows) >= 35
     for row in rows:
         assert PLACE.search(row) or "`errors.py`" in row or "`audit.py`" in row, row
