@@ -17,7 +17,7 @@ def invited(page: Page, email: str) -> str:
     """Invites by the page; the path of the link."""
     page.get_by_role("link", name="Invite a person").click()
     page.get_by_label("E-mail").fill(email)
-    page.get_by_label(re.compile("^approver")).check()
+    page.get_by_label(re.compile(r"^\s*approver")).check()
     page.get_by_role("button", name="Invite").click()
     return urlsplit(page.locator("#new-link").text_content() or "").path
 
@@ -66,7 +66,7 @@ def test_changing_roles_and_groups_by_keyboard(site: Site, look: Open) -> None:
     expect(page.get_by_role("row", name="bob")).to_contain_text("may not decide")
     page.goto("/members")
     page.get_by_role("link", name="Roles of bob").press("Enter")
-    page.get_by_label(re.compile("^approver")).press("Space")
+    page.get_by_label(re.compile(r"^\s*approver")).press("Space")
     page.get_by_role("button", name="Save the roles").press("Enter")
     expect(page.get_by_role("row", name="bob")).to_contain_text("approver, viewer")
     page.get_by_role("link", name="Finance").click()
@@ -76,7 +76,7 @@ def test_changing_roles_and_groups_by_keyboard(site: Site, look: Open) -> None:
     expect(page.get_by_text("The group Finance is deleted.")).to_be_visible()
     page.goto("/members")
     page.get_by_role("link", name="Roles of bob").click()
-    page.get_by_label(re.compile("^approver")).uncheck()  # he only looks on in the other tests
+    page.get_by_label(re.compile(r"^\s*approver")).uncheck()  # he only looks on in the other tests
     page.get_by_role("button", name="Save the roles").click()
     expect(page.get_by_role("row", name="bob")).not_to_contain_text("approver")
 
