@@ -50,7 +50,7 @@ PRICES = {
 LIMITS = {
     "limit_concurrent": ("concurrent", "Calls at once", "Of each process. Empty: 8."),
     "limit_tokens": ("tokens", "Tokens of one run", "A run that took more ends. Empty or 0: no limit."),
-    "limit_depth": ("depth", "Calls in a profile without a step", "Empty: 12."),
+    "limit_depth": ("depth", "Calls in a row without a step", "Empty: 12."),
 }
 
 

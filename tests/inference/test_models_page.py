@@ -65,7 +65,9 @@ def test_each_kind_has_its_form_with_what_is_usual(olga: Client, make: Make) -> 
         assert "Places are given in" not in shown
     make()
     assert 'value="claude-2"' in page(olga.get("/models/new?wire=anthropic"))
-    assert "Places are given in" in page(olga.get("/models/new?wire=compatible"))
+    compatible = page(olga.get("/models/new?wire=compatible"))
+    assert "Places are given in" in compatible
+    assert "Calls in a row without a step" in compatible
     assert "Add a model" in page(olga.get("/models/new?wire=nonsense"))
 
 
