@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 import pytest
+from django.template.loader import render_to_string
 
 from accounts.models import Team
 from approvals.answers.answer import Answer
+from approvals.cards.forms import value_fields
 from approvals.deciding import decide
 from approvals.models import Approval, Decision
 from runs.models import Run
@@ -248,3 +250,10 @@ def test_an_expired_request_stays_with_what_happened(visit: Visit, begin: Callab
     page = text(ana.get(f"/approvals/{request.id}"))
     assert "Nobody answered in time; the run was cancelled." in page
     assert 'name="verdict"' not in page
+
+
+def test_the_bounds_of_a_field_are_attributes_with_spaces_between_them() -> None:
+    (field,) = value_fields({"properties": {"days": {"type": "integer", "minimum": 1, "maximum": 5}}})
+    assert ' min="1" max="5"' in render_to_string("approvals/_value.html", {"field": field})
+    field.name, field.kind = "edit.days", "textarea"
+    assert ' min="1" max="5"' in render_to_string("approvals/_edits.html", {"card": {"edits": [field]}})
