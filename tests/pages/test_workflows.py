@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from tests.cast import Cast
 from tests.pages.conftest import Visit, text
@@ -204,6 +205,14 @@ def test_what_changed_between_versions(cast: Cast, visit: Visit, made: Callable[
     assert "<h1>From version 2 to 3</h1>" in text(bob.get(f"/workflows/{row.id}/diff"))
     assert "1 step removed (gate)" in text(bob.get(f"/workflows/{row.id}/diff?from=3&to=1"))
     assert bob.get(f"/workflows/{row.id}/diff?from=x").status_code == 404
+
+
+def test_the_cell_of_a_button_that_is_not_there_is_empty(cast: Cast, made: Callable[..., Workflow]) -> None:
+    """On a phone rows are folded, and only what is really empty takes no room there."""
+    made()
+    as_sent = Client()  # without a break of lines less
+    as_sent.cookies = cast.browser("bob", mode="test").cookies
+    assert '<td class="right"></td>' in text(as_sent.get("/workflows"))
 
 
 def test_the_list_says_how_the_last_runs_went(cast: Cast, visit: Visit, made: Callable[..., Workflow]) -> None:
