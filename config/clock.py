@@ -26,7 +26,7 @@ from database.outages import is_away, passes
 from database.sql import prepared
 from inference.sessions import services as sessions
 from machines.processes import freezing, home_sizes, lifecycle, metering
-from machines.takeover import leases as takeover_leases
+from machines.takeover import control_leases as takeover_leases
 from machines.takeover import services as takeover
 from runs import clock, retention
 from runs import sql as runs_sql

@@ -22,7 +22,7 @@ from django_q.models import OrmQ
 from django_q.signals import post_spawn
 from psycopg import sql
 
-from config.processes import die_with_parent
+from config.own_processes import die_with_parent
 from database.listening import own_connection
 from database.sql import prepared
 from machines.processes.nodes import node_key, this_node

@@ -13,6 +13,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", status.readyz),
     path("version", status.version),
     path("metrics", status.metrics),
-    path("", include("config.pages")),
+    path("", include("config.page_urls")),
 ]
 handler500 = "config.monitoring.status.broken"

@@ -29,7 +29,7 @@ from machines.processes import capacity
 from machines.processes.nodes import queue_of
 from machines.schemas import MachineCreate, cents_per_hour
 from machines.sql import free_machine, machine_of_run, open_lease
-from machines.takeover import leases
+from machines.takeover import control_leases
 from web.errors import Invalid, InvalidState
 
 STARTABLE = (MachineStatus.STOPPED, MachineStatus.SUSPENDED)
@@ -200,7 +200,7 @@ def stop(actor: Actor, machine_id: str) -> Machine:
         _require(machine, MachineStatus.RUNNING)
         if machine.current_run_id:
             raise MachineBusy(run_id=machine.current_run_id)
-        leases.require_no_other(actor, machine)
+        control_leases.require_no_other(actor, machine)
         move(machine, MachineStatus.STOPPING, actor)
         _work(machine, MachineStatus.STOPPED, actor)
     return machine

@@ -6,7 +6,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from accounts.team.retention import remove_old
+from accounts.team.event_retention import remove_old
 from database.timers import each_due
 from machines.models import Machine
 from runs import services

@@ -12,7 +12,7 @@ from accounts.actor import Actor
 from approvals.models import Approval
 from machines.models import TakeoverLease
 from machines.sql import open_lease
-from machines.takeover import leases
+from machines.takeover import control_leases
 from runs.agents.action_summary import action_title
 from runs.driving import inbox
 from runs.log import Event, record, wake_workers
@@ -56,7 +56,7 @@ def stand(run: Run, lease: TakeoverLease | None = None) -> None:
 
 def give_back(run: Run, lease: TakeoverLease, note: str | None = None) -> None:
     """Its holder ends the locked lease by deciding on the run."""
-    leases.end(lease, "released", note)
+    control_leases.end(lease, "released", note)
     lift(run, lease)
 
 
@@ -83,8 +83,8 @@ def require_controller(actor: Actor, run: Run) -> TakeoverLease | None:
     lease = controller(run)
     if lease is None:
         return None
-    if not leases.is_holder(actor, lease):
-        raise leases.in_takeover(lease)
+    if not control_leases.is_holder(actor, lease):
+        raise control_leases.in_takeover(lease)
     return open_lease(lease.machine_id)
 
 
@@ -98,7 +98,7 @@ def controlled_for(actor: Actor, approval: Approval) -> dict[str, str]:
         return {"state": "none", "holder": ""}
     lease = TakeoverLease.objects.filter(machine_id=run.machine_id, ended_at__isnull=True).first()
     if lease is not None and lease.lives:
-        mine = leases.is_holder(actor, lease)
+        mine = control_leases.is_holder(actor, lease)
         return {"state": "mine" if mine else "other", "holder": str(lease.holder["name"])}
     return {"state": "free" if actor.may_take_control else "none", "holder": ""}
 
@@ -129,7 +129,7 @@ def _event(lease: TakeoverLease, change: str, note: str | None) -> Event:
 def _by_hand(lease: TakeoverLease) -> list[Event]:
     if lease.private:
         return []
-    actions = leases.actions_of(lease)
+    actions = control_leases.actions_of(lease)
     lines = [f"{lease.holder['name']}, by hand: {hand_words(action)}" for action in actions[:MOST_ACTIONS]]
     if len(actions) > MOST_ACTIONS:
         lines.append(f"{lease.holder['name']} did {len(actions) - MOST_ACTIONS} more actions by hand.")

@@ -21,7 +21,7 @@ from django_q.tasks import async_task
 from accounts.actor import system
 from accounts.audit.services import audit
 from accounts.models import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookEvent
-from accounts.team.retention import remove_old
+from accounts.team.event_retention import remove_old
 from accounts.webhooks.access import listening
 from accounts.webhooks.schemas import message
 from database.outbox import BATCH, QUEUED, ended, put_off, take_due

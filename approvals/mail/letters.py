@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.models import User
 from approvals.cards.card import repeats
 from approvals.mail import recipients
-from approvals.mail.links import link
+from approvals.mail.signed_links import link
 from approvals.models import NEVER, Approval, Notice
 from web.links import address, origin
 from web.mail_server import has_server

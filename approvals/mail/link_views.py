@@ -21,7 +21,7 @@ from accounts.pages import PageRequest
 from approvals.access import get_approval
 from approvals.cards.card import answer_sent, card
 from approvals.deciding import decide, expire
-from approvals.mail.links import named_by, request_of
+from approvals.mail.signed_links import named_by, request_of
 from approvals.models import Approval
 from approvals.subjects import subject_of
 from approvals.undoing import undo

@@ -17,7 +17,7 @@ from django_q.tasks import async_task
 from accounts.access import member
 from accounts.actor import Actor
 from accounts.models import Group, User
-from accounts.team.retention import remove_old
+from accounts.team.event_retention import remove_old
 from approvals.mail import recipients
 from approvals.models import Approval, MailSwitches, Notice, NoticeStatus
 from database.ids import new_id

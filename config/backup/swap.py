@@ -16,7 +16,7 @@ from typing import Literal
 from django.db import DatabaseError, connection
 
 from config.backup.errors import BackupError
-from config.processes import wait_until
+from config.own_processes import wait_until
 
 JOURNAL = "restore.json"
 NAMES = ("artifacts", "machines", "secret-key")

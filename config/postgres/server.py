@@ -17,9 +17,9 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from config.own_processes import child_start, command_of, wait_until
 from config.postgres.home import Owner, PostgresError, choose_home, programs, server_owner, socket_folder
 from config.postgres.sizes import LEAST_CONNECTIONS
-from config.processes import child_start, command_of, wait_until
 
 ROLE = "app"
 START_SECONDS = 120  # a recovery after a crash replays the log first

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 from django.conf import settings
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from config.up.terminal import CannotStart
 from database import disk
 

@@ -5,7 +5,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 
-from config.processes import child_start
+from config.own_processes import child_start
 from config.up.terminal import CannotStart, say
 
 QUICK = 10.0  # seconds; who ends sooner has failed to start

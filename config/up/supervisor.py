@@ -21,12 +21,12 @@ from config.address import local_url, only_here
 from config.backup.errors import BackupError
 from config.backup.place import DATABASE, point_at
 from config.backup.swap import settle
+from config.own_processes import child_start
 from config.postgres.home import PostgresError
 from config.postgres.server import Postgres
-from config.processes import child_start
 from config.up.checks import alone, database_answers, enough_disk, port_free
 from config.up.children import Child, Patience
-from config.up.machines import lines, make_machines, start_machines, stop_machines, wants_browser
+from config.up.machine_processes import lines, make_machines, start_machines, stop_machines, wants_browser
 from config.up.terminal import CannotStart, say, step
 from database import disk
 from machines.tools.catalogue import CHROMIUM

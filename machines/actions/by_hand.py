@@ -27,7 +27,7 @@ from machines.processes.sessions import session_of_thread, with_session
 from machines.schemas import ActionBody, OutcomeObject
 from machines.services import is_simulated, log_actions, log_command, remember_picture
 from machines.stops import require_unstopped
-from machines.takeover import leases
+from machines.takeover import control_leases
 from web.errors import Invalid, InvalidState, Refusal
 from web.json_values import Detail
 
@@ -128,22 +128,22 @@ def _admit(actor: Actor, machine: Machine, actions: list[Action], lease_id: str 
     now = get_machine(actor, machine.id)
     require_running(now)
     require_unstopped(now)
-    is_input = any(action.name not in leases.NO_INPUT for action in actions)
-    return leases.admit(actor, now, lease_id, is_input=is_input)
+    is_input = any(action.name not in control_leases.NO_INPUT for action in actions)
+    return control_leases.admit(actor, now, lease_id, is_input=is_input)
 
 
 def _require_rights(actor: Actor, machine: Machine, actions: list[Action]) -> None:
     """What is typed at a terminal is a command. An approver acts only as long as they control the machine."""
     if any(_is_shell(machine, action) for action in actions):
         require(actor, "terminal:exec")
-    if actor.may("actions:exec") or (actor.may(TAKE_CONTROL) and leases.controls(actor, machine)):
+    if actor.may("actions:exec") or (actor.may(TAKE_CONTROL) and control_leases.controls(actor, machine)):
         return
     words = WITHOUT_CONTROL if actor.may(TAKE_CONTROL) else None
     raise InsufficientScope(words, required_scope="actions:exec", current_scopes=actor.named_scopes)
 
 
 def _is_shell(machine: Machine, action: Action) -> bool:
-    return action.name in TERMINAL_ONLY or (machine.kind == "terminal" and action.name not in leases.NO_INPUT)
+    return action.name in TERMINAL_ONLY or (machine.kind == "terminal" and action.name not in control_leases.NO_INPUT)
 
 
 def may_type(actor: Actor, machine: Machine) -> bool:
@@ -177,7 +177,7 @@ def take_picture(actor: Actor, machine: Machine) -> tuple[Frame, datetime]:
     """The screen now, also while a run drives it. Raises InvalidState, MachineUnavailable, MachineTimeout, and
     MachineInTakeover while somebody else controls it privately, Stopped."""
     require_running(machine)
-    leases.require_visible(actor, machine.id)
+    control_leases.require_visible(actor, machine.id)
     if not is_simulated(machine):  # its processes stand still, and would not answer
         require_unstopped(machine)
     start, hidden = timezone.now(), typed_secrets.texts_of(machine.id)
@@ -189,7 +189,7 @@ def take_picture(actor: Actor, machine: Machine) -> tuple[Frame, datetime]:
         frame, at = with_session(machine, use, PICTURE_SECONDS), timezone.now()
     except MachineGone as error:
         raise MachineUnavailable from error
-    leases.require_visible(actor, machine.id, start)
+    control_leases.require_visible(actor, machine.id, start)
     return frame, at
 
 
@@ -198,7 +198,7 @@ def keep_picture(actor: Actor, machine_id: str) -> None:
     takeover: of that time nothing is stored, not even for its holder."""
     start = timezone.now()
     frame, at = take_picture(actor, get_machine(actor, machine_id))
-    if leases.hidden_since(machine_id, start):
+    if control_leases.hidden_since(machine_id, start):
         message = "No picture of a private takeover is kept."
         raise InvalidState(message, current_state="running", allowed_from=["running"])
     remember_picture(machine_id, pictures.store(frame.png), at)
@@ -214,7 +214,7 @@ def run_command(
     now = get_machine(actor, machine.id)
     require_running(now)
     require_unstopped(now)
-    log_command(actor, machine, command, leases.admit(actor, now))
+    log_command(actor, machine, command, control_leases.admit(actor, now))
 
     async def use(session: Session) -> TerminalResult:
         return await session.terminal(command, timeout_ms, cwd)

@@ -10,7 +10,7 @@ from accounts.idempotency import answer, once
 from machines.access import get_machine
 from machines.models import TakeoverLease
 from machines.schemas import LeaseBody, ReleaseBody, TakeBody, TakeoverEndObject, TakeoverObject, lease_object
-from machines.takeover.leases import heartbeat
+from machines.takeover.control_leases import heartbeat
 from machines.takeover.services import release, take
 from web.bodies import read
 from web.errors import NotFound

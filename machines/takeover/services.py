@@ -17,7 +17,7 @@ from machines.errors import MachineBusy
 from machines.models import TakeoverLease
 from machines.sql import open_lease
 from machines.stops import require_unstopped
-from machines.takeover import leases
+from machines.takeover import control_leases
 
 TRIES = 5  # to find the machine with the occupant it had a moment before
 
@@ -47,7 +47,7 @@ def take(actor: Actor, machine_id: str, *, private: bool = False, note: str | No
                 return lease
             by_hand.require_running(machine)
             require_unstopped(machine)
-            lease = leases.take(actor, machine, run_id, private=private, note=note)
+            lease = control_leases.take(actor, machine, run_id, private=private, note=note)
             if occupant is not None:
                 occupant.bar(lease)
             return lease
@@ -62,8 +62,8 @@ def _own_lease(actor: Actor, machine_id: str, occupant: occupants.Locked | None)
     if not lease.lives:
         _lapse(occupant if occupant is not None and occupant.id == lease.run_id else None, lease)
         return None
-    if not leases.is_holder(actor, lease):
-        raise leases.in_takeover(lease)
+    if not control_leases.is_holder(actor, lease):
+        raise control_leases.in_takeover(lease)
     return lease
 
 
@@ -78,8 +78,8 @@ def release(
     with transaction.atomic():
         run_id = TakeoverLease.objects.filter(id=lease_id, machine=machine).values_list("run_id", flat=True).first()
         occupant = occupants.lock(run_id)
-        lease = leases.held(actor, machine.id, lease_id)
-        leases.end(lease, "released", note, resumes=resume)
+        lease = control_leases.held(actor, machine.id, lease_id)
+        control_leases.end(lease, "released", note, resumes=resume)
         if occupant is None:
             return Released(None, None)
         occupant.free(lease, actor, via)
@@ -88,7 +88,7 @@ def release(
 
 def lapses() -> int:
     """End leases whose holder fell silent; called by the clock."""
-    return each_due(lapse, leases.due(timezone.now()))
+    return each_due(lapse, control_leases.due(timezone.now()))
 
 
 def lapse(lease_id: str) -> bool:
@@ -96,7 +96,7 @@ def lapse(lease_id: str) -> bool:
     run_id = TakeoverLease.objects.values_list("run_id", flat=True).get(id=lease_id)
     with transaction.atomic():
         occupant = occupants.lock(run_id)
-        lease = leases.still_due(lease_id)
+        lease = control_leases.still_due(lease_id)
         if lease is None:
             return False
         _lapse(occupant, lease)
@@ -104,6 +104,6 @@ def lapse(lease_id: str) -> bool:
 
 
 def _lapse(occupant: occupants.Locked | None, lease: TakeoverLease) -> None:
-    leases.end(lease, "lapsed")
+    control_leases.end(lease, "lapsed")
     if occupant is not None:
         occupant.free(lease, services.actor_for(lease.machine), "lease_expired")

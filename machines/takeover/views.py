@@ -19,7 +19,7 @@ from machines.models import Machine
 from machines.schemas import MAX_NOTE, ActionBody
 from machines.services import is_simulated
 from machines.stops import stop_over
-from machines.takeover import leases
+from machines.takeover import control_leases
 from machines.takeover.services import release, take
 from web.errors import Invalid, Refusal
 
@@ -39,10 +39,10 @@ def screen_page(request: PageRequest, machine_id: str) -> HttpResponse:
     """Whoever may see machines watches. The page asks again and again, which keeps its holder's control alive."""
     machine = get_machine(request.actor, machine_id)
     lease = machine.lease
-    is_mine = lease is not None and leases.is_holder(request.actor, lease)
+    is_mine = lease is not None and control_leases.is_holder(request.actor, lease)
     if lease is not None and is_mine:
         with suppress(Refusal), transaction.atomic():  # it has lapsed this moment: the next look says so
-            leases.heartbeat(request.actor, machine.id, lease.id)
+            control_leases.heartbeat(request.actor, machine.id, lease.id)
     context = {
         "section": "machines", "machine": machine, "lease": lease, "live_title": machine.display_name,
         "whose": "mine" if is_mine else "other" if lease else "agent" if machine.current_run_id else "nobody",

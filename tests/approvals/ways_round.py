@@ -12,7 +12,7 @@ from typing import Any
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from approvals.mail.links import link
+from approvals.mail.signed_links import link
 from approvals.models import Approval, Policy
 from runs.models import Run
 from tests.cast import Api, Cast

@@ -11,7 +11,7 @@ from typing import Any, Self
 import httpx
 from playwright.sync_api import Page, sync_playwright
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from tests.bare.computer import ROOT, Computer
 from tests.chromium import program
 

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from tests.chromium import program
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, expect
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from tests.browser.conftest import PASSWORD, Site
 from tests.browser.test_pages_in_chromium import PHONE
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from playwright.sync_api import Browser, Page
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from tests.ops.test_up import Installation, Start, start, wait_for_ready  # noqa: F401
 
 pytestmark = pytest.mark.browser

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, Route
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from tests.browser.conftest import Open, Site
 
 pytestmark = [pytest.mark.browser]

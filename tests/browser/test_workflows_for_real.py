@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from tests.browser.test_main_job import Caller
 from tests.ops.test_up import Start, start, wait_for_ready  # noqa: F401
 from workflows.definition.examples import examples

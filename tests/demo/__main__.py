@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import httpx
 
-from config.processes import die_with_parent
+from config.own_processes import die_with_parent
 from tests.demo.product import ROOT, CannotShow, Product, nobody_else, port_for, started
 from tests.demo.shop import open_shop
 from tests.demo.telling import events, line_of

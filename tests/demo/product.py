@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from config.processes import child_start
+from config.own_processes import child_start
 from config.up.checks import alone
 from config.up.terminal import CannotStart
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from tests.ops.test_up import ROOT, Installation, free_port
 
 OURS = ("DATABASE_URL", "DJANGO_SETTINGS_MODULE", "COUNTERSIGN_TEST_SERVER")

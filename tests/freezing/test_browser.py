@@ -274,7 +274,7 @@ def test_pages_go_on_when_the_lease_lapses_and_when_its_end_was_cut_short(tabs: 
     tabs.new_tab(site.page("/mine", ""))
     lease = tabs.take()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("machines.takeover.leases.thaw_machine", lambda *_: None)
+        patch.setattr("machines.takeover.control_leases.thaw_machine", lambda *_: None)
         pass_time(lease, silent=30)
         assert lapses() == 1
     assert tabs.facts()["held"]

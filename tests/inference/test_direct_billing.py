@@ -18,7 +18,7 @@ from billing.access import account_balances, held
 from billing.errors import HoldEnded
 from billing.models import CallInHand, Transaction
 from config.clock import CHORES
-from config.processes import wait_until
+from config.own_processes import wait_until
 from config.server.asgi_handler import Handler
 from inference import billed_calls
 from inference.errors import ModelBusy

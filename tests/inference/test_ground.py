@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.processes import command_of, wait_until
+from config.own_processes import command_of, wait_until
 from inference.errors import ModelBusy, ModelRefused
 from inference.ground import ocr
 from inference.ground.ocr import Line, Word

@@ -10,7 +10,7 @@ from django.utils import timezone
 from PIL import Image
 
 from accounts.models import AuditEntry
-from config.processes import wait_until
+from config.own_processes import wait_until
 from inference.errors import ModelBusy, ModelMisconfigured, ModelRefused
 from inference.models import Call, Profile
 from inference.profiles import services, trials

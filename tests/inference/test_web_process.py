@@ -16,7 +16,7 @@ from django.utils import timezone
 from billing import direct as billing
 from billing.access import held
 from billing.models import CallInHand, Transaction
-from config.processes import wait_until
+from config.own_processes import wait_until
 from inference.models import Call, Session
 from tests.cast import Cast
 from tests.emulator.server import Emulator, in_thread

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from tests.ops.test_up import Installation, installations, wait_for_ready
 
 

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from accounts.models import Team
-from config.processes import wait_until
+from config.own_processes import wait_until
 from runs.live.hub import Hub, batches, follow, pokes
 from runs.live.stream_limits import StreamLimits
 from runs.models import Run

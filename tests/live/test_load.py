@@ -12,7 +12,7 @@ import pytest
 from django.db import connection, transaction
 
 from accounts.models import ApiKey, Team
-from config.processes import wait_until
+from config.own_processes import wait_until
 from runs.models import Run
 from tests.cast import Cast
 from tests.live import logs

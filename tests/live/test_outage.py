@@ -18,8 +18,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from config.own_processes import wait_until
 from config.postgres.server import Postgres
-from config.processes import wait_until
 from tests.live.web_process import ROOT, answers, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos]

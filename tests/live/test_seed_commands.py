@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from tests.live.fresh import Fresh, installed
 from tests.live.seed_client import SeedClient
 

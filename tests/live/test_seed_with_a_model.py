@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from tests.drivers.conftest import Site
 from tests.emulator.server import Emulator, in_thread
 from tests.emulator.story import Story, Turn

@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 
 from accounts.models import Team
-from config.processes import wait_until
+from config.own_processes import wait_until
 from runs.models import Run
 from tests.cast import Cast
 from tests.live import logs

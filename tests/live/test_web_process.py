@@ -19,7 +19,7 @@ import pytest
 from django.db import connection, transaction
 
 from accounts.models import AuditEntry, Team
-from config.processes import command_of, wait_until
+from config.own_processes import command_of, wait_until
 from runs.models import Run
 from tests.cast import Cast
 from tests.live import logs

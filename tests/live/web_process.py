@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from config.processes import command_of, wait_until
+from config.own_processes import command_of, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 Web = Callable[[], str]

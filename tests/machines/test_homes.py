@@ -12,7 +12,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import AuditEntry
-from config.processes import wait_until
+from config.own_processes import wait_until
 from machines import services
 from machines.drivers.home_folder import INODE_BYTES, Measurement, remove
 from machines.models import Machine

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from machines.drivers.browser.chromium import browser_program, fetched, in_folder, works
 from machines.tools.catalogue import CHROMIUM, being_fetched
 from machines.tools.fetching import check, fetch

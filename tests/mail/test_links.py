@@ -13,7 +13,7 @@ from accounts.models import Membership, Team
 from approvals.answers.answer import Answer
 from approvals.deciding import decide
 from approvals.handling import claim
-from approvals.mail.links import SALT, link, request_of
+from approvals.mail.signed_links import SALT, link, request_of
 from approvals.models import Approval, Decision
 from runs.models import Run, Screenshot
 from tests.cast import BY_PASSWORD, Api, Cast

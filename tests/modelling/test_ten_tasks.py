@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from tests.drivers.conftest import Site
 from tests.live.fresh import Fresh, installed
 from tests.modelling.attempts import add_profile, attempt

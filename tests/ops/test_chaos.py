@@ -14,8 +14,8 @@ import httpx
 import psycopg
 import pytest
 
+from config.own_processes import wait_until
 from config.postgres.home import choose_home, server_owner
-from config.processes import wait_until
 from tests.ops.test_up import Installation, Start, start  # noqa: F401
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]

@@ -25,7 +25,7 @@ from approvals.mail import outbox as mail
 from approvals.mail import reminders
 from approvals.models import Approval, Notice
 from config import clock
-from config.processes import wait_until
+from config.own_processes import wait_until
 from machines.models import Machine, Stop, TakeoverLease
 from machines.processes import freezing, lifecycle
 from machines.takeover import services

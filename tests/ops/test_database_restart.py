@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from tests.ops.test_chaos import Caller, postmaster
 from tests.ops.test_up import Start, start  # noqa: F401
 

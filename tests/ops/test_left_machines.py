@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from config.processes import wait_until
-from config.up.machines import _kill_strays
+from config.own_processes import wait_until
+from config.up.machine_processes import _kill_strays
 from machines.drivers import process
 from machines.drivers.isolation import fence, sandbox
 from tests.drivers.conftest import Machine, spec_of

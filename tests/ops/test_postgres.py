@@ -13,10 +13,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from config.own_processes import wait_until
 from config.postgres import home as postgres_home
 from config.postgres.home import PostgresError
 from config.postgres.server import Postgres, server_of
-from config.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 as_root = pytest.mark.root  # only root has to become somebody else

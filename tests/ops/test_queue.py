@@ -18,7 +18,7 @@ from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from config import queue
-from config.processes import command_of, wait_until
+from config.own_processes import command_of, wait_until
 from config.queue import DoorbellBroker, ProcessLock
 
 SECOND = timedelta(seconds=1)

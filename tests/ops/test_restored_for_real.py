@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from tests.live.fresh import Fresh, installed
 from tests.ops.backups import WORDS
 from tests.ops.test_up import ROOT, installations, wait_for_ready

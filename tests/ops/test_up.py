@@ -17,7 +17,7 @@ import httpx
 import psycopg
 import pytest
 
-from config.processes import command_of, wait_until
+from config.own_processes import command_of, wait_until
 from config.up.supervisor import keep_private
 
 ROOT = Path(__file__).resolve().parents[2]

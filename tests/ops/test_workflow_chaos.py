@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from config.processes import command_of, wait_until
+from config.own_processes import command_of, wait_until
 from tests.ops.test_chaos import Caller, postmaster
 from tests.ops.test_up import Installation, Start, start  # noqa: F401
 from tests.workflows.engine import Step, approval, check, task

@@ -10,8 +10,8 @@ from django.urls import URLPattern, URLResolver, resolve
 from accounts.actor import SCOPES
 from accounts.invitations.services import invite
 from accounts.models import ApiKey
-from approvals.mail.links import link
-from config import pages
+from approvals.mail.signed_links import link
+from config import page_urls
 from inference.profiles.services import create_profile
 from machines.models import Machine
 from runs.models import Run
@@ -232,7 +232,7 @@ def route_of(path: str) -> str:
 
 def test_every_page_stands_in_the_table() -> None:
     listed = {route_of(door.path) for door in DOORS}
-    assert listed == set(routes(pages.urlpatterns))
+    assert listed == set(routes(page_urls.urlpatterns))
 
 
 PARTS = ("/runs/new/reading",)  # of a page, for a page that is open

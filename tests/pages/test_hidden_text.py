@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approvals.mail.links import link
+from approvals.mail.signed_links import link
 from approvals.models import Approval
 from approvals.templatetags.mails import line, quoted
 from runs.agents.action_summary import action_title

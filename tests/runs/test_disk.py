@@ -11,7 +11,7 @@ from django.core.files.storage import default_storage
 from django.db import connection
 from django.test import Client
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from database import disk
 from machines import pictures
 from runs.driving.loop import RunLoop

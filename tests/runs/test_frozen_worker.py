@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from runs.models import Run
 from tests.cast import Cast
 from tests.runs.driving import begin, simulated

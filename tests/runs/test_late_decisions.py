@@ -12,7 +12,7 @@ import pytest
 from django.db import connections
 
 from approvals import clock
-from approvals.mail.links import link
+from approvals.mail.signed_links import link
 from approvals.models import Approval, Decision
 from machines.models import TakeoverLease
 from tests.cast import Api, Cast, make_cast

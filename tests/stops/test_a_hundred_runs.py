@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from config.processes import wait_until
+from config.own_processes import wait_until
 from tests.chromium import absence
 from tests.ops.test_chaos import Caller, check_log
 from tests.ops.test_up import Start, start  # noqa: F401

@@ -11,7 +11,7 @@ from approvals import clock as approvals_clock
 from approvals.mail import reminders
 from approvals.models import Approval
 from machines.models import TakeoverLease
-from machines.takeover import leases as control
+from machines.takeover import control_leases as control
 from machines.takeover import services as takeover
 from runs import clock
 from runs.models import Run

@@ -9,8 +9,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from config.own_processes import die_with_parent
 from config.postgres.home import PostgresError
-from config.processes import die_with_parent
 from config.up.checks import port_number
 from config.up.supervisor import Supervisor
 from config.up.terminal import CannotStart

@@ -13,7 +13,7 @@ from machines.drivers.base import MachineSpec
 from machines.drivers.isolation import bubblewrap, sandbox
 from machines.drivers.isolation.resource_limits import Limits, around
 from machines.drivers.places import prepare
-from machines.tools import chromium
+from machines.tools import chromium_package
 from machines.tools.catalogue import CHROMIUM, being_fetched, unfit
 
 # The name on the PATH; beside it, where the program itself lies when what is on the PATH is a script that the sandbox lacks files of.
@@ -63,7 +63,7 @@ def fetched() -> Program | None:
 
 def in_folder(folder: Path) -> Program:
     """The fetched Chromium, wherever its folder is just now."""
-    return Program(str(folder / CHROMIUM.program), chromium.environment(folder))
+    return Program(str(folder / CHROMIUM.program), chromium_package.environment(folder))
 
 
 def works(program: Program) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connections
 
-from config.processes import command_of, wait_until
+from config.own_processes import command_of, wait_until
 from config.up.terminal import say
 from machines.drivers.browser.chromium import browser_program, fetched
 from machines.drivers.isolation import sandbox
