@@ -21,9 +21,9 @@ def take_due(rows: QuerySet[M]) -> list[M]:
     """Some that are due and that nobody has in hand, for tasks that the caller queues; inside atomic()."""
     now = timezone.now()
     free = due(rows, now).filter(Q(queued_until__isnull=True) | Q(queued_until__lte=now)).order_by("next_attempt_at")
-    taken = list(free.select_for_update(skip_locked=True)[:BATCH])
-    rows.filter(pk__in=[row.pk for row in taken]).update(queued_until=now + QUEUED)
-    return taken
+    due_now = list(free.select_for_update(skip_locked=True)[:BATCH])
+    rows.filter(pk__in=[row.pk for row in due_now]).update(queued_until=now + QUEUED)
+    return due_now
 
 
 def put_off(until: datetime) -> dict[str, Any]:

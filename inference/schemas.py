@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from billing.schemas import CallUsageObject
 from inference.models import Call, Session
 from inference.screenshots import LEAST, MOST, Loc
-from web.bodies import Body, Int, exactly_one_of
+from web.bodies import Body, EachOnce, Int, exactly_one_of
 from web.errors import ErrorObject
 from web.json_values import too_big
 from web.times import Timestamp, rfc3339
@@ -19,10 +19,6 @@ ACTION_TYPES = ("click", "type_text", "key_press", "key_combo", "scroll", "drag"
 ENGINES = ("v1", "v3", "v4")
 MOST_METADATA = 32
 ASKS_A_MODEL = {402: ErrorObject, 502: ErrorObject, 504: ErrorObject}  # how the calls that do may be refused
-
-
-def _each_once(names: list[str]) -> list[str]:
-    return list(dict.fromkeys(names))
 
 
 def _small(value: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +39,7 @@ Long = Annotated[str, Field(max_length=16_000)]
 Width = Annotated[Int, Field(ge=320, le=3840)]
 Height = Annotated[Int, Field(ge=240, le=2160)]
 Name = Literal["click", "type_text", "key_press", "key_combo", "scroll", "drag", "move", "wait", "done", "fail"]
-Tools = Annotated[list[Name], Field(min_length=1, max_length=8), AfterValidator(_each_once)]
+Tools = Annotated[list[Name], Field(min_length=1, max_length=8), EachOnce]
 Engine = Literal["v1", "v3", "v4"]
 Metadata = Annotated[dict[str, Any], Field(max_length=MOST_METADATA), AfterValidator(_small)]
 

@@ -102,11 +102,25 @@ class PolicyObject(TypedDict):
 
 def policy_object(row: Policy) -> PolicyObject:
     return {
-        "id": row.id, "object": "policy", "tool": row.tool, "tool_name": row.tool, "effect": row.effect, "host": row.host,
-        "end_user": row.end_user, "include_end_users": row.include_end_users, "run_id": row.run_id,
-        "expires_at": rfc3339(row.expires_at), "quorum": row.quorum, "four_eyes": row.four_eyes,
-        "when": row.when, "note": row.note,
-        "origin": row.origin, "origin_approval_id": row.origin_approval_id, "created_by": row.created_by,
-        "created_at": rfc3339(row.created_at), "revoked_at": rfc3339(row.revoked_at),
-        "last_used_at": rfc3339(row.last_used_at), "uses": row.uses,
-    }  # fmt: skip
+        "id": row.id,
+        "object": "policy",
+        "tool": row.tool,
+        "tool_name": row.tool,
+        "effect": row.effect,
+        "host": row.host,
+        "end_user": row.end_user,
+        "include_end_users": row.include_end_users,
+        "run_id": row.run_id,
+        "expires_at": rfc3339(row.expires_at),
+        "quorum": row.quorum,
+        "four_eyes": row.four_eyes,
+        "when": row.when,
+        "note": row.note,
+        "origin": row.origin,
+        "origin_approval_id": row.origin_approval_id,
+        "created_by": row.created_by,
+        "created_at": rfc3339(row.created_at),
+        "revoked_at": rfc3339(row.revoked_at),
+        "last_used_at": rfc3339(row.last_used_at),
+        "uses": row.uses,
+    }

@@ -44,13 +44,22 @@ def screen_page(request: PageRequest, machine_id: str) -> HttpResponse:
         with suppress(Refusal), transaction.atomic():  # it has lapsed this moment: the next look says so
             control_leases.heartbeat(request.actor, machine.id, lease.id)
     context = {
-        "section": "machines", "machine": machine, "lease": lease, "live_title": machine.display_name,
+        "section": "machines",
+        "machine": machine,
+        "lease": lease,
+        "live_title": machine.display_name,
         "whose": "mine" if is_mine else "other" if lease else "agent" if machine.current_run_id else "nobody",
-        "hidden": lease is not None and lease.private and not is_mine, "runs": machine.status == "running",
-        "isolation": "" if is_simulated(machine) else machine.isolation, "protection": sentence(machine.isolation),
-        "may_act": request.actor.may_take_control, "may_type": by_hand.may_type(request.actor, machine),
-        "keys": KEYS, "clicks": CLICKS, "now": timezone.now(), "stop": stop_over(machine),
-    }  # fmt: skip
+        "hidden": lease is not None and lease.private and not is_mine,
+        "runs": machine.status == "running",
+        "isolation": "" if is_simulated(machine) else machine.isolation,
+        "protection": sentence(machine.isolation),
+        "may_act": request.actor.may_take_control,
+        "may_type": by_hand.may_type(request.actor, machine),
+        "keys": KEYS,
+        "clicks": CLICKS,
+        "now": timezone.now(),
+        "stop": stop_over(machine),
+    }
     return show(request, "machines/screen.html", context)
 
 

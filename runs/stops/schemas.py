@@ -58,8 +58,16 @@ class StopObject(TypedDict):
 def stop_object(stop: Stop) -> StopObject:
     """`runs`: how many it held when it came. `confirmed_at`: since when no worker has an action in hand; null until then."""
     return {
-        "id": stop.id, "object": "stop", "scope": stop.scope, "target_id": stop.target_id, "reason": stop.reason,
-        "runs": stop.runs, "requested_at": rfc3339(stop.requested_at), "requested_by": stop.requested_by,
-        "confirmed_at": rfc3339(stop.confirmed_at), "lifted_at": rfc3339(stop.lifted_at), "lifted_by": stop.lifted_by,
+        "id": stop.id,
+        "object": "stop",
+        "scope": stop.scope,
+        "target_id": stop.target_id,
+        "reason": stop.reason,
+        "runs": stop.runs,
+        "requested_at": rfc3339(stop.requested_at),
+        "requested_by": stop.requested_by,
+        "confirmed_at": rfc3339(stop.confirmed_at),
+        "lifted_at": rfc3339(stop.lifted_at),
+        "lifted_by": stop.lifted_by,
         "test": stop.test,
-    }  # fmt: skip
+    }
