@@ -1,6 +1,7 @@
 """All of /v1/approvals: what waits, one request, deciding it, and working on it without deciding."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
@@ -33,6 +34,7 @@ from web.filters import one_of
 from web.paging import Page, page
 
 router = Router(tags=["Approvals"])
+B = TypeVar("B", bound=Body)
 SORTS = ("due", "created")
 
 
@@ -130,9 +132,21 @@ def result_object(result: DecisionResult[Locked]) -> DecisionResultObject:
 )
 @door("approvals:decide")
 def claim(request: ApiRequest, approval_id: str) -> HttpResponse:
+    return _changed(
+        request,
+        approval_id,
+        ClaimBody,
+        lambda body: handling.claim(request.actor, approval_id, take_over=body.take_over),
+    )
+
+
+def _changed(
+    request: ApiRequest, approval_id: str, body_type: type[B], change: Callable[[B], Approval]
+) -> HttpResponse:
+    """The request after `change`, once."""
     get_approval(request.actor, approval_id)
-    body = read(request, ClaimBody)
-    return once(request, lambda: _object(handling.claim(request.actor, approval_id, take_over=body.take_over)))
+    body = read(request, body_type)
+    return once(request, lambda: _object(change(body)))
 
 
 @router.post(
@@ -140,9 +154,7 @@ def claim(request: ApiRequest, approval_id: str) -> HttpResponse:
 )
 @door("approvals:decide")
 def release(request: ApiRequest, approval_id: str) -> HttpResponse:
-    get_approval(request.actor, approval_id)
-    read(request, NoBody)
-    return once(request, lambda: _object(handling.release(request.actor, approval_id)))
+    return _changed(request, approval_id, NoBody, lambda _: handling.release(request.actor, approval_id))
 
 
 @router.post(
@@ -165,9 +177,9 @@ def assign(request: ApiRequest, approval_id: str) -> HttpResponse:
 )
 @door("approvals:decide")
 def extend(request: ApiRequest, approval_id: str) -> HttpResponse:
-    get_approval(request.actor, approval_id)
-    body = read(request, ExtendBody)
-    return once(request, lambda: _object(handling.extend(request.actor, approval_id, body.seconds)))
+    return _changed(
+        request, approval_id, ExtendBody, lambda body: handling.extend(request.actor, approval_id, body.seconds)
+    )
 
 
 @router.post(
@@ -178,9 +190,9 @@ def extend(request: ApiRequest, approval_id: str) -> HttpResponse:
 )
 @door("approvals:read")
 def comment(request: ApiRequest, approval_id: str) -> HttpResponse:
-    get_approval(request.actor, approval_id)
-    body = read(request, CommentBody)
-    return once(request, lambda: _object(handling.comment(request.actor, approval_id, body.text)))
+    return _changed(
+        request, approval_id, CommentBody, lambda body: handling.comment(request.actor, approval_id, body.text)
+    )
 
 
 @router.post(
@@ -191,6 +203,4 @@ def comment(request: ApiRequest, approval_id: str) -> HttpResponse:
 )
 @door("approvals:decide")
 def undo(request: ApiRequest, approval_id: str) -> HttpResponse:
-    get_approval(request.actor, approval_id)
-    read(request, NoBody)
-    return once(request, lambda: _object(undoing.undo(request.actor, approval_id)))
+    return _changed(request, approval_id, NoBody, lambda _: undoing.undo(request.actor, approval_id))
