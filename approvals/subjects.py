@@ -31,7 +31,7 @@ class CardFacts:
     control_url: str
     control: str = ""
     controller: str = ""  # their name
-    screen_text: str = ""  # what a terminal showed when the request was opened
+    screen_text: Callable[[], str] = str  # asks what a terminal showed when the request was opened
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class RunSubject:
             control_url=reverse("run-control", args=[approval.run_id]),
             control=holder["state"],
             controller=holder["holder"],
-            screen_text=screen_text(approval.run_id, approval.evidence.get("screenshot_index")) or "",
+            screen_text=lambda: screen_text(approval.run_id, approval.evidence.get("screenshot_index")) or "",
         )
 
     def picture(self, approval: Approval) -> bytes | None:
