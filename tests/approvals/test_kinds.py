@@ -9,7 +9,7 @@ from approvals.kinds import KINDS, VERDICTS, Kind
 from approvals.models import APPROVAL_MOVES
 
 ROOT = Path(__file__).resolve().parents[2]
-ASKED = re.compile(r"\b(approval|asked|request|row|first|a)\.kind (==|!=|in|not in) \(?['\"](\w+)['\"]")
+COMPARISON = re.compile(r"\b(approval|asked|request|row|first|a)\.kind (==|!=|in|not in) \(?['\"](\w+)['\"]")
 
 
 def test_every_kind_has_a_row() -> None:
@@ -34,5 +34,7 @@ def test_nothing_else_asks_for_the_kind() -> None:
         if path.suffix in (".py", ".html", ".txt")
     ]
     assert len(files) > 100
-    asked = [(path.name, match[0]) for path in files for match in ASKED.finditer(path.read_text()) if match[3] in KINDS]
-    assert not asked
+    comparisons = [
+        (path.name, match[0]) for path in files for match in COMPARISON.finditer(path.read_text()) if match[3] in KINDS
+    ]
+    assert not comparisons

@@ -217,13 +217,13 @@ def test_two_who_change_at_once_are_judged_by_what_is_stored(cast: Cast, monkeyp
 
     row = policy_of(admin(cast), tool="click", effect="allow")
     api, boss = starter(cast), admin(cast)
-    seen = services.get_policy
+    get_policy = services.get_policy
 
     def late(actor: Any, policy_id: str) -> Policy:
-        found = seen(actor, policy_id)
-        monkeypatch.setattr(services, "get_policy", seen)
+        policy = get_policy(actor, policy_id)
+        monkeypatch.setattr(services, "get_policy", get_policy)
         boss.patch(f"/permissions/{row}", {"effect": "ask"})
-        return found
+        return policy
 
     monkeypatch.setattr(services, "get_policy", late)
     assert refusal(api.delete(f"/permissions/{row}")) == NEEDED

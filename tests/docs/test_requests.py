@@ -84,11 +84,11 @@ def things(test_key: Api) -> dict[str, str]:
 
 def distinct() -> Iterator[tuple[str, str, Json]]:
     """(method, path, content) of each body once; what is said of workflow runs is said of runs too."""
-    seen = set()
+    schemas = set()
     for (method, path), content in BODIES.items():
         schema = json.dumps(content["schema"])
-        if schema not in seen and path != TELLS and "{delivery_id}" not in path:
-            seen.add(schema)
+        if schema not in schemas and path != TELLS and "{delivery_id}" not in path:
+            schemas.add(schema)
             yield method, path, content
 
 
@@ -102,10 +102,10 @@ def test_bodies_that_the_document_refuses_the_server_refuses_and_the_reverse(
         for name, body in changed(content["example"], content["schema"]):
             with without_trace(test_key.client):
                 answer = test_key.request(method, filled, body)
-            said = misfit(content["schema"], body)
-            if bool(said) != refused(answer, body) and (said or name not in DEPENDS):
+            problem = misfit(content["schema"], body)
+            if bool(problem) != refused(answer, body) and (problem or name not in DEPENDS):
                 wrong.append(
-                    f"{method} {path} {json.dumps(body)[:200]}: document {said}, server {answer.content[:200]!r}"
+                    f"{method} {path} {json.dumps(body)[:200]}: document {problem}, server {answer.content[:200]!r}"
                 )
     assert not wrong, "\n".join(wrong)
 

@@ -198,11 +198,11 @@ def test_users_are_not_given_twice_and_not_to_whom_they_belong(tmp_path: Path, m
     folders = [tmp_path / str(number) for number in range(7)]
     for folder in folders:
         folder.mkdir()
-    given = [machine_users.user_of(folder) for folder in folders]
-    assert sorted(given) == [machine_users.FIRST + number for number in range(8) if number != 3]
-    assert [machine_users.user_of(folder) for folder in folders] == given
+    users = [machine_users.user_of(folder) for folder in folders]
+    assert sorted(users) == [machine_users.FIRST + number for number in range(8) if number != 3]
+    assert [machine_users.user_of(folder) for folder in folders] == users
     (folders[0] / "user").write_text("0")
-    assert machine_users.user_of(folders[0]) == given[0]
+    assert machine_users.user_of(folders[0]) == users[0]
 
 
 @needs_root
