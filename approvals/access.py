@@ -72,7 +72,7 @@ def pending_of_root(root_run_id: str) -> QuerySet[Approval]:
 
 def open_below(root_run_id: str) -> list[tuple[str, str, str]]:
     """Of each request of pending_of_root: its id, its run's and its kind."""
-    return list(pending_of_root(root_run_id).values_list("id", "run_id", "kind"))
+    return [(row.id, row.run_id or "", row.kind) for row in pending_of_root(root_run_id).only("id", "run_id", "kind")]
 
 
 def decision_of(approval: Approval) -> Decision | None:

@@ -1,4 +1,5 @@
-"""Approval requests and decisions. A request names its run by id only: approvals know nothing of runs."""
+"""Approval requests and decisions. A request names its run by id only: approvals know nothing of runs. A program that asks
+without a run has a row of its own, ExternalRequest."""
 
 import functools
 from datetime import UTC, datetime
@@ -41,18 +42,55 @@ APPROVAL_MOVES: dict[str, frozenset[str]] = {
 }
 
 
+class ExternalRequest(models.Model):
+    """What a program outside asks about, without a run: the subject of one request, and of those that replace it.
+
+    `asker_id`: the key, or the person signed in, that asks. `content_hash`: of what people are shown now; asked again with the
+    same is the same request (docs/api/approvals.md section 13).
+    """
+
+    id = models.CharField(primary_key=True, max_length=40, default=functools.partial(new_id, "ext"))
+    team = models.ForeignKey(Team, models.PROTECT, related_name="+", db_index=False)
+    test = models.BooleanField()
+    asker_id = models.CharField(max_length=40)
+    asker = models.JSONField()  # {type, id, name}
+    owner_id = models.CharField(max_length=40, null=True)  # of the key that asks
+    external_id = models.CharField(max_length=200, null=True)  # the caller's own name for it
+    content_hash = models.CharField(max_length=64)
+    source = models.JSONField()  # {name, url, ref}: which program, in its own words
+    end_user = models.CharField(max_length=128, null=True)
+    metadata = models.JSONField(default=dict)
+    webhook_url = models.TextField(null=True)
+    webhook_secret = models.BinaryField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("team", "test", "asker_id", "external_id"),
+                name="one_request_per_external_id",
+                condition=Q(external_id__isnull=False),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class Approval(models.Model):
     """One open question to people (docs/api/approvals.md section 2)."""
 
     id = models.CharField(primary_key=True, max_length=40, default=functools.partial(new_id, "apr"))
     team = models.ForeignKey(Team, models.PROTECT, related_name="approvals")
     test = models.BooleanField()
-    run_id = models.CharField(max_length=40)
-    root_run_id = models.CharField(max_length=40)
+    external_request = models.ForeignKey(ExternalRequest, models.PROTECT, null=True, related_name="approvals")
+    asker_id = models.CharField(max_length=40, null=True)  # that of the external request
+    run_id = models.CharField(max_length=40, null=True)
+    root_run_id = models.CharField(max_length=40, null=True)
     workflow_id = models.CharField(max_length=40, null=True)
     step_id = models.CharField(max_length=64, null=True)
     step_index = models.PositiveIntegerField(null=True)  # the step it stands before; null when none follows from it
-    seq = models.PositiveIntegerField()  # of the run's requests, from 1
+    seq = models.PositiveIntegerField(null=True)  # of the run's requests, from 1
     kind = models.CharField(max_length=16, choices=Kind.choices)
     status = models.CharField(max_length=16, choices=ApprovalStatus.choices, default=ApprovalStatus.PENDING)
     title = models.TextField()
@@ -88,6 +126,9 @@ class Approval(models.Model):
     undo_until = models.DateTimeField(null=True)
     effect_pending = models.BooleanField(default=False)  # decided, but its effect waits for the end of the undo window
     by_rule = models.BooleanField(default=False)  # a policy or the risk floor asks: no change of mode lifts it
+    policy_ids = models.JSONField(
+        default=list, db_default=models.Value([], models.JSONField())
+    )  # of the policies that ask
     reminders = models.PositiveSmallIntegerField(default=0)  # 1 after half of the time, 2 after nine tenths
     remind_at = models.DateTimeField(null=True)  # the next one; approvals.mail.reminders keeps it
     went_on = models.BooleanField(default=False)  # to the next groups of those it waits for: they vote in their place
@@ -110,6 +151,9 @@ class Approval(models.Model):
             ),
             models.Index(fields=("run_id", "seq"), name="approvals_of_a_run"),
             models.Index(fields=("root_run_id",), name="approvals_of_a_root", condition=Q(status="pending")),
+            models.Index(
+                fields=("asker_id",), name="open_of_an_asker", condition=Q(status="pending", asker_id__isnull=False)
+            ),
             models.Index(fields=("effective_at",), name="effects_to_come", condition=Q(effect_pending=True)),
             models.Index(
                 fields=("remind_at",), name="reminders_to_come", condition=Q(status="pending", remind_at__isnull=False)
@@ -120,6 +164,11 @@ class Approval(models.Model):
                 fields=("run_id",),
                 name="one_pending_request_per_agent_run",
                 condition=Q(status="pending", step_id__isnull=True),
+            ),
+            models.CheckConstraint(
+                name="request_has_one_subject",
+                condition=Q(run_id__isnull=False, root_run_id__isnull=False, seq__isnull=False, external_request=None)
+                | Q(run_id=None, root_run_id=None, external_request__isnull=False, asker_id__isnull=False),
             ),
             models.CheckConstraint(
                 name="resolved_request_has_a_time",
@@ -138,7 +187,7 @@ class Approval(models.Model):
     @property
     def subject_type(self) -> str:
         """What it is about: one of approvals.subjects.TYPES."""
-        return "run"
+        return "run" if self.external_request_id is None else "external"
 
     @property
     def of_step(self) -> bool:
@@ -178,7 +227,7 @@ class Approval(models.Model):
     @property
     def run_title(self) -> str:
         """What pages call the run: the workflow's name or the agent's task."""
-        return self.context.get("name") or self.context.get("task") or self.run_id
+        return self.context.get("name") or self.context.get("task") or self.run_id or self.id
 
     def is_late(self, now: datetime) -> bool:
         """Its time is over, whether or not the clock came by."""
@@ -204,6 +253,19 @@ class Approval(models.Model):
         """The action as an approval would run it: the proposed one, with the parameters that a vote has changed."""
         action: dict[str, Any] | None = self.action
         return action | {"params": self.edited_action["params"]} if action and self.edited_action else action
+
+
+class ApprovalEvent(models.Model):
+    """One entry of the log of an external request (GET /v1/approvals/{id}/events); a run's requests stand in the run's log."""
+
+    approval = models.ForeignKey(Approval, models.CASCADE, related_name="events", db_index=False)
+    seq = models.PositiveIntegerField()  # from 1
+    type = models.CharField(max_length=16)  # requested, comment, claimed, decided, expired, cancelled, result, …
+    data = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("approval", "seq"), name="one_event_per_number"),)
 
 
 class Decision(models.Model):
@@ -299,6 +361,7 @@ class Policy(models.Model):
     quorum = models.JSONField(default=list)
     four_eyes = models.BooleanField(default=False)
     when = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))  # conditions; all must hold
+    max_uses = models.PositiveSmallIntegerField(null=True)  # an allow ends after so many actions
     note = models.CharField(max_length=500, null=True)
     origin = models.CharField(max_length=16, default="api")  # api, dashboard, remembered
     origin_approval_id = models.CharField(max_length=40, null=True)
@@ -312,7 +375,7 @@ class Policy(models.Model):
     class Meta:
         constraints = (
             models.UniqueConstraint(
-                fields=("team", "test", "tool", "effect", "host", "end_user", "run_id", "when"),
+                fields=("team", "test", "tool", "effect", "host", "end_user", "run_id", "when", "max_uses"),
                 name="one_active_policy",
                 condition=Q(revoked_at__isnull=True),
                 nulls_distinct=False,

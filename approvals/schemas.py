@@ -97,12 +97,12 @@ class ApprovalObject(TypedDict):
     id: str
     request_id: str
     object: str
-    run_id: str
-    root_run_id: str
+    run_id: str | None
+    root_run_id: str | None
     workflow_id: str | None
     step_id: str | None
     step_index: int | None
-    seq: int
+    seq: int | None
     kind: str
     status: str
     reason_code: str

@@ -40,7 +40,7 @@ class RunSubject:
     """Agent and workflow runs, as approvals.subjects.Subject."""
 
     def lock(self, approval: Approval) -> "LockedRun":
-        return LockedRun(lock_run(approval.run_id, approval.root_run_id))
+        return locked_run(approval)
 
     def card(self, actor: Actor, approval: Approval) -> CardFacts:
         holder = control.controlled_for(actor, approval) if approval.traits.hands_over else {"state": "", "holder": ""}
@@ -51,7 +51,7 @@ class RunSubject:
             control_url=reverse("run-control", args=[approval.run_id]),
             control=holder["state"],
             controller=holder["holder"],
-            screen_text=lambda: screen_text(approval.run_id, approval.evidence.get("screenshot_index")) or "",
+            screen_text=lambda: screen_text(str(approval.run_id), approval.evidence.get("screenshot_index")) or "",
         )
 
     def picture(self, approval: Approval) -> bytes | None:
@@ -127,6 +127,12 @@ class LockedRun:
             webhooks.expired(self.run, approval)
         else:
             webhooks.decided(self.run, approval, change)
+
+
+def locked_run(approval: Approval) -> LockedRun:
+    """The run that the request is about; for requests of runs only. The caller is inside atomic()."""
+    assert approval.run_id is not None
+    return LockedRun(lock_run(approval.run_id, approval.root_run_id))
 
 
 def _checked_edit(approval: Approval, answer: Answer) -> Answer:

@@ -25,7 +25,7 @@ from runs.errors import AmbiguousTarget, NotAwaitingHuman, ResumeConflict
 from runs.models import Run
 from runs.schemas import ResumeBody
 from runs.services import lock_row, lock_run
-from runs.subject import LockedRun, take_late_effects
+from runs.subject import LockedRun, locked_run, take_late_effects
 from web.errors import Invalid, Refusal
 
 # --- the request of a run
@@ -62,7 +62,7 @@ def _named(actor: Actor, run_id: str, approval_id: str) -> Approval:
 
 
 def _lock_named(approval: Approval) -> tuple[LockedRun, str]:
-    return LockedRun(lock_run(approval.run_id, approval.root_run_id)), approval.id
+    return locked_run(approval), approval.id
 
 
 def _lock_open(run_id: str, terminal: type[Refusal], kinds: frozenset[str]) -> tuple[LockedRun, str]:
@@ -133,7 +133,7 @@ def _asking(run: Run, approval_id: str | None) -> Run | None:
     if run.kind == "agent":
         return run
     pending = list(pending_of_root(run.root_id).filter(**({"id": approval_id} if approval_id else {})))
-    return lock_run(pending[0].run_id) if len(pending) == 1 and pending[0].run_id != run.id else None
+    return locked_run(pending[0]).run if len(pending) == 1 and pending[0].run_id != run.id else None
 
 
 # --- what each verb means for each kind
