@@ -14,6 +14,7 @@ from django_q.tasks import async_task
 
 from accounts.actor import Actor
 from approvals import deciding
+from approvals.action_hash import action_hash
 from approvals.answers.answer import Answer
 from approvals.kinds import VERDICTS
 from approvals.models import Approval, Decision
@@ -22,7 +23,7 @@ from approvals.subjects import Accepted, CardFacts, Change
 from database.messages import publish
 from database.sql import prepared_all
 from machines import pictures
-from machines.actions.canonical import ActionError, Screen, action_hash, canonical
+from machines.actions.canonical import ActionError, Screen, canonical
 from runs import control, sql, webhooks
 from runs.access import UNSETTLED, run_of, screen_text, wanting_money
 from runs.driving import inbox

@@ -4,8 +4,6 @@
 parameters with defaults filled in, or raises ActionError naming each violation.
 """
 
-import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -276,11 +274,3 @@ def class_of(name: str) -> ActionClass:
 def strictest(classes: Iterable[ActionClass]) -> ActionClass:
     """The class of several actions that are answered for together; of none, read."""
     return max(classes, key=CLASSES.index, default="read")
-
-
-def action_hash(machine_id: str, name: str, params: Params) -> str:
-    """SHA-256 (hex) of the action as canonical JSON: keys sorted, no spaces, UTF-8 (docs/api/approvals.md section 10)."""
-    body = {"machine_id": machine_id, "name": name, "params": params}
-    return hashlib.sha256(
-        json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    ).hexdigest()

@@ -12,13 +12,13 @@ from typing import Any
 
 from django.utils import timezone
 
+from approvals.action_hash import action_hash
 from approvals.policies.rules import Ruling
 from billing.errors import BudgetReached, WalletEmpty
 from billing.services import step_price
 from database.ids import new_id
 from database.outages import passes
 from inference.errors import ModelProblem
-from machines.actions.canonical import action_hash
 from machines.drivers.base import ActResult, Frame
 from machines.errors import MachineElsewhere, MachineFull, MachineStandsStill, MachineUnavailable
 from machines.processes.sessions import Connected

@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.access import team_setting
 from accounts.actor import system
 from approvals import services as approvals
+from approvals.action_hash import action_hash
 from approvals.answers.answer import MAX_ADD_CENTS
 from approvals.kinds import KINDS
 from approvals.mail import outbox
@@ -17,7 +18,6 @@ from approvals.models import Approval
 from approvals.policies.rules import Ruling
 from billing.errors import BudgetReached
 from inference.errors import ModelProblem, ModelRefused
-from machines.actions.canonical import action_hash
 from machines.actions.classes import class_of_plan
 from machines.drivers.base import Prompt
 from machines.models import Machine

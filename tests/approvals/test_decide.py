@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from approvals import clock as approvals_clock
+from approvals.action_hash import action_hash
 from approvals.models import Approval, Decision
-from machines.actions.canonical import action_hash
 from runs import clock
 from tests.cast import Api, Cast
 from tests.runs.driving import (

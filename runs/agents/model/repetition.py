@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
+from approvals.action_hash import action_hash
 from inference.wires.base import Json
-from machines.actions.canonical import action_hash
 from runs.agents.model.agent_memory import MOST_SEEN, State
 
 SAY, ASK = 3, 5  # how often the same action may leave the screen as it was
