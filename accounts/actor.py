@@ -10,7 +10,7 @@ SCOPES = (
     "predict", "session", "ground", "parse",
     "runs:read", "runs:write",
     "workflows:read", "workflows:write",
-    "approvals:read", "approvals:decide", "policies:write",
+    "approvals:read", "approvals:decide", "approvals:request", "policies:write",
     "machines:read", "machines:write", "actions:exec", "terminal:exec", "connection:read",
     "webhooks:read", "webhooks:write",
     "secrets:write",
@@ -21,7 +21,7 @@ SCOPES = (
 TAKE_CONTROL = "takeover"
 LIVE_DEFAULT = frozenset(
     {"predict", "session", "ground", "parse", "runs:read", "runs:write", "workflows:read", "workflows:write",
-     "approvals:read", "machines:read", "actions:exec"}
+     "approvals:read", "approvals:request", "machines:read", "actions:exec"}
 )  # fmt: skip
 TEST_DEFAULT = frozenset(SCOPES) - {"keys", "team:write"}
 _READS = frozenset(s for s in SCOPES if s.endswith(":read") and s != "connection:read")

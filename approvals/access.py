@@ -38,6 +38,20 @@ def get_approval(actor: Actor, approval_id: str) -> Approval:
     return approval
 
 
+def readable(actor: Actor) -> QuerySet[Approval]:
+    """What the actor may read: everything, or with approvals:request alone what it asked itself."""
+    rows = approvals_of(actor)
+    return rows if actor.may("approvals:read") else rows.filter(asker_id=actor.id)
+
+
+def get_readable(actor: Actor, approval_id: str) -> Approval:
+    """As get_approval(), of what the actor may read."""
+    approval = get_approval(actor, approval_id)
+    if not actor.may("approvals:read") and approval.asker_id != actor.id:
+        raise ApprovalNotFound
+    return approval
+
+
 def find_approval(actor: Actor, approval_id: str | None) -> Approval | None:
     try:
         return get_approval(actor, approval_id) if approval_id else None

@@ -12,7 +12,7 @@ from accounts.actor import Actor
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
 from approvals import deciding, handling, undoing
-from approvals.access import DUE, approvals_of, assigned_names, by_due, decision_of, get_approval
+from approvals.access import DUE, assigned_names, by_due, decision_of, get_approval, get_readable, readable
 from approvals.answers.answer import Answer
 from approvals.deciding import DecisionResult
 from approvals.models import Approval
@@ -22,6 +22,7 @@ from approvals.schemas import (
     ApprovalListObject,
     ApprovalObject,
     DecideBody,
+    DecidedRunObject,
     DecisionResultObject,
     Note,
     approval_object,
@@ -64,14 +65,14 @@ class CommentBody(Body):
 
 
 @router.get("/approvals", summary="Requests to people, what is due first", response=ApprovalListObject)
-@door("approvals:read")
+@door("approvals:read", "approvals:request")
 def list_approvals(
     request: ApiRequest,
     filters: Query[ApprovalFilters],
     assignee: Annotated[str, Field(description="A person or group; `me`; `none`.")] = "",
     sort: Annotated[str, one_of(SORTS)] = "due",
 ) -> HttpResponse:
-    rows = filters.filter(approvals_of(request.actor))
+    rows = filters.filter(readable(request.actor)).select_related("external_request")
     rows = _assigned_to(request.actor, rows, assignee) if assignee else rows
     return answer({**_listed(request, rows, sort), "summary": summary(rows)})
 
@@ -95,9 +96,9 @@ def _object(row: Approval) -> ApprovalObject:
 
 
 @router.get("/approvals/{approval_id}", summary="One request", response=ApprovalObject)
-@door("approvals:read")
+@door("approvals:read", "approvals:request")
 def read_approval(request: ApiRequest, approval_id: str) -> HttpResponse:
-    return answer(_object(get_approval(request.actor, approval_id)))
+    return answer(_object(get_readable(request.actor, approval_id)))
 
 
 @router.post(
@@ -112,16 +113,24 @@ def decide_route(request: ApiRequest, approval_id: str) -> HttpResponse:
 
 
 def result_object(result: DecisionResult[Locked]) -> DecisionResultObject:
-    subject, decision = result.subject, result.decision
+    decision = result.decision
     return {
         "object": "decision_result",
         "approval": approval_object(result.approval, decision),
         "decision": decision_object(decision) if decision else None,
-        "run": {"id": subject.id, "status": subject.status, "state": subject.status},
+        "run": _run_object(result),
         "resumed": result.resumed,
         "remembered": bool(decision and decision.remembered),
         "policy_id": decision.policy_id if decision else None,
     }
+
+
+def _run_object(result: DecisionResult[Locked]) -> DecidedRunObject | None:
+    """None where no run of ours goes on: what a program outside asked."""
+    subject = result.subject
+    if result.approval.run_id is None:
+        return None
+    return {"id": subject.id, "status": subject.status, "state": subject.status}
 
 
 @router.post(

@@ -28,6 +28,7 @@ from web.errors import Refusal
 from web.times import rfc3339
 
 LOST = frozenset({"ALREADY_DECIDED", "APPROVAL_EXPIRED", "APPROVAL_CANCELLED", "APPROVAL_VOID", "APPROVAL_CLAIMED"})
+CLOSED_BY_SILENCE = frozenset({"cancel", "fail", "expire"})  # the other ways of on_timeout decide
 S = TypeVar("S", bound=Locked)
 
 
@@ -143,9 +144,7 @@ def make_effective(approval_id: str) -> bool:
 
 def take_late_effects(subject: Locked) -> None:
     """What was decided while the subject could not go on takes effect."""
-    late = Approval.objects.select_for_update().filter(
-        run_id=subject.id, effect_pending=True, effective_at__isnull=True
-    )
+    late = subject.requests.select_for_update().filter(effect_pending=True, effective_at__isnull=True)
     for approval in late:
         _take_late_effect(subject, approval)
 
@@ -191,7 +190,7 @@ def expire(approval_id: str) -> bool:
 
 def _expire(subject: Locked, approval: Approval) -> None:
     actor = system(approval.team_id, approval.test)
-    if approval.on_timeout in ("cancel", "fail"):
+    if approval.on_timeout in CLOSED_BY_SILENCE:
         services.close(approval, "expired", "timeout", actor, timezone.now(), note="No answer in time.")
         subject.end_unanswered(approval, change_of(approval, "expired", actor.ref(), approval.resolved_at))
         subject.announce(approval, "expired")

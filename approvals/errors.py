@@ -25,7 +25,7 @@ class ApprovalExpired(Refusal):
 
 
 class ApprovalCancelled(Refusal):
-    """The request was cancelled at {resolved_at}, with its run."""
+    """The request was cancelled at {resolved_at}, with its run or by who asked."""
 
     code, status = "APPROVAL_CANCELLED", 409
 
@@ -103,3 +103,9 @@ class SelfApprovalForbidden(Refusal):
     """Who started a run may not approve its requests; somebody else has to."""
 
     code, status = "SELF_APPROVAL_FORBIDDEN", 403
+
+
+class TooManyRequestsOpen(Refusal):
+    """This key has {limit} open requests, the most it may have. Wait for decisions, or cancel some."""
+
+    code, status = "TOO_MANY_REQUESTS_OPEN", 429

@@ -93,10 +93,39 @@ class CommentObject(TypedDict):
     at: Timestamp
 
 
+class SourceObject(TypedDict):
+    """Which program asks, in its own words; `ref`: what it calls its run or job."""
+
+    name: str
+    url: str | None
+    ref: str | None
+
+
+class ExternalSubjectObject(TypedDict):
+    """What a program outside asks about; `source` in its own words."""
+
+    type: Literal["external"]
+    source: SourceObject
+
+
+class RunSubjectObject(TypedDict):
+    type: Literal["run"]
+    id: str
+
+
+class ResultObject(TypedDict):
+    """What the program did with the decision, as it says itself."""
+
+    outcome: str
+    text: str | None
+    at: Timestamp
+
+
 class ApprovalObject(TypedDict):
     id: str
     request_id: str
     object: str
+    subject: RunSubjectObject | ExternalSubjectObject
     run_id: str | None
     root_run_id: str | None
     workflow_id: str | None
@@ -136,6 +165,11 @@ class ApprovalObject(TypedDict):
     previous_approval_id: str | None
     replaced_by: str | None
     void_reason: str | None
+    external_id: str | None
+    source: SourceObject | None
+    end_user: str | None
+    metadata: dict[str, Any] | None
+    result: ResultObject | None
     decision: DecisionObject | None
     created_at: Timestamp
     resolved_at: Timestamp | None
@@ -155,7 +189,7 @@ class DecisionResultObject(TypedDict):
     object: str
     approval: ApprovalObject
     decision: DecisionObject | None
-    run: DecidedRunObject
+    run: DecidedRunObject | None
     resumed: bool
     remembered: bool
     policy_id: str | None
@@ -220,12 +254,20 @@ def _comments(row: Approval) -> list[CommentObject]:
     return [{"actor": c.actor, "text": c.text, "at": rfc3339(c.at)} for c in row.comments.order_by("at")]
 
 
+def subject_object(row: Approval) -> RunSubjectObject | ExternalSubjectObject:
+    """What the request is about."""
+    if row.external_request is not None:
+        return {"type": "external", "source": row.external_request.source}
+    return {"type": "run", "id": str(row.run_id)}
+
+
 def approval_object(row: Approval, decision: Decision | None) -> ApprovalObject:
     """The request as the API shows it (docs/api/approvals.md section 2); `decision` is the one that counts."""
     return {
         "id": row.id,
         "request_id": row.id,
         "object": "approval_request",
+        "subject": subject_object(row),
         "run_id": row.run_id,
         "root_run_id": row.root_run_id,
         "workflow_id": row.workflow_id,
@@ -265,6 +307,11 @@ def approval_object(row: Approval, decision: Decision | None) -> ApprovalObject:
         "previous_approval_id": row.previous_approval_id,
         "replaced_by": row.replaced_by,
         "void_reason": row.void_reason,
+        "external_id": row.external_request.external_id if row.external_request else None,
+        "source": row.external_request.source if row.external_request else None,
+        "end_user": row.context.get("end_user"),
+        "metadata": row.external_request.metadata if row.external_request else None,
+        "result": row.context.get("result"),
         "decision": decision_object(decision) if decision else None,
         "created_at": rfc3339(row.created_at),
         "resolved_at": rfc3339(row.resolved_at),

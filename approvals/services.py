@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.access import team_setting
@@ -58,13 +59,14 @@ def move(approval: Approval, to: str, now: datetime, **fields: Any) -> None:
 
 
 def open_request(**fields: Any) -> Approval:
-    """A new pending request of the run; numbers it and sets its expiry from timeout_seconds."""
+    """A new pending request; numbers it among those of its run and sets its expiry from timeout_seconds."""
     now = timezone.now()
     seconds = fields.get("timeout_seconds")
     expires_at = now + timedelta(seconds=seconds) if seconds else None
     fields["questions"] = reading.tidy_questions(fields.get("questions") or [])
     fields.setdefault("on_reject", KINDS[fields["kind"]].on_reject)
-    seq = Approval.objects.filter(run_id=fields["run_id"]).count() + 1
+    run_id = fields.get("run_id")
+    seq = Approval.objects.filter(run_id=run_id).count() + 1 if run_id is not None else None
     remind_at = reminders.first_at(now, expires_at)
     return insert(Approval(**fields, seq=seq, created_at=now, expires_at=expires_at, remind_at=remind_at))
 
@@ -277,9 +279,9 @@ def close(row: Approval, to: str, via: str, actor: Actor, now: datetime, note: s
     )
 
 
-def drop_effects(run_id: str) -> None:
-    """The run ends before its decisions took effect: they have none, and nothing stays remembered."""
-    for approval in Approval.objects.filter(run_id=run_id, effect_pending=True).select_for_update():
+def drop_effects(requests: QuerySet[Approval]) -> None:
+    """What they are about ends before their decisions took effect: they have none, and nothing stays remembered."""
+    for approval in requests.filter(effect_pending=True).select_for_update():
         approval.effect_pending, approval.effective_at = False, None
         approval.save(update_fields=["effect_pending", "effective_at"])
         decision = Decision.objects.get(approval=approval, counts=True)

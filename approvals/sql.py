@@ -21,3 +21,6 @@ SELECT expires_at FROM approvals_approval WHERE status = 'pending' AND stopped_a
 ORDER BY coalesce(expires_at, '9999-12-31 00:00:00+00'::timestamptz) LIMIT 1
 """  # as the index pending_by_due has them
 NEXT_EFFECT = "SELECT min(effective_at) FROM approvals_approval WHERE effect_pending AND stopped_at IS NULL"
+
+# Pages that show the queue are told of what programs outside ask, as runs.sql does for runs.
+TELL_PAGES = "SELECT pg_notify('team_events', %(team)s)"

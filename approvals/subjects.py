@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from django.db.models import QuerySet
+
 from accounts.actor import Actor
 from approvals.answers.answer import Answer
 from approvals.models import Approval
@@ -49,7 +51,12 @@ class Locked(Protocol):
     def id(self) -> str: ...
 
     @property
-    def status(self) -> str: ...
+    def status(self) -> str:
+        """Of a run; what is no run of ours has none, and the answer to a decision then says nothing of a run."""
+
+    @property
+    def requests(self) -> QuerySet[Approval]:
+        """All requests about it."""
 
     @property
     def is_stopped(self) -> bool:
@@ -93,7 +100,7 @@ class Subject(Protocol):
         """(request, what it keeps waiting) for each top-level subject that one of the pending requests holds up."""
 
 
-TYPES = ("run",)  # of subjects; a request is of the only one that there is
+TYPES = ("run", "external")  # of subjects: approvals.models.Approval.subject_type
 _SUBJECTS: dict[str, Callable[[], Subject]] = {}
 
 

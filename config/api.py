@@ -13,7 +13,7 @@ from accounts.middleware import refusal_response
 from accounts.secrets.api import router as secrets_router
 from accounts.team.api import router as team_router
 from accounts.webhooks.api import router as webhooks_router
-from approvals.api import router as approvals_router
+from approvals.external.api import router as approvals_router
 from approvals.policies.api import router as policies_router
 from billing.api import router as billing_router
 from config.openapi.document import Api

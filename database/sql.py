@@ -137,6 +137,12 @@ def _readers(model: type[Model]) -> list[tuple[int, Any]]:
     return [(n, field.from_db_value) for n, field in fields if hasattr(field, "from_db_value")]
 
 
+def one_after_the_other(name: str) -> None:
+    """Whoever calls this with the same name waits for the end of the caller's transaction."""
+    with _cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+
+
 def give_back_connection() -> None:
     """Before a long wait for something else: the connections of a web process are few. Not inside a transaction."""
     if not connection.in_atomic_block:

@@ -3,6 +3,3 @@
 # P7: asked for every run that is started.
 DEFAULT_PROFILE = "SELECT name FROM inference_profile WHERE is_default AND disabled_at IS NULL"
 LIVE_PROFILE = "SELECT 1 FROM inference_profile WHERE name = %(name)s AND disabled_at IS NULL"
-
-# No query, so nothing for the ORM: until the transaction ends nobody else with these words goes on.
-ONE_AFTER_THE_OTHER = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"

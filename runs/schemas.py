@@ -14,20 +14,10 @@ from accounts.webhooks.schemas import Url
 from approvals.schemas import ApprovalObject, Note
 from runs.models import Run, RunStatus, Screenshot
 from runs.outputs import schema_problem
-from web.bodies import Body, Int, exactly_one_of
+from web.bodies import Body, Int, SmallObject, exactly_one_of
 from web.errors import InvalidFilter, InvalidStatusFilter
 from web.filters import Text, one_of, several_of, words_of
-from web.json_values import too_big
 from web.times import Timestamp, rfc3339
-
-
-def _small(value: dict[str, Any]) -> dict[str, Any]:
-    if problem := too_big(value):
-        raise ValueError(problem)
-    return value
-
-
-SmallObject = Annotated[dict[str, Any], AfterValidator(_small)]
 
 
 def _schema(value: dict[str, Any]) -> dict[str, Any]:

@@ -254,7 +254,7 @@ def finish(
 def _end(run: Run, status: str, before: tuple[Event, ...], done: dict[str, Any], **fields: Any) -> None:
     now = timezone.now()
     if run.status == "awaiting_human" or run.kind == "workflow":
-        drop_effects(run.id)
+        drop_effects(Approval.objects.filter(run_id=run.id))
     waited = int(run.waited_seconds(now) * 1000)
     Step.objects.filter(run=run, status="acting").update(status="dropped", finished_at=now, inbox_secrets=None)
     over = {

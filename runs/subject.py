@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django_q.tasks import async_task
@@ -81,6 +82,10 @@ class LockedRun:
     @property
     def status(self) -> str:
         return self.run.status
+
+    @property
+    def requests(self) -> QuerySet[Approval]:
+        return Approval.objects.filter(run_id=self.run.id)
 
     @property
     def is_stopped(self) -> bool:

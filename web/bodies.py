@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from pydantic.config import JsonDict, JsonValue
 
 from web.errors import Invalid, PayloadTooLarge
-from web.json_values import DEEPEST, Detail, deeper_than, unstorable_at
+from web.json_values import DEEPEST, Detail, deeper_than, too_big, unstorable_at
 from web.times import read_time
 
 MIB = 1024 * 1024
@@ -57,7 +57,14 @@ def _each_once(items: list[Any]) -> list[Any]:
     return list(dict.fromkeys(items))
 
 
+def _small(value: dict[str, Any]) -> dict[str, Any]:
+    if problem := too_big(value):
+        raise ValueError(problem)
+    return value
+
+
 Int = Annotated[int, BeforeValidator(_whole)]
+SmallObject = Annotated[dict[str, Any], AfterValidator(_small)]  # metadata and the like
 EachOnce = AfterValidator(_each_once)  # for lists
 Time = Annotated[datetime, BeforeValidator(_time)]  # one without a zone is in UTC
 B = TypeVar("B", bound=Body)

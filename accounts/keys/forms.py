@@ -8,7 +8,10 @@ from django import forms
 from accounts.actor import LIVE_DEFAULT, SCOPES, TEST_DEFAULT, Actor
 
 SCOPE_GROUPS = (
-    ("Runs and approvals", ("runs:read", "runs:write", "approvals:read", "approvals:decide", "policies:write")),
+    (
+        "Runs and approvals",
+        ("runs:read", "runs:write", "approvals:read", "approvals:request", "approvals:decide", "policies:write"),
+    ),
     ("Workflows", ("workflows:read", "workflows:write")),
     ("Machines", ("machines:read", "machines:write", "actions:exec", "terminal:exec", "connection:read")),
     ("Inference", ("predict", "session", "ground", "parse")),
@@ -17,6 +20,7 @@ SCOPE_GROUPS = (
 SCOPE_WORDS = {
     "runs:read": "Read runs, their steps and pictures", "runs:write": "Start and cancel runs",
     "approvals:read": "Read approval requests", "approvals:decide": "Decide approval requests",
+    "approvals:request": "Ask people: requests of programs without a run",
     "policies:write": "Allow actions by policy, lift what asks or denies",
     "workflows:read": "Read workflows", "workflows:write": "Edit, start and cancel workflows",
     "machines:read": "Read machines and their pictures", "machines:write": "Create, stop and terminate machines",

@@ -16,7 +16,7 @@ EventName = Literal[
     "run.timed_out",
     "workflow_run.awaiting_human", "workflow_run.resumed", "workflow_run.succeeded", "workflow_run.failed",
     "workflow_run.cancelled", "workflow_run.timed_out",
-    "approval.created", "approval.decided", "approval.expired",
+    "approval.created", "approval.decided", "approval.expired", "approval.cancelled",
     "stop.requested", "stop.confirmed", "stop.lifted",
     "webhook.test",
 ]  # fmt: skip

@@ -165,13 +165,14 @@ def _violations(schema: Mapping[str, Any], values: Any, at: Loc) -> list[Validat
 
 def _words(schema: Mapping[str, Any], error: ValidationError) -> str:
     """What is wrong. The library's sentence repeats the value, which a form that asks for a secret must not."""
-    return f"Does not fit: {error.validator}." if _asks_secret(schema) else error.message[:500]
+    return f"Does not fit: {error.validator}." if asks_secret(schema) else error.message[:500]
 
 
-def _asks_secret(schema: Any) -> bool:
+def asks_secret(schema: Any) -> bool:
+    """Whether the schema calls anything a password."""
     if isinstance(schema, Mapping):
-        return schema.get("format") == "password" or any(map(_asks_secret, schema.values()))
-    return isinstance(schema, list) and any(map(_asks_secret, schema))
+        return schema.get("format") == "password" or any(map(asks_secret, schema.values()))
+    return isinstance(schema, list) and any(map(asks_secret, schema))
 
 
 def redact_answers(questions: Sequence[Question], answers: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,10 +23,15 @@ def require_decider(actor: Actor, approval: Approval, verdict: str) -> None:
         if actor.kind == "user":
             raise NotEligible(eligible=eligible(approval))
         raise InsufficientScope(required_scope="approvals:decide", current_scopes=sorted(actor.scopes))
-    if VERDICTS[verdict].approves and barred_from(actor, approval):
+    if _asked(actor, approval) or (VERDICTS[verdict].approves and barred_from(actor, approval)):
         raise SelfApprovalForbidden(started_by=approval.context.get("started_by"))
     if verdict == "approve" and _lifts_a_shared_limit(approval) and not actor.is_admin:
         raise NotEligible(eligible=["admin"])
+
+
+def _asked(actor: Actor, approval: Approval) -> bool:
+    """The key with which a program asks never decides what it asked, not even against itself: it cancels."""
+    return actor.kind == "api_key" and approval.asker_id == actor.id
 
 
 def _lifts_a_shared_limit(approval: Approval) -> bool:

@@ -5,12 +5,12 @@ Their pictures are kept in rows of their own, so that they go in the same moment
 
 from datetime import timedelta
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.actor import Actor
 from billing.direct import Price, capture_call, hold_call, price
-from inference import sql
+from database.sql import one_after_the_other
 from inference.errors import SessionLimitReached
 from inference.models import Session
 from inference.schemas import SessionCreate
@@ -42,8 +42,7 @@ def create(actor: Actor, body: SessionCreate) -> tuple[Session, Price]:
 
 def _leave_room(actor: Actor) -> None:
     """One caller's sessions are made one after the other: two at once could both be the hundredth."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.ONE_AFTER_THE_OTHER, [f"sessions of {actor.caller}"])
+    one_after_the_other(f"sessions of {actor.caller}")
     ends = list(
         Session.objects.filter(caller=actor.caller, expires_at__gt=timezone.now())
         .order_by("expires_at")

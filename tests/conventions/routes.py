@@ -28,7 +28,9 @@ _TABLES = {
     " POST /workflows/runs/{}/approve, POST /workflows/runs/{}/answer, PATCH /workflows/runs/{}/permission-mode,"
     " POST /approvals/{}/decide, POST /approvals/{}/claim, POST /approvals/{}/release, POST /approvals/{}/assign,"
     " POST /approvals/{}/extend, POST /approvals/{}/undo, POST /permissions, PATCH /permissions/{}, DELETE /permissions/{}",
-    "approvals:read": "GET /runs/{}/permissions, GET /workflows/runs/{}/permissions, GET /approvals, GET /approvals/{},"
+    "approvals:request": "POST /approvals, POST /approvals/{}/cancel, PUT /approvals/{}/result",
+    "approvals:read|approvals:request": "GET /approvals, GET /approvals/{}",
+    "approvals:read": "GET /runs/{}/permissions, GET /workflows/runs/{}/permissions,"
     " POST /approvals/{}/comment, GET /permissions, GET /permissions/{}",
     "workflows:read": "GET /workflows, GET /workflows/{}, GET /workflows/{}/versions, GET /workflows/{}/versions/{},"
     " POST /workflows/validate, GET /workflows/runs",

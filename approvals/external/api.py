@@ -1,0 +1,64 @@
+"""POST /v1/approvals and what its caller may do afterwards."""
+
+from django.http import HttpResponse
+
+from accounts.doors import ApiRequest, door, takes
+from accounts.idempotency import answer, once
+from accounts.webhooks import targets
+from approvals.access import decision_of, get_readable
+from approvals.api import router  # one address, one router: GET /v1/approvals is its too
+from approvals.external import services
+from approvals.external.schemas import AskBody, AskedObject, CancelBody, ResultBody
+from approvals.models import Approval
+from approvals.schemas import ApprovalObject, approval_object
+from web.bodies import read
+from web.errors import ErrorObject
+
+
+@router.post(
+    "/approvals",
+    summary="Ask people, without a run",
+    response={200: AskedObject, 201: AskedObject, 429: ErrorObject},
+    **takes(AskBody),
+)
+@door("approvals:request")
+def ask(request: ApiRequest) -> HttpResponse:
+    body = read(request, AskBody)
+    with targets.looked_up(body.webhook_url):
+        return once(request, lambda: _asked(services.ask(request.actor, body)))
+
+
+def _asked(asked: services.Asked) -> HttpResponse:
+    """201 for what is asked now; the one answer that shows the secret of its webhooks."""
+    shown: AskedObject = {**_object(asked.approval), "webhook_secret": asked.webhook_secret}
+    response = answer(shown, 201 if asked.fresh else 200)
+    if asked.webhook_secret:
+        response["Cache-Control"] = "no-store"
+    return response
+
+
+def _object(approval: Approval) -> ApprovalObject:
+    return approval_object(approval, decision_of(approval) if approval.status != "pending" else None)
+
+
+@router.post(
+    "/approvals/{approval_id}/cancel", summary="Take a request back", response=ApprovalObject, **takes(CancelBody)
+)
+@door("approvals:request")
+def cancel(request: ApiRequest, approval_id: str) -> HttpResponse:
+    get_readable(request.actor, approval_id)
+    body = read(request, CancelBody)
+    return once(request, lambda: _object(services.cancel(request.actor, approval_id, body.reason)))
+
+
+@router.put(
+    "/approvals/{approval_id}/result",
+    summary="Report what was done with a decision",
+    response=ApprovalObject,
+    **takes(ResultBody),
+)
+@door("approvals:request")
+def complete(request: ApiRequest, approval_id: str) -> HttpResponse:
+    get_readable(request.actor, approval_id)
+    body = read(request, ResultBody)
+    return answer(_object(services.complete(request.actor, approval_id, body.outcome, body.text)))
