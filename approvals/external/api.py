@@ -6,13 +6,15 @@ from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
 from accounts.webhooks import targets
 from approvals.access import decision_of, get_readable
-from approvals.api import router  # one address, one router: GET /v1/approvals is its too
+from approvals.api import router as approvals_router
 from approvals.external import services
 from approvals.external.schemas import AskBody, AskedObject, CancelBody, ResultBody
 from approvals.models import Approval
 from approvals.schemas import ApprovalObject, approval_object
 from web.bodies import read
 from web.errors import ErrorObject
+
+router = approvals_router  # one address, one router: GET /v1/approvals is there
 
 
 @router.post(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
-from pydantic.config import JsonDict
+from pydantic.config import JsonDict, JsonValue
 
 from accounts.webhooks.schemas import Url
 from approvals.answers.reading import asks_secret
@@ -19,10 +19,9 @@ from web.json_values import size
 
 MAX_ACTION_BYTES = 64 * 1024
 MOST_SECONDS = 30 * 24 * 3600
-ToldKind = Literal["approval", "tool", "question", "input"]
+AskedKind = Literal["approval", "tool", "question", "input"]
 Risk = Literal["read", "write", "access", "spend", "destroy"]
 RISKS: tuple[str, ...] = get_args(Risk)
-_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\Z")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
 _NEEDED = {"tool": "action", "question": "questions", "input": "input_schema"}  # field that a kind cannot do without
 _OF_KIND = {"questions": "question", "input_schema": "input"}  # fields that mean something for one kind only
@@ -138,23 +137,28 @@ class Source(Body):
     ref: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
 
-def _needs() -> JsonDict:
-    """As JSON Schema: what a kind cannot do without, and what it takes alone."""
-    rules: list[JsonDict] = []
+def _given(name: str) -> JsonDict:
+    return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+
+
+def _conditions() -> list[JsonValue]:
+    """misfits() as JSON Schema."""
+    rules: list[JsonValue] = []
     for kind, name in _NEEDED.items():
-        given: JsonDict = {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
-        rules.append({"if": {"properties": {"kind": {"const": kind}}}, "then": given})
+        rules.append({"if": {"properties": {"kind": {"const": kind}}}, "then": _given(name)})
     for name, kind in _OF_KIND.items():
-        rules.append(
-            {"if": {"properties": {"kind": {"not": {"const": kind}}}}, "then": {"properties": {name: {"type": "null"}}}}
-        )
-    return {"allOf": rules}  # type: ignore[dict-item]
+        rules.append({"if": _given(name), "then": {"properties": {"kind": {"const": kind}}}})
+    data: list[JsonValue] = [kind for kind in get_args(AskedKind) if KINDS[kind].takes_data]
+    default: JsonDict = {"required": ["on_timeout"], "properties": {"on_timeout": {"const": "default_answer"}}}
+    return [*rules, {"if": default, "then": {"properties": {"kind": {"enum": data}}}}]
 
 
 class AskBody(Body):
     """POST /v1/approvals."""
 
-    kind: ToldKind
+    model_config = ConfigDict(json_schema_extra={"allOf": _conditions()})
+
+    kind: AskedKind
     title: Annotated[str, Field(min_length=1, max_length=200), Line]
     message: Annotated[str, Field(max_length=16_000)] | None = None
     action: AskedAction | None = None
@@ -211,8 +215,6 @@ class CancelBody(Body):
 
 class ResultBody(Body):
     """What became of it: `text` in the program's own words."""
-
-    model_config = ConfigDict(json_schema_extra={"required": ["outcome"]})
 
     outcome: Literal["executed", "skipped", "failed"]
     text: Annotated[str, Field(max_length=4000)] | None = None

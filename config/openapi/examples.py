@@ -19,6 +19,13 @@ _DEFINITION = {"steps": _STEPS}
 
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/agents/playbook/parse"): {"task": 'open example.com, click "More information" and check that "IANA" is visible'},
+    ("POST", "/v1/approvals"): {
+        "kind": "tool", "title": "Refund order 1042", "message": "The customer sent it back on Monday.",
+        "action": {"name": "shop.refund", "params": {"order": 1042, "amount": 40}, "host": "shop.example.com", "risk": "spend"},
+        "source": {"name": "refunds", "ref": "job 7"}, "timeout_seconds": 3600,
+    },
+    ("POST", "/v1/approvals/{approval_id}/cancel"): {"reason": "The order was cancelled."},
+    ("PUT", "/v1/approvals/{approval_id}/result"): {"outcome": "executed", "text": "Refunded."},
     ("POST", "/v1/approvals/{approval_id}/assign"): {"assignee": None},
     ("POST", "/v1/approvals/{approval_id}/claim"): {},
     ("POST", "/v1/approvals/{approval_id}/comment"): {"text": "Which account is this for?"},
