@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 CONTRACT_DEFAULT = {
     "predict", "session", "ground", "parse", "runs:read", "runs:write", "workflows:read", "workflows:write",
-    "approvals:read", "machines:read", "actions:exec",
+    "approvals:read", "approvals:request", "machines:read", "actions:exec",
 }  # fmt: skip
 CONTRACT_SCOPES = CONTRACT_DEFAULT | {
     "approvals:decide", "policies:write",
@@ -59,7 +59,7 @@ def test_a_new_test_key_has_all_but_keys_and_team_write(test_key: Api) -> None:
 
 
 def test_a_family_means_each_of_its_scopes(live: Api) -> None:
-    assert made(live, scopes=["approvals:*"])["scopes"] == ["approvals:decide", "approvals:read"]
+    assert made(live, scopes=["approvals:*"])["scopes"] == ["approvals:decide", "approvals:read", "approvals:request"]
     assert set(made(live, scopes=["runs:*", "usage", "runs:read"])["scopes"]) == {"runs:read", "runs:write", "usage"}
 
 

@@ -17,7 +17,7 @@ from tests.runs.driving import drive_all
 
 DOCUMENT = json.loads(document())
 WORDS = frozenset({
-    "additionalProperties", "anyOf", "const", "default", "dependentRequired", "description", "discriminator", "else", "enum",
+    "additionalProperties", "allOf", "anyOf", "const", "default", "dependentRequired", "description", "discriminator", "else", "enum",
     "format", "if", "items", "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minProperties",
     "minimum", "oneOf", "pattern", "properties", "propertyNames", "required", "then", "title", "type", "uniqueItems",
 })  # fmt: skip
