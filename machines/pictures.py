@@ -4,34 +4,19 @@ A file is named by the SHA-256 of its bytes, so it is written once, never change
 who saw the same screen.
 """
 
-import errno
 import hashlib
 import io
-import os
-import tempfile
 import threading
 import time
 from collections import OrderedDict
-from contextlib import suppress
-from pathlib import Path
 
-from django.core.files.base import ContentFile
-from django.core.files.storage import FileSystemStorage, Storage, default_storage, storages
+from django.core.files.storage import default_storage
 from PIL import Image, ImageChops
 
-from database.outages import is_full
+from database import stored_files
 
 REMEMBERED = 4096  # hashes that this process need not look up again
 RENEW_SECONDS = 3600.0  # for so long: then the file's time is renewed, and retention sees that it is in use
-_GOING = ".going."
-
-
-class StorageFull(OSError):
-    """The disk or bucket that holds the pictures has no room left."""
-
-    def __init__(self) -> None:
-        super().__init__(errno.ENOSPC, "There is no room left to store pictures. Free some space on the disk.")
-
 
 _recent: OrderedDict[str, float] = OrderedDict()  # when each was last stored, as time.monotonic() counts
 _recent_lock = threading.Lock()
@@ -41,12 +26,7 @@ def store(png: bytes) -> str:
     """Keep the picture and return its SHA-256 (hex). Raises StorageFull; OSError for other failures."""
     sha = hashlib.sha256(png).hexdigest()
     if not _is_recent(sha):
-        try:
-            write(path_of(sha), png)
-        except OSError as error:
-            if is_full(error):
-                raise StorageFull from error
-            raise
+        stored_files.write(path_of(sha), png)
         _remember(sha)
     return sha
 
@@ -81,59 +61,6 @@ def _remember(sha: str) -> None:
         _recent[sha] = time.monotonic()
         while len(_recent) > REMEMBERED:
             _recent.popitem(last=False)
-
-
-def write(path: str, png: bytes) -> None:
-    """Keep a file whose name is made of what is in it, whole or not at all. Raises OSError."""
-    storage: Storage = storages["default"]
-    if (
-        storage.exists(path) and storage.size(path) == len(png) and _renewed(storage, path)
-    ):  # a crash may leave it empty
-        return
-    if isinstance(storage, FileSystemStorage):
-        _write_file(Path(storage.path(path)), png)
-    else:
-        storage.save(path, ContentFile(png))
-
-
-def _renewed(storage: Storage, path: str) -> bool:
-    """Somebody needs it again. False when it is gone in this very moment."""
-    try:
-        if isinstance(storage, FileSystemStorage):
-            os.utime(storage.path(path))
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def remove(path: Path, before: float) -> bool:
-    """Remove a file that nobody stored since `before` (seconds since 1970), not even while we look at it."""
-    aside = path.with_name(f"{_GOING}{path.name}")
-    try:
-        path.rename(aside)  # who stores it from now on writes it anew
-        if aside.stat().st_mtime >= before:
-            with suppress(FileExistsError):
-                os.link(aside, path)
-            return False
-        return True
-    except FileNotFoundError:
-        return False
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _write_file(path: Path, png: bytes) -> None:
-    """Beside its final place, then one rename: nobody ever reads half a picture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(png)
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
 
 
 def changed_share(before: bytes, after: bytes) -> float:

@@ -1,7 +1,7 @@
 """What is forgotten after a while: pictures and conversations that nothing names any more, sessions, failed tasks.
 
 Files are named by what is in them and shared by all who saw the same, so a file goes only when no row that is kept names it, and
-when nobody stored it again since: who stores a picture that is there already renews its time (machines/pictures.py).
+when nobody stored it again since: who stores a picture that is there already renews its time (database/stored_files.py).
 """
 
 import itertools
@@ -21,7 +21,7 @@ from django.utils import timezone
 from django_q.models import Task
 
 from approvals.models import Approval
-from machines import pictures
+from database import stored_files
 from machines.models import Machine
 from runs.models import Look, Screenshot
 
@@ -58,7 +58,7 @@ def clear(folder: str) -> int:
     removed = 0
     for some in _old_files(folder, before.timestamp()):
         named = needed(some, before)
-        removed += sum(pictures.remove(path, before.timestamp()) for sha, path in some.items() if sha not in named)
+        removed += sum(stored_files.remove(path, before.timestamp()) for sha, path in some.items() if sha not in named)
     return removed
 
 

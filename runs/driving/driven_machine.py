@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from django.utils import timezone
 
+from database.stored_files import StorageFull
 from machines import pictures
 from machines.actions.canonical import READ_ONLY
 from machines.drivers.base import Action, ActResult, Contents, Frame, MachineGone, Prompt, Session
@@ -124,7 +125,7 @@ class DrivenMachine:
         while True:
             try:
                 return await asyncio.to_thread(pictures.store, png)
-            except pictures.StorageFull:
+            except StorageFull:
                 self.host.disk.refused()
                 await self.host.disk.until_room()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from database.stored_files import StorageFull
 from machines import pictures
 
 
@@ -45,7 +46,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(artifacts: Path, monkeypatch: py
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
-        with pytest.raises(pictures.StorageFull):
+        with pytest.raises(StorageFull):
             pictures.store(b"picture")
     assert files(artifacts) == []
     sha = pictures.store(b"picture")

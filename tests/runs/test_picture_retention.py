@@ -12,6 +12,7 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from approvals.models import Approval
+from database import stored_files
 from database.listening import own_connection
 from machines import pictures
 from machines.models import Machine
@@ -145,13 +146,13 @@ def test_a_picture_that_is_stored_again_is_young_again(artifacts: Path) -> None:
 def test_one_that_is_stored_while_it_is_looked_at_stays(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After retention found it old and unnamed, and before it is gone, somebody stores it and will name it."""
     sha = old_picture(artifacts)
-    remove = pictures.remove
+    remove = stored_files.remove
 
     def late(path: Path, before: float) -> bool:
         pictures.store(b"a picture")
         return remove(path, before)
 
-    monkeypatch.setattr(pictures, "remove", late)
+    monkeypatch.setattr(stored_files, "remove", late)
     assert sweep() == 0
     assert is_there(sha)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.files.storage import default_storage
 
-from machines import pictures
+from database import stored_files
 from runs.agents.model.agent_memory import as_text
 
 
@@ -14,7 +14,7 @@ def store(log: list[dict[str, Any]], facts: dict[str, Any]) -> str:
     """Keep the log and return its SHA-256 (hex). Raises OSError."""
     data = as_text({**facts, "log": log}).encode()
     sha = hashlib.sha256(data).hexdigest()
-    pictures.write(path_of(sha), data)
+    stored_files.write(path_of(sha), data)
     return sha
 
 
