@@ -1,5 +1,6 @@
 """Pictures go when their time is over and nothing names them any more."""
 
+import io
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 from django.contrib.sessions.models import Session
 from django.utils import timezone
+from PIL import Image
 
-from approvals.models import Approval
+from approvals.external import pictures as sent_pictures
+from approvals.models import Approval, ExternalRequest
 from database import stored_files
 from database.listening import own_connection
 from machines import pictures
@@ -134,6 +137,28 @@ def test_what_somebody_may_still_need_stays(
     needs(test_key, cast, sha)
     assert sweep() == 0
     assert is_there(sha)
+
+
+def test_what_a_program_sent_stays_with_its_request(cast: Cast, artifacts: Path) -> None:
+    red, blue = (sent_pictures.store([_png(colour)])[0] for colour in ("red", "blue"))
+    subject = ExternalRequest.objects.create(
+        team=cast.team, test=True, asker_id="key_1", asker={}, content_hash="", source={"name": "CI"}
+    )
+    Approval.objects.create(
+        team=cast.team, test=True, external_request=subject, asker_id="key_1", kind="approval", title="?", message="",
+        evidence={"pictures": [red]},
+    )  # fmt: skip
+    paths = [artifacts / sent_pictures.path_of(each["sha256"], "png") for each in (red, blue)]
+    for path in paths:
+        os.utime(path, (path.stat().st_mtime - OLD,) * 2)
+    assert sweep() == 1
+    assert [path.exists() for path in paths] == [True, False]
+
+
+def _png(colour: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (2, 2), colour).save(file, "PNG")
+    return file.getvalue()
 
 
 def test_a_picture_that_is_stored_again_is_young_again(artifacts: Path) -> None:
