@@ -1,6 +1,6 @@
 """Policies: standing answers for actions, and the one order in which they are asked (docs/api/approvals.md section 11)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -17,11 +17,14 @@ from database.sql import prepared
 
 @dataclass(frozen=True)
 class Proposal:
-    """An action that an agent wants to do, and the run it belongs to."""
+    """An action that an agent, or a program outside, wants to do. `run_id`: of the run it belongs to; None for a program's.
+
+    `params`: the action's own, complete; conditions look into them.
+    """
 
     team_id: str
     test: bool
-    run_id: str
+    run_id: str | None
     end_user: str | None
     mode: str
     plan_approved: bool
@@ -31,12 +34,14 @@ class Proposal:
     read_only: bool
     risk_floor: frozenset[str]  # the risks that the team asks for in this mode
     action_class: str = "irreversible"  # read, reversible or irreversible (machines/actions/classes.py)
-    starter: str | None = None  # the person who started the root run (accounts/keys/owners.py)
+    starter: str | None = None  # the person who started the root run (accounts/keys/owners.py), or whose key asks
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Ruling:
-    """`why` is the sentence on the card (ask) or for the agent (deny). `policy_id`: the policy that decided.
+    """`why` is the sentence on the card (ask) or for the agent (deny). `policy_id`: the policy that decided; `policy_ids`: of all
+    that ask.
 
     `version`: of the rules by which it was judged; None where nobody judged.
     """
@@ -49,6 +54,7 @@ class Ruling:
     four_eyes: bool = False
     by_rule: bool = False  # asked by an ask policy or the risk floor: a change of mode does not lift it
     version: int | None = None
+    policy_ids: tuple[str, ...] = ()
 
 
 def active(team_id: str, test: bool, now: datetime) -> QuerySet[Policy]:
@@ -92,7 +98,8 @@ def _ask_by_rule(asks: Sequence[Policy], proposal: Proposal) -> Ruling:
     if not asks:
         return Ruling("ask", f"The team asks before every action of risk {proposal.risk}.", quorum=quorum, by_rule=True)
     why, four_eyes = f"A policy asks before {_actions(asks[0])}.", any(policy.four_eyes for policy in asks)
-    return Ruling("ask", why, asks[0].id, quorum=quorum, four_eyes=four_eyes, by_rule=True)
+    policy_ids = tuple(policy.id for policy in asks)
+    return Ruling("ask", why, asks[0].id, quorum=quorum, four_eyes=four_eyes, by_rule=True, policy_ids=policy_ids)
 
 
 def _actions(policy: Policy) -> str:

@@ -33,6 +33,7 @@ def rule(run: Run, act: Act) -> Ruling:
             read_only=read_only,
             risk_floor=frozenset() if read_only else rules.floor,
             starter=person_behind(run.created_by, run.owner_id),
+            params=act.action.params,
         )
     )
     ruling = replace(ruling, version=rules.version)

@@ -76,6 +76,7 @@ def open_for_act(
         quorum=ruling.quorum,
         four_eyes=ruling.four_eyes,
         by_rule=ruling.by_rule,
+        policy_ids=list(ruling.policy_ids),
         previous_approval_id=previous.id if previous else None,
         evidence=evidence,
         more_context={"contents": items} if items else {},

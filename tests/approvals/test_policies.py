@@ -98,6 +98,7 @@ def test_all_matching_ask_policies_together_are_asked_for() -> None:
     both = ruled(proposal(), finance, more)
     assert both.quorum == [{"group": "finance", "count": 2}, {"group": "security", "count": 1}]
     assert (both.four_eyes, ruled(proposal(), finance).four_eyes) == (True, False)
+    assert both.policy_ids == (finance.id, more.id)
     assert finance.quorum == [{"group": "finance", "count": 1}]
     plain = ruled(proposal(), ASK, finance).quorum
     assert plain == [{"group": "anyone", "count": 1}, {"group": "finance", "count": 1}]

@@ -128,6 +128,18 @@ def test_T_099_T_101_a_remembered_approval_allows_the_next_equal_action(test_key
     assert (policy["uses"], policy["origin"], policy["tool"]) == (1, "remembered", "click")
 
 
+def test_a_request_keeps_which_policies_asked(test_key: Api) -> None:
+    policies = [
+        test_key.post("/permissions", {"tool": tool, "effect": "ask"}).json()["id"] for tool in ("*", "click", "scroll")
+    ]
+    by_rule = begin(test_key, "x [steps:1]", human_in_the_loop=True, permission_mode="autonomous")
+    assert pending(by_rule).policy_ids == policies[:2]
+    for policy_id in policies:
+        test_key.delete(f"/permissions/{policy_id}")
+    by_mode = begin(test_key, "x [steps:1]", **ASKING)
+    assert pending(by_mode).policy_ids == []
+
+
 def test_T_100_what_is_not_to_be_remembered_is_not(test_key: Api) -> None:
     run_id = begin(test_key, "x [steps:1]", **ASKING)
     assert decide(test_key, pending(run_id), "reject", remember=True)["remembered"] is False
