@@ -254,6 +254,22 @@ def _comments(row: Approval) -> list[CommentObject]:
     return [{"actor": c.actor, "text": c.text, "at": rfc3339(c.at)} for c in row.comments.order_by("at")]
 
 
+def _evidence(row: Approval) -> dict[str, Any]:
+    """Of pictures that a program sent along: where they are, not how they are kept."""
+    if "pictures" not in row.evidence:
+        return row.evidence
+    shown = [
+        {
+            "index": picture["index"],
+            "url": f"/v1/approvals/{row.id}/pictures/{picture['index']}",
+            "width": picture["width"],
+            "height": picture["height"],
+        }
+        for picture in row.evidence["pictures"]
+    ]
+    return row.evidence | {"pictures": shown}
+
+
 def subject_object(row: Approval) -> RunSubjectObject | ExternalSubjectObject:
     """What the request is about."""
     if row.external_request is not None:
@@ -303,7 +319,7 @@ def approval_object(row: Approval, decision: Decision | None) -> ApprovalObject:
         "claim_expires_at": rfc3339(row.claim_expires_at),
         "votes": _votes(row),
         "comments": _comments(row),
-        "evidence": row.evidence,
+        "evidence": _evidence(row),
         "previous_approval_id": row.previous_approval_id,
         "replaced_by": row.replaced_by,
         "void_reason": row.void_reason,

@@ -18,7 +18,7 @@ from web.times import read_time
 
 MIB = 1024 * 1024
 BODY_BYTES = MIB
-INFERENCE_BODY_BYTES = 24 * MIB
+PICTURES_BODY_BYTES = 24 * MIB
 
 
 class Body(BaseModel):
@@ -85,8 +85,8 @@ def details(error: ValidationError, *start: str | int) -> list[Detail]:
 
 def body_limit(path: str) -> int:
     """The largest body, in bytes, that the path takes (docs/api/README.md section 9)."""
-    if path.startswith(("/v1/predict", "/v1/sessions", "/v1/ground")):
-        return INFERENCE_BODY_BYTES
+    if path.startswith(("/v1/predict", "/v1/sessions", "/v1/ground")) or path == "/v1/approvals":
+        return PICTURES_BODY_BYTES
     return BODY_BYTES
 
 

@@ -7,12 +7,12 @@ from accounts.idempotency import answer, once
 from accounts.webhooks import targets
 from approvals.access import decision_of, get_readable
 from approvals.api import router as approvals_router
-from approvals.external import services
+from approvals.external import pictures, services
 from approvals.external.schemas import AskBody, AskedObject, CancelBody, ResultBody
 from approvals.models import Approval
 from approvals.schemas import ApprovalObject, approval_object
 from web.bodies import read
-from web.errors import ErrorObject
+from web.errors import ErrorObject, NotFound
 
 router = approvals_router  # one address, one router: GET /v1/approvals is there
 
@@ -26,8 +26,9 @@ router = approvals_router  # one address, one router: GET /v1/approvals is there
 @door("approvals:request")
 def ask(request: ApiRequest) -> HttpResponse:
     body = read(request, AskBody)
+    stored = services.store_pictures(body)
     with targets.looked_up(body.webhook_url):
-        return once(request, lambda: _asked(services.ask(request.actor, body)))
+        return once(request, lambda: _asked(services.ask(request.actor, body, stored)))
 
 
 def _asked(asked: services.Asked) -> HttpResponse:
@@ -64,3 +65,19 @@ def complete(request: ApiRequest, approval_id: str) -> HttpResponse:
     get_readable(request.actor, approval_id)
     body = read(request, ResultBody)
     return answer(_object(services.complete(request.actor, approval_id, body.outcome, body.text)))
+
+
+@router.get(
+    "/approvals/{approval_id}/pictures/{index}",
+    summary="One picture that a program sent along, as PNG or JPEG",
+    openapi_extra={"responses": {200: {"content": {"image/png": {}, "image/jpeg": {}}}}},
+)
+@door("approvals:read", "approvals:request")
+def read_picture(request: ApiRequest, approval_id: str, index: str) -> HttpResponse:
+    approval = get_readable(request.actor, approval_id)
+    number = int(index) if index.isdecimal() and len(index) < 10 else -1
+    picture = pictures.read(approval.evidence, number)
+    if picture is None:
+        raise NotFound
+    content, content_type = picture
+    return HttpResponse(content, content_type=content_type, headers={"Cache-Control": "no-store"})

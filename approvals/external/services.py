@@ -3,7 +3,8 @@
 Locks: the turn of who asks, the external request, its approval, the version of the team's rules.
 """
 
-from collections.abc import Iterable
+import base64
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,8 @@ from approvals.answers.answer import Answer
 from approvals.deciders.quorum import checked_quorum
 from approvals.deciding import change_of
 from approvals.errors import NotEligible, TooManyRequestsOpen, WrongEndpoint
-from approvals.external import log, webhooks
+from approvals.external import log, pictures, webhooks
+from approvals.external.pictures import StoredPicture
 from approvals.external.schemas import RISKS, AskBody, misfits
 from approvals.external.subject import ExternalSubject, LockedRequest
 from approvals.mail import outbox
@@ -55,10 +57,11 @@ class Asked:
     webhook_secret: str | None = None
 
 
-def ask(actor: Actor, body: AskBody) -> Asked:
+def ask(actor: Actor, body: AskBody, stored: Sequence[StoredPicture] = ()) -> Asked:
     """Ask people, or find what was asked with this external_id before; changed content takes the place of the earlier.
 
-    Policies that allow or deny the action answer at once. Raises Invalid, TooManyRequestsOpen.
+    Policies that allow or deny the action answer at once. `stored`: the pictures of the body, by store_pictures(). Raises Invalid,
+    TooManyRequestsOpen.
     """
     if wrong := violations(actor, body):
         raise Invalid(*wrong)
@@ -68,13 +71,28 @@ def ask(actor: Actor, body: AskBody) -> Asked:
         earlier = _earlier(actor, body.external_id)
         if earlier is not None and earlier.content_hash == content_hash:
             return Asked(_latest(earlier), fresh=False)
-        _require_room(actor)
+        _require_room(actor, earlier)
         previous = _latest(earlier) if earlier is not None else None
         request, secret = _external_request(actor, body, content_hash, earlier)
-        approval = _open(actor, request, body, previous)
+        approval = _open(actor, request, body, previous, stored)
         if previous is not None:
             _supersede(actor, request, locked_approval(previous.id), approval)
         return Asked(approval, True, secret)
+
+
+def store_pictures(body: AskBody) -> list[StoredPicture]:
+    """Keep the pictures of the body; before ask() and in no transaction, for they are files. Raises Invalid."""
+    at = ("body", "evidence", "pictures")
+    sent: list[bytes] = []
+    wrong: list[Detail] = []
+    for index, text in enumerate(body.evidence.pictures if body.evidence else ()):
+        try:
+            sent.append(base64.b64decode(text, validate=True))
+        except ValueError:
+            wrong.append(((*at, index), "Must be Base64 of a PNG or JPEG.", "value_error"))
+    if wrong:
+        raise Invalid(*wrong)
+    return pictures.store(sent, at)
 
 
 def violations(actor: Actor, body: AskBody) -> list[Detail]:
@@ -104,9 +122,10 @@ def _latest(request: ExternalRequest) -> Approval:
     return request.approvals.order_by("-created_at", "-id")[0]
 
 
-def _require_room(actor: Actor) -> None:
-    """Raises TooManyRequestsOpen."""
-    if Approval.objects.filter(asker_id=actor.id, status="pending").count() >= MOST_OPEN:
+def _require_room(actor: Actor, earlier: ExternalRequest | None) -> None:
+    """What takes the place of an open request needs no room of its own. Raises TooManyRequestsOpen."""
+    rows = Approval.objects.filter(asker_id=actor.id, status="pending")
+    if rows.exclude(external_request=earlier).count() >= MOST_OPEN:
         raise TooManyRequestsOpen(limit=MOST_OPEN, retry_after=5)
 
 
@@ -132,7 +151,13 @@ def _external_request(
     return request, secret
 
 
-def _open(actor: Actor, request: ExternalRequest, body: AskBody, previous: Approval | None) -> Approval:
+def _open(
+    actor: Actor,
+    request: ExternalRequest,
+    body: AskBody,
+    previous: Approval | None,
+    stored: Sequence[StoredPicture],
+) -> Approval:
     action = _action(body)
     ruling = _judged(actor, body, action) if action else None
     asks = ruling if ruling and ruling.verdict == "ask" else None
@@ -158,9 +183,9 @@ def _open(actor: Actor, request: ExternalRequest, body: AskBody, previous: Appro
         quorum=_all_needs(_needs(body), asks.quorum if asks else ()),
         four_eyes=body.four_eyes or bool(asks and asks.four_eyes),
         by_rule=bool(asks and asks.by_rule),
-        policy_ids=[asks.policy_id] if asks and asks.policy_id else [],
+        policy_ids=list(asks.policy_ids) if asks else [],
         assignee=body.assignee,
-        evidence=_evidence(body),
+        evidence=_evidence(body, stored),
         previous_approval_id=previous.id if previous else None,
         context=_context(actor, body, server_words),
     )
@@ -199,7 +224,7 @@ def _judged(actor: Actor, body: AskBody, action: dict[str, Any]) -> Ruling:
             Proposal(
                 team_id=actor.team_id,
                 test=actor.test,
-                run_id="",
+                run_id=None,
                 end_user=body.end_user,
                 mode="approval",
                 plan_approved=False,
@@ -210,6 +235,7 @@ def _judged(actor: Actor, body: AskBody, action: dict[str, Any]) -> Ruling:
                 read_only=False,
                 risk_floor=rules.floor,
                 starter=person_of(actor),
+                params=action["params"],
             )
         )
         if rules_still(actor.team_id, actor.test, rules.version):
@@ -224,9 +250,9 @@ def _all_needs(asked: Iterable[dict[str, Any]], by_policy: Iterable[dict[str, An
     return [{"group": group, "count": count} for group, count in counts.items()]
 
 
-def _evidence(body: AskBody) -> dict[str, Any]:
+def _evidence(body: AskBody, stored: Sequence[StoredPicture]) -> dict[str, Any]:
     links = [link.model_dump() for link in body.evidence.links] if body.evidence else []
-    return {"url": body.action.url if body.action else None, "pictures": [], "links": links}
+    return {"url": body.action.url if body.action else None, "pictures": list(stored), "links": links}
 
 
 def _context(actor: Actor, body: AskBody, why: str) -> dict[str, Any]:
