@@ -25,9 +25,9 @@ from accounts.access import actor_of_page, actor_of_session
 from accounts.actor import Actor
 from approvals.access import get_approval
 from approvals.errors import ApprovalNotFound
+from database.listening import FIRST_PAUSE, Listener
 from runs.access import get_run
 from runs.errors import RunNotFound
-from runs.live.connections import FIRST_PAUSE
 from runs.live.envelopes import Row, read_seq
 from runs.live.hub import Hub, batches, pokes
 from runs.live.team_changes import say_look
@@ -120,13 +120,13 @@ class PersonConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     async def still_may(self) -> None:
         """Before anything is said. Once per heartbeat, and after each outage of the database, it asks whether the person still
         has the right, and beats. Raises Over."""
-        if asyncio.get_running_loop().time() >= self._check_at or self._outages != Hub.here().outages:
+        if asyncio.get_running_loop().time() >= self._check_at or self._outages != Listener.here().outages:
             await self._check()
             await self.say({"beat": 1})
 
     async def _check(self) -> None:
         """Raises Over."""
-        self._outages = Hub.here().outages
+        self._outages = Listener.here().outages
         actor = await self._ask(
             person_behind, self.scope["session"].session_key, getattr(self, "actor", None), self.scope["query_string"]
         )

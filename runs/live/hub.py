@@ -1,33 +1,25 @@
-"""The ear of a web process: one LISTEN connection wakes everybody who follows a run or looks at a team's pages.
+"""What a web process hears wakes everybody who follows a run or looks at a team's pages (database/listening.py).
 
 The doorbell (run_events, team_events) may be missed; the table is the truth. Each followed run has one reader that asks
 the table once per ring, keeps a short tail of rows, and then wakes its followers: a thousand followers cost one query.
-There is one hub per event loop, started by its first follower, since daphne tells nobody when it starts.
 """
 
 import asyncio
-import contextlib
 import json
 import logging
-import time
-import weakref
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
-from psycopg import Notify
-
+from database.listening import FIRST_PAUSE, LONGEST_PAUSE, LOST, Listener, Readers, rings
 from runs.live import sql
-from runs.live.connections import FIRST_PAUSE, LONGEST_PAUSE, LOST, Readers, connect
 from runs.live.envelopes import Row
-from runs.live.stream_limits import StreamLimits
 from runs.live.team_changes import PageState, TeamChanges
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT = 15.0
-SAFETY_SECONDS = 15.0  # read again so often even if no bell was heard
 PAGE = 200  # rows of one read
 TAIL = 256  # rows kept for followers who are almost up to date
 
@@ -101,28 +93,20 @@ class Topic:
 
 
 class Hub:
-    """Made by Hub.here(); closes itself with its event loop."""
+    """Made by Hub.here(); ends with its event loop."""
 
     @classmethod
     def here(cls) -> "Hub":
-        loop = asyncio.get_running_loop()
-        hub = _hubs.get(loop)
-        if hub is None or hub._task.done():
-            hub = _hubs[loop] = cls()
-        return hub
+        return Listener.here().of(cls)
 
     def __init__(self) -> None:
-        self.readers = Readers()
-        self.limits = StreamLimits()
+        self.readers = Listener.here().readers
         self.topics: dict[str, Topic] = {}
         self.teams: dict[str, TeamChanges] = {}
-        self.outages = 0  # how often the database was lost
-        self._task = asyncio.create_task(self._serve())
 
     async def close(self) -> None:
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        for topic in self.topics.values():
+            topic.close()
 
     @contextmanager
     def following(self, run_id: str) -> Iterator[tuple[Topic, asyncio.Event]]:
@@ -152,57 +136,26 @@ class Hub:
             if not changes.bells:
                 self.teams.pop(team, None)
 
-    async def _serve(self) -> None:
-        pause = FIRST_PAUSE
-        try:
-            while True:
-                since = time.monotonic()
-                try:
-                    await self._listen()
-                except LOST as error:
-                    logger.warning("Live updates lost the database and will try again: %s", error)
-                except Exception:
-                    logger.exception("Live updates failed and will try again")
-                self.outages += 1
-                pause = FIRST_PAUSE if time.monotonic() - since > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
-                await asyncio.sleep(pause)
-        finally:
-            for topic in self.topics.values():
-                topic.close()
-            await self.readers.close()
-            await self.limits.close()
-
-    async def _listen(self) -> None:
-        async with await connect("listen") as connection:
-            await connection.execute("LISTEN run_events")
-            await connection.execute("LISTEN team_events")
-            await connection.execute("LISTEN team_looks")
-            for changes in self.teams.values():  # who knows what was missed
+    def missed(self, *, outage: bool) -> None:
+        if outage:
+            for changes in self.teams.values():
                 changes.changed(queue=True)
-            while True:
-                for topic in self.topics.values():
-                    topic.ring()
-                async for notify in connection.notifies(timeout=SAFETY_SECONDS):
-                    self._heard(notify)
+        for topic in self.topics.values():
+            topic.ring()
 
-    def _heard(self, notify: Notify) -> None:
-        if notify.channel == "team_events":
-            team, _, queue = notify.payload.partition("/")
+    def heard(self, channel: str, payload: str) -> None:
+        if channel == "team_events":
+            team, _, queue = payload.partition("/")
             if changes := self.teams.get(team):
                 changes.changed(queue=bool(queue))
-            return
-        if notify.channel == "team_looks":
-            team, *look = json.loads(notify.payload)
+        elif channel == "team_looks":
+            team, *look = json.loads(payload)
             if changes := self.teams.get(team):
                 changes.look(*look)
-            return
-        run_id, _, seq = notify.payload.rpartition(":")
-        topic = self.topics.get(run_id)
-        if topic:
-            topic.ring(int(seq))
-
-
-_hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
+        elif channel == "run_events":
+            run_id, _, seq = payload.rpartition(":")
+            if topic := self.topics.get(run_id):
+                topic.ring(int(seq))
 
 
 async def batches(run_id: str, after: int, heartbeat: float = HEARTBEAT) -> AsyncGenerator[list[Row], None]:
@@ -223,7 +176,7 @@ async def batches(run_id: str, after: int, heartbeat: float = HEARTBEAT) -> Asyn
                 patience = min(beat_at, loop.time() + LONGEST_PAUSE)
             if rows:
                 after = rows[-1].seq
-            elif await _rings(bell, patience) or loop.time() < beat_at:
+            elif await rings(bell, patience) or loop.time() < beat_at:
                 continue
             yield rows
             beat_at = loop.time() + heartbeat
@@ -245,20 +198,10 @@ async def pokes(team: str, heartbeat: float = HEARTBEAT) -> AsyncGenerator[dict[
     page, beat_at = PageState(), loop.time() + heartbeat
     with Hub.here().watching(team) as (changes, bell):
         while True:
-            await _rings(bell, beat_at)
+            await rings(bell, beat_at)
             bell.clear()
             changes.forget_silent()
             message = await changes.since(page)
             if message or loop.time() >= beat_at:  # a bell with nothing to tell is no sign of life
                 yield message
                 beat_at = loop.time() + heartbeat
-
-
-async def _rings(bell: asyncio.Event, until: float) -> bool:
-    """Wait for the bell up to the loop's time `until`."""
-    try:
-        async with asyncio.timeout_at(until):
-            await bell.wait()
-    except TimeoutError:
-        return False
-    return True

@@ -21,10 +21,10 @@ from ninja import Router
 from accounts import limits
 from accounts.doors import ApiRequest
 from accounts.idempotency import answer
+from database.stream_limits import Place, StreamLimits
 from runs.access import get_run, show
 from runs.live.envelopes import Enveloper, Form, Plain, Row, read_seq
-from runs.live.hub import Hub, batches
-from runs.live.stream_limits import Place
+from runs.live.hub import batches
 from runs.models import Run, RunEvent
 from runs.routes import of_runs
 from runs.schemas import EventsObject
@@ -236,7 +236,7 @@ def _seat(caller: str) -> Place:
 
 
 async def _take_seat(caller: str) -> Place:
-    return await Hub.here().limits.take(caller, settings.STREAMS_PER_KEY)
+    return await StreamLimits.here().take(caller, settings.STREAMS_PER_KEY)
 
 
 class Live:

@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from database.listening import LONGEST_PAUSE, LOST, Readers
 from runs.live import sql
-from runs.live.connections import LONGEST_PAUSE, LOST, Readers
 
 LOOK_SECONDS = 45.0  # who looks says so again before this time is over
 CLOSED_SECONDS = 30  # how long a closed request is still told of

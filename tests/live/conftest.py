@@ -11,6 +11,7 @@ from django.db import connection, connections
 from django.test import AsyncClient
 
 from accounts.models import Team
+from database.listening import Listener
 from runs.live import consumers
 from runs.live.hub import Hub
 from tests.live import logs
@@ -31,7 +32,7 @@ def close_connections_of_sockets() -> None:
 async def hub(transactional_db: None) -> AsyncIterator[Hub]:
     """The hub of the test's event loop; what ran in Django's threads gives its connections back too."""
     yield Hub.here()
-    await Hub.here().close()
+    await Listener.here().close()
     await sync_to_async(connections.close_all)()
     await asyncio.to_thread(close_connections_of_sockets)
 

@@ -10,8 +10,8 @@ from django.db import connection
 
 from accounts.models import Team
 from config.own_processes import wait_until
+from database.stream_limits import StreamLimits
 from runs.live.hub import Hub, batches, follow, pokes
-from runs.live.stream_limits import StreamLimits
 from runs.models import Run
 from tests.live import logs
 from web.errors import RateLimited
@@ -153,24 +153,24 @@ async def test_bells_with_nothing_to_tell_delay_no_heartbeat(hub: Hub, team: Tea
 async def test_the_seats_of_another_process_count(hub: Hub, team: Team, backends: Any) -> None:
     elsewhere = StreamLimits()
     theirs = [await elsewhere.take("key_1", 3) for _ in range(2)]
-    mine = await hub.limits.take("key_1", 3)
-    for limits in (elsewhere, hub.limits):
+    mine = await StreamLimits.here().take("key_1", 3)
+    for limits in (elsewhere, StreamLimits.here()):
         with pytest.raises(RateLimited):
             await limits.take("key_1", 3)
     await elsewhere.close()  # the process dies, and the server notices
     assert await sync_to_async(wait_until)(lambda: len(backends("seats")) == 1, 5)
-    again = [await hub.limits.take("key_1", 3) for _ in range(2)]
+    again = [await StreamLimits.here().take("key_1", 3) for _ in range(2)]
     with pytest.raises(RateLimited):
-        await hub.limits.take("key_1", 3)
+        await StreamLimits.here().take("key_1", 3)
     del theirs, mine, again
     await asyncio.sleep(0.1)
-    assert hub.limits.in_use == 0
+    assert StreamLimits.here().in_use == 0
 
 
 async def test_seats_outlive_a_restart_of_the_database(hub: Hub, backends: Any) -> None:
-    held = [await hub.limits.take("key_1", 2)]
+    held = [await StreamLimits.here().take("key_1", 2)]
     await sync_to_async(terminate)(await sync_to_async(backends)("seats"))
-    held.append(await hub.limits.take("key_1", 2))
+    held.append(await StreamLimits.here().take("key_1", 2))
     elsewhere = StreamLimits()
     with pytest.raises(RateLimited):
         await elsewhere.take("key_1", 2)

@@ -397,7 +397,7 @@ async def test_what_breaks_the_hub_is_logged_and_it_goes_on(
     hub: Hub, team: Team, cookie: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = await new_run(team, logs.status("queued"))
-    heard, calls = Hub._heard, 0
+    heard, calls = Hub.heard, 0
 
     def breaks_once(*args: Any) -> None:
         nonlocal calls
@@ -406,7 +406,7 @@ async def test_what_breaks_the_hub_is_logged_and_it_goes_on(
             raise ZeroDivisionError
         heard(*args)
 
-    monkeypatch.setattr(Hub, "_heard", breaks_once)
+    monkeypatch.setattr(Hub, "heard", breaks_once)
     async with opened(f"/ws/runs/{run.id}?after=1", cookie) as page:
         await hears(page)
         await until(lambda: bool(hub.topics))

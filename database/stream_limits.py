@@ -7,7 +7,7 @@ database the places in use are taken again with the next one.
 
 import asyncio
 
-from runs.live.connections import LOST, Connection, connect
+from database.listening import LOST, Connection, Listener, connect
 from web.errors import RateLimited
 
 RETRY_AFTER = 5  # seconds; nobody knows when a stream ends
@@ -35,6 +35,12 @@ class Place:
 
 
 class StreamLimits:
+    """All streams of a process share one, StreamLimits.here(): the limit is that of a caller, whatever they read."""
+
+    @classmethod
+    def here(cls) -> "StreamLimits":
+        return Listener.here().of(cls)
+
     def __init__(self) -> None:
         self._held: dict[str, set[int]] = {}
         self._connection: Connection | None = None
@@ -59,6 +65,12 @@ class StreamLimits:
         task = asyncio.create_task(self._leave(caller, number))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
+
+    def heard(self, channel: str, payload: str) -> None:
+        """Nobody tells it anything."""
+
+    def missed(self, *, outage: bool) -> None:
+        """It finds out by itself, with the next place."""
 
     async def close(self) -> None:
         if self._connection:
