@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Literal
 
 from django.core import signing
@@ -23,8 +24,8 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def actor_of_key(key: str, minute: int) -> tuple[Actor, int]:
-    """The actor behind a live or test key, and how many calls of this minute it has made, this one included.
+def actor_of_key(key: str, minute: int, bucket: str = "requests") -> tuple[Actor, int]:
+    """The actor behind a live or test key, and how many calls of `bucket` it has made this minute, this one included.
 
     Raises InvalidApiKey, or AgentForbidden for the credential of an agent.
     """
@@ -35,13 +36,28 @@ def actor_of_key(key: str, minute: int) -> tuple[Actor, int]:
             raise InvalidApiKey from None
         raise AgentForbidden
     now = timezone.now()
-    row = prepared(sql.KEY, {"hash": hash_key(key), "now": now, "minute": minute})
+    row = prepared(sql.KEY, {"hash": hash_key(key), "now": now, "minute": minute, "bucket": bucket})
     if row is None:
         raise InvalidApiKey
     key_id, team_id, test, name, scopes, owner_id, last_used_at, used = row
     if last_used_at is None or (now - last_used_at).total_seconds() > 60:
         ApiKey.objects.filter(id=key_id).update(last_used_at=now)
     return Actor(team_id, test, "api_key", key_id, name, frozenset(scopes), owner_id=owner_id), used
+
+
+def actor_now(actor: Actor) -> Actor:
+    """The key or person of a call that has waited, with the rights that they have by now.
+
+    Raises InvalidApiKey when the key was revoked, or the person left the team.
+    """
+    if actor.kind == "user":
+        person = member(actor.id, actor.team_id, actor.test)
+    else:
+        row = prepared(sql.SCOPES_OF_KEY, {"id": actor.id, "now": timezone.now()})
+        person = replace(actor, scopes=frozenset(row[0])) if row else None
+    if person is None:
+        raise InvalidApiKey
+    return person
 
 
 def actor_of_session(request: HttpRequest, mode: str | None = None) -> Actor | None:

@@ -6,6 +6,7 @@ elsewhere, as in the client of tests, they are made on the spot.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ Db = Callable[
 ]  # `await db(call, *args)`: synchronous work with the database, in a thread that has it
 Work = Callable[[Db], Awaitable[HttpResponse]]
 MARK = "countersign.later"  # in the scope of requests whose server can wait
+ARRIVED = "countersign.arrived"  # in the scope: time.monotonic() when the request had come
 PATIENT = "countersign.patient"  # in the scope of those that may keep their thread for long
 
 
@@ -46,6 +48,12 @@ def may_wait(request: HttpRequest) -> bool:
     """Whether this call may stand still in its thread for something that takes long: there its server has threads for it."""
     scope = getattr(request, "scope", {})
     return not scope.get(MARK) or bool(scope.get(PATIENT))
+
+
+def arrived_at(request: HttpRequest) -> float:
+    """time.monotonic() of the request's arrival: it may have waited for a thread."""
+    at: float = getattr(request, "scope", {}).get(ARRIVED) or time.monotonic()
+    return at
 
 
 def later(request: HttpRequest, work: Work) -> HttpResponse:

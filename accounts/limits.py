@@ -1,15 +1,21 @@
 """Rates: how often one caller may call (docs/api/README.md section 9)."""
 
+import re
 import time
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.http import HttpRequest
 
 from accounts.actor import Actor
 from accounts.models import RateWindow
 from accounts.sql import COUNT_CALL
 from database.sql import prepared
 from web.errors import RateLimited
+
+# GET /v1/approvals/{id}?wait= (approvals/waiting/long_poll.py), but wait=0, which is answered at once.
+_WAITED_FOR = re.compile(r"/v1/approvals/[^/]+")
+_WAITS = re.compile(r"(?:^|&)wait=0*[^0&]")
 
 
 @dataclass(frozen=True)
@@ -28,20 +34,30 @@ def this_minute() -> int:
     return int(time.time()) // 60
 
 
-def count_request(actor: Actor, minute: int) -> int:
-    """Count one request of the caller; how many of this minute there are with it."""
-    return _count(actor.caller, "requests", minute)
+def bucket_of(request: HttpRequest) -> str:
+    """What the call counts as: one that waits for a decision comes again and again, and takes nothing from others."""
+    waits = request.META["REQUEST_METHOD"] == "GET" and _WAITS.search(request.META.get("QUERY_STRING", ""))
+    return "waits" if waits and _WAITED_FOR.fullmatch(request.path_info) else "requests"
 
 
-def rate(used: int, minute: int) -> Rate:
-    """What the answer says after so many requests of the minute, and the refusal past the limit."""
-    limit, second = settings.RATE_LIMIT_PER_MINUTE, int(time.time()) - minute * 60
+def count_request(actor: Actor, minute: int, bucket: str) -> int:
+    """Count one call of the caller; how many of this minute there are with it."""
+    return _count(actor.caller, bucket, minute)
+
+
+def rate(used: int, minute: int, bucket: str = "requests") -> Rate:
+    """What the answer says after so many calls of the minute, and the refusal past the limit."""
+    limit, second = _limit(bucket), int(time.time()) - minute * 60
     headers = {
         "X-RateLimit-Limit": str(limit),
         "X-RateLimit-Remaining": str(max(0, limit - used)),
         "X-RateLimit-Reset": str((minute + 1) * 60),
     }
     return Rate(headers, RateLimited(retry_after=max(1, 60 - second)) if used > limit else None)
+
+
+def _limit(bucket: str) -> int:
+    return settings.WAITS_PER_MINUTE if bucket == "waits" else settings.RATE_LIMIT_PER_MINUTE
 
 
 def spend(actor: Actor, bucket: str, limit: int) -> None:

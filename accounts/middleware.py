@@ -50,6 +50,11 @@ def is_api(request: HttpRequest) -> bool:
     return request.path_info == "/v1" or request.path_info.startswith("/v1/")
 
 
+def is_head(request: HttpRequest) -> bool:
+    """Whether only the head of the answer is asked for: HeadMiddleware lets it pass for GET."""
+    return bool(request.META["REQUEST_METHOD"] == "HEAD")
+
+
 def _without_nul(request: HttpRequest) -> None:
     """PostgreSQL cannot even compare with NUL: an id or a filter that holds one becomes one that nothing has."""
     request.path_info = request.path_info.replace("\0", "\ufffd")
@@ -121,13 +126,13 @@ class ApiMiddleware:
         request.path_info = request.path = request.path_info.rstrip("/")
         if request.path_info in OPEN_PATHS:
             return self.get_response(request)
-        minute = limits.this_minute()
+        minute, bucket = limits.this_minute(), limits.bucket_of(request)
         try:
-            actor, by_key, used = authenticate(request, minute)
+            actor, by_key, used = authenticate(request, minute, bucket)
         except Refusal as unknown:
             return refusal_response(unknown, request)
         request.actor = actor  # type: ignore[attr-defined]
-        rate = limits.rate(used, minute)
+        rate = limits.rate(used, minute, bucket)
         refusal = rate.refusal or _too_large(request)
         response = refusal_response(refusal, request) if refusal else self.get_response(request)
         response = _enveloped(response, request)
@@ -141,8 +146,8 @@ class ApiMiddleware:
         return response
 
 
-def authenticate(request: HttpRequest, minute: int) -> tuple[Actor, bool, int]:
-    """The caller, whether a key (not a session) opened the call, and the caller's calls of this minute, this one included.
+def authenticate(request: HttpRequest, minute: int, bucket: str = "requests") -> tuple[Actor, bool, int]:
+    """The caller, whether a key (not a session) opened the call, and the caller's calls of `bucket` this minute, with this one.
 
     Raises InvalidApiKey, AgentForbidden, CsrfFailed.
 
@@ -150,7 +155,7 @@ def authenticate(request: HttpRequest, minute: int) -> tuple[Actor, bool, int]:
     """
     key = sent_key(request)
     if key:
-        holder, used = actor_of_key(key, minute)
+        holder, used = actor_of_key(key, minute, bucket)
         return holder, True, used
     mode = request.headers.get("X-Team-Mode", "live").lower()
     actor = actor_of_session(request, "test" if mode == "test" else "live")
@@ -160,7 +165,7 @@ def authenticate(request: HttpRequest, minute: int) -> tuple[Actor, bool, int]:
         _ = request.body  # read before the CSRF check looks into it as a form
     if check_csrf(request) is not None:
         raise CsrfFailed
-    return actor, False, limits.count_request(actor, minute)
+    return actor, False, limits.count_request(actor, minute, bucket)
 
 
 def sent_key(request: HttpRequest) -> str:

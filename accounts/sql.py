@@ -8,15 +8,23 @@ DO UPDATE SET count = accounts_ratewindow.count + 1 RETURNING count
 # P7: the calls of a caller in this minute, of one bucket.
 COUNT_CALL = _COUNT_ONE_MORE.format(rows="VALUES (%(caller)s, %(bucket)s, %(minute)s, 1)")
 
+_ALIVE = (
+    "k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > %(now)s) AND (k.owner_id IS NULL OR u.is_active)"
+)
+
 # P7: the living key with this hash, and its calls of this minute with this one. Every call of the API asks for both.
 KEY = f"""
 WITH k AS (
   SELECT k.id, k.team_id, k.test, k.name, k.scopes, k.owner_id, k.last_used_at
   FROM accounts_apikey k LEFT JOIN accounts_user u ON u.id = k.owner_id
-  WHERE k.hash = %(hash)s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > %(now)s)
-    AND (k.owner_id IS NULL OR u.is_active)
-), c AS ({_COUNT_ONE_MORE.format(rows="SELECT id, 'requests', %(minute)s::bigint, 1 FROM k")})
+  WHERE k.hash = %(hash)s AND {_ALIVE}
+), c AS ({_COUNT_ONE_MORE.format(rows="SELECT id, %(bucket)s::text, %(minute)s::bigint, 1 FROM k")})
 SELECT k.*, c.count FROM k, c
+"""
+
+# P15: what a key may do whose call has waited, if it is still alive.
+SCOPES_OF_KEY = f"""
+SELECT k.scopes FROM accounts_apikey k LEFT JOIN accounts_user u ON u.id = k.owner_id WHERE k.id = %(id)s AND {_ALIVE}
 """
 
 # P1, P3: settings that runs and requests ask for again and again; {name} is one of access.Setting.

@@ -8,9 +8,11 @@ from django.http import HttpResponse
 from ninja import Query, Router
 from pydantic import ConfigDict, Field
 
+from accounts.access import require
 from accounts.actor import Actor
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
+from accounts.middleware import is_head
 from approvals import deciding, handling, undoing
 from approvals.access import DUE, assigned_names, by_due, decision_of, get_approval, get_readable, readable
 from approvals.answers.answer import Answer
@@ -29,6 +31,7 @@ from approvals.schemas import (
     decision_object,
 )
 from approvals.subjects import Locked
+from approvals.waiting.long_poll import WAIT_PARAMETER, answer_in_time, read_wait
 from web.bodies import Body, Int, read, read_json
 from web.errors import Invalid, InvalidFilter
 from web.filters import one_of
@@ -95,10 +98,24 @@ def _object(row: Approval) -> ApprovalObject:
     return approval_object(row, decision_of(row) if row.status != "pending" else None)
 
 
-@router.get("/approvals/{approval_id}", summary="One request", response=ApprovalObject)
+@router.get(
+    "/approvals/{approval_id}",
+    summary="One request, at once or when it is decided",
+    response=ApprovalObject,
+    openapi_extra={"parameters": [WAIT_PARAMETER]},
+)
 @door("approvals:read", "approvals:request")
 def read_approval(request: ApiRequest, approval_id: str) -> HttpResponse:
-    return answer(_object(get_readable(request.actor, approval_id)))
+    approval = get_readable(request.actor, approval_id)
+    seconds = read_wait(request.GET)
+    if approval.status != "pending" or seconds == 0 or is_head(request):
+        return answer(_object(approval))
+    return answer_in_time(request, approval_id, seconds, lambda actor: _shown(actor, approval_id))
+
+
+def _shown(actor: Actor, approval_id: str) -> HttpResponse:
+    require(actor, "approvals:read", "approvals:request")
+    return answer(_object(get_readable(actor, approval_id)))
 
 
 @router.post(

@@ -84,6 +84,7 @@ def lock_and_decide(
             settled = services.settle(actor, approval, accepted.answer, via, hands_back=accepted.hands_back)
             if settled.decision is None and settled.fresh:
                 subject.record(change_of(approval, "vote", actor.ref(), note=accepted.answer.note))
+                services.notify(approval)
             elif settled.fresh:
                 _follow_up(actor, subject, approval, settled)
             return DecisionResult(approval, settled.decision, subject, _resumes(settled, approval, subject))
@@ -154,6 +155,7 @@ def _take_late_effect(subject: Locked, approval: Approval) -> None:
     payload, redacted = unseal(decision.sealed) if decision.sealed else ({}, {})
     approval.effect_pending, approval.effective_at = False, approval.effective_at or timezone.now()
     approval.save(update_fields=["effect_pending", "effective_at"])
+    services.notify(approval)
     Decision.objects.filter(id=decision.id).update(sealed=None)
     _take_effect(subject, approval, Settled(decision, True, payload, redacted))
 

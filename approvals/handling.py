@@ -20,7 +20,7 @@ from approvals.deciding import change_of, settling_expiry
 from approvals.errors import ApprovalClaimed
 from approvals.mail import outbox, reminders
 from approvals.models import Approval, Comment
-from approvals.services import raise_closed
+from approvals.services import notify, raise_closed
 from web.errors import Invalid, InvalidState
 from web.times import rfc3339
 
@@ -42,6 +42,7 @@ def _change(
         before = _facts(approval)
         if work(approval) is not False:
             subject.record(change_of(approval, change, actor.ref(), **_difference(before, _facts(approval))))
+            notify(approval)
         return approval
 
 

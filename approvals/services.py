@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.access import team_setting
 from accounts.actor import Actor, system
+from approvals import sql
 from approvals.answers import reading
 from approvals.answers.answer import Answer, Payload, fingerprint, payload, require_fitting, sent_back
 from approvals.deciders import quorum
@@ -28,7 +29,7 @@ from approvals.models import APPROVAL_MOVES, Approval, Decision
 from approvals.policies import services as policies
 from approvals.policies.allowances import may_let_oneself
 from database.sealing import seal
-from database.sql import insert, save
+from database.sql import insert, prepared, save
 from web.times import rfc3339
 
 
@@ -56,6 +57,12 @@ def move(approval: Approval, to: str, now: datetime, **fields: Any) -> None:
     for name, value in fields.items():
         setattr(approval, name, value)
     save(approval, ("status", "resolved_at", "version", *fields))
+    notify(approval)
+
+
+def notify(approval: Approval) -> None:
+    """Ring who waits for this request (approvals/waiting), sent by the commit; after every change that the API shows."""
+    prepared(sql.NOTIFY, {"id": approval.id})
 
 
 def open_request(**fields: Any) -> Approval:

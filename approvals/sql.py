@@ -1,5 +1,9 @@
 """Statements that are written out, each with the benchmark that asks for it (docs/performance.md); all others are the ORM's."""
 
+# P15: who waits for the request is rung by the commit; and what they look at then.
+NOTIFY = "SELECT pg_notify('approval_events', %(id)s)"
+STATES = "SELECT id, status, effect_pending FROM approvals_approval WHERE id = ANY(%s)"
+
 # P1: what a decision reads. The ends of statements for database.sql.fetch().
 OF_TEAM = "id = %(id)s AND team_id = %(team)s AND test = %(test)s"
 LOCKED = "id = %(id)s FOR UPDATE"

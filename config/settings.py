@@ -176,6 +176,8 @@ STREAMS_PER_KEY = env.int("STREAMS_PER_KEY", default=20)
 SSE_KEEPALIVE_SECONDS = env.float("SSE_KEEPALIVE_SECONDS", default=14.0)  # silence after which a stream gives a comment
 SOCKET_BEAT_SECONDS = env.float("SOCKET_BEAT_SECONDS", default=15.0)  # so often an open page hears of us
 UNREAD_SECONDS = env.float("UNREAD_SECONDS", default=60.0)  # a caller who takes no byte for so long is given up
+WAITS_PER_MINUTE = env.int("WAITS_PER_MINUTE", default=6000)  # calls that wait for a decision, per key
+WAITS_PER_REQUEST = env.int("WAITS_PER_REQUEST", default=30)  # of these for one request
 STREAM_CONNECTS_PER_MINUTE = env.int("STREAM_CONNECTS_PER_MINUTE", default=30)
 WEBHOOK_ALLOW_LOOPBACK = env.bool("WEBHOOK_ALLOW_LOOPBACK", default=DEBUG)  # http and https to this computer
 WEBHOOK_ALLOWED_HOSTS = env.list("WEBHOOK_ALLOWED_HOSTS", default=[])  # further hosts and networks, http included

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 LEAST_CONNECTIONS = 200  # of the embedded server
 SPARE = 20  # for people with psql, commands, and processes that replace others
-WEB_OTHERS = (
-    8  # of a web process, outside the pool: its listener, four readers of streams, and what is being replaced
-)
+WEB_OTHERS = 8  # of a web process, outside the pool: its listener, four readers of streams, and what is being replaced
 DJANGO_THREADS = 2  # where asgiref runs what consumers and downloads read
 CLUSTER = 4  # of a cluster's parent process and the processes that hand tasks over
 WORKER_OTHERS = (

@@ -1,6 +1,7 @@
 """How the web process answers a request: in one visit to a thread that is kept for the next one. See adr/0008."""
 
 import asyncio
+import time
 from asyncio import CancelledError
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import nullcontext, suppress
@@ -17,7 +18,7 @@ from django.template.loader import render_to_string
 from django.urls import set_script_prefix
 
 from accounts.errors import IdempotencyInFlight
-from accounts.later import MARK, PATIENT, Later, to_the_end
+from accounts.later import ARRIVED, MARK, PATIENT, Later, to_the_end
 from config.server.callers import asks_model, caller_of, is_api, is_health, is_slow
 from config.server.request_threads import RequestThreads, SlowCalls
 from database.ids import new_id
@@ -59,6 +60,7 @@ class Handler(ASGIHandler):
         if is_health(scope):
             await self.send_response(health(), send)
             return
+        scope = scope | {MARK: True, ARRIVED: time.monotonic()}
         try:
             body = await self.read_body(receive)
         except RequestAborted:
@@ -74,7 +76,7 @@ class Handler(ASGIHandler):
         of_model = asks_model(scope)
         if not of_model and not is_slow(scope):
             visit = Visit(self._quick, caller)
-            response, wanted = await self._answered(visit, scope | {MARK: True}, body)
+            response, wanted = await self._answered(visit, scope, body)
             if not is_in_flight(response):
                 await self._finish(visit, response, wanted, receive, send)
                 return
@@ -83,7 +85,7 @@ class Handler(ASGIHandler):
             )  # now it waits for the call that has its Idempotency-Key, where waiting keeps nobody from a thread
         with nullcontext() if of_model else self._slow_calls.one_of(caller):  # also what waits for its Idempotency-Key
             visit = Visit(self._slow, caller)
-            response, wanted = await self._answered(visit, scope | {MARK: True, PATIENT: True}, body)
+            response, wanted = await self._answered(visit, scope | {PATIENT: True}, body)
             await self._finish(visit, response, wanted, receive, send)
 
     async def _finish(

@@ -1,0 +1,127 @@
+"""The handler of a web process, in this process, and callers who wait at it."""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from asgiref.testing import ApplicationCommunicator
+from django.db import connection, connections
+
+from accounts.models import Team
+from config.server.asgi_handler import Handler
+from config.server.request_threads import RequestThreads
+from database.listening import Listener
+from tests.live import logs
+
+SECONDS = 10
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass
+class Caller:
+    """One key at the handler. Nothing is sent twice."""
+
+    handler: Handler
+    key: str
+
+    def open(self, path: str, method: str = "GET", body: bytes = b"") -> "Call":
+        address, _, query = path.partition("?")
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": f"/v1{address}",
+            "query_string": query.encode(),
+            "headers": [(b"x-api-key", self.key.encode()), (b"host", b"testserver")],
+        }
+        asked = ApplicationCommunicator(self.handler, scope)  # type: ignore[no-untyped-call]
+        return Call(asked, asyncio.create_task(_answer(asked, body)))
+
+    async def get(self, path: str) -> Answer:
+        return await self.open(path)
+
+    async def post(self, path: str, body: Any) -> Answer:
+        return await self.open(path, "POST", json.dumps(body).encode())
+
+
+@dataclass
+class Call:
+    """A call that is under way: await it for its answer."""
+
+    asked: Any
+    answering: "asyncio.Task[Answer]"
+
+    def __await__(self) -> Any:
+        return self.answering.__await__()
+
+    async def leave(self) -> None:
+        """The caller goes away."""
+        await self.asked.send_input({"type": "http.disconnect"})
+
+    def server_ends(self) -> None:
+        """As daphne does with what it has in hand."""
+        self.asked.future.cancel()
+
+
+async def _answer(asked: Any, body: bytes) -> Answer:
+    await asked.send_input({"type": "http.request", "body": body})
+    start = await asked.receive_output(SECONDS)
+    content = b""
+    more = True
+    while more:
+        part = await asked.receive_output(SECONDS)
+        content, more = content + part.get("body", b""), part.get("more_body", False)
+    headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+    return Answer(start["status"], headers, json.loads(content) if content else None)
+
+
+@pytest.fixture
+async def handler(transactional_db: None, settings: Any) -> AsyncIterator[Handler]:
+    settings.REQUEST_THREADS, settings.SLOW_THREADS = 4, 1
+    handler = Handler()
+    yield handler
+    await Listener.here().close()
+    for threads in (handler._quick, handler._slow):
+        await asyncio.to_thread(_close_connections, threads)
+    handler.close()
+
+
+def _close_connections(threads: RequestThreads) -> None:
+    """In each thread: a barrier sees to it that none does it twice."""
+    count = threads._threads._max_workers
+    all_here = threading.Barrier(count)
+    closing = [threads._threads.submit(lambda: (all_here.wait(10), connections.close_all())) for _ in range(count)]
+    for each in closing:
+        each.result(10)
+
+
+@pytest.fixture
+def team(transactional_db: None) -> Team:
+    return logs.new_team()
+
+
+@pytest.fixture
+def asker(handler: Handler, team: Team) -> Caller:
+    return Caller(handler, logs.new_key(team))
+
+
+@pytest.fixture
+def decider(handler: Handler, team: Team) -> Caller:
+    return Caller(handler, logs.new_key(team))
+
+
+@pytest.fixture
+def request_id(team: Team) -> str:
+    """A request of a run that waits."""
+    approval_id = logs.new_request(team).id
+    connection.close()
+    return approval_id
