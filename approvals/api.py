@@ -31,7 +31,7 @@ from approvals.schemas import (
     decision_object,
 )
 from approvals.subjects import Locked
-from approvals.waiting.long_poll import WAIT_PARAMETER, answer_in_time, read_wait
+from approvals.waiting.long_poll import WAITS, answer_in_time, read_wait
 from web.bodies import Body, Int, read, read_json
 from web.errors import Invalid, InvalidFilter
 from web.filters import one_of
@@ -102,7 +102,7 @@ def _object(row: Approval) -> ApprovalObject:
     "/approvals/{approval_id}",
     summary="One request, at once or when it is decided",
     response=ApprovalObject,
-    openapi_extra={"parameters": [WAIT_PARAMETER]},
+    openapi_extra=WAITS,
 )
 @door("approvals:read", "approvals:request")
 def read_approval(request: ApiRequest, approval_id: str) -> HttpResponse:

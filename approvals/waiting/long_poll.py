@@ -22,13 +22,18 @@ from database.outages import is_away
 from web.errors import Invalid, Refusal
 
 LONGEST_WAIT = 60  # seconds: proxies cut what is silent for longer
-WAIT_PARAMETER: dict[str, Any] = {
-    "name": "wait",
-    "in": "query",
-    "required": False,
-    "description": "Seconds to wait for a request that is pending; the answer comes as soon as it no longer is.",
-    "schema": {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT, "default": 0},
-}
+WAITS: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "wait",
+            "in": "query",
+            "required": False,
+            "description": "Seconds to wait while the request is pending; the answer comes as soon as it no longer is.",
+            "schema": {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT, "default": 0},
+        }
+    ],
+    "responses": {422: {}},
+}  # of the route, for the OpenAPI document
 Show = Callable[[Actor], HttpResponse]  # the request as it is now, for this caller
 
 
