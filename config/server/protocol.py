@@ -1,10 +1,12 @@
 """How daphne reads a request, before Django hears of it, and what it does with an answer that breaks."""
 
 import functools
+from http import HTTPStatus
 from typing import Any
 
 from daphne import http_protocol, ws_protocol
 from daphne.server import Server
+from twisted.web.http import RESPONSES
 
 from config.server.unread_answers import MOST_OF_A_SOCKET, Outlet, unsent
 
@@ -63,6 +65,10 @@ _hand_over = Server.handle_reply
 
 
 def install() -> None:
-    """Twisted would read every posted body as the form that its Content-Type says it is, and refuse those that are none."""
+    """Twisted would read every posted body as the form that its Content-Type says it is, and refuse those that are none.
+
+    Its reason phrases are those of RFC 2616: 422 and 429 would be "Unknown Status".
+    """
+    RESPONSES.update({status.value: status.phrase.encode() for status in HTTPStatus})
     http_protocol.WebRequest = functools.partial(Request, parsePOSTFormSubmission=False)
     Server.handle_reply = _send
