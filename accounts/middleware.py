@@ -13,6 +13,7 @@ from accounts.access import actor_of_key, actor_of_session
 from accounts.actor import Actor
 from accounts.errors import CsrfFailed, InvalidApiKey
 from database.ids import new_id
+from web import aliases
 from web.bodies import body_limit
 from web.errors import BadRequest, InternalError, MethodNotAllowed, NotFound, PayloadTooLarge, Refusal
 
@@ -43,6 +44,8 @@ class RequestIdMiddleware:
         elif response.status_code == 405:
             response = _no_page(response, request)
         response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
+        if is_api(request):
+            aliases.add_headers(response)
         return response
 
 
@@ -170,7 +173,7 @@ def authenticate(request: HttpRequest, minute: int, bucket: str = "requests") ->
 
 def sent_key(request: HttpRequest) -> str:
     """The key in X-API-Key, or else behind Bearer; "" when there is none."""
-    return request.headers.get("X-API-Key", "").strip() or (_bearer(request) or "")
+    return aliases.key_as_issued(request.headers.get("X-API-Key", "").strip() or (_bearer(request) or ""))
 
 
 def _bearer(request: HttpRequest) -> str | None:

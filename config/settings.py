@@ -169,6 +169,7 @@ PRICE_CALL_CENTS = {"predict": 5, "sessions": 10, "session_predict": 4, "ground"
 PRICE_EXTRA_CENTS = {"trajectory_images": 2, "high_definition": 1, "engine_v1": 3, "system_prompt": 1}
 RATE_LIMIT_PER_MINUTE = env.int("RATE_LIMIT_PER_MINUTE", default=600)
 RATE_LIMIT_RUNS_PER_MINUTE = env.int("RATE_LIMIT_RUNS_PER_MINUTE", default=120)
+VENDOR_ALIASES = env.bool("VENDOR_ALIASES", default=True)  # names of another vendor beside ours (web/aliases.py)
 IDEMPOTENCY_WAIT_SECONDS = env.float("IDEMPOTENCY_WAIT_SECONDS", default=25.0)  # for the first call with the same key
 DATA_UPLOAD_MAX_MEMORY_SIZE = 25 * 1024 * 1024  # the API refuses earlier (web/bodies.py)
 PICTURE_DAYS = env.int("PICTURE_DAYS", default=90)  # after the end of their run; 0: for ever

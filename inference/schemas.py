@@ -12,12 +12,14 @@ from inference.screenshots import LEAST, MOST, Loc
 from web.bodies import Body, EachOnce, Int, exactly_one_of
 from web.errors import ErrorObject
 from web.json_values import too_big
+from web.paging import Page
 from web.times import Timestamp, rfc3339
 
 # The words of actions that this API answers: those of machines.actions.canonical that a caller can do on any screen.
 ACTION_TYPES = ("click", "type_text", "key_press", "key_combo", "scroll", "drag", "move", "wait", "done", "fail")
 ENGINES = ("v1", "v3", "v4")
 MOST_METADATA = 32
+MOST_CODE = 700_000  # characters: a text of 65,536, each of them escaped
 ASKS_A_MODEL = {402: ErrorObject, 502: ErrorObject, 504: ErrorObject}  # how the calls that do may be refused
 
 
@@ -55,6 +57,7 @@ class PastAction(Body):
     params: dict[str, Any] | None = None
     parameters: dict[str, Any] | None = None
     description: Annotated[str, Field(max_length=2000)] | None = None
+    raw_code: Annotated[str, Field(max_length=MOST_CODE)] | None = None  # as it was answered; not read
 
     @model_validator(mode="after")
     def _one_spelling(self) -> Self:
@@ -99,6 +102,7 @@ class PredictBody(Terms):
     trajectory: Annotated[list[PastStep], Field(max_length=20)] = Field(default_factory=list)
     max_actions: Annotated[Int, Field(ge=1, le=10)] = 5
     include_reasoning: bool = True
+    include_raw_code: bool = False
 
     def screenshots(self) -> Iterator[tuple[Loc, str]]:
         """Those of the trajectory, oldest first, and the present one."""
@@ -115,6 +119,8 @@ class SessionCreate(Terms):
 class SessionPredictBody(Body):
     screenshot: Base64
     instruction: Words
+    include_reasoning: bool = True
+    include_raw_code: bool = False
 
 
 class GroundBody(Screen):
@@ -131,9 +137,12 @@ class Nothing(Body):
 
 
 class PredictionObject(TypedDict):
+    """`raw_code`, here and in each action, where it was asked for: the action as a line for pyautogui. It is for reading."""
+
     status: str
     reasoning: str | None
     actions: list[dict[str, Any]]
+    raw_code: NotRequired[list[str]]
     usage: CallUsageObject
     request_id: str
 
@@ -256,6 +265,12 @@ class SessionObject(TypedDict):
     created_at: Timestamp
     expires_at: Timestamp
     request_id: NotRequired[str]  # where it is the whole answer
+
+
+class SessionPage(Page[SessionObject]):
+    """`sessions`: the rows once more (docs/api/aliases.md)."""
+
+    sessions: NotRequired[list[SessionObject]]
 
 
 def session_object(session: Session) -> SessionObject:

@@ -27,6 +27,8 @@ Ttl = Annotated[Int, Field(ge=5, le=10_080)]
 MAX_NOTE = 2000  # characters
 Note = Annotated[str, Field(max_length=MAX_NOTE)]
 Timeout = Annotated[Int, Field(ge=1000, le=120_000)]
+Os = Literal["linux", "windows"]
+PassedOver = Annotated[Any, Field(exclude=True)]
 
 
 def _zero_or_ttl(value: int) -> int:
@@ -51,15 +53,29 @@ class MachineFilters(FilterSchema):
 
 
 class MachineCreate(Body):
+    """`os_type` is another spelling of `os`. The last three fields are those of other vendors' clients: they do nothing here."""
+
     display_name: Annotated[str, Field(min_length=1, max_length=64)]
     kind: Literal["browser", "desktop", "terminal", "simulated"] = "desktop"
-    os: Literal["linux", "windows"] = "linux"
+    os: Os = "linux"
+    os_type: Annotated[Os | None, Field(exclude=True)] = None
     cpu_cores: Annotated[Int, Field(ge=1, le=16)] = 2
     memory_gb: Annotated[Int, Field(ge=1, le=64)] = 4
     screen_width: Annotated[Int, Field(ge=320, le=3840)] = 1280
     screen_height: Annotated[Int, Field(ge=240, le=2160)] = 800
     ttl_minutes: Ttl | None = None
     metadata: Annotated[dict[Short, Long], Field(max_length=16)] = Field(default_factory=dict)
+    provider: PassedOver = None
+    desktop_enabled: PassedOver = None
+    storage_gb: PassedOver = None
+
+    @model_validator(mode="after")
+    def _one_system(self) -> Self:
+        if self.os_type is not None:
+            if "os" in self.model_fields_set and self.os != self.os_type:
+                raise ValueError("os and os_type name two systems.")
+            self.os = self.os_type
+        return self
 
 
 ZERO_OR_TTL: JsonDict = {"anyOf": [{"const": 0}, {"minimum": 5, "maximum": 10_080}]}
@@ -175,6 +191,7 @@ class MachineObject(TypedDict):
     display_name: str
     kind: str
     os: str
+    os_type: str
     isolation: str
     node: str | None
     status: str
@@ -292,6 +309,7 @@ def machine_object(machine: Machine) -> MachineObject:
         "display_name": machine.display_name,
         "kind": machine.kind,
         "os": machine.os,
+        "os_type": machine.os,
         "isolation": machine.isolation,
         "node": machine.node,
         "status": machine.status,

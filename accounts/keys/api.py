@@ -7,9 +7,10 @@ from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
 from accounts.keys import services
 from accounts.keys.access import keys_of
-from accounts.keys.schemas import KeyCreate, KeyObject, KeyRevokedObject, NewKeyObject, key_object, new_key_object
+from accounts.keys.schemas import KeyCreate, KeyPage, KeyRevokedObject, NewKeyObject, key_object, new_key_object
+from web import aliases
 from web.bodies import read
-from web.paging import Page, page
+from web.paging import page
 
 router = Router(tags=["Team and keys"])
 
@@ -34,10 +35,11 @@ def create_key(request: ApiRequest) -> HttpResponse:
     return once(request, effect)
 
 
-@router.get("/keys", summary="Keys of the team and world", response=Page[KeyObject])
+@router.get("/keys", summary="Keys of the team and world", response=KeyPage)
 @door("keys")
 def list_keys(request: ApiRequest) -> HttpResponse:
-    return answer(page(keys_of(request.actor), request.GET, key_object, request_id=request.request_id))
+    rows = page(keys_of(request.actor), request.GET, key_object, request_id=request.request_id)
+    return answer({**rows, **aliases.rows_again("keys", rows["data"])})
 
 
 @router.delete("/keys/{key_id}", summary="Revoke a key", response=KeyRevokedObject)

@@ -1,6 +1,6 @@
 """Request bodies and answers of keys."""
 
-from typing import Annotated
+from typing import Annotated, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 from accounts.actor import SCOPES, ActorRef
 from accounts.models import ApiKey
 from web.bodies import Body, Int, Time
+from web.paging import Page
 from web.times import Timestamp, rfc3339
 
 FAMILIES = sorted({scope.partition(":")[0] + ":*" for scope in SCOPES if ":" in scope})
@@ -64,6 +65,12 @@ class KeyObject(TypedDict):
     last_used_at: Timestamp | None
     expires_at: Timestamp | None
     revoked_at: Timestamp | None
+
+
+class KeyPage(Page[KeyObject]):
+    """`keys`: the rows once more (docs/api/aliases.md)."""
+
+    keys: NotRequired[list[KeyObject]]
 
 
 def key_object(key: ApiKey) -> KeyObject:

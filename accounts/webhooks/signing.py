@@ -4,6 +4,8 @@ import base64
 import hmac
 import secrets
 
+from web import aliases
+
 PREFIX = "whsec_"
 SHOWN = 10  # characters of a secret that later reads show
 
@@ -31,8 +33,10 @@ def base64_signature(secret: str, event_id: str, t: int, body: bytes) -> str:
 
 def signed_headers(secrets_: tuple[str, ...], event_id: str, t: int, body: bytes) -> dict[str, str]:
     """The headers of one attempt; a second secret is the one before the last rotation."""
+    signature = f"t={t},v1={hex_signature(secrets_[0], t, body)}"
     headers = {
-        "Countersign-Signature": f"t={t},v1={hex_signature(secrets_[0], t, body)}",
+        "Countersign-Signature": signature,
+        **aliases.signature_headers(signature),
         "webhook-id": event_id,
         "webhook-timestamp": str(t),
         "webhook-signature": " ".join(base64_signature(secret, event_id, t, body) for secret in secrets_),

@@ -22,6 +22,7 @@ from accounts.later import ARRIVED, MARK, PATIENT, Later, to_the_end
 from config.server.callers import asks_model, caller_of, is_api, is_health, is_slow
 from config.server.request_threads import RequestThreads, SlowCalls
 from database.ids import new_id
+from web import aliases
 from web.errors import DatabaseAway, Overloaded, Refusal
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -261,6 +262,7 @@ def _bare(response: HttpResponse, request_id: str) -> HttpResponse:
     response["X-Content-Type-Options"], response["Cache-Control"] = "nosniff", "no-store"
     page = "" if data else "style-src 'self'; img-src 'self'; "
     response["Content-Security-Policy"] = f"default-src 'none'; {page}frame-ancestors 'none'"
+    aliases.add_headers(response)
     return response
 
 

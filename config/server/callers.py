@@ -7,6 +7,8 @@ from typing import Any
 
 from django.conf import settings
 
+from web import aliases
+
 Scope = Mapping[str, Any]
 HEALTH = frozenset({"/healthz", "/v1/health"})
 # What waits for a machine: minutes perhaps.
@@ -44,7 +46,7 @@ def caller_of(scope: Scope) -> str:
     scheme, _, token = headers.get(b"authorization", "").partition(" ")
     key = headers.get(b"x-api-key", "").strip() or (token.strip() if scheme.lower() == "bearer" else "")
     if key:
-        return f"key {key}"
+        return f"key {aliases.key_as_issued(key)}"
     if session := _session_of(headers.get(b"cookie", "")):
         return f"session {session}"
     return f"computer {(scope.get('client') or ['?'])[0]}"

@@ -7,6 +7,7 @@ from accounts.actor import Actor
 from billing.direct import Price, price
 from inference.billed_calls import BilledCall, Reply, model_for
 from inference.predict import fixed_answers
+from inference.predict.code_lines import with_code
 from inference.predict.predictions import Prediction, predict, question_of
 from inference.records import CallRecord
 from inference.schemas import PredictBody
@@ -38,7 +39,8 @@ class PredictCall(BilledCall):
     async def ask(self, calls: list[CallRecord]) -> Reply:
         prediction = await self._prediction(calls)
         reasoning = prediction.reasoning if self.body.include_reasoning else None
-        body = {"status": prediction.status, "reasoning": reasoning, "actions": prediction.actions}
+        actions = with_code(prediction.actions) if self.body.include_raw_code else {"actions": prediction.actions}
+        body = {"status": prediction.status, "reasoning": reasoning, **actions}
         return Reply(body, prediction.input_tokens, prediction.output_tokens)
 
     async def _prediction(self, calls: list[CallRecord]) -> Prediction:

@@ -16,6 +16,7 @@ from inference.schemas import (
     SessionCreate,
     SessionEndObject,
     SessionObject,
+    SessionPage,
     SessionPredictBody,
     SessionPredictionObject,
     session_object,
@@ -24,9 +25,10 @@ from inference.screenshots import read_screenshots
 from inference.sessions import services
 from inference.sessions.access import get_session, sessions_of
 from inference.sessions.session_call import SessionPredictCall
+from web import aliases
 from web.bodies import read
 from web.errors import ErrorObject
-from web.paging import Page, page
+from web.paging import page
 from web.times import rfc3339
 
 router = Router(tags=["Inference"])
@@ -53,11 +55,12 @@ def create_session(request: ApiRequest) -> HttpResponse:
     return once(request, effect)
 
 
-@router.get("/sessions", summary="Sessions, newest first", response=Page[SessionObject])
+@router.get("/sessions", summary="Sessions, newest first", response=SessionPage)
 @door("session")
 def list_sessions(request: ApiRequest) -> HttpResponse:
     rows = sessions_of(request.actor)
-    return answer(page(rows, request.GET, session_object, request_id=request.request_id))
+    sessions = page(rows, request.GET, session_object, request_id=request.request_id)
+    return answer({**sessions, **aliases.rows_again("sessions", sessions["data"])})
 
 
 @router.get("/sessions/{session_id}", summary="One session", response=SessionObject)

@@ -15,6 +15,7 @@ from inference.calls.picture_questions import Question, send_picture
 from inference.errors import ModelMisconfigured, SessionNotFound
 from inference.models import Session, SessionPicture
 from inference.predict import fixed_answers
+from inference.predict.code_lines import with_code
 from inference.predict.predictions import Outcome, allowed, answers_to, as_seen, predict
 from inference.predict.step_words import step_words
 from inference.prompts import FINISH, PREDICT, system_of
@@ -100,8 +101,8 @@ class SessionPredictCall(BilledCall):
             "session_id": session.id,
             "step": session.step_count + 1,
             "status": prediction.status,
-            "reasoning": prediction.reasoning,
-            "actions": prediction.actions,
+            "reasoning": prediction.reasoning if self.body.include_reasoning else None,
+            **(with_code(prediction.actions) if self.body.include_raw_code else {"actions": prediction.actions}),
         }
         return Reply(body, prediction.input_tokens, prediction.output_tokens)
 

@@ -169,8 +169,15 @@ async def _perform(session: Session, action: Action, hidden: Sequence[str]) -> t
         data = {"mime_type": "image/png", "width": frame.width, "height": frame.height}
         return ActResult(success=True, data=data), frame.png
     if action.name in ENDS:  # they end a run; the machine has nothing to do
-        return ActResult(success=True), None
+        return _declared(action), None
     return await session.act(replace(action, hidden=tuple(hidden))), None
+
+
+def _declared(action: Action) -> ActResult:
+    """`done` and `fail` say how it went: nothing is done after a `fail` unless the batch goes on after errors."""
+    if action.name == "fail":
+        return ActResult(success=False, error=action.params["reason"] or "The action fail says that it failed.")
+    return ActResult(success=True)
 
 
 def take_picture(actor: Actor, machine: Machine) -> tuple[Frame, datetime]:

@@ -9,6 +9,7 @@ from tests.cast import Api
 from tests.conventions.conftest import locs, refused
 
 pytestmark = pytest.mark.django_db
+ALIASES = ("keys", "sessions")  # the rows once more: docs/api/aliases.md
 LISTS = ["/runs", "/approvals", "/machines", "/keys", "/billing/ledger", "/workflows"]
 
 
@@ -16,7 +17,7 @@ LISTS = ["/runs", "/approvals", "/machines", "/keys", "/billing/ledger", "/workf
 def test_a_list_has_the_one_envelope(live: Api, path: str) -> None:
     answer = live.get(path)
     body = answer.json()
-    assert body.keys() - {"summary"} == {"object", "data", "has_more", "next_cursor", "request_id"}
+    assert body.keys() - {"summary", *ALIASES} == {"object", "data", "has_more", "next_cursor", "request_id"}
     assert (body["object"], body["has_more"], body["next_cursor"]) == ("list", False, None)
     assert body["request_id"] == answer["X-Request-Id"]
 
