@@ -16,7 +16,7 @@ ARG MODELS=
 COPY requirements.lock requirements-models.lock ./
 RUN pip install --no-cache-dir --require-hashes -r "requirements${MODELS:+-models}.lock"
 COPY . .
-RUN python -m compileall -q accounts approvals billing config database inference machines runs web workflows
+RUN python -m compileall -q accounts approvals billing config database inference machines mcp_server runs web workflows
 
 USER countersign
 ENV DATA_DIR=/data HOST=0.0.0.0 PORT=8000 PYTHONUNBUFFERED=1

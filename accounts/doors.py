@@ -44,11 +44,17 @@ _BOUNDS = {"ge": "minimum", "le": "maximum"}
 
 def takes(model: type[BaseModel]) -> dict[str, Any]:
     """Keyword arguments of a ninja route whose body is `model`. A body of none but optional fields may be left out."""
+    schema = body_schema(model)
+    needed = any(schema.get(word) for word in ("required", "if", "minProperties"))
+    return {"openapi_extra": {"requestBody": {"content": {"application/json": {"schema": schema}}, "required": needed}}}
+
+
+def body_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON Schema of a body, in one piece."""
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
-    content = {"application/json": {"schema": _inline(schema, definitions)}}
-    needed = any(schema.get(word) for word in ("required", "if", "minProperties"))
-    return {"openapi_extra": {"requestBody": {"content": content, "required": needed}}}
+    whole: dict[str, Any] = _inline(schema, definitions)
+    return whole
 
 
 def _inline(schema: Any, definitions: dict[str, Any]) -> Any:

@@ -65,9 +65,15 @@ def once(
     key = key or body_key
     if key is None:
         return _response(effect(), status)
-    fingerprint = _fingerprint(
-        {k: v for k, v in read_json(request).items() if k != "idempotency_key" or body_key is None}
-    )
+    content = {k: v for k, v in read_json(request).items() if k != "idempotency_key" or body_key is None}
+    return once_named(request, key, content, effect, status=status)
+
+
+def once_named(
+    request: HttpRequest, key: str, content: dict[str, Any], effect: Callable[[], Any], *, status: int = 200
+) -> HttpResponse:
+    """As once(), for a call that names its effect elsewhere than in that header; `content` is what must be the same again."""
+    fingerprint = _fingerprint(content)
     with transaction.atomic():
         record, is_new = _claim(request, key, fingerprint, KEPT)
         if not is_new:

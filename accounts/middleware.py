@@ -1,4 +1,4 @@
-"""What every answer carries: a request id; and for /v1: who calls, the key's world and the rate."""
+"""What every answer carries: a request id; and for /v1 and /mcp: who calls, the key's world and the rate."""
 
 from collections.abc import Callable
 
@@ -16,6 +16,7 @@ from database.ids import new_id
 from web import aliases
 from web.bodies import body_limit
 from web.errors import BadRequest, InternalError, MethodNotAllowed, NotFound, PayloadTooLarge, Refusal
+from web.json_rpc import is_mcp, refusal_body
 
 Next = Callable[[HttpRequest], HttpResponseBase]
 OPEN_PATHS = frozenset({"/v1/health", "/v1/docs", "/v1/openapi.json"})
@@ -27,10 +28,11 @@ class ApiRequest(HttpRequest):
 
     actor: Actor
     request_id: str
+    call_id: str | int | None  # of a call at /mcp, as soon as it is known
 
 
 class RequestIdMiddleware:
-    """The outermost one: names the request, and sees to it that nobody under /v1 is answered with HTML."""
+    """The outermost one: names the request, and sees to it that no program is answered with HTML."""
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
@@ -50,7 +52,9 @@ class RequestIdMiddleware:
 
 
 def is_api(request: HttpRequest) -> bool:
-    return request.path_info == "/v1" or request.path_info.startswith("/v1/")
+    """Whether programs call this address."""
+    path = request.path_info
+    return path == "/v1" or path.startswith("/v1/") or is_mcp(path)
 
 
 def is_head(request: HttpRequest) -> bool:
@@ -66,7 +70,9 @@ def _without_nul(request: HttpRequest) -> None:
 
 
 def refusal_response(refusal: Refusal, request: HttpRequest) -> HttpResponse:
-    response = JsonResponse(refusal.body(request.request_id), status=refusal.status)  # type: ignore[attr-defined]
+    request_id, call_id = request.request_id, getattr(request, "call_id", None)  # type: ignore[attr-defined]
+    body = refusal_body(request.path_info, refusal, request_id, call_id)
+    response = JsonResponse(body, status=refusal.status)
     response.refusal = refusal  # type: ignore[attr-defined]  # for config/server/asgi_handler.py, which may try again
     for name, value in refusal.headers.items():
         response[name] = value
@@ -154,12 +160,14 @@ def authenticate(request: HttpRequest, minute: int, bucket: str = "requests") ->
 
     Raises InvalidApiKey, AgentForbidden, CsrfFailed.
 
-    Who sends a key, even an empty one, is never answered as the person of the cookie.
+    Who sends a key, even an empty one, is never answered as the person of the cookie; at /mcp nobody is.
     """
     key = sent_key(request)
     if key:
         holder, used = actor_of_key(key, minute, bucket)
         return holder, True, used
+    if is_mcp(request.path_info):
+        raise InvalidApiKey
     mode = request.headers.get("X-Team-Mode", "live").lower()
     actor = actor_of_session(request, "test" if mode == "test" else "live")
     if actor is None or _bearer(request) is not None or "X-API-Key" in request.headers:

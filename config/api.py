@@ -17,7 +17,6 @@ from approvals.external.api import router as approvals_router
 from approvals.policies.api import router as policies_router
 from billing.api import router as billing_router
 from config.openapi.document import Api
-from config.version import VERSION
 from database.outages import unavailable
 from inference.ground.api import router as ground_router
 from inference.parse_api import router as parse_router
@@ -31,6 +30,7 @@ from runs.api import router as runs_router
 from runs.live.streams import router as streams_router
 from runs.verbs_api import router as verbs_router
 from web.errors import BadRequest, InternalError, Invalid, NotFound, Refusal
+from web.version import VERSION
 from workflows.api import router as workflows_router
 from workflows.runs.api import router as workflow_runs_router
 from workflows.stops.api import router as stops_router

@@ -24,9 +24,9 @@ from config.backup.progress import Progress, megabytes
 from config.backup.sealed import SealedWriter
 from config.backup.tables import Snapshot
 from config.backup.trees import Tree
-from config.version import VERSION
 from database.listening import own_connection
 from runs.retention import KEEP_FILES
+from web.version import VERSION
 
 Say = Callable[[str], None]
 OF_MACHINES = ("home", "last_url")  # the rest of a machine's folder is made anew at its start

@@ -26,8 +26,8 @@ from config.backup.sealed import SealedReader, public_part
 from config.backup.swap import Swap, settle
 from config.backup.trees import Planting
 from config.postgres.migrating import only_one_migrates
-from config.version import VERSION
 from database import disk
+from web.version import VERSION
 
 Say = Callable[[str], None]
 DATABASE_ROOM = 3  # times the bytes of its rows: indexes, and what PostgreSQL logs of them

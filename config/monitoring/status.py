@@ -14,13 +14,13 @@ from django.views.defaults import server_error
 from accounts.middleware import is_api, refusal_response
 from approvals.models import Approval
 from config.monitoring.metrics_readers import require_reader
-from config.version import API_VERSION, VERSION
 from database import disk
 from database.outages import unavailable
 from machines.models import Machine
 from runs.access import living_workers
 from runs.models import Run, Worker
 from web.errors import Refusal
+from web.version import API_VERSION, VERSION
 
 log = logging.getLogger(__name__)
 

@@ -24,6 +24,7 @@ from config.server.request_threads import RequestThreads, SlowCalls
 from database.ids import new_id
 from web import aliases
 from web.errors import DatabaseAway, Overloaded, Refusal
+from web.json_rpc import refusal_body
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 ATTEMPTS = 3  # a server that ends takes its connections one after the other
@@ -246,7 +247,7 @@ def refused(scope: Scope, refusal: Refusal) -> HttpResponse:
     """What a call is told that nobody has looked at."""
     request_id = new_id("req")
     if is_api(scope):
-        response: HttpResponse = JsonResponse(refusal.body(request_id), status=refusal.status)
+        response: HttpResponse = JsonResponse(refusal_body(scope["path"], refusal, request_id), status=refusal.status)
     else:
         page = render_to_string("503.html", {"message": refusal.message})
         response = HttpResponse(page, status=refusal.status)

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 
 from web import aliases
+from web.json_rpc import is_mcp
 
 Scope = Mapping[str, Any]
 HEALTH = frozenset({"/healthz", "/v1/health"})
@@ -37,7 +38,8 @@ def asks_model(scope: Scope) -> bool:
 
 
 def is_api(scope: Scope) -> bool:
-    return bool(scope["path"] == "/v1" or scope["path"].startswith("/v1/"))
+    path = str(scope["path"])
+    return path == "/v1" or path.startswith("/v1/") or is_mcp(path)
 
 
 def caller_of(scope: Scope) -> str:

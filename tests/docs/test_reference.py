@@ -26,6 +26,7 @@ APPS = [
         "database",
         "inference",
         "machines",
+        "mcp_server",
         "runs",
         "web",
         "workflows",
@@ -170,7 +171,7 @@ def test_every_link_leads_somewhere(page: str) -> None:
 
 
 PLACE = re.compile(
-    r"`((?:accounts|approvals|billing|config|database|inference|machines|runs|static|templates|tests|web|workflows)/[\w/.-]*)`"
+    r"`((?:accounts|approvals|billing|config|database|inference|machines|mcp_server|runs|static|templates|tests|web|workflows)/[\w/.-]*)`"
 )
 
 

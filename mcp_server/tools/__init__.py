@@ -1,0 +1,8 @@
+"""The tools that models may call. None of them decides."""
+
+from typing import Any
+
+from mcp_server.tools import runs
+from mcp_server.tools.tool import Tool
+
+TOOLS: dict[str, Tool[Any]] = {tool.name: tool for tool in runs.TOOLS}
