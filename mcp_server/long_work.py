@@ -74,7 +74,7 @@ def _of_run(call: Call, run_id: str) -> Task | None:
         run = get_run(call.actor, run_id)
     except RunNotFound:
         return None
-    if run.created_by != {"type": call.actor.kind, "id": call.actor.id}:
+    if run.created_by["id"] != call.actor.id:
         return None
     require(call.actor, "runs:read")
     return Task(

@@ -15,7 +15,7 @@ import pytest
 from config.own_processes import command_of, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-Web = Callable[[], str]
+Web = Callable[..., str]
 
 
 def free_port() -> int:
@@ -31,11 +31,11 @@ def answers(address: str) -> bool:
 
 @pytest.fixture
 def web(database_url: str) -> Iterator[Web]:
-    """web() starts one more web process and gives its address."""
+    """web() starts one more web process and gives its address; web(port) one at a port that was left."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start() -> str:
-        port = free_port()
+    def start(port: int | None = None) -> str:
+        port = port or free_port()
         process = subprocess.Popen(
             [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port), "config.asgi:application"],
             cwd=ROOT,
@@ -71,3 +71,10 @@ def process_behind(address: str) -> int:
     words = {"-p", port, "config.asgi:application"}
     (pid,) = [int(p.name) for p in Path("/proc").glob("[0-9]*") if words <= set(command_of(int(p.name)))]
     return pid
+
+
+def replaced(web: Web, address: str) -> None:
+    """The process is ended, as for an update, and another one takes its place at the same address."""
+    os.kill(process_behind(address), signal.SIGTERM)
+    assert wait_until(lambda: not answers(address), 20)
+    web(int(address.rsplit(":", 1)[1]))

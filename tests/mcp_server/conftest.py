@@ -1,0 +1,3 @@
+"""Web processes of a test."""
+
+from tests.live.web_process import web  # noqa: F401  a fixture
