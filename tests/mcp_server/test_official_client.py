@@ -32,6 +32,8 @@ def test_a_client_outlives_the_process_that_it_called(web: Web, cast: Cast, mode
 @pytest.mark.parametrize("mode", MODES)
 def test_a_client_without_a_key_reads_what_it_lacks(web: Web, cast: Cast, mode: str) -> None:
     error = pytest.RaisesExc(MCPError, match="Send a valid API key")
-    with pytest.RaisesGroup(error, allow_unwrapped=True, flatten_subgroups=True):
-        with desk(web(), "cs_test_nobody", mode) as client:
-            client.tools()
+    with (
+        pytest.RaisesGroup(error, allow_unwrapped=True, flatten_subgroups=True),
+        desk(web(), "cs_test_nobody", mode) as client,
+    ):
+        client.tools()
