@@ -8,7 +8,7 @@ from typing import Any
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.fields.json import KT
-from django.db.models.functions import Coalesce
+from django.db.models.functions import MD5, Cast, Coalesce
 from django.utils import timezone
 
 from accounts.models import Team, User
@@ -375,7 +375,8 @@ class Policy(models.Model):
     class Meta:
         constraints = (
             models.UniqueConstraint(
-                fields=("team", "test", "tool", "effect", "host", "end_user", "run_id", "when", "max_uses"),
+                *("team", "test", "tool", "effect", "host", "end_user", "run_id", "max_uses"),
+                MD5(Cast("when", models.TextField())),  # the conditions themselves may be too long for an index
                 name="one_active_policy",
                 condition=Q(revoked_at__isnull=True),
                 nulls_distinct=False,

@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from approvals import sql
 from approvals.models import Policy
-from approvals.policies import allowances
-from approvals.policies.sentences import CLASS_WORDS
+from approvals.policies import allowances, conditions
+from approvals.policies.access import NOT_USED_UP
+from approvals.policies.sentences import condition_words
 from database.sql import prepared
 
 
@@ -59,7 +60,7 @@ class Ruling:
 
 def active(team_id: str, test: bool, now: datetime) -> QuerySet[Policy]:
     fresh = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
-    return Policy.objects.filter(fresh, team_id=team_id, test=test, revoked_at__isnull=True)
+    return Policy.objects.filter(fresh, NOT_USED_UP, team_id=team_id, test=test, revoked_at__isnull=True)
 
 
 def judge(proposal: Proposal) -> Ruling:
@@ -104,7 +105,7 @@ def _ask_by_rule(asks: Sequence[Policy], proposal: Proposal) -> Ruling:
 
 def _actions(policy: Policy) -> str:
     """For example "every click that is hard to undo", as the policy itself reads on its page."""
-    where = "".join(CLASS_WORDS.get(str(condition.get("class")), "") for condition in policy.when)
+    where = condition_words(policy.when)
     if policy.tool == "*":
         return f"every action{where}"
     return f"every {policy.tool}{where}" if where else policy.tool
@@ -119,22 +120,29 @@ def _allow(matching: Iterable[Policy], proposal: Proposal) -> Policy | None:
 def fits(policy: Policy, proposal: Proposal) -> bool:
     if not fits_host(policy.host, proposal.host) or not _fits_user(policy, proposal):
         return False
-    return _fits_any_tool(policy, proposal) and all(_holds(each, policy, proposal) for each in policy.when)
+    params = _params_for(policy, proposal)
+    return params is not None and all(_holds(each, policy, proposal, params) for each in policy.when)
 
 
-def _holds(condition: dict[str, Any], policy: Policy, proposal: Proposal) -> bool:
-    """Whether the condition holds for the action. One that this release does not know, stored by a newer one, never lets an
-    action through: an allow does not count, an ask or deny does."""
-    if set(condition) == {"class"}:
+def _holds(condition: dict[str, Any], policy: Policy, proposal: Proposal, params: Mapping[str, Any]) -> bool:
+    """Whether the condition holds for the action. One that cannot be told, such as one that a newer release stored, never lets
+    an action through: an allow does not count, an ask or deny does."""
+    if condition.keys() == {"class"}:
         return bool(condition["class"] == proposal.action_class)
-    return policy.effect != "allow"
+    is_met = conditions.holds(condition, params)
+    return policy.effect != "allow" if is_met is None else is_met
 
 
-def _fits_any_tool(policy: Policy, proposal: Proposal) -> bool:
-    """Who asks before typing, or denies it, means commands too: they are text that is put at a prompt."""
+def _params_for(policy: Policy, proposal: Proposal) -> Mapping[str, Any] | None:
+    """What the conditions of the policy look into; None where it is about other actions.
+
+    Who asks before typing, or denies it, means commands too: they are text that is put at a prompt.
+    """
     if fits_tool(policy.tool, proposal.tool):
-        return True
-    return proposal.tool == "run_line" and policy.effect != "allow" and fits_tool(policy.tool, "type_text")
+        return proposal.params
+    if proposal.tool == "run_line" and policy.effect != "allow" and fits_tool(policy.tool, "type_text"):
+        return {**proposal.params, "text": proposal.params.get("command")}
+    return None
 
 
 def fits_tool(pattern: str, tool: str) -> bool:

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from accounts.actor import ActorRef
 from approvals.models import Effect, Policy
+from approvals.policies.conditions import LONGEST_PATH, MOST
 from web.bodies import Body, Int, Time
 from web.errors import InvalidFilter
 from web.filters import Text, one_of
@@ -40,9 +41,24 @@ class Need(Body):
 
 
 class When(Body):
-    """A condition on the action: its class (docs/risks.md)."""
+    """A condition on the action: on its class (docs/risks.md), or on a parameter (approvals/policies/conditions.py)."""
 
-    action_class: Annotated[Literal["read", "reversible", "irreversible"], Field(alias="class")]
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["class"]}, {"required": ["path", "op", "value"]}]}
+    )
+
+    action_class: Annotated[Literal["read", "reversible", "irreversible"] | None, Field(alias="class")] = None
+    path: Annotated[str, Field(min_length=1, max_length=LONGEST_PATH)] | None = None
+    op: Literal["eq", "ne", "gt", "lt", "contains", "prefix", "in", "matches"] | None = None
+    value: Any = None
+
+
+Conditions = Annotated[list[When], Field(max_length=MOST)]
+
+
+def conditions_of(rows: list[When]) -> list[dict[str, Any]]:
+    """As they were sent."""
+    return [row.model_dump(exclude_none=True, by_alias=True) for row in rows]
 
 
 class PolicyCreate(Body):
@@ -54,7 +70,8 @@ class PolicyCreate(Body):
     expires_at: Time | None = None
     quorum: Annotated[list[Need], Field(max_length=20)] | None = None
     four_eyes: bool = False
-    when: Annotated[list[When], Field(max_length=10)] | None = None
+    when: Conditions | None = None
+    max_uses: Annotated[Int, Field(ge=1, le=10_000)] | None = None
     note: Annotated[str, Field(max_length=500)] | None = None
 
     @model_validator(mode="before")
@@ -89,7 +106,8 @@ class PolicyObject(TypedDict):
     expires_at: Timestamp | None
     quorum: list[dict[str, Any]]
     four_eyes: bool | None
-    when: list[dict[str, str]]
+    when: list[dict[str, Any]]
+    max_uses: int | None
     note: str | None
     origin: str
     origin_approval_id: str | None
@@ -115,6 +133,7 @@ def policy_object(row: Policy) -> PolicyObject:
         "quorum": row.quorum,
         "four_eyes": row.four_eyes,
         "when": row.when,
+        "max_uses": row.max_uses,
         "note": row.note,
         "origin": row.origin,
         "origin_approval_id": row.origin_approval_id,

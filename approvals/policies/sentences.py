@@ -1,14 +1,17 @@
 """What a policy means, in one sentence, and where it stands."""
 
+import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
 from django.utils import timezone
 
 from approvals.deciders.quorum import ANYONE
-from approvals.models import Policy
+from approvals.models import Effect, Policy
+from approvals.policies.conditions import Condition
 
-State = Literal["active", "expired", "revoked"]
+State = Literal["active", "used_up", "expired", "revoked"]
 _NOUNS = {
     "*": "action", "click": "click", "type_text": "typing of text", "fill": "filling of a field", "key_press": "key press",
     "key_combo": "key combination", "scroll": "scrolling", "drag": "drag", "move": "move of the mouse", "wait": "wait",
@@ -16,6 +19,12 @@ _NOUNS = {
     "run_line": "command at a terminal’s prompt",
     "upload": "upload of a file", "go_back": "way back to the page before", "reload": "loading of the page anew",
 }  # fmt: skip
+OP_WORDS = {
+    "eq": "is", "ne": "is not", "gt": "is over", "lt": "is under", "contains": "contains", "prefix": "begins with",
+    "in": "is one of", "matches": "matches the pattern",
+}  # fmt: skip
+LONGEST_SHOWN = 60  # characters of a value
+MOST_SHOWN = 3  # values of a list
 CLASS_WORDS = {
     "irreversible": " that is hard to undo",
     "reversible": " that can be undone",
@@ -25,18 +34,20 @@ CLASS_WORDS = {
 
 def state_of(row: Policy, now: datetime | None = None) -> State:
     """A policy that is replaced after its end was not revoked by anybody: it had expired."""
+    if row.effect == Effect.ALLOW and row.max_uses is not None and row.uses >= row.max_uses:
+        return "used_up"
     over = row.expires_at is not None and row.expires_at <= (row.revoked_at or now or timezone.now())
     return "expired" if over else "revoked" if row.revoked_at else "active"
 
 
 def sentence(row: Policy) -> str:
     """For example "Every click on shop.test is allowed without asking, until 3 Jan"."""
-    return f"{what_for(row)} {_ruling(row)}, {_until(row.expires_at)}"
+    return f"{what_for(row)} {_ruling(row)}{_how_often(row)}, {_until(row.expires_at)}"
 
 
 def what_for(row: Policy) -> str:
     """The actions it is about: "Every click on shop.test for the end user “bob”"."""
-    words = f"Every {_noun(row.tool)}{_place(row.host)}{_condition(row)}"
+    words = f"Every {_noun(row.tool)}{_place(row.host)}{condition_words(row.when)}"
     words += f" for the end user “{row.end_user}”" if row.end_user else ""
     return f"{words} in one run" if row.run_id else words
 
@@ -60,9 +71,35 @@ def _place(host: str | None) -> str:
     return f" on the subdomains of {host[2:]}" if host.startswith("*.") else f" on {host}"
 
 
-def _condition(row: Policy) -> str:
-    words = [CLASS_WORDS.get(str(condition.get("class")), " under a condition") for condition in row.when]
-    return " and".join(words)
+def condition_words(when: Sequence[Condition]) -> str:
+    """ " that is hard to undo, where amount is over 500 and to.0.email begins with “u1”"; values of any length are cut."""
+    classes = [CLASS_WORDS.get(str(each["class"]), " under a condition") for each in when if "class" in each]
+    others = [_words_of(each) for each in when if "class" not in each]
+    return " and".join(classes) + (("," if classes else "") + " where " + " and ".join(others) if others else "")
+
+
+def _words_of(condition: Condition) -> str:
+    words = OP_WORDS.get(str(condition.get("op")))
+    if words is None or condition.keys() != {"path", "op", "value"}:
+        return "a condition of a newer release holds"
+    value = condition["value"]
+    values = value if condition["op"] == "in" and isinstance(value, list) else [value]
+    shown = [_value(each) for each in values[:MOST_SHOWN]]
+    more = f" or {len(values) - MOST_SHOWN} more" if len(values) > MOST_SHOWN else ""
+    return f"{condition['path']} {words} {', '.join(shown)}{more}"
+
+
+def _value(value: object) -> str:
+    """Text in quotation marks, anything else as JSON."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = f"{text[:LONGEST_SHOWN]}…" if len(text) > LONGEST_SHOWN else text
+    return f"“{text}”" if isinstance(value, str) else text
+
+
+def _how_often(row: Policy) -> str:
+    if row.effect != Effect.ALLOW or row.max_uses is None:
+        return ""
+    return " once" if row.max_uses == 1 else f" {row.max_uses} times"
 
 
 def _ruling(row: Policy) -> str:

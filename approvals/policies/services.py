@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.access import require
@@ -13,9 +13,9 @@ from accounts.actor import Actor
 from accounts.audit.services import audit
 from accounts.team.rules_version import hold_rules, rules_changed
 from approvals.deciders.quorum import checked_quorum, group_ids
-from approvals.models import Policy
-from approvals.policies import allowances
-from approvals.policies.access import get_policy, policies_of
+from approvals.models import Effect, Policy
+from approvals.policies import allowances, conditions
+from approvals.policies.access import NOT_USED_UP, get_policy, policies_of
 from approvals.policies.allowances import LOOSEN
 from approvals.policies.loosening import Rule, in_ids, lifting_loosens, loosens, stricter
 from web.errors import EmptyUpdate, Invalid
@@ -25,7 +25,8 @@ from web.times import rfc3339
 TOOL = re.compile(r"(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)\Z")
 HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
 _AUDITED = (
-    "tool", "effect", "host", "end_user", "include_end_users", "run_id", "expires_at", "quorum", "four_eyes", "when", "note", "origin",
+    "tool", "effect", "host", "end_user", "include_end_users", "run_id", "expires_at", "quorum", "four_eyes", "when", "max_uses",
+    "note", "origin",
 )  # fmt: skip
 
 
@@ -50,30 +51,30 @@ def checked(actor: Actor, fields: dict[str, Any]) -> dict[str, Any]:
     quorum = fields.get("quorum")
     if quorum is not None:
         wrong += checked_quorum(actor.team_id, quorum, ("body", "quorum"))
-    classes = sorted({condition["class"] for condition in fields.get("when") or ()})
-    if len(classes) > 1:
-        wrong.append((("body", "when"), "An action has one class: name it once.", "value_error"))
+    wrong += conditions.problems(fields.get("when", ()), ("body", "when"))
+    if "max_uses" in fields and fields.get("effect", Effect.ALLOW) != Effect.ALLOW:
+        wrong.append((("body", "max_uses"), "Only an allow ends after so many actions.", "value_error"))
     if wrong:
         raise Invalid(*wrong)
-    return fields | ({"when": [{"class": name} for name in classes]} if "when" in fields else {})
+    return fields | ({"when": conditions.canonical(fields["when"])} if "when" in fields else {})
 
 
 def create(actor: Actor, **fields: Any) -> tuple[Policy, bool]:
-    """The policy and whether it is new: an equal active one (tool, effect, host, end user, when) is returned, at least as strict
-    as it is wanted now.
+    """The policy and whether it is new: an equal active one (tool, effect, host, end user, when, max_uses) is returned, at least
+    as strict as it is wanted now.
 
     Raises InsufficientScope for an allow by who may not loosen, unless it is remembered with a decision.
     """
     if fields["effect"] == "allow" and fields.get("origin") != "remembered":
         require(actor, LOOSEN)
-    about = {name: fields.get(name) for name in ("tool", "effect", "host", "end_user", "run_id")}
+    about = {name: fields.get(name) for name in ("tool", "effect", "host", "end_user", "run_id", "max_uses")}
     now = timezone.now()
     active = policies_of(actor).filter(revoked_at__isnull=True)
     equal = active.filter(when=fields.get("when", []), **_exactly(about))
     backer = allowances.backer(actor, fields.get("expires_at"), fields.get("origin_approval_id"))
     with transaction.atomic():
         hold_rules(actor.team_id, actor.test)
-        equal.filter(expires_at__lte=now).update(revoked_at=now)
+        equal.filter(Q(expires_at__lte=now) | ~NOT_USED_UP).update(revoked_at=now)
         try:
             with transaction.atomic():
                 row = Policy.objects.create(
@@ -190,6 +191,8 @@ def forget(actor: Actor, policy_id: str, approval_id: str) -> None:
     rules_changed(row.team_id, row.test)
 
 
-def count_use(policy_id: str) -> None:
-    """Called in the transaction of the action's intent."""
-    Policy.objects.filter(id=policy_id).update(uses=F("uses") + 1, last_used_at=timezone.now())
+def count_use(policy_id: str) -> bool:
+    """In the transaction of what the policy let through. False: somebody else had its last use, and it covers nothing more; the
+    caller writes nothing and judges anew."""
+    rows = Policy.objects.filter(NOT_USED_UP, id=policy_id)
+    return bool(rows.update(uses=F("uses") + 1, last_used_at=timezone.now()))

@@ -115,7 +115,8 @@ def written(data: dict[str, Any]) -> dict[str, Any]:
 
 class LeaseLost(Exception):
     """Another worker drives the run, it has ended, a stop holds it, a person controls its machine, or sent something that the
-    agent has not read, or the rules changed by which the action was judged: nothing is written."""
+    agent has not read, or the rules changed by which the action was judged, or the policy that allowed it is used up: nothing is
+    written."""
 
 
 def _tail(change: Intent | Outcome) -> dict[str, Any]:
@@ -173,9 +174,10 @@ def _check_root_budget(root_id: str, price: int) -> None:
 
 
 def _deliver(intent: Intent) -> None:
-    """The agent has read what people sent; what they approved begins. And the policy that allowed it was used."""
-    if intent.policy_id:
-        policies.count_use(intent.policy_id)
+    """The agent has read what people sent; what they approved begins. And the policy that allowed it was used: by somebody else
+    for the last time, and nothing is written."""
+    if intent.policy_id and not policies.count_use(intent.policy_id):
+        raise LeaseLost
     delivered(intent.inbox, intent.at, intent.approval_id)
 
 

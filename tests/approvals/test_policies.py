@@ -168,7 +168,8 @@ def test_T_101_whose_runs_a_policy_covers(
 API = pytest.mark.django_db
 KEYS = {
     "id", "object", "tool", "tool_name", "effect", "host", "end_user", "include_end_users", "run_id", "expires_at", "quorum",
-    "four_eyes", "when", "note", "origin", "origin_approval_id", "created_by", "created_at", "revoked_at", "last_used_at", "uses",
+    "four_eyes", "when", "max_uses", "note", "origin", "origin_approval_id", "created_by", "created_at", "revoked_at",
+    "last_used_at", "uses",
 }  # fmt: skip
 
 
@@ -207,6 +208,10 @@ def test_a_policy_as_it_reads(test_key: Api) -> None:
         ({"tool": "a", "note": "n" * 501}, ["note"]),
         ({"tool": "a", "end_user": "A", "user_id": "B"}, ["user_id"]),
         ({"tool": "a", "include_end_users": "yes"}, ["include_end_users"]),
+        ({"tool": "a", "max_uses": 0}, ["max_uses"]),
+        ({"tool": "a", "max_uses": 10_001}, ["max_uses"]),
+        ({"tool": "a", "max_uses": "1"}, ["max_uses"]),
+        ({"tool": "a", "effect": "ask", "max_uses": 1}, ["max_uses"]),
     ],
 )
 def test_what_no_policy_is(test_key: Api, body: dict[str, Any], loc: list[Any]) -> None:
@@ -220,7 +225,7 @@ def test_what_no_policy_is(test_key: Api, body: dict[str, Any], loc: list[Any]) 
 def test_T_105_equal_means_tool_effect_host_and_end_user(test_key: Api, live: Api) -> None:
     first = made(test_key, tool="click")
     assert made(test_key, 200, tool="click", note="again", include_end_users=True) == first
-    for other in ({"effect": "deny"}, {"host": "shop.test"}, {"end_user": "A"}):
+    for other in ({"effect": "deny"}, {"host": "shop.test"}, {"end_user": "A"}, {"max_uses": 1}, {"max_uses": 2}):
         made(test_key, **{"tool": "click"} | other)
     made(live, tool="click")
     assert test_key.delete(f"/permissions/{first['id']}").status_code == 204
