@@ -125,7 +125,7 @@ def _shown(actor: Actor, approval_id: str) -> HttpResponse:
 def decide_route(request: ApiRequest, approval_id: str) -> HttpResponse:
     approval = get_approval(request.actor, approval_id)
     body = read(request, DecideBody)
-    decision = Answer(**body.model_dump())
+    decision = Answer(**body.fields_of_answer())
     return once(request, lambda: result_object(deciding.decide(request.actor, approval, decision)))
 
 

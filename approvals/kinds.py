@@ -113,7 +113,9 @@ class Verdict:
 
 
 VERDICTS: dict[str, Verdict] = {
-    "approve": Verdict("approved", "approval", frozenset({"values", "edited_action", "remember", "action_hash"})),
+    "approve": Verdict(
+        "approved", "approval", frozenset({"values", "edited_action", "remember", "remember_when", "action_hash"})
+    ),
     "reject": Verdict("rejected", "rejection", frozenset({"action_hash", "remember"})),
     "answer": Verdict("answered", "answer", frozenset({"answers"})),
     "submit": Verdict("answered", "answer", frozenset({"values"})),

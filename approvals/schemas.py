@@ -12,6 +12,7 @@ from approvals.deciders.eligibility import eligible
 from approvals.deciders.quorum import NeedObject, needs
 from approvals.kinds import VERDICTS, Kind
 from approvals.models import Approval, ApprovalStatus, Decision
+from approvals.policies.schemas import Conditions, conditions_of
 from web.bodies import Body
 from web.errors import InvalidFilter, InvalidStatusFilter
 from web.filters import Text, one_of, several_of, words_of
@@ -48,7 +49,13 @@ class DecideBody(Body):
     edited_action: dict[str, Any] | None = None
     note: Note | None = None
     remember: bool | Literal["run"] = False
+    remember_when: Conditions | None = None
     action_hash: Annotated[str, Field(max_length=128)] | None = None
+
+    def fields_of_answer(self) -> dict[str, Any]:
+        """By their names in approvals.answers.answer.Answer."""
+        fields = self.model_dump(exclude={"remember_when"})
+        return fields | {"remember_when": None if self.remember_when is None else conditions_of(self.remember_when)}
 
 
 class ReceiptObject(TypedDict):

@@ -28,6 +28,7 @@ from approvals.mail import reminders
 from approvals.models import APPROVAL_MOVES, Approval, Decision
 from approvals.policies import services as policies
 from approvals.policies.allowances import may_let_oneself
+from approvals.policies.conditions import canonical
 from database.sealing import seal
 from database.sql import insert, prepared, save
 from web.times import rfc3339
@@ -106,7 +107,7 @@ def settle(
     if edited and answer.verdict == "approve":
         readable, redacted = readable | {"edited_action": edited}, redacted | {"edited_action": edited}
     decision = _decide(actor, approval, answer, via, payload_hash, (readable, redacted), edited)
-    _remember(actor, approval, decision, answer.remember)
+    _remember(actor, approval, decision, answer)
     return Settled(decision, True, readable, redacted)
 
 
@@ -187,13 +188,13 @@ def _undo_window(actor: Actor, approval: Approval) -> timedelta:
     return timedelta(seconds=team_setting(approval.team_id, "undo_window_seconds"))
 
 
-def _remember(actor: Actor, approval: Approval, decision: Decision, remember: bool | str) -> None:
-    """Store what a person wants remembered: exactly this action name, on its host, for its end user."""
-    if not remember or not approval.can_remember or decision.verdict != "approve":
+def _remember(actor: Actor, approval: Approval, decision: Decision, answer: Answer) -> None:
+    """Store what a person wants remembered: exactly this action name, on its host, for its end user, under their conditions."""
+    if not answer.remember or not approval.can_remember or decision.verdict != "approve":
         return
     if decision.remembered or not approval.traits.runs_action or approval.action is None:
         return
-    only_this_run = remember == "run"
+    only_this_run = answer.remember == "run"
     if only_this_run and is_own(actor, approval) and not may_let_oneself(actor):
         return  # it would count nowhere
     days = team_setting(approval.team_id, "remember_days")
@@ -205,6 +206,7 @@ def _remember(actor: Actor, approval: Approval, decision: Decision, remember: bo
         end_user=approval.context.get("end_user"),
         run_id=approval.run_id if only_this_run else None,
         expires_at=decision.at + timedelta(days=days) if days and not only_this_run else None,
+        when=canonical(answer.remember_when or []),
         origin="remembered",
         origin_approval_id=approval.id,
     )
@@ -228,7 +230,7 @@ def _again(actor: Actor, approval: Approval, answer: Answer, fingerprint: str) -
     if answer.note and not decision.note:
         decision.note = answer.note
         decision.save(update_fields=["note"])
-    _remember(actor, approval, decision, answer.remember)
+    _remember(actor, approval, decision, answer)
     return Settled(decision, False)
 
 

@@ -99,7 +99,7 @@ class LockedRun:
         """Raises Invalid, and MachineInTakeover for anyone but the holder of the machine that a takeover request is about."""
         answer = _checked_edit(approval, answer)
         if self.run.status == "cancelled":
-            answer = replace(answer, remember=False)
+            answer = replace(answer, remember=False, remember_when=None)
         return Accepted(answer, _hand_over(actor, self.run, approval, answer))
 
     def record(self, *changes: Change) -> None:

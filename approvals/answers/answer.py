@@ -8,6 +8,7 @@ from typing import Any
 from approvals.answers import reading
 from approvals.kinds import VERDICTS
 from approvals.models import Approval
+from approvals.policies import conditions
 from approvals.schemas import MAX_NOTE
 from database.sealing import keyed_hash
 from web.errors import Invalid
@@ -28,6 +29,7 @@ class Answer:
     edited_action: dict[str, Any] | None = None
     edited_hash: str | None = None  # of the action as edited
     remember: bool | str = False
+    remember_when: list[dict[str, Any]] | None = None  # what is remembered only counts where these conditions hold
     action_hash: str | None = None
     effect: str | None = None  # overrides on_reject (signal reject ends the run)
     lenient: bool = False  # unknown answer keys are context for the agent
@@ -55,7 +57,7 @@ def require_fitting(approval: Approval, answer: Answer) -> None:
 
 
 def _misfits(approval: Approval, answer: Answer) -> Iterator[Detail]:
-    for name in ("answers", "values", "edited_action", "remember", "action_hash"):
+    for name in ("answers", "values", "edited_action", "remember", "remember_when", "action_hash"):
         if getattr(answer, name) not in (None, False) and name not in VERDICTS[answer.verdict].fields:
             yield ("body", name), f"Does not fit the verdict {answer.verdict}.", "value_error"
     of_kind = f"Does not fit a request of kind {approval.kind}."
@@ -63,10 +65,27 @@ def _misfits(approval: Approval, answer: Answer) -> Iterator[Detail]:
         yield ("body", "values"), of_kind, "value_error"
     if answer.edited_action is not None and not approval.traits.runs_action:
         yield ("body", "edited_action"), of_kind, "value_error"
+    if answer.remember_when is not None:
+        yield from _narrowing_misfits(approval, answer, answer.remember_when)
     if len(answer.note or "") > MAX_NOTE:
         yield ("body", "note"), f"Must have at most {MAX_NOTE} characters.", "value_error"
     if answer.verdict == "revise" and not (answer.note or "").strip():
         yield ("body", "note"), "Say what should change.", "missing"
+
+
+def _narrowing_misfits(approval: Approval, answer: Answer, when: list[dict[str, Any]]) -> Iterator[Detail]:
+    """What is remembered may be narrower than the action that is approved, and never about another one."""
+    loc = ("body", "remember_when")
+    if not answer.remember or not approval.traits.runs_action:
+        yield loc, "Only what is remembered with an action can be narrowed.", "value_error"
+    if wrong := list(conditions.problems(when, loc)):
+        yield from wrong
+        return
+    action = approval.action or {}
+    params = (answer.edited_action or approval.action_now or {}).get("params")
+    for number, condition in enumerate(when):
+        if not conditions.holds(condition, params, action.get("class", "")):
+            yield (*loc, number), "Does not hold for the action that is approved.", "value_error"
 
 
 def payload(approval: Approval, answer: Answer) -> tuple[Payload, Payload]:

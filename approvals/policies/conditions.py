@@ -1,4 +1,4 @@
-"""Conditions of a policy on what an action works with: {path, op, value}, all of them must hold (docs/policies.md). Pure.
+"""Conditions of a policy, {class} or {path, op, value} on a parameter; all of them must hold (docs/policies.md). Pure.
 
 Who judges an action, replays a rule on past ones and pins what was approved all ask holds(): there is no second truth.
 """
@@ -39,11 +39,14 @@ def at(params: Any, path: str) -> Any:
     return params
 
 
-def holds(condition: Condition, params: Any) -> bool | None:
-    """Whether it holds for an action with these parameters; where nothing stands at its path it does not, whatever it says.
+def holds(condition: Condition, params: Any, action_class: str = "") -> bool | None:
+    """Whether it holds for an action with these parameters, of this class; where nothing stands at its path it does not,
+    whatever it says.
 
     None: it cannot be told, because a newer release wrote it or its pattern cannot read the text.
     """
+    if condition.keys() == {"class"}:
+        return bool(condition["class"] == action_class)
     if condition.keys() != {"path", "op", "value"} or condition["op"] not in _OPS:
         return None
     here = at(params, condition["path"])
@@ -169,7 +172,9 @@ def _pattern_problem(pattern: str) -> str | None:
 def canonical(when: Sequence[Condition]) -> list[dict[str, Any]]:
     """The same conditions in one form, so that rules that say the same are equal: sorted, each once, 1 for 1.0."""
     rows = [_plain(dict(condition)) for condition in when]
-    rows = [row | {"value": _in_order(row["value"])} if row.get("op") == "in" else row for row in rows]
+    for row in rows:
+        if row.get("op") == "in" and isinstance(row["value"], list):
+            row["value"] = _in_order(row["value"])
     return _in_order(rows)
 
 

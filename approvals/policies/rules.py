@@ -127,9 +127,7 @@ def fits(policy: Policy, proposal: Proposal) -> bool:
 def _holds(condition: dict[str, Any], policy: Policy, proposal: Proposal, params: Mapping[str, Any]) -> bool:
     """Whether the condition holds for the action. One that cannot be told, such as one that a newer release stored, never lets
     an action through: an allow does not count, an ask or deny does."""
-    if condition.keys() == {"class"}:
-        return bool(condition["class"] == proposal.action_class)
-    is_met = conditions.holds(condition, params)
+    is_met = conditions.holds(condition, params, proposal.action_class)
     return policy.effect != "allow" if is_met is None else is_met
 
 
