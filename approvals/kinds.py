@@ -121,4 +121,26 @@ VERDICTS: dict[str, Verdict] = {
     "submit": Verdict("answered", "answer", frozenset({"values"})),
     "revise": Verdict("revised", "revision"),
 }
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """Who asks, in whose words. Nobody has checked them."""
+
+    noun: str
+    icon: str
+    words: str
+    asks: str
+    starter: str  # what the person did who may not approve it
+
+
+SPEAKERS: dict[str, Speaker] = {
+    "agent": Speaker(
+        "agent", "bot", "The agent’s own words", "What the agent asks, in its own words", "started the run",
+    ),
+    "workflow": Speaker("workflow", "workflow", "The workflow’s words", "What the workflow asks", "started the run"),
+    "program": Speaker(
+        "program", "webhook", "The program’s own words", "What the program asks, in its own words", "asks",
+    ),
+}  # fmt: skip
 DECIDED = frozenset(verdict.status for verdict in VERDICTS.values())

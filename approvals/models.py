@@ -12,7 +12,7 @@ from django.db.models.functions import MD5, Cast, Coalesce
 from django.utils import timezone
 
 from accounts.models import Team, User
-from approvals.kinds import KINDS, Kind, Traits
+from approvals.kinds import KINDS, SPEAKERS, Kind, Speaker, Traits
 from database.ids import new_id
 
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)  # when a request without expiry is due
@@ -75,6 +75,12 @@ class ExternalRequest(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+    @property
+    def asked_by(self) -> str:
+        """Who asks, in one line: the program in its own words, and the key or person that it asked with."""
+        by = "with key" if self.asker["type"] == "api_key" else "by"
+        return f"{self.source['name']}, {by} {self.asker['name']}"
 
 
 class Approval(models.Model):
@@ -195,17 +201,35 @@ class Approval(models.Model):
         return self.step_id is not None and not self.traits.lifts_budget
 
     @property
+    def of_program(self) -> bool:
+        """Did a program outside ask, without a run? Then its title, message and action are that program's words."""
+        return self.subject_type == "external"
+
+    @property
+    def speaker(self) -> Speaker:
+        return SPEAKERS["program" if self.of_program else "workflow" if self.of_step else "agent"]
+
+    @property
     def words(self) -> str:
-        """What the agent or the workflow says, in words that nobody has checked; "" for nothing."""
+        """What the agent, the workflow or the program says, in words that nobody has checked; "" for nothing."""
         return self.message if self.of_step else self.agent_message or ""
 
     @property
+    def why(self) -> str:
+        """Why the action needs an approval, in words of the server's; "" where only who asks says why."""
+        if self.of_program:
+            return str(self.context.get("why", ""))
+        return self.message if self.traits.runs_action else ""
+
+    @property
     def asks(self) -> str:
-        """What it asks, in the words of the agent or workflow; "" where the title says it all."""
+        """What it asks, in the words of who asks; "" where the title says it all."""
         if self.traits.is_named_by_title:
             return ""
         if self.questions:
             return " ".join(dict.fromkeys(str(q["question"]) for q in self.questions))
+        if self.of_program:
+            return ""
         return str((self.plan or {}).get("text") or self.words)
 
     @property
@@ -225,8 +249,10 @@ class Approval(models.Model):
         return self.title if self.traits.runs_action else self.message
 
     @property
-    def run_title(self) -> str:
-        """What pages call the run: the workflow's name or the agent's task."""
+    def subject_title(self) -> str:
+        """What pages call its subject: the workflow's name, the agent's task, or the program that asks."""
+        if self.external_request is not None:
+            return self.external_request.asked_by
         return self.context.get("name") or self.context.get("task") or self.run_id or self.id
 
     def is_late(self, now: datetime) -> bool:

@@ -20,17 +20,26 @@ Change = dict[str, Any]  # what a subject's log says of a request: {approval_id,
 
 
 @dataclass(frozen=True)
+class Picture:
+    """The content of a file and its type: image/png, image/jpeg."""
+
+    content: bytes
+    content_type: str
+
+
+@dataclass(frozen=True)
 class CardFacts:
     """What a card shows of the subject as it is now; what it was when people were asked stands in Approval.context.
 
-    `control`: who controls the machine that a takeover request is about, mine, other, free (the actor may take it), none
-    (there is nothing to take, or the actor may not), "" for other kinds.
+    `url`: its page; "" when it has none besides the request's. The addresses after it: of runs only. `control`: who controls
+    the machine that a takeover request is about, mine, other, free (the actor may take it), none (there is nothing to take, or
+    the actor may not), "" for other kinds.
     """
 
-    url: str
-    root_url: str  # of what it is a part of; its own when it stands alone
-    screen_url: str
-    control_url: str
+    url: str = ""
+    root_url: str = ""  # of what it is a part of; its own when it stands alone
+    screen_url: str = ""
+    control_url: str = ""
     control: str = ""
     controller: str = ""  # their name
     screen_text: Callable[[], str] = str  # asks what a terminal showed when the request was opened
@@ -93,8 +102,11 @@ class Subject(Protocol):
 
     def card(self, actor: Actor, approval: Approval) -> CardFacts: ...
 
-    def picture(self, approval: Approval) -> bytes | None:
-        """The screen as it was when the request was opened, as PNG."""
+    def picture(self, approval: Approval, index: int) -> Picture | None:
+        """One of those that people are shown with the request; None where there is none of that number, or it is gone."""
+
+    def picture_url(self, approval: Approval, index: int) -> str:
+        """Where pages get it, for who is signed in and may see it; also an earlier one than picture() gives."""
 
     def held_up(self, approval_ids: Collection[str]) -> list[tuple[str, str]]:
         """(request, what it keeps waiting) for each top-level subject that one of the pending requests holds up."""

@@ -13,6 +13,7 @@ from accounts.pages import PageRequest, go, refusals_as_messages, show, signed_i
 from approvals import deciding, handling, undoing
 from approvals.access import get_approval
 from approvals.cards.card import answer_sent, card
+from approvals.cards.pictures import picture_file
 from approvals.models import Approval
 from approvals.queue.listing import next_below
 from web.errors import Refusal, following_up
@@ -25,6 +26,13 @@ LONGEST_TITLE = 120  # characters in a browser's tab
 @signed_in("approvals:read")
 def approval_page(request: PageRequest, approval_id: str) -> HttpResponse:
     return _show(request, get_approval(request.actor, approval_id))
+
+
+@require_GET
+@signed_in("approvals:read")
+def picture(request: PageRequest, approval_id: str, index: int) -> HttpResponse:
+    """A picture that people are shown with the request."""
+    return picture_file(get_approval(request.actor, approval_id), index)
 
 
 def _show(request: PageRequest, approval: Approval, status: int = 200, **form: Any) -> HttpResponse:

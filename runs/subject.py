@@ -20,7 +20,7 @@ from approvals.answers.answer import Answer
 from approvals.kinds import VERDICTS
 from approvals.models import Approval, Decision
 from approvals.services import Settled
-from approvals.subjects import Accepted, CardFacts, Change
+from approvals.subjects import Accepted, CardFacts, Change, Picture
 from database.messages import publish
 from database.sql import prepared_all
 from machines import pictures
@@ -56,13 +56,18 @@ class RunSubject:
             screen_text=lambda: screen_text(str(approval.run_id), approval.evidence.get("screenshot_index")) or "",
         )
 
-    def picture(self, approval: Approval) -> bytes | None:
-        index = approval.evidence.get("screenshot_index")
-        picture = Screenshot.objects.filter(run_id=approval.run_id, index=index).first() if index is not None else None
+    def picture(self, approval: Approval, index: int) -> Picture | None:
+        """The screen as it was when the request was opened."""
+        if index != approval.evidence.get("screenshot_index"):
+            return None
+        screen = Screenshot.objects.filter(run_id=approval.run_id, index=index).first()
         try:
-            return pictures.read(picture.sha256) if picture else None
+            return Picture(pictures.read(screen.sha256), "image/png") if screen else None
         except FileNotFoundError:
             return None
+
+    def picture_url(self, approval: Approval, index: int) -> str:
+        return reverse("run-picture", args=[approval.run_id, index])
 
     def held_up(self, approval_ids: Collection[str]) -> list[tuple[str, str]]:
         rows = prepared_all(sql.HELD_UP, {"ids": list(approval_ids)})

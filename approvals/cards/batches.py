@@ -23,7 +23,7 @@ UNDO = {"irreversible": "hard to undo", "reversible": "can be undone"}
 
 @dataclass(frozen=True)
 class Batch:
-    """Requests of one kind about one action on one host."""
+    """Requests of one kind, about one action on one host, of agents or of one program."""
 
     rows: list[Approval]
     same: list[tuple[str, Any]]
@@ -47,12 +47,13 @@ def batches(rows: Sequence[Approval]) -> list[Batch]:
     alike: dict[tuple[str, ...], list[Approval]] = {}
     for row in rows:
         action = row.action or {}
-        alike.setdefault((row.kind, action.get("name") or "", action.get("host") or ""), []).append(row)
+        asker = row.subject_title if row.of_program else ""
+        alike.setdefault((row.kind, action.get("name") or "", action.get("host") or "", asker), []).append(row)
     return [_batch(group) for group in alike.values()]
 
 
 def _batch(rows: list[Approval]) -> Batch:
-    facts = [_facts(row) for row in rows]
+    facts = [facts_of(row) for row in rows]
     names = list(dict.fromkeys(name for each in facts for name in each))
     same = [name for name in names if all(each.get(name) == facts[0].get(name) for each in facts)]
     differing = [name for name in names if name not in same]
@@ -60,10 +61,10 @@ def _batch(rows: list[Approval]) -> Batch:
     return Batch(rows, [(name, facts[0][name]) for name in same], differing, table)
 
 
-def _facts(row: Approval) -> dict[str, Any]:
+def facts_of(row: Approval) -> dict[str, Any]:
     """Everything of a request that could differ, in words. Values of actions are complete, never shortened."""
     x, action = row.context, row.action_now or {}
-    facts: dict[str, Any] = {"Task": x.get("task") or row.run_id}
+    facts: dict[str, Any] = {"Asked by": row.subject_title} if row.of_program else {"Task": x.get("task") or row.run_id}
     if not row.traits.runs_action:
         facts["Asks"] = row.agent_message or row.message
     if row.plan:
@@ -72,8 +73,8 @@ def _facts(row: Approval) -> dict[str, Any]:
         facts["Limit"] = money(row.budget.get("limit_cents"))
     facts |= action.get("params") or {}
     if row.traits.runs_action and row.words:
-        facts["The agent’s own words"] = row.words
-    facts |= _warnings(row.evidence)
+        facts[row.speaker.words] = row.words
+    facts |= _warnings(row.evidence) | _sent_along(row)
     facts |= {
         "Risk": action.get("risk") or "",
         "Undo": UNDO.get(str(action.get("class")), ""),
@@ -83,6 +84,21 @@ def _facts(row: Approval) -> dict[str, Any]:
         "Spent": money(x.get("cost_cents")),
     }
     return {name: value for name, value in facts.items() if value not in ("", None)}
+
+
+def _sent_along(row: Approval) -> dict[str, Any]:
+    """What a program said besides the action and its words."""
+    if row.external_request is None:
+        return {}
+    sent = row.evidence.get("pictures") or []
+    links = (f"{link['label']}: {link['url']}" for link in row.evidence.get("links") or ())
+    return {
+        "Address": (row.action or {}).get("url") or "",
+        "Pictures": f"{len(sent)}, on the page of the request" if sent else "",
+        "Links": "\n".join(links),
+        "Reference": row.external_request.source.get("ref") or "",
+        "Details": row.external_request.metadata or "",
+    }
 
 
 def _warnings(evidence: dict[str, Any]) -> dict[str, str]:

@@ -19,13 +19,14 @@ from approvals.cards.forms import (
     value_fields,
 )
 from approvals.cards.handling_panel import handling_panel
+from approvals.cards.pictures import earlier_screen, pictures, screen
+from approvals.cards.replaced import replaced
 from approvals.deciders.eligibility import is_own, require_decider, require_unclaimed
 from approvals.kinds import VERDICTS, Kind
 from approvals.models import Approval, Decision
 from approvals.policies.allowances import may_let_oneself
 from approvals.subjects import subject_of
 from web.errors import Invalid, Refusal
-from web.templatetags.show import plain
 
 TRY_AGAIN = "Try again"  # of a model that could not be asked
 REJECT_EFFECTS = {
@@ -34,14 +35,15 @@ REJECT_EFFECTS = {
     "continue": "The agent goes on without an answer.",
     "revise": "The agent then proposes another plan.",
     "fail_step": "The step of the workflow then fails.",
+    "none": "The program that asks is told; what follows is up to it.",
 }
 REMEMBER: dict[str, bool | str] = {"run": "run", "always": True}
 # What one key is too little for: why, in words.
 TWICE = {"spend": "It spends money.", "access": "It changes who has access.", "destroy": "It destroys data."}
-CROP = (640, 240)  # pixels around the place of an action, shown at their real size
 LONG = 1200  # characters: without scripts the buttons of what is longer stand below it
 FRESH = timedelta(minutes=2)  # so long a page follows the receipt of a decision
 TIMEOUT_EFFECTS = {
+    "expire": "the program that asked is told so",
     "cancel": "the run was cancelled",
     "fail": "the run failed",
     "reject": "it counts as rejected",
@@ -71,7 +73,7 @@ def card(
         "presets": PRESETS,
         "no_approve": _refusal(actor, approval, "approve") if is_open else "",
         "no_reject": _refusal(actor, approval, "reject") if is_open else "",
-        "picture": picture(approval),
+        "pictures": pictures(approval),
         "repeats": repeats(approval),
         "similar": _similar(actor, approval),
         "lost": VERDICTS[late.verdict].noun if late else "",
@@ -81,7 +83,9 @@ def card(
         "sent": sent,
         "handling": handling_panel(actor, approval),
         "previous": previous,
+        "replaced": replaced(previous, approval),
         "before": _before(previous),
+        "earlier_screen": earlier_screen(approval),
         "unfinished": _unfinished(approval, decision, now),
         "subject": subject_of(approval).card(actor, approval),
         **_form(approval, refusal, sent),
@@ -119,14 +123,24 @@ def _previous(actor: Actor, approval: Approval) -> Approval | None:
 
 def _before(previous: Approval | None) -> dict[str, Any] | None:
     """The screen as it was approved, where that is why people are asked again."""
-    return picture(previous) if previous is not None and previous.void_reason == "screen_changed" else None
+    return screen(previous) if previous is not None and previous.void_reason == "screen_changed" else None
 
 
 def _unfinished(approval: Approval, decision: Decision | None, now: datetime) -> bool:
     """Will the receipt of this fresh decision still go on: delivered, started, executed?"""
-    if decision is None or decision.effect in ("none", "fail_run", "fail_step") or now - decision.at > FRESH:
+    if approval.of_program:
+        return (
+            approval.status in ("approved", "answered")
+            and "result" not in approval.context
+            and _is_fresh(decision, now)
+        )
+    if decision is None or decision.effect in ("none", "fail_run", "fail_step") or not _is_fresh(decision, now):
         return False
     return decision.delivered_at is None or (approval.traits.runs_action and decision.outcome is None)
+
+
+def _is_fresh(decision: Decision | None, now: datetime) -> bool:
+    return decision is not None and now - decision.at <= FRESH
 
 
 def repeats(approval: Approval) -> bool:
@@ -169,50 +183,17 @@ def is_long(approval: Approval) -> bool:
     return sum(len(text) + 60 * text.count("\n") for text in texts) > LONG
 
 
-def picture(approval: Approval) -> dict[str, Any] | None:
-    """The picture the request was opened with, and where its action will land."""
-    index = approval.evidence.get("screenshot_index")
-    width, height = approval.context.get("width"), approval.context.get("height")
-    if index is None or not width or not height:
-        return None
-    ring = mark(approval.action_now, width)
-    return {
-        "run_id": approval.run_id,
-        "index": index,
-        "width": width,
-        "height": height,
-        "at": approval.created_at,
-        "mark": ring,
-        "crop": _crop(ring),
-        "alt": plain(f"Screen when the request was opened: {approval.title}"),
-    }
-
-
-def _crop(ring: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The part of the picture around the ring, which stands in its middle: {x, y, width, height} in its pixels."""
-    if ring is None:
-        return None
-    width, height = CROP
-    return {"x": ring["x"] - width // 2, "y": ring["y"] - height // 2, "width": width, "height": height}
-
-
-def mark(action: dict[str, Any] | None, width: int) -> dict[str, Any] | None:
-    """Where an action lands, in pixels of its picture: {x, y, r} and, for a drag, {x1, y1}."""
-    params = (action or {}).get("params") or {}
-    size = max(14, round(width / 50))
-    if "x" in params and "y" in params:
-        return {"x": params["x"], "y": params["y"], "r": size}
-    if "to_x" in params:
-        return {"x": params["to_x"], "y": params["to_y"], "r": size, "x1": params["from_x"], "y1": params["from_y"]}
-    return None
-
-
 def _similar(actor: Actor, approval: Approval) -> list[Decision]:
     """The last three decisions on the same action; none for other kinds, whose words differ each time."""
     if not approval.traits.runs_action or not approval.action:
         return []
     rows = Decision.objects.filter(
-        counts=True, approval__in=approvals_of(actor).filter(kind=Kind.TOOL, action__name=approval.action["name"])
+        counts=True,
+        approval__in=approvals_of(actor).filter(
+            kind=Kind.TOOL,
+            action__name=approval.action["name"],
+            external_request__isnull=not approval.of_program,
+        ),
     )
     return list(rows.exclude(approval_id=approval.id).select_related("approval").order_by("-at")[:3])
 

@@ -73,14 +73,20 @@ def _item(row: Notice) -> dict[str, Any]:
         "approval": approval,
         "title": _without_secrets(approval.title),
         "left": left,
-        "task": approval.run_title,
+        "subject": approval.subject_title,
         "started_by": str(started.get("name") or "somebody"),
         "asks": _without_secrets(_shortened(approval.headline)),
         "waits": duration((now - approval.created_at).total_seconds()),
         "link": link(approval, row.user_id),
-        "why": approval.message if approval.traits.has_own_message else "",
+        "why": _why(approval),
         "context": approval.context,
     }
+
+
+def _why(approval: Approval) -> str:
+    if approval.of_program:
+        return approval.why
+    return approval.message if approval.traits.has_own_message else ""
 
 
 def _without_secrets(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from django.contrib.auth.views import redirect_to_login
 from django.core import signing
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
@@ -20,21 +20,21 @@ from accounts.access import actor_in_team
 from accounts.pages import PageRequest
 from approvals.access import get_approval
 from approvals.cards.card import answer_sent, card
+from approvals.cards.pictures import picture_file
 from approvals.deciding import decide, expire
 from approvals.mail.signed_links import named_by, request_of
 from approvals.models import Approval
-from approvals.subjects import subject_of
 from approvals.undoing import undo
 from web.errors import Refusal, following_up
 
-View = Callable[[PageRequest, Approval, str], HttpResponseBase]
+View = Callable[..., HttpResponseBase]  # of the request, the approval, the token and the rest of the address
 
 
-def by_link(view: View) -> Callable[[HttpRequest, str], HttpResponseBase]:
+def by_link(view: View) -> Callable[..., HttpResponseBase]:
     """The view is for signed-in members of the team whose request the link leads to."""
 
     @functools.wraps(view)
-    def checked(request: HttpRequest, token: str) -> HttpResponseBase:
+    def checked(request: HttpRequest, token: str, **rest: Any) -> HttpResponseBase:
         try:
             approval = request_of(token)
         except signing.SignatureExpired:
@@ -50,7 +50,7 @@ def by_link(view: View) -> Callable[[HttpRequest, str], HttpResponseBase]:
         if actor is None or not actor.may("approvals:read"):
             return _dead(request, "This link is for another team", 404)
         request.actor = actor  # type: ignore[attr-defined]
-        response = view(cast(PageRequest, request), approval, token)
+        response = view(cast(PageRequest, request), approval, token, **rest)
         if "Cache-Control" not in response:
             add_never_cache_headers(response)
         return response
@@ -91,8 +91,8 @@ def _attempt(request: PageRequest, approval: Approval) -> Refusal | None:
 
 def _show(request: PageRequest, approval: Approval, token: str, refusal: Refusal | None = None) -> HttpResponse:
     shown = card(request.actor, approval, request.path, refusal, request.POST if refusal else None)
-    if shown["picture"]:
-        shown["picture"]["src"] = reverse("link-picture", args=[token])
+    for picture in shown["pictures"]:
+        picture["src"] = reverse("link-picture", args=[token, picture["index"]])
     own_vote = next((vote for vote in shown["handling"]["votes"] if vote.voter == request.actor.id), None)
     context: dict[str, Any] = {"card": shown, "voted": own_vote}
     return render(request, "approvals/minimal.html", context, status=refusal.status if refusal else 200)
@@ -100,9 +100,6 @@ def _show(request: PageRequest, approval: Approval, token: str, refusal: Refusal
 
 @require_GET
 @by_link
-def link_picture(request: PageRequest, approval: Approval, token: str) -> HttpResponseBase:
-    """The picture of this request; the session may be looking at another team."""
-    content = subject_of(approval).picture(approval)
-    if content is None:
-        raise Http404
-    return HttpResponse(content, content_type="image/png", headers={"Cache-Control": "private, no-store"})
+def link_picture(request: PageRequest, approval: Approval, token: str, index: int) -> HttpResponseBase:
+    """A picture of this request; the session may be looking at another team."""
+    return picture_file(approval, index)

@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet, Sum
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.pages import whole_number
-from approvals.cards.card import mark
+from approvals.cards.pictures import mark
 from approvals.models import Approval, Decision
 from machines.actions.risks import COMMAND
 from machines.models import TakeoverLease
@@ -260,8 +261,7 @@ def _failed_at(run: Run, steps: QuerySet[Step]) -> int | None:
 def _shot(run: Run, shown: Screenshot, step: Step | None) -> dict[str, Any]:
     words = step_words(step) if step else "before the first step"
     return {
-        "run_id": run.id,
-        "index": shown.index,
+        "url": reverse("run-picture", args=[run.id, shown.index]),
         "width": shown.width,
         "height": shown.height,
         "at": shown.taken_at,

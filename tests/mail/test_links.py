@@ -99,8 +99,8 @@ def test_the_link_leads_to_its_team_and_world_whatever_the_session_looks_at(
     session.save()
     page = ana.get(path)
     assert page.status_code == 200
-    assert read(text(page)).images[0]["src"] == f"{path}/picture.png"
-    picture = ana.get(f"{path}/picture.png")
+    assert read(text(page)).images[0]["src"] == f"{path}/pictures/2"
+    picture = ana.get(f"{path}/pictures/2")
     assert (picture.status_code, picture["Content-Type"]) == (200, "image/png")
     assert "no-store" in picture["Cache-Control"]
     assert "Approved by you" in text(ana.post(path, {"verdict": "approve"}))
@@ -111,7 +111,7 @@ def test_the_link_leads_to_its_team_and_world_whatever_the_session_looks_at(
 
 
 def dead(person: Visitor, path: str, words: str, status: int) -> None:
-    for answer in (person.get(path), person.post(path, {"verdict": "approve"}), person.get(f"{path}/picture.png")):
+    for answer in (person.get(path), person.post(path, {"verdict": "approve"}), person.get(f"{path}/pictures/2")):
         assert answer.status_code == status
         assert words in text(answer)
         assert 'href="/"' in text(answer)

@@ -40,7 +40,7 @@ def test_T_091_opening_a_mailed_decision_link_ten_times_changes_nothing(visit: V
             person.client.head(path)
             person.get(path, Purpose="prefetch", Sec_Purpose="prefetch;prerender")
             person.get(f"{path}?verdict=approve&undo=1")
-            person.get(f"{path}/picture.png")
+            person.get(f"{path}/pictures/2")
     assert everything() == before
 
 

@@ -37,6 +37,8 @@ POST /approvals/{approval}/claim          302 302 302 403 403 404 302 302 302
 POST /approvals/{approval}/comment        302 302 302 302 302 404 302 302 302 text=hi
 POST /approvals/{approval}/decide         302 302 302 302 302 404 302 302 302 verdict=approve
 POST /approvals/{approval}/extend         302 302 302 403 403 404 302 302 302 seconds=60
+GET  /approvals/{approval}/pictures/2       200 200 200 200 200 404 302 302 302
+GET  /approvals/{approval}/pictures/9999    404 404 404 404 404 404 302 302 302
 POST /approvals/{approval}/release        302 302 302 403 403 404 302 302 302
 POST /approvals/{approval}/undo           302 302 302 403 403 302 302 302 302
 GET  /audit                               200 200 200 200 200 200 302 302 302
@@ -44,7 +46,7 @@ GET  /audit/export.csv                    200 200 200 200 200 200 302 302 302
 GET  /audit/export.json                   200 200 200 200 200 200 302 302 302
 GET  /d/{link}                            200 200 200 200 200 404 302 302 302
 POST /d/{link}                            302 302 302 403 403 404 302 302 302 verdict=approve
-GET  /d/{link}/picture.png                200 200 200 200 200 404 302 302 302
+GET  /d/{link}/pictures/2                  200 200 200 200 200 404 302 302 302
 GET  /groups                              200 200 200 200 200 200 302 302 302
 GET  /groups/new                          200 200 403 403 403 200 302 302 302
 POST /groups/new                          422 422 403 403 403 422 302 302 302

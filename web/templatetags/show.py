@@ -26,10 +26,17 @@ def icon(name: str) -> SafeString:
 @register.filter
 def visible(value: Any) -> SafeString:
     """Untrusted text: escaped, with whatever would hide something named in its place (web.hidden_text)."""
-    text = str(value if value is not None else "").replace("\r\n", "\n")
+    text = _text(value).replace("\r\n", "\n")
     if is_plain(text):  # nearly always
         return conditional_escape(text)
     return mark_safe("".join(_shown(piece) for piece in pieces(text)))  # noqa: S308 - each piece is escaped
+
+
+def _text(value: Any) -> str:
+    """Lists and objects as JSON, which is what was sent."""
+    if isinstance(value, dict | list):
+        return json.dumps(value, indent=2, ensure_ascii=False)
+    return str(value if value is not None else "")
 
 
 @register.filter
@@ -52,13 +59,13 @@ def _shown(piece: Piece) -> str:
 
 @register.filter
 def line_count(value: Any) -> int:
-    return len(str(value or "").splitlines()) or 1
+    return len(_text(value or "").splitlines()) or 1
 
 
 @register.filter
 def extent(value: Any) -> str:
     """How much there is to read, where it is much: `301 lines`, `20,000 characters`; else ""."""
-    lines, length = line_count(value), len(str(value or ""))
+    lines, length = line_count(value), len(_text(value or ""))
     if lines > 8:
         return f"{lines:,} lines"
     return f"{length:,} characters" if length > 600 else ""
@@ -67,7 +74,7 @@ def extent(value: Any) -> str:
 @register.filter
 def is_tall(value: Any) -> bool:
     """May it need scrolling in its box, on some screen? Then the box can be reached by keyboard."""
-    return line_count(value) > 4 or len(str(value or "")) > 150
+    return line_count(value) > 4 or len(_text(value or "")) > 150
 
 
 @register.filter
