@@ -39,7 +39,8 @@ def chosen(actor: Actor, ids: Sequence[str], *, late: bool = False) -> list[Appr
     """The open requests among `ids`, at most MOST, soonest first; others are passed over, unless `late` those whose time is
     over too."""
     now = timezone.now()
-    rows = by_due(approvals_of(actor).filter(id__in=list(ids)[:MOST], status="pending"))
+    open_ones = approvals_of(actor).filter(id__in=list(ids)[:MOST], status="pending")
+    rows = by_due(open_ones.select_related("external_request"))
     return [row for row in rows.order_by(*DUE) if late or not row.is_late(now)]
 
 

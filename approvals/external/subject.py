@@ -15,11 +15,11 @@ from django.urls import reverse
 from accounts.actor import Actor
 from approvals.action_hash import action_hash
 from approvals.answers.answer import Answer
-from approvals.external import log, webhooks
+from approvals.external import log, pictures, webhooks
 from approvals.external.schemas import MAX_ACTION_BYTES
 from approvals.models import Approval, ExternalRequest
 from approvals.services import Settled
-from approvals.subjects import Accepted, CardFacts, Change
+from approvals.subjects import Accepted, CardFacts, Change, Picture
 from web.errors import Invalid
 from web.json_values import size
 from web.times import rfc3339
@@ -34,11 +34,15 @@ class ExternalSubject:
         )
 
     def card(self, actor: Actor, approval: Approval) -> CardFacts:
-        own = reverse("approval", args=[approval.id])
-        return CardFacts(url=own, root_url=own, screen_url="", control_url="")
+        return CardFacts()
 
-    def picture(self, approval: Approval) -> bytes | None:
-        return None
+    def picture(self, approval: Approval, index: int) -> Picture | None:
+        """What the program sent along, the first of them is 1."""
+        picture = pictures.read(approval.evidence, index)
+        return Picture(*picture) if picture else None
+
+    def picture_url(self, approval: Approval, index: int) -> str:
+        return reverse("approval-picture", args=[approval.id, index])
 
     def held_up(self, approval_ids: Collection[str]) -> list[tuple[str, str]]:
         """No run of ours waits for it."""

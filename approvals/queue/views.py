@@ -32,7 +32,7 @@ def queue_page(request: PageRequest) -> HttpResponse:
     pending = approvals_of(actor).filter(status="pending")
     kind, who, sort = query.get("kind", ""), query.get("who", ""), query.get("sort", "due")
     part: Page[dict[str, Any]] = page(
-        by_due(filtered(actor, pending, kind, who)),
+        by_due(filtered(actor, pending.select_related("external_request"), kind, who)),
         {"cursor": query.get("cursor", ""), "limit": str(SHOWN)},
         lambda row: {"row": row},
         request_id=request.request_id,
