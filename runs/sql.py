@@ -144,7 +144,8 @@ WHERE heartbeat_at > %(since)s AND (%(name)s::text IS NULL OR name = %(name)s::t
 # P13: what a request holds up: its root run, and the runs that queue for a machine which its run keeps while it waits. Tasks that
 # wait for a budget keep theirs as well.
 HELD_UP = """
-WITH asked AS (SELECT id, run_id, root_run_id, kind FROM approvals_approval WHERE id = ANY(%(ids)s))
+WITH asked AS (SELECT id, run_id, root_run_id, kind FROM approvals_approval
+  WHERE id = ANY(%(ids)s) AND run_id IS NOT NULL)
 SELECT asked.id, asked.root_run_id FROM asked
 UNION
 SELECT asked.id, q.root_id FROM asked

@@ -53,7 +53,8 @@ class Page(HTMLParser):
         self.inline += [f"<{tag}> {name}" for name in given if name.startswith("on")]
         for name in ("src", "href", "data-socket"):
             value = given.get(name) or ""
-            if value.startswith(("http:", "https:", "//", "javascript:", "data:")):
+            elsewhere = ("javascript:", "data:") if tag == "a" else ("http:", "https:", "//", "javascript:", "data:")
+            if value.startswith(elsewhere):
                 self.foreign.append(f"<{tag} {name}={value}>")
 
     def handle_data(self, data: str) -> None:
