@@ -1,6 +1,7 @@
 """What approvals add to the audit: decisions with the losing attempts, and comments; the names of requests and policies."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
@@ -16,7 +17,7 @@ from accounts.audit.things import Thing, Things
 from accounts.audit.values import Change, difference, redacted, without_secrets
 from accounts.audit.words import KIND_ICONS
 from approvals.access import approvals_of
-from approvals.models import Comment, Decision
+from approvals.models import HANDLINGS, ApprovalEvent, Comment, Decision
 from approvals.policies.access import policies_of
 from approvals.policies.sentences import what_for
 
@@ -34,7 +35,7 @@ LOSSES = {
 }  # fmt: skip
 HANDLED = {
     "vote": "Voted for", "claimed": "Claimed", "released": "Gave back", "assigned": "Assigned", "extended": "Gave more time",
-    "commented": "Commented on", "undone": "Undid the decision", "void": "Became void",
+    "commented": "Commented on", "undone": "Undid the decision", "void": "Became void", "result": "Reported the result of",
 }  # fmt: skip
 _TONES = {"approve": "good", "answer": "good", "submit": "good", "reject": "bad"}
 _ICONS = {"reject": "x", "revise": "undo-2", "expired": "timer-off", "cancelled": "ban"}
@@ -45,6 +46,7 @@ _SHOWN = ("id", "title", "run_id", "kind", "void_reason", "replaced_by")  # of a
 def register() -> None:
     sources.register("decisions", Source("at", _decisions, lambda row: (), _decision))
     sources.register("comments", Source("at", _comments, lambda row: (row.approval_id,), _comment))
+    sources.register("external", Source("created_at", _external, lambda row: mentions(row.data), _external_handling))
     things.register("apr", _requests)
     things.register("pol", _policies)
 
@@ -85,6 +87,8 @@ def _decision(actor: Actor, row: Decision, named: Things) -> Entry:
     tried = bool(lost) and lost != "UNDONE"
     gave_back = approval.traits.hands_over and row.verdict == "approve" and not tried
     words = "Gave back control" if gave_back else (TRIED if tried else DECIDED).get(row.verdict, row.verdict)
+    if row.verdict == "cancelled" and approval.subject_type == "external":
+        words = "Took back"
     return Entry(
         id=row.id,
         at=row.at,
@@ -138,6 +142,47 @@ def _comment(actor: Actor, row: Comment, named: Things) -> Entry:
         test=row.test,
         run_id=approval.run_id if approval else None,
         **handling(row.approval_id, row.actor, "commented", named),
+    )
+
+
+def _external(actor: Actor, query: Query) -> QuerySet[ApprovalEvent]:
+    """What was done with requests of programs; those of runs stand in the logs of the runs."""
+    if not asks_for_handling(query) or query.run:
+        return ApprovalEvent.objects.none()
+    rows = ApprovalEvent.objects.filter(type__in=HANDLINGS, approval__team_id=actor.team_id, approval__test=actor.test)
+    if query.subject:
+        rows = rows.filter(approval_id=query.subject)
+    return rows.alias(who=KT("data__by__id")).filter(who=query.who) if query.who else rows
+
+
+def mentions(data: dict[str, Any]) -> Iterable[str]:
+    """Of an event about a request: the request, and who it was assigned to."""
+    values = (data.get("before") or {}, data.get("after") or {})
+    return (data["approval_id"], *(each["assignee"] for each in values if each.get("assignee")))
+
+
+def _external_handling(actor: Actor, row: ApprovalEvent, named: Things) -> Entry:
+    return handled(actor, f"{row.approval_id}:{row.seq}", row.created_at, None, row.data, named)
+
+
+def handled(
+    actor: Actor, entry_id: str, at: datetime, run_id: str | None, data: dict[str, Any], named: Things
+) -> Entry:
+    """The entry of an event about a request."""
+    approval = named.row_of(data["approval_id"])
+    before, after = ({k: named.name_of(v) for k, v in (data.get(side) or {}).items()} for side in ("before", "after"))
+    facts: dict[str, Any] = {"outcome": data.get("outcome")}
+    if approval and data["change"] == "void":
+        facts = {"reason": approval.void_reason, "replaced_by": approval.replaced_by}
+    return Entry(
+        id=entry_id,
+        at=at,
+        note=note_of(data.get("note") or data.get("text")),
+        test=actor.test,
+        run_id=run_id,
+        changes=difference(before, after),
+        facts={name: value for name, value in facts.items() if value},
+        **handling(data["approval_id"], data["by"], data["change"], named),
     )
 
 

@@ -281,6 +281,10 @@ class Approval(models.Model):
         return action | {"params": self.edited_action["params"]} if action and self.edited_action else action
 
 
+# What is done with a request of a program and stands in no other table, for the audit.
+HANDLINGS = ("vote", "claimed", "released", "assigned", "extended", "undone", "void", "result")
+
+
 class ApprovalEvent(models.Model):
     """One entry of the log of an external request (GET /v1/approvals/{id}/events); a run's requests stand in the run's log."""
 
@@ -292,6 +296,11 @@ class ApprovalEvent(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("approval", "seq"), name="one_event_per_number"),)
+        indexes = (  # what was done with requests, for the audit
+            models.Index(
+                fields=("created_at", "id"), name="external_handling_by_time", condition=Q(type__in=HANDLINGS)
+            ),
+        )
 
 
 class Decision(models.Model):

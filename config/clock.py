@@ -19,6 +19,7 @@ from accounts import sql as accounts_sql
 from accounts.webhooks import outbox
 from approvals import clock as approvals
 from approvals import sql as approvals_sql
+from approvals.external import log as external_log
 from approvals.mail import outbox as mail
 from approvals.mail import reminders
 from billing import direct
@@ -85,6 +86,7 @@ CHORES = (
     Chore(retention.rows, 3600),
     Chore(outbox.sweep, 600),
     Chore(mail.sweep, 600),
+    Chore(external_log.sweep, 600),
 )
 SLEEPING = tuple(chore for chore in CHORES if chore.due)
 _DUE = "SELECT " + ", ".join(f"extract(epoch FROM ({chore.due}) - now())::float8" for chore in SLEEPING)  # noqa: S608  our own words

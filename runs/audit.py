@@ -1,27 +1,23 @@
 """What runs add to the audit: what the log says was done with requests; and which runs belong to a run."""
 
-from collections.abc import Iterable
-from typing import Any
-
 from django.db.models import Q, QuerySet
 from django.db.models.fields.json import KT
 
 from accounts.actor import Actor
 from accounts.audit import sources, things
-from accounts.audit.entries import Entry, note_of
+from accounts.audit.entries import Entry
 from accounts.audit.query import Query
 from accounts.audit.sources import Source
 from accounts.audit.things import Things
-from accounts.audit.values import difference
 from approvals.access import approvals_of
-from approvals.audit import asks_for_handling, handling
+from approvals.audit import asks_for_handling, handled, mentions
 from runs.models import Run, RunEvent
 
 CHANGES = ("vote", "claimed", "released", "assigned", "extended", "undone", "void")  # that no other table has
 
 
 def register() -> None:
-    sources.register("handlings", Source("created_at", _handlings, _mentions, _handling))
+    sources.register("handlings", Source("created_at", _handlings, lambda row: mentions(row.data), _handling))
     things.register_tree("run", _below)
 
 
@@ -44,26 +40,5 @@ def _below(actor: Actor, run_id: str) -> QuerySet[Run, str]:
     return runs.values_list("id", flat=True)
 
 
-def _mentions(row: RunEvent) -> Iterable[str]:
-    """The request, and who it was assigned to."""
-    values = (row.data.get("before") or {}, row.data.get("after") or {})
-    return (row.data["approval_id"], *(each["assignee"] for each in values if each.get("assignee")))
-
-
 def _handling(actor: Actor, row: RunEvent, named: Things) -> Entry:
-    data = row.data
-    approval = named.row_of(data["approval_id"])
-    before, after = ({k: named.name_of(v) for k, v in (data.get(side) or {}).items()} for side in ("before", "after"))
-    facts: dict[str, Any] = {}
-    if approval and data["change"] == "void":
-        facts = {"reason": approval.void_reason, "replaced_by": approval.replaced_by}
-    return Entry(
-        id=f"{row.run_id}:{row.seq}",
-        at=row.created_at,
-        note=note_of(data.get("note")),
-        test=actor.test,
-        run_id=row.run_id,
-        changes=difference(before, after),
-        facts={name: value for name, value in facts.items() if value},
-        **handling(data["approval_id"], data["by"], data["change"], named),
-    )
+    return handled(actor, f"{row.run_id}:{row.seq}", row.created_at, row.run_id, row.data, named)

@@ -14,7 +14,7 @@ from accounts.audit.entries import Entry
 from accounts.audit.query import Query
 from accounts.audit.things import Things
 
-POSITIONS = ("decisions", "handlings", "comments", "changes")  # the order of rows of the same moment
+POSITIONS = ("decisions", "handlings", "comments", "changes", "external")  # the order of rows of the same moment
 
 
 @dataclass(frozen=True)

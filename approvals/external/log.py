@@ -1,9 +1,14 @@
 """The log of an external request: rows appended in the transaction of the change they report."""
 
+from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
+
+from accounts.team.event_retention import remove_old
 from approvals import sql
 from approvals.models import Approval, ApprovalEvent
+from database.outbox import BATCH
 from database.sql import prepared
 
 _TYPES = {"commented": "comment"}  # a change of a request, where its event is called otherwise
@@ -15,3 +20,14 @@ def record(approval: Approval, change: str, data: dict[str, Any]) -> None:
     ApprovalEvent.objects.create(approval=approval, seq=seq, type=_TYPES.get(change, change), data=data)
     world = "test" if approval.test else "live"
     prepared(sql.TELL_PAGES, {"team": f"{approval.team_id}:{world}/queue"})
+
+
+def sweep() -> int:
+    """Forget events of requests that were closed longer ago than their team keeps events; called by the clock."""
+    return remove_old(_old)
+
+
+def _old(team_id: str, before: datetime) -> QuerySet[ApprovalEvent]:
+    closed = Approval.objects.filter(team_id=team_id, resolved_at__lt=before).exclude(status="pending")
+    rows = ApprovalEvent.objects.filter(approval__in=closed, created_at__lt=before)
+    return ApprovalEvent.objects.filter(id__in=list(rows.values_list("id", flat=True)[:BATCH]))
