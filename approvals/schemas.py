@@ -263,8 +263,9 @@ def _comments(row: Approval) -> list[CommentObject]:
 
 def _evidence(row: Approval) -> dict[str, Any]:
     """Of pictures that a program sent along: where they are, not how they are kept."""
-    if "pictures" not in row.evidence:
-        return row.evidence
+    evidence: dict[str, Any] = row.evidence
+    if "pictures" not in evidence:
+        return evidence
     shown = [
         {
             "index": picture["index"],
@@ -272,9 +273,9 @@ def _evidence(row: Approval) -> dict[str, Any]:
             "width": picture["width"],
             "height": picture["height"],
         }
-        for picture in row.evidence["pictures"]
+        for picture in evidence["pictures"]
     ]
-    return row.evidence | {"pictures": shown}
+    return evidence | {"pictures": shown}
 
 
 def subject_object(row: Approval) -> RunSubjectObject | ExternalSubjectObject:

@@ -101,6 +101,11 @@ def read_json(request: HttpRequest) -> dict[str, Any]:
         raise Invalid((("body",), "The body could not be read.", "json_invalid")) from error
     if len(raw) > limit:
         raise PayloadTooLarge(max_bytes=limit)
+    return parsed(raw)
+
+
+def parsed(raw: bytes) -> dict[str, Any]:
+    """JSON as an object; nothing is {}. Raises Invalid."""
     if not raw.strip():
         return {}
     try:
@@ -127,15 +132,24 @@ def _finite(text: str) -> float:
 
 def read(request: HttpRequest, model: type[B]) -> B:
     """The body as `model`. Raises Invalid with every violation, loc starting with "body"."""
+    return validated(read_fields(request), model)
+
+
+def validated(fields: dict[str, Any], model: type[B]) -> B:
+    """The fields as `model`; raises as read()."""
     try:
-        return model.model_validate(read_fields(request))
+        return model.model_validate(fields)
     except ValidationError as error:
         raise refused(error) from error
 
 
 def read_fields(request: HttpRequest) -> dict[str, Any]:
     """The body's fields, of whatever type. Raises Invalid, PayloadTooLarge."""
-    fields = read_json(request)
+    return storable(read_json(request))
+
+
+def storable(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields, if PostgreSQL can store their texts. Raises Invalid."""
     if (problem := unstorable_at(fields)) is not None:
         raise Invalid(
             (("body", *problem), "Text must not contain the NUL character or half a surrogate pair.", "value_error")

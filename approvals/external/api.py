@@ -1,17 +1,21 @@
 """POST /v1/approvals and what its caller may do afterwards."""
 
+from collections.abc import Callable
+from typing import Any
+
 from django.http import HttpResponse
 
 from accounts.doors import ApiRequest, door, takes
-from accounts.idempotency import answer, once
+from accounts.idempotency import answer, key_of, once, once_named
 from accounts.webhooks import targets
 from approvals.access import decision_of, get_readable
 from approvals.api import router as approvals_router
 from approvals.external import pictures, services
+from approvals.external.multipart import fields_of
 from approvals.external.schemas import AskBody, AskedObject, CancelBody, ResultBody
 from approvals.models import Approval
 from approvals.schemas import ApprovalObject, approval_object
-from web.bodies import read
+from web.bodies import read, validated
 from web.errors import ErrorObject, NotFound
 
 router = approvals_router  # one address, one router: GET /v1/approvals is there
@@ -25,10 +29,17 @@ router = approvals_router  # one address, one router: GET /v1/approvals is there
 )
 @door("approvals:request")
 def ask(request: ApiRequest) -> HttpResponse:
-    body = read(request, AskBody)
+    fields = fields_of(request)
+    body = validated(fields, AskBody)
     stored = services.store_pictures(body)
     with targets.looked_up(body.webhook_url):
-        return once(request, lambda: _asked(services.ask(request.actor, body, stored)))
+        return _once(request, fields, lambda: _asked(services.ask(request.actor, body, stored)))
+
+
+def _once(request: ApiRequest, fields: dict[str, Any], effect: Callable[[], HttpResponse]) -> HttpResponse:
+    """As once(), where the body need not be JSON."""
+    key = key_of(request)
+    return effect() if key is None else once_named(request, key, fields, effect)
 
 
 def _asked(asked: services.Asked) -> HttpResponse:

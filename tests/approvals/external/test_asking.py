@@ -2,9 +2,11 @@
 
 import base64
 import io
+import json
 from typing import Any
 
 import pytest
+from django.test import Client
 from PIL import Image
 
 from approvals.action_hash import action_hash
@@ -137,6 +139,69 @@ def test_pictures_and_links_are_shown_with_the_request(cast: Cast, live: Api) ->
     assert [refused(live.get(f"/approvals/{row['id']}/pictures/{index}")) for index in ("0", "3", "x", "9" * 99)] == [
         (404, "NOT_FOUND")
     ] * 4
+
+
+def multipart(parts: list[tuple[str, str, bytes]]) -> tuple[bytes, str]:
+    """(the body, its type) of parts of (name, file name, content)."""
+    body = b""
+    for name, file_name, content in parts:
+        named = f'; filename="{file_name}"' if file_name else ""
+        body += f'--cut\r\nContent-Disposition: form-data; name="{name}"{named}\r\n\r\n'.encode() + content + b"\r\n"
+    return body + b"--cut--\r\n", "multipart/form-data; boundary=cut"
+
+
+def send_parts(api: Api, *parts: tuple[str, str, bytes], **headers: str) -> Any:
+    body, kind = multipart(list(parts))
+    sent = {"X-API-Key": api.key} | headers
+    return api.client.generic("POST", "/v1/approvals", body, content_type=kind, headers=sent)
+
+
+def test_pictures_may_come_as_files(cast: Cast) -> None:
+    program = asker(cast)
+    request = ("request", "", json.dumps(BODIES["tool"]).encode())
+    png = ("picture", "a.png", base64.b64decode(picture()))
+    answer = send_parts(program, request, png, png, **{"Idempotency-Key": "k"})
+    assert (answer.status_code, len(answer.json()["evidence"]["pictures"])) == (201, 2)
+    again = send_parts(program, request, png, png, **{"Idempotency-Key": "k"})
+    assert (again["Idempotency-Replayed"], again.content) == ("true", answer.content)
+    assert refused(send_parts(program, request, png, **{"Idempotency-Key": "k"})) == (422, "IDEMPOTENCY_KEY_REUSED")
+    both = ("request", "", json.dumps(BODIES["tool"] | {"evidence": {"pictures": [picture()]}}).encode())
+    assert locs(send_parts(program, both, png)) == [["body", "evidence", "pictures"]]
+    assert locs(send_parts(program, request, *[png] * 5)) == [["body", "evidence", "pictures"]]
+    assert locs(send_parts(program, request, ("picture", "a.png", b"no picture"))) == [
+        ["body", "evidence", "pictures", 0]
+    ]
+    assert Approval.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [],
+        [("request", "", b"{")],
+        [("request", "", b'{"kind": "approval", "title": "\xff"}')],
+        [("other", "", b"{}")],
+        [("request", "", b"{}"), ("request", "", b"{}")],
+        [("picture", "", b"text")],
+        [("request", "a.json", b"{}")],
+    ],
+)
+def test_broken_parts_are_refused(cast: Cast, parts: list[tuple[str, str, bytes]]) -> None:
+    answer = send_parts(asker(cast), *parts)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "VALIDATION_ERROR")
+    for body in (b"--cut", b"--other--", b"--cut\r\nContent-Disposition: form-data\r\n", b"--" * 5000):
+        sent = {"X-API-Key": asker(cast).key}
+        for kind in ("multipart/form-data; boundary=cut", "multipart/form-data", "multipart/form-data; boundary=\x00"):
+            broken = Client().generic("POST", "/v1/approvals", body, content_type=kind, headers=sent)
+            assert broken.status_code == 422, (body, kind, broken.content)
+    assert not Approval.objects.exists()
+
+
+def test_json_is_json_whatever_its_type_says(cast: Cast) -> None:
+    sent = {"X-API-Key": asker(cast).key}
+    body = json.dumps(BODIES["approval"]).encode()
+    for kind in ("multipart/form-data; boundary=cut", "text/plain", "application/x-www-form-urlencoded"):
+        assert Client().generic("POST", "/v1/approvals", body, content_type=kind, headers=sent).status_code == 201
 
 
 # --- one's own
