@@ -6,7 +6,7 @@ HANDLINGS = ("vote", "claimed", "released", "assigned", "extended", "undone", "v
 
 
 class Migration(migrations.Migration):
-    dependencies = [("approvals", "0012_external_requests")]
+    dependencies = [("approvals", "0013_policy_conditions_hash")]
 
     operations = [
         migrations.AddIndex(
