@@ -28,6 +28,7 @@ from approvals.external import log, pictures, webhooks
 from approvals.external.pictures import StoredPicture
 from approvals.external.schemas import RISKS, AskBody, misfits
 from approvals.external.subject import ExternalSubject, LockedRequest
+from approvals.kinds import KINDS
 from approvals.mail import outbox
 from approvals.models import Approval, Decision, ExternalRequest
 from approvals.policies.rules import Proposal, Ruling, judge
@@ -217,7 +218,8 @@ def _action(body: AskBody) -> dict[str, Any] | None:
 
 
 def _judged(actor: Actor, body: AskBody, action: dict[str, Any]) -> Ruling:
-    """By the rules as they are when this commits: they cannot change any more once they are held."""
+    """By the rules as they are when this commits: they cannot change any more once they are held, and the use of the allow that
+    answers is taken."""
     while True:
         rules = rules_now(actor.team_id, actor.test, "approval")
         ruling = judge(
@@ -238,8 +240,14 @@ def _judged(actor: Actor, body: AskBody, action: dict[str, Any]) -> Ruling:
                 params=action["params"],
             )
         )
-        if rules_still(actor.team_id, actor.test, rules.version):
+        if rules_still(actor.team_id, actor.test, rules.version) and _is_covered(body, ruling):
             return ruling
+
+
+def _is_covered(body: AskBody, ruling: Ruling) -> bool:
+    """False: somebody else had the last use of the policy that allows it."""
+    answers = ruling.verdict == "allow" and not KINDS[body.kind].takes_data
+    return not answers or ruling.policy_id is None or count_use(ruling.policy_id)
 
 
 def _all_needs(asked: Iterable[dict[str, Any]], by_policy: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -287,8 +295,6 @@ def _settled_by_policy(request: ExternalRequest, approval: Approval, ruling: Rul
     assert decision is not None
     decision.policy_id = ruling.policy_id
     decision.save(update_fields=["policy_id"])
-    if ruling.policy_id is not None and ruling.verdict == "allow":
-        count_use(ruling.policy_id)
     subject = LockedRequest(request, approval.id)
     subject.take_effect(approval, settled)
     subject.announce(approval, "decided")

@@ -317,6 +317,14 @@ def test_an_allow_answers_at_once_and_is_counted(cast: Cast, live: Api) -> None:
     assert ask(asker(cast, owner="ana"), action=MAIL | {"url": None, "host": "other.test"})["status"] == "pending"
 
 
+def test_conditions_look_into_what_the_program_would_do(cast: Cast, live: Api) -> None:
+    policy(live, effect="allow", when=[{"path": "to", "op": "eq", "value": "a@shop.test"}])
+    program = asker(cast, owner="ana")
+    assert ask(program)["status"] == "approved"
+    assert ask(program, action=MAIL | {"params": {"to": "b@shop.test"}})["status"] == "pending"
+    assert ask(program, action=MAIL | {"params": {}})["status"] == "pending"
+
+
 def test_a_deny_answers_at_once_and_says_why(cast: Cast, live: Api) -> None:
     deny = policy(live, effect="deny", tool="mail.*")
     for kind in ("tool", "approval", "question"):

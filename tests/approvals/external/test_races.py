@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from approvals import clock
-from approvals.models import Approval, ApprovalEvent, Decision
+from approvals.models import Approval, ApprovalEvent, Decision, Policy
 from tests.approvals.external.asking import BODIES, MAIL, NO, ask, asker, decide
 from tests.approvals.external.test_deciding import pass_time
 from tests.at_once import at_once
@@ -129,3 +129,11 @@ def test_a_policy_counts_from_its_commit(cast: Cast, live: Api) -> None:
     assert denied.status_code == 201
     assert {each.json()["status"] for each in answers} <= {"approved", "rejected"}
     assert ask(program)["status"] == "rejected"
+
+
+def test_the_last_use_of_a_policy_is_taken_once(cast: Cast, live: Api) -> None:
+    program = asker(cast, owner="ana")
+    live.post("/permissions", {"tool": "mail.send", "effect": "allow", "max_uses": 2})
+    answers = at_once(*[lambda: own(program).post("/approvals", BODIES["tool"])] * 6)
+    assert sorted(each.json()["status"] for each in answers) == ["approved"] * 2 + ["pending"] * 4
+    assert Policy.objects.get().uses == 2
