@@ -73,8 +73,10 @@ class AnswerRequired(Refusal):
 
     code, status = "ANSWER_REQUIRED", 422
 
-    def __init__(self, missing: list[str], example: dict[str, Any], run_id: str | None = None) -> None:
-        send_to = f"POST /v1/runs/{run_id or '<run id>'}/answer"
+    def __init__(
+        self, missing: list[str], example: dict[str, Any], run_id: str | None = None, send_to: str | None = None
+    ) -> None:
+        send_to = send_to or f"POST /v1/runs/{run_id or '<run id>'}/answer"
         shown = json.dumps(example, ensure_ascii=False)
         message = " ".join((self.__doc__ or "").split())
         message = message.format(missing=", ".join(missing), example=shown, send_to=send_to)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from approvals.answers import reading
+from approvals.errors import AnswerRequired
 from approvals.kinds import VERDICTS
 from approvals.models import Approval
 from approvals.policies import conditions
@@ -107,9 +108,20 @@ def payload(approval: Approval, answer: Answer) -> tuple[Payload, Payload]:
 
 def _answers(approval: Approval, answer: Answer) -> tuple[Payload, Payload]:
     questions, where = approval.questions, answer.where("answers")
-    answers, context = reading.read_answers(questions, answer.answers or {}, where, lenient=answer.lenient)
+    try:
+        answers, context = reading.read_answers(questions, answer.answers or {}, where, lenient=answer.lenient)
+    except AnswerRequired as refusal:
+        raise _without_run(approval, refusal) from None
     extra = {"context": context} if context else {}
     return {"answers": answers} | extra, {"answers": reading.redact_answers(questions, answers)} | extra
+
+
+def _without_run(approval: Approval, refusal: AnswerRequired) -> AnswerRequired:
+    """What no run asked is answered at one address only."""
+    if approval.run_id is not None:
+        return refusal
+    example = {"verdict": "answer"} | refusal.facts["example"]
+    return AnswerRequired(refusal.facts["missing"], example, send_to=f"POST /v1/approvals/{approval.id}/decide")
 
 
 def _values(approval: Approval, answer: Answer) -> tuple[Payload, Payload]:

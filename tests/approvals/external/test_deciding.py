@@ -81,6 +81,17 @@ def test_the_same_decision_again_is_the_same_and_another_comes_too_late(cast: Ca
     assert types(row) == ["requested", "decided"]
 
 
+def test_an_answer_that_is_missing_is_named_with_a_call_that_works(cast: Cast, live: Api) -> None:
+    questions = [*BODIES["question"]["questions"], {"question": "How many?"}]
+    row = ask(asker(cast), "question", questions=questions)
+    answer = decide(live, row, verdict="answer", answers={"q1": "Red"})
+    assert refused(answer) == (422, "ANSWER_REQUIRED")
+    error = answer.json()["error"]
+    assert error["missing"] == ["q2"]
+    method, path = error["send_to"].split(" ")
+    assert live.request(method, path.removeprefix("/v1"), error["example"]).json()["approval"]["status"] == "answered"
+
+
 def test_a_rejection_reaches_the_program_with_its_reason(cast: Cast, live: Api) -> None:
     program = asker(cast)
     row = ask(program)
