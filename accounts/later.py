@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from asgiref.sync import async_to_sync, sync_to_async
 from django.http import HttpRequest, HttpResponse
 
-from accounts.middleware import refusal_response
+from accounts.middleware import refusal_to
 from database.outages import unavailable
 from web.errors import InternalError
 
@@ -59,14 +59,17 @@ def arrived_at(request: HttpRequest) -> float:
 def later(request: HttpRequest, work: Work) -> HttpResponse:
     """The answer of a view that waits. When `work` is cancelled it tidies up, and may answer all the same."""
 
+    request_id: str = request.request_id  # type: ignore[attr-defined]
+    method, path = request.method, request.path_info  # thousands may wait: none keeps its request
+
     async def made(db: Db) -> HttpResponse:
         try:
             return await work(db)
         except Exception as error:
             if refusal := unavailable(error):
-                return refusal_response(refusal, request)
-            log.exception("%s %s failed", request.method, request.path_info)
-            return refusal_response(InternalError(), request)
+                return refusal_to(path, request_id, refusal)
+            log.exception("%s %s failed", method, path)
+            return refusal_to(path, request_id, InternalError())
 
     if getattr(request, "scope", {}).get(MARK):
         return Later(made)

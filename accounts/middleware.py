@@ -70,9 +70,13 @@ def _without_nul(request: HttpRequest) -> None:
 
 
 def refusal_response(refusal: Refusal, request: HttpRequest) -> HttpResponse:
-    request_id, call_id = request.request_id, getattr(request, "call_id", None)  # type: ignore[attr-defined]
-    body = refusal_body(request.path_info, refusal, request_id, call_id)
-    response = JsonResponse(body, status=refusal.status)
+    call_id = getattr(request, "call_id", None)
+    return refusal_to(request.path_info, request.request_id, refusal, call_id)  # type: ignore[attr-defined]
+
+
+def refusal_to(path: str, request_id: str, refusal: Refusal, call_id: str | int | None = None) -> HttpResponse:
+    """As refusal_response(), where the request itself is no longer kept."""
+    response = JsonResponse(refusal_body(path, refusal, request_id, call_id), status=refusal.status)
     response.refusal = refusal  # type: ignore[attr-defined]  # for config/server/asgi_handler.py, which may try again
     for name, value in refusal.headers.items():
         response[name] = value

@@ -15,7 +15,7 @@ from accounts import limits
 from accounts.access import actor_now
 from accounts.actor import Actor
 from accounts.later import Db, arrived_at, later
-from accounts.middleware import ApiRequest, refusal_response
+from accounts.middleware import ApiRequest, refusal_to
 from approvals.waiting.bells import PENDING, Bells
 from database.listening import FIRST_PAUSE, rings
 from database.outages import is_away
@@ -50,7 +50,7 @@ def answer_in_time(request: ApiRequest, approval_id: str, seconds: int, show: Sh
 
     Raises RateLimited, and what `show` raises.
     """
-    limits.spend(request.actor, f"wait:{approval_id}", settings.WAITS_PER_REQUEST)
+    limits.spend(request.actor, approval_id, settings.WAITS_PER_REQUEST)
     return later(request, _Wait(request, approval_id, arrived_at(request) + seconds, show).work)
 
 
@@ -58,11 +58,12 @@ class _Wait:
     """One call that waits. A second one of the same caller for the same request ends it: nobody reads two."""
 
     def __init__(self, request: ApiRequest, approval_id: str, until: float, show: Show) -> None:
-        self.request = request
+        self.path, self.request_id = request.path_info, request.request_id
+        self.actor = request.actor
         self.approval_id = approval_id
         self.until = until  # time.monotonic()
         self.show = show
-        self.shown = show(request.actor).content
+        self.shown = show(self.actor).content
         self.has_changed = False
         self.is_superseded = False
         self.bell: asyncio.Event | None = None
@@ -70,7 +71,7 @@ class _Wait:
     async def work(self, db: Db) -> HttpResponse:
         bells = Bells.here()
         try:
-            with bells.only_call(self.approval_id, self.request.actor.caller, self.end):
+            with bells.only_call(self.approval_id, self.actor.caller, self.end):
                 is_decided = await self._changes(bells)
             if is_decided or self.has_changed:
                 return await self._as_it_is(db)
@@ -107,7 +108,7 @@ class _Wait:
             try:
                 return await db(self._read)  # type: ignore[no-any-return]  # it is what _read gives
             except Refusal as refusal:
-                return refusal_response(refusal, self.request)
+                return refusal_to(self.path, self.request_id, refusal)
             except Exception as error:
                 if not is_away(error):
                     raise
@@ -117,7 +118,7 @@ class _Wait:
 
     def _read(self) -> HttpResponse:
         """Raises a Refusal also for a key that was revoked, or a person who left, while the call waited."""
-        return self.show(actor_now(self.request.actor))
+        return self.show(actor_now(self.actor))
 
     def _as_it_was(self) -> HttpResponse:
         return HttpResponse(self.shown, content_type="application/json")

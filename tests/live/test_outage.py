@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,14 @@ class Site:
     url: str
     address: str
     seed: dict[str, Any]
+    web: subprocess.Popen[bytes]
+
+    def restart_web(self) -> None:
+        """kill -9, and another one at the same address."""
+        self.web.kill()
+        self.web.wait()
+        self.web = start_web(int(self.address.rsplit(":", 1)[1]), os.environ | {"DATABASE_URL": self.url})
+        assert wait_until(lambda: answers(f"http://{self.address}"), 30)
 
     def kill_database(self) -> None:
         """Every process of it at once, so that nobody says goodbye."""
@@ -64,23 +72,33 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
+    with running(tmp_path, SEED) as site:
+        yield site
+
+
+@contextmanager
+def running(tmp_path: Path, seed: str) -> Iterator[Site]:
+    """A database of our own, with what the program `seed` puts into it and says, and a web process."""
     tmp_path.chmod(0o711)
     server = Postgres(tmp_path, fast=True)
     server.start()
     server.create_database("outage")
     url, port = server.url("outage"), free_port()
     env = os.environ | {"DATABASE_URL": url, "SOCKET_BEAT_SECONDS": "0.5"}
-    made = subprocess.run([sys.executable, "-c", SEED], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
-    words = [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port), "config.asgi:application"]
-    web = subprocess.Popen(words, cwd=ROOT, env=env | {"COUNTERSIGN_PROCESS": "web"})
+    made = subprocess.run([sys.executable, "-c", seed], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    site = Site(server, url, f"127.0.0.1:{port}", json.loads(made.stdout.splitlines()[-1]), start_web(port, env))
     try:
-        address = f"127.0.0.1:{port}"
-        assert wait_until(lambda: answers(f"http://{address}"), 30)
-        yield Site(server, url, address, json.loads(made.stdout.splitlines()[-1]))
+        assert wait_until(lambda: answers(f"http://{site.address}"), 30)
+        yield site
     finally:
-        web.kill()
-        web.wait()
+        site.web.kill()
+        site.web.wait()
         server.stop()
+
+
+def start_web(port: int, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port), "config.asgi:application"]
+    return subprocess.Popen(words, cwd=ROOT, env=env | {"COUNTERSIGN_PROCESS": "web"})
 
 
 @dataclass
