@@ -7,9 +7,13 @@ database the places in use are taken again with the next one.
 
 import asyncio
 
+from asgiref.sync import SyncToAsync
+from django.conf import settings
+
 from database.listening import LOST, Connection, Listener, connect
 from web.errors import RateLimited
 
+LOOP_SECONDS = 1.0  # how often a thread that waits for the event loop looks whether it still goes round
 RETRY_AFTER = 5  # seconds; nobody knows when a stream ends
 _NAME = "hashtextextended('stream ' || %s || ' ' || n, 0)"
 # LIMIT stops the scan at the first lock that was free.
@@ -32,6 +36,25 @@ class Place:
 
     def __del__(self) -> None:
         self.leave()
+
+
+def place_for(caller: str) -> Place:
+    """Taken in the event loop, for which this thread waits. Where that has stopped, the process ends: so does the wait.
+
+    Raises RateLimited.
+    """
+    loop = SyncToAsync.threadlocal.main_event_loop
+    taking = asyncio.run_coroutine_threadsafe(_take_place(caller), loop)
+    while True:
+        try:
+            return taking.result(LOOP_SECONDS)
+        except TimeoutError:
+            if taking.done() or not loop.is_running():
+                raise
+
+
+async def _take_place(caller: str) -> Place:
+    return await StreamLimits.here().take(caller, settings.STREAMS_PER_KEY)
 
 
 class StreamLimits:

@@ -352,13 +352,3 @@ class UnknownObject(TypedDict):
 class PlanObject(TypedDict):
     steps: list[InstructionObject]
     unknown: list[UnknownObject]
-
-
-class EventsObject(TypedDict):
-    """`next_after`: where to read on, now or, after the last page, when there may be more."""
-
-    object: str
-    data: list[dict[str, Any]]
-    has_more: bool
-    next_after: int
-    request_id: str

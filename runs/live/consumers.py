@@ -28,10 +28,11 @@ from approvals.errors import ApprovalNotFound
 from database.listening import FIRST_PAUSE, Listener
 from runs.access import get_run
 from runs.errors import RunNotFound
-from runs.live.envelopes import Row, read_seq
+from runs.live.envelopes import Row
 from runs.live.hub import Hub, batches, pokes
 from runs.live.team_changes import say_look
 from runs.models import Run
+from web.event_streams import read_seq
 
 logger = logging.getLogger(__name__)
 NOT_SIGNED_IN = 4401

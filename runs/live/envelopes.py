@@ -1,17 +1,15 @@
 """The log as readers see it: rows, blocks of the plain stream, envelopes (docs/api/events-and-webhooks.md 2, 4, 5)."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Protocol
 
+from web.event_streams import block, one_line
 from web.times import rfc3339
 
 TAKEN_OUT = frozenset({"input", "task", "metadata", "attachment_refs", "sensitivity_tags"})
-LAST_SEQ = 2**63 - 1
-LONGEST_SEQ = 20  # digits: Python reads no more than 4300
 SECRET_MARK = "[redacted]"  # noqa: S105  what the writer leaves where a secret stood
 LIMIT_CODES = frozenset({"MAX_STEPS_REACHED", "GUARD_EXCEEDED", "WALLET_EXHAUSTED", "PLAN_REVISION_LIMIT"})
 REQUEST_KEYS = ("request_id", "approval_id", "reason_code", "input_kind", "kind", "reason", "expires_at", "step_id")
@@ -21,30 +19,10 @@ ENDS = {
     "cancelled": "run.cancelled",
     "timed_out": "run.timed_out",
 }
-# JSON may hold these bare, but many clients cut lines at them.
-_LINE_BREAKS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
-def read_seq(text: str) -> int:
-    """The seq that somebody names as the last one seen; what is not a number counts as 0."""
-    digits = text.strip()
-    return min(int(digits.lstrip("0")[:LONGEST_SEQ] or 0), LAST_SEQ) if digits.isascii() and digits.isdecimal() else 0
-
-
-def one_line(value: Any) -> str:
-    """Compact JSON without anything that any client takes for the end of a line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_LINE_BREAKS)
-
-
-def block(seq: int, event: str, value: Any) -> bytes:
+def plain_block(seq: int, event: str, value: Any) -> bytes:
     return f"id: {seq}\nevent: {event}\ndata: {one_line(value)}\n\n".encode()
-
-
-def envelope_block(item: dict[str, Any]) -> bytes:
-    """`id:` comes last: @microsoft/fetch-event-source takes it for seen as soon as it has read that line, and what a cut
-    left unread of the block would never come again.
-    """
-    return f"event: run_event\ndata: {one_line(item)}\nid: {item['seq']}\n\n".encode()
 
 
 @dataclass(frozen=True)
@@ -58,7 +36,7 @@ class Row:
 
     @cached_property
     def block(self) -> bytes:
-        return block(self.seq, self.type, self.data)
+        return plain_block(self.seq, self.type, self.data)
 
     @property
     def item(self) -> dict[str, Any]:
@@ -112,7 +90,7 @@ class Enveloper:
 
     def block(self, row: Row) -> bytes | None:
         item = self.item(row)
-        return None if item is None else envelope_block(item)
+        return None if item is None else block(item["seq"], "run_event", item)
 
     def _fold(self, row: Row) -> None:
         if row.type == "status":

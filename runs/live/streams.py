@@ -3,69 +3,46 @@
 A stream holds a place and a subscription at the hub; no thread, and never a database connection.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from asgiref.sync import SyncToAsync
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.db.models import Max, Q
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 from ninja import Router
 
 from accounts import limits
 from accounts.doors import ApiRequest
 from accounts.idempotency import answer
-from database.stream_limits import Place, StreamLimits
+from database.stream_limits import Place, place_for
 from runs.access import get_run, show
-from runs.live.envelopes import Enveloper, Form, Plain, Row, read_seq
+from runs.live.envelopes import Enveloper, Form, Plain, Row
 from runs.live.hub import batches
 from runs.models import Run, RunEvent
 from runs.routes import of_runs
-from runs.schemas import EventsObject
-from web.paging import limit_parameter, read_limit
+from web.event_streams import (
+    CONTENT_TYPE,
+    HEADERS,
+    KEEPALIVE,
+    LIFE_SECONDS,
+    PAGE,
+    cursor,
+    documented,
+    last_event_id,
+    no_more,
+    wants_page,
+)
+from web.paging import read_limit
 
 router = Router(tags=["Events"])
-LAST_EVENT_ID = "The last event that was read; the stream goes on after it, or after `after` if that is larger."
 OVER = "The run has ended, and Last-Event-ID is its last event or beyond"
-
-
-def _parameter(place: str, name: str, description: str, **schema: Any) -> dict[str, Any]:
-    return {
-        "in": place,
-        "name": name,
-        "required": False,
-        "description": description,
-        "schema": {"type": "string"} | schema,
-    }
-
-
-EVENTS: Any = {
-    "response": {200: EventsObject, 204: None},
-    "openapi_extra": {
-        "parameters": [
-            limit_parameter(100),
-            _parameter("query", "after", "The seq of the last event that was read; what is not a number counts as 0."),
-            _parameter(
-                "query", "format", "A page instead of a stream, as with Accept: application/json.", enum=["json"]
-            ),
-            _parameter("header", "Last-Event-ID", LAST_EVENT_ID),
-        ],
-        "responses": {200: {"content": {"text/event-stream": {}}}, 204: {"description": OVER}},
-    },
-}
-KEEPALIVE = b": keepalive\n\n"
-KEEPALIVE_SECONDS = 14.0
-LIFE_SECONDS = 30 * 60
-LOOP_SECONDS = 1.0  # how often a thread that waits for the event loop looks whether it still goes round
-PAGE = 200  # rows of one read
+EVENTS: Any = documented(OVER)
 PART_BYTES = 64 * 1024  # after so many a part is sent
-HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
 @of_runs(
@@ -127,37 +104,14 @@ class Reading:
 
 def _answer(request: ApiRequest, run_id: str, *, enveloped: bool) -> HttpResponseBase:
     run = get_run(request.actor, run_id)
-    if _wants_page(request):
+    if wants_page(request):
         return _page(request, _reading(run, cursor(request), enveloped=enveloped), read_limit(request.GET, default=100))
     limits.spend(request.actor, f"sse:{run.id}", settings.STREAM_CONNECTS_PER_MINUTE)
     reading = _reading(run, cursor(request), enveloped=enveloped)
-    if reading.over and _has_seen(request) >= run.next_seq - 1:
-        return _no_more()
+    if reading.over and last_event_id(request) >= run.next_seq - 1:
+        return no_more()
     content = _content(request, reading)
-    return StreamingHttpResponse(content, content_type="text/event-stream; charset=utf-8", headers=HEADERS)
-
-
-def _wants_page(request: HttpRequest) -> bool:
-    accept = request.headers.get("Accept", "")
-    named = "application/json" in accept and "text/event-stream" not in accept
-    return named or request.GET.get("format") == "json"
-
-
-def cursor(request: HttpRequest) -> int:
-    """The larger of Last-Event-ID and `after`; what is not a number counts as 0."""
-    return max(_has_seen(request), read_seq(request.GET.get("after", "")))
-
-
-def _has_seen(request: HttpRequest) -> int:
-    """What a client that comes again says that it had, by the header that browsers send by themselves."""
-    return read_seq(request.headers.get("Last-Event-ID", ""))
-
-
-def _no_more() -> HttpResponse:
-    """An EventSource that is answered so stays closed; after an empty stream it would come again for ever."""
-    response = HttpResponse(status=204, headers={"Cache-Control": HEADERS["Cache-Control"]})
-    del response["Content-Type"]
-    return response
+    return StreamingHttpResponse(content, content_type=CONTENT_TYPE, headers=HEADERS)
 
 
 def _reading(run: Run, after: int, *, enveloped: bool) -> Reading:
@@ -220,23 +174,7 @@ def _page(request: ApiRequest, reading: Reading, limit: int) -> HttpResponse:
 def _content(request: ApiRequest, reading: Reading) -> "Live | Iterator[bytes]":
     if not isinstance(request, ASGIRequest):  # a server that cannot wait: the client comes again with its cursor
         return (block for row in _stored(reading) if (block := reading.form.block(row)))
-    return Live(reading, _seat(request.actor.caller))
-
-
-def _seat(caller: str) -> Place:
-    """Taken in the event loop, for which this thread waits. Where that has stopped, the process ends: so does the wait."""
-    loop = SyncToAsync.threadlocal.main_event_loop
-    taking = asyncio.run_coroutine_threadsafe(_take_seat(caller), loop)
-    while True:
-        try:
-            return taking.result(LOOP_SECONDS)
-        except TimeoutError:
-            if taking.done() or not loop.is_running():
-                raise
-
-
-async def _take_seat(caller: str) -> Place:
-    return await StreamLimits.here().take(caller, settings.STREAMS_PER_KEY)
+    return Live(reading, place_for(request.actor.caller))
 
 
 class Live:
@@ -246,7 +184,7 @@ class Live:
         self.reading = reading
         self.place = place
         self.end = time.monotonic() + LIFE_SECONDS
-        self.keepalive = getattr(settings, "SSE_KEEPALIVE_SECONDS", KEEPALIVE_SECONDS)
+        self.keepalive = settings.SSE_KEEPALIVE_SECONDS
 
     def close(self) -> None:
         self.place.leave()
