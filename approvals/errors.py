@@ -12,6 +12,12 @@ class ApprovalNotFound(Refusal):
     code, status = "APPROVAL_NOT_FOUND", 404
 
 
+class LogOfRun(Refusal):
+    """What happens to this request stands in the log of its run: GET /v1/runs/{run_id}/events."""
+
+    code, status = "NOT_FOUND", 404
+
+
 class AlreadyDecided(Refusal):
     """{decided_by[name]} decided this request otherwise ({verdict}) at {decided_at}."""
 

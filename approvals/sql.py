@@ -2,6 +2,9 @@
 
 # P15: who waits for the request is rung by the commit; and what they look at then.
 NOTIFY = "SELECT pg_notify('approval_events', %(id)s)"
+EVENTS = """
+SELECT seq, type, created_at, data FROM approvals_approvalevent WHERE approval_id = %s AND seq > %s ORDER BY seq LIMIT %s
+"""
 STATES = "SELECT id, status, effect_pending FROM approvals_approval WHERE id = ANY(%s)"
 
 # P1: what a decision reads. The ends of statements for database.sql.fetch().

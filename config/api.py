@@ -15,6 +15,7 @@ from accounts.team.api import router as team_router
 from accounts.webhooks.api import router as webhooks_router
 from approvals.external.api import router as approvals_router
 from approvals.policies.api import router as policies_router
+from approvals.waiting.events import router as approval_events_router
 from billing.api import router as billing_router
 from config.openapi.document import Api
 from database.outages import unavailable
@@ -59,6 +60,7 @@ for router in (
     takeover_router,
     verbs_router,
     approvals_router,
+    approval_events_router,
     policies_router,
     agents_router,
     billing_router,

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from accounts.team.event_retention import remove_old
 from approvals import sql
 from approvals.models import Approval, ApprovalEvent
+from approvals.services import notify
 from database.outbox import BATCH
 from database.sql import prepared
 
@@ -18,6 +19,7 @@ def record(approval: Approval, change: str, data: dict[str, Any]) -> None:
     """Append an event and tell open pages. The caller holds the request's lock."""
     seq = ApprovalEvent.objects.filter(approval=approval).count() + 1
     ApprovalEvent.objects.create(approval=approval, seq=seq, type=_TYPES.get(change, change), data=data)
+    notify(approval)
     world = "test" if approval.test else "live"
     prepared(sql.TELL_PAGES, {"team": f"{approval.team_id}:{world}/queue"})
 

@@ -29,7 +29,7 @@ _TABLES = {
     " POST /approvals/{}/decide, POST /approvals/{}/claim, POST /approvals/{}/release, POST /approvals/{}/assign,"
     " POST /approvals/{}/extend, POST /approvals/{}/undo, POST /permissions, PATCH /permissions/{}, DELETE /permissions/{}",
     "approvals:request": "POST /approvals, POST /approvals/{}/cancel, PUT /approvals/{}/result",
-    "approvals:read|approvals:request": "GET /approvals, GET /approvals/{}, GET /approvals/{}/pictures/{}",
+    "approvals:read|approvals:request": "GET /approvals, GET /approvals/{}, GET /approvals/{}/events, GET /approvals/{}/pictures/{}",
     "approvals:read": "GET /runs/{}/permissions, GET /workflows/runs/{}/permissions,"
     " POST /approvals/{}/comment, GET /permissions, GET /permissions/{}",
     "workflows:read": "GET /workflows, GET /workflows/{}, GET /workflows/{}/versions, GET /workflows/{}/versions/{},"

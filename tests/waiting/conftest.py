@@ -34,16 +34,20 @@ class Caller:
     handler: Handler
     key: str
 
-    def open(self, path: str, method: str = "GET", body: bytes = b"") -> "Call":
+    def communicator(self, path: str, method: str = "GET", headers: dict[str, str] | None = None) -> Any:
         address, _, query = path.partition("?")
+        sent = {"X-API-Key": self.key, "Host": "testserver"} | (headers or {})
         scope = {
             "type": "http",
             "method": method,
             "path": f"/v1{address}",
             "query_string": query.encode(),
-            "headers": [(b"x-api-key", self.key.encode()), (b"host", b"testserver")],
+            "headers": [(name.lower().encode(), value.encode()) for name, value in sent.items()],
         }
-        asked = ApplicationCommunicator(self.handler, scope)  # type: ignore[no-untyped-call]
+        return ApplicationCommunicator(self.handler, scope)  # type: ignore[no-untyped-call]
+
+    def open(self, path: str, method: str = "GET", body: bytes = b"") -> "Call":
+        asked = self.communicator(path, method)
         return Call(asked, asyncio.create_task(_answer(asked, body)))
 
     async def get(self, path: str) -> Answer:
