@@ -57,7 +57,8 @@ def rate(used: int, minute: int, bucket: str = "requests") -> Rate:
 
 
 def _limit(bucket: str) -> int:
-    return settings.WAITS_PER_MINUTE if bucket == "waits" else settings.RATE_LIMIT_PER_MINUTE
+    limit: int = settings.WAITS_PER_MINUTE if bucket == "waits" else settings.RATE_LIMIT_PER_MINUTE
+    return limit
 
 
 def spend(actor: Actor, bucket: str, limit: int) -> None:

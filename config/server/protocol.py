@@ -1,6 +1,8 @@
 """How daphne reads a request, before Django hears of it, and what it does with an answer that breaks."""
 
 import functools
+import resource
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +13,8 @@ from twisted.web.http import RESPONSES
 from config.server.unread_answers import MOST_OF_A_SOCKET, Outlet, unsent
 
 MOST_BYTES = 26 * 1024 * 1024  # of a body: a little more than anything that is not refused
+BACKLOG = 1024  # connections that the kernel keeps while we are busy; more callers wait for seconds, or are reset
+MOST_OPEN = 65_536  # files and sockets of the process
 
 
 class Request(http_protocol.WebRequest):  # type: ignore[misc]  # daphne has no types
@@ -61,6 +65,18 @@ async def _send(self: Any, protocol: Any, message: dict[str, Any]) -> None:
         protocol.dropConnection(abort=True)
 
 
+def _run(self: Any) -> None:
+    """As daphne's own run, for thousands of callers that wait: a kernel's usual limits are for dozens."""
+    self.endpoints = [f"{each}:backlog={BACKLOG}" if each.startswith("tcp:") else each for each in self.endpoints]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_OPEN if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # some kernels have a lower limit of their own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    _run_as_it_is(self)
+
+
+_run_as_it_is = Server.run
 _hand_over = Server.handle_reply
 
 
@@ -72,3 +88,4 @@ def install() -> None:
     RESPONSES.update({status.value: status.phrase.encode() for status in HTTPStatus})
     http_protocol.WebRequest = functools.partial(Request, parsePOSTFormSubmission=False)
     Server.handle_reply = _send
+    Server.run = _run
