@@ -31,3 +31,27 @@ NEXT_EFFECT = "SELECT min(effective_at) FROM approvals_approval WHERE effect_pen
 
 # Pages that show the queue are told of what programs outside ask, as runs.sql does for runs.
 TELL_PAGES = "SELECT pg_notify('team_events', %(team)s)"
+
+# P16: how people are asked (approvals/statistics). Of a million requests a page reads the newest, by the index of the list; each
+# decision is looked up by itself, for a join of all of them reads the whole table. What a policy or the run decided in
+# their place was asked of nobody.
+OLDEST_ASK = """
+SELECT created_at FROM approvals_approval
+WHERE team_id = %(team)s AND test = %(test)s AND created_at >= %(since)s AND created_at < %(until)s
+ORDER BY created_at DESC, id DESC OFFSET %(most)s LIMIT 1
+"""
+ASKS = """
+SELECT a.policy_ids, d.actor->>'type', d.actor->>'id', max(d.actor->>'name'), count(*), count(a.run_id), count(d.actor),
+  count(d.actor) FILTER (WHERE d.verdict IN ('approve', 'answer', 'submit')),
+  count(d.actor) FILTER (WHERE d.at < a.created_at + %(quick)s::int * interval '1 second')
+FROM (
+  SELECT id, created_at, run_id, policy_ids FROM approvals_approval
+  WHERE team_id = %(team)s AND test = %(test)s AND created_at >= %(since)s AND created_at < %(until)s
+  ORDER BY created_at DESC, id DESC LIMIT %(most)s
+) a LEFT JOIN LATERAL (
+  SELECT verdict, via, at, CASE WHEN via IN ('api', 'dashboard', 'link') THEN actor END AS actor
+  FROM approvals_decision WHERE approval_id = a.id AND counts LIMIT 1
+) d ON true
+WHERE d.via IS NULL OR d.via NOT IN ('policy', 'on_awaiting_human')
+GROUP BY 1, 2, 3
+"""

@@ -111,6 +111,9 @@ class Subject(Protocol):
     def held_up(self, approval_ids: Collection[str]) -> list[tuple[str, str]]:
         """(request, what it keeps waiting) for each top-level subject that one of the pending requests holds up."""
 
+    def ended(self, team_id: str, test: bool, since: datetime, until: datetime) -> int:
+        """How many top-level runs ended in that time; `until` is not in it. 0 where subjects are no runs."""
+
 
 TYPES = ("run", "external")  # of subjects: approvals.models.Approval.subject_type
 _SUBJECTS: dict[str, Callable[[], Subject]] = {}

@@ -7,10 +7,12 @@ from approvals.mail import link_views
 from approvals.policies import views as policy_views
 from approvals.queue import batch_views
 from approvals.queue import views as queue_views
+from approvals.statistics import views as statistics_views
 
 urlpatterns = [
     path("", queue_views.queue_page, name="queue"),
     path("together", batch_views.batch_page, name="together"),
+    path("approvals/statistics", statistics_views.statistics_page, name="statistics"),
     path("approvals/<str:approval_id>", views.approval_page, name="approval"),
     path("approvals/<str:approval_id>/pictures/<int:index>", views.picture, name="approval-picture"),
     path("approvals/<str:approval_id>/decide", views.decide, name="decide"),

@@ -31,6 +31,7 @@ FIGURES = {
     "P13": "p13_queue",
     "P14": "p14_models",
     "P15": "p15_waits",
+    "P16": "p16_statistics",
     "P11": "p11_fresh",
 }  # P2 is measured with P5; P4M are the rows of P4 that have a model
 

@@ -73,6 +73,10 @@ class RunSubject:
         rows = prepared_all(sql.HELD_UP, {"ids": list(approval_ids)})
         return [(approval_id, root_id) for approval_id, root_id in rows]
 
+    def ended(self, team_id: str, test: bool, since: datetime, until: datetime) -> int:
+        ended = Run.objects.filter(finished_at__gte=since, finished_at__lt=until)
+        return ended.filter(team_id=team_id, test=test, parent=None).count()
+
 
 @dataclass(frozen=True)
 class LockedRun:

@@ -1,7 +1,6 @@
 """What the reader of the audit asks for, as it stands in the address of the page."""
 
 import re
-from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
@@ -10,13 +9,13 @@ from accounts.actor import Actor
 from accounts.audit.query import Query
 from accounts.audit.words import KIND_NAMES, VERDICT_NAMES
 from accounts.models import ApiKey, Membership
+from web.days import DaysForm
 
 MOST_KEYS = 200  # of the team's newest, that can be chosen by name; any other is found by a click on its name
 _ID = re.compile(r"[A-Za-z0-9_]{1,40}")
-_DATE = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 
 
-class AuditFilter(forms.Form):
+class AuditFilter(DaysForm):
     """Every field may be empty. Dates are days in UTC, the last one included."""
 
     who = forms.ChoiceField(label="Person or key", required=False)
@@ -27,38 +26,15 @@ class AuditFilter(forms.Form):
 
     def __init__(self, actor: Actor, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name, words in (("from", "From"), ("to", "To")):  # a class body cannot name a field `from`
-            self.fields[name] = forms.DateField(
-                label=f"{words} (UTC)",
-                required=False,
-                widget=_DATE,
-                input_formats=["%Y-%m-%d"],
-                error_messages={"invalid": "A day such as 2026-03-26."},
-            )
         self.fields["who"].choices = _people(actor, str(self.data.get("who", "")))  # type: ignore[attr-defined]
-
-    def clean(self) -> dict[str, Any]:
-        values: dict[str, Any] = super().clean() or self.cleaned_data
-        first, last = values.get("from"), values.get("to")
-        if first and last and last < first:
-            self.add_error("to", "Must not be before the first day.")
-        return values
 
     def query(self) -> Query:
         values = self.cleaned_data
         words = {name: values[name] for name in ("who", "kind", "verdict", "run", "subject")}
-        return Query(**words, start=_midnight(values["from"]), end=_midnight(values["to"], days=1))
+        return Query(**words, start=self.start, end=self.end)
 
     def is_empty(self) -> bool:
         return not any(self.data.get(name) for name in self.fields)
-
-
-def _midnight(day: date | None, days: int = 0) -> datetime | None:
-    """The beginning of the day, or of the one `days` later; nothing beyond the calendar."""
-    try:
-        return datetime.combine(day, time(), UTC) + timedelta(days=days) if day else None
-    except OverflowError:
-        return None
 
 
 def _people(actor: Actor, chosen: str) -> list[tuple[str, Any]]:

@@ -7,6 +7,7 @@ that is cancelled: the pages hear by their sockets which request left the queue 
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from urllib.parse import urlsplit
@@ -76,20 +77,20 @@ def _changes(delays: list[float], pages: int) -> Row:
     )
 
 
-async def first_bytes(address: str, cookie: str, count: int) -> list[float]:
+async def first_bytes(address: str, cookie: str, count: int, pages: Sequence[str] = KINDS) -> list[float]:
     """Seconds until the first byte of the page, one call after the other over one kept connection."""
     place = urlsplit(address)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     taken = []
     for n in range(count + 3):
-        head = f"GET {KINDS[n % len(KINDS)]} HTTP/1.1\r\nHost: {place.netloc}\r\n"
+        head = f"GET {pages[n % len(pages)]} HTTP/1.1\r\nHost: {place.netloc}\r\n"
         begun = time.perf_counter()
         writer.write(f"{head}Cookie: {settings.SESSION_COOKIE_NAME}={cookie}\r\n\r\n".encode())
         first = await reader.readexactly(1)
         taken.append(time.perf_counter() - begun)
         headers = (first + await reader.readuntil(b"\r\n\r\n")).lower()
         if b" 200 " not in headers.split(b"\r\n")[0]:
-            raise RuntimeError(f"The queue answered {headers[:40]!r}")
+            raise RuntimeError(f"The page answered {headers[:40]!r}")
         await reader.readexactly(int(headers.split(b"content-length:")[1].split(b"\r\n")[0]))
     writer.close()
     return taken[3:]  # the first ones warm up

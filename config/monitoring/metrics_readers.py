@@ -10,6 +10,7 @@ from django.http.request import split_domain_port
 
 from accounts import limits
 from accounts.access import actor_of_key
+from accounts.actor import Actor
 from accounts.errors import InvalidApiKey
 from accounts.middleware import sent_key
 from config.address import only_here
@@ -20,19 +21,20 @@ _OF_PROXIES = frozenset(
 )
 
 
-def require_reader(request: HttpRequest) -> None:
-    """Raises InvalidApiKey, AgentForbidden, RateLimited."""
+def require_reader(request: HttpRequest) -> Actor | None:
+    """Whose key it is that reads; None for who watches the installation. Raises InvalidApiKey, AgentForbidden, RateLimited."""
     if _is_from_here(request) and not _is_behind_proxy():
-        return
+        return None
     key = sent_key(request)
     if settings.METRICS_TOKEN and compare_digest(key.encode(), settings.METRICS_TOKEN.encode()):
-        return
+        return None
     if not key:
         raise InvalidApiKey
     minute = limits.this_minute()
-    _, used = actor_of_key(key, minute)
+    reader, used = actor_of_key(key, minute)
     if refusal := limits.rate(used, minute).refusal:
         raise refusal
+    return reader
 
 
 def _is_from_here(request: HttpRequest) -> bool:

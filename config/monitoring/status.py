@@ -13,6 +13,7 @@ from django.views.defaults import server_error
 
 from accounts.middleware import is_api, refusal_response
 from approvals.models import Approval
+from approvals.statistics import metrics as asked_people
 from config.monitoring.metrics_readers import require_reader
 from database import disk
 from database.outages import unavailable
@@ -67,9 +68,10 @@ def version(request: HttpRequest) -> HttpResponse:
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Gauges in the text format of Prometheus 0.0.4, for who may read them (metrics_readers.py). They name no team."""
+    """Gauges in the text format of Prometheus 0.0.4, for who may read them (metrics_readers.py). They name no team, and policies
+    and people only by id, to who may see them."""
     try:
-        require_reader(request)
+        reader = require_reader(request)
     except Refusal as refusal:
         return refusal_response(refusal, request)
     lines: list[str] = []
@@ -82,6 +84,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
     machines = Machine.objects.exclude(status="terminated").values_list("status").annotate(n=Count("id"))
     _gauge(lines, "countersign_machines", "Machines by status.", {f'status="{s}"': n for s, n in machines})
     _gauge(lines, "countersign_workers", "Workers that gave a heartbeat in the last minute.", {"": _workers()})
+    for gauge in asked_people.gauges(reader, timezone.now()):
+        if gauge.values:
+            _gauge(lines, *gauge)
     return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4; charset=utf-8")
 
 

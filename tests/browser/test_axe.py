@@ -47,7 +47,13 @@ def test_the_queue_and_every_kind_of_card(site: Site, look: Open, mode: str) -> 
         ready(page)
         page.evaluate("scrollTo(0, document.body.scrollHeight)")  # what the bar covers has its size further down
         found[request] = complaints(page)
-    for path in ("/", f"/together?id={asked[1]}&id={asked[2]}", "/runs"):
+    for path in (
+        "/",
+        f"/together?id={asked[1]}&id={asked[2]}",
+        "/runs",
+        "/approvals/statistics",
+        "/approvals/statistics?from=x",
+    ):
         page.goto(path)
         found[path] = complaints(page)
     assert not any(found.values()), "\n".join(f"{where}: {what}" for where, what in found.items() if what)

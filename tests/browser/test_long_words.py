@@ -54,7 +54,7 @@ def pages(site: Site) -> Iterator[list[str]]:
         "/", *(f"/?open={each}" for each in (request, asked, tool, spend)), f"/approvals/{asked}", f"/approvals/{tool}",
         "/runs", *(f"/runs/{each}" for each in (plain, question, opened, spent, ended)), f"/runs/{plain}/cancel",
         f"/runs/{ended}?step=1", f"/runs/new?like={plain}", f"/together?id={request}&id={tool}&id={asked}", "/audit", "/ledger",
-        "/machines", "/policies", "/workflows", "/keys", "/webhooks", "/secrets", "/secrets/new",
+        "/machines", "/policies", "/approvals/statistics", "/workflows", "/keys", "/webhooks", "/secrets", "/secrets/new",
         *(f"/secrets/{each['id']}" for each in site.call("GET", "/secrets")["data"]),
     ]  # fmt: skip
     for policy in site.call("GET", "/permissions?limit=100")["data"]:

@@ -63,7 +63,17 @@ def test_the_audit_is_narrowed_and_taken_along_without_javascript(site: Site, lo
     expect(page.locator("tbody")).to_contain_text("which account?")
 
 
-@pytest.mark.parametrize("path", ["/policies", "/policies/new?effect=ask", "/audit", "/audit?from=x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/policies",
+        "/policies/new?effect=ask",
+        "/audit",
+        "/audit?from=x",
+        "/approvals/statistics",
+        "/approvals/statistics?from=x",
+    ],
+)
 def test_on_a_phone_nothing_is_wider_than_the_screen(site: Site, look: Open, path: str) -> None:
     site.call("POST", "/permissions", {"tool": "a" * 128, "host": f"{'b' * 60}.test", "note": "c" * 500})
     page = look("ana", path, **PHONE)

@@ -108,6 +108,8 @@ GET  /models/{model}/delete               200 403 403 403 403 403 302 302 302
 POST /models/{model}/delete               302 403 403 403 403 403 302 302 302
 GET  /notifications                       200 200 200 200 200 200 302 302 302
 POST /notifications                       302 302 302 302 302 302 302 302 302
+GET  /approvals/statistics                200 200 200 200 200 200 302 302 302
+GET  /approvals/statistics?days=7         200 200 200 200 200 200 302 302 302
 GET  /policies                            200 200 200 200 200 200 302 302 302
 GET  /policies/new                        200 200 200 403 403 200 302 302 302
 POST /policies/new                        422 422 422 403 403 422 302 302 302

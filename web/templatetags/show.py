@@ -90,6 +90,23 @@ def money(cents: int | None) -> str:
 
 
 @register.filter
+def amount(count: int | None) -> str:
+    """`1,250`."""
+    return f"{count or 0:,}"
+
+
+@register.filter
+def share(part: float | None) -> str:
+    """A part of one as whole percent, `37 %`; what is neither none nor all never reads as if it were. `–` for None."""
+    if part is None:
+        return "–"
+    percent = round(part * 100)
+    if percent == 0 and part > 0:
+        return "<1 %"
+    return ">99 %" if percent == 100 and part < 1 else f"{percent} %"
+
+
+@register.filter
 def duration(seconds: float | None) -> str:
     """The two largest units: `38 s`, `2 min 5 s`, `26 min`, `2 h 14 min`, `3 d 4 h`."""
     whole = max(0, int(seconds or 0))

@@ -1,0 +1,1 @@
+"""How often people are asked, and how they answer: whether each request is worth their time."""
