@@ -14,6 +14,8 @@ from approvals.statistics import access
 from approvals.statistics.access import statistics_of
 from approvals.statistics.figures import Figures
 from runs.models import Run
+from tests.approvals.external.asking import ask as ask_as
+from tests.approvals.external.asking import asker, decide
 from tests.cast import Api, Cast
 from tests.runs.driving import drive_all, waiting
 
@@ -297,3 +299,26 @@ def test_metrics_name_no_more_than_so_many_policies(cast: Cast, ask: Ask, monkey
     assert [name for name in series() if name.startswith("countersign_policy_requests{")] == [
         'countersign_policy_requests{policy="pol_b",world="test"}'
     ]
+
+
+# --- programs outside
+
+
+def test_what_programs_ask_is_counted_but_belongs_to_no_run(cast: Cast, test_key: Api) -> None:
+    program = asker(cast, test=True)
+    decide(test_key, ask_as(program))
+    ask_as(program, "approval")
+    assert found(cast).total == Figures(asked=2, decided=1, approved=1, quick=1)
+    assert found(cast).asks_per_run is None
+
+
+def test_what_a_policy_answers_a_program_was_asked_of_nobody(cast: Cast, test_key: Api) -> None:
+    test_key.post("/permissions", {"tool": "mail.send", "effect": "allow"})
+    assert ask_as(asker(cast, test=True))["status"] == "approved"
+    assert found(cast).total == Figures()
+
+
+def test_the_policies_that_ask_have_what_programs_asked(cast: Cast, test_key: Api) -> None:
+    policy = test_key.post("/permissions", {"tool": "mail.*", "effect": "ask"}).json()["id"]
+    decide(test_key, ask_as(asker(cast, test=True)))
+    assert found(cast).policies == {policy: Figures(asked=1, decided=1, approved=1, quick=1)}
