@@ -55,3 +55,15 @@ FROM (
 WHERE d.via IS NULL OR d.via NOT IN ('policy', 'on_awaiting_human')
 GROUP BY 1, 2, 3
 """
+
+# P16: a policy is replayed on the newest actions that people were asked about. Of their parameters only what its conditions look
+# into is read: null stays null, and what is missing stays missing.
+PAST_ACTIONS = """
+SELECT id, run_id, action->>'name', action->>'host', action->>'risk', action->>'class', (action->>'read_only')::boolean,
+  context->>'end_user', context->'started_by', context->>'starter_owner_id',
+  (SELECT jsonb_object_agg(each.key, each.value) FROM jsonb_each(action->'params') each WHERE each.key = ANY(%(keys)s::text[]))
+FROM (SELECT id, run_id, action, context FROM approvals_approval
+  WHERE team_id = %(team)s AND test = %(test)s AND action IS NOT NULL AND created_at > %(since)s
+  ORDER BY created_at DESC, id DESC LIMIT %(most)s) newest
+WHERE starts_with(action->>'name', %(prefix)s) AND (%(names)s::text[] IS NULL OR action->>'name' = ANY(%(names)s::text[]))
+"""

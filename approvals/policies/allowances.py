@@ -37,12 +37,15 @@ def backers_of(row: Policy) -> Sequence[Backer]:
     return [{"person": person_named(row.created_by), "loosens": False, "until": None, "approval_id": None}]
 
 
-def counting(rows: Sequence[Policy], starter: str | None, now: datetime) -> list[Policy]:
-    """The policies that count for the runs of this person: not those that allow, with nobody but the person behind them."""
+def counting(rows: Sequence[Policy], starter: str | None, now: datetime, forbidden: str | None = None) -> list[Policy]:
+    """The policies that count for the runs of this person: not those that allow, with nobody but the person behind them.
+
+    `forbidden`: the team's forbid_self_approval, where the caller has it already.
+    """
     own = {row.id for row in rows if row.effect == Effect.ALLOW and starter and not _by_another(row, starter, now)}
     if not own:
         return list(rows)
-    rule = team_setting(rows[0].team_id, "forbid_self_approval")
+    rule = forbidden or team_setting(rows[0].team_id, "forbid_self_approval")
     return [row for row in rows if row.id not in own or _by_oneself(row, rule, now)]
 
 

@@ -7,7 +7,16 @@ from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
 from approvals.policies import services
 from approvals.policies.access import get_policy, policies_of
-from approvals.policies.schemas import PolicyCreate, PolicyFilters, PolicyObject, PolicyPatch, policy_object
+from approvals.policies.replay import replay
+from approvals.policies.schemas import (
+    PolicyCreate,
+    PolicyFilters,
+    PolicyObject,
+    PolicyPatch,
+    PreviewObject,
+    policy_object,
+    preview_object,
+)
 from web.bodies import read, read_json
 from web.paging import Page, page
 
@@ -30,6 +39,19 @@ def create_policy(request: ApiRequest) -> HttpResponse:
         return answer(policy_object(row), status=201 if new else 200)
 
     return once(request, effect)
+
+
+@router.post(
+    "/permissions/preview",
+    summary="What a policy would have done with the actions of the last 30 days; nothing is stored",
+    response=PreviewObject,
+    **takes(PolicyCreate),
+)
+@door("approvals:read")
+def preview_policy(request: ApiRequest) -> HttpResponse:
+    body = read(request, PolicyCreate)
+    fields = services.checked(request.actor, body.model_dump(exclude_none=True, by_alias=True))
+    return answer(preview_object(replay(request.actor, fields)))
 
 
 @router.get("/permissions", summary="Policies, newest first", response=Page[PolicyObject])

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from accounts.actor import ActorRef
 from approvals.models import Effect, Policy
 from approvals.policies.conditions import LONGEST_PATH, MOST
+from approvals.policies.replay import Replay
 from web.bodies import Body, Int, Time
 from web.errors import InvalidFilter
 from web.filters import Text, one_of
@@ -116,6 +117,42 @@ class PolicyObject(TypedDict):
     revoked_at: Timestamp | None
     last_used_at: Timestamp | None
     uses: int
+
+
+class WouldObject(TypedDict):
+    allow: int
+    ask: int
+    deny: int
+
+
+class PeopleObject(TypedDict):
+    approved: int
+    rejected: int
+    edited: int
+
+
+class PreviewObject(TypedDict):
+    """What the policy would have done with the newest actions that people were asked about (approvals/policies/replay.py)."""
+
+    object: str
+    matched: int
+    would: WouldObject
+    people: PeopleObject
+    examples: list[str]
+
+
+def preview_object(replay: Replay) -> PreviewObject:
+    return {
+        "object": "policy_preview",
+        "matched": replay.matched,
+        "would": {"allow": replay.would["allow"], "ask": replay.would["ask"], "deny": replay.would["deny"]},
+        "people": {
+            "approved": replay.people["approved"],
+            "rejected": replay.people["rejected"],
+            "edited": replay.people["edited"],
+        },
+        "examples": list(replay.examples),
+    }
 
 
 def policy_object(row: Policy) -> PolicyObject:

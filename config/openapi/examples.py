@@ -48,6 +48,10 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/machines/{machine_id}/terminate"): {},
     ("POST", "/v1/parse"): {"code": "pyautogui.click(640, 360)\npyautogui.write('hello')\nDONE"},
     ("POST", "/v1/permissions"): {"tool": "click", "effect": "ask", "host": "shop.test"},
+    ("POST", "/v1/permissions/preview"): {
+        "tool": "mail.send",
+        "when": [{"path": "to.0.email", "op": "matches", "value": "@shop\\.test$"}],
+    },
     ("PATCH", "/v1/permissions/{policy_id}"): {"note": "Asked for by Finance."},
     ("POST", "/v1/predict"): {
         "screenshot": _SCREENSHOT, "instruction": "Sign in as ada", "screen_width": 640, "screen_height": 400, "max_actions": 3,

@@ -31,7 +31,7 @@ _TABLES = {
     "approvals:request": "POST /approvals, POST /approvals/{}/cancel, PUT /approvals/{}/result",
     "approvals:read|approvals:request": "GET /approvals, GET /approvals/{}, GET /approvals/{}/events, GET /approvals/{}/pictures/{}",
     "approvals:read": "GET /runs/{}/permissions, GET /workflows/runs/{}/permissions,"
-    " POST /approvals/{}/comment, GET /permissions, GET /permissions/{}",
+    " POST /approvals/{}/comment, GET /permissions, GET /permissions/{}, POST /permissions/preview",
     "workflows:read": "GET /workflows, GET /workflows/{}, GET /workflows/{}/versions, GET /workflows/{}/versions/{},"
     " POST /workflows/validate, GET /workflows/runs",
     "workflows:write": "POST /workflows, PUT /workflows/{}, DELETE /workflows/{}, POST /workflows/{}/runs, POST"

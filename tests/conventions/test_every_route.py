@@ -64,6 +64,7 @@ GET    /permissions                         200 200 200 200 200 200 401 403 403
 POST   /permissions                         201 201 403 403 403 201 401 403 403 {"tool":"mail.read"}
 GET    /permissions/{policy_id}             200 200 200 200 200 404 401 403 403
 PATCH  /permissions/{policy_id}             200 200 200 403 403 404 401 403 403 {"note":"n"}
+POST   /permissions/preview                 200 200 200 200 200 200 401 403 403 {"tool":"mail.read"}
 DELETE /permissions/{policy_id}             204 204 204 403 403 404 401 403 403
 POST   /predict                             422 422 403 403 403 422 401 403 403
 GET    /runs                                200 200 200 200 200 200 401 403 403
