@@ -67,3 +67,14 @@ FROM (SELECT id, run_id, action, context FROM approvals_approval
   ORDER BY created_at DESC, id DESC LIMIT %(most)s) newest
 WHERE starts_with(action->>'name', %(prefix)s) AND (%(names)s::text[] IS NULL OR action->>'name' = ANY(%(names)s::text[]))
 """
+# As P16: how people decided what one policy asked, and what they approved.
+APPROVED_BY_POLICY = """
+WITH asked AS (SELECT a.id, a.status, a.action, a.edited_action, a.created_at, d.verdict, d.actor->>'type' AS by
+  FROM approvals_approval a LEFT JOIN approvals_decision d ON d.approval_id = a.id AND d.counts
+  WHERE a.team_id = %(team)s AND a.test = %(test)s AND a.created_at > %(since)s AND a.policy_ids @> %(policy)s::jsonb
+    AND a.status <> 'pending')
+SELECT sums.approved, sums.others, action->'params' FROM asked, (
+  SELECT count(*) FILTER (WHERE verdict = 'approve' AND by IN ('user', 'api_key')) AS approved,
+    count(*) FILTER (WHERE verdict = 'reject' OR edited_action IS NOT NULL OR status = 'expired') AS others FROM asked) sums
+WHERE verdict = 'approve' ORDER BY created_at DESC LIMIT %(most)s
+"""

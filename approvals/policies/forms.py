@@ -1,5 +1,6 @@
 """The form of a policy, and the filter of their list."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from accounts.actor import Actor
 from accounts.models import Group
 from approvals.deciders.quorum import ANYONE
 from approvals.models import Policy
+from approvals.policies import condition_forms
 from approvals.policies.allowances import LOOSEN
 from approvals.policies.schemas import PolicyCreate
 
@@ -18,7 +20,7 @@ EFFECTS = (
     ("allow", "Allow", "It runs without asking, unless another policy or the team’s risk floor asks or denies."),
     ("deny", "Deny", "It never runs, and nobody is asked. The agent is told. This goes before every other policy."),
 )
-STATES = (("active", "Active"), ("expired", "Expired"), ("revoked", "Revoked"), ("all", "All"))
+STATES = (("active", "Active"), ("used_up", "Used up"), ("expired", "Expired"), ("revoked", "Revoked"), ("all", "All"))
 CLASSES = (
     ("", "Any"), ("irreversible", "Only what is hard to undo"), ("reversible", "Only what can be undone"),
     ("read", "Only what merely looks"),
@@ -42,7 +44,8 @@ class PolicyFilter(forms.Form):
 class PolicyForm(forms.Form):
     """Field names are those of POST /v1/permissions, so that its violations find their field.
 
-    A policy that exists keeps what it is about: only what PATCH may change is asked for.
+    A policy that exists (`row`) keeps what it is about: only what PATCH may change is asked for. `like`: a new one begins as
+    that one is.
     """
 
     tool = forms.CharField(
@@ -71,6 +74,13 @@ class PolicyForm(forms.Form):
         required=False,
         help_text="Whether it can be undone is judged by the server, from what is pressed or typed.",
     )
+    max_uses = forms.IntegerField(
+        label="How many times",
+        required=False,
+        min_value=1,
+        max_value=10_000,
+        help_text="So many actions run unasked, then it ends. Empty: any number.",
+    )
     include_end_users = forms.BooleanField(label="Also in runs with an end user", required=False)
     expires_at = forms.DateTimeField(
         label="Until (UTC)",
@@ -83,19 +93,26 @@ class PolicyForm(forms.Form):
     four_eyes = forms.BooleanField(label="Not by who started the run", required=False)
     note = forms.CharField(required=False, max_length=500, help_text="Why it exists, for whoever finds it later.")
 
-    def __init__(self, actor: Actor, *args: Any, row: Policy | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, actor: Actor, *args: Any, row: Policy | None = None, like: Policy | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.row = row
+        self._rows = 0 if row else condition_forms.rows_of(self.data if self.is_bound else self.initial)
+        self._places: list[int | None] = []  # the row of each condition that was sent; None: the class
+        for number in range(self._rows):
+            self.fields.update(condition_forms.fields(number))
         self.may_loosen = actor.may(LOOSEN)
         self.quorum_errors: list[str] = []
-        self._groups = _groups(actor, row)
-        stored = {need["group"]: need["count"] for need in row.quorum} if row else {}
+        usual = row or like
+        self._groups = _groups(actor, usual)
+        stored = {need["group"]: need["count"] for need in usual.quorum} if usual else {}
         for group in self._groups:
             self.fields[group.field] = forms.IntegerField(
                 label=group.words, required=False, min_value=0, max_value=20, initial=stored.get(group.name)
             )
         if row is not None:
-            for name in ("tool", "host", "end_user", "when", "include_end_users"):
+            for name in ("tool", "host", "end_user", "when", "include_end_users", "max_uses"):
                 del self.fields[name]
 
     def effects(self) -> list[dict[str, Any]]:
@@ -110,6 +127,10 @@ class PolicyForm(forms.Form):
         now = self.row.effect if self.row else None
         return not self.may_loosen and effect != now and (effect == "allow" or (effect == "ask" and now == "deny"))
 
+    def conditions(self) -> list[dict[str, forms.BoundField]]:
+        """The rows of conditions on parameters; the last of them is empty."""
+        return [{name: self[f"{name}-{number}"] for name in ("path", "op", "value")} for number in range(self._rows)]
+
     def needs(self) -> list[forms.BoundField]:
         return [self[group.field] for group in self._groups]
 
@@ -118,10 +139,11 @@ class PolicyForm(forms.Form):
         data = self.cleaned_data
         fields = {name: data[name] or None for name in ("tool", "end_user", "expires_at", "note")}
         fields |= {"host": data["host"].lower() or None, "effect": data["effect"]}
-        if data["when"]:
-            fields["when"] = [{"class": data["when"]}]
+        rows = condition_forms.read_rows(data, self._rows)
+        self._places = [*([None] if data["when"] else []), *rows]
+        fields["when"] = [*([{"class": data["when"]}] if data["when"] else []), *rows.values()]
         if data["effect"] == "allow":
-            fields["include_end_users"] = data["include_end_users"]
+            fields |= {"include_end_users": data["include_end_users"], "max_uses": data["max_uses"]}
         return PolicyCreate.model_validate(fields | self._approvals())
 
     def changes(self) -> dict[str, Any]:
@@ -147,7 +169,17 @@ class PolicyForm(forms.Form):
                 self.quorum_errors.append(message)
                 self.add_error(None, f"Who must approve: {message}")
             else:
-                self.add_error(name if name in self.fields else None, message)
+                field = self._field_of(name)
+                self.add_error(field if field in self.fields else None, message)
+
+    def _field_of(self, name: str) -> str:
+        """`when.1.value` is the value of the row that was the second condition."""
+        whole, _, place = name.partition(".")
+        number, _, part = place.partition(".")
+        if whole != "when" or not number.isdecimal():
+            return name
+        row = self._places[int(number)]
+        return "when" if row is None else f"{part or 'path'}-{row}"
 
 
 @dataclass(frozen=True)
@@ -180,6 +212,16 @@ def _group(name: str, group: Any, at: int) -> _Group:
     if group is None:
         return _Group(name, f"gone{at}", f"{name}, a group that no longer exists")
     return _Group(name, group.id, f"{group.name} ({group.people} {'person' if group.people == 1 else 'people'})")
+
+
+def initial_like(row: Policy, query: Mapping[str, str]) -> dict[str, Any]:
+    """A new policy that is like `row`, but for what the address says; a condition in the address is one more."""
+    when = next((each["class"] for each in row.when if "class" in each), "")
+    about = {"tool": row.tool, "host": row.host or "", "end_user": row.end_user or "", "when": when}
+    more = {name: query[name] for name in ("path-0", "op-0", "value-0") if name in query}
+    rows = more | condition_forms.initial_rows(row.when, start=1 if more else 0)
+    allow = {"include_end_users": row.include_end_users, "max_uses": row.max_uses}
+    return initial_of(row) | about | allow | rows
 
 
 def initial_of(row: Policy) -> dict[str, Any]:

@@ -41,12 +41,12 @@ class Replay:
     examples: Sequence[str]
 
 
-def replay(actor: Actor, fields: Mapping[str, Any]) -> Replay:
-    """Of a policy that is not stored; `fields` as services.checked() has them."""
+def replay(actor: Actor, fields: Mapping[str, Any], without: str | None = None) -> Replay:
+    """Of a policy that is not stored; `fields` as services.checked() has them. `without`: the policy that it would replace."""
     now = timezone.now()
     backers = [allowances.backer(actor, fields.get("expires_at"))]
     candidate = Policy(**{"team_id": actor.team_id, "test": actor.test, "allowed_by": backers, **fields})
-    others = list(active(actor.team_id, actor.test, now).order_by("created_at", "id"))
+    others = list(active(actor.team_id, actor.test, now).exclude(id=without or "").order_by("created_at", "id"))
     forbidden = team_setting(actor.team_id, "forbid_self_approval")
     would: dict[str, str] = {}
     for approval_id, proposal in _past_actions(actor, candidate, [candidate, *others], now):
@@ -130,3 +130,29 @@ def _outcomes(approval_ids: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield approval_id, "approved" if edit is None else "edited"
         elif verdict == "reject":
             yield approval_id, "rejected"
+
+
+_DONE = {"allow": "let through {}", "ask": "asked about {}", "deny": "refused {}"}
+_INSTEAD = {
+    "allow": "{} would have run without asking, by the other rules.",
+    "ask": "{} would still have been asked about: another policy or the team’s risk floor goes before it.",
+    "deny": "{} would have been refused by another policy.",
+}
+
+
+def in_words(result: Replay, effect: str) -> list[str]:
+    """For example "In the last 30 days it would have let through 41 of 60 actions." and "People rejected 2 of them"."""
+    if not result.matched:
+        return [f"Of the actions that people were asked about in the last {WINDOW.days} days it fits none."]
+    own = result.would[effect]
+    of = f"{own} of {result.matched}" if own < result.matched else f"all {result.matched}"
+    last = f"In the last {WINDOW.days} days it would have {_DONE[effect].format(of)}"
+    sentences = [f"{last} action{'s' if result.matched != 1 else ''} that it fits."]
+    people = [f"{verb} {result.people[name]}" for name, verb in _PEOPLE_DID.items() if result.people[name]]
+    if people:
+        sentences.append(f"Of these people {' and '.join(', '.join(people).rsplit(', ', 1))}.")
+    others = [verdict for verdict in _INSTEAD if verdict != effect and result.would[verdict]]
+    return sentences + [_INSTEAD[verdict].format(result.would[verdict]) for verdict in others]
+
+
+_PEOPLE_DID = {"rejected": "rejected", "edited": "changed", "approved": "approved"}

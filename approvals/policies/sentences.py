@@ -78,21 +78,30 @@ def condition_words(when: Sequence[Condition]) -> str:
     return " and".join(classes) + (("," if classes else "") + " where " + " and ".join(others) if others else "")
 
 
-def _words_of(condition: Condition) -> str:
+def in_full(when: Sequence[Condition]) -> list[str]:
+    """Each condition, nothing cut: "amount is over 500"."""
+    return [
+        CLASS_WORDS.get(str(each["class"]), "a condition").strip() if "class" in each else _words_of(each, 0)
+        for each in when
+    ]
+
+
+def _words_of(condition: Condition, longest: int = LONGEST_SHOWN) -> str:
+    """`longest`: characters of a value, 0 for any number."""
     words = OP_WORDS.get(str(condition.get("op")))
     if words is None or condition.keys() != {"path", "op", "value"}:
         return "a condition of a newer release holds"
     value = condition["value"]
     values = value if condition["op"] == "in" and isinstance(value, list) else [value]
-    shown = [_value(each) for each in values[:MOST_SHOWN]]
-    more = f" or {len(values) - MOST_SHOWN} more" if len(values) > MOST_SHOWN else ""
+    shown = [_value(each, longest) for each in (values[:MOST_SHOWN] if longest else values)]
+    more = f" or {len(values) - len(shown)} more" if len(values) > len(shown) else ""
     return f"{condition['path']} {words} {', '.join(shown)}{more}"
 
 
-def _value(value: object) -> str:
+def _value(value: object, longest: int) -> str:
     """Text in quotation marks, anything else as JSON."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    text = f"{text[:LONGEST_SHOWN]}…" if len(text) > LONGEST_SHOWN else text
+    text = f"{text[:longest]}…" if longest and len(text) > longest else text
     return f"“{text}”" if isinstance(value, str) else text
 
 

@@ -12,18 +12,22 @@ from pydantic import ValidationError
 from accounts.access import require
 from accounts.errors import InsufficientScope
 from accounts.pages import PageRequest, problems, signed_in
+from approvals.access import approvals_of
 from approvals.models import Effect, Policy
 from approvals.policies import allowances, services
 from approvals.policies.access import get_policy, in_state, policies_of
 from approvals.policies.allowances import LOOSEN
-from approvals.policies.forms import STATES, TOOLS, PolicyFilter, PolicyForm, initial_of
+from approvals.policies.forms import STATES, TOOLS, PolicyFilter, PolicyForm, initial_like, initial_of
+from approvals.policies.narrowing import narrowing
+from approvals.policies.replay import in_words, replay
 from approvals.policies.schemas import PolicyPatch
-from approvals.policies.sentences import reach, sentence, state_of
+from approvals.policies.sentences import in_full, reach, sentence, state_of
 from web.bodies import details
 from web.errors import Invalid, Refusal
 from web.paging import page
 
 PAGE = 50
+_ABOUT = ("tool", "host", "end_user", "include_end_users", "when", "run_id")  # what a change leaves as it is
 
 
 @require_GET
@@ -76,6 +80,8 @@ def policy_page(request: PageRequest, policy_id: str) -> HttpResponse:
         "section": "policies",
         "may_write": may_write,
         "may_lift": may_write and services.may_lift(request.actor, policy),
+        "conditions": in_full(policy.when),
+        "narrowing": narrowing(policy) if may_write else None,
         "for_others": policy.effect == "allow" and allowances.for_others(policy),
     }
     return render(request, "approvals/policy.html", context)
@@ -84,11 +90,13 @@ def policy_page(request: PageRequest, policy_id: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @signed_in("approvals:decide")
 def new_policy(request: PageRequest) -> HttpResponseBase:
-    """The same policy sent twice is one: the second time it is shown as it is."""
-    form = PolicyForm(request.actor, request.POST if request.method == "POST" else None, initial=request.GET.dict())
+    """The same policy sent twice is one: the second time it is shown as it is. `try` only looks what it would have done."""
+    form = _new_form(request)
     if form.is_valid():
         try:
             fields = services.checked(request.actor, form.policy_create().model_dump(exclude_none=True, by_alias=True))
+            if "try" in request.POST:
+                return _form(request, form, tried=_tried(request, fields))
             policy, is_new = services.create(request.actor, origin="dashboard", **fields)
         except (ValidationError, Refusal) as error:
             form.refuse(_problems(error))
@@ -96,6 +104,24 @@ def new_policy(request: PageRequest) -> HttpResponseBase:
             _say_created(request, is_new=is_new)
             return redirect("policy", policy.id)
     return _form(request, form)
+
+
+def _new_form(request: PageRequest) -> PolicyForm:
+    """Filled in by the address: with fields, or `like` another policy."""
+    sent = request.POST if request.method == "POST" else None
+    query = request.GET.dict()
+    if "like" not in query:
+        return PolicyForm(request.actor, sent, initial=query)
+    like = get_policy(request.actor, query["like"])
+    return PolicyForm(request.actor, sent, like=like, initial=initial_like(like, query))
+
+
+def _tried(request: PageRequest, fields: dict[str, Any], without: str | None = None) -> dict[str, Any]:
+    """What the rule would have done, in words, and some of the requests."""
+    result = replay(request.actor, fields, without)
+    rows = approvals_of(request.actor).in_bulk(result.examples)
+    examples = [rows[approval_id] for approval_id in result.examples if approval_id in rows]
+    return {"sentences": in_words(result, fields["effect"]), "examples": examples}
 
 
 def _say_created(request: PageRequest, *, is_new: bool) -> None:
@@ -113,8 +139,11 @@ def _problems(error: ValidationError | Refusal) -> list[tuple[str, str]]:
     return problems(Invalid(*details(error, "body")) if isinstance(error, ValidationError) else error)
 
 
-def _form(request: PageRequest, form: PolicyForm, policy: Policy | None = None) -> HttpResponse:
-    context = {"section": "policies", "form": form, "tools": TOOLS} | (_facts(policy) if policy else {})
+def _form(
+    request: PageRequest, form: PolicyForm, policy: Policy | None = None, tried: dict[str, Any] | None = None
+) -> HttpResponse:
+    context = {"section": "policies", "form": form, "tools": TOOLS, "tried": tried}
+    context |= _facts(policy) if policy else {}
     return render(request, "approvals/policy_form.html", context, status=422 if form.errors else 200)
 
 
@@ -129,6 +158,10 @@ def edit_policy(request: PageRequest, policy_id: str) -> HttpResponseBase:
     form = PolicyForm(request.actor, sent, row=policy, initial=initial_of(policy))
     if form.is_valid():
         try:
+            if "try" in request.POST:
+                about = {name: getattr(policy, name) for name in _ABOUT}
+                fields = about | {"effect": policy.effect} | _changes(request, form.changes())
+                return _form(request, form, policy, _tried(request, fields, without=policy.id))
             _change(request, policy, form.changes())
         except (ValidationError, Refusal) as error:
             form.refuse(_problems(error))
@@ -137,14 +170,18 @@ def edit_policy(request: PageRequest, policy_id: str) -> HttpResponseBase:
     return _form(request, form, policy)
 
 
-def _change(request: PageRequest, policy: Policy, fields: dict[str, Any]) -> None:
+def _changes(request: PageRequest, fields: dict[str, Any]) -> dict[str, Any]:
     """What was cleared is null, which the body of a PATCH takes for not given."""
     changes = PolicyPatch.model_validate(fields).model_dump(exclude_unset=True)
-    changes |= {name: None for name, value in fields.items() if value is None}
+    return services.checked(request.actor, changes | {name: None for name, value in fields.items() if value is None})
+
+
+def _change(request: PageRequest, policy: Policy, fields: dict[str, Any]) -> None:
+    changes = _changes(request, fields)
     if not changes:
         messages.info(request, "Nothing was changed.")
         return
-    services.update(request.actor, policy.id, services.checked(request.actor, changes))
+    services.update(request.actor, policy.id, changes)
     messages.success(request, "The policy is changed. It counts from the next action on.")
 
 
