@@ -25,6 +25,9 @@ from approvals.deciders.eligibility import is_own, require_decider, require_uncl
 from approvals.kinds import VERDICTS, Kind
 from approvals.models import Approval, Decision
 from approvals.policies.allowances import may_let_oneself
+from approvals.policies.conditions import MOST as MOST_PINS
+from approvals.policies.parameters import leaves, pin, pinned
+from approvals.policies.sentences import in_full
 from approvals.subjects import subject_of
 from web.errors import Invalid, Refusal
 
@@ -79,6 +82,7 @@ def card(
         "lost": VERDICTS[late.verdict].noun if late else "",
         "for_others": is_own(actor, approval) and not may_let_oneself(actor),
         "may_undo": _may_undo(actor, approval, decision, now),
+        "pins": _pins(approval, sent),
         "problems": problems_by_field(refusal) if refusal else {},
         "sent": sent,
         "handling": handling_panel(actor, approval),
@@ -221,10 +225,26 @@ def answer_sent(actor: Actor, approval: Approval, sent: QueryDict) -> Answer:
         remember=REMEMBER.get(sent.get("remember", ""), False) if verdict == "approve" else False,
         values=read_values(approval.input_schema, sent) if verdict == "submit" else None,
         edited_action=read_edit(approval, sent) if verdict == "approve" else None,
+        remember_when=_pinned(approval, sent) if verdict == "approve" and sent.get("remember") else None,
         action_hash=sent.get("action_hash") or None,
     )
     _require_reason(actor, approval, answer)
     return answer
+
+
+def _pinned(approval: Approval, sent: QueryDict) -> list[dict[str, Any]] | None:
+    """What is remembered holds only as long as these parameters stay as they are approved."""
+    action = read_edit(approval, sent) or approval.action_now or {}
+    return pinned(action.get("params"), sent.getlist("pin")[: MOST_PINS + 1]) or None
+
+
+def _pins(approval: Approval, sent: QueryDict | None) -> list[dict[str, Any]]:
+    """The parameters of the action that can be pinned when it is remembered, in words."""
+    if not (approval.is_open and approval.can_remember and approval.traits.runs_action):
+        return []
+    chosen = sent.getlist("pin") if sent is not None else []
+    params = leaves((approval.action_now or {}).get("params"))[:MOST_PINS]
+    return [{"path": path, "words": in_full([pin(path, value)])[0], "chosen": path in chosen} for path, value in params]
 
 
 def _require_reason(actor: Actor, approval: Approval, answer: Answer) -> None:

@@ -15,7 +15,8 @@ from django.utils import timezone
 from approvals import sql
 from approvals.models import Effect, Policy
 from approvals.policies.condition_forms import initial_rows
-from approvals.policies.conditions import problems, same
+from approvals.policies.conditions import same
+from approvals.policies.parameters import leaves
 from approvals.policies.replay import WINDOW
 from approvals.policies.sentences import in_full, state_of
 from database.sql import prepared_all
@@ -23,10 +24,6 @@ from database.sql import prepared_all
 ENOUGH = 50  # approvals, with nothing else between them
 MOST_READ = 200  # of the newest approved actions
 MOST_SUGGESTIONS = 5
-MOST_LEAVES = 60  # parameters of an action that are looked at
-LONGEST = 200  # characters of a text that may be named
-# Places on a picture: the same number means nothing.
-PLACES = frozenset({"x", "y", "from_x", "from_y", "to_x", "to_y"})
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ def _suggestions(policy: Policy, actions: Sequence[Mapping[str, Any]]) -> Iterat
         if path in named or not all(path in each for each in always):
             continue
         condition = _beyond(path, [each[path] for each in always])
-        if condition is not None and not list(problems([condition], ())):
+        if condition is not None:
             query = {"like": policy.id} | initial_rows([condition])
             yield Suggestion(in_full([condition])[0], f"{reverse('policy-new')}?{urlencode(query)}")
 
@@ -81,20 +78,3 @@ def _beyond(path: str, values: Sequence[Any]) -> dict[str, Any] | None:
     if all(isinstance(each, int | float) and not isinstance(each, bool) for each in values):
         return {"path": path, "op": "gt", "value": max(values)}
     return None
-
-
-def leaves(params: Any) -> list[tuple[str, Any]]:
-    """Path and value of each parameter that can be named by one condition: text that is not long, a number, true or false."""
-    return list(_leaves(params, ()))[:MOST_LEAVES]
-
-
-def _leaves(value: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping | list) and len(names) < 5:
-        for name, each in value.items() if isinstance(value, Mapping) else enumerate(value[:MOST_LEAVES]):
-            yield from _leaves(each, (*names, str(name)))
-    elif names and names[-1] not in PLACES and _can_be_named(value):
-        yield ".".join(names), value
-
-
-def _can_be_named(value: Any) -> bool:
-    return len(value) <= LONGEST and bool(value.strip()) if isinstance(value, str) else isinstance(value, int | float)

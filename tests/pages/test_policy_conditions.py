@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from approvals.models import Approval, Policy
 from approvals.policies.condition_forms import read_value, rows_of, value_text
-from approvals.policies.conditions import problems, same
-from approvals.policies.narrowing import ENOUGH, leaves, narrowing
+from approvals.policies.conditions import holds, problems, same
+from approvals.policies.narrowing import ENOUGH, narrowing
+from approvals.policies.parameters import leaves, pinned
+from tests.approvals.external.asking import ask as ask_program
+from tests.approvals.external.asking import asker
 from tests.approvals.test_conditions import JSON, when
 from tests.approvals.test_replay import asked, decided
 from tests.cast import Api, Cast
@@ -32,7 +35,8 @@ def row(number: int, path: str, op: str, value: str) -> dict[str, str]:
         ("eq", "500", 500), ("eq", "12.5", 12.5), ("eq", "true", True), ("eq", '"500"', "500"), ("eq", "bob", "bob"),
         ("eq", "null", "null"), ("eq", "NaN", "NaN"), ("eq", "1e999", "1e999"), ("eq", '["a", 1]', ["a", 1]),
         ("gt", "500", 500), ("gt", "much", "much"), ("prefix", "500", "500"), ("prefix", '" x"', " x"),
-        ("matches", "[0-9]", "[0-9]"), ("contains", "true", True), ("contains", "[x]", "[x]"), ("in", "a, 2 ,,b", ["a", 2, "b"]), ("in", "a", ["a"]),
+        ("matches", "[0-9]", "[0-9]"), ("contains", "true", True),
+        ("contains", "[x]", "[x]"), ("in", "a, 2 ,,b", ["a", 2, "b"]), ("in", "a", ["a"]),
         ("in", '["a, b", null]', ["a, b", None]), ("in", " , ", []), ("eq", "[" * 5000, "[" * 5000), ("eq", "9" * 5000, "9" * 5000),
     ],
 )  # fmt: skip
@@ -236,13 +240,52 @@ def test_only_an_ask_in_force_is_proposed_and_only_by_its_own_requests(cast: Cas
     assert narrowing(ask) is None
 
 
+@given(st.dictionaries(st.text(max_size=4), JSON, max_size=4))
+@TRIED
+def test_what_is_pinned_holds_for_the_action_itself(params: dict[str, Any]) -> None:
+    pins = pinned(params, [path for path, _ in leaves(params)])
+    assert all(holds(each, params) for each in pins)
+    assert not list(problems(pins[:10], ()))
+
+
 def test_what_can_be_named_of_an_action() -> None:
     params = {
-        "a": "x",
-        "b": {"c": [1, True, None, "", "y" * 201]},
-        "x": 5,
-        "d": [],
+        "a": "x", "b": {"c": [1, True, None, "", "y" * 201]}, "x": 5, "d": [], "e.f": "dot", "g[0]": "bracket",
         "deep": {"1": {"2": {"3": {"4": {"5": 1}}}}},
-    }
+    }  # fmt: skip
     assert leaves(params) == [("a", "x"), ("b.c.0", 1), ("b.c.1", True)]
     assert len(leaves({str(n): n for n in range(500)})) == 60
+    assert pinned(params, ["a", "nothing"]) == [when("a", "eq", "x"), {"path": "nothing", "op": "eq"}]
+
+
+# --- on the card: "allow, but only for this one"
+
+
+def test_what_is_remembered_is_pinned_on_the_card(visit: Visit, live: Api, cast: Cast) -> None:
+    action = {"name": "mail.send", "params": {"to": "<b>bob</b>@x.test", "amount": 5, "body": "z" * 300}}
+    row = ask_program(asker(cast), "tool", action=action)
+    ana = visit("ana", "live")
+    page = text(ana.get(f"/approvals/{row['id']}"))
+    assert re.findall(r'name="pin" value="([^"]+)"', page) == ["to", "amount"]
+    assert "to is “&lt;b&gt;bob&lt;/b&gt;@x.test”" in page
+    ana.post(f"/approvals/{row['id']}/decide", {"verdict": "approve", "remember": "always", "pin": ["to"]})
+    assert Policy.objects.get().when == [when("to", "eq", "<b>bob</b>@x.test")]
+
+
+def test_what_is_edited_is_pinned_as_it_was_edited(visit: Visit, cast: Cast) -> None:
+    row = ask_program(asker(cast), "tool", action={"name": "mail.send", "params": {"to": "bob", "amount": 5}})
+    sent = {"verdict": "approve", "remember": "always", "pin": ["amount", "to"], "p.to": "bob", "p.amount": "4"}
+    visit("ana", "live").post(f"/approvals/{row['id']}/decide", sent)
+    assert Policy.objects.get().when == [when("amount", "eq", 4), when("to", "eq", "bob")]
+
+
+def test_a_pin_without_remembering_stores_nothing_and_a_made_up_one_is_refused(visit: Visit, cast: Cast) -> None:
+    ana, rows = visit("ana", "live"), [ask_program(asker(cast), "tool") for _ in range(2)]
+    ana.post(f"/approvals/{rows[0]['id']}/decide", {"verdict": "approve", "remember": "", "pin": ["to"]})
+    assert Approval.objects.get(id=rows[0]["id"]).status == "approved"
+    sent = {"verdict": "approve", "remember": "always", "pin": ["to", "nothing"]}
+    answer = ana.post(f"/approvals/{rows[1]['id']}/decide", sent)
+    assert answer.status_code == 422
+    assert re.search(r'name="pin" value="to"\s+checked', text(answer))
+    assert Approval.objects.get(id=rows[1]["id"]).status == "pending"
+    assert not Policy.objects.exists()
