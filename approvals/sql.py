@@ -32,7 +32,7 @@ NEXT_EFFECT = "SELECT min(effective_at) FROM approvals_approval WHERE effect_pen
 # Pages that show the queue are told of what programs outside ask, as runs.sql does for runs.
 TELL_PAGES = "SELECT pg_notify('team_events', %(team)s)"
 
-# P16: how people are asked (approvals/statistics). Of a million requests a page reads the newest, by the index of the list; each
+# P18: how people are asked (approvals/statistics). Of a million requests a page reads the newest, by the index of the list; each
 # decision is looked up by itself, for a join of all of them reads the whole table. What a policy or the run decided in
 # their place was asked of nobody.
 OLDEST_ASK = """
@@ -56,7 +56,7 @@ WHERE d.via IS NULL OR d.via NOT IN ('policy', 'on_awaiting_human')
 GROUP BY 1, 2, 3
 """
 
-# P16: a policy is replayed on the newest actions that people were asked about. Of their parameters only what its conditions look
+# P17: a policy is replayed on the newest actions that people were asked about. Of their parameters only what its conditions look
 # into is read: null stays null, and what is missing stays missing.
 PAST_ACTIONS = """
 SELECT id, run_id, action->>'name', action->>'host', action->>'risk', action->>'class', (action->>'read_only')::boolean,
@@ -67,7 +67,7 @@ FROM (SELECT id, run_id, action, context FROM approvals_approval
   ORDER BY created_at DESC, id DESC LIMIT %(most)s) newest
 WHERE starts_with(action->>'name', %(prefix)s) AND (%(names)s::text[] IS NULL OR action->>'name' = ANY(%(names)s::text[]))
 """
-# As P16: how people decided what one policy asked, and what they approved.
+# As P17: how people decided what one policy asked, and what they approved.
 APPROVED_BY_POLICY = """
 WITH asked AS (SELECT a.id, a.status, a.action, a.edited_action, a.created_at, d.verdict, d.actor->>'type' AS by
   FROM approvals_approval a LEFT JOIN approvals_decision d ON d.approval_id = a.id AND d.counts

@@ -31,7 +31,8 @@ FIGURES = {
     "P13": "p13_queue",
     "P14": "p14_models",
     "P15": "p15_waits",
-    "P16": "p16_statistics",
+    "P18": "p18_statistics",
+    "P17": "p17_replay",
     "P11": "p11_fresh",
 }  # P2 is measured with P5; P4M are the rows of P4 that have a model
 

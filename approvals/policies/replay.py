@@ -145,7 +145,8 @@ def in_words(result: Replay, effect: str) -> list[str]:
     if not result.matched:
         return [f"Of the actions that people were asked about in the last {WINDOW.days} days it fits none."]
     own = result.would[effect]
-    of = f"{own} of {result.matched}" if own < result.matched else f"all {result.matched}"
+    whole = f"all {result.matched}" if result.matched > 1 else "the one"
+    of = whole if own == result.matched else f"{own} of {result.matched}"
     last = f"In the last {WINDOW.days} days it would have {_DONE[effect].format(of)}"
     sentences = [f"{last} action{'s' if result.matched != 1 else ''} that it fits."]
     people = [f"{verb} {result.people[name]}" for name, verb in _PEOPLE_DID.items() if result.people[name]]

@@ -95,14 +95,17 @@ def _words_of(condition: Condition, longest: int = LONGEST_SHOWN) -> str:
     values = value if condition["op"] == "in" and isinstance(value, list) else [value]
     shown = [_value(each, longest) for each in (values[:MOST_SHOWN] if longest else values)]
     more = f" or {len(values) - len(shown)} more" if len(values) > len(shown) else ""
-    return f"{condition['path']} {words} {', '.join(shown)}{more}"
+    return f"{_cut(condition['path'], longest)} {words} {', '.join(shown)}{more}"
 
 
 def _value(value: object, longest: int) -> str:
     """Text in quotation marks, anything else as JSON."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    text = f"{text[:longest]}…" if longest and len(text) > longest else text
-    return f"“{text}”" if isinstance(value, str) else text
+    return f"“{_cut(text, longest)}”" if isinstance(value, str) else _cut(text, longest)
+
+
+def _cut(text: str, longest: int) -> str:
+    return f"{text[:longest]}…" if longest and len(text) > longest else text
 
 
 def _how_often(row: Policy) -> str:

@@ -59,7 +59,7 @@ def test_a_path_leads_to_one_place_or_none(path: str, value: Any) -> None:
         ("amount", "matches", "12", False), ("nothing", "matches", ".*", False),
     ],
 )  # fmt: skip
-def test_operators_and_their_types(path: str, op: str, value: Any, is_met: bool) -> None:
+def test_T_189_operators_and_their_types(path: str, op: str, value: Any, is_met: bool) -> None:
     assert holds(when(path, op, value), MAIL) is is_met
 
 

@@ -119,7 +119,9 @@ def test_what_is_remembered_may_be_narrower_than_the_action(test_key: Api) -> No
         ({"remember_when": [], "verdict": "reject"}, ["remember_when"]),
     ],
 )  # fmt: skip
-def test_a_narrowing_holds_for_the_action_that_is_approved(test_key: Api, body: dict[str, Any], loc: list[Any]) -> None:
+def test_T_189_a_narrowing_holds_for_the_action_that_is_approved(
+    test_key: Api, body: dict[str, Any], loc: list[Any]
+) -> None:
     run = waiting(test_key, "x [steps:1]", **ASKING)
     answer = test_key.post(
         f"/approvals/{run['open_approvals'][0]}/decide", {"verdict": "approve", "remember": True} | body

@@ -186,7 +186,7 @@ def _any_rule(chance: random.Random) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_trying_a_rule_equals_judging_each_action_by_it(cast: Cast, seed: int) -> None:
+def test_T_189_trying_a_rule_equals_judging_each_action_by_it(cast: Cast, seed: int) -> None:
     chance, actor = random.Random(seed), cast.actor("adam", test=True)
     approvals = [asked(cast, **_any_action(chance)) for _ in range(60)]
     for _ in range(3):

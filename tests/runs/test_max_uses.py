@@ -83,7 +83,7 @@ def test_a_worker_that_dies_before_its_intent_has_used_nothing(cast: Cast, boss:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_runs_at_once_only_so_many_pass() -> None:
+def test_T_189_of_many_runs_at_once_only_so_many_pass() -> None:
     cast = make_cast("acme")
     boss, api = admin(cast), starter(cast)
     policy_of(boss, **ALLOWED, max_uses=3)

@@ -1,4 +1,4 @@
-"""P16: the page that says how people are asked, with a million requests of 90 days, asked for one time after the other."""
+"""P18: the page that says how people are asked, with a million requests of 90 days, asked for one time after the other."""
 
 import asyncio
 
@@ -44,7 +44,7 @@ def measure(bench: Bench) -> list[Row]:
         many = asyncio.run(first_bytes(address, cookie, bench.of(*ASKED), PAGES))
     (p50, p99), (least, worst) = spread(many), spread(few)
     row = Row(
-        "P16",
+        "P18",
         f"statistics of {bench.of(*REQUESTS)} requests, first byte, p50 / p99",
         f"{ms(p50)} / {ms(p99)} ms",
         f"with few {ms(least)} / {ms(worst)} ms",
