@@ -51,7 +51,8 @@ def create_policy(request: ApiRequest) -> HttpResponse:
 def preview_policy(request: ApiRequest) -> HttpResponse:
     body = read(request, PolicyCreate)
     fields = services.checked(request.actor, body.model_dump(exclude_none=True, by_alias=True))
-    return answer(preview_object(replay(request.actor, fields)))
+    result = replay(request.actor, fields)
+    return answer(preview_object(result.matched, result.would, result.people, result.examples))
 
 
 @router.get("/permissions", summary="Policies, newest first", response=Page[PolicyObject])

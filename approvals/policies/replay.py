@@ -66,7 +66,7 @@ def _past_actions(
 ) -> Iterator[tuple[str, Proposal]]:
     """The newest first. Of their parameters only what the conditions of `rules` look into."""
     floor = rules_now(actor.team_id, actor.test, "approval").floor
-    people: dict[str, str] = {}
+    people: dict[tuple[str | None, str | None], str] = {}
     for row in prepared_all(sql.PAST_ACTIONS, _values(actor, candidate, rules, now)):
         approval_id, run_id, tool, host, risk, action_class, read_only, end_user, by, owner_id, params = row
         if by is not None and (by, owner_id) not in people:

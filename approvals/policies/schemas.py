@@ -1,5 +1,6 @@
 """Request bodies and answers of policies."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from django.db.models import Q
@@ -10,7 +11,6 @@ from typing_extensions import TypedDict
 from accounts.actor import ActorRef
 from approvals.models import Effect, Policy
 from approvals.policies.conditions import LONGEST_PATH, MOST
-from approvals.policies.replay import Replay
 from web.bodies import Body, Int, Time
 from web.errors import InvalidFilter
 from web.filters import Text, one_of
@@ -141,17 +141,15 @@ class PreviewObject(TypedDict):
     examples: list[str]
 
 
-def preview_object(replay: Replay) -> PreviewObject:
+def preview_object(
+    matched: int, would: Mapping[str, int], people: Mapping[str, int], examples: Sequence[str]
+) -> PreviewObject:
     return {
         "object": "policy_preview",
-        "matched": replay.matched,
-        "would": {"allow": replay.would["allow"], "ask": replay.would["ask"], "deny": replay.would["deny"]},
-        "people": {
-            "approved": replay.people["approved"],
-            "rejected": replay.people["rejected"],
-            "edited": replay.people["edited"],
-        },
-        "examples": list(replay.examples),
+        "matched": matched,
+        "would": {"allow": would["allow"], "ask": would["ask"], "deny": would["deny"]},
+        "people": {"approved": people["approved"], "rejected": people["rejected"], "edited": people["edited"]},
+        "examples": list(examples),
     }
 
 
