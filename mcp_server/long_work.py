@@ -12,7 +12,12 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.access import require
+from approvals.access import find_approval
+from approvals.errors import AlreadyDecided, ApprovalExpired, ApprovalVoid
+from approvals.external import services as external
+from approvals.models import Approval
 from mcp_server.errors import InvalidParams
+from mcp_server.tools.requests import approval_data, is_open
 from mcp_server.tools.runs import run_data
 from mcp_server.tools.tool import Call, Outcome
 from runs import services
@@ -59,7 +64,7 @@ def _interval(age: timedelta) -> int:
 
 def task_of(call: Call, task_id: str) -> Task:
     """Raises InvalidParams for what is no task of this key, InsufficientScope."""
-    task = _of_run(call, task_id)
+    task = _of_run(call, task_id) or _of_request(call, task_id)
     if task is None:
         raise InvalidParams("There is no such task of this key.")
     return task
@@ -98,4 +103,39 @@ def _cancel_run(call: Call, run: Run) -> None:
     try:
         services.cancel_run(call.actor, run.id, None)
     except InvalidState:  # it has ended by itself, which is as good
+        return
+
+
+def _of_request(call: Call, approval_id: str) -> Task | None:
+    approval = find_approval(call.actor, approval_id)
+    if approval is None or approval.asker_id != call.actor.id:
+        return None
+    require(call.actor, "approvals:request", "approvals:read")
+    is_cancelled = approval.status == "cancelled"
+    return Task(
+        id=approval.id,
+        status="working" if is_open(approval) else "cancelled" if is_cancelled else "completed",
+        message=_message(approval),
+        created_at=approval.created_at,
+        updated_at=approval.resolved_at or approval.created_at,
+        result=Outcome(approval_data(call, approval)),
+        cancel=lambda: _cancel_request(call, approval),
+    )
+
+
+def _message(approval: Approval) -> str:
+    if approval.effect_pending:
+        return "A person has answered, and can still take it back"
+    return "Waiting for a person" if is_open(approval) else approval.outcome
+
+
+def _cancel_request(call: Call, approval: Approval) -> None:
+    require(call.actor, "approvals:request")
+    try:
+        external.cancel(call.actor, approval.id)
+    except (
+        AlreadyDecided,
+        ApprovalExpired,
+        ApprovalVoid,
+    ):  # somebody was quicker, and the next look tells what they said
         return

@@ -1,18 +1,20 @@
 """The methods of MCP that are served, and their results in the form of each version."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from mcp_types import methods
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERSION
 from pydantic import ValidationError
 
+from accounts.actor import Actor
 from accounts.limits import spend
 from mcp_server.errors import CapabilityMissing, InvalidParams, MethodNotFound
 from mcp_server.long_work import EXTENSION, task_of
 from mcp_server.messages import VERSIONS, Message
 from mcp_server.tools import TOOLS
-from mcp_server.tools.tool import Call, Outcome, refused
+from mcp_server.tools.tool import Call, Outcome, Wait, refused
 from web.bodies import details
 from web.errors import Invalid, Refusal, following_up
 from web.version import VERSION
@@ -30,7 +32,16 @@ Params = Mapping[str, Any]
 Result = dict[str, Any]
 
 
-def result_of(call: Call, message: Message) -> Result:
+@dataclass(frozen=True)
+class Later:
+    """The result may wait so long for people to decide the request; `read` makes it, for the caller as they are by then."""
+
+    approval_id: str
+    seconds: int
+    read: Callable[[Actor], Result]
+
+
+def result_of(call: Call, message: Message) -> Result | Later:
     """Raises RpcError; a Refusal that passes by itself; and what the database raises."""
     method, params, envelope = message.method, message.params, call.envelope
     in_protocol = (method, envelope.version) in methods.CLIENT_REQUESTS
@@ -42,11 +53,20 @@ def result_of(call: Call, message: Message) -> Result:
     elif EXTENSION not in envelope.extensions:
         raise CapabilityMissing(requiredCapabilities={"extensions": {EXTENSION: {}}})
     result = handler(call, params)
-    if envelope.is_modern:
+    if isinstance(result, Wait):
+        wait = result
+        return Later(wait.approval_id, wait.seconds, lambda actor: _formed(call, method, wait.read(actor).result()))
+    return _formed(call, method, result)
+
+
+def _formed(call: Call, method: str, result: Result) -> Result:
+    """The result in the form of the call's version."""
+    version = call.envelope.version
+    if call.envelope.is_modern:
         result = {"resultType": "complete", "_meta": {_SERVER_INFO: SERVER}} | result
-    if not in_protocol or result.get("resultType") == "task":
+    if (method, version) not in methods.CLIENT_REQUESTS or result.get("resultType") == "task":
         return result
-    return methods.serialize_server_result(method, envelope.version, result)
+    return methods.serialize_server_result(method, version, result)
 
 
 def _require_fitting(method: str, version: str, params: Params) -> None:
@@ -86,7 +106,7 @@ def _list_tools(call: Call, params: Params) -> Result:
     return {"tools": [tool.listed() for tool in TOOLS.values()], "ttlMs": LIST_MILLISECONDS, "cacheScope": "public"}
 
 
-def _call_tool(call: Call, params: Params) -> Result:
+def _call_tool(call: Call, params: Params) -> Result | Wait:
     tool = TOOLS.get(params["name"])
     if tool is None:
         raise InvalidParams(f"There is no tool {params['name']}.")
@@ -99,7 +119,7 @@ def _call_tool(call: Call, params: Params) -> Result:
         if "Retry-After" in refusal.headers:  # it passes by itself: not for the model to mend
             raise
         outcome = refused(refusal, call.request.request_id)
-    return _handle(call, outcome) or outcome.result()
+    return _handle(call, outcome) or outcome.wait or outcome.result()
 
 
 def _handle(call: Call, outcome: Outcome) -> Result | None:
@@ -137,7 +157,7 @@ def _cancel_task(call: Call, params: Params) -> Result:
     return {}
 
 
-_PROTOCOL: dict[str, Callable[[Call, Params], Result]] = {
+_PROTOCOL: dict[str, Callable[[Call, Params], Result | Wait]] = {
     "initialize": _initialize,
     "ping": _ping,
     "server/discover": _discover,

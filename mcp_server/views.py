@@ -7,10 +7,11 @@ from django.views.decorators.csrf import csrf_exempt
 
 from accounts.idempotency import answer
 from accounts.middleware import ApiRequest, refusal_response
+from approvals.waiting.long_poll import answer_in_time
 from database.outages import unavailable
 from mcp_server.errors import ForeignOrigin, RpcError
 from mcp_server.messages import Envelope, Message, envelope_of, message_in
-from mcp_server.methods import result_of
+from mcp_server.methods import Later, Result, result_of
 from mcp_server.tools.tool import Call
 from web.errors import InternalError, MethodNotAllowed, NotFound, Refusal
 from web.json_rpc import MCP_PATH, error_body
@@ -54,13 +55,20 @@ def _answered(request: ApiRequest, message: Message) -> HttpResponse:
         envelope = envelope_of(message, request.headers)
         if message.id is None:  # a notification asks for nothing; a closed call is no closed request
             return HttpResponse(status=202)
-        result = result_of(Call(request, envelope), message)
+        result = result_of(Call(request, envelope, request.actor), message)
+        if isinstance(result, Later):
+            read = result.read
+            return answer_in_time(request, result.approval_id, result.seconds, lambda actor: _ok(message, read(actor)))
     except RpcError as error:
         return _refused(error, message.id, envelope)
     except Refusal as refusal:
         return refusal_response(refusal, request)
     except Exception as error:  # noqa: BLE001  as config/api.py does
         return _failed(request, error)
+    return _ok(message, result)
+
+
+def _ok(message: Message, result: Result) -> HttpResponse:
     return answer({"jsonrpc": "2.0", "id": message.id, "result": result})
 
 

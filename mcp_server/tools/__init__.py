@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mcp_server.tools import runs
+from mcp_server.tools import requests, runs
 from mcp_server.tools.tool import Tool
 
-TOOLS: dict[str, Tool[Any]] = {tool.name: tool for tool in runs.TOOLS}
+TOOLS: dict[str, Tool[Any]] = {tool.name: tool for tool in (*requests.TOOLS, *runs.TOOLS)}

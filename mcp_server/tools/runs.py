@@ -8,7 +8,7 @@ from pydantic import Field
 
 from accounts.errors import IdempotencyKeyReused
 from accounts.idempotency import once_named
-from mcp_server.tools.tool import Call, Outcome, Tool
+from mcp_server.tools.tool import Call, ExternalId, Outcome, Tool
 from runs import services
 from runs.access import get_run, show
 from runs.models import Run
@@ -18,15 +18,6 @@ from web.bodies import Body
 from web.errors import Invalid
 from web.links import address, origin
 
-ExternalId = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=200,
-        description="Your own name for this call. Sent again with the same arguments it answers with what the first call "
-        "made, so that a call may safely be repeated.",
-    ),
-]
 RunId = Annotated[str, Field(max_length=128, description="The id that start_run answered, such as run_8Kq2.")]
 _SHOWN = (
     "id", "status", "task", "agent", "machine_id", "steps_completed", "waiting_on", "open_approvals", "result", "error",
@@ -119,7 +110,7 @@ def _cancel(call: Call, arguments: CancelRun) -> Outcome:
     return Outcome(run_data(call, services.cancel_run(call.actor, run.id, arguments.reason)))
 
 
-TOOLS = (
+TOOLS: tuple[Tool[Any], ...] = (
     Tool(
         name="start_run",
         title="Start a run",

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from django.core.serializers.json import DjangoJSONEncoder
 from mcp_types import Tool as Listed
 from mcp_types import ToolAnnotations
+from pydantic import Field
 
 from accounts.access import require
 from accounts.actor import Actor
@@ -17,27 +18,44 @@ from web.bodies import Body
 from web.errors import Refusal
 
 B = TypeVar("B", bound=Body)
+ExternalId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        description="Your own name for this call. Sent again with the same arguments it answers with what the first call "
+        "made, so that a call may safely be repeated.",
+    ),
+]
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a tool: who calls, over which request, and what the client said of itself."""
+    """One call: over which request it came, what its client said of itself, and who calls."""
 
     request: ApiRequest
     envelope: Envelope
+    actor: Actor
 
-    @property
-    def actor(self) -> Actor:
-        return self.request.actor
+
+@dataclass(frozen=True)
+class Wait:
+    """The answer may wait so long for people to decide a request; `read` makes it then, for the caller as they are by then."""
+
+    approval_id: str
+    seconds: int
+    read: Callable[[Actor], "Outcome"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`data`: what the tool answers. `task_id`: what a client that can wait for it may wait for in place of the answer."""
+    """`data`: what the tool answers now. `task_id`: what a client that has tasks may wait for in its place. `wait`: what the
+    answer of any other waits for."""
 
     data: dict[str, Any]
     is_error: bool = False
     task_id: str | None = None
+    wait: Wait | None = None
 
     def result(self) -> dict[str, Any]:
         """As CallToolResult: the data once for programs and once, as text, for models."""

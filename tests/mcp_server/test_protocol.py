@@ -10,7 +10,7 @@ from mcp_types import methods
 from tests.cast import Api, Cast, agent_credential
 from tests.mcp_server.calls import META, NEW, OLD, TASKS, Mcp, error_of
 
-TOOLS = ["start_run", "get_run", "cancel_run"]
+TOOLS = ["ask_human", "request_approval", "get_approval", "start_run", "get_run", "cancel_run"]
 
 
 @pytest.fixture
@@ -250,6 +250,16 @@ def test_calls_count_as_those_of_the_api(mcp: Mcp, settings: Any) -> None:
     refused = mcp.call("tools/list")
     assert error_of(refused) == (429, -32600)
     assert int(refused["Retry-After"]) == refused.json()["error"]["data"]["retry_after"]
+
+
+def test_looking_again_takes_nothing_from_other_calls(live: Api, settings: Any) -> None:
+    settings.RATE_LIMIT_PER_MINUTE, settings.WAITS_PER_MINUTE = 1, 2
+    client = Mcp(live.key, tasks=True)
+    for _ in range(2):
+        assert error_of(client.call("tasks/get", {"taskId": "run_x"})) == (400, -32602)
+    assert error_of(client.call("tasks/get", {"taskId": "run_x"}))[0] == 429
+    assert client.call("tools/list").status_code == 200
+    assert client.call("tools/list", Mcp_Method="tasks/get").status_code == 429
 
 
 def test_every_result_fits_the_protocol(live: Api) -> None:
