@@ -1,5 +1,6 @@
 """The methods of MCP that are served, and their results in the form of each version."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +104,12 @@ def _discover(call: Call, params: Params) -> Result:
 
 
 def _list_tools(call: Call, params: Params) -> Result:
-    return {"tools": [tool.listed() for tool in TOOLS.values()], "ttlMs": LIST_MILLISECONDS, "cacheScope": "public"}
+    return {"tools": listed_tools(), "ttlMs": LIST_MILLISECONDS, "cacheScope": "public"}
+
+
+@functools.cache
+def listed_tools() -> list[dict[str, Any]]:
+    return [tool.listed() for tool in TOOLS.values()]
 
 
 def _call_tool(call: Call, params: Params) -> Result | Wait:
