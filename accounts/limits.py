@@ -16,7 +16,8 @@ from web.json_rpc import is_mcp
 
 # GET /v1/approvals/{id}?wait= (approvals/waiting/long_poll.py), but wait=0, which is answered at once.
 _WAITED_FOR = re.compile(r"/v1/approvals/[^/]+")
-_LOOKS = frozenset({"tasks/get", "get_approval", "get_run"})  # the same by MCP; a header that lies is refused
+# The same by MCP, beside tasks/get: method and name. A header that says otherwise than the body is refused (mcp_server/messages.py).
+_LOOKS = frozenset({("tools/call", "get_approval"), ("tools/call", "get_run")})
 _WAITS = re.compile(r"(?:^|&)wait=0*[^0&]")
 
 
@@ -39,7 +40,8 @@ def this_minute() -> int:
 def bucket_of(request: HttpRequest) -> str:
     """What the call counts as: one that waits for a decision comes again and again, and takes nothing from others."""
     if is_mcp(request.path_info):
-        return "waits" if _LOOKS & {request.headers.get("Mcp-Method"), request.headers.get("Mcp-Name")} else "requests"
+        named = (request.headers.get("Mcp-Method"), request.headers.get("Mcp-Name"))
+        return "waits" if named[0] == "tasks/get" or named in _LOOKS else "requests"
     waits = request.META["REQUEST_METHOD"] == "GET" and _WAITS.search(request.META.get("QUERY_STRING", ""))
     return "waits" if waits and _WAITED_FOR.fullmatch(request.path_info) else "requests"
 

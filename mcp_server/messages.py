@@ -77,6 +77,7 @@ def envelope_of(message: Message, headers: Mapping[str, str]) -> Envelope:
     meta = message.params.get("_meta")
     stands_alone = isinstance(meta, dict) and PROTOCOL_VERSION_META_KEY in meta
     if version in HANDSHAKE_PROTOCOL_VERSIONS or (version is None and not stands_alone):
+        _require_honest(message, headers)
         return Envelope(version or UNNAMED_VERSION)
     if message.id is None:
         return Envelope(_served(version))
@@ -99,7 +100,7 @@ def _of_request(message: Message, meta: Any, headers: Mapping[str, str]) -> Enve
         raise InvalidParams(f"_meta lacks {' and '.join(missing)}.")
     _require_same(VERSION_HEADER, headers.get(VERSION_HEADER), meta[PROTOCOL_VERSION_META_KEY])
     _require_same("Mcp-Method", headers.get("Mcp-Method"), message.method)
-    name = message.params.get(NAMED_BY.get(message.method, ""))
+    name = _name_of(message)
     if isinstance(name, str):  # of anything else the method says what is wrong
         _require_same("Mcp-Name", _decoded(headers.get("Mcp-Name")), name)
     capabilities = meta[CLIENT_CAPABILITIES_META_KEY]
@@ -111,6 +112,17 @@ def _of_request(message: Message, meta: Any, headers: Mapping[str, str]) -> Enve
         frozenset(extensions if isinstance(extensions, dict) else ()),
         _client(meta.get(CLIENT_INFO_META_KEY)),
     )
+
+
+def _require_honest(message: Message, headers: Mapping[str, str]) -> None:
+    """Who need not send these headers must not lie with them: rates go by them."""
+    for header, expected in (("Mcp-Method", message.method), ("Mcp-Name", _name_of(message))):
+        if header in headers:
+            _require_same(header, _decoded(headers[header]), expected)
+
+
+def _name_of(message: Message) -> Any:
+    return message.params.get(NAMED_BY.get(message.method, ""))
 
 
 def _require_same(header: str, value: str | None, expected: Any) -> None:

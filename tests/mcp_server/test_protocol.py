@@ -102,6 +102,13 @@ def test_headers_say_the_same_as_the_body(mcp: Mcp, headers: dict[str, str]) -> 
     assert error_of(response) == (400, -32020)
 
 
+@pytest.mark.parametrize("headers", [{"Mcp_Method": "tasks/get"}, {"Mcp_Name": "get_approval"}])
+def test_an_old_client_that_sends_them_does_not_lie(old: Mcp, headers: dict[str, str]) -> None:
+    params = {"name": "get_run", "arguments": {"id": "x"}}
+    assert error_of(old.call("tools/call", params, **headers)) == (400, -32020)
+    assert old.call("tools/call", params, Mcp_Method="tools/call", Mcp_Name="get_run").json()["result"]["isError"]
+
+
 def test_a_name_may_be_encoded(mcp: Mcp) -> None:
     name = base64.b64encode(b"get_run").decode()
     response = mcp.call("tools/call", {"name": "get_run", "arguments": {"id": "x"}}, Mcp_Name=f"=?base64?{name}?=")
@@ -260,6 +267,8 @@ def test_looking_again_takes_nothing_from_other_calls(live: Api, settings: Any) 
     assert error_of(client.call("tasks/get", {"taskId": "run_x"}))[0] == 429
     assert client.call("tools/list").status_code == 200
     assert client.call("tools/list", Mcp_Method="tasks/get").status_code == 429
+    assert client.call("tools/call", {"name": "get_run", "arguments": {"id": "x"}}).status_code == 429
+    assert client.call("tools/list", Mcp_Name="get_run").json()["error"]["data"]["code"] == "RATE_LIMITED"
 
 
 def test_every_result_fits_the_protocol(live: Api) -> None:
