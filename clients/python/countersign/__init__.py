@@ -5,12 +5,13 @@ from typing import Any, Unpack
 
 from countersign.client import ActionFields, AsyncClient, Client
 from countersign.decorator import requires_approval
-from countersign.errors import ActionChanged, CountersignError, NotApproved, Refused, Unreachable
+from countersign.errors import ActionChanged, AlreadyDone, CountersignError, NotApproved, Refused, Unreachable
 from countersign.plans import Fields
 from countersign.verdict import Verdict
 
 __all__ = [
     "ActionChanged",
+    "AlreadyDone",
     "AsyncClient",
     "Client",
     "CountersignError",

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar, Unpack, cast
 
 from countersign import plans
 from countersign.client import ActionFields, parted
-from countersign.errors import ActionChanged, CountersignError
+from countersign.errors import ActionChanged, AlreadyDone, CountersignError
 from countersign.exchange import Plan
 from countersign.transport import Server
 from countersign.verdict import Verdict
@@ -39,30 +39,34 @@ def requires_approval(
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        guarded = _Guarded(function, name or function.__name__, frozenset(omit), title, external_id, more)
+        guarded = Guarded(function, name or function.__name__, frozenset(omit), title, external_id, more)
 
         @functools.wraps(function)
         async def acall(*args: P.args, **kwargs: P.kwargs) -> Any:
             server = Server.named(url, key)
-            verdict, arguments = await server.arun(guarded.approved(args, kwargs))
+            asked = guarded.call(args, kwargs)
+            verdict = await server.arun(plans.asked(asked.body))
+            arguments = asked.approved(verdict)
             try:
                 result = await cast(Awaitable[R], function(*arguments.args, **arguments.kwargs))
             except BaseException as error:
-                await server.arun(_reported(verdict, "failed", type(error).__name__))
+                await server.arun(reported(verdict, "failed", type(error).__name__))
                 raise
-            await server.arun(_reported(verdict, "executed"))
+            await server.arun(reported(verdict, "executed"))
             return result
 
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             server = Server.named(url, key)
-            verdict, arguments = server.run(guarded.approved(args, kwargs))
+            asked = guarded.call(args, kwargs)
+            verdict = server.run(plans.asked(asked.body))
+            arguments = asked.approved(verdict)
             try:
                 result = function(*arguments.args, **arguments.kwargs)
             except BaseException as error:
-                server.run(_reported(verdict, "failed", type(error).__name__))
+                server.run(reported(verdict, "failed", type(error).__name__))
                 raise
-            server.run(_reported(verdict, "executed"))
+            server.run(reported(verdict, "executed"))
             return result
 
         return cast(Callable[P, R], acall) if inspect.iscoroutinefunction(function) else call
@@ -71,7 +75,7 @@ def requires_approval(
 
 
 @dataclass(frozen=True)
-class _Guarded:
+class Guarded:
     """A function with what is said about it when it asks."""
 
     function: Callable[..., Any]
@@ -81,47 +85,62 @@ class _Guarded:
     external_id: Callable[..., str] | None
     more: ActionFields
 
-    def approved(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan[tuple[Verdict, inspect.BoundArguments]]:
-        """The verdict and the arguments to call the function with. Raises NotApproved, ActionChanged, TypeError."""
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "GuardedCall":
+        """Raises TypeError for arguments that the function does not take."""
         arguments = inspect.signature(self.function).bind(*args, **kwargs)
         arguments.apply_defaults()
         params = self._params(arguments)
         about, fields = parted(self.more)
         if self.external_id:
             fields["external_id"] = self.external_id(*args, **kwargs)
-        verdict = yield from plans.asked(plans.action_body(self.name, params, self.title, about, fields))
-        verdict.or_raise()
-        if verdict.params.keys() != params.keys():
-            raise ActionChanged(f"{verdict.id} was edited into parameters that {self.name} does not have.")
-        if verdict.is_edited:
-            self._edit(arguments, params, verdict.params)
-        return verdict, arguments
+        return GuardedCall(self, arguments, params, plans.action_body(self.name, params, self.title, about, fields))
 
     def _params(self, arguments: inspect.BoundArguments) -> dict[str, Any]:
         """What people see: by the names of the parameters, those that **kwargs take included."""
         params = {}
         for name, value in arguments.arguments.items():
-            if self._gathers(name):
+            if self.gathers(name):
                 params |= value
             else:
                 params[name] = value
         return {name: value for name, value in params.items() if name not in self.omit | _OWNERS}
 
-    def _edit(self, arguments: inspect.BoundArguments, asked: dict[str, Any], approved: dict[str, Any]) -> None:
-        changed = {name: value for name, value in approved.items() if value != asked[name]}
-        for name, value in changed.items():
-            if name in arguments.signature.parameters and not self._gathers(name):
-                arguments.arguments[name] = value
-            else:
-                gathering = next(each for each in arguments.arguments if self._gathers(each))
-                arguments.arguments[gathering] = arguments.arguments[gathering] | {name: value}
-
-    def _gathers(self, name: str) -> bool:
+    def gathers(self, name: str) -> bool:
+        """Is this the parameter **kwargs?"""
         parameter = inspect.signature(self.function).parameters.get(name)
         return parameter is not None and parameter.kind is parameter.VAR_KEYWORD
 
 
-def _reported(verdict: Verdict, outcome: str, text: str | None = None) -> Plan[None]:
+@dataclass(frozen=True)
+class GuardedCall:
+    """One call of it. `body`: the request; `params`: what of it people see."""
+
+    of: Guarded
+    arguments: inspect.BoundArguments
+    params: dict[str, Any]
+    body: dict[str, Any]
+
+    def approved(self, verdict: Verdict) -> inspect.BoundArguments:
+        """The arguments to call the function with. Raises NotApproved, ActionChanged, AlreadyDone."""
+        verdict.or_raise()
+        if verdict.outcome is not None:
+            raise AlreadyDone(f"{verdict.id} was approved for one execution, and that was reported as {verdict.outcome}.")
+        if verdict.params.keys() != self.params.keys():
+            raise ActionChanged(f"{verdict.id} was edited into parameters that {self.of.name} does not have.")
+        for name, value in verdict.params.items() if verdict.is_edited else ():
+            self._set(name, value)
+        return self.arguments
+
+    def _set(self, name: str, value: Any) -> None:
+        arguments = self.arguments.arguments
+        if name in self.arguments.signature.parameters and not self.of.gathers(name):
+            arguments[name] = value
+        else:
+            gathering = next(each for each in arguments if self.of.gathers(each))
+            arguments[gathering] = arguments[gathering] | {name: value}
+
+
+def reported(verdict: Verdict, outcome: str, text: str | None = None) -> Plan[None]:
     """The receipt. What has been done is not undone because nobody hears of it: a failure is logged, not raised."""
     try:
         yield from plans.reported(verdict.id, outcome, text)

@@ -35,6 +35,10 @@ class ActionChanged(CountersignError):
     """What was approved is not what was asked for."""
 
 
+class AlreadyDone(CountersignError):
+    """It was approved, and carried out under this approval before: an approval is for one execution."""
+
+
 class NotApproved(CountersignError):
     """People rejected it, nobody answered in time, or it was withdrawn; `verdict` says which."""
 

@@ -1,5 +1,6 @@
 """What a program may want of people, as plans (exchange.py): nothing here knows a socket or an event loop."""
 
+import hashlib
 import json
 import random
 import time
@@ -62,6 +63,11 @@ def question_body(question: str, options: Sequence[str], fields: Fields) -> dict
 def _one_line(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= MOST_TITLE else f"{line[: MOST_TITLE - 1]}…"
+
+
+def short_name(name: str) -> str:
+    """An external_id, whatever its length: 1 to 200 characters."""
+    return name if len(name) <= MOST_TITLE else hashlib.sha256(name.encode()).hexdigest()
 
 
 def opened(body: Mapping[str, Any]) -> Plan[dict[str, Any]]:

@@ -42,6 +42,11 @@ class Verdict:
         return str((self._decision.get("actor") or {}).get("name") or "")
 
     @property
+    def outcome(self) -> str | None:
+        """What was reported of it: executed, skipped or failed; None for nothing yet."""
+        return (self._decision.get("receipt") or {}).get("outcome")
+
+    @property
     def is_edited(self) -> bool:
         """A person approved it with other params than asked for."""
         return self._edit is not None
