@@ -1,0 +1,66 @@
+"""The examples of docs/, each with its framework as it is: what people decide reaches the graph, the agent, the action."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.frameworks import lines, start
+from tests.clients.stub import Stub
+
+EXAMPLES = [
+    pytest.param("langgraph", "ask_langgraph.py", "orders", id="langgraph"),
+    pytest.param("openai-agents", "ask_openai_agents.py", "bills", id="openai-agents"),
+    pytest.param("browser-use", "ask_browser_use.py", "x", id="browser-use", marks=pytest.mark.slow),
+]
+
+
+def treasurer(stub: Stub, row: dict[str, Any]) -> None:
+    """Approves what is cheap, lowers what is dear, rejects what is absurd."""
+    amount = row["action"]["params"]["amount"]
+    if amount > 5000:
+        stub.decide(row["id"], "rejected", "Too much.")
+    elif amount > 500:
+        stub.decide(row["id"], "approved", edited_action={"name": "pay", "params": {"amount": 500}})
+    else:
+        stub.decide(row["id"], "approved")
+
+
+@pytest.mark.parametrize(("framework", "script", "name"), EXAMPLES)
+def test_yes_and_no_reach_the_program(stub: Stub, tmp_path: Path, framework: str, script: str, name: str) -> None:
+    stub.person = treasurer
+    printed = lines(start(framework, script, str(tmp_path / name), "40", "9000"))
+    assert printed[0] == "paid 40"
+    assert "Too much." in printed[1]
+    assert "paid" not in printed[1].replace("not paid", "")
+    assert [row["action"]["params"]["amount"] for row in stub.rows.values()] == [40, 9000]
+
+
+def test_an_edit_reaches_a_graph(stub: Stub, tmp_path: Path) -> None:
+    stub.person = treasurer
+    assert lines(start("langgraph", "ask_langgraph.py", str(tmp_path / "orders"), "900")) == ["paid 500"]
+
+
+def test_all_that_a_turn_asks_is_open_at_once(stub: Stub) -> None:
+    """One after the other would add up the hours of people."""
+    program = start("openai-agents", "ask_openai_agents.py", "bills", "1", "2", "3")
+    stub.waits(3)
+    assert [row["external_id"] for row in stub.rows.values()] == ["bills:call-1", "bills:call-2", "bills:call-3"]
+    for approval_id in reversed(stub.rows):
+        stub.decide(approval_id, "approved")
+    assert lines(program) == ["paid 1", "paid 2", "paid 3"]
+
+
+@pytest.mark.parametrize(("framework", "script", "name"), EXAMPLES[:2])
+def test_a_program_that_is_started_again_finds_what_it_asked(
+    stub: Stub, tmp_path: Path, framework: str, script: str, name: str
+) -> None:
+    program = start(framework, script, str(tmp_path / name), "40")
+    stub.waits()
+    program.kill()
+    program.communicate()
+    again = start(framework, script, str(tmp_path / name), "40")
+    stub.waits(2)
+    stub.decide("apr_1", "approved")
+    assert lines(again) == ["paid 40"]
+    assert len(stub.rows) == 1
