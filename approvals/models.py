@@ -79,8 +79,9 @@ class ExternalRequest(models.Model):
     @property
     def asked_by(self) -> str:
         """Who asks, in one line: the program in its own words, and the key or person that it asked with."""
-        by = "with key" if self.asker["type"] == "api_key" else "by"
-        return f"{self.source['name']}, {by} {self.asker['name']}"
+        asker = f"key {self.asker['name']}" if self.asker["type"] == "api_key" else str(self.asker["name"])
+        is_named = self.source["name"] != self.asker["name"]
+        return f"“{self.source['name']}”, with {asker}" if is_named else asker
 
 
 class Approval(models.Model):
@@ -218,7 +219,7 @@ class Approval(models.Model):
     def why(self) -> str:
         """Why the action needs an approval, in words of the server's; "" where only who asks says why."""
         if self.of_program:
-            return str(self.context.get("why", ""))
+            return str(self.context.get("why", "")) if self.by_rule else ""
         return self.message if self.traits.runs_action else ""
 
     @property

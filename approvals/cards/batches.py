@@ -81,9 +81,9 @@ def facts_of(row: Approval) -> dict[str, Any]:
         "Undo": UNDO.get(str(action.get("class")), ""),
         "Machine": x.get("machine_name") or "",
         "End user": x.get("end_user") or "",
-        "Started by": (x.get("started_by") or {}).get("name", ""),
-        "Spent": money(x.get("cost_cents")),
     }
+    if not row.of_program:
+        facts |= {"Started by": (x.get("started_by") or {}).get("name", ""), "Spent": money(x.get("cost_cents"))}
     return {name: value for name, value in facts.items() if value not in ("", None)}
 
 

@@ -56,7 +56,7 @@ def test_the_queue_says_who_asks_and_quotes_what(visit: Visit, test_key: Api) ->
     assert "“Send the report”" in page
     assert "“Which tone?”" in page
     assert "“About the tone”" in page
-    assert "Asked by Nightly &lt;b&gt;report&lt;/b&gt;, with key" in page
+    assert "Asked by “Nightly &lt;b&gt;report&lt;/b&gt;”, with key" in page
     assert "<b>report" not in page
 
 
@@ -212,7 +212,7 @@ def test_a_letter_says_who_asks_and_quotes(test_key: Api, cast: Cast, settings: 
     notice = Notice(approval=request, user=cast.people["ana"], words="Waits for you", occasion="opened")
     letter = compose(cast.people["ana"], [notice])
     assert "“Send the report”" in letter.body
-    assert "Asked by    Nightly <b>report</b>, with key" in letter.body
+    assert "Asked by    “Nightly <b>report</b>”, with key" in letter.body
     assert "Action      mail.send" in letter.body
     assert "Reference   job 7" in letter.body
     assert "The program’s own words, which nobody has checked:" in letter.body
