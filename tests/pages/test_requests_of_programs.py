@@ -249,3 +249,25 @@ def test_pages_hold_nothing_inline_and_name_everything(visit: Visit, test_key: A
         page = read(text(answer))
         assert answer.status_code == 200
         assert (page.inline, page.foreign, page.nameless_controls(), page.twice()) == ([], [], [], set()), path
+
+
+def test_the_audit_says_what_was_done_and_what_came_of_it(visit: Visit, test_key: Api) -> None:
+    request = ask(test_key, external_id="a", message="Hurry")
+    ana = visit("ana")
+    ana.post(f"/approvals/{request}/claim")
+    ana.post(f"/approvals/{request}/decide", {"verdict": "approve"})
+    test_key.put(f"/approvals/{request}/result", {"outcome": "skipped", "text": "Too late"})
+    cancelled = ask(test_key)
+    test_key.post(f"/approvals/{cancelled}/cancel", {})
+    answer = visit("bob").get(f"/audit?subject={request}")
+    page = words(answer)
+    for shown in (
+        "Claimed",
+        "Approved : Send the report",
+        "Reported the result of",
+        "Too late",
+    ):
+        assert shown in page, shown
+    assert "/runs/None" not in text(answer)
+    assert "Took back : Send the report" in words(visit("bob").get("/audit"))
+    assert "Send the report" not in words(visit("charlie").get(f"/audit?subject={request}"))
