@@ -58,6 +58,11 @@ class Site:
         self.reaches(run_id, "awaiting_human")
         return run_id, self.call("GET", f"/runs/{run_id}")["open_approvals"][0]
 
+    def ask(self, **fields: Any) -> str:
+        """What a program asks: the id of its request."""
+        body = {"kind": "approval", "title": "May it?", "source": {"name": "CI"}, **fields}
+        return str(self.call("POST", "/approvals", body)["id"])
+
     def join(self, name: str, role: str) -> None:
         """One more person of the team."""
         command = [sys.executable, "manage.py", "createuser", "--team", "demo", "--email", f"{name}@people.test",
@@ -65,9 +70,12 @@ class Site:
         subprocess.run(command, cwd=ROOT, env=self.environment, check=True, capture_output=True)
 
     def clear(self) -> None:
-        """No run is left waiting, so that each test finds an empty queue."""
+        """No run and no program is left waiting, so that each test finds an empty queue."""
         for run in self.call("GET", "/runs?status=queued,running,awaiting_human&limit=200")["data"]:
             self.call("POST", f"/runs/{run['id']}/cancel", {})
+        for request in self.call("GET", "/approvals?limit=200")["data"]:
+            if request["subject"]["type"] == "external":
+                self.call("POST", f"/approvals/{request['id']}/cancel", {})
 
 
 def free_port() -> int:
