@@ -234,10 +234,15 @@ class Approval(models.Model):
         return str((self.plan or {}).get("text") or self.words)
 
     @property
+    def shown_title(self) -> str:
+        """The title, as a quotation where a program chose it."""
+        return f"“{self.title}”" if self.of_program else self.title
+
+    @property
     def headline(self) -> str:
         """What lists, tabs and mails call it: the title, with what is asked where that is not in it. One line of text."""
         asks = " ".join(self.asks.split())
-        return f"{self.title}: “{asks}”" if asks else self.title
+        return f"{self.shown_title}: “{asks}”" if asks else self.shown_title
 
     @property
     def outcome(self) -> str:

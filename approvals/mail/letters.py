@@ -60,7 +60,7 @@ def _subject(rows: list[Notice]) -> str:
     world = "[Test] " if all(row.approval.test for row in rows) else ""
     if len(rows) > 1:
         return f"{world}{len(rows)} requests wait for you"
-    line = plain(f"{world}{rows[0].words}: {_without_secrets(rows[0].approval.title)}")
+    line = plain(f"{world}{rows[0].words}: {_without_secrets(rows[0].approval.shown_title)}")
     return line if len(line) <= LONGEST_SUBJECT else line[: LONGEST_SUBJECT - 1] + "…"
 
 
@@ -71,7 +71,7 @@ def _item(row: Notice) -> dict[str, Any]:
     return {
         "words": row.words,
         "approval": approval,
-        "title": _without_secrets(approval.title),
+        "title": _without_secrets(approval.shown_title),
         "left": left,
         "subject": approval.subject_title,
         "started_by": str(started.get("name") or "somebody"),

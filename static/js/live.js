@@ -20,6 +20,7 @@ let unsent = false; // a decision was clicked, and no answer came
 let complaint = 0;
 let planned = 0;
 let answered = 0;
+let refreshed = 0;
 let leaving = false;
 
 const address = () => {
@@ -28,18 +29,23 @@ const address = () => {
 };
 const ended = () => document.querySelector("#live")?.hasAttribute("data-ended");
 
-// Never beside another request, nor before its answer has settled: it may have led to another address.
+// At once after a quiet time; never beside another request, nor before its answer has settled: it may lead elsewhere.
 function refresh(spread = 0) {
   if (planned || leaving) return;
-  planned = setTimeout(
-    () => {
-      planned = 0;
-      const busy = document.querySelector(".htmx-request") || Date.now() - answered < SETTLING;
-      if (busy) refresh();
-      else htmx.trigger(document.body, "poke");
-    },
-    GAP + Math.random() * spread,
-  );
+  plan(Math.max(0, GAP - (Date.now() - refreshed)) + Math.random() * spread);
+}
+
+function plan(delay) {
+  planned = setTimeout(() => {
+    planned = 0;
+    if (leaving) return;
+    if (document.querySelector(".htmx-request") || Date.now() - answered < SETTLING) {
+      plan(GAP);
+      return;
+    }
+    refreshed = Date.now();
+    htmx.trigger(document.body, "poke");
+  }, delay);
 }
 
 // A page of the queue has no use for the steps of runs, unless it follows the receipt of a decision.
