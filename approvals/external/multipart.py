@@ -33,7 +33,7 @@ def fields_of(request: HttpRequest) -> dict[str, Any]:
     return _with_pictures(fields, pictures) if pictures else fields
 
 
-def _require_known(texts: QueryDict, files: MultiValueDict[str, UploadedFile]) -> None:
+def _require_known(texts: QueryDict, files: "MultiValueDict[str, UploadedFile[bytes]]") -> None:
     """Raises Invalid for parts that are something else."""
     if set(texts) - {"request"} or set(files) - {"picture"} or len(texts.getlist("request")) != 1:
         message = "Must have one part request with JSON, and else parts picture with files only."

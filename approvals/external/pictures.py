@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core.files.storage import default_storage
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from typing_extensions import TypedDict
 
 from database import stored_files
@@ -26,7 +26,7 @@ CONTENT_TYPES = {"png": "image/png", "jpg": "image/jpeg"}
 _FORMATS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg"}  # MPO: a JPEG with more pictures behind the first
 _START_OF_SCAN = b"\xff\xda"
 _UNREADABLE = (
-    Image.DecompressionBombError, Image.DecompressionBombWarning, Image.UnidentifiedImageError,
+    Image.DecompressionBombError, Image.DecompressionBombWarning, UnidentifiedImageError,
     EOFError, IndexError, KeyError, OSError, OverflowError, SyntaxError, TypeError, ValueError, struct.error,
 )  # fmt: skip
 _turns = threading.BoundedSemaphore(2)  # at once, so that many askers need no more memory than two
