@@ -28,7 +28,7 @@ ROLE_SCOPES = {
 }
 CONTROLS = {"ana": {"actions:exec"}}  # the doors of a takeover, and of what is done in one
 CALLS = [route for route in ROUTES if route[1] != "/health"]
-KEYED = ("once", "once_outside", "answer_billed")  # what looks at the key
+KEYED = ("once", "once_named", "once_outside", "answer_billed")  # what looks at the key
 OPEN = {200, 201, 204, 400, 402, 404, 422}  # whatever comes after the scope
 
 
