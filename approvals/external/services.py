@@ -99,7 +99,8 @@ def store_pictures(body: AskBody) -> list[StoredPicture]:
 def violations(actor: Actor, body: AskBody) -> list[Detail]:
     """What is wrong with a request beyond the form of each field."""
     wrong: list[Detail] = list(misfits(body))
-    wrong += checked_quorum(actor.team_id, _needs(body), ("body", "quorum"))
+    if body.quorum:
+        wrong += checked_quorum(actor.team_id, _needs(body), ("body", "quorum"))
     if body.assignee is not None and (problem := handling.assignee_problem(actor.team_id, body.assignee)):
         wrong.append((("body", "assignee"), problem, "value_error"))
     if body.webhook_url is not None and (problem := targets.problem(body.webhook_url)):
@@ -387,7 +388,7 @@ def _complete(subject: LockedRequest, actor: Actor, approval: Approval, outcome:
     error = text if outcome == "failed" else None
     executed_at = None if outcome == "skipped" else now
     Decision.objects.filter(approval=approval, counts=True).update(
-        outcome=outcome, error=error, executed_at=executed_at
+        outcome=outcome, error=error, delivered_at=now, executed_at=executed_at
     )
     facts = change_of(approval, "result", actor.ref(), now, outcome=outcome, text=text)
     subject.record(facts)

@@ -71,14 +71,15 @@ def test_the_object_has_every_key(test_key: Api) -> None:
     run = waiting(test_key, "x [steps:1]", human_in_the_loop=True, permission_mode="approval")
     (request,) = test_key.get("/approvals").json()["data"]
     assert set(request) == {
-        "id", "request_id", "object", "run_id", "root_run_id", "workflow_id", "step_id", "step_index", "seq", "kind", "status",
+        "id", "request_id", "object", "subject", "run_id", "root_run_id", "workflow_id", "step_id", "step_index", "seq", "kind", "status",
         "reason_code", "input_kind", "title", "message", "agent_message", "action", "action_hash", "edited_action", "questions",
         "plan", "input_schema", "budget", "allowed_verdicts", "on_reject", "on_timeout", "can_remember", "remember_default",
         "priority", "expires_at", "quorum", "four_eyes", "eligible", "assignee", "claimed_by", "claim_expires_at", "votes",
-        "comments", "evidence", "previous_approval_id", "replaced_by", "void_reason", "decision", "created_at", "resolved_at",
-        "effective_at", "undo_until", "version", "test",
+        "comments", "evidence", "previous_approval_id", "replaced_by", "void_reason", "external_id", "source", "end_user",
+        "metadata", "result", "decision", "created_at", "resolved_at", "effective_at", "undo_until", "version", "test",
     }  # fmt: skip
     assert (request["object"], request["run_id"], request["root_run_id"]) == ("approval_request", run["id"], run["id"])
+    assert request["subject"] == {"type": "run", "id": run["id"]}
     assert request["quorum"] == [{"group": "anyone", "count": 1, "approved": 0}]
     assert (request["seq"], request["step_index"], request["version"], request["test"]) == (1, 1, 1, True)
     assert set(request["action"]) == {"name", "params", "host", "risk", "class", "read_only", "call_id", "machine_id"}

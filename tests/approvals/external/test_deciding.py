@@ -285,6 +285,7 @@ def test_the_program_completes_the_receipt_once(cast: Cast, live: Api, outcome: 
     receipt = first.json()["decision"]["receipt"]
     assert (receipt["outcome"], receipt["error"]) == (outcome, "So it was." if outcome == "failed" else None)
     assert (receipt["executed_at"] is None) == (outcome == "skipped")
+    assert receipt["delivered_at"] == first.json()["result"]["at"]
     assert first.json()["result"] | {"at": None} == {"outcome": outcome, "text": "So it was.", "at": None}
     assert program.put(path, {"outcome": outcome, "text": "So it was."}).json() == first.json()
     assert refused(program.put(path, {"outcome": "failed", "text": "No."})) == (409, "INVALID_STATE")
