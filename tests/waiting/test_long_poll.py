@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor, system
 from accounts.models import ApiKey, RateWindow, Team
-from approvals import handling, services
+from approvals import deciding, handling, services
 from approvals.models import Approval
 from approvals.waiting import long_poll
 from approvals.waiting.bells import Bells
@@ -261,3 +261,38 @@ async def test_a_look_that_one_leaves_still_serves_the_others(asker: Caller, req
     assert state is not None
     assert state.status == "pending"
     assert await bells.look("apr_none") is None
+
+
+async def test_a_program_that_may_only_ask_waits_for_what_it_asked(
+    handler: Handler, decider: Caller, team: Team, request_id: str
+) -> None:
+    key = await sync_to_async(logs.new_key)(team, scopes=frozenset({"approvals:request"}))
+    program = Caller(handler, key)
+    asked = (await program.post("/approvals", {"kind": "question", "title": "Which?", "questions": QUESTIONS})).body
+    (call,) = await waiting(program, asked["id"])
+    assert (await program.get(f"/approvals/{request_id}?{LONG}")).status == 404
+    body = {"verdict": "answer", "answers": {"q1": "Berlin"}}
+    assert (await decider.post(f"/approvals/{asked['id']}/decide", body)).status == 200
+    answer = await call
+    assert (answer.body["status"], answer.body["decision"]["verdict"]) == ("answered", "answer")
+
+
+QUESTIONS = [{"question": "Which office?", "header": "Office", "options": [{"label": "Berlin"}, {"label": "Rome"}]}]
+
+
+async def test_a_request_that_another_one_replaces_is_waited_for_no_longer(asker: Caller) -> None:
+    body = {"kind": "tool", "title": "Pay", "external_id": "pay-1", "action": {"name": "pay", "params": {"cents": 1}}}
+    first = (await asker.post("/approvals", body)).body
+    (call,) = await waiting(asker, first["id"])
+    second = (await asker.post("/approvals", body | {"action": {"name": "pay", "params": {"cents": 2}}})).body
+    answer = await call
+    assert (answer.body["status"], answer.body["replaced_by"]) == ("void", second["id"])
+
+
+async def test_silence_that_is_settled_by_the_clock_answers_who_waits(asker: Caller) -> None:
+    body = {"kind": "approval", "title": "Deploy?", "timeout_seconds": 3600}
+    asked = (await asker.post("/approvals", body)).body
+    (call,) = await waiting(asker, asked["id"])
+    await sync_to_async(Approval.objects.update)(expires_at=timezone.now())
+    assert await sync_to_async(deciding.expire)(asked["id"])
+    assert (await call).body["status"] == "expired"
