@@ -25,6 +25,7 @@ GET    /approvals/{approval_id}             200 200 200 200 200 404 401 403 403
 POST   /approvals                           201 201 403 403 403 201 401 403 403 {"kind":"approval","title":"t"}
 POST   /approvals/{approval_id}/cancel      409 409 403 403 403 404 401 403 403
 PUT    /approvals/{approval_id}/result      409 409 403 403 403 404 401 403 403 {"outcome":"executed"}
+GET    /approvals/{approval_id}/events      404 404 404 404 404 404 401 403 403
 GET    /approvals/{approval_id}/pictures/{index} 404 404 404 404 404 404 401 403 403
 POST   /approvals/{approval_id}/assign      200 200 200 403 403 404 401 403 403 {"assignee":null}
 POST   /approvals/{approval_id}/claim       200 200 200 403 403 404 401 403 403
