@@ -4,12 +4,15 @@
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from approvals import sql
 from database.listening import FIRST_PAUSE, LONGEST_PAUSE, LOST, Listener
+
+logger = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.002  # looks of so long become one query
 PENDING = "pending"
@@ -39,20 +42,23 @@ class Bells:
         self._bells: dict[str, set[asyncio.Event]] = {}
         self._asked: dict[str, asyncio.Future[State | None]] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._count = 0
 
     @property
     def count(self) -> int:
         """How many wait."""
-        return sum(map(len, self._bells.values()))
+        return self._count
 
     @contextmanager
     def waiting_for(self, approval_id: str) -> Iterator[asyncio.Event]:
         """A bell that rings when the request may have changed. Look only after this: what changed before rings nobody."""
         bell = asyncio.Event()
         self._bells.setdefault(approval_id, set()).add(bell)
+        self._count += 1
         try:
             yield bell
         finally:
+            self._count -= 1
             bells = self._bells[approval_id]
             bells.discard(bell)
             if not bells:
@@ -94,7 +100,9 @@ class Bells:
         while True:
             try:
                 rows = await self.readers.rows(sql.STATES.encode(), [ids])
-            except LOST:
+            except Exception as error:
+                if not isinstance(error, LOST):
+                    logger.exception("Requests cannot be looked at")
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
             else:

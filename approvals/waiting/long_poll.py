@@ -19,9 +19,10 @@ from accounts.middleware import ApiRequest, refusal_to
 from approvals.waiting.bells import PENDING, Bells
 from database.listening import FIRST_PAUSE, rings
 from database.outages import is_away
-from web.errors import Invalid, Refusal
+from web.errors import Invalid, Overloaded, Refusal
 
 LONGEST_WAIT = 60  # seconds: proxies cut what is silent for longer
+MOST_WAITS = 10_000  # of a web process, some 40 KB each; whoever comes then is told to come again
 WAITS: dict[str, Any] = {
     "parameters": [
         {
@@ -70,6 +71,8 @@ class _Wait:
 
     async def work(self, db: Db) -> HttpResponse:
         bells = Bells.here()
+        if bells.count >= MOST_WAITS:
+            return refusal_to(self.path, self.request_id, Overloaded())
         try:
             with bells.only_call(self.approval_id, self.actor.caller, self.end):
                 is_decided = await self._changes(bells)

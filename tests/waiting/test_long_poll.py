@@ -296,3 +296,15 @@ async def test_silence_that_is_settled_by_the_clock_answers_who_waits(asker: Cal
     await sync_to_async(Approval.objects.update)(expires_at=timezone.now())
     assert await sync_to_async(deciding.expire)(asked["id"])
     assert (await call).body["status"] == "expired"
+
+
+async def test_more_waits_than_a_process_bears_are_told_to_come_again(
+    asker: Caller, decider: Caller, request_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(long_poll, "MOST_WAITS", 1)
+    (call,) = await waiting(asker, request_id)
+    answer = await decider.get(f"/approvals/{request_id}?{LONG}")
+    assert (answer.status, answer.body["error"]["reason_code"]) == (503, "overloaded")
+    assert answer.headers["retry-after"] == str(answer.body["error"]["retry_after"])
+    await close(request_id)
+    assert (await call).body["status"] == "cancelled"
