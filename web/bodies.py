@@ -105,7 +105,8 @@ def read_json(request: HttpRequest) -> dict[str, Any]:
 
 
 def parsed(raw: bytes) -> dict[str, Any]:
-    """JSON as an object; nothing is {}. Raises Invalid."""
+    """JSON as an object; nothing is {}. Raises Invalid, PayloadTooLarge."""
+    _require_few_values(raw)
     if not raw.strip():
         return {}
     try:
@@ -117,6 +118,14 @@ def parsed(raw: bytes) -> dict[str, Any]:
     if deeper_than(value, DEEPEST):
         raise Invalid((("body",), f"Nested deeper than {DEEPEST} levels.", "value_error"))
     return value
+
+
+def _require_few_values(raw: bytes) -> None:
+    """More than BODY_BYTES is there for pictures, each of which is one text in Base64. As many lists, objects and numbers would
+    hold up the whole process while they are read. Raises PayloadTooLarge.
+    """
+    if len(raw) > BODY_BYTES and sum(map(raw.count, (b"[", b"{", b","))) > BODY_BYTES:
+        raise PayloadTooLarge(f"Apart from pictures a body has at most {BODY_BYTES} bytes.", max_bytes=BODY_BYTES)
 
 
 def _refuse_constant(name: str) -> None:

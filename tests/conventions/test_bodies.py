@@ -123,3 +123,18 @@ def test_text_keeps_every_character(test_key: Api) -> None:
 def test_text_that_no_database_can_hold_is_422(test_key: Api) -> None:
     for raw in (b'{"task": "\\ud800"}', b'{"task": "x", "\\ud800": 1}', b'{"task": "x", "end_user": "\\u0000"}'):
         refused(test_key.post("/runs", raw), 422, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize("path", ["/predict", "/ground", "/approvals"])
+@pytest.mark.parametrize("value", ["[],", "0,", '{"a":1},', '"",'])
+def test_room_for_pictures_is_no_room_for_a_million_values(test_key: Api, path: str, value: str) -> None:
+    """Reading them would hold up the whole web process for many seconds."""
+    body = b'{"metadata":[' + value.encode() * (8 * 2**20 // len(value)) + b"0]}"
+    error = refused(test_key.post(path, body), 413, "PAYLOAD_TOO_LARGE")
+    assert error["max_bytes"] == 2**20
+    assert "Apart from pictures" in error["message"]
+
+
+def test_long_texts_with_commas_are_taken_where_there_is_room(test_key: Api) -> None:
+    body = {"screenshot": "A" * 3 * 2**20, "instruction": "x, " * 300_000}
+    assert locs(test_key.post("/predict", body)) == [["body", "instruction"]]
