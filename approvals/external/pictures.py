@@ -49,7 +49,7 @@ class PictureError(ValueError):
 def store(sent: Sequence[bytes], loc: Sequence[str | int] = ("body", "evidence", "pictures")) -> list[StoredPicture]:
     """Keep the pictures; the same bytes are the same file. Raises Invalid, with every one that is refused; StorageFull."""
     if len(sent) > MAX_PICTURES:
-        raise Invalid((tuple(loc), f"At most {MAX_PICTURES} pictures.", "too_long"))
+        raise Invalid((tuple(loc), f"At most {MAX_PICTURES} pictures.", "value_error"))
     kept, refused = [], []
     for position, data in enumerate(sent):
         try:

@@ -1,8 +1,10 @@
 """Whatever a program sends to POST /v1/approvals: it is asked or refused, as the document says, and people see it as text."""
 
+import base64
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from approvals.models import Approval
 from tests.approvals.external.asking import BODIES, asker
+from tests.approvals.external.test_asking import multipart, picture
 from tests.browsing import Browser
 from tests.cast import Api, Cast
 from tests.chance import TRIED
@@ -149,6 +152,42 @@ def test_any_bytes_are_asked_or_refused(cast: Cast, data: bytes) -> None:
     program = asker(cast)
     with without_trace(program.client):
         assert program.post("/approvals", data).status_code in (201, 413, 422)
+
+
+ASKED = json.dumps(BODIES["tool"]).encode()
+WHOLE = base64.b64decode(picture())
+DAMAGED = st.builds(
+    lambda at, byte: WHOLE[:at] + byte + WHOLE[at + 1 :],
+    st.integers(0, len(WHOLE) - 1),
+    st.binary(min_size=1, max_size=1),
+)
+parts = st.tuples(
+    st.sampled_from(["request", "picture", "", "metadata", 'x"; filename="y', "\u202e"]),
+    st.sampled_from(["", "a.png", "../../a", "a\u202egnp.exe", "x" * 300, 'a"b', "a\r\nX: y"]),
+    st.sampled_from([ASKED, b"{}", b"", WHOLE, b"GIF89a", b"--cut--\r\n"]) | DAMAGED | st.binary(max_size=60),
+)
+
+
+@ROLLED_BACK
+@given(sent=st.lists(parts, max_size=4), cut=st.integers(0, 400), right=st.booleans())
+def test_any_parts_are_asked_or_refused(
+    cast: Cast, tmp_path: Path, settings: Any, sent: list[tuple[str, str, bytes]], cut: int, right: bool
+) -> None:
+    """Whole bodies, and those that break off."""
+    settings.STORAGES = settings.STORAGES | {
+        "default": settings.STORAGES["default"] | {"OPTIONS": {"location": tmp_path}}
+    }
+    body, kind = multipart([("request", "", ASKED), *sent] if right else sent)
+    body = body[: len(body) - cut] if cut < 40 else body
+    with without_trace(cast.browser("ana")):
+        program = asker(cast)
+        answer = program.client.generic(
+            "POST", "/v1/approvals", body, content_type=kind, headers={"X-API-Key": program.key}
+        )
+        assert answer.status_code in (201, 422), answer.content
+        if answer.status_code == 422:
+            kinds = {detail["type"] for detail in answer.json()["error"]["details"]}
+            assert kinds <= {"missing", "type_error", "value_error", "extra_forbidden", "json_invalid"}
 
 
 @pytest.mark.parametrize("path", ["/cancel", "/result"])
