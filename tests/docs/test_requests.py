@@ -23,7 +23,8 @@ BODIES = {
 # Only the server knows: whether what is named is there, what fits the request, the machine or the other fields, times.
 DEPENDS = frozenset({
     "action", "agent", "answers", "assignee", "command", "default_agent", "definition", "edited_action", "expires_at", "host",
-    "inputs_schema", "note", "os", "os_type", "parameters", "params", "permission_mode", "steps", "totp_seed", "values", "verdict",
+    "inputs_schema", "max_uses", "note", "os", "os_type", "parameters", "params", "permission_mode", "remember_when", "steps",
+    "totp_seed", "values", "verdict",
 })  # fmt: skip
 TELLS = "/v1/workflows/validate"  # answers what is wrong with a body, whatever that is
 
