@@ -13,8 +13,9 @@ from approvals.policies.rules import fits
 from approvals.policies.sentences import condition_words, sentence
 from tests.approvals.test_policies import made, policy, proposal
 from tests.cast import Api
-from tests.chance import TRIED
+from tests.chance import SOME_TRIED, TRIED
 
+OPS = ("eq", "ne", "gt", "lt", "contains", "prefix", "in", "matches")
 MAIL: dict[str, Any] = {
     "to": [{"email": "bob@shop.test"}, {"email": "eve@evil.test"}], "amount": 12.5, "count": 1, "body": "Dear Bob,\nhello",
     "urgent": True, "cc": None, "tags": ["a", 1, {"x": 1}], "0": "zero", "a b": "blank",
@@ -215,6 +216,38 @@ def test_what_stands_somewhere_is_equal_to_itself_and_a_pin_of_it_holds(params: 
 def test_any_condition_is_refused_in_words_or_can_be_said(conditions: list[dict[str, Any]]) -> None:
     assert all(message for _, message, _ in problems(conditions, ("when",)))
     assert len(condition_words(conditions)) < 4 * 400
+
+
+ANYTHING = (
+    JSON
+    | st.text(max_size=30)
+    | st.sampled_from(["a.0", "(", "[", "\\1", "(?P<a>x)", "\\C", "$", "x{1000}", "9" * 400])
+)
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {}, optional={"path": ANYTHING, "op": ANYTHING | st.sampled_from(OPS), "value": ANYTHING, "class": ANYTHING}
+        )
+        | ANYTHING,
+        max_size=3,
+    ),
+    st.none() | ANYTHING,
+)
+@SOME_TRIED
+@pytest.mark.django_db
+def test_whatever_is_sent_is_stored_or_refused_in_the_documented_way(
+    test_key: Api, settings: Any, conditions: list[Any], max_uses: Any
+) -> None:
+    """The client holds each answer against the document."""
+    settings.RATE_LIMIT_PER_MINUTE = 1_000_000
+    body = json.loads(json.dumps({"tool": "mail.send", "when": conditions, "max_uses": max_uses}))
+    answers = [test_key.post(path, body) for path in ("/permissions", "/permissions/preview")]
+    assert [answer.status_code for answer in answers] in ([201, 200], [200, 200], [422, 422])
+    for row in Policy.objects.all():
+        assert sentence(row)
+        fits(row, proposal(tool="mail.send", params=MAIL))
 
 
 # --- in words

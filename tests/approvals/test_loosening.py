@@ -113,6 +113,23 @@ def test_T_180_a_new_allow_loosens_and_a_new_ask_or_deny_tightens(cast: Cast) ->
     assert refusal(api.post("/permissions", {"tool": "scroll"})) == NEEDED, "also where an equal one is active"
 
 
+def test_T_180_conditions_and_a_number_of_times_make_no_allow_free(cast: Cast) -> None:
+    api, narrow = starter(cast), {"tool": "click", "when": [{"path": "x", "op": "eq", "value": 1}]}
+    for more in ({}, {"max_uses": 1}):
+        assert refusal(api.post("/permissions", narrow | more)) == NEEDED
+    for effect in ("ask", "deny"):
+        path = f"/permissions/{policy_of(api, **narrow, effect=effect)}"
+        assert refusal(api.delete(path)) == NEEDED
+        assert refusal(api.patch(path, {"effect": "allow"})) == NEEDED
+    assert api.post("/permissions/preview", narrow).status_code == 200, "who only looks loosens nothing"
+
+
+def test_what_a_policy_is_about_does_not_change(cast: Cast) -> None:
+    path = f"/permissions/{policy_of(admin(cast), tool='click', max_uses=1)}"
+    for change in ({"when": []}, {"max_uses": 2}, {"host": "a.test"}):
+        assert refusal(admin(cast).patch(path, change)) == (422, "VALIDATION_ERROR")
+
+
 def test_the_body_and_the_policy_come_before_the_right(cast: Cast) -> None:
     api = starter(cast)
     assert refusal(api.post("/permissions", {"tool": "a b"})) == (422, "VALIDATION_ERROR")
