@@ -220,7 +220,7 @@ def test_a_request_whose_time_is_over_is_no_task_to_cancel(waiting_client: Mcp) 
     assert waiting_client.result("tasks/cancel", {"taskId": task_id})["resultType"] == "complete"
 
 
-def test_a_task_belongs_to_its_key(waiting_client: Mcp, cast: Cast, strangers: Cast, test_key: Api) -> None:
+def test_T_190_a_task_belongs_to_its_key(waiting_client: Mcp, cast: Cast, strangers: Cast, test_key: Api) -> None:
     task_id = asked_task(waiting_client)["taskId"]
     for other in (cast.api(), strangers.api(), test_key):
         for method in ("tasks/get", "tasks/update", "tasks/cancel"):

@@ -43,7 +43,7 @@ def test_the_examples_run(web: Web, key: str, capfd: pytest.CaptureFixture[str])
     exec(example(5, "python").replace('"wait": 30', '"wait": 1'), there)
     asyncio.run(there["main"](f"{address}/mcp", key))
     assert capfd.readouterr().out == "pending\n"
-    environment = os.environ | {"COUNTERSIGN_URL": address, "COUNTERSIGN_KEY": key}
+    environment = os.environ | {"COUNTERSIGN_URL": address, "COUNTERSIGN_API_KEY": key}
     script = example(6, "sh").replace('"wait": 30', '"wait": 1')
     done = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=True)
     assert '"status":"pending"' in done.stdout

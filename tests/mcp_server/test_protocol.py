@@ -60,7 +60,7 @@ def test_the_tools_are_listed_in_a_fixed_order(live: Api, version: str) -> None:
 
 
 @pytest.mark.parametrize("version", [OLD, NEW])
-def test_no_tool_decides(live: Api, version: str) -> None:
+def test_T_190_no_tool_decides(live: Api, version: str) -> None:
     for tool in Mcp(live.key, version=version).result("tools/list")["tools"]:
         assert not {"decide", "approve", "reject", "answer", "claim", "undo"} & set(tool["name"].split("_"))
     refused = Mcp(live.key, version=version).call("tools/call", {"name": "decide", "arguments": {}})

@@ -176,7 +176,7 @@ def test_a_task_is_cancelled_and_that_is_acknowledged_again_and_again(waiting_cl
     assert waiting_client.result("tasks/update", {"taskId": task_id, "inputResponses": {}})["resultType"] == "complete"
 
 
-def test_a_task_belongs_to_its_key(waiting_client: Mcp, cast: Cast, strangers: Cast, live: Api) -> None:
+def test_T_190_a_task_belongs_to_its_key(waiting_client: Mcp, cast: Cast, strangers: Cast, live: Api) -> None:
     task_id = started(waiting_client)["taskId"]
     for key in (cast.api(test=True).key, strangers.api(test=True).key, live.key):
         for method in ("tasks/get", "tasks/update", "tasks/cancel"):
