@@ -24,7 +24,7 @@ from runs import services
 from runs.access import get_run
 from runs.errors import RunNotFound
 from runs.models import Run
-from web.errors import InvalidState
+from web.errors import InvalidState, following_up
 from web.times import rfc3339
 
 EXTENSION = "io.modelcontextprotocol/tasks"
@@ -132,7 +132,8 @@ def _message(approval: Approval) -> str:
 def _cancel_request(call: Call, approval: Approval) -> None:
     require(call.actor, "approvals:request")
     try:
-        external.cancel(call.actor, approval.id)
+        with following_up():
+            external.cancel(call.actor, approval.id)
     except (
         AlreadyDecided,
         ApprovalExpired,

@@ -218,6 +218,7 @@ def test_a_request_whose_time_is_over_is_no_task_to_cancel(waiting_client: Mcp) 
     task_id = asked_task(waiting_client)["taskId"]
     Approval.objects.filter(id=task_id).update(expires_at=timezone.now() - timedelta(seconds=1))
     assert waiting_client.result("tasks/cancel", {"taskId": task_id})["resultType"] == "complete"
+    assert look(waiting_client, task_id)["status"] != "cancelled"
 
 
 def test_T_190_a_task_belongs_to_its_key(waiting_client: Mcp, cast: Cast, strangers: Cast, test_key: Api) -> None:
