@@ -42,7 +42,9 @@ def open_request() -> str:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_T_190_a_client_runs_asks_and_waits_over_restarts_of_both_ends(web: Web, key: str, person: Api, mode: str) -> None:
+def test_T_190_a_client_runs_asks_and_waits_over_restarts_of_both_ends(
+    web: Web, key: str, person: Api, mode: str
+) -> None:
     """What is asked is parked for two days, by the clock of the database."""
     address, colour = web(), {"question": "Which colour?", "options": ["Red", "Blue"], "external_id": "colour"}
     with desk(address, key, mode) as client:

@@ -1,9 +1,11 @@
 """/mcp by raw bodies: the two eras of the protocol, headers that must agree with the body, and every way of saying no."""
 
 import base64
+import errno
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from mcp_types import methods
 
@@ -279,3 +281,23 @@ def test_every_result_fits_the_protocol(live: Api) -> None:
             ("tools/call", {"name": "get_run", "arguments": {"id": "run_x"}}),
         ):
             methods.validate_server_result(method, version, client.result(method, params))
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [(OperationalError("gone"), 503, "UPSTREAM_UNAVAILABLE"), (OSError(errno.ENOSPC, "full"), 503, "UPSTREAM_UNAVAILABLE"),
+     (RuntimeError("a fault of ours"), 500, "INTERNAL_ERROR")],
+)  # fmt: skip
+def test_a_bad_moment_is_said_so_and_a_fault_tells_nothing(
+    mcp: Mcp, monkeypatch: pytest.MonkeyPatch, fault: Exception, status: int, code: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise fault
+
+    monkeypatch.setattr("mcp_server.tools.runs.get_run", fail)
+    response = mcp.call("tools/call", {"name": "get_run", "arguments": {"id": "run_x"}})
+    assert error_of(response) == (status, -32603)
+    assert response.json()["id"] is not None
+    assert response.json()["error"]["data"]["code"] == code
+    assert ("Retry-After" in response) == (status == 503)
+    assert str(fault) not in response.content.decode()
