@@ -129,11 +129,11 @@ def _call_tool(call: Call, params: Params) -> Result | Wait:
 
 
 def _handle(call: Call, outcome: Outcome) -> Result | None:
-    """A task in place of the answer, where the client can wait for one and there is something to wait for."""
+    """A task in place of the answer, where the client can wait for one; or its end, for somebody may have been quick."""
     if outcome.task_id is None or EXTENSION not in call.envelope.extensions:
         return None
     task = task_of(call, outcome.task_id)
-    return {"resultType": "task", **task.object()} if task.status == "working" else None
+    return {"resultType": "task", **task.object()} if task.status == "working" else task.result.result()
 
 
 def _task_id(params: Params) -> str:

@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from approvals.models import Approval
+from mcp_server.long_work import task_of
 from tests.cast import Api, Cast
 from tests.mcp_server.calls import NEW, OLD, Mcp, error_of
 
@@ -197,6 +198,18 @@ def test_a_task_ends_with_what_a_person_said(waiting_client: Mcp, person: Api) -
     ended = look(waiting_client, task_id)
     assert (ended["status"], ended["result"]["isError"]) == ("completed", False)
     assert ended["result"]["structuredContent"]["note"] == "No."
+
+
+def test_who_is_answered_before_the_call_is_has_the_answer(
+    waiting_client: Mcp, person: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def quickly(call: Any, task_id: str) -> Any:
+        decide(person, task_id, verdict="reject", note="No.")
+        return task_of(call, task_id)
+
+    monkeypatch.setattr("mcp_server.methods.task_of", quickly)
+    said = asked_task(waiting_client)
+    assert (said["resultType"], said["structuredContent"]["status"]) == ("complete", "rejected")
 
 
 def test_a_cancelled_task_asks_nobody_any_more(waiting_client: Mcp, person: Api) -> None:
