@@ -271,3 +271,25 @@ def test_the_audit_says_what_was_done_and_what_came_of_it(visit: Visit, test_key
     assert "/runs/None" not in text(answer)
     assert "Took back : Send the report" in words(visit("bob").get("/audit"))
     assert "Send the report" not in words(visit("charlie").get(f"/audit?subject={request}"))
+
+
+@pytest.mark.parametrize(("effect", "sentence"), [("allow", "Approved by"), ("deny", "Rejected by")])
+def test_what_a_policy_decided_says_so(effect: str, sentence: str, visit: Visit, test_key: Api) -> None:
+    policy = test_key.post("/permissions", {"tool": "mail.send", "effect": effect}).json()["id"]
+    request = ask(test_key)
+    answer = visit("ana").get(f"/approvals/{request}")
+    assert f"{sentence} a policy , without asking anybody" in words(answer)
+    assert f"/policies/{policy}" in text(answer)
+
+
+def test_the_policy_that_asks_is_one_press_away(visit: Visit, test_key: Api) -> None:
+    policy = test_key.post("/permissions", {"tool": "mail.*", "effect": "ask"}).json()["id"]
+    answer = visit("ana").get(f"/approvals/{ask(test_key)}")
+    assert "Why it asks A policy asks before" in words(answer)
+    assert f'href="/policies/{policy}"' in text(answer)
+
+
+def test_who_asks_may_not_approve_and_is_told(visit: Visit, test_key: Api) -> None:
+    request = ask(test_key, four_eyes=True)
+    page = words(visit("olga").get(f"/approvals/{request}"))
+    assert "but not who asks" in page
