@@ -1,4 +1,5 @@
-"""`python -m benchmarks.keyboard ADDRESS TEST_KEY E-MAIL PASSWORD`: a hundred mixed requests, cleared by keyboard in a real browser.
+"""`python -m benchmarks.keyboard ADDRESS TEST_KEY E-MAIL PASSWORD`: a hundred mixed requests, half of runs and half of programs,
+cleared by keyboard in a real browser.
 
 It waits for each card as its reader must (400 ms), reads what is not on the screen, answers what is asked, presses `y` where `a`
 is too little, and prints how long a hundred take against the goal of 60 s, and how long a card takes to come after a key.
@@ -14,11 +15,23 @@ import httpx
 from playwright.sync_api import Page, sync_playwright
 
 GOAL = 60.0  # seconds for 100 requests
-ROUNDS = 10
+ROUNDS = 5
 ASKS = {"human_in_the_loop": True, "permission_mode": "approval"}
 MIX: list[tuple[str, dict[str, object]]] = [
     ("[pause]", {}), ("[question]", {}), ("[steps:1]", ASKS), ("[input]", {}), ("[takeover]", {}), ("[questions:2]", {}),
     ("[spend] [steps:1]", ASKS), ("[question:multi]", {}), ("[secret]", {}), ("move [steps:1]", ASKS | {"permission_mode": "plan"}),
+]  # fmt: skip
+REFUND = {"name": "shop.refund", "params": {"order": 1042, "amount": 12.5}, "host": "shop.test"}
+CHOICE = [{"question": "Which tone?", "options": [{"label": "Warm (Recommended)"}, {"label": "Dry"}]}]
+OPEN_QUESTION = [{"question": "What should it say?"}]
+DATA = {"type": "object", "properties": {"mail": {"type": "string"}}, "required": ["mail"]}
+PROGRAMS: list[dict[str, object]] = [
+    {"kind": "approval", "title": "Deploy?"}, {"kind": "approval", "title": "Deploy this?", "action": REFUND},
+    {"kind": "tool", "title": "Refund", "action": REFUND}, {"kind": "tool", "title": "Pay", "action": REFUND | {"risk": "spend"}},
+    {"kind": "tool", "title": "Refund again", "action": REFUND, "message": "He wrote twice."},
+    {"kind": "question", "title": "The tone", "questions": CHOICE}, {"kind": "question", "title": "Text", "questions": OPEN_QUESTION},
+    {"kind": "question", "title": "Two at once", "questions": [*CHOICE, *OPEN_QUESTION]},
+    {"kind": "input", "title": "Data", "input_schema": DATA}, {"kind": "approval", "title": "Send?", "message": "It is ready."},
 ]  # fmt: skip
 SENDS = "Boolean(document.querySelector('form.htmx-request'))"
 OPEN = "document.querySelector('[data-card]')?.dataset.card ?? ''"
@@ -40,7 +53,7 @@ def main() -> int:
         print(__doc__)
         return 2
     address, key, email, password = sys.argv[1:]
-    start_runs(address, key)
+    ask(address, key)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(base_url=address, viewport={"width": 1280, "height": 800})
@@ -54,11 +67,13 @@ def main() -> int:
     return 0
 
 
-def start_runs(address: str, key: str) -> None:
+def ask(address: str, key: str) -> None:
     with httpx.Client(base_url=f"{address}/v1", headers={"X-API-Key": key}, timeout=60) as api:
         for number in range(ROUNDS):
             for task, more in MIX:
                 api.post("/runs", json={"task": f"{number} {task}", **more}).raise_for_status()
+            for request in PROGRAMS:
+                api.post("/approvals", json=request).raise_for_status()
         while api.get("/runs", params={"status": "queued,running", "limit": 1}).json()["data"]:
             time.sleep(0.2)
 
