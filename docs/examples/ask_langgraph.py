@@ -31,5 +31,7 @@ if __name__ == "__main__":
         graph = builder.compile(checkpointer=checkpoints)
         for amount in sys.argv[2:]:
             config = {"configurable": {"thread_id": f"order-{amount}"}}
-            waits = graph.get_state(config).next  # this program was started before, and ended while people thought about it
+            waits = graph.get_state(
+                config
+            ).next  # this program was started before, and ended while people thought about it
             print(run(graph, None if waits else {"amount": int(amount)}, config)["outcome"])

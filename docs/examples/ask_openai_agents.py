@@ -25,7 +25,9 @@ class ScriptedModel(Model):
         self.amounts = amounts
 
     async def get_response(self, system_instructions: Any, input: Any, *args: Any, **more: Any) -> ModelResponse:
-        outputs = [item["output"] for item in input if isinstance(item, dict) and item.get("type") == "function_call_output"]
+        outputs = [
+            item["output"] for item in input if isinstance(item, dict) and item.get("type") == "function_call_output"
+        ]
         answer = self.says("\n".join(outputs)) if outputs else [self.calls(amount) for amount in self.amounts]
         return ModelResponse(output=answer, usage=Usage(), response_id=None)
 

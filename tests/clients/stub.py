@@ -94,7 +94,7 @@ class Stub:
 
     def waits(self, number: int = 1) -> None:
         """Until so many waits were begun."""
-        assert wait_until(lambda: self.count("GET", "wait=") >= number, 20)
+        assert wait_until(lambda: self.count("GET", "wait=") >= number, 90)  # frameworks take their time to start
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -154,7 +154,9 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         _, _, noun, *rest = parts.path.split("/")
         if noun != "approvals":
-            return self.answer(200, {"id": "run_1", "task": "x", "status": "queued", "data": [{"id": "run_1"}], **(body or {})})
+            return self.answer(
+                200, {"id": "run_1", "task": "x", "status": "queued", "data": [{"id": "run_1"}], **(body or {})}
+            )
         if not rest:
             if method == "POST":
                 return self.answer(*self.stub.open(body, self.headers["Idempotency-Key"]))

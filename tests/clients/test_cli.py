@@ -22,7 +22,9 @@ PACKAGE = Path(__file__).resolve().parents[2] / "clients" / "python"
 )
 def test_the_exit_code_is_the_decision(stub: Stub, capsys: pytest.CaptureFixture[str], status: str, code: int) -> None:
     stub.person = lambda _, row: stub.decide(row["id"], status, "Because.")
-    assert cli.main(["approve", "deploy", "env=production", "replicas:=3", "--risk", "destroy", "--timeout", "60"]) == code
+    assert (
+        cli.main(["approve", "deploy", "env=production", "replicas:=3", "--risk", "destroy", "--timeout", "60"]) == code
+    )
     printed = capsys.readouterr()
     assert printed.err.splitlines()[-1] == f"{status} by Ana: Because."
     assert printed.out == ""
@@ -32,7 +34,9 @@ def test_the_exit_code_is_the_decision(stub: Stub, capsys: pytest.CaptureFixture
 
 
 def test_an_answer_is_printed_for_the_script(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
-    stub.person = lambda _, row: stub.decide(row["id"], "answered", answers={"answer": {"value": "blue", "custom": True}})
+    stub.person = lambda _, row: stub.decide(
+        row["id"], "answered", answers={"answer": {"value": "blue", "custom": True}}
+    )
     assert cli.main(["ask", "Which colour?", "red", "green", "--source", "CI"]) == 0
     assert capsys.readouterr().out == "blue\n"
     assert stub.calls[0][2]["source"] == {"name": "CI"}
@@ -47,7 +51,14 @@ def test_an_edit_is_printed_for_the_script(stub: Stub, capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["approve"], ["approve", "x", "--timeout", "soon"], ["dance"], ["approve", "x", "y"], ["approve", "x", "n:=}"]],
+    [
+        [],
+        ["approve"],
+        ["approve", "x", "--timeout", "soon"],
+        ["dance"],
+        ["approve", "x", "y"],
+        ["approve", "x", "n:=}"],
+    ],
 )
 def test_a_mistake_in_the_command_is_neither_yes_nor_no(
     stub: Stub, arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -87,7 +98,8 @@ def test_a_list_shows_one_harmless_line_for_each(stub: Stub, capsys: pytest.Capt
 
 
 def test_runs_are_listed_started_shown_and_cancelled(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["runs"], ["runs", "start", "Buy milk", "--machine", "mch_1"], ["runs", "show", "run_1"], ["runs", "cancel", "run_1"]):
+    commands = (["runs"], ["runs", "start", "Buy milk", "--machine", "mch_1"], ["runs", "show", "run_1"])
+    for arguments in (*commands, ["runs", "cancel", "run_1"]):
         assert cli.main(arguments) == 0
         assert "run_1" in capsys.readouterr().out
     assert [(method, path.partition("?")[0]) for method, path, *_ in stub.calls] == [

@@ -108,7 +108,7 @@ def test_a_method_shows_its_parameters_only(stub: Stub) -> None:
     approves(stub)
     till = Till()
     till.pay(40)
-    assert DONE == [(till, 40)]
+    assert [(till, 40)] == DONE
     assert stub.rows["apr_1"]["action"]["params"] == {"amount": 40}
 
 

@@ -149,7 +149,9 @@ def test_nobody_there(do: Run, stub: Stub, monkeypatch: pytest.MonkeyPatch) -> N
         asyncio.run(AsyncClient().approve("pay", {}))
 
 
-@pytest.mark.parametrize(("url", "key"), [("ftp://x", "k"), ("", "k"), ("countersign.test", "k"), ("http://x", " "), ("http://x", "a\nb")])
+@pytest.mark.parametrize(
+    ("url", "key"), [("ftp://x", "k"), ("", "k"), ("countersign.test", "k"), ("http://x", " "), ("http://x", "a\nb")]
+)
 def test_where_and_with_what_must_be_said(url: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COUNTERSIGN_URL", raising=False)
     monkeypatch.delenv("COUNTERSIGN_API_KEY", raising=False)
@@ -192,9 +194,7 @@ def test_an_older_request_of_this_name_about_another_action_is_not_taken_for_our
         do("approve", "pay", {"amount": 9000}, external_id="a")
 
 
-def test_a_decision_that_can_be_taken_back_is_none_yet(
-    stub: Stub, do: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_decision_that_can_be_taken_back_is_none_yet(stub: Stub, do: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is looked at again when the time for that is over; here somebody has taken it back by then."""
     read = stub.read
 

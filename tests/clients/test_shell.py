@@ -15,11 +15,17 @@ SCRIPT = Path(__file__).resolve().parents[2] / "clients" / "shell" / "countersig
 
 def bash(text: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", f". {SCRIPT}; {text}"], capture_output=True, text=True, timeout=120, check=False
+        ["bash", "-euo", "pipefail", "-c", f". {SCRIPT}; {text}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
-@pytest.mark.parametrize(("status", "code"), [("approved", 0), ("rejected", 1), ("expired", 2), ("cancelled", 2), ("void", 2)])
+@pytest.mark.parametrize(
+    ("status", "code"), [("approved", 0), ("rejected", 1), ("expired", 2), ("cancelled", 2), ("void", 2)]
+)
 def test_the_exit_code_is_the_decision(stub: Stub, status: str, code: int) -> None:
     stub.person = lambda _, row: stub.decide(row["id"], status, "Because\x1b[2J.")
     outcome = bash("""countersign_approve deploy '{"env": "it'"'"'s \\"me\\"", "n": 3}'""")
@@ -44,7 +50,9 @@ def test_it_waits_through_trouble_and_opens_once(stub: Stub) -> None:
 
 
 def test_an_answer_is_printed(stub: Stub) -> None:
-    stub.person = lambda _, row: stub.decide(row["id"], "answered", answers={"answer": {"value": "blue", "custom": True}})
+    stub.person = lambda _, row: stub.decide(
+        row["id"], "answered", answers={"answer": {"value": "blue", "custom": True}}
+    )
     outcome = bash("colour=$(countersign_question 'Which colour?' job-7) && echo \"<$colour>\"")
     assert outcome.stdout == "<blue>\n", outcome.stderr
     assert stub.rows["apr_1"]["external_id"] == "job-7"

@@ -26,7 +26,12 @@ __all__ = [
 
 
 def approve(
-    name: str, params: Mapping[str, Any], *, title: str | None = None, wait: float | None = None, **more: Unpack[ActionFields]
+    name: str,
+    params: Mapping[str, Any],
+    *,
+    title: str | None = None,
+    wait: float | None = None,
+    **more: Unpack[ActionFields],
 ) -> Verdict:
     """Client().approve(): the server and the key are those of the environment."""
     return Client().approve(name, params, title=title, wait=wait, **more)

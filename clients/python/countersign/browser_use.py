@@ -23,7 +23,9 @@ INJECTED = (
     "has_sensitive_data", "extraction_schema",
 )  # fmt: skip
 Action = Callable[..., Awaitable[Any]]
-_STILL = "Nobody has decided yet. Do nothing else about it: call {name} again with the same parameters to go on waiting."
+_STILL = (
+    "Nobody has decided yet. Do nothing else about it: call {name} again with the same parameters to go on waiting."
+)
 
 
 class Asking:
@@ -46,7 +48,12 @@ class Asking:
         return verdict
 
     def requires_approval(
-        self, name: str | None = None, *, title: str | None = None, omit: Collection[str] = (), **more: Unpack[ActionFields]
+        self,
+        name: str | None = None,
+        *,
+        title: str | None = None,
+        omit: Collection[str] = (),
+        **more: Unpack[ActionFields],
     ) -> Callable[[Action], Action]:
         """Below @tools.action(…): the action runs with the parameters as approved; the model hears of a rejection and why."""
 
@@ -61,7 +68,9 @@ class Asking:
                 if verdict is None:
                     return ActionResult(extracted_content=_STILL.format(name=function.__name__))
                 if not verdict:
-                    return ActionResult(error=f"A person did not approve {guarded.name} ({verdict.status}): {verdict.note}")
+                    return ActionResult(
+                        error=f"A person did not approve {guarded.name} ({verdict.status}): {verdict.note}"
+                    )
                 arguments = call.approved(verdict)
                 try:
                     result = await function(*arguments.args, **arguments.kwargs)

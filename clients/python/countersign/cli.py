@@ -69,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _asking(parser: argparse.ArgumentParser, command: Any) -> None:
     parser.add_argument("--message", help="why; more words for people")
-    parser.add_argument("--external-id", help="your name for it: asked again under the same name it is the same request")
+    parser.add_argument(
+        "--external-id", help="your name for it: asked again under the same name it is the same request"
+    )
     parser.add_argument("--timeout", type=int, metavar="SECONDS", help="how long people have")
     parser.add_argument("--assignee", help="a person or group to tell")
     parser.add_argument("--priority", type=int)

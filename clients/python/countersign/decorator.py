@@ -124,7 +124,9 @@ class GuardedCall:
         """The arguments to call the function with. Raises NotApproved, ActionChanged, AlreadyDone."""
         verdict.or_raise()
         if verdict.outcome is not None:
-            raise AlreadyDone(f"{verdict.id} was approved for one execution, and that was reported as {verdict.outcome}.")
+            raise AlreadyDone(
+                f"{verdict.id} was approved for one execution, and that was reported as {verdict.outcome}."
+            )
         if verdict.params.keys() != self.params.keys():
             raise ActionChanged(f"{verdict.id} was edited into parameters that {self.of.name} does not have.")
         for name, value in verdict.params.items() if verdict.is_edited else ():

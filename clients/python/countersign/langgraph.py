@@ -19,7 +19,9 @@ from countersign.verdict import Verdict
 Body = dict[str, Any]
 
 
-def run(graph: Any, value: Any, config: Mapping[str, Any], client: Client | None = None, **fields: Unpack[Fields]) -> Any:
+def run(
+    graph: Any, value: Any, config: Mapping[str, Any], client: Client | None = None, **fields: Unpack[Fields]
+) -> Any:
     """graph.invoke() until no interrupt is left; each is one request, all open at once. The outcome is that of invoke().
 
     After a restart of the program: run(graph, None, config) goes on with the same requests. Raises NotApproved where nobody

@@ -125,7 +125,9 @@ def _closed(approval: dict[str, Any], end: float | None) -> Plan[dict[str, Any]]
             break
         wait = max(1, int(min(left, random.uniform(0.8, 1) * LONGEST_WAIT)))
         begun = time.monotonic()
-        approval = yield from exchange(Call("GET", f"{_path(approval)}?wait={wait}", seconds=wait + 15), WAITING_PATIENCE)
+        approval = yield from exchange(
+            Call("GET", f"{_path(approval)}?wait={wait}", seconds=wait + 15), WAITING_PATIENCE
+        )
         # Answered before its time though nothing is decided: the server stops, or somebody else waits with our key.
         early = early + 1 if time.monotonic() - begun < wait / 2 else 0
         if approval["status"] == "pending" and early:

@@ -34,7 +34,9 @@ class Server:
         url = (url or os.environ.get("COUNTERSIGN_URL", "")).rstrip("/").removesuffix("/v1")
         key = (key or os.environ.get("COUNTERSIGN_API_KEY", "")).strip()
         if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
-            raise CountersignError("COUNTERSIGN_URL must be the address of the server, such as https://countersign.example.")
+            raise CountersignError(
+                "COUNTERSIGN_URL must be the address of the server, such as https://countersign.example."
+            )
         if not key or not key.isascii() or not key.isprintable():
             raise CountersignError("COUNTERSIGN_API_KEY must be a key with the scope approvals:request.")
         return cls(url, key)

@@ -33,7 +33,14 @@ def python_of(framework: str) -> str:
 
 def _install(folder: Path, lock: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-    command = [folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile", "--require-hashes"]
+    command = [
+        folder / "bin" / "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-compile",
+        "--require-hashes",
+    ]
     outcome = subprocess.run([*command, "-r", lock], capture_output=True, text=True, check=False)
     if outcome.returncode:
         pytest.skip(f"{lock.stem} cannot be installed: {outcome.stderr.strip().splitlines()[-1]}")
@@ -41,7 +48,11 @@ def _install(folder: Path, lock: Path) -> None:
 
 def environment() -> dict[str, str]:
     """For a program that uses an adapter: without the product's code, and without calls to a vendor."""
-    silent = {"ANONYMIZED_TELEMETRY": "false", "OPENAI_AGENTS_DISABLE_TRACING": "1", "BROWSER_USE_LOGGING_LEVEL": "result"}
+    silent = {
+        "ANONYMIZED_TELEMETRY": "false",
+        "OPENAI_AGENTS_DISABLE_TRACING": "1",
+        "BROWSER_USE_LOGGING_LEVEL": "result",
+    }
     return {**os.environ, **silent, "PYTHONPATH": str(CLIENT), "OPENAI_API_KEY": "unused"}
 
 
