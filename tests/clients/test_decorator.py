@@ -22,7 +22,7 @@ def pay(amount: int, *, to: str = "shop", session: str = "", **labels: str) -> s
     return f"paid {amount}"
 
 
-@requires_approval("bank.pay", title="Pay somebody", risk="spend", external_id=lambda amount: f"pay-{amount}")
+@requires_approval("bank.pay", title="Pay somebody", risk="spend", external_id_from=lambda amount: f"pay-{amount}")
 async def apay(amount: int) -> str:
     DONE.append(amount)
     return f"paid {amount}"

@@ -95,7 +95,7 @@ def test_an_answer(server: str, person: Api) -> None:
 def test_an_edit_binds_what_runs_and_the_receipt_says_so(server: str, person: Api) -> None:
     done: list[int] = []
 
-    @requires_approval(external_id=lambda amount: "bill-1")
+    @requires_approval(external_id_from=lambda amount: "bill-1")
     def transfer(amount: int) -> None:
         done.append(amount)
 

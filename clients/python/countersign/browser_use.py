@@ -59,7 +59,7 @@ class Asking:
 
         def decorate(function: Action) -> Action:
             omitted = frozenset({*omit, *INJECTED})
-            guarded = Guarded(function, name or function.__name__, omitted, title, None, more)
+            guarded = Guarded(function, name or function.__name__, omitted, title, None, ActionFields(**more))
 
             @functools.wraps(function)
             async def action(*args: Any, **kwargs: Any) -> Any:

@@ -9,7 +9,7 @@ import json
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from countersign import plans
 from countersign.client import Client
@@ -137,7 +137,7 @@ def _fields(options: argparse.Namespace) -> plans.Fields:
         "priority": options.priority,
         "source": {"name": options.source} if options.source else None,
     }
-    return plans.Fields(**{name: value for name, value in given.items() if value is not None})  # type: ignore[typeddict-item]
+    return cast(plans.Fields, {name: value for name, value in given.items() if value is not None})
 
 
 def _wait(client: Client, options: argparse.Namespace, body: Mapping[str, Any]) -> int:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, Unpack, cast
 
 from countersign import plans
-from countersign.client import ActionFields, parted
+from countersign.client import ActionFields, AsyncClient, Client, parted
 from countersign.errors import ActionChanged, AlreadyDone, CountersignError
 from countersign.exchange import Plan
-from countersign.transport import Server
 from countersign.verdict import Verdict
 
 P = ParamSpec("P")
@@ -25,25 +24,24 @@ def requires_approval(
     *,
     title: str | None = None,
     omit: Collection[str] = (),
-    external_id: Callable[..., str] | None = None,
-    url: str | None = None,
-    key: str | None = None,
+    external_id_from: Callable[..., str] | None = None,
+    client: Client | AsyncClient | None = None,
     **more: Unpack[ActionFields],
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Asks before each call of a function, sync or async, and calls it with the parameters as approved.
 
     `name`: of the action, else that of the function. `omit`: parameters that people do not see and that are not bound to the
-    approval, such as a session. `external_id`: is called as the function is and names the call, so that to ask twice is to
-    ask once. The others: as in Client and approve(). The function raises NotApproved instead of running, and a receipt says
+    approval, such as a session. `external_id_from`: is called as the function is and names the call, so that to ask twice is
+    to ask once. `title`, `more`: as in approve(). The function raises NotApproved instead of running, and a receipt says
     whether it ran.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        guarded = Guarded(function, name or function.__name__, frozenset(omit), title, external_id, more)
+        guarded = Guarded(function, name or function.__name__, frozenset(omit), title, external_id_from, ActionFields(**more))
 
         @functools.wraps(function)
         async def acall(*args: P.args, **kwargs: P.kwargs) -> Any:
-            server = Server.named(url, key)
+            server = (client or Client()).server
             asked = guarded.call(args, kwargs)
             verdict = await server.arun(plans.asked(asked.body))
             arguments = asked.approved(verdict)
@@ -57,7 +55,7 @@ def requires_approval(
 
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            server = Server.named(url, key)
+            server = (client or Client()).server
             asked = guarded.call(args, kwargs)
             verdict = server.run(plans.asked(asked.body))
             arguments = asked.approved(verdict)
@@ -82,7 +80,7 @@ class Guarded:
     name: str
     omit: frozenset[str]
     title: str | None
-    external_id: Callable[..., str] | None
+    external_id_from: Callable[..., str] | None
     more: ActionFields
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "GuardedCall":
@@ -91,13 +89,13 @@ class Guarded:
         arguments.apply_defaults()
         params = self._params(arguments)
         about, fields = parted(self.more)
-        if self.external_id:
-            fields["external_id"] = self.external_id(*args, **kwargs)
+        if self.external_id_from:
+            fields["external_id"] = self.external_id_from(*args, **kwargs)
         return GuardedCall(self, arguments, params, plans.action_body(self.name, params, self.title, about, fields))
 
     def _params(self, arguments: inspect.BoundArguments) -> dict[str, Any]:
         """What people see: by the names of the parameters, those that **kwargs take included."""
-        params = {}
+        params: dict[str, Any] = {}
         for name, value in arguments.arguments.items():
             if self.gathers(name):
                 params |= value

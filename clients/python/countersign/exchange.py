@@ -75,7 +75,7 @@ def exchange(call: Call, patience: float) -> Plan[dict[str, Any]]:
 
 def backoff(attempt: int) -> float:
     """Seconds before the next attempt, with jitter: many programs that were cut at once do not come back at once."""
-    return min(MOST_PAUSE, 0.5 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1)
+    return min(MOST_PAUSE, 0.5 * 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1)
 
 
 def _trouble(answer: Answer) -> tuple[str, float | None]:
