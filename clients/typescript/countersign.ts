@@ -238,7 +238,7 @@ export class Countersign {
       try {
         const ends = AbortSignal.timeout(seconds * 1000);
         const response = await this.fetch(this.url + path, {
-          method, headers, redirect: "manual", body: body === undefined ? undefined : JSON.stringify(body),
+          method, headers, redirect: "manual", body: body === undefined ? null : JSON.stringify(body),
           signal: signal ? AbortSignal.any([signal, ends]) : ends,
         });
         const text = await response.text();

@@ -45,7 +45,7 @@ def web(database_url: str) -> Iterator[Web]:
         )
         started.append(process)
         address = f"http://127.0.0.1:{port}"
-        assert wait_until(lambda: answers(address), 30)
+        assert wait_until(lambda: answers(address), 90)
         return address
 
     yield start
