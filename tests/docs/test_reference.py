@@ -171,7 +171,8 @@ def test_every_link_leads_somewhere(page: str) -> None:
 
 
 PLACE = re.compile(
-    r"`((?:accounts|approvals|billing|config|database|inference|machines|mcp_server|runs|static|templates|tests|web|workflows)/[\w/.-]*)`"
+    r"`((?:accounts|approvals|billing|clients|config|database|inference|machines|mcp_server|runs|static|templates|tests|web"
+    r"|workflows)/[\w/.-]*)`"
 )
 
 
