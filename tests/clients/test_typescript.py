@@ -54,7 +54,9 @@ def test_yes_no_and_the_reason_reach_the_example(folder: Path, stub: Stub) -> No
         stub.decide(row["id"], "rejected" if dear else "approved", "Too much." if dear else "")
 
     stub.person = person
-    done = subprocess.run([compiled.node(), "ask.js", "40", "900"], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [compiled.node(), "ask.js", "40", "900"], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert done.stdout == "paid 40\nnot paid: Too much.\n", done.stderr
     assert [row["results"] for row in stub.rows.values()] == [[{"outcome": "executed"}], []]
 
@@ -62,7 +64,9 @@ def test_yes_no_and_the_reason_reach_the_example(folder: Path, stub: Stub) -> No
 def test_an_answer_and_an_edit(call: Any, stub: Stub) -> None:
     stub.person = decides("answered", answers={"answer": {"value": "blue", "custom": False}})
     assert call("ask", "Which colour?", ["red", "blue"])["answer"] == "blue"
-    stub.person = decides("approved", edited_action={"name": "pay", "params": {"amount": 30}}, action_hash="of the edit")
+    stub.person = decides(
+        "approved", edited_action={"name": "pay", "params": {"amount": 30}}, action_hash="of the edit"
+    )
     verdict = call("approve", "pay", {"amount": 40})
     assert (verdict["approved"], verdict["edited"], verdict["params"]) == (True, True, {"amount": 30})
 

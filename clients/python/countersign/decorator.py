@@ -37,7 +37,9 @@ def requires_approval(
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        guarded = Guarded(function, name or function.__name__, frozenset(omit), title, external_id_from, ActionFields(**more))
+        guarded = Guarded(
+            function, name or function.__name__, frozenset(omit), title, external_id_from, ActionFields(**more)
+        )
 
         @functools.wraps(function)
         async def acall(*args: P.args, **kwargs: P.kwargs) -> Any:
