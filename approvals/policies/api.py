@@ -7,7 +7,7 @@ from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
 from approvals.policies import services
 from approvals.policies.access import get_policy, policies_of
-from approvals.policies.replay import replay
+from approvals.policies.replay import Replay, replay
 from approvals.policies.schemas import (
     PolicyCreate,
     PolicyFilters,
@@ -51,8 +51,11 @@ def create_policy(request: ApiRequest) -> HttpResponse:
 def preview_policy(request: ApiRequest) -> HttpResponse:
     body = read(request, PolicyCreate)
     fields = services.checked(request.actor, body.model_dump(exclude_none=True, by_alias=True))
-    result = replay(request.actor, fields)
-    return answer(preview_object(result.matched, result.would, result.people, result.examples))
+    return once(request, lambda: _preview(replay(request.actor, fields)))
+
+
+def _preview(result: Replay) -> PreviewObject:
+    return preview_object(result.matched, result.would, result.people, result.examples)
 
 
 @router.get("/permissions", summary="Policies, newest first", response=Page[PolicyObject])
