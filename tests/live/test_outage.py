@@ -24,6 +24,7 @@ from tests.live.web_process import ROOT, answers, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos]
 SOCKETS = 100
+START_SECONDS = 90  # of a web process beside many others
 OUTAGE = 3.0  # seconds: six heartbeats of these sockets fall into it
 SEED = """
 import json
@@ -58,7 +59,7 @@ class Site:
         self.web.kill()
         self.web.wait()
         self.web = start_web(int(self.address.rsplit(":", 1)[1]), os.environ | {"DATABASE_URL": self.url})
-        assert wait_until(lambda: answers(f"http://{self.address}"), 30)
+        assert wait_until(lambda: answers(f"http://{self.address}"), START_SECONDS)
 
     def kill_database(self) -> None:
         """Every process of it at once, so that nobody says goodbye."""
@@ -88,7 +89,7 @@ def running(tmp_path: Path, seed: str) -> Iterator[Site]:
     made = subprocess.run([sys.executable, "-c", seed], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     site = Site(server, url, f"127.0.0.1:{port}", json.loads(made.stdout.splitlines()[-1]), start_web(port, env))
     try:
-        assert wait_until(lambda: answers(f"http://{site.address}"), 30)
+        assert wait_until(lambda: answers(f"http://{site.address}"), START_SECONDS)
         yield site
     finally:
         site.web.kill()
