@@ -57,7 +57,7 @@ async def body(reader: asyncio.StreamReader) -> bytes:
 
 @dataclass
 class Costs:
-    """Of the web process: memory in MB, threads, processor seconds of an idle second."""
+    """Of the web process: memory in MB, and threads."""
 
     memory: float
     threads: int
