@@ -76,5 +76,5 @@ def process_behind(address: str) -> int:
 def replaced(web: Web, address: str) -> None:
     """The process is ended, as for an update, and another one takes its place at the same address."""
     os.kill(process_behind(address), signal.SIGTERM)
-    assert wait_until(lambda: not answers(address), 20)
+    assert wait_until(lambda: not answers(address), 60)
     web(int(address.rsplit(":", 1)[1]))

@@ -38,7 +38,7 @@ def decide(person: Api, approval_id: str, **body: Any) -> None:
 
 def open_request() -> str:
     """The id of the one request that waits, as soon as there is one."""
-    return str(until(lambda: Approval.objects.filter(status="pending").values_list("id", flat=True).first()))
+    return str(until(lambda: Approval.objects.filter(status="pending").values_list("id", flat=True).first(), 60))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -86,7 +86,7 @@ def test_a_client_with_tasks_waits_over_restarts_of_both_ends(web: Web, key: str
         said = waiting.result(60)
         assert (said["id"], said["status"], said["note"]) == (kept[0], "rejected", "Too dear.")
         waiting = beside.submit(client.call, "request_approval", **MAIL)
-        taken_back = until(lambda: kept[1:])[0]
+        taken_back = until(lambda: kept[1:], 60)[0]
         client.portal.call(cancel, client.client.session, taken_back)
         assert waiting.result(60).is_error
         assert Approval.objects.get(id=taken_back).status == "cancelled"
