@@ -73,6 +73,8 @@ class Stub:
             "id": f"dec_{time.monotonic_ns()}", "note": note, "actor": {"name": "Ana"}, "answers": answers,
         }  # fmt: skip
         with self.changed:
+            action = self.rows[approval_id]["action"]
+            decision |= {"action_before": action, "action_after": more.get("edited_action") or action}
             self.rows[approval_id] |= {
                 "status": status, "decision": decision, "resolved_at": stamp(now),
                 "undo_until": stamp(now + timedelta(seconds=undo)) if undo else None, **more,

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.clients.frameworks import lines, start
+from config.own_processes import wait_until
+from tests.clients.frameworks import lines, start, start_own
 from tests.clients.stub import Stub
 
 EXAMPLES = [
@@ -64,3 +65,25 @@ def test_a_program_that_is_started_again_finds_what_it_asked(
     stub.decide("apr_1", "approved")
     assert lines(again) == ["paid 40"]
     assert len(stub.rows) == 1
+
+
+def test_the_reviewing_middleware_of_langchain_hears_yes_no_and_an_edit(stub: Stub) -> None:
+    stub.person = treasurer
+    printed = lines(start_own("langgraph", "reviewed_agent.py", "40", "900", "9000"))
+    assert {"paid 40", "paid 500"} < set(printed)
+    assert sum("Too much." in line for line in printed) == 1
+    assert len({row["external_id"] for row in stub.rows.values()}) == 3
+
+
+@pytest.mark.slow
+def test_a_wait_that_browser_use_would_cut_is_gone_on_with(stub: Stub) -> None:
+    program = start_own("browser-use", "patient_agent.py")
+    stub.waits(2)
+    stub.decide("apr_1", "approved")
+    assert wait_until(lambda: len(stub.rows) == 2, 60)
+    stub.decide("apr_2", "answered", answers={"answer": {"value": "red", "custom": False}})
+    printed = lines(program)
+    assert printed[0] == "waiting pay"
+    assert "paid 40" in printed
+    assert printed[-1] == "A person answered 'Which colour?': red"
+    assert [row["action"] and row["action"]["params"] for row in stub.rows.values()] == [{"amount": 40}, None]

@@ -46,6 +46,7 @@ def test_a_yes_is_true_and_a_no_comes_with_its_reason(stub: Stub, do: Run) -> No
     verdict = do("approve", "pay", {"amount": 40}, risk="spend", external_id="a", message="For the party.")
     assert verdict
     assert (verdict.status, verdict.params, verdict.decided_by) == ("approved", {"amount": 40}, "Ana")
+    assert not verdict.is_edited
     assert stub.calls[0][2] == {
         "kind": "tool", "title": "Run pay", "message": "For the party.", "external_id": "a",
         "action": {"name": "pay", "params": {"amount": 40}, "risk": "spend"},

@@ -85,7 +85,8 @@ class Verdict:
 
     @property
     def _edit(self) -> Mapping[str, Any] | None:
-        return self.approval.get("edited_action") or self._decision.get("action_after")
+        """Of an action that nobody changed the decision has an action_after too: that is no edit."""
+        return self.approval.get("edited_action")
 
 
 def _values(answer: Any) -> Any:

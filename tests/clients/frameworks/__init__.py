@@ -56,10 +56,18 @@ def environment() -> dict[str, str]:
     return {**os.environ, **silent, "PYTHONPATH": str(CLIENT), "OPENAI_API_KEY": "unused"}
 
 
-def start(framework: str, *words: str) -> subprocess.Popen[str]:
+def start(framework: str, script: str, *arguments: str) -> subprocess.Popen[str]:
     """A program of docs/examples with the Python of this framework."""
-    script, *arguments = words
-    command = [python_of(framework), str(ROOT / "docs" / "examples" / script), *arguments]
+    return _started(framework, ROOT / "docs" / "examples" / script, arguments)
+
+
+def start_own(framework: str, script: str, *arguments: str) -> subprocess.Popen[str]:
+    """A program of this folder, likewise."""
+    return _started(framework, HERE / script, arguments)
+
+
+def _started(framework: str, script: Path, arguments: tuple[str, ...]) -> subprocess.Popen[str]:
+    command = [python_of(framework), script, *arguments]
     return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
