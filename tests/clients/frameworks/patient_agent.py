@@ -12,7 +12,7 @@ asking.add_ask_human(tools)
 
 @tools.action("Pay some Euro")
 @asking.requires_approval()
-async def pay(amount: int, browser_session: object = None) -> ActionResult:
+async def pay(amount: int, context: object = None) -> ActionResult:
     return ActionResult(extracted_content=f"paid {amount}")
 
 
