@@ -14,6 +14,7 @@ from django.db import connections
 
 from approvals.models import Approval
 from tests.cast import Api, Cast, make_cast
+from tests.clients.test_shell import needs_programs
 from tests.live.web_process import Web, web  # noqa: F401  a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -72,6 +73,7 @@ def run(command: list[str], environment: dict[str, str]) -> list[str]:
     return done.stdout.splitlines()
 
 
+@needs_programs
 @pytest.mark.usefixtures("_ana")
 def test_the_page_leads_from_curl_to_the_decorator(environment: dict[str, str]) -> None:
     curl, waiting, shell, command = blocks("bash")

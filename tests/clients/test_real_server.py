@@ -16,7 +16,7 @@ from accounts.models import Team
 from approvals.models import Approval
 from config.own_processes import wait_until
 from tests.cast import Api, Cast
-from tests.clients.test_shell import bash
+from tests.clients.test_shell import bash, needs_programs
 from tests.live.web_process import Web, process_behind, web  # noqa: F401  a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -163,6 +163,7 @@ def test_who_may_not_ask_is_told_so(server: str, transactional_cast: Cast) -> No
         Client().approve("pay it", {})
 
 
+@needs_programs
 def test_the_command_line_and_the_shell_function(server: str, person: Api, capsys: pytest.CaptureFixture[str]) -> None:
     thread = decides(person, verdict="reject", note="Not on a Friday.")
     assert cli.main(["approve", "deploy", "env=production"]) == 1

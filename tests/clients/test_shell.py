@@ -1,6 +1,7 @@
 """countersign.sh: the exit codes that a job of a CI branches on."""
 
 import json
+import shutil
 import subprocess
 import threading
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 
 from tests.clients.stub import KEY, Stub
 
+MISSING = [program for program in ("bash", "curl", "jq") if not shutil.which(program)]
+needs_programs = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+pytestmark = needs_programs
 SCRIPT = Path(__file__).resolve().parents[2] / "clients" / "shell" / "countersign.sh"
 
 
