@@ -87,3 +87,9 @@ def test_a_wait_that_browser_use_would_cut_is_gone_on_with(stub: Stub) -> None:
     assert "paid 40" in printed
     assert printed[-1] == "A person answered 'Which colour?': red"
     assert [row["action"] and row["action"]["params"] for row in stub.rows.values()] == [{"amount": 40}, None]
+
+
+def test_an_edited_call_of_the_agents_sdk_is_made_again_and_not_asked_again(stub: Stub) -> None:
+    stub.person = treasurer
+    assert lines(start_own("openai-agents", "obedient_agent.py")) == ["paid 500"]
+    assert len(stub.rows) == 1
