@@ -41,7 +41,9 @@ def _open_again(actor: Actor, approval: Approval) -> None:
     if not approval.effect_pending and approval.effective_at is not None:
         raise UndoNotPossible(reason_code="already_effective", words="it has taken effect")
     if not approval.effect_pending:
-        raise UndoNotPossible(reason_code="undo_expired", words="the run ended before it could take effect")
+        raise UndoNotPossible(
+            reason_code="undo_expired", words="what it was about ended or changed before it took effect"
+        )
     if approval.undo_until <= now:
         raise UndoNotPossible(reason_code="undo_expired", words="the time for it is over")
     if decision.actor["id"] != actor.id and not actor.is_admin:

@@ -22,7 +22,7 @@ from approvals.access import get_readable, locked_approval
 from approvals.action_hash import action_hash, json_hash
 from approvals.answers.answer import Answer
 from approvals.deciders.quorum import checked_quorum
-from approvals.deciding import change_of
+from approvals.deciding import change_of, settling_expiry
 from approvals.errors import NotEligible, TooManyRequestsOpen, WrongEndpoint
 from approvals.external import log, pictures, webhooks
 from approvals.external.pictures import StoredPicture
@@ -323,8 +323,8 @@ def cancel(actor: Actor, approval_id: str, reason: str | None = None) -> Approva
     """
     approval = _external(actor, approval_id, "POST /v1/runs/{run_id}/cancel")
     if approval.asker_id != actor.id and not actor.is_admin:
-        raise NotEligible(eligible=_names(approval, "admin"))
-    with transaction.atomic():
+        raise NotEligible("Only who asked it, or an admin, takes it back.", eligible=_names(approval, "admin"))
+    with settling_expiry(), transaction.atomic():
         subject = ExternalSubject().lock(approval)
         approval = locked_approval(approval_id)
         if approval.status == "cancelled":
@@ -344,7 +344,7 @@ def complete(actor: Actor, approval_id: str, outcome: str, text: str | None = No
     """
     approval = _external(actor, approval_id, "GET /v1/runs/{run_id}")
     if approval.asker_id != actor.id:
-        raise NotEligible(eligible=_names(approval))
+        raise NotEligible("Only the key that asked it reports the result.", eligible=_names(approval))
     with transaction.atomic():
         subject = ExternalSubject().lock(approval)
         approval = locked_approval(approval_id)

@@ -181,6 +181,16 @@ def test_who_comes_late_settles_the_expiry_though_the_clock_stands(cast: Cast, l
     assert (read(live, row)["status"], types(row)) == ("expired", ["requested", "expired"])
 
 
+@pytest.mark.parametrize(("on_timeout", "status"), [("expire", "expired"), ("reject", "rejected")])
+def test_who_takes_it_back_too_late_settles_the_expiry(cast: Cast, on_timeout: str, status: str) -> None:
+    program = asker(cast)
+    row = ask(program, timeout_seconds=60, on_timeout=on_timeout)
+    pass_time(row, 61)
+    assert refused(program.post(f"/approvals/{row['id']}/cancel")) == (409, "APPROVAL_EXPIRED")
+    assert read(program, row)["status"] == status
+    assert refused(program.post(f"/approvals/{row['id']}/cancel")) == (409, "APPROVAL_EXPIRED")
+
+
 def test_people_are_reminded(cast: Cast) -> None:
     row = ask(asker(cast), timeout_seconds=100)
     pass_time(row, 51)
