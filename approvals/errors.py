@@ -108,7 +108,7 @@ class NotEligible(Refusal):
 
 
 class SelfApprovalForbidden(Refusal):
-    """Who started a run may not approve its requests; somebody else has to."""
+    """Who started a run may not approve its requests, and a key decides nothing that it asked: somebody else has to."""
 
     code, status = "SELF_APPROVAL_FORBIDDEN", 403
 

@@ -61,8 +61,9 @@ GROUP BY 1, 2, 3
 PAST_ACTIONS = """
 SELECT id, run_id, action->>'name', action->>'host', action->>'risk', action->>'class', (action->>'read_only')::boolean,
   context->>'end_user', context->'started_by', context->>'starter_owner_id',
+  CASE WHEN context->'started_by'->>'type' = 'api_key' THEN asker_id END,
   (SELECT jsonb_object_agg(each.key, each.value) FROM jsonb_each(action->'params') each WHERE each.key = ANY(%(keys)s::text[]))
-FROM (SELECT id, run_id, action, context FROM approvals_approval
+FROM (SELECT id, run_id, asker_id, action, context FROM approvals_approval
   WHERE team_id = %(team)s AND test = %(test)s AND action IS NOT NULL AND created_at > %(since)s
   ORDER BY created_at DESC, id DESC LIMIT %(most)s) newest
 WHERE starts_with(action->>'name', %(prefix)s) AND (%(names)s::text[] IS NULL OR action->>'name' = ANY(%(names)s::text[]))

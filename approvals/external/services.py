@@ -238,6 +238,7 @@ def _judged(actor: Actor, body: AskBody, action: dict[str, Any]) -> Ruling:
                 read_only=False,
                 risk_floor=rules.floor,
                 starter=person_of(actor),
+                asker=actor.id if actor.kind == "api_key" else None,
                 params=action["params"],
             )
         )

@@ -1,9 +1,10 @@
 """Who stands behind an allow. What a run's starter allowed themself is no approval of theirs by another name: it counts for
 runs that they started only where they may approve such actions and may loosen for everybody (docs/api/approvals.md 6.3, 11).
 
-`Policy.allowed_by` is a list of {person, loosens, until, approval_id}: the person, whether they had policies:write, until when
-they want it (null: as long as the policy), and the request with which they had it remembered. Null: a policy of an earlier
-release, whose maker alone stands behind it.
+`Policy.allowed_by` is a list of {person, by, loosens, until, approval_id}: the person, themself or their key by which they said
+it, whether they had policies:write, until when they want it (null: as long as the policy), and the request with which they had it
+remembered. Null: a policy of an earlier release, whose maker alone stands behind it. Earlier ones have no `by` either: then it
+was the maker.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ LOOSEN = "policies:write"
 def backer(actor: Actor, until: datetime | None = None, approval_id: str | None = None) -> Backer:
     return {
         "person": person_of(actor),
+        "by": actor.id,
         "loosens": actor.may(LOOSEN),
         "until": rfc3339(until),
         "approval_id": approval_id,
@@ -33,31 +35,36 @@ def backer(actor: Actor, until: datetime | None = None, approval_id: str | None 
 
 def backers_of(row: Policy) -> Sequence[Backer]:
     if row.allowed_by is not None:
-        return list(row.allowed_by)
-    return [{"person": person_named(row.created_by), "loosens": False, "until": None, "approval_id": None}]
+        return [{"by": row.created_by["id"], **each} for each in row.allowed_by]
+    maker = {"person": person_named(row.created_by), "by": row.created_by["id"]}
+    return [{**maker, "loosens": False, "until": None, "approval_id": None}]
 
 
-def counting(rows: Sequence[Policy], starter: str | None, now: datetime, forbidden: str | None = None) -> list[Policy]:
+def counting(
+    rows: Sequence[Policy], starter: str | None, now: datetime, forbidden: str | None = None, asker: str | None = None
+) -> list[Policy]:
     """The policies that count for the runs of this person: not those that allow, with nobody but the person behind them.
 
-    `forbidden`: the team's forbid_self_approval, where the caller has it already.
+    `forbidden`: the team's forbid_self_approval, where the caller has it already. `asker`: the key of theirs that asks without
+    a run. It may decide nothing of that, so what it allowed itself does not count either.
     """
     own = {row.id for row in rows if row.effect == Effect.ALLOW and starter and not _by_another(row, starter, now)}
     if not own:
         return list(rows)
     rule = forbidden or team_setting(rows[0].team_id, "forbid_self_approval")
-    return [row for row in rows if row.id not in own or _by_oneself(row, rule, now)]
+    return [row for row in rows if row.id not in own or _by_oneself(row, rule, now, asker)]
 
 
 def _by_another(row: Policy, starter: str, now: datetime) -> bool:
     return any(each["person"] != starter and _lasts(each, now) for each in backers_of(row))
 
 
-def _by_oneself(row: Policy, rule: str, now: datetime) -> bool:
+def _by_oneself(row: Policy, rule: str, now: datetime, asker: str | None = None) -> bool:
     """`never`: the team wants people to approve their own. `always`: nobody does."""
     if rule == "always":
         return False
-    return any((rule == "never" or each["loosens"]) and _lasts(each, now) for each in backers_of(row))
+    backers = [each for each in backers_of(row) if each["by"] != asker and _lasts(each, now)]
+    return any(rule == "never" or each["loosens"] for each in backers)
 
 
 def for_others(row: Policy) -> bool:
@@ -82,8 +89,8 @@ def add_backer(row: Policy, backer: Backer, *, wide: bool) -> bool:
     is new."""
     if row.effect != Effect.ALLOW or (row.include_end_users and not wide):
         return False
-    others = [each for each in backers_of(row) if each["person"] != backer["person"]]
-    own = [each for each in backers_of(row) if each["person"] == backer["person"]]
+    others = [each for each in backers_of(row) if each["by"] != backer["by"]]
+    own = [each for each in backers_of(row) if each["by"] == backer["by"]]
     if any(each["until"] is None and each["loosens"] >= backer["loosens"] for each in own):
         return False
     row.allowed_by = [*others, *own, backer]

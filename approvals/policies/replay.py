@@ -44,15 +44,16 @@ class Replay:
 def replay(actor: Actor, fields: Mapping[str, Any], without: str | None = None) -> Replay:
     """Of a policy that is not stored; `fields` as services.checked() has them. `without`: the policy that it would replace."""
     now = timezone.now()
-    backers = [allowances.backer(actor, fields.get("expires_at"))]
-    candidate = Policy(**{"team_id": actor.team_id, "test": actor.test, "allowed_by": backers, **fields})
+    by = {"created_by": actor.ref(), "allowed_by": [allowances.backer(actor, fields.get("expires_at"))]}
+    candidate = Policy(**{"team_id": actor.team_id, "test": actor.test, **by, **fields})
     others = list(active(actor.team_id, actor.test, now).exclude(id=without or "").order_by("created_at", "id"))
     forbidden = team_setting(actor.team_id, "forbid_self_approval")
     would: dict[str, str] = {}
     for approval_id, proposal in _past_actions(actor, candidate, [candidate, *others], now):
         if fits(candidate, proposal):
             rows = [candidate, *(row for row in others if _is_about(row, proposal))]
-            ruling = rule(allowances.counting(rows, proposal.starter, now, forbidden), proposal)
+            counting = allowances.counting(rows, proposal.starter, now, forbidden, proposal.asker)
+            ruling = rule(counting, proposal)
             would[approval_id] = ruling.verdict
     return _summed(would, candidate.effect)
 
@@ -68,7 +69,7 @@ def _past_actions(
     floor = rules_now(actor.team_id, actor.test, "approval").floor
     people: dict[tuple[str | None, str | None], str] = {}
     for row in prepared_all(sql.PAST_ACTIONS, _values(actor, candidate, rules, now)):
-        approval_id, run_id, tool, host, risk, action_class, read_only, end_user, by, owner_id, params = row
+        approval_id, run_id, tool, host, risk, action_class, read_only, end_user, by, owner_id, asker_id, params = row
         if by is not None and (by, owner_id) not in people:
             people[by, owner_id] = person_behind(json.loads(by), owner_id)
         yield (
@@ -87,6 +88,7 @@ def _past_actions(
                 risk_floor=frozenset() if read_only else floor,
                 action_class=action_class or "irreversible",
                 starter=people.get((by, owner_id)),
+                asker=asker_id,
                 params=json.loads(params) if params else {},
             ),
         )

@@ -36,6 +36,7 @@ class Proposal:
     risk_floor: frozenset[str]  # the risks that the team asks for in this mode
     action_class: str = "irreversible"  # read, reversible or irreversible (machines/actions/classes.py)
     starter: str | None = None  # the person who started the root run (accounts/keys/owners.py), or whose key asks
+    asker: str | None = None  # the key that asks without a run
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -69,7 +70,8 @@ def judge(proposal: Proposal) -> Ruling:
         return rule([], proposal)
     mine, now = Q(run_id__isnull=True) | Q(run_id=proposal.run_id), timezone.now()
     rows = active(proposal.team_id, proposal.test, now).filter(mine).order_by("created_at", "id")
-    return rule(allowances.counting([p for p in rows if fits(p, proposal)], proposal.starter, now), proposal)
+    fitting = [p for p in rows if fits(p, proposal)]
+    return rule(allowances.counting(fitting, proposal.starter, now, asker=proposal.asker), proposal)
 
 
 def rule(matching: Sequence[Policy], proposal: Proposal) -> Ruling:

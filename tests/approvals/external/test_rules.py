@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from accounts.models import Team
 from approvals.models import Approval, Policy
 from tests.approvals.external.asking import MAIL, ask, asker, decide, read
 from tests.approvals.test_conditions import when
@@ -37,6 +38,30 @@ def test_conditions_look_into_the_parameters_of_the_program(cast: Cast) -> None:
     assert (middling["status"], Approval.objects.get(id=middling["id"]).policy_ids) == ("pending", [always])
     assert nothing["status"] == "pending"
     assert Policy.objects.get(id=allow).uses == 1
+
+
+@pytest.mark.parametrize("word", ["never", "four_eyes", "always"])
+def test_what_the_asking_key_allowed_itself_never_counts_for_it(cast: Cast, live: Api, word: str) -> None:
+    """It may decide nothing that it asks; an allow made with the same key would be the way round."""
+    Team.objects.update(forbid_self_approval=word)
+    allow = rule(live)
+    assert act(live)["status"] == "pending"
+    by_others = act(cast.api(owner="ana"))["decision"]
+    assert by_others["policy_id"] == allow
+    preview = live.post("/permissions/preview", {"tool": NAME}).json()
+    assert preview["would"] == {"allow": 1, "ask": 1, "deny": 0}
+    assert cast.api(owner="adam").post("/permissions", {"tool": NAME}).json()["id"] == allow
+    assert act(live)["status"] == "approved", "somebody else wants it too"
+
+
+def test_what_another_key_of_the_same_person_allowed_counts_as_the_teams_rule_says(cast: Cast) -> None:
+    one, other = cast.api(owner="adam"), cast.api(owner="adam")
+    allow = rule(one)
+    assert (act(one)["status"], act(other)["status"]) == ("pending", "approved")
+    assert other.post("/permissions", {"tool": NAME}).json()["id"] == allow
+    assert (act(one)["status"], act(other)["status"]) == ("approved", "approved"), "each by the other's word"
+    Team.objects.update(forbid_self_approval="always")
+    assert (act(one)["status"], act(other)["status"]) == ("pending", "pending")
 
 
 def test_what_is_remembered_may_be_for_one_recipient_only(cast: Cast, live: Api) -> None:
