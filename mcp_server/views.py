@@ -58,7 +58,13 @@ def _answered(request: ApiRequest, message: Message) -> HttpResponse:
         result = result_of(Call(request, envelope, request.actor), message)
         if isinstance(result, Later):
             read = result.read
-            return answer_in_time(request, result.approval_id, result.seconds, lambda actor: _ok(message, read(actor)))
+            return answer_in_time(
+                request,
+                result.approval_id,
+                result.seconds,
+                lambda actor: _ok(message, read(actor)),
+                until_final=True,
+            )
     except RpcError as error:
         return _refused(error, message.id, envelope)
     except Refusal as refusal:

@@ -46,24 +46,30 @@ def read_wait(query: Mapping[str, str]) -> int:
     raise Invalid((("query", "wait"), f"Must be a whole number of seconds from 0 to {LONGEST_WAIT}.", "value_error"))
 
 
-def answer_in_time(request: ApiRequest, approval_id: str, seconds: int, show: Show) -> HttpResponse:
-    """The answer to a call that waits for a pending request. `seconds` count from the arrival of the call.
+def answer_in_time(
+    request: ApiRequest, approval_id: str, seconds: int, show: Show, *, until_final: bool = False
+) -> HttpResponse:
+    """The answer to a call that waits for a request. `seconds` count from the arrival of the call.
 
-    Raises RateLimited, and what `show` raises.
+    `until_final`: a decision that can still be undone is waited for too. Raises RateLimited, and what `show` raises.
     """
     limits.spend(request.actor, approval_id, settings.WAITS_PER_REQUEST)
-    return later(request, _Wait(request, approval_id, arrived_at(request) + seconds, show).work)
+    wait = _Wait(request, approval_id, arrived_at(request) + seconds, show, until_final=until_final)
+    return later(request, wait.work)
 
 
 class _Wait:
     """One call that waits. A second one of the same caller for the same request ends it: nobody reads two."""
 
-    def __init__(self, request: ApiRequest, approval_id: str, until: float, show: Show) -> None:
+    def __init__(
+        self, request: ApiRequest, approval_id: str, until: float, show: Show, *, until_final: bool = False
+    ) -> None:
         self.path, self.request_id = request.path_info, request.request_id
         self.actor = request.actor
         self.approval_id = approval_id
         self.until = until  # time.monotonic()
         self.show = show
+        self.until_final = until_final
         self.shown = show(self.actor).content
         self.has_changed = False
         self.is_superseded = False
@@ -88,7 +94,7 @@ class _Wait:
             self.bell.set()
 
     async def _changes(self, bells: Bells) -> bool:
-        """Whether the request stopped pending before the time was over."""
+        """Whether the request stopped pending, or became final, before the time was over."""
         until = asyncio.get_running_loop().time() + self.until - time.monotonic()
         with bells.waiting_for(self.approval_id) as self.bell:
             while not self.is_superseded:
@@ -98,11 +104,11 @@ class _Wait:
                         state = await bells.look(self.approval_id)
                 except TimeoutError:
                     return False
-                if state is None or state.status != PENDING:
+                if state is None or (state.is_over if self.until_final else state.status != PENDING):
                     return True
                 if not await rings(self.bell, until):
                     return False
-                self.has_changed = True  # a claim, a comment, a vote; or nothing, and the database was away
+                self.has_changed = True  # a claim, a comment, a vote, an undo; or nothing, and the database was away
         return False
 
     async def _as_it_is(self, db: Db) -> HttpResponse:

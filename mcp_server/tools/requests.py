@@ -154,10 +154,10 @@ def _next(approval: Approval) -> str:
 
 
 def _outcome(call: Call, approval: Approval, wait: int) -> Outcome:
-    """With a wait only where a person can still say something."""
+    """With a wait only where a person can still say something, or take it back."""
     waits = Wait(approval.id, wait, lambda actor: _read(replace(call, actor=actor), approval.id)) if wait else None
     task_id = approval.id if approval.asker_id == call.actor.id else None
-    return Outcome(approval_data(call, approval), task_id=task_id, wait=waits if approval.status == "pending" else None)
+    return Outcome(approval_data(call, approval), task_id=task_id, wait=waits if is_open(approval) else None)
 
 
 def _read(call: Call, approval_id: str) -> Outcome:
