@@ -5,6 +5,11 @@ NOTIFY = "SELECT pg_notify('approval_events', %(id)s)"
 EVENTS = """
 SELECT seq, type, created_at, data FROM approvals_approvalevent WHERE approval_id = %s AND seq > %s ORDER BY seq LIMIT %s
 """
+LOG = """
+INSERT INTO approvals_approvalevent (approval_id, seq, type, data, created_at)
+SELECT %(id)s::text, coalesce(max(seq), 0) + 1, %(type)s::text, %(data)s::jsonb, %(now)s::timestamptz
+FROM approvals_approvalevent WHERE approval_id = %(id)s
+"""  # the next of its request
 STATES = "SELECT id, status, effect_pending FROM approvals_approval WHERE id = ANY(%s)"
 
 # P1: what a decision reads. The ends of statements for database.sql.fetch().

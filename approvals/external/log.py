@@ -3,7 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
+from psycopg.types.json import Json
 
 from accounts.team.event_retention import remove_old
 from approvals import sql
@@ -17,19 +19,23 @@ _TYPES = {"commented": "comment"}  # a change of a request, where its event is c
 
 def record(approval: Approval, change: str, data: dict[str, Any]) -> None:
     """Append an event and tell open pages. The caller holds the request's lock."""
-    seq = ApprovalEvent.objects.filter(approval=approval).count() + 1
-    ApprovalEvent.objects.create(approval=approval, seq=seq, type=_TYPES.get(change, change), data=data)
+    row = {"id": approval.id, "type": _TYPES.get(change, change), "data": Json(data), "now": timezone.now()}
+    prepared(sql.LOG, row)
     notify(approval)
     world = "test" if approval.test else "live"
     prepared(sql.TELL_PAGES, {"team": f"{approval.team_id}:{world}/queue"})
 
 
 def sweep() -> int:
-    """Forget events of requests that were closed longer ago than their team keeps events; called by the clock."""
+    """Forget events of requests that were closed longer ago than their team keeps events; called by the clock.
+
+    The last of each request stays: the number of what is still to come (a comment, a result) follows from it.
+    """
     return remove_old(_old)
 
 
 def _old(team_id: str, before: datetime) -> QuerySet[ApprovalEvent]:
     closed = Approval.objects.filter(team_id=team_id, resolved_at__lt=before).exclude(status="pending")
-    rows = ApprovalEvent.objects.filter(approval__in=closed, created_at__lt=before)
+    later = ApprovalEvent.objects.filter(approval=OuterRef("approval"), seq__gt=OuterRef("seq"))
+    rows = ApprovalEvent.objects.filter(Exists(later), approval__in=closed, created_at__lt=before)
     return ApprovalEvent.objects.filter(id__in=list(rows.values_list("id", flat=True)[:BATCH]))

@@ -184,7 +184,25 @@ def test_the_log_goes_with_the_events_of_the_team_and_not_before_its_request_is_
     old = timezone.now() - timedelta(days=31)
     ApprovalEvent.objects.update(created_at=old)
     Approval.objects.filter(id=closed["id"]).update(resolved_at=old)
-    assert log.sweep() == 2
+    assert log.sweep() == 1
     assert log.sweep() == 0
-    assert list(ApprovalEvent.objects.values_list("approval_id", flat=True)) == [open_one["id"]]
+    kept = ApprovalEvent.objects.order_by("id").values_list("approval_id", "type")
+    assert list(kept) == [(open_one["id"], "requested"), (closed["id"], "decided")]
     assert live.get(f"/approvals/{closed['id']}").json()["status"] == "approved"
+
+
+def test_what_is_done_after_the_log_was_forgotten_is_numbered_on(cast: Cast, live: Api) -> None:
+    """Whoever has read it up to a number misses nothing that comes then."""
+    program = asker(cast)
+    row = ask(program)
+    path = f"/approvals/{row['id']}"
+    live.post(f"{path}/comment", {"text": "Hm."})
+    decide(live, row)
+    old = timezone.now() - timedelta(days=100)
+    ApprovalEvent.objects.update(created_at=old)
+    Approval.objects.update(resolved_at=old)
+    assert log.sweep() == 2
+    live.post(f"{path}/comment", {"text": "Done?"})
+    assert program.put(f"{path}/result", {"outcome": "executed"}).status_code == 200
+    page = program.get(f"{path}/events?after=3&format=json").json()
+    assert [(each["seq"], each["type"]) for each in page["data"]] == [(4, "comment"), (5, "result")]
