@@ -14,7 +14,7 @@ from accounts import sql
 from accounts.actor import Actor, scopes_of_roles
 from accounts.errors import AgentForbidden, InsufficientScope, InvalidApiKey
 from accounts.models import ApiKey, Membership, Role, Team
-from database.sql import fetch, prepared
+from database.sql import fetch, prepared, prepared_all
 
 MOST_TEAMS = 10  # of a person, in which something that is not here is looked for
 AGENT_PREFIX = "cs_agent_"
@@ -119,8 +119,8 @@ def _member(user_id: str, team_id: str, test: bool) -> Actor | None:
 
 def people_with(team_id: str, roles: list[str], test: bool) -> list[Actor]:
     """The active people of the team who have any of these roles, by name."""
-    rows = _active_members().filter(team_id=team_id, roles__overlap=roles)
-    return [_person(row, test) for row in rows.order_by("user__name", "id")]
+    rows = prepared_all(sql.PEOPLE_WITH, {"team": team_id, "roles": roles})
+    return [_actor(team_id, user_id, name, own, sees_usage, test) for user_id, name, own, sees_usage in rows]
 
 
 def _active_members() -> QuerySet[Membership]:
@@ -128,9 +128,13 @@ def _active_members() -> QuerySet[Membership]:
 
 
 def _person(row: Membership, test: bool) -> Actor:
-    scopes = scopes_of_roles(row.roles) | ({"usage"} if row.team.usage_for_all else set())
     name = row.user.name or row.user.email
-    return Actor(row.team_id, test, "user", row.user_id, name, scopes, frozenset(row.roles), owner_id=row.user_id)
+    return _actor(row.team_id, row.user_id, name, row.roles, row.team.usage_for_all, test)
+
+
+def _actor(team_id: str, user_id: str, name: str, roles: list[str], sees_usage: bool, test: bool) -> Actor:
+    scopes = scopes_of_roles(roles) | ({"usage"} if sees_usage else set())
+    return Actor(team_id, test, "user", user_id, name, scopes, frozenset(roles), owner_id=user_id)
 
 
 def require(actor: Actor, *scopes: str) -> None:

@@ -17,7 +17,7 @@ from accounts.keys.owners import person_of
 from accounts.team.rules_version import rules_now, rules_still
 from accounts.webhooks import targets
 from accounts.webhooks.signing import new_secret
-from approvals import handling
+from approvals import handling, sql
 from approvals.access import get_readable, locked_approval
 from approvals.action_hash import action_hash, json_hash
 from approvals.answers.answer import Answer
@@ -35,7 +35,7 @@ from approvals.policies.rules import Proposal, Ruling, judge
 from approvals.policies.services import count_use
 from approvals.services import close, drop_effects, open_request, raise_closed, settle, void
 from database.sealing import seal
-from database.sql import one_after_the_other
+from database.sql import fetch, insert, one_after_the_other, prepared
 from web.errors import Invalid, InvalidState
 from web.json_values import Detail
 from web.times import rfc3339
@@ -116,8 +116,8 @@ def _earlier(actor: Actor, external_id: str | None) -> ExternalRequest | None:
     """What this caller asked before under its own name for it, locked."""
     if external_id is None:
         return None
-    of = {"team_id": actor.team_id, "test": actor.test, "asker_id": actor.id, "external_id": external_id}
-    return ExternalRequest.objects.select_for_update().filter(**of).first()
+    of = {"team": actor.team_id, "test": actor.test, "asker": actor.id, "external_id": external_id}
+    return fetch(ExternalRequest, sql.BY_EXTERNAL_ID, of)
 
 
 def _latest(request: ExternalRequest) -> Approval:
@@ -126,8 +126,8 @@ def _latest(request: ExternalRequest) -> Approval:
 
 def _require_room(actor: Actor, earlier: ExternalRequest | None) -> None:
     """What takes the place of an open request needs no room of its own. Raises TooManyRequestsOpen."""
-    rows = Approval.objects.filter(asker_id=actor.id, status="pending")
-    if rows.exclude(external_request=earlier).count() >= MOST_OPEN:
+    of = {"asker": actor.id, "earlier": earlier.id if earlier else None, "most": MOST_OPEN}
+    if prepared(sql.NO_ROOM, of) is not None:
         raise TooManyRequestsOpen(limit=MOST_OPEN, retry_after=5)
 
 
@@ -149,7 +149,10 @@ def _external_request(
     request.end_user, request.metadata = body.end_user, body.metadata or {}
     request.webhook_url = body.webhook_url or request.webhook_url
     request.webhook_secret = seal(secret) if secret else request.webhook_secret
-    request.save()
+    if earlier is None:
+        insert(request)
+    else:
+        request.save()
     return request, secret
 
 
