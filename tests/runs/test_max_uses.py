@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from approvals.models import Approval, Policy
 from approvals.policies.sentences import state_of
 from runs.models import Step
+from tests.approvals.external.asking import asker
 from tests.approvals.starters import ASKING, admin, policy_of, starter
 from tests.at_once import at_once
 from tests.cast import Api, Cast, make_cast
@@ -95,3 +97,19 @@ def test_T_189_of_many_runs_at_once_only_so_many_pass() -> None:
     assert waiting == 3
     for run_id in runs:
         check_run(run_id)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_runs_and_programs_at_once_only_so_many_pass() -> None:
+    cast = make_cast("acme")
+    boss, api, program = admin(cast), starter(cast), asker(cast)
+    policy_of(boss, **ALLOWED, max_uses=3)
+    for _ in range(4):
+        begin(api, "x [steps:1]", **ASKING)
+    body = {"kind": "tool", "title": "Click", "action": {"name": "click", "params": {}}}
+    calls = [lambda: Api(program.key, Client()).post("/approvals", body)] * 4
+    at_once(*[lambda: drive_all(rounds=3)] * 2, *calls)
+    drive_all()
+    programs = Approval.objects.exclude(external_request=None)
+    assert passed() + programs.filter(status="approved").count() == Policy.objects.get().uses == 3
+    assert Approval.objects.filter(status="pending").count() == 5

@@ -308,6 +308,16 @@ def test_who_has_to_agree_is_part_of_what_is_asked(cast: Cast) -> None:
     assert ask(program, external_id="a", four_eyes=True)["previous_approval_id"] == row["id"]
 
 
+def test_a_clock_that_is_set_back_changes_no_order(cast: Cast) -> None:
+    program = asker(cast)
+    first, second = ask(program, external_id="a"), ask(program, external_id="a", title="Another")
+    Approval.objects.filter(id=second["id"]).update(created_at="2020-01-01T00:00Z")
+    assert ask(program, external_id="a", title="Another")["id"] == second["id"]
+    third = ask(program, external_id="a", title="A third")
+    assert third["previous_approval_id"] == second["id"]
+    assert [read(program, row)["replaced_by"] for row in (first, second)] == [second["id"], third["id"]]
+
+
 # --- how many
 
 
