@@ -275,6 +275,11 @@ class Approval(models.Model):
         return self.status == ApprovalStatus.PENDING and not self.is_late(timezone.now())
 
     @property
+    def is_unsettled(self) -> bool:
+        """People are asked, or can still take back what they said."""
+        return self.status == ApprovalStatus.PENDING or self.effect_pending
+
+    @property
     def holder(self) -> dict[str, Any] | None:
         """Whose claim on it has not run out, as {type, id, name}."""
         alive = self.claim_expires_at is not None and self.claim_expires_at > self.clock(timezone.now())
@@ -287,7 +292,7 @@ class Approval(models.Model):
         return action | {"params": self.edited_action["params"]} if action and self.edited_action else action
 
 
-# What is done with a request of a program and stands in no other table, for the audit.
+# What the log of a subject says was done with a request and stands in no other table, for the audit.
 HANDLINGS = ("vote", "claimed", "released", "assigned", "extended", "undone", "void", "result")
 
 

@@ -17,7 +17,7 @@ from approvals.errors import AlreadyDecided, ApprovalExpired, ApprovalVoid
 from approvals.external import services as external
 from approvals.models import Approval
 from mcp_server.errors import InvalidParams
-from mcp_server.tools.requests import approval_data, is_open
+from mcp_server.tools.requests import approval_data
 from mcp_server.tools.runs import run_data
 from mcp_server.tools.tool import Call, Outcome
 from runs import services
@@ -114,7 +114,7 @@ def _of_request(call: Call, approval_id: str) -> Task | None:
     is_cancelled = approval.status == "cancelled"
     return Task(
         id=approval.id,
-        status="working" if is_open(approval) else "cancelled" if is_cancelled else "completed",
+        status="working" if approval.is_unsettled else "cancelled" if is_cancelled else "completed",
         message=_message(approval),
         created_at=approval.created_at,
         updated_at=approval.resolved_at or approval.created_at,
@@ -126,7 +126,7 @@ def _of_request(call: Call, approval_id: str) -> Task | None:
 def _message(approval: Approval) -> str:
     if approval.effect_pending:
         return "A person has answered, and can still take it back"
-    return "Waiting for a person" if is_open(approval) else approval.outcome
+    return "Waiting for a person" if approval.is_unsettled else approval.outcome
 
 
 def _cancel_request(call: Call, approval: Approval) -> None:

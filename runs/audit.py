@@ -11,9 +11,8 @@ from accounts.audit.sources import Source
 from accounts.audit.things import Things
 from approvals.access import approvals_of
 from approvals.audit import asks_for_handling, handled, mentions
+from approvals.models import HANDLINGS
 from runs.models import Run, RunEvent
-
-CHANGES = ("vote", "claimed", "released", "assigned", "extended", "undone", "void")  # that no other table has
 
 
 def register() -> None:
@@ -25,7 +24,7 @@ def _handlings(actor: Actor, query: Query) -> QuerySet[RunEvent]:
     if not asks_for_handling(query):
         return RunEvent.objects.none()
     rows = RunEvent.objects.filter(type="approval", run__team_id=actor.team_id, run__test=actor.test)
-    rows = rows.alias(change=KT("data__change"), request=KT("data__approval_id")).filter(change__in=CHANGES)
+    rows = rows.alias(change=KT("data__change"), request=KT("data__approval_id")).filter(change__in=HANDLINGS)
     if query.run:
         rows = rows.filter(run_id__in=_below(actor, query.run))
     if query.subject:

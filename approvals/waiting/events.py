@@ -21,7 +21,7 @@ from approvals import sql
 from approvals.access import get_readable
 from approvals.errors import LogOfRun
 from approvals.models import Approval
-from approvals.waiting.bells import Bells, State
+from approvals.waiting.bells import Bells
 from database.listening import LONGEST_PAUSE, LOST, rings
 from database.stream_limits import Place, place_for
 from web.event_streams import (
@@ -72,7 +72,7 @@ def approval_events(request: ApiRequest, approval_id: str) -> HttpResponseBase:
     if wants_page(request):
         return _page(request, approval, read_limit(request.GET, default=100))
     limits.spend(request.actor, f"sse:{approval.id}", settings.STREAM_CONNECTS_PER_MINUTE)
-    is_over = State(approval.status, approval.effect_pending).is_over
+    is_over = not approval.is_unsettled
     rows = stored_rows(approval, cursor(request))
     if is_over and not rows and last_event_id(request) > 0:
         return no_more()

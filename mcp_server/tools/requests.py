@@ -79,16 +79,11 @@ class GetApproval(Body):
     wait: WaitSeconds = 0
 
 
-def is_open(approval: Approval) -> bool:
-    """Nothing may be done yet: people are asked, or can still take back what they said."""
-    return approval.status == "pending" or approval.effect_pending
-
-
 def approval_data(call: Call, approval: Approval) -> dict[str, Any]:
     """The request as far as whoever asked needs it to go on."""
     data: dict[str, Any] = {
         "id": approval.id,
-        "status": "pending" if is_open(approval) else approval.status,
+        "status": "pending" if approval.is_unsettled else approval.status,
         "kind": approval.kind,
         "title": approval.title,
         "url": address(origin(call.request), "approval", approval.id),
@@ -98,7 +93,7 @@ def approval_data(call: Call, approval: Approval) -> dict[str, Any]:
     }
     if approval.run_id is not None:
         data["run_id"] = approval.run_id
-    return data if is_open(approval) else data | _said(approval, decision_of(approval))
+    return data if approval.is_unsettled else data | _said(approval, decision_of(approval))
 
 
 def _said(approval: Approval, decision: Decision | None) -> dict[str, Any]:
