@@ -53,11 +53,17 @@ def key_of(request: HttpRequest) -> str | None:
 
 
 def once(
-    request: HttpRequest, effect: Callable[[], Any], *, status: int = 200, body_key: str | None = None
+    request: HttpRequest,
+    effect: Callable[[], Any],
+    *,
+    status: int = 200,
+    body_key: str | None = None,
+    content: dict[str, Any] | None = None,
 ) -> HttpResponse:
     """Answer with `effect()`'s JSON body; with an Idempotency-Key do it once and replay it afterwards.
 
-    `effect` may return an HttpResponse to set status or headers. `body_key` is a key given inside the body (signal).
+    `effect` may return an HttpResponse to set status or headers. `body_key` is a key given inside the body (signal). `content`:
+    what must be the same again, where the body need not be JSON.
     """
     key = key_of(request)
     if body_key is not None and key is not None and body_key != key:
@@ -65,7 +71,8 @@ def once(
     key = key or body_key
     if key is None:
         return _response(effect(), status)
-    content = {k: v for k, v in read_json(request).items() if k != "idempotency_key" or body_key is None}
+    if content is None:
+        content = {k: v for k, v in read_json(request).items() if k != "idempotency_key" or body_key is None}
     return once_named(request, key, content, effect, status=status)
 
 

@@ -90,11 +90,12 @@ def _listed(request: ApiRequest, rows: QuerySet[Approval], sort: str) -> Page[Ap
     if sort not in SORTS:
         raise InvalidFilter(parameter="sort", valid_options=list(SORTS))
     if sort == "due":
-        return page(by_due(rows), request.GET, _object, request_id=request.request_id, order=DUE)
-    return page(rows, request.GET, _object, request_id=request.request_id)
+        return page(by_due(rows), request.GET, object_of, request_id=request.request_id, order=DUE)
+    return page(rows, request.GET, object_of, request_id=request.request_id)
 
 
-def _object(row: Approval) -> ApprovalObject:
+def object_of(row: Approval) -> ApprovalObject:
+    """The request as it is now."""
     return approval_object(row, decision_of(row) if row.status != "pending" else None)
 
 
@@ -109,13 +110,13 @@ def read_approval(request: ApiRequest, approval_id: str) -> HttpResponse:
     approval = get_readable(request.actor, approval_id)
     seconds = read_wait(request.GET)
     if approval.status != "pending" or seconds == 0 or is_head(request):
-        return answer(_object(approval))
+        return answer(object_of(approval))
     return answer_in_time(request, approval_id, seconds, lambda actor: _shown(actor, approval_id))
 
 
 def _shown(actor: Actor, approval_id: str) -> HttpResponse:
     require(actor, "approvals:read", "approvals:request")
-    return answer(_object(get_readable(actor, approval_id)))
+    return answer(object_of(get_readable(actor, approval_id)))
 
 
 @router.post(
@@ -172,7 +173,7 @@ def _changed(
     """The request after `change`, once."""
     get_approval(request.actor, approval_id)
     body = read(request, body_type)
-    return once(request, lambda: _object(change(body)))
+    return once(request, lambda: object_of(change(body)))
 
 
 @router.post(
@@ -195,7 +196,7 @@ def assign(request: ApiRequest, approval_id: str) -> HttpResponse:
     body = read(request, AssignBody)
     if "assignee" not in read_json(request):
         raise Invalid((("body", "assignee"), "Field required; null takes the assignment away.", "missing"))
-    return once(request, lambda: _object(handling.assign(request.actor, approval_id, body.assignee, body.note)))
+    return once(request, lambda: object_of(handling.assign(request.actor, approval_id, body.assignee, body.note)))
 
 
 @router.post(

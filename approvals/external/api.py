@@ -1,20 +1,17 @@
 """POST /v1/approvals and what its caller may do afterwards."""
 
-from collections.abc import Callable
-from typing import Any
-
 from django.http import HttpResponse
 
 from accounts.doors import ApiRequest, door, takes
-from accounts.idempotency import answer, key_of, once, once_named
+from accounts.idempotency import answer, once
 from accounts.webhooks import targets
-from approvals.access import decision_of, get_readable
+from approvals.access import get_readable
+from approvals.api import object_of
 from approvals.api import router as approvals_router
 from approvals.external import pictures, services
 from approvals.external.multipart import fields_of
 from approvals.external.schemas import AskBody, AskedObject, CancelBody, ResultBody
-from approvals.models import Approval
-from approvals.schemas import ApprovalObject, approval_object
+from approvals.schemas import ApprovalObject
 from web.bodies import read, validated
 from web.errors import ErrorObject, NotFound
 
@@ -33,26 +30,16 @@ def ask(request: ApiRequest) -> HttpResponse:
     body = validated(fields, AskBody)
     stored = services.store_pictures(body)
     with targets.looked_up(body.webhook_url):
-        return _once(request, fields, lambda: _asked(services.ask(request.actor, body, stored)))
-
-
-def _once(request: ApiRequest, fields: dict[str, Any], effect: Callable[[], HttpResponse]) -> HttpResponse:
-    """As once(), where the body need not be JSON."""
-    key = key_of(request)
-    return effect() if key is None else once_named(request, key, fields, effect)
+        return once(request, lambda: _asked(services.ask(request.actor, body, stored)), content=fields)
 
 
 def _asked(asked: services.Asked) -> HttpResponse:
     """201 for what is asked now; the one answer that shows the secret of its webhooks."""
-    shown: AskedObject = {**_object(asked.approval), "webhook_secret": asked.webhook_secret}
+    shown: AskedObject = {**object_of(asked.approval), "webhook_secret": asked.webhook_secret}
     response = answer(shown, 201 if asked.fresh else 200)
     if asked.webhook_secret:
         response["Cache-Control"] = "no-store"
     return response
-
-
-def _object(approval: Approval) -> ApprovalObject:
-    return approval_object(approval, decision_of(approval) if approval.status != "pending" else None)
 
 
 @router.post(
@@ -62,7 +49,7 @@ def _object(approval: Approval) -> ApprovalObject:
 def cancel(request: ApiRequest, approval_id: str) -> HttpResponse:
     get_readable(request.actor, approval_id)
     body = read(request, CancelBody)
-    return once(request, lambda: _object(services.cancel(request.actor, approval_id, body.reason)))
+    return once(request, lambda: object_of(services.cancel(request.actor, approval_id, body.reason)))
 
 
 @router.put(
@@ -75,7 +62,7 @@ def cancel(request: ApiRequest, approval_id: str) -> HttpResponse:
 def complete(request: ApiRequest, approval_id: str) -> HttpResponse:
     get_readable(request.actor, approval_id)
     body = read(request, ResultBody)
-    return answer(_object(services.complete(request.actor, approval_id, body.outcome, body.text)))
+    return answer(object_of(services.complete(request.actor, approval_id, body.outcome, body.text)))
 
 
 @router.get(

@@ -11,18 +11,19 @@ from pydantic.config import JsonDict, JsonValue
 from accounts.webhooks.schemas import Url
 from approvals.answers.reading import asks_secret
 from approvals.kinds import KINDS
-from approvals.policies.schemas import Need
+from approvals.policies.schemas import ACTION_NAME, HOST_NAME, Need
 from approvals.schemas import ApprovalObject, Note
 from web.bodies import Body, Int, SmallObject
 from web.json_schema import validation
 from web.json_values import size
 
 MAX_ACTION_BYTES = 64 * 1024
+MOST_NAME = 128  # characters of an action's name
 MOST_SECONDS = 30 * 24 * 3600
 AskedKind = Literal["approval", "tool", "question", "input"]
 Risk = Literal["read", "write", "access", "spend", "destroy"]
 RISKS: tuple[str, ...] = get_args(Risk)
-_HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
+_HOST = re.compile(rf"{HOST_NAME}\Z")
 _NEEDED = {"tool": "action", "question": "questions", "input": "input_schema"}  # field that a kind cannot do without
 _OF_KIND = {"questions": "question", "input_schema": "input"}  # fields that mean something for one kind only
 
@@ -58,7 +59,7 @@ Secretless = "A program outside cannot be given a secret: its answer is read ove
 class AskedAction(Body):
     """What the program will do if people approve. `params` are bound by action_hash; `host` and `risk` are for policies."""
 
-    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")]
+    name: Annotated[str, Field(min_length=1, max_length=MOST_NAME, pattern=f"^{ACTION_NAME}$")]
     params: dict[str, Any] = Field(default_factory=dict)
     host: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     url: PageUrl | None = None

@@ -167,8 +167,6 @@ def _open(
 ) -> Approval:
     action = _action(body)
     ruling = _judged(actor, body, action) if action else None
-    asks = ruling if ruling and ruling.verdict == "ask" else None
-    server_words = ruling.why if ruling else ""
     approval = open_request(
         team_id=actor.team_id,
         test=actor.test,
@@ -176,7 +174,6 @@ def _open(
         asker_id=actor.id,
         kind=body.kind,
         title=body.title,
-        message=server_words if body.kind == "tool" else body.message or "",
         agent_message=body.message,
         action=action,
         action_hash=action_hash("", action["name"], action["params"]) if action else None,
@@ -185,22 +182,32 @@ def _open(
         on_reject="none",
         on_timeout=body.on_timeout,
         timeout_seconds=body.timeout_seconds,
-        can_remember=bool(asks and asks.can_remember and body.kind == "tool"),
         priority=body.priority,
-        quorum=_all_needs(_needs(body), asks.quorum if asks else ()),
-        four_eyes=body.four_eyes or bool(asks and asks.four_eyes),
-        by_rule=bool(asks and asks.by_rule),
-        policy_ids=list(asks.policy_ids) if asks else [],
         assignee=body.assignee,
         evidence=_evidence(body, stored),
         previous_approval_id=previous.id if previous else None,
-        context=_context(actor, body, server_words),
+        context=_context(actor, body, ruling.why if ruling else ""),
+        **_of_rules(body, ruling),
     )
     log.record(approval, "requested", _requested(approval))
     webhooks.tell(request, approval, "created")
     if ruling is None or not _settled_by_policy(request, approval, ruling):
         outbox.opened(approval)
     return approval
+
+
+def _of_rules(body: AskBody, ruling: Ruling | None) -> dict[str, Any]:
+    """What the request takes from the policies that ask about its action."""
+    asks = ruling if ruling and ruling.verdict == "ask" else None
+    server_words = ruling.why if ruling else ""
+    return {
+        "message": server_words if body.kind == "tool" else body.message or "",
+        "can_remember": bool(asks and asks.can_remember and body.kind == "tool"),
+        "quorum": _all_needs(_needs(body), asks.quorum if asks else ()),
+        "four_eyes": body.four_eyes or bool(asks and asks.four_eyes),
+        "by_rule": bool(asks and asks.by_rule),
+        "policy_ids": list(asks.policy_ids) if asks else [],
+    }
 
 
 def _action(body: AskBody) -> dict[str, Any] | None:

@@ -16,6 +16,9 @@ from web.errors import InvalidFilter
 from web.filters import Text, one_of
 from web.times import Timestamp, rfc3339
 
+ACTION_NAME = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*"  # of a tool, or of what a program asks about
+HOST_NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+
 
 class PolicyFilters(FilterSchema):
     """An empty `end_user` leaves those that are for nobody in particular."""

@@ -18,12 +18,13 @@ from approvals.policies import allowances, conditions
 from approvals.policies.access import NOT_USED_UP, get_policy, policies_of
 from approvals.policies.allowances import LOOSEN
 from approvals.policies.loosening import Rule, in_ids, lifting_loosens, loosens, stricter
+from approvals.policies.schemas import ACTION_NAME, HOST_NAME
 from web.errors import EmptyUpdate, Invalid
 from web.json_values import Detail
 from web.times import rfc3339
 
-TOOL = re.compile(r"(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)\Z")
-HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
+TOOL = re.compile(rf"(\*|{ACTION_NAME}(\.\*)?)\Z")
+HOST = re.compile(rf"(\*\.)?{HOST_NAME}\Z")
 _AUDITED = (
     "tool", "effect", "host", "end_user", "include_end_users", "run_id", "expires_at", "quorum", "four_eyes", "when", "max_uses",
     "note", "origin",

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from approvals.access import decision_of, get_readable
-from approvals.external.schemas import MOST_SECONDS, AskBody, Line, Risk
+from approvals.external.schemas import MOST_NAME, MOST_SECONDS, AskBody, Line, Risk
 from approvals.external.services import ask
 from approvals.models import Approval, Decision
+from approvals.policies.schemas import ACTION_NAME
 from mcp_server.tools.tool import Call, ExternalId, Outcome, Tool, Wait
 from web.bodies import Body, Int, details
 from web.errors import Invalid
@@ -55,8 +56,8 @@ class RequestApproval(Body):
         str,
         Field(
             min_length=1,
-            max_length=128,
-            pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
+            max_length=MOST_NAME,
+            pattern=f"^{ACTION_NAME}$",
             description="Name of the action, such as mail.send. The rules of the team go by it: always use the same.",
         ),
     ]
