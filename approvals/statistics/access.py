@@ -15,10 +15,10 @@ def statistics_of(team_id: str, test: bool, since: datetime, until: datetime) ->
     """Of the requests opened from `since` on and before `until`; of more than MOST the newest, and the days begin with them."""
     days = {"team": team_id, "test": test, "since": since, "until": until, "most": MOST}
     oldest = prepared(sql.OLDEST_ASK, days)
-    found = Statistics(max(since, oldest[0]) if oldest else since, until, is_cut=oldest is not None)
-    rows = prepared_all(sql.ASKS, days | {"since": found.since, "quick": QUICK_SECONDS})
+    statistics = Statistics(max(since, oldest[0]) if oldest else since, until, is_cut=oldest is not None)
+    rows = prepared_all(sql.ASKS, days | {"since": statistics.since, "quick": QUICK_SECONDS})
     for policy_ids, actor_type, actor_id, name, *counts in rows:
         decider = {"type": actor_type, "id": actor_id, "name": name} if actor_id else None
-        found.add(json.loads(policy_ids), decider, Figures(*counts))
-    found.ended_runs = sum(subject.ended(team_id, test, found.since, until) for subject in subjects())
-    return found
+        statistics.add(json.loads(policy_ids), decider, Figures(*counts))
+    statistics.ended_runs = sum(subject.ended(team_id, test, statistics.since, until) for subject in subjects())
+    return statistics

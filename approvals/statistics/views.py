@@ -24,15 +24,16 @@ def statistics_page(request: PageRequest) -> HttpResponse:
     form = Days(request.GET.dict())
     context: dict[str, Any] = {"section": "statistics", "form": form, "spans": SPANS, "quick_seconds": QUICK_SECONDS}
     if form.is_valid():
-        found = statistics_of(request.actor.team_id, request.actor.test, *form.period(timezone.now()))
-        context |= {"found": found, "most": MOST, "policies": _policies(request.actor, found), **_deciders(found)}
+        statistics = statistics_of(request.actor.team_id, request.actor.test, *form.period(timezone.now()))
+        context |= {"statistics": statistics, "most": MOST, "policies": _policies(request.actor, statistics)}
+        context |= _deciders(statistics)
     return render(request, "approvals/statistics.html", context, status=400 if form.errors else 200)
 
 
-def _policies(actor: Actor, found: Statistics) -> list[dict[str, Any]]:
+def _policies(actor: Actor, statistics: Statistics) -> list[dict[str, Any]]:
     """Those that asked, most often first; without one, where it is of another team."""
-    rows = {row.id: row for row in policies_of(actor).filter(id__in=found.policies)}
-    figures = sorted(found.policies.items(), key=lambda pair: (-pair[1].asked, pair[0]))[:MOST_ROWS]
+    rows = {row.id: row for row in policies_of(actor).filter(id__in=statistics.policies)}
+    figures = sorted(statistics.policies.items(), key=lambda pair: (-pair[1].asked, pair[0]))[:MOST_ROWS]
     return [
         {"policy": rows[key], "sentence": sentence(rows[key]), "state": state_of(rows[key]), "figures": each}
         for key, each in figures
@@ -40,6 +41,6 @@ def _policies(actor: Actor, found: Statistics) -> list[dict[str, Any]]:
     ]
 
 
-def _deciders(found: Statistics) -> dict[str, Any]:
-    rows = sorted(found.deciders.values(), key=lambda decider: (-decider.figures.decided, decider.ref["id"]))
+def _deciders(statistics: Statistics) -> dict[str, Any]:
+    rows = sorted(statistics.deciders.values(), key=lambda decider: (-decider.figures.decided, decider.ref["id"]))
     return {"deciders": rows[:MOST_ROWS], "more_deciders": len(rows) - MOST_ROWS}
