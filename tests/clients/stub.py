@@ -27,7 +27,8 @@ def stamp(at: datetime) -> str:
 class Stub:
     """`misdeeds`: what the next calls get instead of an answer: a status, "cut", "half" or (status, code).
 
-    `person`: what a person does with each new request, at once.
+    `person`: what a person does with each new request, at once. `regret`: what they do about a decision that can still be taken
+    back, just before somebody looks at it without waiting.
     """
 
     def __init__(self) -> None:
@@ -36,6 +37,7 @@ class Stub:
         self.misdeeds: list[Any] = []
         self.replays: dict[str, str] = {}
         self.person: Person = lambda stub, row: None
+        self.regret: Person = lambda stub, row: None
         self.impatient = False
         self.changed = threading.Condition()
         self.url = ""
@@ -85,7 +87,13 @@ class Stub:
         with self.changed:
             self.rows[approval_id] |= {"status": "pending", "decision": None, "resolved_at": None, "undo_until": None}
 
+    def reject_instead(self, approval_id: str) -> None:
+        self.reopen(approval_id)
+        self.decide(approval_id, "rejected", "On second thoughts, no.")
+
     def read(self, approval_id: str, wait: int) -> dict[str, Any]:
+        if not wait and self.rows[approval_id]["undo_until"]:
+            self.regret(self, self.rows[approval_id])
         with self.changed:
             if not self.impatient:
                 self.changed.wait_for(lambda: self.rows[approval_id]["status"] != "pending", wait)

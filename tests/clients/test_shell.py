@@ -69,16 +69,8 @@ def test_an_edit_is_what_is_printed(stub: Stub) -> None:
     assert (outcome.returncode, json.loads(outcome.stdout)) == (0, {"env": "staging"})
 
 
-def test_a_decision_that_is_taken_back_is_none(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = stub.read
-
-    def undone(approval_id: str, wait: int) -> dict[str, Any]:
-        if not wait and stub.rows[approval_id]["undo_until"]:
-            stub.reopen(approval_id)
-            stub.decide(approval_id, "rejected", "No.")
-        return read(approval_id, wait)
-
-    monkeypatch.setattr(stub, "read", undone)
+def test_a_decision_that_is_taken_back_is_none(stub: Stub) -> None:
+    stub.regret = lambda _, row: stub.reject_instead(row["id"])
     stub.person = lambda _, row: stub.decide(row["id"], "approved", undo=1)
     assert bash("countersign_approve deploy").returncode == 1
 

@@ -105,16 +105,8 @@ def test_an_approval_of_another_action_is_none(call: Any, stub: Stub, change: di
     assert call("approve", "pay", {"amount": 40})["error"] == "ActionChanged"
 
 
-def test_a_decision_that_is_taken_back_is_none(call: Any, stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = stub.read
-
-    def undone(approval_id: str, wait: int) -> dict[str, Any]:
-        if not wait and stub.rows[approval_id]["undo_until"]:
-            stub.reopen(approval_id)
-            stub.decide(approval_id, "rejected", "No.")
-        return read(approval_id, wait)
-
-    monkeypatch.setattr(stub, "read", undone)
+def test_a_decision_that_is_taken_back_is_none(call: Any, stub: Stub) -> None:
+    stub.regret = lambda _, row: stub.reject_instead(row["id"])
     stub.person = decides("approved", undo=0.1)
     assert call("approve", "pay", {"amount": 40})["status"] == "rejected"
 
