@@ -1,7 +1,8 @@
-"""Calls that begin at the same moment, each in a thread of its own."""
+"""Calls that begin at the same moment, each in a thread of its own; and what the threads of a pool keep."""
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.db import connections
@@ -27,3 +28,12 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.join()
     return results
+
+
+def close_connections(pool: ThreadPoolExecutor) -> None:
+    """Those of each thread: a barrier sees to it that none does it twice."""
+    count = pool._max_workers
+    all_here = threading.Barrier(count)
+    closing = [pool.submit(lambda: (all_here.wait(10), connections.close_all())) for _ in range(count)]
+    for each in closing:
+        each.result(10)

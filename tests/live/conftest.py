@@ -1,7 +1,6 @@
 """A team with a key, and the hub closed after each test: its connections would keep the database from being dropped."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -14,18 +13,10 @@ from accounts.models import Team
 from database.listening import Listener
 from runs.live import consumers
 from runs.live.hub import Hub
+from tests.at_once import close_connections
 from tests.live import logs
 from tests.live.reading import Streams
 from tests.live.web_process import client, web  # noqa: F401  fixtures
-
-
-def close_connections_of_sockets() -> None:
-    """In each of their threads: a barrier sees to it that none does it twice."""
-    count = consumers.threads._max_workers
-    all_here = threading.Barrier(count)
-    closing = [consumers.threads.submit(lambda: (all_here.wait(10), connections.close_all())) for _ in range(count)]
-    for each in closing:
-        each.result(10)
 
 
 @pytest.fixture
@@ -34,7 +25,7 @@ async def hub(transactional_db: None) -> AsyncIterator[Hub]:
     yield Hub.here()
     await Listener.here().close()
     await sync_to_async(connections.close_all)()
-    await asyncio.to_thread(close_connections_of_sockets)
+    await asyncio.to_thread(close_connections, consumers.threads)
 
 
 @pytest.fixture

@@ -2,19 +2,18 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
-from django.db import connection, connections
+from django.db import connection
 
 from accounts.models import Team
 from config.server.asgi_handler import Handler
-from config.server.request_threads import RequestThreads
 from database.listening import Listener
+from tests.at_once import close_connections
 from tests.live import logs
 
 SECONDS = 10
@@ -95,17 +94,8 @@ async def handler(transactional_db: None, settings: Any) -> AsyncIterator[Handle
     yield handler
     await Listener.here().close()
     for threads in (handler._quick, handler._slow):
-        await asyncio.to_thread(_close_connections, threads)
+        await asyncio.to_thread(close_connections, threads._threads)
     handler.close()
-
-
-def _close_connections(threads: RequestThreads) -> None:
-    """In each thread: a barrier sees to it that none does it twice."""
-    count = threads._threads._max_workers
-    all_here = threading.Barrier(count)
-    closing = [threads._threads.submit(lambda: (all_here.wait(10), connections.close_all())) for _ in range(count)]
-    for each in closing:
-        each.result(10)
 
 
 @pytest.fixture
