@@ -13,7 +13,7 @@ from browser_use import ActionResult
 
 from countersign import plans
 from countersign.client import ActionFields, AsyncClient
-from countersign.decorator import Guarded, reported
+from countersign.decorator import Guarded
 from countersign.plans import Fields
 
 WAIT = 150.0  # seconds
@@ -71,14 +71,7 @@ class Asking:
                     return ActionResult(
                         error=f"A person did not approve {guarded.name} ({verdict.status}): {verdict.note}"
                     )
-                arguments = call.approved(verdict)
-                try:
-                    result = await function(*arguments.args, **arguments.kwargs)
-                except BaseException as error:
-                    await self.client.server.arun(reported(verdict, "failed", type(error).__name__))
-                    raise
-                await self.client.server.arun(reported(verdict, "executed"))
-                return result
+                return await call.aexecuted(self.client.server, verdict)
 
             return action
 

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, Unpack, cast
 
@@ -11,6 +11,7 @@ from countersign import plans
 from countersign.client import ActionFields, AsyncClient, Client, parted
 from countersign.errors import ActionChanged, AlreadyDone, CountersignError
 from countersign.exchange import Plan
+from countersign.transport import Server
 from countersign.verdict import Verdict
 
 P = ParamSpec("P")
@@ -45,29 +46,13 @@ def requires_approval(
         async def acall(*args: P.args, **kwargs: P.kwargs) -> Any:
             server = (client or Client()).server
             asked = guarded.call(args, kwargs)
-            verdict = await server.arun(plans.asked(asked.body))
-            arguments = asked.approved(verdict)
-            try:
-                result = await cast(Awaitable[R], function(*arguments.args, **arguments.kwargs))
-            except BaseException as error:
-                await server.arun(reported(verdict, "failed", type(error).__name__))
-                raise
-            await server.arun(reported(verdict, "executed"))
-            return result
+            return await asked.aexecuted(server, await server.arun(plans.asked(asked.body)))
 
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             server = (client or Client()).server
             asked = guarded.call(args, kwargs)
-            verdict = server.run(plans.asked(asked.body))
-            arguments = asked.approved(verdict)
-            try:
-                result = function(*arguments.args, **arguments.kwargs)
-            except BaseException as error:
-                server.run(reported(verdict, "failed", type(error).__name__))
-                raise
-            server.run(reported(verdict, "executed"))
-            return result
+            return cast(R, asked.executed(server, server.run(plans.asked(asked.body))))
 
         return cast(Callable[P, R], acall) if inspect.iscoroutinefunction(function) else call
 
@@ -119,6 +104,28 @@ class GuardedCall:
     arguments: inspect.BoundArguments
     params: dict[str, Any]
     body: dict[str, Any]
+
+    def executed(self, server: Server, verdict: Verdict) -> Any:
+        """What the function returns, called as approved; the receipt says whether it did. Raises as approved(), and what it raises."""
+        arguments = self.approved(verdict)
+        try:
+            result = self.of.function(*arguments.args, **arguments.kwargs)
+        except BaseException as error:
+            server.run(reported(verdict, "failed", type(error).__name__))
+            raise
+        server.run(reported(verdict, "executed"))
+        return result
+
+    async def aexecuted(self, server: Server, verdict: Verdict) -> Any:
+        """As executed(), of a coroutine function."""
+        arguments = self.approved(verdict)
+        try:
+            result = await self.of.function(*arguments.args, **arguments.kwargs)
+        except BaseException as error:
+            await server.arun(reported(verdict, "failed", type(error).__name__))
+            raise
+        await server.arun(reported(verdict, "executed"))
+        return result
 
     def approved(self, verdict: Verdict) -> inspect.BoundArguments:
         """The arguments to call the function with. Raises NotApproved, ActionChanged, AlreadyDone."""
