@@ -102,6 +102,9 @@ class Subject(Protocol):
 
     def card(self, actor: Actor, approval: Approval) -> CardFacts: ...
 
+    def page_url(self, subject_id: str) -> str:
+        """Its page; "" where subjects have none besides the request's."""
+
     def picture(self, approval: Approval, index: int) -> Picture | None:
         """One of those that people are shown with the request; None where there is none of that number, or it is gone."""
 
@@ -128,6 +131,11 @@ def register(subject_type: str, subject: Callable[[], Subject]) -> None:
 
 def subject_of(approval: Approval) -> Subject:
     return _SUBJECTS[approval.subject_type]()
+
+
+def run_url(run_id: str) -> str:
+    """The page of a run, for what names one without being a request about it."""
+    return _SUBJECTS["run"]().page_url(run_id)
 
 
 def subjects() -> list[Subject]:

@@ -47,14 +47,17 @@ class RunSubject:
     def card(self, actor: Actor, approval: Approval) -> CardFacts:
         holder = control.controlled_for(actor, approval) if approval.traits.hands_over else {"state": "", "holder": ""}
         return CardFacts(
-            url=reverse("run", args=[approval.run_id]),
-            root_url=reverse("run", args=[approval.root_run_id]),
+            url=self.page_url(str(approval.run_id)),
+            root_url=self.page_url(str(approval.root_run_id)),
             screen_url=reverse("run-screen", args=[approval.run_id]),
             control_url=reverse("run-control", args=[approval.run_id]),
             control=holder["state"],
             controller=holder["holder"],
             screen_text=lambda: screen_text(str(approval.run_id), approval.evidence.get("screenshot_index")) or "",
         )
+
+    def page_url(self, subject_id: str) -> str:
+        return reverse("run", args=[subject_id])
 
     def picture(self, approval: Approval, index: int) -> Picture | None:
         """The screen as it was when the request was opened."""

@@ -36,6 +36,9 @@ class ExternalSubject:
     def card(self, actor: Actor, approval: Approval) -> CardFacts:
         return CardFacts()
 
+    def page_url(self, subject_id: str) -> str:
+        return ""
+
     def picture(self, approval: Approval, index: int) -> Picture | None:
         """What the program sent along, the first of them is 1."""
         picture = pictures.read(approval.evidence, index)

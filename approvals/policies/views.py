@@ -22,6 +22,7 @@ from approvals.policies.narrowing import narrowing
 from approvals.policies.replay import in_words, replay
 from approvals.policies.schemas import PolicyPatch
 from approvals.policies.sentences import in_full, reach, sentence, state_of
+from approvals.subjects import run_url
 from web.bodies import details
 from web.errors import Invalid, Refusal
 from web.paging import page
@@ -81,6 +82,7 @@ def policy_page(request: PageRequest, policy_id: str) -> HttpResponse:
         "may_write": may_write,
         "may_lift": may_write and services.may_lift(request.actor, policy),
         "conditions": in_full(policy.when),
+        "run_url": run_url(policy.run_id) if policy.run_id else "",
         "narrowing": narrowing(policy) if may_write else None,
         "for_others": policy.effect == "allow" and allowances.for_others(policy),
     }
