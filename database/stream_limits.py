@@ -109,7 +109,7 @@ class StreamLimits:
 
     async def _ask(self, caller: str, free: list[int]) -> int | None:
         if self._connection is None:
-            self._connection = await connect("seats")
+            self._connection = await connect("streams")
             for other, numbers in self._held.items():
                 for number in numbers:
                     await self._connection.execute(_TAKE, [[number], other])

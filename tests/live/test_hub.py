@@ -158,7 +158,7 @@ async def test_the_seats_of_another_process_count(hub: Hub, team: Team, backends
         with pytest.raises(RateLimited):
             await limits.take("key_1", 3)
     await elsewhere.close()  # the process dies, and the server notices
-    assert await sync_to_async(wait_until)(lambda: len(backends("seats")) == 1, 5)
+    assert await sync_to_async(wait_until)(lambda: len(backends("streams")) == 1, 5)
     again = [await StreamLimits.here().take("key_1", 3) for _ in range(2)]
     with pytest.raises(RateLimited):
         await StreamLimits.here().take("key_1", 3)
@@ -169,7 +169,7 @@ async def test_the_seats_of_another_process_count(hub: Hub, team: Team, backends
 
 async def test_seats_outlive_a_restart_of_the_database(hub: Hub, backends: Any) -> None:
     held = [await StreamLimits.here().take("key_1", 2)]
-    await sync_to_async(terminate)(await sync_to_async(backends)("seats"))
+    await sync_to_async(terminate)(await sync_to_async(backends)("streams"))
     held.append(await StreamLimits.here().take("key_1", 2))
     elsewhere = StreamLimits()
     with pytest.raises(RateLimited):

@@ -132,7 +132,7 @@ def test_answers_that_nobody_reads_do_not_fill_the_memory(web: Web, team: Team, 
     assert memory(address, "VmHWM") - before < 200 * MIB
 
 
-def seats() -> int:
+def places() -> int:
     """Streams that count for their callers, over all web processes."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -148,8 +148,8 @@ def test_who_reads_nothing_for_long_is_given_up_and_frees_the_place(
     address = web()
     run = long_run(team, 1000)
     with unread(address, f"/v1/runs/{run.id}/events", 20, {"X-API-Key": key}) as links:
-        assert wait_until(lambda: seats() > 0, 20)
-        assert wait_until(lambda: seats() == 0, 40)
+        assert wait_until(lambda: places() > 0, 20)
+        assert wait_until(lambda: places() == 0, 40)
         assert all(map(torn, links))
     assert opening(client, events_of(address, run)) == 200
 
