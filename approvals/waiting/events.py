@@ -21,7 +21,7 @@ from approvals import sql
 from approvals.access import get_readable
 from approvals.errors import LogOfRun
 from approvals.models import Approval
-from approvals.waiting.bells import Bells
+from approvals.waiting.waiters import Waiters
 from database.listening import LONGEST_PAUSE, LOST, rings
 from database.stream_limits import Place, place_for
 from web.event_streams import (
@@ -112,12 +112,12 @@ class Live:
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         yield b""  # sends the headers
-        bells, loop = Bells.here(), asyncio.get_running_loop()
-        with bells.waiting_for(self.approval_id) as bell:
+        waiters, loop = Waiters.here(), asyncio.get_running_loop()
+        with waiters.waiting_for(self.approval_id) as bell:
             while time.monotonic() < self.end:
                 bell.clear()
                 try:
-                    rows, is_over = await self._read(bells)
+                    rows, is_over = await self._read(waiters)
                 except LOST:
                     yield KEEPALIVE
                     await asyncio.sleep(LONGEST_PAUSE)
@@ -130,12 +130,12 @@ class Live:
                 elif not await rings(bell, loop.time() + settings.SSE_KEEPALIVE_SECONDS):
                     yield KEEPALIVE
 
-    async def _read(self, bells: Bells) -> tuple[list[Row], bool]:
+    async def _read(self, waiters: Waiters) -> tuple[list[Row], bool]:
         """The next rows, and whether these were the last ones: it is looked at first, so what ended it is among them.
 
         Raises one of LOST while the database is away.
         """
         async with asyncio.timeout(settings.SSE_KEEPALIVE_SECONDS):
-            state = await bells.look(self.approval_id)
-        rows = await bells.readers.rows(sql.EVENTS.encode(), [self.approval_id, self.after, PAGE])
+            state = await waiters.look(self.approval_id)
+        rows = await waiters.readers.rows(sql.EVENTS.encode(), [self.approval_id, self.after, PAGE])
         return [Row(*row) for row in rows], state is None or state.is_over

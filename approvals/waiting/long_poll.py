@@ -16,7 +16,7 @@ from accounts.access import actor_now
 from accounts.actor import Actor
 from accounts.later import Db, arrived_at, later
 from accounts.middleware import ApiRequest, refusal_to
-from approvals.waiting.bells import PENDING, Bells
+from approvals.waiting.waiters import PENDING, Waiters
 from database.listening import FIRST_PAUSE, rings
 from database.outages import is_away
 from web.errors import Invalid, Overloaded, Refusal
@@ -76,12 +76,12 @@ class _Wait:
         self.bell: asyncio.Event | None = None
 
     async def work(self, db: Db) -> HttpResponse:
-        bells = Bells.here()
-        if bells.count >= MOST_WAITS:
+        waiters = Waiters.here()
+        if waiters.count >= MOST_WAITS:
             return refusal_to(self.path, self.request_id, Overloaded())
         try:
-            with bells.only_call(self.approval_id, self.actor.caller, self.end):
-                is_decided = await self._changes(bells)
+            with waiters.only_call(self.approval_id, self.actor.caller, self.end):
+                is_decided = await self._changes(waiters)
             if is_decided or self.has_changed:
                 return await self._as_it_is(db)
         except asyncio.CancelledError:
@@ -93,15 +93,15 @@ class _Wait:
         if self.bell is not None:
             self.bell.set()
 
-    async def _changes(self, bells: Bells) -> bool:
+    async def _changes(self, waiters: Waiters) -> bool:
         """Whether the request stopped pending, or became final, before the time was over."""
         until = asyncio.get_running_loop().time() + self.until - time.monotonic()
-        with bells.waiting_for(self.approval_id) as self.bell:
+        with waiters.waiting_for(self.approval_id) as self.bell:
             while not self.is_superseded:
                 self.bell.clear()
                 try:
                     async with asyncio.timeout_at(until):
-                        state = await bells.look(self.approval_id)
+                        state = await waiters.look(self.approval_id)
                 except TimeoutError:
                     return False
                 if state is None or (state.is_over if self.until_final else state.status != PENDING):

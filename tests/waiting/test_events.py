@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import Team
 from approvals import deciding
 from approvals.models import Approval
-from approvals.waiting.bells import Bells
+from approvals.waiting.waiters import Waiters
 from config.server.asgi_handler import Handler
 from tests.live import logs
 from tests.waiting.conftest import SECONDS, Caller
@@ -86,7 +86,7 @@ async def test_a_stream_tells_what_happens_and_ends_with_the_request(
         assert answer.status == 200, answer.body
         await stream.until(seen)
     assert await stream.end() == [("requested", 1), ("claimed", 2), ("comment", 3), ("decided", 4)]
-    assert Bells.here().count == 0
+    assert Waiters.here().count == 0
 
 
 async def test_a_stream_goes_on_after_the_last_event_that_was_seen(asker: Caller, decider: Caller, asked: str) -> None:
@@ -104,7 +104,7 @@ async def test_silence_keeps_alive_and_who_leaves_is_forgotten(asker: Caller, as
     stream = await Stream(asker, f"/approvals/{asked}/events?after=1").open()
     await stream.until(": keepalive\n\n: keepalive")
     await stream.leave()
-    await until(lambda: Bells.here().count == 0)
+    await until(lambda: Waiters.here().count == 0)
 
 
 async def test_a_stream_lives_through_an_undo(asker: Caller, decider: Caller, asked: str, team: Team) -> None:
@@ -175,7 +175,7 @@ async def test_streams_have_places(asker: Caller, asked: str, settings: Any) -> 
 async def test_an_outage_ends_no_stream(asker: Caller, decider: Caller, asked: str, monkeypatch: Any) -> None:
     stream = await Stream(asker, f"/approvals/{asked}/events").open()
     await stream.until("id: 1")
-    readers = Bells.here().readers
+    readers = Waiters.here().readers
     rows, calls = readers.rows, 0
 
     async def away_once(*args: Any) -> list[Any]:

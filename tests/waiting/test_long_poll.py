@@ -15,8 +15,8 @@ from accounts.models import ApiKey, RateWindow, Team
 from approvals import deciding, handling, services
 from approvals.models import Approval
 from approvals.waiting import long_poll
-from approvals.waiting.bells import Bells
 from approvals.waiting.long_poll import LONGEST_WAIT
+from approvals.waiting.waiters import Waiters
 from config.server.asgi_handler import Handler
 from tests.live import logs
 from tests.live.test_hub import terminate
@@ -33,9 +33,9 @@ async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 async def waiting(caller: Caller, request_id: str, count: int = 1, query: str = LONG) -> list[Call]:
     """So many calls that wait at the bell."""
-    before = Bells.here().count
+    before = Waiters.here().count
     calls = [caller.open(f"/approvals/{request_id}?{query}") for _ in range(count)]
-    await until(lambda: Bells.here().count == before + count)
+    await until(lambda: Waiters.here().count == before + count)
     return calls
 
 
@@ -59,8 +59,8 @@ async def test_a_decision_answers_who_waits(asker: Caller, decider: Caller, requ
     assert (answer.status, answer.body["status"], answer.body["decision"]["note"]) == (200, "approved", "go")
     assert answer.headers["x-request-id"].startswith("req_")
     assert answer.headers["content-type"].startswith("application/json")
-    assert Bells.here().count == 0
-    assert Bells.here().calls == {}
+    assert Waiters.here().count == 0
+    assert Waiters.here().calls == {}
 
 
 async def test_a_request_that_is_decided_is_answered_at_once(asker: Caller, request_id: str) -> None:
@@ -95,28 +95,28 @@ async def test_what_is_decided_between_the_read_and_the_bell_is_seen(
     asker: Caller, request_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The NOTIFY has come and gone when the call subscribes."""
-    waiting_for = Bells.waiting_for
+    waiting_for = Waiters.waiting_for
 
-    def late(bells: Bells, approval_id: str) -> Any:
+    def late(waiters: Waiters, approval_id: str) -> Any:
         assert decided, "and nobody rings for it any more"
-        return waiting_for(bells, approval_id)
+        return waiting_for(waiters, approval_id)
 
-    async def after_the_decision(wait: Any, bells: Bells) -> bool:
+    async def after_the_decision(wait: Any, waiters: Waiters) -> bool:
         await close(request_id)
         decided.append(True)
-        return await changes(wait, bells)
+        return await changes(wait, waiters)
 
     decided: list[bool] = []
     changes = long_poll._Wait._changes
     monkeypatch.setattr(long_poll._Wait, "_changes", after_the_decision)
-    monkeypatch.setattr(Bells, "waiting_for", late)
+    monkeypatch.setattr(Waiters, "waiting_for", late)
     answer = await asker.get(f"/approvals/{request_id}?{LONG}")
     assert answer.body["status"] == "cancelled"
 
 
 async def test_a_second_wait_of_the_same_key_ends_the_first(asker: Caller, decider: Caller, request_id: str) -> None:
     first = asker.open(f"/approvals/{request_id}?{LONG}")
-    await until(lambda: Bells.here().count == 1)
+    await until(lambda: Waiters.here().count == 1)
     (other,) = await waiting(decider, request_id)
     second = asker.open(f"/approvals/{request_id}?{LONG}")
     answer = await first
@@ -130,7 +130,7 @@ async def test_a_second_wait_of_the_same_key_ends_the_first(asker: Caller, decid
 async def test_who_leaves_waits_no_longer(asker: Caller, request_id: str) -> None:
     (call,) = await waiting(asker, request_id)
     await call.leave()
-    await until(lambda: Bells.here().count == 0)
+    await until(lambda: Waiters.here().count == 0)
     call.answering.cancel()
 
 
@@ -211,10 +211,10 @@ async def test_a_right_that_was_taken_away_meanwhile_is_gone(asker: Caller, requ
 async def test_many_who_look_cost_few_queries(asker: Caller, team: Team, handler: Handler, request_id: str) -> None:
     keys = await sync_to_async(lambda: [logs.new_key(team) for _ in range(20)])()
     calls = [(await waiting(Caller(handler, key), request_id))[0] for key in keys]
-    before = Bells.here().readers.queries
+    before = Waiters.here().readers.queries
     await close(request_id)
     assert [(await call).body["status"] for call in calls] == ["cancelled"] * 20
-    assert Bells.here().readers.queries - before <= 2
+    assert Waiters.here().readers.queries - before <= 2
 
 
 async def test_a_killed_listener_delays_and_loses_nothing(asker: Caller, request_id: str) -> None:
@@ -246,21 +246,21 @@ async def test_a_database_that_is_away_at_the_end_leaves_the_caller_with_what_it
     async def away(*args: object) -> list[Any]:
         raise OSError
 
-    monkeypatch.setattr(Bells.here().readers, "rows", away)
-    Bells.here().missed(outage=True)
+    monkeypatch.setattr(Waiters.here().readers, "rows", away)
+    Waiters.here().missed(outage=True)
     answer = await call
     assert (answer.status, answer.body["status"]) == (200, "pending")
 
 
 async def test_a_look_that_one_leaves_still_serves_the_others(asker: Caller, request_id: str) -> None:
-    bells = Bells.here()
-    first, second = (asyncio.create_task(bells.look(request_id)) for _ in range(2))
+    waiters = Waiters.here()
+    first, second = (asyncio.create_task(waiters.look(request_id)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     state = await second
     assert state is not None
     assert state.status == "pending"
-    assert await bells.look("apr_none") is None
+    assert await waiters.look("apr_none") is None
 
 
 async def test_a_program_that_may_only_ask_waits_for_what_it_asked(

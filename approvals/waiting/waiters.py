@@ -29,11 +29,11 @@ class State(NamedTuple):
         return self.status != PENDING and not self.effect_pending
 
 
-class Bells:
-    """Made by Bells.here(); ends with its event loop."""
+class Waiters:
+    """Made by Waiters.here(); ends with its event loop."""
 
     @classmethod
-    def here(cls) -> "Bells":
+    def here(cls) -> "Waiters":
         return Listener.here().of(cls)
 
     def __init__(self) -> None:
