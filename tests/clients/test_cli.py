@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,15 @@ def test_runs_are_listed_started_shown_and_cancelled(stub: Stub, capsys: pytest.
     assert stub.calls[1][2] == {"task": "Buy milk", "machine_id": "mch_1"}
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What a shell starts in the background ignores interrupts, and so would its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("again", [(), ("--external-id", "build-7")])
 def test_who_is_interrupted_withdraws_what_nobody_would_come_back_for(stub: Stub, again: tuple[str, ...]) -> None:
     process = subprocess.Popen(
