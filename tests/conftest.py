@@ -153,4 +153,14 @@ def _tables() -> list[str]:
 @pytest.fixture
 def database_url(transactional_db: None) -> str:
     """The address of this worker's test database, for child processes: they see committed rows only."""
+    return _test_database()
+
+
+@pytest.fixture(scope="module")
+def database_url_of_module(django_db_setup: None) -> str:
+    """The same, for a child process that several tests share."""
+    return _test_database()
+
+
+def _test_database() -> str:
     return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,19 +16,23 @@ from approvals.models import Approval
 from config.own_processes import wait_until
 from tests.cast import Api, Cast
 from tests.clients.test_shell import bash, needs_programs
-from tests.live.web_process import Web, process_behind, web  # noqa: F401  a fixture
+from tests.live.web_process import Web, process_behind, shared_web, web  # noqa: F401  fixtures
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def server(transactional_cast: Cast, web: Web, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:  # noqa: F811
-    """The address of a web process, named by the environment with a key that can do nothing but ask."""
-    address = web()
-    monkeypatch.setenv("COUNTERSIGN_URL", address)
+def server(shared_web: str, program: None, monkeypatch: pytest.MonkeyPatch) -> str:  # noqa: F811
+    """The address of a web process, named by the environment."""
+    monkeypatch.setenv("COUNTERSIGN_URL", shared_web)
+    return shared_web
+
+
+@pytest.fixture
+def program(transactional_cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a program with a key that can do nothing but ask."""
     monkeypatch.setenv("COUNTERSIGN_API_KEY", transactional_cast.api(scopes=frozenset({"approvals:request"})).key)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return address
 
 
 @pytest.fixture
@@ -123,11 +126,15 @@ def test_asked_again_under_its_name_it_is_the_same_request_and_a_changed_action_
         client.wait(first.id).or_raise()
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("program")
 def test_a_program_waits_through_a_restart_of_the_web_process(
-    server: str,
     person: Api,
     web: Web,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    server = web()
+    monkeypatch.setenv("COUNTERSIGN_URL", server)
     verdicts: list[Any] = []
     waiting = threading.Thread(target=lambda: verdicts.append(Client().approve("pay", {"amount": 40})))
     waiting.start()

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -32,6 +32,20 @@ def answers(address: str) -> bool:
 @pytest.fixture
 def web(database_url: str) -> Iterator[Web]:
     """web() starts one more web process and gives its address; web(port) one at a port that was left."""
+    with web_processes(database_url) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def shared_web(database_url_of_module: str) -> Iterator[str]:
+    """The address of one web process for all tests of a file that leave it alive."""
+    with web_processes(database_url_of_module) as start:
+        yield start()
+
+
+@contextmanager
+def web_processes(database_url: str) -> Iterator[Web]:
+    """All that were started are ended with it."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(port: int | None = None) -> str:
@@ -48,15 +62,21 @@ def web(database_url: str) -> Iterator[Web]:
         assert wait_until(lambda: answers(address), 90)
         return address
 
-    yield start
-    for process in started:
-        process.send_signal(signal.SIGTERM)
-    for process in started:
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.send_signal(signal.SIGTERM)
+        for process in started:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
