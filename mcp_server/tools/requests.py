@@ -153,7 +153,7 @@ def _outcome(call: Call, approval: Approval, wait: int) -> Outcome:
     """With a wait only where a person can still say something, or take it back."""
     waits = Wait(approval.id, wait, lambda actor: _read(replace(call, actor=actor), approval.id)) if wait else None
     task_id = approval.id if approval.asker_id == call.actor.id else None
-    return Outcome(approval_data(call, approval), task_id=task_id, wait=waits if is_open(approval) else None)
+    return Outcome(approval_data(call, approval), task_id=task_id, wait=waits if approval.is_unsettled else None)
 
 
 def _read(call: Call, approval_id: str) -> Outcome:
