@@ -68,14 +68,19 @@ def is_own(actor: Actor, approval: Approval) -> bool:
 
 def satisfies(approval: Approval, quorum: Sequence[Mapping[str, Any]], *, four_eyes: bool) -> bool:
     """Whether the approval that the request got would do as well where this quorum, and perhaps somebody else, is asked for."""
-    ids = group_ids(approval.team_id)
-    if not covers(in_ids(approval.quorum, ids), in_ids(quorum, ids)):
+    if not asks_as_much(approval, quorum):
         return False
     if not four_eyes or approval.four_eyes or team_setting(approval.team_id, "forbid_self_approval") == "never":
         return True
     starter = person_behind(approval.context.get("started_by") or {}, approval.context.get("starter_owner_id"))
     people = Decision.objects.filter(approval=approval, counts=True).values_list("actor", flat=True)
     return all(person_named(actor) != starter for actor in people)
+
+
+def asks_as_much(approval: Approval, quorum: Sequence[Mapping[str, Any]], *, four_eyes: bool = False) -> bool:
+    """Whether who may decide the request are those whom this quorum, and perhaps four eyes, would ask for."""
+    ids = group_ids(approval.team_id)
+    return (approval.four_eyes or not four_eyes) and covers(in_ids(approval.quorum, ids), in_ids(quorum, ids))
 
 
 def eligible(approval: Approval) -> list[str]:

@@ -13,8 +13,7 @@ from django.utils import timezone
 
 from accounts.access import team_setting
 from accounts.actor import Actor, system
-from accounts.keys.owners import person_of
-from accounts.team.rules_version import rules_now, rules_still
+from accounts.team.rules_version import rules_still
 from accounts.webhooks import targets
 from accounts.webhooks.signing import new_secret
 from approvals import handling, sql
@@ -24,14 +23,14 @@ from approvals.answers.answer import Answer
 from approvals.deciders.quorum import checked_quorum
 from approvals.deciding import change_of, settling_expiry
 from approvals.errors import NotEligible, TooManyRequestsOpen, WrongEndpoint
-from approvals.external import log, pictures, webhooks
+from approvals.external import judging, log, pictures, webhooks
 from approvals.external.pictures import StoredPicture
 from approvals.external.schemas import RISKS, AskBody, misfits
 from approvals.external.subject import ExternalSubject, LockedRequest
 from approvals.kinds import KINDS
 from approvals.mail import outbox
 from approvals.models import Approval, Decision, ExternalRequest
-from approvals.policies.rules import Proposal, Ruling, judge
+from approvals.policies.rules import Ruling
 from approvals.policies.services import count_use
 from approvals.services import close, drop_effects, open_request, raise_closed, settle, void
 from database.sealing import seal
@@ -233,27 +232,10 @@ def _action(body: AskBody) -> dict[str, Any] | None:
 def _judged(actor: Actor, body: AskBody, action: dict[str, Any]) -> Ruling:
     """By the rules as they are when this commits: they cannot change any more once they are held, and the use of the allow that
     answers is taken."""
+    context = _context(actor, body)
     while True:
-        rules = rules_now(actor.team_id, actor.test, "approval")
-        ruling = judge(
-            Proposal(
-                team_id=actor.team_id,
-                test=actor.test,
-                run_id=None,
-                end_user=body.end_user,
-                mode="approval",
-                plan_approved=False,
-                tool=action["name"],
-                host=action["host"],
-                risk=action["risk"],
-                action_class=action["class"],
-                read_only=False,
-                risk_floor=rules.floor,
-                starter=person_of(actor),
-                asker=actor.id if actor.kind == "api_key" else None,
-                params=action["params"],
-            )
-        )
+        rules = judging.rules_of(actor.team_id, actor.test)
+        ruling = judging.ruling_on(action, context, rules, actor.team_id, actor.test)
         if rules_still(actor.team_id, actor.test, rules.version) and _is_covered(body, ruling):
             return ruling
 
@@ -277,7 +259,7 @@ def _evidence(body: AskBody, stored: Sequence[StoredPicture]) -> dict[str, Any]:
     return {"url": body.action.url if body.action else None, "pictures": list(stored), "links": links}
 
 
-def _context(actor: Actor, body: AskBody, why: str) -> dict[str, Any]:
+def _context(actor: Actor, body: AskBody, why: str = "") -> dict[str, Any]:
     return {
         "started_by": actor.ref(),
         "starter_owner_id": actor.owner_id,

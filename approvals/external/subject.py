@@ -15,7 +15,8 @@ from django.urls import reverse
 from accounts.actor import Actor
 from approvals.action_hash import action_hash
 from approvals.answers.answer import Answer
-from approvals.external import log, pictures, webhooks
+from approvals.deciders.eligibility import asks_as_much
+from approvals.external import judging, log, pictures, webhooks
 from approvals.external.schemas import MAX_ACTION_BYTES
 from approvals.models import Approval, ExternalRequest
 from approvals.services import Settled
@@ -86,7 +87,8 @@ class LockedRequest:
         return True
 
     def accept(self, actor: Actor, approval: Approval, answer: Answer) -> Accepted:
-        """Raises Invalid: for a changed name, parameters that are too large, and what is to be remembered for a run."""
+        """Raises Invalid: for a changed name, parameters that are too large or that policies leave to others, and what is to be
+        remembered for a run."""
         if answer.remember == "run":
             raise Invalid((("body", "remember"), "The request belongs to no run.", "value_error"))
         return Accepted(_checked_edit(approval, answer))
@@ -147,4 +149,20 @@ def _checked_edit(approval: Approval, answer: Answer) -> Answer:
     params: dict[str, Any] = edited.get("params", approval.action["params"])
     if size(params) > MAX_ACTION_BYTES:
         raise Invalid(((*at, "params"), f"Must be at most {MAX_ACTION_BYTES // 1024} KiB as JSON.", "value_error"))
-    return replace(answer, edited_action={"name": name, "params": params}, edited_hash=action_hash("", name, params))
+    edited_hash = action_hash("", name, params)
+    is_other = approval.is_open and edited_hash != action_hash("", name, approval.action["params"])
+    if is_other and (problem := _policy_problem(approval, params)):
+        raise Invalid((at, problem, "value_error"))
+    return replace(answer, edited_action={"name": name, "params": params}, edited_hash=edited_hash)
+
+
+def _policy_problem(approval: Approval, params: dict[str, Any]) -> str | None:
+    """Why people who were asked about other parameters cannot approve these: an edited action falls under the rules for what it
+    became, and the program would carry it out without asking again."""
+    rules, action = judging.rules_of(approval.team_id, approval.test), (approval.action or {}) | {"params": params}
+    ruling = judging.ruling_on(action, approval.context, rules, approval.team_id, approval.test)
+    if ruling.verdict == "deny":
+        return ruling.why
+    if ruling.verdict == "ask" and not asks_as_much(approval, ruling.quorum, four_eyes=ruling.four_eyes):
+        return f"{ruling.why} It wants other or more people than this request: reject it with a note, and let it be asked anew."
+    return None

@@ -6,7 +6,7 @@ import pytest
 
 from accounts.models import Team
 from approvals.models import Approval, Policy
-from tests.approvals.external.asking import MAIL, ask, asker, decide, read
+from tests.approvals.external.asking import MAIL, ask, asker, decide, locs, read
 from tests.approvals.test_conditions import when
 from tests.at_once import at_once
 from tests.cast import Api, Cast, make_cast
@@ -62,6 +62,36 @@ def test_what_another_key_of_the_same_person_allowed_counts_as_the_teams_rule_sa
     assert (act(one)["status"], act(other)["status"]) == ("approved", "approved"), "each by the other's word"
     Team.objects.update(forbid_self_approval="always")
     assert (act(one)["status"], act(other)["status"]) == ("pending", "pending")
+
+
+EDITS = [
+    ({"effect": "deny"}, "A policy denies mail.send."),
+    ({"effect": "ask", "four_eyes": True}, "other or more people"),
+    ({"effect": "ask", "quorum": [{"group": "anyone", "count": 2}]}, "other or more people"),
+]
+
+
+@pytest.mark.parametrize(("strict", "words"), EDITS)
+def test_an_edit_falls_under_the_rules_for_what_it_becomes(
+    cast: Cast, live: Api, strict: dict[str, Any], words: str
+) -> None:
+    """The program carries it out without asking again."""
+    rule(live, when=[when("amount", "gt", 100)], **strict)
+    row = act(asker(cast), amount=5)
+    large = {"verdict": "approve", "edited_action": {"params": {"amount": 500}}}
+    answer = decide(live, row, **large)
+    assert locs(answer) == [["body", "edited_action"]]
+    assert words in answer.json()["error"]["details"][0]["msg"]
+    small = large | {"edited_action": {"params": {"amount": 50}}}
+    assert decide(live, row, **small).status_code == 200
+    rule(live, effect="deny", when=[when("amount", "gt", 40)])
+    assert decide(live, row, **small).status_code == 200, "the same decision again"
+
+
+def test_a_rule_that_asks_as_much_lets_an_edit_pass(cast: Cast, live: Api) -> None:
+    rule(live, effect="ask", when=[when("amount", "gt", 100)])
+    row = act(asker(cast), amount=5)
+    assert decide(live, row, verdict="approve", edited_action={"params": {"amount": 500}}).status_code == 200
 
 
 def test_what_is_remembered_may_be_for_one_recipient_only(cast: Cast, live: Api) -> None:
