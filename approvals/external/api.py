@@ -1,6 +1,9 @@
 """POST /v1/approvals and what its caller may do afterwards."""
 
+from typing import Any
+
 from django.http import HttpResponse
+from pydantic import ValidationError
 
 from accounts.doors import ApiRequest, door, takes
 from accounts.idempotency import answer, once
@@ -10,9 +13,9 @@ from approvals.api import object_of
 from approvals.api import router as approvals_router
 from approvals.external import pictures, services
 from approvals.external.multipart import fields_of
-from approvals.external.schemas import AskBody, AskedObject, CancelBody, ResultBody
+from approvals.external.schemas import AskBody, AskedObject, CancelBody, ResultBody, misfits
 from approvals.schemas import ApprovalObject
-from web.bodies import read, validated
+from web.bodies import read, refused
 from web.errors import ErrorObject, NotFound
 
 router = approvals_router  # one address, one router: GET /v1/approvals is there
@@ -27,10 +30,18 @@ router = approvals_router  # one address, one router: GET /v1/approvals is there
 @door("approvals:request")
 def ask(request: ApiRequest) -> HttpResponse:
     fields = fields_of(request)
-    body = validated(fields, AskBody)
+    body = _valid(fields)
     stored = services.store_pictures(body)
     with targets.looked_up(body.webhook_url):
         return once(request, lambda: _asked(services.ask(request.actor, body, stored)), content=fields)
+
+
+def _valid(fields: dict[str, Any]) -> AskBody:
+    """Raises Invalid with all that is wrong with the form."""
+    try:
+        return AskBody.model_validate(fields)
+    except ValidationError as error:
+        raise refused(error, misfits(fields)) from error
 
 
 def _asked(asked: services.Asked) -> HttpResponse:

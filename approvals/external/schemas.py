@@ -1,7 +1,7 @@
 """What a program outside may ask, and what it is answered (docs/api/approvals.md section 13)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
@@ -15,7 +15,7 @@ from approvals.policies.schemas import ACTION_NAME, HOST_NAME, Need
 from approvals.schemas import ApprovalObject, Note
 from web.bodies import Body, Int, SmallObject
 from web.json_schema import validation
-from web.json_values import size
+from web.json_values import Detail, size
 
 MAX_ACTION_BYTES = 64 * 1024
 MOST_NAME = 128  # characters of an action's name
@@ -198,15 +198,18 @@ class AskBody(Body):
         return schema
 
 
-def misfits(body: AskBody) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """What the kind lacks, and what it has no use for."""
-    needed = _NEEDED.get(body.kind)
-    if needed and getattr(body, needed) is None:
-        yield ("body", needed), f"A request of kind {body.kind} needs it.", "missing"
-    for name, kind in _OF_KIND.items():
-        if body.kind != kind and getattr(body, name) is not None:
-            yield ("body", name), f"Only a request of kind {kind} takes it.", "value_error"
-    if body.on_timeout == "default_answer" and not KINDS[body.kind].takes_data:
+def misfits(fields: Mapping[str, Any]) -> Iterator[Detail]:
+    """What the kind lacks, and what it has no use for, in fields that need not be valid otherwise."""
+    kind = fields.get("kind")
+    if not isinstance(kind, str) or kind not in get_args(AskedKind):
+        return
+    needed = _NEEDED.get(kind)
+    if needed and fields.get(needed) is None:
+        yield ("body", needed), f"A request of kind {kind} needs it.", "missing"
+    for name, only in _OF_KIND.items():
+        if kind != only and fields.get(name) is not None:
+            yield ("body", name), f"Only a request of kind {only} takes it.", "value_error"
+    if fields.get("on_timeout") == "default_answer" and not KINDS[kind].takes_data:
         yield ("body", "on_timeout"), "Only questions and inputs have a default answer.", "value_error"
 
 

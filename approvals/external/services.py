@@ -97,7 +97,7 @@ def store_pictures(body: AskBody) -> list[StoredPicture]:
 
 def violations(actor: Actor, body: AskBody) -> list[Detail]:
     """What is wrong with a request beyond the form of each field."""
-    wrong: list[Detail] = list(misfits(body))
+    wrong: list[Detail] = list(misfits(vars(body)))
     if body.quorum:
         wrong += checked_quorum(actor.team_id, _needs(body), ("body", "quorum"))
     if body.assignee is not None and (problem := handling.assignee_problem(actor.team_id, body.assignee)):

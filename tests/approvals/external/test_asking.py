@@ -122,6 +122,13 @@ def test_what_cannot_be_asked_is_refused_at_its_place(
     assert not ExternalRequest.objects.exists()
 
 
+def test_all_that_is_wrong_is_said_at_once(cast: Cast) -> None:
+    answer = asker(cast).post("/approvals", {"kind": "tool", "questions": QUESTIONS, "on_timeout": "default_answer"})
+    assert sorted(loc[1] for loc in locs(answer)) == ["action", "on_timeout", "questions", "title"]
+    for kind in ("plan", ["tool"], None):
+        assert locs(asker(cast).post("/approvals", {"kind": kind, "title": "x"})) == [["body", "kind"]]
+
+
 def test_pictures_and_links_are_shown_with_the_request(cast: Cast, live: Api) -> None:
     program = asker(cast)
     links = [{"label": "The order", "url": "https://shop.test/1"}]
