@@ -44,7 +44,7 @@ ANY_WEBHOOK = """
 SELECT 1 FROM accounts_webhookendpoint WHERE team_id = %(team)s AND test = %(test)s AND active AND deleted_at IS NULL LIMIT 1
 """
 
-# P13: who may hear of a request, by name: everything that is asked looks for them.
+# P19: who may hear of a request, by name: everything that is asked looks for them.
 PEOPLE_WITH = """
 SELECT u.id, coalesce(nullif(u.name, ''), u.email), m.roles, t.usage_for_all FROM accounts_membership m
 JOIN accounts_user u ON u.id = m.user_id AND u.is_active JOIN accounts_team t ON t.id = m.team_id

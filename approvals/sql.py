@@ -34,7 +34,7 @@ ORDER BY coalesce(expires_at, '9999-12-31 00:00:00+00'::timestamptz) LIMIT 1
 """  # as the index pending_by_due has them
 NEXT_EFFECT = "SELECT min(effective_at) FROM approvals_approval WHERE effect_pending AND stopped_at IS NULL"
 
-# P13: what a program asks. The end of a statement for database.sql.fetch(); and whether it has as many open as it may.
+# P19: what a program asks. The end of a statement for database.sql.fetch(); and whether it has as many open as it may.
 BY_EXTERNAL_ID = """team_id = %(team)s AND test = %(test)s AND asker_id = %(asker)s AND external_id = %(external_id)s
 FOR UPDATE"""
 NO_ROOM = """

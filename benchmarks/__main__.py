@@ -33,6 +33,7 @@ FIGURES = {
     "P15": "p15_waits",
     "P18": "p18_statistics",
     "P17": "p17_replay",
+    "P19": "p19_asking",
     "P11": "p11_fresh",
 }  # P2 is measured with P5; P4M are the rows of P4 that have a model
 

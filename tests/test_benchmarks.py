@@ -12,7 +12,7 @@ from benchmarks.table import Mark, Row, percentile, table
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ("DATABASE_URL", "DATA_DIR", "DJANGO_SETTINGS_MODULE", "COUNTERSIGN_TEST_SERVER")
-FIGURES = {f"P{number}" for number in (*range(1, 8), *range(9, 16), 17, 18)}
+FIGURES = {f"P{number}" for number in (*range(1, 8), *range(9, 16), 17, 18, 19)}
 
 
 @pytest.mark.slow
