@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.urls import reverse
 
 from accounts.actor import Actor
+from approvals import sql
 from approvals.action_hash import action_hash
 from approvals.answers.answer import Answer
 from approvals.deciders.eligibility import asks_as_much
@@ -21,6 +22,7 @@ from approvals.external.schemas import MAX_ACTION_BYTES
 from approvals.models import Approval, ExternalRequest
 from approvals.services import Settled
 from approvals.subjects import Accepted, CardFacts, Change, Picture
+from database.sql import fetch
 from web.errors import Invalid
 from web.json_values import size
 from web.times import rfc3339
@@ -30,9 +32,9 @@ class ExternalSubject:
     """Programs outside, as approvals.subjects.Subject."""
 
     def lock(self, approval: Approval) -> "LockedRequest":
-        return LockedRequest(
-            ExternalRequest.objects.select_for_update().get(id=approval.external_request_id), approval.id
-        )
+        request = fetch(ExternalRequest, sql.LOCKED, {"id": approval.external_request_id})
+        assert request is not None
+        return LockedRequest(request, approval.id)
 
     def card(self, actor: Actor, approval: Approval) -> CardFacts:
         return CardFacts()
