@@ -98,12 +98,13 @@ def test_a_request_that_is_sent_twice_is_opened_once(stub: Stub, do: Run, misdee
 
 
 @pytest.mark.parametrize("misdeed", ["cut", "half", 429, 502, 503])
-def test_a_wait_that_is_cut_is_asked_again(stub: Stub, do: Run, misdeed: Any) -> None:
+def test_a_wait_that_is_cut_is_asked_again(stub: Stub, do: Run, misdeed: Any, caplog: pytest.LogCaptureFixture) -> None:
     approval = do("open", {"kind": "approval", "title": "Go?"})
     stub.misdeeds = [misdeed] * 3
     later(stub, lambda i: None, lambda i: None, lambda i: None, lambda i: stub.decide(i, "approved"))
     assert do("decided", approval)
     assert stub.count("GET", "wait=") >= 4
+    assert [record.levelname for record in caplog.records if "asked again" in record.message] == ["WARNING"]
 
 
 def test_a_server_that_answers_at_once_is_not_asked_in_a_circle(

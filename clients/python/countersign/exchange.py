@@ -6,6 +6,7 @@ transport.py carries plans out, with a thread or on an event loop, so that no ru
 
 import http.client
 import json
+import logging
 import random
 import ssl
 import time
@@ -17,6 +18,7 @@ from countersign.errors import Refused, Unreachable
 
 CUTS = (OSError, http.client.HTTPException)  # an empty or half an answer included
 MOST_PAUSE = 15.0  # seconds
+LOG = logging.getLogger("countersign")
 T = TypeVar("T")
 
 
@@ -70,6 +72,12 @@ def exchange(call: Call, patience: float) -> Plan[dict[str, Any]]:
         pause = backoff(attempt) if asked_pause is None else asked_pause + random.uniform(0, 1)
         if time.monotonic() + pause > end:
             raise Unreachable(f"No answer from the server: {trouble}.")
+        if attempt == 2:  # one cut is nothing to speak of
+            LOG.warning(
+                "No answer from the server yet (%s). It is asked again for %.0f s.",
+                ascii(trouble),
+                end - time.monotonic(),
+            )
         yield Pause(pause)
 
 
