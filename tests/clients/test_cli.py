@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from countersign import cli, plans
+from countersign import Client, cli, plans
 
 from config.own_processes import wait_until
 from tests.clients.stub import Stub
@@ -85,6 +85,14 @@ def test_no_server_no_key_and_a_refusal_are_three(
     monkeypatch.delenv("COUNTERSIGN_API_KEY")
     assert cli.main(["approve", "deploy"]) == 3
     assert "COUNTERSIGN_API_KEY" in capsys.readouterr().err
+
+
+def test_an_empty_queue_says_so_beside_the_list(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Client, "queue", lambda self, **filters: [])
+    assert cli.main(["queue"]) == 0
+    assert capsys.readouterr() == ("", "Nothing waits.\n")
 
 
 def test_a_list_shows_one_harmless_line_for_each(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:

@@ -166,6 +166,7 @@ def _print(verdict: Verdict, as_json: bool) -> None:
 
 def _queue(client: Client, options: argparse.Namespace) -> int:
     rows = client.queue(status=options.status, limit=options.limit)
+    _say("Nothing waits.") if not rows and options.status in {None, "pending"} else None
     return _list(rows, options.json, "status", "title")
 
 
