@@ -80,8 +80,12 @@ class ExternalRequest(models.Model):
     def asked_by(self) -> str:
         """Who asks, in one line: the program in its own words, and the key or person that it asked with."""
         asker = f"key {self.asker['name']}" if self.asker["type"] == "api_key" else str(self.asker["name"])
-        is_named = self.source["name"] != self.asker["name"]
-        return f"“{self.source['name']}”, with {asker}" if is_named else asker
+        return f"“{self.source['name']}”, with {asker}" if self.is_named else asker
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the program calls itself other than its key is called."""
+        return bool(self.source["name"] != self.asker["name"])
 
 
 class Approval(models.Model):
@@ -242,7 +246,7 @@ class Approval(models.Model):
     def headline(self) -> str:
         """What lists, tabs and mails call it: the title, with what is asked where that is not in it. One line of text."""
         asks = " ".join(self.asks.split())
-        return f"{self.shown_title}: “{asks}”" if asks else self.shown_title
+        return f"{self.shown_title}: “{asks}”" if asks and asks != self.title else self.shown_title
 
     @property
     def outcome(self) -> str:

@@ -89,7 +89,10 @@ def rule(matching: Sequence[Policy], proposal: Proposal) -> Ruling:
         return Ruling("allow", policy_id=allowed.id)
     if proposal.mode == "autonomous" or (proposal.mode == "plan" and proposal.plan_approved):
         return Ruling("allow")
-    return Ruling("ask", f"Permission mode {proposal.mode} asks before every action.", can_remember=True)
+    why = f"Permission mode {proposal.mode} asks before every action."
+    if proposal.run_id is None:  # of a program, which has no mode
+        why = f"No policy allows {proposal.tool} without a person."
+    return Ruling("ask", why, can_remember=True)
 
 
 def _ask_by_rule(asks: Sequence[Policy], proposal: Proposal) -> Ruling:

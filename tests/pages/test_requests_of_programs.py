@@ -60,6 +60,21 @@ def test_the_queue_says_who_asks_and_quotes_what(visit: Visit, test_key: Api) ->
     assert "<b>report" not in page
 
 
+def test_a_question_that_is_its_own_title_stands_once_in_the_queue(visit: Visit, test_key: Api) -> None:
+    ask(test_key, kind="question", title="Which tone?", action=None, questions=[{"question": "Which tone?"}])
+    row = words(visit("ana").get("/")).split("Compare and decide", 1)[1].split("Asked by", 1)[0]
+    assert row.count("“Which tone?”") == 2  # with the name of its checkbox
+    assert Approval.objects.get().headline == "“Which tone?”"
+
+
+def test_a_program_without_a_name_of_its_own_has_only_its_key(visit: Visit, test_key: Api) -> None:
+    request = ask(test_key, source=None)
+    page = words(visit("ana").get(f"/approvals/{request}"))
+    assert "own name for itself" not in page
+    assert "Asked with the API key" in page
+    assert Approval.objects.get().message == "No policy allows mail.send without a person."
+
+
 def test_requests_of_programs_hold_up_no_run(visit: Visit, test_key: Api) -> None:
     ask(test_key)
     assert "1 open request, the oldest for" in words(visit("ana").get("/"))
