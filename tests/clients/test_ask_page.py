@@ -82,9 +82,7 @@ def test_the_page_leads_from_curl_to_the_decorator(environment: dict[str, str]) 
     assert '"status": "approved",' in "\n".join(printed)
     assert run(["bash", "-euo", "pipefail", "-c", shell], environment)[-1] == "deploying"
     assert run(["bash", "-euo", "pipefail", "-c", command], environment)[-1] == "main"
-    assert (
-        Approval.objects.filter(external_request__external_id="deploy-7").count() == 2
-    )  # section 3 says less than section 2
+    assert Approval.objects.filter(external_request__external_id__startswith="deploy-", status="approved").count() == 2
     program, decorator = blocks("python")
     assert run([sys.executable, "-c", program], environment) == ["sending to ops@example.com", "red"]
     assert run([sys.executable, "-c", decorator], environment) == ["40 € for 2026-117"]
