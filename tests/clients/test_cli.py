@@ -134,6 +134,6 @@ def test_who_is_interrupted_withdraws_what_nobody_would_come_back_for(stub: Stub
     )  # fmt: skip
     stub.waits()
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 3, said
-    assert wait_until(lambda: stub.rows["apr_1"]["status"] == ("pending" if again else "cancelled"), 20)
+    assert wait_until(lambda: stub.rows["apr_1"]["status"] == ("pending" if again else "cancelled"), 60)

@@ -50,7 +50,7 @@ def person(transactional_cast: Cast) -> Api:
 
 def open_request() -> Approval:
     """The one that waits, once it is there."""
-    assert wait_until(lambda: Approval.objects.filter(status="pending").exists(), 20)
+    assert wait_until(lambda: Approval.objects.filter(status="pending").exists(), 60)
     return Approval.objects.get(status="pending")
 
 

@@ -25,7 +25,7 @@ from tests.waiting.conftest import Call, Caller
 LONG = f"wait={LONGEST_WAIT}"
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  nothing rings for it
             await asyncio.sleep(0.005)
