@@ -66,6 +66,11 @@ def notify(approval: Approval) -> None:
     prepared(sql.NOTIFY, {"id": approval.id})
 
 
+def queue_changed(team_id: str, test: bool) -> None:
+    """Who shows the queue of this team and world looks again."""
+    prepared(sql.TELL_PAGES, {"team": f"{team_id}:{'test' if test else 'live'}/queue"})
+
+
 def open_request(**fields: Any) -> Approval:
     """A new pending request; numbers it among those of its run and sets its expiry from timeout_seconds."""
     now = timezone.now()

@@ -42,7 +42,7 @@ SELECT 1 FROM approvals_approval
 WHERE asker_id = %(asker)s AND status = 'pending' AND external_request_id IS DISTINCT FROM %(earlier)s::text
 OFFSET %(most)s - 1 LIMIT 1
 """
-# Pages that show the queue are told of what programs outside ask, as runs.sql does for runs.
+# Pages that show the queue are told of what changes there without an event of a run, which tells them itself (runs/sql.py).
 TELL_PAGES = "SELECT pg_notify('team_events', %(team)s)"
 
 # P18: how people are asked (approvals/statistics). Of a million requests a page reads the newest, by the index of the list; each

@@ -10,7 +10,7 @@ from psycopg.types.json import Json
 from accounts.team.event_retention import remove_old
 from approvals import sql
 from approvals.models import Approval, ApprovalEvent
-from approvals.services import notify
+from approvals.services import notify, queue_changed
 from database.outbox import BATCH
 from database.sql import prepared
 
@@ -22,8 +22,7 @@ def record(approval: Approval, change: str, data: dict[str, Any]) -> None:
     row = {"id": approval.id, "type": _TYPES.get(change, change), "data": Json(data), "now": timezone.now()}
     prepared(sql.LOG, row)
     notify(approval)
-    world = "test" if approval.test else "live"
-    prepared(sql.TELL_PAGES, {"team": f"{approval.team_id}:{world}/queue"})
+    queue_changed(approval.team_id, approval.test)
 
 
 def sweep() -> int:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
 from psycopg.types.json import Jsonb
 
 from database.sql import prepared, prepared_all
@@ -79,9 +78,3 @@ def _later(wait: dict[str, Any], by: timedelta) -> dict[str, Any]:
     """The patience with a model does not run while nobody may ask it."""
     moved = {name: read_time(wait[name]) for name in ("since", "until")}
     return wait | {name: rfc3339(at + by) for name, at in moved.items() if at is not None}
-
-
-def world_changed(team_id: str, test: bool) -> None:
-    """Who shows the team's pages looks again."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify('team_events', %s)", [f"{team_id}:{'test' if test else 'live'}/queue"])

@@ -20,6 +20,7 @@ from accounts.errors import InsufficientScope
 from accounts.models import Team
 from accounts.webhooks.outbox import emit
 from approvals.errors import NotEligible
+from approvals.services import queue_changed
 from machines import services as machines
 from machines.models import Machine, Stop, StopScope, TakeoverLease
 from machines.stops import stop_over
@@ -215,4 +216,4 @@ def _facts(stop: Stop) -> dict[str, str]:
 
 def _tell(event: str, stop: Stop) -> None:
     emit(event, stop.team_id, stop.test, lambda: {"reason": stop.reason, "data": stop_object(stop)})
-    holding.world_changed(stop.team_id, stop.test)
+    queue_changed(stop.team_id, stop.test)
