@@ -18,7 +18,7 @@ from approvals.policies.schemas import PolicyCreate
 EFFECTS = (
     ("ask", "Ask", "A person is asked every time, whatever the run’s permission mode and whatever was remembered."),
     ("allow", "Allow", "It runs without asking, unless another policy or the team’s risk floor asks or denies."),
-    ("deny", "Deny", "It never runs, and nobody is asked. The agent is told. This goes before every other policy."),
+    ("deny", "Deny", "It never runs, and nobody is asked. Who wanted it is told. This goes before every other policy."),
 )
 STATES = (("active", "Active"), ("used_up", "Used up"), ("expired", "Expired"), ("revoked", "Revoked"), ("all", "All"))
 CLASSES = (

@@ -180,7 +180,7 @@ def test_the_page_has_a_row_for_each_rule_and_each_person(cast: Cast, ask: Ask, 
             "100 %",
             "100 %",
         ],
-        ["No policy: the run’s mode, the risk of the action, or a question of the agent’s own", "1", "1", "0 %", "0 %"],
+        ["No policy: nothing allows it, its risk asks, or it is a question", "1", "1", "0 %", "0 %"],
     ]
     assert f'href="/policies/{policy}"' in text
     ((name, *figures),) = rows_of(text, "by-person")
