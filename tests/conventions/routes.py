@@ -2,8 +2,11 @@
 
 import re
 
+from accounts.actor import SCOPES
 from config.api import api
 from config.openapi.document import operations
+from tests.cast import Cast
+from tests.doors import Door, client_of, credential, filled_in, without_trace
 
 # scope -> "METHOD path" of every route it opens; "a|b": either is enough; "": any key. From the tables of docs/api/.
 _TABLES = {
@@ -63,3 +66,16 @@ def filled(path: str, value: str = "x_none") -> str:
 def nameless(method: str, path: str) -> str:
     """`GET /runs/{}`."""
     return f"{method} {filled(path, '{}')}"
+
+
+def statuses(doors: list[Door], who: str, cast: Cast, strangers: Cast, things: dict[str, str]) -> dict[str, int]:
+    """What each door answers this caller, each tried on the same `things`: ids by their names in paths and bodies."""
+    client = client_of(who, cast, strangers)
+    answers = {}
+    for door in doors:
+        with without_trace(client):
+            sent = credential(who, cast, frozenset(SCOPES) - CONTRACT[nameless(door.method, door.path)])
+            path, body = f"/v1{filled_in(door.path, things)}", filled_in(door.body, things)
+            answer = client.generic(door.method, path, body, content_type="application/json", headers=sent)
+        answers[door.name] = answer.status_code
+    return answers

@@ -6,14 +6,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from accounts.actor import SCOPES
 from accounts.models import ApiKey
 from inference.models import Session
 from machines.models import Machine
 from runs.models import Run
 from tests.cast import Api, Cast
-from tests.conventions.routes import CONTRACT, ROUTES, nameless
-from tests.doors import CALLERS, client_of, credential, filled_in, read_table, without_trace
+from tests.conventions.routes import ROUTES, statuses
+from tests.doors import CALLERS, read_table
 from tests.pages.conftest import begin_live, machine, request_of  # noqa: F401  fixtures here too
 
 pytestmark = pytest.mark.django_db
@@ -165,12 +164,4 @@ def test_every_route_stands_in_the_table_once() -> None:
 
 @pytest.mark.parametrize("who", CALLERS)
 def test_each_caller_gets_what_the_table_says(cast: Cast, strangers: Cast, things: dict[str, str], who: str) -> None:
-    client = client_of(who, cast, strangers)
-    found = {}
-    for door in DOORS:
-        with without_trace(client):
-            sent = credential(who, cast, frozenset(SCOPES) - CONTRACT[nameless(door.method, door.path)])
-            path, body = f"/v1{filled_in(door.path, things)}", filled_in(door.body, things)
-            answer = client.generic(door.method, path, body, content_type="application/json", headers=sent)
-        found[door.name] = answer.status_code
-    assert found == {door.name: door.expected[who] for door in DOORS}
+    assert statuses(DOORS, who, cast, strangers, things) == {door.name: door.expected[who] for door in DOORS}

@@ -2,14 +2,13 @@
 
 import pytest
 
-from accounts.actor import SCOPES
 from approvals import clock
 from approvals.models import Approval
 from tests.approvals.external.asking import NO, ask, asker, decide
 from tests.approvals.external.test_deciding import pass_time
 from tests.cast import Api, Cast
-from tests.conventions.routes import CONTRACT, nameless
-from tests.doors import CALLERS, client_of, credential, filled_in, read_table, without_trace
+from tests.conventions.routes import statuses
+from tests.doors import CALLERS, read_table, without_trace
 
 pytestmark = pytest.mark.django_db
 # owner, admin, approver, operator, viewer, the owner of another team, nobody signed in, a key without the scope, an agent
@@ -32,15 +31,7 @@ DOORS = read_table(TABLE)
 @pytest.mark.parametrize("who", CALLERS)
 def test_each_caller_gets_what_the_table_says(cast: Cast, strangers: Cast, who: str) -> None:
     things = {"approval_id": ask(asker(cast), timeout_seconds=600)["id"], "index": "1"}
-    client = client_of(who, cast, strangers)
-    statuses = {}
-    for door in DOORS:
-        with without_trace(client):
-            sent = credential(who, cast, frozenset(SCOPES) - CONTRACT[nameless(door.method, door.path)])
-            path, body = f"/v1{filled_in(door.path, things)}", filled_in(door.body, things)
-            answer = client.generic(door.method, path, body, content_type="application/json", headers=sent)
-        statuses[door.name] = answer.status_code
-    assert statuses == {door.name: door.expected[who] for door in DOORS}
+    assert statuses(DOORS, who, cast, strangers, things) == {door.name: door.expected[who] for door in DOORS}
 
 
 # What the asking key, and somebody who may decide, are answered once it is in this state; no window was open, so nothing is undone.
