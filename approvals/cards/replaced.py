@@ -6,17 +6,18 @@ from approvals.cards.batches import facts_of
 from approvals.models import Approval
 
 
-def replaced(previous: Approval | None, approval: Approval) -> list[dict[str, Any]]:
-    """Each fact as {name, before, now, differs}; none for requests of runs, which say themselves what has changed."""
+def replaced(previous: Approval | None, approval: Approval) -> dict[str, Any] | None:
+    """What differs, as {name, before, now}, and the names of what is the same. None for requests of runs, which say themselves
+    what has changed."""
     if previous is None or not approval.of_program:
-        return []
+        return None
     before, now = _facts(previous), _facts(approval)
     names = dict.fromkeys((*now, *before))
-    return [_row(name, before.get(name, ""), now.get(name, "")) for name in names]
-
-
-def _row(name: str, before: Any, now: Any) -> dict[str, Any]:
-    return {"name": name, "before": before, "now": now, "differs": before != now}
+    rows = [{"name": name, "before": before.get(name, ""), "now": now.get(name, "")} for name in names]
+    return {
+        "rows": [row for row in rows if row["before"] != row["now"]],
+        "same": [row["name"] for row in rows if row["before"] == row["now"]],
+    }
 
 
 def _facts(row: Approval) -> dict[str, Any]:

@@ -111,7 +111,8 @@ def test_what_takes_its_place_is_shown_on_the_open_card(site: Site, look: Open) 
     expect(page.locator(f"#card-{new}")).to_contain_text("the program asks for something else than before")
     row = page.locator("[data-replaced] tr", has_text="order")
     expect(row).to_contain_text("1042")
-    expect(row).to_contain_text("changed")
+    expect(row).to_contain_text("9")
+    expect(page.locator(f"#card-{new}")).to_contain_text("The same as before: Title, Action")
 
 
 def test_pictures_are_shown_small_and_whole(site: Site, look: Open) -> None:
