@@ -1,7 +1,9 @@
-"""Which driver serves which kind of machine."""
+"""Which driver serves which kind of machine, and what shows its screen as it happens."""
 
-from machines.drivers.base import Driver
-from machines.drivers.browser.driver import BrowserDriver
+from machines.drivers.base import Driver, Session
+from machines.drivers.browser.driver import BrowserDriver, BrowserSession
+from machines.drivers.browser.screencast import Screencast
+from machines.drivers.live_screen import LiveScreen, LookedScreen
 from machines.drivers.simulated import SimulatedDriver
 from machines.drivers.terminal.driver import TerminalDriver
 
@@ -15,3 +17,8 @@ def driver_for(kind: str) -> Driver:
         return _DRIVERS[kind]
     except KeyError:
         raise LookupError(f"There is no driver for machines of kind '{kind}'. Known: {', '.join(KINDS)}.") from None
+
+
+def live_screen(session: Session) -> LiveScreen:
+    """What shows the screen of this session's machine; the session is its own from now on."""
+    return Screencast(session) if isinstance(session, BrowserSession) else LookedScreen(session)

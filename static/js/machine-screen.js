@@ -1,44 +1,20 @@
 // The screen of a machine: looked at again and again, and clicked where the pointer is.
 
-import { clock } from "./times.js";
+import { isLive } from "./live-screen.js";
 
 /* global htmx */
 
 const EVERY = 2000; // ms between two looks at a page that is seen
-const LIVE = 1000; // ms between two pictures of a run at work
 const HIDDEN = 10_000; // ms on one that is not: its holder keeps control for 30 s without
 
 let looked = 0;
 
 function look() {
   const live = document.querySelector("[data-screen]");
-  if (!live || document.querySelector(".htmx-request")) return;
+  if (!live || (live.dataset.screen !== "run" && isLive()) || document.querySelector(".htmx-request")) return;
   if (document.hidden && (live.dataset.screen !== "mine" || Date.now() - looked < HIDDEN)) return;
   looked = Date.now();
   htmx.trigger(document.body, "look");
-}
-
-// A picture that is looked at anew by itself: what stands there stays until the next one has come.
-function renew() {
-  const shown = document.querySelector("img[data-live]");
-  if (!shown || document.hidden || shown.dataset.asking) return;
-  shown.dataset.asking = "1";
-  const asked = Date.now();
-  const fresh = new Image();
-  const done = () => {
-    delete shown.dataset.asking;
-  };
-  fresh.addEventListener("load", () => {
-    shown.src = fresh.src;
-    done();
-    const age = document.querySelector("[data-live-age]");
-    if (age) age.textContent = `Seen at ${clock(new Date(asked))}`;
-  });
-  fresh.addEventListener("error", () => {
-    done();
-    shown.removeAttribute("data-live");
-  });
-  fresh.src = `${shown.dataset.live}?at=${asked}`;
 }
 
 // The picture may be shown smaller than the screen is: the server is told how wide it was.
@@ -56,7 +32,6 @@ function point(event) {
 
 export function startMachineScreen() {
   if (!document.querySelector("[data-screen],#live.run") || !window.htmx) return;
-  setInterval(renew, LIVE);
   document.body.classList.add("scales");
   setInterval(look, EVERY);
   document.addEventListener("click", point);

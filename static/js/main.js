@@ -3,6 +3,7 @@ import { startCopy } from "./copy.js";
 import { startForms } from "./forms.js";
 import { startHelp } from "./help.js";
 import { startLive } from "./live.js";
+import { startLiveScreen } from "./live-screen.js";
 import { startMachineScreen } from "./machine-screen.js";
 import { startMorph } from "./morph.js";
 import { startPhoneMenu } from "./phone-menu.js";
@@ -22,6 +23,7 @@ const STARTS = [
   startCopy,
   startPhoneMenu,
   startMachineScreen,
+  startLiveScreen,
   startScrubber,
   startStepList,
   startWorkflowDrawing,

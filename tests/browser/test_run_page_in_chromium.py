@@ -12,11 +12,10 @@ def test_a_run_at_work_shows_its_screen_as_it_is_now(site: Site, look: Open) -> 
     task = "run `for i in 1 2 3 4 5 6 7 8 9; do echo line $i; sleep 1; done`"
     run_id = site.call("POST", "/runs", {"task": task}, key=site.live_key)["id"]
     page = look("owner", f"/runs/{run_id}", world="live")
-    live = page.locator("img[data-live]")
+    live = page.locator("[data-live-screen] canvas")
     expect(live).to_be_visible()
-    before = live.get_attribute("src")
-    expect(page.locator("[data-live-age]")).to_contain_text("Seen at")
-    expect(live).not_to_have_attribute("src", before or "")
+    expect(page.locator("[data-live-state]")).to_have_text("Live")
+    expect(page.locator("[data-live-age]")).to_contain_text("last change")
     expect(page.get_by_text("Succeeded").first).to_be_visible(timeout=30_000)
     expect(live).to_have_count(0)
 

@@ -9,14 +9,23 @@ from asgiref.sync import sync_to_async
 from django.db import connection, connections
 from django.test import AsyncClient
 
+from accounts import sockets
 from accounts.models import Team
 from database.listening import Listener
-from runs.live import consumers
 from runs.live.hub import Hub
 from tests.at_once import close_connections
 from tests.live import logs
 from tests.live.reading import Streams
 from tests.live.web_process import client, web  # noqa: F401  fixtures
+
+
+def close_connections_of_sockets() -> None:
+    """In each of their threads: a barrier sees to it that none does it twice."""
+    count = sockets.threads._max_workers
+    all_here = threading.Barrier(count)
+    closing = [sockets.threads.submit(lambda: (all_here.wait(10), connections.close_all())) for _ in range(count)]
+    for each in closing:
+        each.result(10)
 
 
 @pytest.fixture

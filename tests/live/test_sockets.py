@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import OperationalError, ProgrammingError
 from django.test import Client
 
+from accounts import sockets
 from accounts.models import Membership, Team, User
 from config.asgi import application
 from runs.live import consumers
@@ -155,7 +156,7 @@ async def test_the_team_is_poked_by_each_of_its_runs(hub: Hub, team: Team, cooki
 async def test_a_socket_beats_until_the_right_is_gone(
     hub: Hub, team: Team, cookie: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runs.live.consumers.PersonConsumer.heartbeat", 0.3)
+    monkeypatch.setattr("accounts.sockets.PersonConsumer.heartbeat", 0.3)
     run = await new_run(team, logs.status("queued"))
     async with opened(f"/ws/runs/{run.id}?after=1", cookie) as page, opened("/ws/team", cookie) as queue:
         assert await hears(page) == {"hello": True, "seq": 1}
@@ -171,7 +172,7 @@ async def test_signing_out_closes_the_socket(
 ) -> None:
     from django.contrib.sessions.models import Session
 
-    monkeypatch.setattr("runs.live.consumers.PersonConsumer.heartbeat", 0.3)
+    monkeypatch.setattr("accounts.sockets.PersonConsumer.heartbeat", 0.3)
     async with opened("/ws/team", cookie) as queue:
         await hears(queue)
         await Session.objects.all().adelete()
@@ -188,7 +189,7 @@ async def test_looking_at_the_other_world_elsewhere_leaves_the_socket_alone(
         session["mode"] = "live"
         session.save()
 
-    monkeypatch.setattr("runs.live.consumers.PersonConsumer.heartbeat", 0.2)
+    monkeypatch.setattr("accounts.sockets.PersonConsumer.heartbeat", 0.2)
     run = await new_run(team, logs.status("queued"))
     async with opened(f"/ws/runs/{run.id}?after=1", cookie) as page:
         await hears(page)
@@ -217,7 +218,7 @@ class Outage:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: type[Exception] = OperationalError) -> None:
         self.over = False
         self.asked = 0
-        real = consumers.person_behind
+        real = sockets.person_behind
 
         def person_behind(*args: Any) -> Any:
             self.asked += 1
@@ -225,21 +226,19 @@ class Outage:
                 raise error("the database system is in recovery mode")
             return real(*args)
 
-        monkeypatch.setattr(consumers, "person_behind", person_behind)
+        monkeypatch.setattr(sockets, "person_behind", person_behind)
 
 
 @pytest.fixture
 def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumers.PersonConsumer, "heartbeat", 0.2)
+    monkeypatch.setattr(sockets.PersonConsumer, "heartbeat", 0.2)
 
 
 def test_every_close_code_is_one_that_a_server_may_send() -> None:
     """daphne sends no other: the socket would stay open, with nobody behind it."""
-    codes = [
-        value for name, value in vars(consumers).items() if name.isupper() and isinstance(value, int) and value > 999
-    ]
-    closing = set(codes) - {consumers.MOST_BYTES}
-    assert closing == {4401, 4404, 4500, 4503}
+    names = {name: value for module in (sockets, consumers) for name, value in vars(module).items()}
+    codes = {value for name, value in names.items() if name.isupper() and isinstance(value, int) and value > 999}
+    assert codes - {consumers.MOST_BYTES} == {4401, 4404, 4500, 4503}
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -271,7 +270,7 @@ async def test_a_database_that_stays_away_closes_the_socket_by_name(
     run = await new_run(team, logs.status("queued"))
     async with opened(path.format(run=run.id), cookie) as page:
         await hears(page)
-        monkeypatch.setattr(consumers, "PATIENCE", 0.3)
+        monkeypatch.setattr(sockets, "PATIENCE", 0.3)
         Outage(monkeypatch)
         assert await code(page) == 4503
     async with opened(path.format(run=run.id), cookie) as page:  # who comes again meanwhile hears the same

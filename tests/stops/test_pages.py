@@ -128,4 +128,4 @@ def test_a_run_that_was_stopped_in_a_step_is_not_called_at_work(cast: Cast, test
     assert "it goes on when the stop is lifted" in shown
     assert "under way when it was stopped" in shown
     assert "The agent is working" not in shown
-    assert "data-live=" not in shown
+    assert "data-live-screen=" not in shown

@@ -87,7 +87,7 @@ class Cdp:
 
     async def send(self, method: str, params: Params | None = None, session: str = "", timeout: float = 10.0) -> Params:
         """One command. Raises CdpError, MachineGone, or TimeoutError when the browser is busy (an open dialog, say)."""
-        if self._receiver.done():
+        if self.ended:
             raise MachineGone(self._end)
         number = next(self._ids)
         message: Params = {"id": number, "method": method, "params": params or {}}
@@ -101,6 +101,10 @@ class Cdp:
             raise MachineGone(self._end) from error
         finally:
             self._waiting.pop(number, None)
+
+    @property
+    def ended(self) -> bool:
+        return self._receiver.done()
 
     async def wait_closed(self) -> None:
         await asyncio.wait({self._receiver})

@@ -76,7 +76,7 @@ class BrowserSession:
         self._nodes = Nodes(self.pointer.finder)
         self._target = ""
         self._session = ""
-        self._last: Frame | None = None
+        self.last_frame: Frame | None = None
         self.facts: dict[str, Any] = {}  # what the keeper said at the last look
 
     # The connection
@@ -154,9 +154,9 @@ class BrowserSession:
         png = await self._read(lambda: self._captured(hidden))
         if png is None:
             dialog = dialogs.hiding(await self.look() or Dialog("alert", "The page is busy."), hidden)
-            return dialogs.picture(dialog, self._last, self.spec.width, self.spec.height)
-        self._last = Frame(png, self.spec.width, self.spec.height)
-        return self._last
+            return dialogs.picture(dialog, self.last_frame, self.spec.width, self.spec.height)
+        self.last_frame = Frame(png, self.spec.width, self.spec.height)
+        return self.last_frame
 
     async def _captured(self, hidden: Sequence[str]) -> bytes:
         """The page may move between two looks: what is hidden is hidden where it stood before and after the picture."""

@@ -1,0 +1,127 @@
+"""The websocket at which a person watches a machine's screen.
+
+/ws/machines/<id>/screen: {hello, width, height, kind} and what stands; pictures as bytes: four with the age in milliseconds, then
+the JPEG. Of each a page says {"seen": 1}: two that it has not seen are all that it gets. {"pause": true} while nobody looks.
+
+Close codes are those of accounts/sockets.py, and: 4403 a private takeover of somebody else, 4404 no such machine for this person, 4408
+nothing was seen for long, 4429 too many are watching. At all but 4408 a page does not come again by itself.
+"""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+from accounts.sockets import AWAY, DATABASE_AWAY, Over, PersonConsumer
+from machines.access import get_machine
+from machines.errors import MachineNotFound
+from machines.live.feeds import GONE, TOO_MANY, Feed, TooManyViewers, Viewer, watching
+from machines.models import Machine
+
+SILENT = 4408
+MOST_BYTES = 8192  # of one message of a page
+CHECK_SECONDS = 1.0  # between two looks at the person's rights
+SILENT_SECONDS = 60.0  # without having seen what was sent
+
+
+class ScreenConsumer(PersonConsumer):
+    right = "machines:read"
+    viewer: Viewer | None = None
+    _beat_at = 0.0
+    _seen_at = 0.0
+
+    async def talk(self) -> None:
+        machine = await self._machine()
+        self.viewer = Viewer(self.actor)
+        try:
+            with watching(machine.id, self.viewer) as feed:
+                await self._watch(machine, feed, self.viewer)
+        except TooManyViewers:
+            raise Over(TOO_MANY) from None
+
+    async def _machine(self) -> Machine:
+        try:
+            return await self.ask(get_machine, self.actor, self.scope["url_route"]["kwargs"]["machine_id"])
+        except MachineNotFound:
+            raise Over(GONE) from None
+
+    async def _watch(self, machine: Machine, feed: Feed, viewer: Viewer) -> None:
+        await self._look(feed)
+        size = {"width": machine.screen_width, "height": machine.screen_height}
+        viewer.tell(hello=True, kind=machine.kind, **size, **feed.facts(self.actor))
+        self._feed = feed
+        self._seen_at = time.monotonic()
+        self._check_at = asyncio.get_running_loop().time() + CHECK_SECONDS
+        while True:
+            await self._still_may(feed)
+            if viewer.over is not None:
+                raise Over(viewer.over)
+            if viewer.news:
+                news, viewer.news = viewer.news, {}
+                await self.say(news)
+            elif viewer.may_send:
+                await self._send_picture(feed, viewer)
+            else:
+                await self._wait(viewer)
+
+    async def _look(self, feed: Feed) -> None:
+        try:
+            await feed.fresh()
+        except AWAY:
+            raise Over(DATABASE_AWAY) from None
+
+    async def _send_picture(self, feed: Feed, viewer: Viewer) -> None:
+        """The newest; only if it is for this person at this very moment."""
+        await self._look(feed)
+        picture, viewer.picture = viewer.picture, None
+        if viewer.over is not None or picture is None:
+            return
+        viewer.in_flight += 1
+        feed.wanted()
+        self._seen_at = time.monotonic()
+        age = round((self._seen_at - picture.at) * 1000)
+        await self.send(bytes_data=max(0, age).to_bytes(4, "big") + picture.jpeg)
+
+    async def _wait(self, viewer: Viewer) -> None:
+        viewer.bell.clear()
+        try:
+            async with asyncio.timeout_at(self._check_at):
+                await viewer.bell.wait()
+        except TimeoutError:
+            return
+
+    async def _still_may(self, feed: Feed) -> None:
+        """As still_may(), but it asks much more often than it beats: what is seen here must end at once. Raises Over."""
+        now = asyncio.get_running_loop().time()
+        if now < self._check_at:
+            return
+        await self._check()
+        self._check_at = now + CHECK_SECONDS
+        if self.viewer and self.viewer.in_flight and time.monotonic() - self._seen_at > SILENT_SECONDS:
+            raise Over(SILENT)
+        if now >= self._beat_at:
+            self._beat_at = now + self.heartbeat
+            await self.say({"beat": 1})
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """What is not understood is passed over."""
+        viewer, feed = self.viewer, getattr(self, "_feed", None)
+        if viewer is None or feed is None or not text_data or len(text_data) > MOST_BYTES:
+            return
+        try:
+            message = json.loads(text_data)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(message, dict):
+            self._hear(message, feed, viewer)
+
+    def _hear(self, message: dict[str, Any], feed: Feed, viewer: Viewer) -> None:
+        if "seen" in message:
+            viewer.in_flight = max(0, viewer.in_flight - 1)
+            self._seen_at = time.monotonic()
+        if "pause" in message:
+            was, viewer.paused, viewer.picture = viewer.paused, bool(message["pause"]), None
+            if was and not viewer.paused:
+                feed.renew()
+        viewer.bell.set()
+        feed.wanted()

@@ -1,0 +1,282 @@
+"""The live screens that are watched in this web process: one for each machine, however many people watch it.
+
+A picture is shown only after a look at the rows that was begun when it existed: of the time of a private takeover, or with a
+secret that was typed meanwhile, nothing leaves. While nobody can take a picture none is made.
+"""
+
+import asyncio
+import logging
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from accounts.actor import Actor
+from accounts.sockets import AWAY, in_thread
+from machines.actions.typed_secrets import texts_of
+from machines.drivers.base import MachineGone
+from machines.drivers.live_screen import LiveScreen, Picture
+from machines.drivers.registry import live_screen
+from machines.errors import MachineUnavailable
+from machines.live.standing import Standing, standing_of
+from machines.processes.lifecycle import look_up
+from machines.processes.sessions import attach
+from web.errors import Refusal
+
+logger = logging.getLogger(__name__)
+IN_FLIGHT = 2  # pictures that a viewer has not acknowledged
+MOST_VIEWERS = 10  # of one machine
+MOST_OF_A_PERSON = 3
+LOOK_SECONDS = 1.0  # between two looks at the rows while the screen stands still
+FRESH_SECONDS = 0.05  # a look at the rows is as good as now for so long
+RETRY_SECONDS = 1.0  # until a machine that does not answer is tried again
+PRIVATE = 4403  # close codes
+GONE = 4404
+TOO_MANY = 4429
+
+
+class TooManyViewers(Exception):
+    """There is no place for another one."""
+
+
+class Viewer:
+    """One open socket: what it is to be sent, of which the newest picture wins, and how it ends."""
+
+    def __init__(self, actor: Actor) -> None:
+        self.actor = actor
+        self.bell = asyncio.Event()
+        self.over: int | None = None  # the close code
+        self.paused = False
+        self.in_flight = 0
+        self.picture: Picture | None = None
+        self.news: dict[str, Any] = {}
+
+    @property
+    def may_send(self) -> bool:
+        return not self.paused and self.picture is not None and self.in_flight < IN_FLIGHT
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a picture that is made for it now will be sent soon."""
+        return not self.paused and self.over is None and self.in_flight + bool(self.picture) < IN_FLIGHT
+
+    def end(self, code: int) -> None:
+        self.over, self.picture = code, None
+        self.bell.set()
+
+    def offer(self, picture: Picture) -> None:
+        self.picture = picture
+        self.bell.set()
+
+    def tell(self, **news: Any) -> None:
+        self.news |= news
+        self.bell.set()
+
+
+class Feed:
+    """The screen of one machine, for its viewers."""
+
+    def __init__(self, machine_id: str) -> None:
+        self.machine_id = machine_id
+        self.viewers: list[Viewer] = []
+        self.standing: Standing | None = None
+        self._looked = 0.0
+        self._away = ""  # why there is no picture, in words
+        self._wanted = asyncio.Event()  # somebody can take a picture, or has come
+        self._renew = False  # somebody has come, or was passed over: the screen is wanted as it is
+        self._tasks = [asyncio.create_task(self._keep_showing()), asyncio.create_task(self._keep_looking())]
+
+    # Viewers
+
+    def add(self, viewer: Viewer) -> None:
+        """Raises TooManyViewers."""
+        own = sum(other.actor.id == viewer.actor.id for other in self.viewers)
+        if len(self.viewers) >= MOST_VIEWERS or own >= MOST_OF_A_PERSON:
+            raise TooManyViewers
+        self.viewers.append(viewer)
+        self.renew()
+        self._tell_who()
+
+    def remove(self, viewer: Viewer) -> None:
+        self.viewers.remove(viewer)
+        self._tell_who()
+
+    def renew(self) -> None:
+        self._renew = True
+        self._wanted.set()
+
+    def wanted(self) -> None:
+        """A viewer may have become ready."""
+        self._wanted.set()
+
+    def _tell_who(self) -> None:
+        names = list({viewer.actor.id: viewer.actor.name for viewer in self.viewers}.values())
+        for viewer in self.viewers:
+            viewer.tell(watching=names)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+
+    # The rows
+
+    async def look(self) -> Standing | None:
+        """How the machine stands now; those who may not see it any more are ended, the others told what has changed.
+
+        Raises one of AWAY.
+        """
+        before, self.standing = self.standing, await in_thread(standing_of, self.machine_id)
+        self._looked = time.monotonic()
+        for viewer in list(self.viewers):
+            if self.standing is None:
+                viewer.end(GONE)
+            elif self.standing.hides(viewer.actor):
+                viewer.end(PRIVATE)
+            elif before is None or before != self.standing:
+                viewer.tell(**self.facts(viewer.actor))
+        if before != self.standing:
+            self._wanted.set()
+        return self.standing
+
+    async def fresh(self) -> Standing | None:
+        """As look(), unless somebody has looked just now."""
+        if self.standing is None or time.monotonic() - self._looked > FRESH_SECONDS:
+            return await self.look()
+        return self.standing
+
+    def facts(self, actor: Actor) -> dict[str, Any]:
+        """What a viewer is told besides pictures."""
+        control = self.standing.control if self.standing else None
+        shown = None
+        if control is not None:
+            mine = control.is_of(actor)
+            shown = {"name": control.name, "mine": mine, "private": control.private, "lives": control.lives}
+            shown |= {"lease": control.lease_id} if mine else {}
+        status = self.standing.status if self.standing else ""
+        return {"control": shown, "status": "halted" if self.standing and self.standing.halted else status}
+
+    async def _keep_looking(self) -> None:
+        while True:
+            with suppress(*AWAY):
+                if time.monotonic() - self._looked >= LOOK_SECONDS:
+                    await self.look()
+            await asyncio.sleep(LOOK_SECONDS / 2)
+
+    # Pictures
+
+    async def _keep_showing(self) -> None:
+        while True:
+            words = ""
+            try:
+                await self._show()
+            except (MachineGone, MachineUnavailable, Refusal, TimeoutError, *AWAY) as error:
+                words = str(error)
+            except Exception:
+                logger.exception("The live screen of %s failed", self.machine_id)
+                words = "The screen cannot be shown."
+            self._say_away(words)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _say_away(self, words: str) -> None:
+        if words != self._away:
+            self._away = words
+            for viewer in self.viewers:
+                viewer.tell(away=words)
+
+    async def _show(self) -> None:
+        """Pictures of one life of the machine. Ends when there is no screen to see; raises as attach() and LiveScreen."""
+        standing = await self.look()
+        if standing is None or not standing.shows:
+            return
+        screen = live_screen((await attach(await in_thread(look_up, self.machine_id))).session)
+        try:
+            while (now := self.standing) is not None and now.shows and now.restarts == standing.restarts:
+                if not any(viewer.is_ready for viewer in self.viewers):
+                    await self._rest(screen)
+                elif picture := await self._next(screen):
+                    await self._hand_out(picture, now.secrets)
+        finally:
+            await screen.close()
+
+    async def _rest(self, screen: LiveScreen) -> None:
+        """Nobody can take a picture: none is made until somebody can, and then the screen is shown as it is."""
+        self._wanted.clear()
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self._wanted.wait()
+        except TimeoutError:
+            await screen.pause()
+            await self._wanted.wait()
+
+    async def _next(self, screen: LiveScreen) -> Picture | None:
+        """The next picture; None when somebody has come meanwhile, or the machine stands differently."""
+        if self._renew:
+            self._renew = False
+            await screen.pause()
+        hidden = await in_thread(texts_of, self.machine_id) if self.standing and self.standing.secrets else ()
+        self._wanted.clear()
+        coming = asyncio.create_task(screen.next(hidden))
+        waiting = asyncio.create_task(self._wanted.wait())
+        try:
+            while not coming.done():
+                await asyncio.wait({coming, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                if coming.done():
+                    break
+                if self._is_other_than(hidden):
+                    self._renew = True
+                    return None
+                self._wanted.clear()
+                waiting = asyncio.create_task(self._wanted.wait())
+            self._say_away("")
+            return coming.result()
+        finally:
+            for task in (coming, waiting):
+                task.cancel()
+            await asyncio.wait({coming, waiting})
+
+    def _is_other_than(self, hidden: Any) -> bool:
+        """Whether the picture that is waited for would not do any more."""
+        now = self.standing
+        return self._renew or now is None or not now.shows or bool(now.secrets) != bool(hidden) or not self.viewers
+
+    async def _hand_out(self, picture: Picture, secrets: int) -> None:
+        now = await self.look()
+        if now is None or now.secrets != secrets or not now.shows:
+            self._renew = True
+            return
+        age = time.monotonic() - picture.at
+        for viewer in list(self.viewers):
+            if viewer.over is not None:
+                continue
+            if now.hides(viewer.actor, age):
+                self._renew = True
+            else:
+                viewer.offer(picture)
+
+
+_feeds: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Feed]] = weakref.WeakKeyDictionary()
+_closing: set[asyncio.Task[None]] = set()
+
+
+def feeds() -> dict[str, Feed]:
+    """Those of this event loop, by machine."""
+    return _feeds.setdefault(asyncio.get_running_loop(), {})
+
+
+@contextmanager
+def watching(machine_id: str, viewer: Viewer) -> Iterator[Feed]:
+    """Let the viewer see the machine's screen; the last one to leave ends the feed. Raises TooManyViewers."""
+    mine = feeds()
+    feed = mine.get(machine_id) or mine.setdefault(machine_id, Feed(machine_id))
+    feed.add(viewer)
+    try:
+        yield feed
+    finally:
+        feed.remove(viewer)
+        if not feed.viewers:
+            mine.pop(machine_id, None)
+            task = asyncio.create_task(feed.close())
+            _closing.add(task)
+            task.add_done_callback(_closing.discard)

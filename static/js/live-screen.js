@@ -1,0 +1,179 @@
+// The screen of a machine as it happens: pictures of a websocket, drawn on a canvas. Without it there is one picture.
+
+import { clock } from "./times.js";
+
+/* global htmx */
+
+const LAST_WORDS = [4401, 4403, 4404, 4429]; // close codes after which nobody asks again
+const SILENCE = 40_000; // ms: the server beats every 15 s
+const LONGEST_PAUSE = 10_000; // ms between two tries
+const HEADER = 4; // bytes in front of a picture: its age in ms
+
+const screens = new Map();
+
+class LiveScreen {
+  constructor(box) {
+    this.box = box;
+    this.canvas = document.createElement("canvas");
+    this.canvas.setAttribute("role", "img");
+    this.tries = 0;
+    this.at = 0; // when the picture that is shown was taken
+    this.control = null;
+    this.watching = [];
+    this.away = "";
+    this.ended = "";
+    const view = box.querySelector("[data-live-view]");
+    const picture = view.querySelector("img");
+    this.canvas.setAttribute("aria-label", picture.alt);
+    this.canvas.width = picture.getAttribute("width");
+    this.canvas.height = picture.getAttribute("height");
+    this.canvas.hidden = true;
+    view.append(this.canvas);
+    this.picture = picture;
+    box.querySelector("[data-live-bar]").hidden = false;
+    for (const button of box.querySelectorAll("[data-live-do]")) {
+      button.addEventListener("click", () => this[button.dataset.liveDo]());
+    }
+    this.connect();
+    this.timer = setInterval(() => this.tick(), 1000);
+  }
+
+  get open() {
+    return this.socket?.readyState === WebSocket.OPEN;
+  }
+
+  say(message) {
+    if (this.open) this.socket.send(JSON.stringify(message));
+  }
+
+  connect() {
+    const address = new URL(this.box.dataset.liveScreen, location.href.replace(/^http/, "ws"));
+    const socket = new WebSocket(address);
+    socket.binaryType = "arraybuffer";
+    this.socket = socket;
+    this.heard = Date.now();
+    socket.onmessage = ({ data }) => {
+      this.heard = Date.now();
+      if (typeof data === "string") this.hear(JSON.parse(data));
+      else this.draw(data, socket);
+    };
+    socket.onclose = ({ code }) => this.lost(code);
+  }
+
+  lost(code) {
+    if (this.left) return;
+    if (LAST_WORDS.includes(code)) {
+      this.ended = code === 4429 ? "Too many people watch this screen" : "No longer shown";
+      htmx.trigger(document.body, "look"); // the page says why
+    } else {
+      this.tries += 1;
+      setTimeout(() => this.left || this.connect(), Math.min(LONGEST_PAUSE, 250 * 2 ** Math.min(this.tries, 6)));
+    }
+    this.tell();
+  }
+
+  hear(message) {
+    const before = JSON.stringify([this.control, this.status]);
+    if (message.hello) {
+      this.tries = 0;
+      if (document.hidden) this.say({ pause: true });
+    }
+    for (const name of ["control", "status", "watching", "away"]) {
+      if (name in message) this[name] = message[name];
+    }
+    if (!message.hello && before !== JSON.stringify([this.control, this.status])) htmx.trigger(document.body, "look");
+    this.tell();
+  }
+
+  async draw(data, socket) {
+    const age = new DataView(data).getUint32(0);
+    const at = Date.now() - age;
+    try {
+      const picture = await createImageBitmap(new Blob([new Uint8Array(data, HEADER)], { type: "image/jpeg" }));
+      this.canvas.getContext("2d").drawImage(picture, 0, 0, this.canvas.width, this.canvas.height);
+      picture.close();
+      this.at = at;
+      this.away = "";
+      this.canvas.hidden = false;
+      this.picture.hidden = true;
+      this.tell();
+    } finally {
+      if (socket.readyState === WebSocket.OPEN) socket.send('{"seen":1}');
+    }
+  }
+
+  tick() {
+    if (!this.box.isConnected) {
+      this.close();
+      return;
+    }
+    if (this.open && Date.now() - this.heard > SILENCE) this.socket.close();
+    this.tell();
+  }
+
+  close() {
+    this.left = true;
+    clearInterval(this.timer);
+    this.socket.close();
+    screens.delete(this.box);
+  }
+
+  // What the picture is worth: whether it is the screen of now, and since when it has looked like this.
+  tell() {
+    const live = this.open && !this.away && !this.ended && this.at > 0;
+    const state = this.box.querySelector("[data-live-state]");
+    const words = this.ended || (this.open ? this.away : "Reconnecting") || (live ? "Live" : "Connecting");
+    set(state, words);
+    state.classList.toggle("is-now", live);
+    set(this.box.querySelector("[data-live-age]"), this.at ? this.age(live) : "");
+    const others = this.watching.join(", ");
+    set(this.box.querySelector("[data-live-watching]"), others ? `Watching: ${others}` : "");
+  }
+
+  age(live) {
+    const seconds = Math.floor((Date.now() - this.at) / 1000);
+    const when = seconds < 2 ? "now" : seconds < 60 ? `${seconds} s ago` : `at ${clock(new Date(this.at))}`;
+    return live ? `last change ${when}` : `as of ${clock(new Date(this.at))}`;
+  }
+
+  // Buttons
+
+  size() {
+    const real = this.box.classList.toggle("is-real-size");
+    this.box.querySelector('[data-live-do="size"]').setAttribute("aria-pressed", real);
+  }
+
+  full() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else this.box.requestFullscreen?.();
+  }
+}
+
+function set(element, words) {
+  if (element && element.textContent !== words) element.textContent = words;
+}
+
+function begin() {
+  for (const box of document.querySelectorAll("[data-live-screen]")) {
+    if (!screens.has(box)) screens.set(box, new LiveScreen(box));
+  }
+}
+
+// Whether the page shows a screen that comes by itself, so that it need not be asked for.
+export const isLive = () => [...screens.values()].some((screen) => screen.open);
+
+export function startLiveScreen() {
+  if (!window.htmx || !window.WebSocket) return;
+  begin();
+  document.body.addEventListener("htmx:afterSettle", begin);
+  document.addEventListener("visibilitychange", () => {
+    for (const screen of screens.values()) screen.say({ pause: document.hidden });
+  });
+  window.addEventListener("offline", () => {
+    for (const screen of screens.values()) screen.socket.close();
+  });
+  window.addEventListener("pagehide", () => {
+    for (const screen of [...screens.values()]) screen.close();
+  });
+  window.addEventListener("pageshow", begin);
+}
