@@ -3,7 +3,7 @@
 Every change locks the row, tests it, writes, records and queues in one transaction. Nothing here talks to a driver.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -321,6 +321,12 @@ def log_actions(actor: Actor, machine: Machine, actions: list[Action], lease: Ta
     steps = [{"command": action.name, "params": {} if hidden else _without_text(action.params)} for action in actions]
     of_lease = {"lease_id": lease.id} if lease else {}
     audit(actor, "machine.action", machine.id, actions=steps, **of_lease)
+
+
+def log_input(actor: Actor, machine_id: str, counts: Mapping[str, int], lease: TakeoverLease) -> None:
+    """What was done at the live screen since it was last written down: how much of it, and never what."""
+    params = {} if lease.private else dict(counts)
+    audit(actor, "machine.action", machine_id, actions=[{"command": "input", "params": params}], lease_id=lease.id)
 
 
 def _without_text(params: dict[str, Any]) -> dict[str, Any]:

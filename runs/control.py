@@ -139,7 +139,16 @@ def _by_hand(lease: TakeoverLease) -> list[Event]:
 def hand_words(action: dict[str, Any]) -> str:
     """One action by hand as a sentence; of typed text only how long it was."""
     command, params = action["command"], action["params"]
+    if command == "input":
+        return input_words(params)
     typed = params.get("text")  # "(7 characters)": the audit has no more
     if typed:
         return f"{_TYPED.get(command, command)} {typed.strip('()')}"
     return action_title(command, params, None, None)
+
+
+def input_words(counts: dict[str, Any]) -> str:
+    """What was done at the live screen, of which the audit keeps only how much it was."""
+    names = {"characters": "character", "keys": "key", "clicks": "click", "scrolls": "scroll"}
+    parts = [f"{counts[many]} {one if counts[many] == 1 else many}" for many, one in names.items() if counts.get(many)]
+    return f"Worked at the screen: {', '.join(parts)}" if parts else "Worked at the screen"

@@ -124,7 +124,7 @@ def act(
 
 def _admit(actor: Actor, machine: Machine, actions: list[Action], lease_id: str | None) -> TakeoverLease | None:
     """May they be done now? Looks at the machine as it is. Raises as act()."""
-    _require_rights(actor, machine, actions)
+    require_rights(actor, machine, actions)
     now = get_machine(actor, machine.id)
     require_running(now)
     require_unstopped(now)
@@ -132,7 +132,7 @@ def _admit(actor: Actor, machine: Machine, actions: list[Action], lease_id: str 
     return control_leases.admit(actor, now, lease_id, is_input=is_input)
 
 
-def _require_rights(actor: Actor, machine: Machine, actions: list[Action]) -> None:
+def require_rights(actor: Actor, machine: Machine, actions: list[Action]) -> None:
     """What is typed at a terminal is a command. An approver acts only as long as they control the machine."""
     if any(_is_shell(machine, action) for action in actions):
         require(actor, "terminal:exec")

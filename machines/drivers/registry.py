@@ -5,7 +5,8 @@ from machines.drivers.browser.driver import BrowserDriver, BrowserSession
 from machines.drivers.browser.screencast import Screencast
 from machines.drivers.live_screen import LiveScreen, LookedScreen
 from machines.drivers.simulated import SimulatedDriver
-from machines.drivers.terminal.driver import TerminalDriver
+from machines.drivers.terminal.driver import TerminalDriver, TerminalSession
+from machines.drivers.terminal.live_screen import TerminalScreen
 
 _DRIVERS: dict[str, Driver] = {driver.kind: driver for driver in (TerminalDriver(), BrowserDriver(), SimulatedDriver())}
 KINDS = tuple(_DRIVERS)
@@ -21,4 +22,6 @@ def driver_for(kind: str) -> Driver:
 
 def live_screen(session: Session) -> LiveScreen:
     """What shows the screen of this session's machine; the session is its own from now on."""
-    return Screencast(session) if isinstance(session, BrowserSession) else LookedScreen(session)
+    if isinstance(session, BrowserSession):
+        return Screencast(session)
+    return TerminalScreen(session) if isinstance(session, TerminalSession) else LookedScreen(session)

@@ -2,6 +2,7 @@
 
 /ws/machines/<id>/screen: {hello, width, height, kind} and what stands; pictures as bytes: four with the age in milliseconds, then
 the JPEG. Of each a page says {"seen": 1}: two that it has not seen are all that it gets. {"pause": true} while nobody looks.
+Who holds the lease sends {"lease", "events"} (input_events.py); what is not done is answered by {refused: why}.
 
 Close codes are those of accounts/sockets.py, and: 4403 a private takeover of somebody else, 4404 no such machine for this person, 4408
 nothing was seen for long, 4429 too many are watching. At all but 4408 a page does not come again by itself.
@@ -10,12 +11,14 @@ nothing was seen for long, 4429 too many are watching. At all but 4408 a page do
 import asyncio
 import json
 import time
+from contextlib import suppress
 from typing import Any
 
 from accounts.sockets import AWAY, DATABASE_AWAY, Over, PersonConsumer
 from machines.access import get_machine
 from machines.errors import MachineNotFound
 from machines.live.feeds import GONE, TOO_MANY, Feed, TooManyViewers, Viewer, watching
+from machines.live.hands import Hands
 from machines.models import Machine
 
 SILENT = 4408
@@ -27,6 +30,7 @@ SILENT_SECONDS = 60.0  # without having seen what was sent
 class ScreenConsumer(PersonConsumer):
     right = "machines:read"
     viewer: Viewer | None = None
+    hands: Hands | None = None
     _beat_at = 0.0
     _seen_at = 0.0
 
@@ -50,10 +54,17 @@ class ScreenConsumer(PersonConsumer):
         size = {"width": machine.screen_width, "height": machine.screen_height}
         viewer.tell(hello=True, kind=machine.kind, **size, **feed.facts(self.actor))
         self._feed = feed
+        self.hands = viewer.hands = Hands(self.actor, machine, feed)
+        try:
+            await self._serve_viewer(feed, viewer, self.hands)
+        finally:
+            await self.hands.close()
+
+    async def _serve_viewer(self, feed: Feed, viewer: Viewer, hands: Hands) -> None:
         self._seen_at = time.monotonic()
         self._check_at = asyncio.get_running_loop().time() + CHECK_SECONDS
         while True:
-            await self._still_may(feed)
+            await self._still_may(hands)
             if viewer.over is not None:
                 raise Over(viewer.over)
             if viewer.news:
@@ -90,7 +101,7 @@ class ScreenConsumer(PersonConsumer):
         except TimeoutError:
             return
 
-    async def _still_may(self, feed: Feed) -> None:
+    async def _still_may(self, hands: Hands) -> None:
         """As still_may(), but it asks much more often than it beats: what is seen here must end at once. Raises Over."""
         now = asyncio.get_running_loop().time()
         if now < self._check_at:
@@ -99,6 +110,8 @@ class ScreenConsumer(PersonConsumer):
         self._check_at = now + CHECK_SECONDS
         if self.viewer and self.viewer.in_flight and time.monotonic() - self._seen_at > SILENT_SECONDS:
             raise Over(SILENT)
+        with suppress(*AWAY):
+            await hands.keep()
         if now >= self._beat_at:
             self._beat_at = now + self.heartbeat
             await self.say({"beat": 1})
@@ -123,5 +136,9 @@ class ScreenConsumer(PersonConsumer):
             was, viewer.paused, viewer.picture = viewer.paused, bool(message["pause"]), None
             if was and not viewer.paused:
                 feed.renew()
+        if "events" in message and self.hands is not None:
+            words = self.hands.hear(message.get("lease"), message["events"])
+            if words:
+                viewer.tell(refused=words)
         viewer.bell.set()
         feed.wanted()

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -16,7 +16,7 @@ from accounts.actor import Actor
 from accounts.sockets import AWAY, in_thread
 from machines.actions.typed_secrets import texts_of
 from machines.drivers.base import MachineGone
-from machines.drivers.live_screen import LiveScreen, Picture
+from machines.drivers.live_screen import Input, LiveScreen, Picture
 from machines.drivers.registry import live_screen
 from machines.errors import MachineUnavailable
 from machines.live.standing import Standing, standing_of
@@ -51,6 +51,7 @@ class Viewer:
         self.in_flight = 0
         self.picture: Picture | None = None
         self.news: dict[str, Any] = {}
+        self.hands: object = None  # whose words are meant for this one
 
     @property
     def may_send(self) -> bool:
@@ -82,6 +83,7 @@ class Feed:
         self.viewers: list[Viewer] = []
         self.standing: Standing | None = None
         self._looked = 0.0
+        self._screen: LiveScreen | None = None
         self._away = ""  # why there is no picture, in words
         self._wanted = asyncio.Event()  # somebody can take a picture, or has come
         self._renew = False  # somebody has come, or was passed over: the screen is wanted as it is
@@ -191,6 +193,7 @@ class Feed:
         if standing is None or not standing.shows:
             return
         screen = live_screen((await attach(await in_thread(look_up, self.machine_id))).session)
+        self._screen = screen
         try:
             while (now := self.standing) is not None and now.shows and now.restarts == standing.restarts:
                 if not any(viewer.is_ready for viewer in self.viewers):
@@ -198,7 +201,18 @@ class Feed:
                 elif picture := await self._next(screen):
                     await self._hand_out(picture, now.secrets)
         finally:
+            self._screen = None
             await screen.close()
+
+    async def give(self, events: Sequence[Input]) -> None:
+        """Do these at the screen; who gives them has been admitted. Raises MachineGone."""
+        if self._screen is None:
+            raise MachineGone("The machine does not answer.")
+        await self._screen.give(events)
+
+    async def let_go(self) -> None:
+        if self._screen is not None:
+            await self._screen.let_go()
 
     async def _rest(self, screen: LiveScreen) -> None:
         """Nobody can take a picture: none is made until somebody can, and then the screen is shown as it is."""

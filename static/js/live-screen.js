@@ -1,5 +1,6 @@
 // The screen of a machine as it happens: pictures of a websocket, drawn on a canvas. Without it there is one picture.
 
+import { Hands } from "./live-hands.js";
 import { clock } from "./times.js";
 
 /* global htmx */
@@ -22,6 +23,9 @@ class LiveScreen {
     this.watching = [];
     this.away = "";
     this.ended = "";
+    this.refused = "";
+    this.hands = null;
+    box.hidden = false;
     const view = box.querySelector("[data-live-view]");
     const picture = view.querySelector("img");
     this.canvas.setAttribute("aria-label", picture.alt);
@@ -78,11 +82,31 @@ class LiveScreen {
       this.tries = 0;
       if (document.hidden) this.say({ pause: true });
     }
-    for (const name of ["control", "status", "watching", "away"]) {
+    if (message.refused) this.refusedAt = Date.now();
+    for (const name of ["control", "status", "watching", "away", "refused"]) {
       if (name in message) this[name] = message[name];
     }
     if (!message.hello && before !== JSON.stringify([this.control, this.status])) htmx.trigger(document.body, "look");
+    this.handOver();
     this.tell();
+  }
+
+  // The machine is in this person's hands, or it is not: the server says so, and takes nothing from anybody else.
+  handOver() {
+    const lease = this.control?.mine && this.box.hasAttribute("data-live-typing") ? this.control.lease : "";
+    if (lease && !this.hands) {
+      const send = (events) => this.say({ lease: this.control.lease, events });
+      this.hands = new Hands(this.canvas, send, () => this.out());
+    } else if (!lease && this.hands) {
+      this.hands.close();
+      this.hands = null;
+    }
+    this.box.classList.toggle("is-mine", Boolean(lease));
+  }
+
+  // Out of the screen with the keyboard: to its first button.
+  out() {
+    this.box.querySelector("[data-live-do]").focus();
   }
 
   async draw(data, socket) {
@@ -113,6 +137,7 @@ class LiveScreen {
 
   close() {
     this.left = true;
+    this.hands?.close();
     clearInterval(this.timer);
     this.socket.close();
     screens.delete(this.box);
@@ -122,6 +147,8 @@ class LiveScreen {
   tell() {
     const live = this.open && !this.away && !this.ended && this.at > 0;
     const state = this.box.querySelector("[data-live-state]");
+    const refused = Date.now() - (this.refusedAt ?? 0) < 5000 ? this.refused : "";
+    set(this.box.querySelector("[data-live-refused]"), refused);
     const words = this.ended || (this.open ? this.away : "Reconnecting") || (live ? "Live" : "Connecting");
     set(state, words);
     state.classList.toggle("is-now", live);

@@ -76,3 +76,37 @@ def test_without_script_there_is_a_picture(desk: str, look: Open) -> None:
     expect(page.get_by_role("img", name="The screen of Desk now")).to_be_visible()
     expect(page.get_by_role("link", name="Look again")).to_be_visible()
     expect(page.locator("[data-live-bar]")).to_be_hidden()
+
+
+def test_who_took_control_works_at_the_screen_and_the_page_tells_how_much(desk: str, look: Open, site: Site) -> None:
+    page = look("ana", f"/machines/{desk}/screen")
+    shows(page)
+    page.get_by_role("button", name="Take control").click()
+    expect(page.locator(".live-screen.is-mine canvas")).to_be_visible()
+    page.locator(".live-screen canvas").click(position={"x": 40, "y": 40})
+    page.keyboard.type("abc")
+    page.keyboard.insert_text("é✓漢")  # as an input method does
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("The machine's keyboard")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Real size")).to_be_focused()
+    expect(page.locator("[data-live-refused]")).to_have_text("")
+    page.get_by_role("button", name="Give control back").click()
+    expect(page.get_by_text("Nobody works on this machine")).to_be_visible()
+    shows(page)
+    expect(page.locator(".live-screen.is-mine")).to_have_count(0)
+
+
+def test_on_a_phone_the_screen_takes_what_its_keyboard_gives(desk: str, look: Open) -> None:
+    page = look("ana", f"/machines/{desk}/screen", viewport={"width": 390, "height": 800}, has_touch=True)
+    shows(page)
+    page.get_by_role("button", name="Take control").tap()
+    canvas = page.locator(".live-screen.is-mine canvas")
+    canvas.tap(position={"x": 30, "y": 30})
+    expect(page.get_by_label("The machine's keyboard")).to_be_focused()
+    page.keyboard.insert_text("word")
+    expect(page.locator("[data-live-refused]")).to_have_text("")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("button", name="Give control back").tap()
+    shows(page)

@@ -4,6 +4,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 from machines.drivers.base import MachineGone
 from machines.drivers.browser.driver import BrowserSession
 from machines.drivers.browser.screencast import Screencast
-from machines.drivers.live_screen import LiveScreen, LookedScreen
+from machines.drivers.live_screen import Input, LiveScreen, LookedScreen
 from machines.drivers.registry import live_screen
 from tests.drivers.conftest import Machine, Site, spec_of
 
@@ -165,3 +166,70 @@ async def test_a_terminal_is_looked_at_until_it_changes(terminal: Machine) -> No
         await terminal.do("run_line", command="echo hello")
         while (await screen.next()).jpeg == before.jpeg:
             continue
+
+
+FORM = """<textarea style="width: 500px; height: 200px"></textarea><script>
+  const t = document.querySelector('textarea'); t.focus();
+  for (const name of ['keydown', 'click', 'dblclick', 'mouseup', 'wheel'])
+    document.addEventListener(name, (e) => { document.title += ' ' + name + (e.key || ''); });
+</script><div style="height: 3000px"></div>"""
+
+
+async def value(browser: Machine) -> str:
+    assert isinstance(browser.session, BrowserSession)
+    asked = {"expression": "document.querySelector('textarea').value", "returnByValue": True}
+    return str((await browser.session.send("Runtime.evaluate", asked))["result"]["value"])
+
+
+async def test_what_is_typed_and_pasted_arrives_sign_by_sign(browser: Machine, site: Site) -> None:
+    await browser.do("open_url", url=site.page(page(RED, FORM)))
+    pasted = "\n".join(f"line {number} with é ✓ 漢 @ # | ~" for number in range(300))
+    parts = [pasted[start : start + 1000] for start in range(0, len(pasted), 1000)]
+    async with live(browser) as screen:
+        await screen.next()
+        await screen.give([Input("text", text=char) for char in "a@é漢~"])
+        await screen.give([Input("key", key="enter"), Input("key", key="x"), Input("key", key="backspace")])
+        await screen.give([Input("text", text=part) for part in parts])
+    assert await value(browser) == f"a@é漢~\n{pasted}"
+    title = (await browser.session.state()).title
+    assert "keydowna keydown@" in title
+    assert "keydownEnter" in title
+
+
+async def test_the_pointer_clicks_drags_and_lets_go_and_the_wheel_scrolls(browser: Machine, site: Site) -> None:
+    await browser.do("open_url", url=site.page(page(RED, FORM)))
+    click = [Input("down", x=600, y=600), Input("up", x=600, y=600)]
+    async with live(browser) as screen:
+        await screen.next()
+        await screen.give([*click, *(replace(event, count=2) for event in click)])
+        await screen.give([Input("wheel", x=600, y=600, by=(0, 400))])
+        await screen.give([Input("down", x=600, y=600), Input("move", x=610, y=610)])
+        await screen.let_go()
+        await screen.let_go()
+    title = (await browser.session.state()).title
+    assert title.split()[1:] == ["mouseup", "click", "mouseup", "click", "dblclick", "wheel", "mouseup", "click"]
+
+
+async def test_a_dialog_that_a_click_opens_is_answered_by_the_next(browser: Machine, site: Site) -> None:
+    ask = "<button onclick=\"document.title = prompt('Name?', '')\">Ask</button>"
+    await browser.do("open_url", url=site.page(page(RED, ask)))
+    at = await browser.at("Ask")
+    async with live(browser) as screen:
+        await shows(screen, near(RED))
+        await screen.give([Input("down", **at), Input("up", **at)])
+        await shows(screen, lambda jpeg: not near(RED)(jpeg))
+        await screen.give([Input("text", text="Ana é"), Input("key", key="enter")])
+        await shows(screen, near(RED))
+    assert (await browser.session.state()).title == "Ana é"
+
+
+async def test_a_terminal_is_typed_into_without_waiting_for_what_comes_of_it(terminal: Machine) -> None:
+    async with live(terminal) as screen:
+        await screen.next()
+        await screen.give([Input("text", text="sleep 5; x=1\n"), Input("key", key="c", modifiers=("ctrl",))])
+        await screen.give([Input("text", text="echo 'é ✓ 漢 @ # |' > f; cat"), Input("key", key="enter")])
+        await screen.give([Input("key", key="d", modifiers=("ctrl",))])
+        async with asyncio.timeout(10):
+            while not await terminal.session.read_file("f"):
+                await screen.next()
+    assert (await terminal.session.read_file("f") or b"").decode() == "é ✓ 漢 @ # |\n"

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -15,7 +15,7 @@ from django.db import connections
 
 from config.asgi import application
 from machines.drivers.base import MachineGone
-from machines.drivers.live_screen import Picture
+from machines.drivers.live_screen import Input, Picture
 from machines.live import feeds
 from machines.models import Machine, TakeoverLease
 from machines.takeover import services as takeover
@@ -38,6 +38,9 @@ class Screen:
         self.gone = False
         self.closed = False
         self.age = 0.0  # of its pictures
+        self.given: list[Input] = []
+        self.let_gos = 0
+        self.on_give: Callable[[], Awaitable[None]] | None = None
         self._shown: bytes | None = None
 
     def anew(self) -> "Screen":
@@ -61,6 +64,14 @@ class Screen:
             await self.drawn.get()
         self._shown = self.now
         return Picture(self.now, time.monotonic() - self.age)
+
+    async def give(self, events: Sequence[Input]) -> None:
+        self.given += events
+        if self.on_give:
+            await self.on_give()
+
+    async def let_go(self) -> None:
+        self.let_gos += 1
 
     async def pause(self) -> None:
         self.rests, self._shown = True, None

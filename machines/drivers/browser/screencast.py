@@ -6,18 +6,24 @@ The Page domain stays off, so dialogs are the keeper's alone (page_keeper.py).
 import asyncio
 import base64
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 from machines.drivers.base import Frame, MachineGone
 from machines.drivers.browser.cdp import CdpError, Params
 from machines.drivers.browser.driver import BrowserSession
-from machines.drivers.live_screen import QUALITY, Picture, as_jpeg
+from machines.drivers.browser.input import keyboard, mouse
+from machines.drivers.browser.page.channel import PageProblem
+from machines.drivers.live_screen import QUALITY, Input, Picture, as_action, as_jpeg
 
+TOUCHED_PACE = 0.05  # while somebody works on the page
+TOUCHED_SECONDS = 2.0
 PACE = 0.2  # seconds until a picture is acknowledged: Chromium draws two in that time at most, so that no agent is slowed down
 SETTLED = (
     0.3  # Chromium drops what it draws while two pictures are on their way: after so long in silence it is asked again
 )
+INPUT_SECONDS = 5.0  # so long the page may take with one event before the next is given
 DIALOG_EVERY = 0.25  # seconds between two looks at an open dialog
 KEEPER_SECONDS = 0.3  # after which the keeper knows of a tab what we do
 _TABS = frozenset({"Target.targetCreated", "Target.targetDestroyed", "Target.targetInfoChanged"})
@@ -38,6 +44,8 @@ class Screencast:
         self._held_back = False  # one may have been dropped
         self._dialogs: asyncio.Task[None] | None = None
         self._has_dialog = False
+        self._touched = 0.0  # when somebody gave input last
+        self._pressed: Input | None = None
         self._dialog_shown: Frame | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._spawn(self._await_end())
@@ -69,7 +77,8 @@ class Screencast:
         """Not at once: Chromium goes on drawing as fast as it is told that pictures arrive."""
         self._on_their_way += 1
         self._held_back |= self._on_their_way > 1
-        await asyncio.sleep(PACE)
+        touched = time.monotonic() - self._touched < TOUCHED_SECONDS
+        await asyncio.sleep(TOUCHED_PACE if touched else PACE)
         self._on_their_way -= 1
         await self._tell("Page.screencastFrameAck", {"sessionId": number}, session)
 
@@ -178,6 +187,84 @@ class Screencast:
             return None
         self._dialog_shown = frame
         return Picture(await asyncio.to_thread(as_jpeg, frame.png), at)
+
+    async def give(self, events: Sequence[Input]) -> None:
+        self._touched = time.monotonic()
+        for event in events:
+            try:
+                if self._has_dialog:
+                    await self._answer(event)
+                else:
+                    await self._do(event)
+            except (
+                CdpError,
+                PageProblem,
+                TimeoutError,
+            ):  # the page gives way to another, or a dialog has opened under it
+                continue
+
+    async def _answer(self, event: Input) -> None:
+        """Dialogs are no part of the page: what is done to them goes to the keeper."""
+        if action := as_action(event):
+            await self.session.act(action)
+
+    async def _do(self, event: Input) -> None:
+        send = self.session.send
+        if event.kind == "key":
+            await self._unless_dialog(keyboard.press(send, event.key, list(event.modifiers)))
+        elif event.kind == "text":
+            await self._unless_dialog(self._type(event.text))
+        elif event.kind == "wheel":
+            across, down = event.by
+            await mouse.turn_wheel(send, event.x, event.y, across, down)
+        else:
+            await self._unless_dialog(self._point(event))
+
+    async def _type(self, text: str) -> None:
+        """One character by its key, as far as it has one; more than one as a paste puts it in."""
+        if len(text) == 1:
+            await keyboard.type_text(self.session.send, keyboard.Typing(text))
+        else:
+            await self.session.send("Input.insertText", {"text": text})
+
+    async def _point(self, event: Input) -> None:
+        held = self._pressed.button if self._pressed else ""
+        if event.kind == "move":
+            await mouse.move_held(self.session.send, event.x, event.y, held, event.modifiers)
+            return
+        self._pressed = event if event.kind == "down" else None
+        await mouse.button(self.session.send, event.kind, event.x, event.y, event.button, event.count, event.modifiers)
+
+    async def _unless_dialog(self, work: Coroutine[Any, Any, None]) -> None:
+        """An event that opens a dialog is not answered before the dialog is: nobody waits for that."""
+        doing = asyncio.create_task(work)
+        end = time.monotonic() + INPUT_SECONDS
+        while not doing.done() and not self._has_dialog and time.monotonic() < end:
+            await asyncio.wait({doing}, timeout=0.05)
+        if doing.done():
+            doing.result()
+        else:
+            self._tasks.add(doing)
+            doing.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # what comes of it late is nobody's concern
+
+    async def let_go(self) -> None:
+        pressed, self._pressed = self._pressed, None
+        if pressed is not None:
+            await self._tell_mouse(replace(pressed, kind="up"))
+
+    async def _tell_mouse(self, event: Input) -> None:
+        try:
+            async with asyncio.timeout(INPUT_SECONDS):
+                await mouse.button(
+                    self.session.send, "up", event.x, event.y, event.button, event.count, event.modifiers
+                )
+        except (CdpError, MachineGone, TimeoutError):
+            return
 
     async def pause(self) -> None:
         await self._stop()

@@ -1,7 +1,7 @@
 """The keyboard of a page: keys and combinations, and whole texts, typed key by key as a person does it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +26,14 @@ _NAMED = {
 _COMMANDS = {"a": "selectAll", "c": "copy", "v": "paste", "x": "cut", "z": "undo", "y": "redo"}
 
 
+def modifier_bits(names: Iterable[str]) -> int:
+    return sum(_MODIFIER_BITS[name] for name in set(names))
+
+
 async def press(send: Channel, key: str, modifiers: list[str] | None = None) -> None:
     """Press one key, with modifiers held around it."""
     held = modifiers or []
-    bits = sum(_MODIFIER_BITS[name] for name in set(held))
+    bits = modifier_bits(held)
     for name in held:
         modifier, code = _MODIFIER_KEYS[name]
         event = {"type": "rawKeyDown", "key": modifier, "windowsVirtualKeyCode": code, "modifiers": bits}

@@ -1,7 +1,9 @@
 """The mouse of a page. The keys are in keyboard.py."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from machines.drivers.browser.input.keyboard import modifier_bits
 from machines.drivers.browser.page.channel import Channel
 
 WHEEL_CLICK = 100  # pixels
@@ -15,6 +17,23 @@ async def _mouse(send: Channel, kind: str, x: float, y: float, **more: Any) -> N
 
 async def move(send: Channel, x: int, y: int) -> None:
     await _mouse(send, "mouseMoved", x, y)
+
+
+async def move_held(send: Channel, x: int, y: int, held: str, modifiers: Sequence[str]) -> None:
+    """Move with a button pressed; "" is none."""
+    button = {"button": held, "buttons": _BUTTON_BITS[held]} if held else {}
+    await _mouse(send, "mouseMoved", x, y, modifiers=modifier_bits(modifiers), **button)
+
+
+async def button(send: Channel, kind: str, x: int, y: int, name: str, count: int, modifiers: Sequence[str]) -> None:
+    """Press (`down`) or let go (`up`) one button."""
+    event, held = ("mousePressed", _BUTTON_BITS[name]) if kind == "down" else ("mouseReleased", 0)
+    bits = modifier_bits(modifiers)
+    await _mouse(send, event, x, y, button=name, buttons=held, clickCount=count, modifiers=bits)
+
+
+async def turn_wheel(send: Channel, x: int, y: int, across: int, down: int) -> None:
+    await _mouse(send, "mouseWheel", x, y, deltaX=across, deltaY=down)
 
 
 async def click(send: Channel, x: int, y: int, button: str = "left", count: int = 1) -> None:
