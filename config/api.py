@@ -25,6 +25,7 @@ from inference.predict.api import router as predict_router
 from inference.profiles.api import router as models_router
 from inference.sessions.api import router as sessions_router
 from machines.api import router as machines_router
+from machines.live.api import router as live_router
 from machines.takeover.api import router as takeover_router
 from runs.agents.api import router as agents_router
 from runs.api import router as runs_router
@@ -58,6 +59,7 @@ for router in (
     runs_router,
     streams_router,
     takeover_router,
+    live_router,
     verbs_router,
     approvals_router,
     approval_events_router,

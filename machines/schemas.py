@@ -260,6 +260,20 @@ class PictureObject(TypedDict):
     request_id: str
 
 
+class ConnectionObject(TypedDict):
+    """Links to the live screen. `token` is the first message to the websocket; it only watches."""
+
+    machine_id: str
+    view_url: str
+    control_url: str | None
+    websocket_url: str
+    token: str
+    expires_at: Timestamp
+    screen_width: int
+    screen_height: int
+    request_id: str
+
+
 class OutcomeObject(TypedDict):
     """What one action did; `screenshot` is a PNG in base64."""
 

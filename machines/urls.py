@@ -3,6 +3,7 @@
 from django.urls import path
 
 from machines import views
+from machines.live import views as live
 from machines.takeover import views as takeover
 
 urlpatterns = [
@@ -15,6 +16,7 @@ urlpatterns = [
     path("machines/<str:machine_id>/picture.png", views.last_picture, name="machine-picture"),
     path("machines/<str:machine_id>/screen", takeover.screen_page, name="machine-screen"),
     path("machines/<str:machine_id>/screen.png", takeover.screen_picture, name="machine-screen-now"),
+    path("screen", live.link_page, name="live-view"),
     path("machines/<str:machine_id>/control", takeover.take_control, name="machine-control"),
     path("machines/<str:machine_id>/control/act", takeover.act_by_hand, name="machine-act"),
     path("machines/<str:machine_id>/control/give-back", takeover.give_back, name="machine-give-back"),

@@ -20,6 +20,20 @@ class OwnOriginOnly:
         return await application(scope, receive, send)
 
 
+class OwnOriginOrNone:
+    """Sockets at `paths` take no cookie, so that programs, which have no origin, may open them; pages of others may not."""
+
+    def __init__(self, paths: frozenset[str], application: Any, others: Any) -> None:
+        self._paths, self._application, self._others = paths, application, others
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        if scope["path"] not in self._paths:
+            return await self._others(scope, receive, send)
+        has_origin = any(name == b"origin" for name, _ in scope["headers"])
+        application = self._application if is_own(scope) or not has_origin else WebsocketDenier()
+        return await application(scope, receive, send)
+
+
 def is_own(scope: dict[str, Any]) -> bool:
     """Whether the handshake comes from a page of ours."""
     headers = {name: value.decode("latin1") for name, value in scope["headers"]}

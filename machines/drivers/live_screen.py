@@ -45,7 +45,12 @@ class Input:
 
 
 class LiveScreen(Protocol):
-    """The live screen of one machine, over a session of its own. Every method raises MachineGone when the machine ended."""
+    """The live screen of one machine, over a session of its own. Every method raises MachineGone when the machine ended.
+
+    `calm`: one picture a second is enough.
+    """
+
+    calm: bool
 
     async def next(self, hidden: Sequence[str] = ()) -> Picture:
         """The screen as it is, then whenever it has changed since the picture before. One caller at a time.
@@ -76,6 +81,7 @@ class LookedScreen:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.calm = False
         self._shown: Frame | None = None
         self._changed = 0.0
         self._touched = float("-inf")
@@ -91,7 +97,7 @@ class LookedScreen:
             await self._wait(at)
 
     async def _wait(self, at: float) -> None:
-        seconds = EVERY if at - self._changed < STILL else SELDOM
+        seconds = EVERY if at - self._changed < STILL and not self.calm else SELDOM
         if at - self._touched < STILL:
             seconds = TOUCHED_EVERY
         with suppress(TimeoutError):

@@ -30,6 +30,8 @@ MOST_VIEWERS = 10  # of one machine
 MOST_OF_A_PERSON = 3
 LOOK_SECONDS = 1.0  # between two looks at the rows while the screen stands still
 FRESH_SECONDS = 0.05  # a look at the rows is as good as now for so long
+REST_SECONDS = 2.0  # without anybody who can take a picture, until none is made any more
+SMALL_SECONDS = 1.0  # between two pictures in a list
 RETRY_SECONDS = 1.0  # until a machine that does not answer is tried again
 PRIVATE = 4403  # close codes
 GONE = 4404
@@ -43,8 +45,13 @@ class TooManyViewers(Exception):
 class Viewer:
     """One open socket: what it is to be sent, of which the newest picture wins, and how it ends."""
 
-    def __init__(self, actor: Actor) -> None:
+    def __init__(self, actor: Actor, *, by_link: bool = False, small: bool = False) -> None:
+        """`by_link`: whoever it is has a link of the actor's that only shows the screen. `small`: a picture in a list, of
+        which one a second is enough."""
         self.actor = actor
+        self.small = small
+        self.rests_until = 0.0  # by time.monotonic()
+        self.holder = None if by_link else actor  # who may have the machine in their hands here
         self.bell = asyncio.Event()
         self.over: int | None = None  # the close code
         self.paused = False
@@ -55,12 +62,16 @@ class Viewer:
 
     @property
     def may_send(self) -> bool:
-        return not self.paused and self.picture is not None and self.in_flight < IN_FLIGHT
+        return self.picture is not None and self._takes_any and self.in_flight < IN_FLIGHT
 
     @property
     def is_ready(self) -> bool:
         """Whether a picture that is made for it now will be sent soon."""
-        return not self.paused and self.over is None and self.in_flight + bool(self.picture) < IN_FLIGHT
+        return self._takes_any and self.over is None and self.in_flight + bool(self.picture) < IN_FLIGHT
+
+    @property
+    def _takes_any(self) -> bool:
+        return not self.paused and time.monotonic() >= self.rests_until
 
     def end(self, code: int) -> None:
         self.over, self.picture = code, None
@@ -93,8 +104,9 @@ class Feed:
 
     def add(self, viewer: Viewer) -> None:
         """Raises TooManyViewers."""
-        own = sum(other.actor.id == viewer.actor.id for other in self.viewers)
-        if len(self.viewers) >= MOST_VIEWERS or own >= MOST_OF_A_PERSON:
+        alike = [other for other in self.viewers if other.small == viewer.small]
+        own = sum(other.actor.id == viewer.actor.id for other in alike)
+        if len(alike) >= MOST_VIEWERS or own >= MOST_OF_A_PERSON:
             raise TooManyViewers
         self.viewers.append(viewer)
         self.renew()
@@ -113,9 +125,14 @@ class Feed:
         self._wanted.set()
 
     def _tell_who(self) -> None:
-        names = list({viewer.actor.id: viewer.actor.name for viewer in self.viewers}.values())
+        self._set_pace()
+        names = list({viewer.actor.id: viewer.actor.name for viewer in self.viewers if not viewer.small}.values())
         for viewer in self.viewers:
             viewer.tell(watching=names)
+
+    def _set_pace(self) -> None:
+        if self._screen is not None:
+            self._screen.calm = all(viewer.small for viewer in self.viewers)
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -134,10 +151,10 @@ class Feed:
         for viewer in list(self.viewers):
             if self.standing is None:
                 viewer.end(GONE)
-            elif self.standing.hides(viewer.actor):
+            elif self.standing.hides(viewer.holder):
                 viewer.end(PRIVATE)
             elif before is None or before != self.standing:
-                viewer.tell(**self.facts(viewer.actor))
+                viewer.tell(**self.facts(viewer))
         if before != self.standing:
             self._wanted.set()
         return self.standing
@@ -148,12 +165,12 @@ class Feed:
             return await self.look()
         return self.standing
 
-    def facts(self, actor: Actor) -> dict[str, Any]:
+    def facts(self, viewer: Viewer) -> dict[str, Any]:
         """What a viewer is told besides pictures."""
         control = self.standing.control if self.standing else None
         shown = None
         if control is not None:
-            mine = control.is_of(actor)
+            mine = control.is_of(viewer.holder)
             shown = {"name": control.name, "mine": mine, "private": control.private, "lives": control.lives}
             shown |= {"lease": control.lease_id} if mine else {}
         status = self.standing.status if self.standing else ""
@@ -194,6 +211,7 @@ class Feed:
             return
         screen = live_screen((await attach(await in_thread(look_up, self.machine_id))).session)
         self._screen = screen
+        self._set_pace()
         try:
             while (now := self.standing) is not None and now.shows and now.restarts == standing.restarts:
                 if not any(viewer.is_ready for viewer in self.viewers):
@@ -218,7 +236,7 @@ class Feed:
         """Nobody can take a picture: none is made until somebody can, and then the screen is shown as it is."""
         self._wanted.clear()
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(REST_SECONDS):
                 await self._wanted.wait()
         except TimeoutError:
             await screen.pause()
@@ -264,7 +282,7 @@ class Feed:
         for viewer in list(self.viewers):
             if viewer.over is not None:
                 continue
-            if now.hides(viewer.actor, age):
+            if now.hides(viewer.holder, age):
                 self._renew = True
             else:
                 viewer.offer(picture)

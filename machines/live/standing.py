@@ -30,8 +30,8 @@ class Control:
     private: bool
     lives: bool
 
-    def is_of(self, actor: Actor) -> bool:
-        return (self.holder_kind, self.holder_id) == (actor.kind, actor.id)
+    def is_of(self, actor: Actor | None) -> bool:
+        return actor is not None and (self.holder_kind, self.holder_id) == (actor.kind, actor.id)
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,11 @@ class Standing:
         """Whether there is a screen to see."""
         return self.status == MachineStatus.RUNNING and not self.halted
 
-    def hides(self, actor: Actor, age: float = 0.0) -> bool:
-        """Whether a picture that was taken `age` seconds ago is not for this actor: a takeover was private then, or is now."""
+    def hides(self, actor: Actor | None, age: float = 0.0) -> bool:
+        """Whether a picture that was taken `age` seconds ago is not for this actor: a takeover was private then, or is now.
+
+        None: somebody who has no more than a link.
+        """
         if self.control is not None and self.control.private:
             return not self.control.is_of(actor)
         return self.private_ago is not None and self.private_ago <= age

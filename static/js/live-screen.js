@@ -3,8 +3,6 @@
 import { Hands } from "./live-hands.js";
 import { clock } from "./times.js";
 
-/* global htmx */
-
 const LAST_WORDS = [4401, 4403, 4404, 4429]; // close codes after which nobody asks again
 const SILENCE = 40_000; // ms: the server beats every 15 s
 const LONGEST_PAUSE = 10_000; // ms between two tries
@@ -12,9 +10,11 @@ const HEADER = 4; // bytes in front of a picture: its age in ms
 
 const screens = new Map();
 
-class LiveScreen {
-  constructor(box) {
+export class LiveScreen {
+  // `token`: of a link, for who has no session.
+  constructor(box, token = "") {
     this.box = box;
+    this.token = token;
     this.canvas = document.createElement("canvas");
     this.canvas.setAttribute("role", "img");
     this.tries = 0;
@@ -56,6 +56,9 @@ class LiveScreen {
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     this.heard = Date.now();
+    socket.onopen = () => {
+      if (this.token) socket.send(this.token);
+    };
     socket.onmessage = ({ data }) => {
       this.heard = Date.now();
       if (typeof data === "string") this.hear(JSON.parse(data));
@@ -68,7 +71,7 @@ class LiveScreen {
     if (this.left) return;
     if (LAST_WORDS.includes(code)) {
       this.ended = code === 4429 ? "Too many people watch this screen" : "No longer shown";
-      htmx.trigger(document.body, "look"); // the page says why
+      ask(); // the page says why
     } else {
       this.tries += 1;
       setTimeout(() => this.left || this.connect(), Math.min(LONGEST_PAUSE, 250 * 2 ** Math.min(this.tries, 6)));
@@ -80,13 +83,17 @@ class LiveScreen {
     const before = JSON.stringify([this.control, this.status]);
     if (message.hello) {
       this.tries = 0;
+      if (!this.at) {
+        this.canvas.width = message.width;
+        this.canvas.height = message.height;
+      }
       if (document.hidden) this.say({ pause: true });
     }
     if (message.refused) this.refusedAt = Date.now();
     for (const name of ["control", "status", "watching", "away", "refused"]) {
       if (name in message) this[name] = message[name];
     }
-    if (!message.hello && before !== JSON.stringify([this.control, this.status])) htmx.trigger(document.body, "look");
+    if (!message.hello && before !== JSON.stringify([this.control, this.status])) ask();
     this.handOver();
     this.tell();
   }
@@ -175,6 +182,8 @@ class LiveScreen {
     else this.box.requestFullscreen?.();
   }
 }
+
+const ask = () => window.htmx?.trigger(document.body, "look");
 
 function set(element, words) {
   if (element && element.textContent !== words) element.textContent = words;

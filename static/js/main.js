@@ -4,6 +4,7 @@ import { startForms } from "./forms.js";
 import { startHelp } from "./help.js";
 import { startLive } from "./live.js";
 import { startLiveScreen } from "./live-screen.js";
+import { startLiveSmall } from "./live-small.js";
 import { startMachineScreen } from "./machine-screen.js";
 import { startMorph } from "./morph.js";
 import { startPhoneMenu } from "./phone-menu.js";
@@ -24,6 +25,7 @@ const STARTS = [
   startPhoneMenu,
   startMachineScreen,
   startLiveScreen,
+  startLiveSmall,
   startScrubber,
   startStepList,
   startWorkflowDrawing,

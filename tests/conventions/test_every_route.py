@@ -49,6 +49,7 @@ PATCH  /machines/{machine_id}               200 200 403 200 403 404 401 403 403 
 DELETE /machines/{machine_id}               200 200 403 200 403 404 401 403 403
 POST   /machines/{machine_id}/actions       200 200 403 200 403 404 401 403 403 {"command":"wait","parameters":{"ms":1}}
 POST   /machines/{machine_id}/actions/batch 200 200 403 200 403 404 401 403 403 {"steps":[{"command":"wait","parameters":{"ms":1}}]}
+GET    /machines/{machine_id}/connection    200 200 403 200 403 404 401 403 403
 GET    /machines/{machine_id}/screenshot    200 200 200 200 200 404 401 403 403
 POST   /machines/{machine_id}/start         409 409 403 409 403 404 401 403 403
 POST   /machines/{machine_id}/stop          200 200 403 200 403 404 401 403 403

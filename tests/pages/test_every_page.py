@@ -151,6 +151,7 @@ GET  /secrets/{secret}/delete             200 200 403 403 403 404 302 302 302
 POST /secrets/{secret}/delete             302 302 403 403 403 404 302 302 302
 GET  /secrets/{secret}/edit               200 200 403 403 403 404 302 302 302
 POST /secrets/{secret}/edit               422 422 403 403 403 404 302 302 302
+GET  /screen                              200 200 200 200 200 200 200 200 200
 GET  /sign-in                             302 302 302 302 302 302 200 200 200
 POST /sign-in                             302 302 302 302 302 302 422 422 422
 POST /sign-out                            302 302 302 302 302 302 302 302 302

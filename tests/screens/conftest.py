@@ -37,6 +37,7 @@ class Screen:
         self.hidden: list[Sequence[str]] = []
         self.gone = False
         self.closed = False
+        self.calm = False
         self.age = 0.0  # of its pictures
         self.given: list[Input] = []
         self.let_gos = 0

@@ -98,7 +98,10 @@ async def test_who_does_not_read_gets_two_pictures_and_the_newest_when_they_read
         assert await bob.picture() == b"19"
 
 
-async def test_for_nobody_who_reads_no_picture_is_made(look: Look, machine: str, screen: Screen) -> None:
+async def test_for_nobody_who_reads_no_picture_is_made(
+    look: Look, machine: str, screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "REST_SECONDS", 0.1)
     async with look("bob", machine) as bob:
         await bob.picture()
         await bob.say(pause=True)
@@ -235,3 +238,21 @@ async def test_what_is_not_understood_is_passed_over(look: Look, machine: str, s
         await bob.communicator.send_to(text_data=words)
         screen.draw(b"second")
         assert await bob.picture() == b"second"
+
+
+async def test_a_small_picture_comes_once_a_second_at_most_and_counts_as_no_viewer(
+    look: Look, machine: str, screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "as_jpeg", lambda jpeg, width: b"small " + jpeg)
+    async with look("bob", machine, "?small=1") as bob:
+        assert await bob.picture() == b"small first"
+        assert screen.calm
+        for number in range(20):
+            screen.draw(b"%d" % number)
+            await asyncio.sleep(0.02)
+        assert await bob.pictures_for(0.2) == []
+        assert (await bob.picture()).startswith(b"small ")
+        async with look("ana", machine) as ana:
+            await ana.picture()
+            assert not screen.calm
+            assert ana.state["watching"] == ["Ana"]

@@ -19,6 +19,7 @@ from machines.drivers.live_screen import QUALITY, Input, Picture, as_action, as_
 
 TOUCHED_PACE = 0.05  # while somebody works on the page
 TOUCHED_SECONDS = 2.0
+CALM_PACE = 1.5
 PACE = 0.2  # seconds until a picture is acknowledged: Chromium draws two in that time at most, so that no agent is slowed down
 SETTLED = (
     0.3  # Chromium drops what it draws while two pictures are on their way: after so long in silence it is asked again
@@ -36,6 +37,7 @@ class Screencast:
         self.session = session
         self._frames_of_page = session.cdp.on_event
         session.cdp.on_event = self._on_event
+        self.calm = False
         self._news = asyncio.Event()  # a picture, another tab or a dialog
         self._turned = True  # which tab is in view has to be asked
         self._latest: Params | None = None
@@ -78,7 +80,7 @@ class Screencast:
         self._on_their_way += 1
         self._held_back |= self._on_their_way > 1
         touched = time.monotonic() - self._touched < TOUCHED_SECONDS
-        await asyncio.sleep(TOUCHED_PACE if touched else PACE)
+        await asyncio.sleep(TOUCHED_PACE if touched else CALM_PACE if self.calm else PACE)
         self._on_their_way -= 1
         await self._tell("Page.screencastFrameAck", {"sessionId": number}, session)
 
