@@ -16,15 +16,23 @@ QUALITY = 70  # of JPEG
 EVERY = 0.25  # seconds between two looks at a screen that does not tell of its changes
 SELDOM = 1.0  # when it has stood still for STILL
 STILL = 5.0
-TOUCHED_EVERY = 0.05  # while somebody gives input
 
 
-@dataclass(frozen=True)
 class Picture:
-    """The whole screen as JPEG, and when it was taken, in seconds of time.monotonic()."""
+    """The whole screen, and when it was taken, in seconds of time.monotonic()."""
 
-    jpeg: bytes
-    at: float
+    def __init__(self, jpeg: bytes, at: float) -> None:
+        self.jpeg, self.at = jpeg, at
+
+    @property
+    def as_seen(self) -> bytes:
+        """A JPEG; to make it may take a while."""
+        return self.jpeg
+
+    @property
+    def as_text(self) -> bytes | None:
+        """Escape sequences that draw the whole screen, of a terminal."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,8 @@ class LiveScreen(Protocol):
 class LookedScreen:
     """Of a machine that does not tell when its screen changes: it is looked at again and again, seldom when it stands still."""
 
+    touched_every = 0.05  # seconds, while somebody gives input
+
     def __init__(self, session: Session) -> None:
         self.session = session
         self.calm = False
@@ -99,7 +109,7 @@ class LookedScreen:
     async def _wait(self, at: float) -> None:
         seconds = EVERY if at - self._changed < STILL and not self.calm else SELDOM
         if at - self._touched < STILL:
-            seconds = TOUCHED_EVERY
+            seconds = self.touched_every
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._touch.wait()

@@ -1,9 +1,9 @@
 """The websocket at which a person watches a machine's screen.
 
-/ws/machines/<id>/screen, with ?small=1 for a picture in a list: {hello, width, height, kind} and what stands; pictures as bytes: four
-with the age in milliseconds, then the JPEG. Of each a page says {"seen": 1}: two that it has not seen are all that it gets.
-{"pause": true} while nobody looks. Who holds the lease sends {"lease", "events"} (input_events.py); what is not done is answered by
-{refused: why}.
+/ws/machines/<id>/screen, with ?small=1 for a picture in a list, with ?text=1 for the escape sequences of a terminal: {hello, width,
+height, kind} and what stands; pictures as bytes: four with the age in milliseconds, then the JPEG or text. Of each a page says
+{"seen": 1}: two that it has not seen are all that it gets. {"pause": true} while nobody looks. Who holds the lease sends {"lease",
+"events"} (input_events.py); what is not done is answered by {refused: why}.
 
 Close codes are those of accounts/sockets.py, and: 4403 a private takeover of somebody else, 4404 no such machine for this person, 4408
 nothing was seen for long, 4429 too many are watching. At all but 4408 a page does not come again by itself.
@@ -38,13 +38,15 @@ class ScreenConsumer(PersonConsumer):
     viewer: Viewer | None = None
     hands: Hands | None = None
     only_shows = False  # who comes with a link to watch sends nothing, whoever made the link
+    _wants_text = False
     _beat_at = 0.0
     _seen_at = 0.0
 
     async def talk(self) -> None:
         machine = await self._machine()
-        small = parse_qs(self.scope["query_string"].decode(errors="replace")).get("small") == ["1"]
-        self.viewer = Viewer(self.actor, by_link=self.only_shows, small=small)
+        asked = parse_qs(self.scope["query_string"].decode(errors="replace"))
+        self._wants_text = asked.get("text") == ["1"]
+        self.viewer = Viewer(self.actor, by_link=self.only_shows, small=asked.get("small") == ["1"])
         try:
             with watching(machine.id, self.viewer) as feed:
                 await self._watch(machine, feed, self.viewer)
@@ -110,13 +112,16 @@ class ScreenConsumer(PersonConsumer):
         feed.wanted()
         self._seen_at = time.monotonic()
         age = max(0, round((self._seen_at - picture.at) * 1000)).to_bytes(4, "big")
-        jpeg = picture.jpeg
+        picture_bytes = picture.as_text if self._wants_text else None
+        if picture_bytes is None:
+            picture_bytes = await asyncio.to_thread(lambda: picture.as_seen)
+            await self._look(feed)
         if viewer.small:
             viewer.rests_until = self._seen_at + SMALL_SECONDS
             asyncio.get_running_loop().call_later(SMALL_SECONDS, feed.wanted)
-            jpeg = await asyncio.to_thread(as_jpeg, jpeg, SMALL_WIDTH)
+            picture_bytes = await asyncio.to_thread(as_jpeg, picture_bytes, SMALL_WIDTH)
             await self._look(feed)  # that took a moment
-        await self.send(bytes_data=age + jpeg)
+        await self.send(bytes_data=age + picture_bytes)
 
     async def _wait(self, viewer: Viewer) -> None:
         viewer.bell.clear()

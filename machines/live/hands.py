@@ -4,6 +4,7 @@ The rows are asked for every batch; rights and stops, which take several stateme
 """
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from contextlib import suppress
@@ -27,6 +28,7 @@ from machines.stops import require_unstopped
 from machines.takeover import control_leases
 from web.errors import Refusal
 
+logger = logging.getLogger(__name__)
 RIGHTS_SECONDS = 0.2
 AT_ONCE = 16  # events between two looks at the lease
 EVENTS_PER_SECOND = 200
@@ -86,6 +88,9 @@ class Hands:
                 words = str(error)
             except AWAY:
                 words = "Nothing was done: the database does not answer."
+            except Exception:  # who works on would wait for ever
+                logger.exception("Input to %s failed", self.machine.id)
+                words = "That could not be done."
             if words:
                 self.dropped += 1
                 await self.let_go()

@@ -15,9 +15,11 @@ const GUARD = "\u00a0"; // stands in the field, so that a phone's keyboard has s
 const modifiers = (event) => MODIFIERS.filter(([name]) => event[name]).map(([, name]) => name);
 
 export class Hands {
-  // `send` takes a batch of events; `leave` is called when the person wants the keyboard back.
-  constructor(canvas, send, leave) {
-    this.canvas = canvas;
+  // `surface` is what a pointer works on, `size` has the width and height of the machine's screen. `send` takes a batch
+  // of events; `leave` is called when the person wants the keyboard back.
+  constructor(surface, size, send, leave) {
+    this.surface = surface;
+    this.size = size;
     this.send = send;
     this.leave = leave;
     this.events = [];
@@ -29,16 +31,16 @@ export class Hands {
     for (const name of ["autocomplete", "autocapitalize", "autocorrect"]) this.field.setAttribute(name, "off");
     this.field.spellcheck = false;
     this.field.value = GUARD;
-    canvas.after(this.field);
+    surface.after(this.field);
     this.stop = new AbortController();
     const listen = (target, name, does) =>
       target.addEventListener(name, does.bind(this), { signal: this.stop.signal, passive: false });
-    listen(canvas, "pointerdown", this.down);
-    listen(canvas, "pointermove", this.moved);
-    listen(canvas, "pointerup", this.up);
-    listen(canvas, "pointercancel", this.up);
-    listen(canvas, "wheel", this.wheel);
-    listen(canvas, "contextmenu", (event) => event.preventDefault());
+    listen(surface, "pointerdown", this.down);
+    listen(surface, "pointermove", this.moved);
+    listen(surface, "pointerup", this.up);
+    listen(surface, "pointercancel", this.up);
+    listen(surface, "wheel", this.wheel);
+    listen(surface, "contextmenu", (event) => event.preventDefault());
     listen(this.field, "keydown", this.key);
     listen(this.field, "beforeinput", this.before);
     listen(this.field, "input", this.input);
@@ -128,18 +130,18 @@ export class Hands {
 
   // Where on the machine's screen: the picture may be shown smaller, and in the middle of a larger box.
   point(event) {
-    const box = this.canvas.getBoundingClientRect();
-    const scale = Math.min(box.width / this.canvas.width, box.height / this.canvas.height);
-    const x = (event.clientX - box.left - (box.width - this.canvas.width * scale) / 2) / scale;
-    const y = (event.clientY - box.top - (box.height - this.canvas.height * scale) / 2) / scale;
+    const box = this.surface.getBoundingClientRect();
+    const scale = Math.min(box.width / this.size.width, box.height / this.size.height);
+    const x = (event.clientX - box.left - (box.width - this.size.width * scale) / 2) / scale;
+    const y = (event.clientY - box.top - (box.height - this.size.height * scale) / 2) / scale;
     const inside = (value, size) => Math.max(0, Math.min(size - 1, Math.round(value)));
-    return [inside(x, this.canvas.width), inside(y, this.canvas.height)];
+    return [inside(x, this.size.width), inside(y, this.size.height)];
   }
 
   down(event) {
     event.preventDefault();
     this.field.focus({ preventScroll: true });
-    this.canvas.setPointerCapture(event.pointerId);
+    this.surface.setPointerCapture(event.pointerId);
     const [x, y] = this.point(event);
     const last = this.last;
     const again = last && event.timeStamp - last.at < 500 && Math.hypot(x - last.x, y - last.y) < 5;
@@ -163,7 +165,7 @@ export class Hands {
 
   wheel(event) {
     event.preventDefault();
-    const unit = [1, 40, this.canvas.height][event.deltaMode];
+    const unit = [1, 40, this.size.height][event.deltaMode];
     const by = [event.deltaX, event.deltaY].map((delta) => Math.round(Math.max(-5000, Math.min(5000, delta * unit))));
     if (by.some(Boolean)) this.add("wheel", ...this.point(event), ...by);
   }

@@ -1,6 +1,7 @@
 // The screen of a machine as it happens: pictures of a websocket, drawn on a canvas. Without it there is one picture.
 
 import { Hands } from "./live-hands.js";
+import { TerminalView } from "./live-terminal.js";
 import { clock } from "./times.js";
 
 const LAST_WORDS = [4401, 4403, 4404, 4429]; // close codes after which nobody asks again
@@ -32,6 +33,8 @@ export class LiveScreen {
     this.canvas.width = picture.getAttribute("width");
     this.canvas.height = picture.getAttribute("height");
     this.canvas.hidden = true;
+    this.isText = box.dataset.liveKind === "terminal";
+    this.surface = this.canvas; // what a pointer works on
     view.append(this.canvas);
     this.picture = picture;
     box.querySelector("[data-live-bar]").hidden = false;
@@ -52,6 +55,7 @@ export class LiveScreen {
 
   connect() {
     const address = new URL(this.box.dataset.liveScreen, location.href.replace(/^http/, "ws"));
+    if (this.isText) address.searchParams.set("text", "1");
     const socket = new WebSocket(address);
     socket.binaryType = "arraybuffer";
     this.socket = socket;
@@ -101,9 +105,9 @@ export class LiveScreen {
   // The machine is in this person's hands, or it is not: the server says so, and takes nothing from anybody else.
   handOver() {
     const lease = this.control?.mine && this.box.hasAttribute("data-live-typing") ? this.control.lease : "";
-    if (lease && !this.hands) {
+    if (lease && !this.hands && (!this.isText || this.surface !== this.canvas)) {
       const send = (events) => this.say({ lease: this.control.lease, events });
-      this.hands = new Hands(this.canvas, send, () => this.out());
+      this.hands = new Hands(this.surface, this.canvas, send, () => this.out());
     } else if (!lease && this.hands) {
       this.hands.close();
       this.hands = null;
@@ -120,17 +124,35 @@ export class LiveScreen {
     const age = new DataView(data).getUint32(0);
     const at = Date.now() - age;
     try {
+      if (this.isText) {
+        await this.drawText(new Uint8Array(data, HEADER));
+        this.shown(at);
+        return;
+      }
       const picture = await createImageBitmap(new Blob([new Uint8Array(data, HEADER)], { type: "image/jpeg" }));
       this.canvas.getContext("2d").drawImage(picture, 0, 0, this.canvas.width, this.canvas.height);
       picture.close();
-      this.at = at;
-      this.away = "";
       this.canvas.hidden = false;
-      this.picture.hidden = true;
-      this.tell();
+      this.shown(at);
     } finally {
       if (socket.readyState === WebSocket.OPEN) socket.send('{"seen":1}');
     }
+  }
+
+  shown(at) {
+    this.at = at;
+    this.away = "";
+    this.picture.hidden = true;
+    this.tell();
+  }
+
+  async drawText(text) {
+    const view = this.box.querySelector("[data-live-view]");
+    this.terminal ??= TerminalView.open(view, this.canvas.width, this.canvas.height);
+    const terminal = await this.terminal;
+    this.surface = terminal.element;
+    this.handOver();
+    await terminal.draw(text);
   }
 
   tick() {
@@ -145,6 +167,7 @@ export class LiveScreen {
   close() {
     this.left = true;
     this.hands?.close();
+    this.terminal?.then((terminal) => terminal.close());
     clearInterval(this.timer);
     this.socket.close();
     screens.delete(this.box);
@@ -175,6 +198,7 @@ export class LiveScreen {
   size() {
     const real = this.box.classList.toggle("is-real-size");
     this.box.querySelector('[data-live-do="size"]').setAttribute("aria-pressed", real);
+    this.terminal?.then((terminal) => terminal.fit());
   }
 
   full() {

@@ -12,7 +12,7 @@ def test_a_run_at_work_shows_its_screen_as_it_is_now(site: Site, look: Open) -> 
     task = "run `for i in 1 2 3 4 5 6 7 8 9; do echo line $i; sleep 1; done`"
     run_id = site.call("POST", "/runs", {"task": task}, key=site.live_key)["id"]
     page = look("owner", f"/runs/{run_id}", world="live")
-    live = page.locator("[data-live-screen] canvas")
+    live = page.locator("[data-live-screen] .live-terminal")
     expect(live).to_be_visible()
     expect(page.locator("[data-live-state]")).to_have_text("Live")
     expect(page.locator("[data-live-age]")).to_contain_text("last change")

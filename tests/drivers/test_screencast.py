@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -54,8 +55,8 @@ async def shows(screen: LiveScreen, test: Callable[[bytes], bool], hidden: tuple
     async with asyncio.timeout(10):
         while True:
             picture = await screen.next(hidden)
-            if test(picture.jpeg):
-                return picture.jpeg
+            if test(picture.as_seen):
+                return picture.as_seen
 
 
 async def is_still(screen: LiveScreen, seconds: float) -> bool:
@@ -163,9 +164,14 @@ async def test_a_terminal_is_looked_at_until_it_changes(terminal: Machine) -> No
     async with live(terminal) as screen:
         assert isinstance(screen, LookedScreen)
         before = await screen.next()
-        await terminal.do("run_line", command="echo hello")
-        while (await screen.next()).jpeg == before.jpeg:
+        await terminal.do("run_line", command="printf '\\e[31;1mred\\e[0m \\e]0;title\\a é漢'")
+        while "red" not in ((picture := await screen.next()).as_text or b"").decode():
             continue
+        assert picture.as_seen != before.as_seen
+        shown = (picture.as_text or b"").decode()
+        assert "\x1b[0;1;38;5;1mred" in shown
+        assert "é漢" in shown
+        assert set(re.findall(r"\x1b(.[0-9;?]*[A-Za-z]?)", shown)) & {"]0;t"} == set()
 
 
 FORM = """<textarea style="width: 500px; height: 200px"></textarea><script>
@@ -223,10 +229,19 @@ async def test_a_dialog_that_a_click_opens_is_answered_by_the_next(browser: Mach
     assert (await browser.session.state()).title == "Ana é"
 
 
+async def until_idle(terminal: Machine, *, idle: bool) -> None:
+    async with asyncio.timeout(10):
+        while (await terminal.session.state()).idle != idle:  # noqa: ASYNC110  nothing rings for it
+            await asyncio.sleep(0.02)
+
+
 async def test_a_terminal_is_typed_into_without_waiting_for_what_comes_of_it(terminal: Machine) -> None:
     async with live(terminal) as screen:
         await screen.next()
-        await screen.give([Input("text", text="sleep 5; x=1\n"), Input("key", key="c", modifiers=("ctrl",))])
+        await screen.give([Input("text", text="cat > /dev/null\n")])
+        await until_idle(terminal, idle=False)
+        await screen.give([Input("key", key="c", modifiers=("ctrl",))])
+        await until_idle(terminal, idle=True)
         await screen.give([Input("text", text="echo 'é ✓ 漢 @ # |' > f; cat"), Input("key", key="enter")])
         await screen.give([Input("key", key="d", modifiers=("ctrl",))])
         async with asyncio.timeout(10):
