@@ -3,7 +3,7 @@
 /ws/machines/<id>/screen, with ?small=1 for a picture in a list, with ?text=1 for the escape sequences of a terminal: {hello, width,
 height, kind} and what stands; pictures as bytes: four with the age in milliseconds, then the JPEG or text. Of each a page says
 {"seen": 1}: two that it has not seen are all that it gets. {"pause": true} while nobody looks. Who holds the lease sends {"lease",
-"events"} (input_events.py); what is not done is answered by {refused: why}.
+"events"} (input_events.py); what is not done is answered by {refused: why}. {"ask": 1}: the holder hears {asks: [names]}.
 
 Close codes are those of accounts/sockets.py, and: 4403 a private takeover of somebody else, 4404 no such machine for this person, 4408
 nothing was seen for long, 4429 too many are watching. At all but 4408 a page does not come again by itself.
@@ -167,6 +167,8 @@ class ScreenConsumer(PersonConsumer):
             was, viewer.paused, viewer.picture = viewer.paused, bool(message["pause"]), None
             if was and not viewer.paused:
                 feed.renew()
+        if "ask" in message and self.actor.may_take_control:
+            feed.ask(viewer)
         if "events" in message and self.hands is not None:
             lease = message.get("lease")
             words = self.hands.hear(lease, message["events"]) if self.may_send(lease) else ONLY_WATCHING

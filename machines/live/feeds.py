@@ -32,6 +32,7 @@ LOOK_SECONDS = 1.0  # between two looks at the rows while the screen stands stil
 FRESH_SECONDS = 0.05  # a look at the rows is as good as now for so long
 REST_SECONDS = 2.0  # without anybody who can take a picture, until none is made any more
 SMALL_SECONDS = 1.0  # between two pictures in a list
+ASK_SECONDS = 60.0  # so long the holder is told that somebody asks for control
 RETRY_SECONDS = 1.0  # until a machine that does not answer is tried again
 PRIVATE = 4403  # close codes
 GONE = 4404
@@ -96,6 +97,7 @@ class Feed:
         self._looked = 0.0
         self._screen: LiveScreen | None = None
         self._away = ""  # why there is no picture, in words
+        self._asking: dict[str, tuple[str, float]] = {}  # who asks for control: (name, until)
         self._wanted = asyncio.Event()  # somebody can take a picture, or has come
         self._renew = False  # somebody has come, or was passed over: the screen is wanted as it is
         self._tasks = [asyncio.create_task(self._keep_showing()), asyncio.create_task(self._keep_looking())]
@@ -130,6 +132,20 @@ class Feed:
         for viewer in self.viewers:
             viewer.tell(watching=names)
 
+    def ask(self, viewer: Viewer) -> None:
+        """This viewer would like to have control; its holder is told, for ASK_SECONDS."""
+        control = self.standing.control if self.standing else None
+        if control is not None and viewer.holder is not None and not control.is_of(viewer.actor):
+            self._asking[viewer.actor.id] = viewer.actor.name, time.monotonic() + ASK_SECONDS
+            self._tell_asks()
+
+    def _tell_asks(self) -> None:
+        control, now = self.standing.control if self.standing else None, time.monotonic()
+        self._asking = {one: ask for one, ask in self._asking.items() if control is not None and ask[1] > now}
+        for viewer in self.viewers:
+            if control is not None and control.is_of(viewer.holder):
+                viewer.tell(asks=[name for name, _ in self._asking.values()])
+
     def _set_pace(self) -> None:
         if self._screen is not None:
             self._screen.calm = all(viewer.small for viewer in self.viewers)
@@ -157,6 +173,10 @@ class Feed:
                 viewer.tell(**self.facts(viewer))
         if before != self.standing:
             self._wanted.set()
+        if self._asking:
+            if before and self.standing and before.control != self.standing.control:
+                self._asking.clear()  # it has changed hands
+            self._tell_asks()
         return self.standing
 
     async def fresh(self) -> Standing | None:

@@ -7,6 +7,7 @@ import { clock } from "./times.js";
 const LAST_WORDS = [4401, 4403, 4404, 4429]; // close codes after which nobody asks again
 const SILENCE = 40_000; // ms: the server beats every 15 s
 const LONGEST_PAUSE = 10_000; // ms between two tries
+const ASK_AGAIN = 20_000; // ms
 const HEADER = 4; // bytes in front of a picture: its age in ms
 
 const screens = new Map();
@@ -94,7 +95,7 @@ export class LiveScreen {
       if (document.hidden) this.say({ pause: true });
     }
     if (message.refused) this.refusedAt = Date.now();
-    for (const name of ["control", "status", "watching", "away", "refused"]) {
+    for (const name of ["control", "status", "watching", "away", "refused", "asks"]) {
       if (name in message) this[name] = message[name];
     }
     if (!message.hello && before !== JSON.stringify([this.control, this.status])) ask();
@@ -117,7 +118,7 @@ export class LiveScreen {
 
   // Out of the screen with the keyboard: to its first button.
   out() {
-    this.box.querySelector("[data-live-do]").focus();
+    this.box.querySelector('[data-live-do="size"]').focus();
   }
 
   async draw(data, socket) {
@@ -179,6 +180,10 @@ export class LiveScreen {
     const state = this.box.querySelector("[data-live-state]");
     const refused = Date.now() - (this.refusedAt ?? 0) < 5000 ? this.refused : "";
     set(this.box.querySelector("[data-live-refused]"), refused);
+    const asks = this.control?.mine && this.asks?.length ? `${this.asks.join(", ")} would like to have control` : "";
+    set(this.box.querySelector("[data-live-asks]"), asks);
+    const button = this.box.querySelector('[data-live-do="ask"]');
+    if (button) button.hidden = !this.control || this.control.mine;
     const words = this.ended || (this.open ? this.away : "Reconnecting") || (live ? "Live" : "Connecting");
     set(state, words);
     state.classList.toggle("is-now", live);
@@ -194,6 +199,15 @@ export class LiveScreen {
   }
 
   // Buttons
+
+  ask() {
+    this.say({ ask: 1 });
+    const button = this.box.querySelector('[data-live-do="ask"]');
+    button.disabled = true; // one question is enough for a while
+    setTimeout(() => {
+      button.disabled = false;
+    }, ASK_AGAIN);
+  }
 
   size() {
     const real = this.box.classList.toggle("is-real-size");

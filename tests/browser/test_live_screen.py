@@ -110,3 +110,15 @@ def test_on_a_phone_the_screen_takes_what_its_keyboard_gives(desk: str, look: Op
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.get_by_role("button", name="Give control back").tap()
     shows(page)
+
+
+def test_who_watches_asks_for_control_and_gets_it_when_the_holder_gives_it_back(desk: str, look: Open) -> None:
+    ana, bea = look("ana", f"/machines/{desk}/screen"), look("bea", f"/machines/{desk}/screen")
+    ana.get_by_role("button", name="Take control").click()
+    expect(ana.locator(".live-screen.is-mine canvas")).to_be_visible()
+    bea.get_by_role("button", name="Ask for control").click()
+    expect(ana.locator("[data-live-asks]")).to_have_text("bea would like to have control")
+    ana.get_by_role("button", name="Give control back").click()
+    bea.get_by_role("button", name="Take control").click()
+    expect(bea.locator(".live-screen.is-mine canvas")).to_be_visible()
+    bea.get_by_role("button", name="Give control back").click()

@@ -180,6 +180,12 @@ class Look:
             await communicator.disconnect()
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110  nothing rings for it
+            await asyncio.sleep(0.01)
+
+
 @pytest.fixture
 def look(people: Cast) -> Look:
     return Look(people)

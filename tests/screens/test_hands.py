@@ -14,8 +14,7 @@ from machines.drivers.live_screen import Input
 from machines.live import hands, input_events
 from machines.models import TakeoverLease
 from tests.cast import Cast
-from tests.live.test_sockets import until
-from tests.screens.conftest import Look, Screen, Viewer, change, release, take
+from tests.screens.conftest import Look, Screen, Viewer, change, release, take, until
 
 WATCH = hands.ONLY_WATCHING
 A, CLICK = ["text", "a"], ["down", 5, 6, "left", 1, []]

@@ -15,8 +15,7 @@ from accounts.models import ApiKey, Membership
 from config.asgi import application
 from machines.live import hands, tokens
 from tests.cast import Api, Cast
-from tests.live.test_sockets import until
-from tests.screens.conftest import Screen, Viewer, release, take
+from tests.screens.conftest import Screen, Viewer, release, take, until
 
 ALL = frozenset({"connection:read", "machines:read", "actions:exec"})
 

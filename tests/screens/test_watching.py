@@ -12,8 +12,7 @@ from accounts.models import Membership
 from machines.actions import typed_secrets
 from machines.live import consumers, feeds
 from tests.cast import Cast, make_cast
-from tests.live.test_sockets import until
-from tests.screens.conftest import Look, Screen, change, release, take
+from tests.screens.conftest import Look, Screen, change, release, take, until
 
 
 async def test_who_may_see_machines_gets_the_screen_and_each_change_of_it(
@@ -256,3 +255,22 @@ async def test_a_small_picture_comes_once_a_second_at_most_and_counts_as_no_view
             await ana.picture()
             assert not screen.calm
             assert ana.state["watching"] == ["Ana"]
+
+
+async def test_who_watches_may_ask_for_control_and_only_its_holder_hears_it(
+    look: Look, machine: str, screen: Screen, people: Cast
+) -> None:
+    lease = await sync_to_async(take)(people, machine)
+    async with look("ana", machine) as ana, look("olga", machine) as olga, look("bob", machine) as bob:
+        for page in (ana, olga, bob):
+            await page.hears("hello", bool)
+        await bob.say(ask=1)  # a viewer may not take control
+        await ana.say(ask=1)  # nor does its holder ask
+        await olga.say(ask=1)
+        assert await ana.hears("asks", bool) == ["Olga"]
+        await sync_to_async(release)(people, lease)
+        await olga.hears("control", lambda control: control is None)
+        await sync_to_async(take)(people, machine, "olga")
+        assert (await olga.hears("control", bool))["mine"]
+        assert "asks" not in olga.state
+        assert "asks" not in bob.state
