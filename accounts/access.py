@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from django.core import signing
-from django.db.models import CaseuerySet, When
+from django.db.models import Case, QuerySet, When
 from django.http import HttpRequest
 from django.utils import timezone
 

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connections
 
 from config.asgi import application
+from database.listening import Listener
 from machines.drivers.base import MachineGone
 from machines.drivers.live_screen import Input, Picture
 from machines.live import feeds
@@ -103,6 +104,7 @@ async def tidy(transactional_db: None) -> AsyncIterator[None]:
     yield
     assert feeds.feeds() == {}
     await asyncio.gather(*feeds._closing)
+    await Listener.here().close()
     await sync_to_async(connections.close_all)()
     await asyncio.to_thread(close_connections_of_sockets)
 
