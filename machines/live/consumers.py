@@ -37,6 +37,7 @@ class ScreenConsumer(PersonConsumer):
     right = "machines:read"
     viewer: Viewer | None = None
     hands: Hands | None = None
+    link_lease = ""  # whose link this is; it ends with it
     only_shows = False  # who comes with a link to watch sends nothing, whoever made the link
     _wants_text = False
     _beat_at = 0.0
@@ -46,7 +47,9 @@ class ScreenConsumer(PersonConsumer):
         machine = await self._machine()
         asked = parse_qs(self.scope["query_string"].decode(errors="replace"))
         self._wants_text = asked.get("text") == ["1"]
-        self.viewer = Viewer(self.actor, by_link=self.only_shows, small=asked.get("small") == ["1"])
+        self.viewer = Viewer(
+            self.actor, by_link=self.only_shows, lease=self.link_lease, small=asked.get("small") == ["1"]
+        )
         try:
             with watching(machine.id, self.viewer) as feed:
                 await self._watch(machine, feed, self.viewer)
@@ -140,7 +143,7 @@ class ScreenConsumer(PersonConsumer):
         self._check_at = now + CHECK_SECONDS
         if self.viewer and self.viewer.in_flight and time.monotonic() - self._seen_at > SILENT_SECONDS:
             raise Over(SILENT)
-        if not self.only_shows:
+        if not self.only_shows and not (self.viewer and self.viewer.small):
             with suppress(*AWAY):
                 await hands.keep()
         if now >= self._beat_at:
@@ -202,7 +205,7 @@ class LinkConsumer(ScreenConsumer):
             ticket, self.actor = await self.ask(tokens.bearer, token)
         except (TimeoutError, tokens.BadToken):
             raise Over(NOT_SIGNED_IN) from None
-        self.ticket, self.only_shows = ticket, not ticket.lease
+        self.ticket, self.only_shows, self.link_lease = ticket, not ticket.lease, ticket.lease
 
     @property
     def machine_id(self) -> str:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from accounts.actor import Actor
-from accounts.sockets import AWAY, in_thread
+from accounts.sockets import AWAY, NOT_SIGNED_IN, in_thread
 from machines.actions.typed_secrets import texts_of
 from machines.drivers.base import MachineGone
 from machines.drivers.live_screen import Input, LiveScreen, Picture
@@ -31,6 +31,8 @@ MOST_OF_A_PERSON = 3
 LOOK_SECONDS = 1.0  # between two looks at the rows while the screen stands still
 FRESH_SECONDS = 0.05  # a look at the rows is as good as now for so long
 REST_SECONDS = 2.0  # without anybody who can take a picture, until none is made any more
+READY_SECONDS = 5.0  # so long input waits for a screen that is not there yet
+RENEW_SECONDS = 0.1  # so seldom the screen is begun anew, however often somebody comes
 SMALL_SECONDS = 1.0  # between two pictures in a list
 ASK_SECONDS = 60.0  # so long the holder is told that somebody asks for control
 RETRY_SECONDS = 1.0  # until a machine that does not answer is tried again
@@ -46,10 +48,11 @@ class TooManyViewers(Exception):
 class Viewer:
     """One open socket: what it is to be sent, of which the newest picture wins, and how it ends."""
 
-    def __init__(self, actor: Actor, *, by_link: bool = False, small: bool = False) -> None:
-        """`by_link`: whoever it is has a link of the actor's that only shows the screen. `small`: a picture in a list, of
-        which one a second is enough."""
+    def __init__(self, actor: Actor, *, by_link: bool = False, lease: str = "", small: bool = False) -> None:
+        """`by_link`: whoever it is has a link of the actor's that only shows the screen. `lease`: they have one that ends with
+        this lease. `small`: a picture in a list, of which one a second is enough."""
         self.actor = actor
+        self.lease = lease
         self.small = small
         self.rests_until = 0.0  # by time.monotonic()
         self.holder = None if by_link else actor  # who may have the machine in their hands here
@@ -60,6 +63,10 @@ class Viewer:
         self.picture: Picture | None = None
         self.news: dict[str, Any] = {}
         self.hands: object = None  # whose words are meant for this one
+
+    def is_like(self, other: "Viewer") -> bool:
+        """Whether they take each other's places: strangers with a link take none of those of who made it."""
+        return self.small == other.small and (self.holder is None) == (other.holder is None)
 
     @property
     def may_send(self) -> bool:
@@ -96,9 +103,11 @@ class Feed:
         self.standing: Standing | None = None
         self._looked = 0.0
         self._screen: LiveScreen | None = None
+        self._has_screen = asyncio.Event()
         self._away = ""  # why there is no picture, in words
         self._asking: dict[str, tuple[str, float]] = {}  # who asks for control: (name, until)
         self._wanted = asyncio.Event()  # somebody can take a picture, or has come
+        self._renewed = float("-inf")
         self._renew = False  # somebody has come, or was passed over: the screen is wanted as it is
         self._tasks = [asyncio.create_task(self._keep_showing()), asyncio.create_task(self._keep_looking())]
 
@@ -106,7 +115,7 @@ class Feed:
 
     def add(self, viewer: Viewer) -> None:
         """Raises TooManyViewers."""
-        alike = [other for other in self.viewers if other.small == viewer.small]
+        alike = [other for other in self.viewers if other.is_like(viewer)]
         own = sum(other.actor.id == viewer.actor.id for other in alike)
         if len(alike) >= MOST_VIEWERS or own >= MOST_OF_A_PERSON:
             raise TooManyViewers
@@ -167,6 +176,8 @@ class Feed:
         for viewer in list(self.viewers):
             if self.standing is None:
                 viewer.end(GONE)
+            elif viewer.lease and not self.standing.is_under(viewer.lease):
+                viewer.end(NOT_SIGNED_IN)
             elif self.standing.hides(viewer.holder):
                 viewer.end(PRIVATE)
             elif before is None or before != self.standing:
@@ -231,6 +242,7 @@ class Feed:
             return
         screen = live_screen((await attach(await in_thread(look_up, self.machine_id))).session)
         self._screen = screen
+        self._has_screen.set()
         self._set_pace()
         try:
             while (now := self.standing) is not None and now.shows and now.restarts == standing.restarts:
@@ -240,10 +252,14 @@ class Feed:
                     await self._hand_out(picture, now.secrets)
         finally:
             self._screen = None
+            self._has_screen.clear()
             await screen.close()
 
     async def give(self, events: Sequence[Input]) -> None:
-        """Do these at the screen; who gives them has been admitted. Raises MachineGone."""
+        """Do these at the screen, as soon as it is there; who gives them has been admitted. Raises MachineGone."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READY_SECONDS):
+                await self._has_screen.wait()
         if self._screen is None:
             raise MachineGone("The machine does not answer.")
         await self._screen.give(events)
@@ -265,7 +281,8 @@ class Feed:
     async def _next(self, screen: LiveScreen) -> Picture | None:
         """The next picture; None when somebody has come meanwhile, or the machine stands differently."""
         if self._renew:
-            self._renew = False
+            await asyncio.sleep(max(0, self._renewed + RENEW_SECONDS - time.monotonic()))
+            self._renew, self._renewed = False, time.monotonic()
             await screen.pause()
         hidden = await in_thread(texts_of, self.machine_id) if self.standing and self.standing.secrets else ()
         self._wanted.clear()

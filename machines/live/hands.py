@@ -125,7 +125,20 @@ class Hands:
             self._holds = ([event.kind == "down" for event in part if event.kind in ("down", "up")] or [self._holds])[
                 -1
             ]
-            await self.feed.give(part)
+            await self._give(lease_id, part)
+
+    async def _give(self, lease_id: str, events: list[Input]) -> None:
+        """While a slow machine is at it the lease is asked for again: without it the rest is not done. Raises as _admitted()."""
+        giving = asyncio.create_task(self.feed.give(events))
+        try:
+            while not giving.done():
+                await asyncio.wait({giving}, timeout=RIGHTS_SECONDS)
+                if not giving.done():
+                    await self._admitted(lease_id)
+            giving.result()
+        finally:
+            giving.cancel()
+            await asyncio.wait({giving})
 
     async def _admitted(self, lease_id: str) -> TakeoverLease:
         """Raises a Refusal unless the actor holds this very lease now, and may act on the machine."""

@@ -51,6 +51,10 @@ class Standing:
         """Whether there is a screen to see."""
         return self.status == MachineStatus.RUNNING and not self.halted
 
+    def is_under(self, lease_id: str) -> bool:
+        """Whether this very lease is the takeover of now."""
+        return self.control is not None and self.control.lease_id == lease_id
+
     def hides(self, actor: Actor | None, age: float = 0.0) -> bool:
         """Whether a picture that was taken `age` seconds ago is not for this actor: a takeover was private then, or is now.
 

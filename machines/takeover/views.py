@@ -25,6 +25,9 @@ from web.errors import Invalid, Refusal
 
 STALE_SECONDS = 20  # who points at an older picture may hit something else
 TIMEOUT_MS = 5_000  # of an action by hand: its effect is seen on the screen, so nobody waits for a command to end
+NOT_PRIVATE = (
+    "You had control already, and not in private: others see the screen. Give it back, then take it in private."
+)
 HOW: dict[str, dict[str, Any]] = {"double": {"count": 2}, "right": {"button": "right"}}
 CLICKS = (("click", "Click"), ("double", "Double click"), ("right", "Right click"))
 KEYS = (
@@ -76,7 +79,10 @@ def screen_picture(request: PageRequest, machine_id: str) -> HttpResponse:
 def take_control(request: PageRequest, machine_id: str) -> HttpResponseBase:
     machine = get_machine(request.actor, machine_id)
     with refusals_as_messages(request):
-        take(request.actor, machine.id, private=request.POST.get("private") == "1")
+        private = request.POST.get("private") == "1"
+        lease = take(request.actor, machine.id, private=private)
+        if private and not lease.private:  # another tab of theirs had it before
+            messages.error(request, NOT_PRIVATE)
     return redirect("machine-screen", machine.id)
 
 

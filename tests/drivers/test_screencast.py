@@ -52,7 +52,7 @@ def near(color: Pixel, x: int = 900, y: int = 600) -> Callable[[bytes], bool]:
 
 async def shows(screen: LiveScreen, test: Callable[[bytes], bool], hidden: tuple[str, ...] = ()) -> bytes:
     """The first picture that passes."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             picture = await screen.next(hidden)
             if test(picture.as_seen):
@@ -230,7 +230,7 @@ async def test_a_dialog_that_a_click_opens_is_answered_by_the_next(browser: Mach
 
 
 async def until_idle(terminal: Machine, *, idle: bool) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await terminal.session.state()).idle != idle:  # noqa: ASYNC110  nothing rings for it
             await asyncio.sleep(0.02)
 
@@ -244,7 +244,7 @@ async def test_a_terminal_is_typed_into_without_waiting_for_what_comes_of_it(ter
         await until_idle(terminal, idle=True)
         await screen.give([Input("text", text="echo 'é ✓ 漢 @ # |' > f; cat"), Input("key", key="enter")])
         await screen.give([Input("key", key="d", modifiers=("ctrl",))])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await terminal.session.read_file("f"):
                 await screen.next()
     assert (await terminal.session.read_file("f") or b"").decode() == "é ✓ 漢 @ # |\n"

@@ -19,22 +19,13 @@ from tests.live.reading import Streams
 from tests.live.web_process import client, web  # noqa: F401  fixtures
 
 
-def close_connections_of_sockets() -> None:
-    """In each of their threads: a barrier sees to it that none does it twice."""
-    count = sockets.threads._max_workers
-    all_here = threading.Barrier(count)
-    closing = [sockets.threads.submit(lambda: (all_here.wait(10), connections.close_all())) for _ in range(count)]
-    for each in closing:
-        each.result(10)
-
-
 @pytest.fixture
 async def hub(transactional_db: None) -> AsyncIterator[Hub]:
     """The hub of the test's event loop; what ran in Django's threads gives its connections back too."""
     yield Hub.here()
     await Listener.here().close()
     await sync_to_async(connections.close_all)()
-    await asyncio.to_thread(close_connections, consumers.threads)
+    await asyncio.to_thread(close_connections, sockets.threads)
 
 
 @pytest.fixture

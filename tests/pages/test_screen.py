@@ -159,6 +159,15 @@ def test_nothing_of_a_private_takeover_is_shown_to_others(visit: Visit, machine:
     assert ana.get(f"/machines/{machine}/screen.png").status_code == 200
 
 
+def test_who_wants_it_in_private_and_has_it_otherwise_is_told_that_others_see_the_screen(
+    visit: Visit, machine: str
+) -> None:
+    lease = in_control(visit("ana"), machine)
+    another_tab = visit("ana").post(f"/machines/{machine}/control", {"private": "1"})
+    assert "not in private: others see the screen" in text(another_tab)
+    assert not TakeoverLease.objects.get(id=lease.id).private
+
+
 def test_a_machine_that_does_not_run_and_a_run_without_one_say_so(visit: Visit, cast: Cast, machine: str) -> None:
     api, ana = cast.api(test=True), visit("ana")
     own = begin(api, "x [pause:0]")["id"]

@@ -13,6 +13,7 @@ from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.db import connections
 
+from accounts.sockets import threads
 from config.asgi import application
 from database.listening import Listener
 from machines.drivers.base import MachineGone
@@ -20,11 +21,12 @@ from machines.drivers.live_screen import Input, Picture
 from machines.live import feeds
 from machines.models import Machine, TakeoverLease
 from machines.takeover import services as takeover
+from tests.at_once import close_connections
 from tests.cast import Cast, make_cast
-from tests.live.conftest import close_connections_of_sockets
 from tests.runs.driving import simulated
 
 in_thread = sync_to_async
+PATIENCE = 30.0  # seconds: the computer may be busy
 
 
 class Screen:
@@ -106,7 +108,7 @@ async def tidy(transactional_db: None) -> AsyncIterator[None]:
     await asyncio.gather(*feeds._closing)
     await Listener.here().close()
     await sync_to_async(connections.close_all)()
-    await asyncio.to_thread(close_connections_of_sockets)
+    await asyncio.to_thread(close_connections, threads)
 
 
 class Viewer:
@@ -117,7 +119,7 @@ class Viewer:
         self.state: dict[str, Any] = {}
         self.reads = True
 
-    async def _receive(self, seconds: float) -> dict[str, Any]:
+    async def _receive(self, seconds: float = PATIENCE) -> dict[str, Any]:
         output: dict[str, Any] = await self.communicator.receive_output(seconds)
         if output.get("text"):
             self.state |= json.loads(output["text"])
@@ -126,26 +128,26 @@ class Viewer:
     async def say(self, **message: Any) -> None:
         await self.communicator.send_to(text_data=json.dumps(message))
 
-    async def picture(self, seconds: float = 5) -> bytes:
+    async def picture(self) -> bytes:
         """The next picture; what is said meanwhile goes into `state`."""
         while True:
-            output = await self._receive(seconds)
+            output = await self._receive()
             assert output["type"] == "websocket.send", output
             if output.get("bytes"):
                 if self.reads:
                     await self.say(seen=1)
                 return bytes(output["bytes"][4:])
 
-    async def hears(self, name: str, test: Callable[[Any], bool], seconds: float = 5) -> Any:
+    async def hears(self, name: str, test: Callable[[Any], bool]) -> Any:
         while name not in self.state or not test(self.state[name]):
-            output = await self._receive(seconds)
+            output = await self._receive()
             assert output["type"] == "websocket.send", output
         return self.state[name]
 
-    async def code(self, seconds: float = 5) -> int:
-        """The code it is closed with, and what came before: not one picture."""
-        while (output := await self._receive(seconds))["type"] != "websocket.close":
-            assert not output.get("bytes"), output
+    async def code(self, before: bytes = b"") -> int:
+        """The code it is closed with. No picture came but `before`, which was on its way."""
+        while (output := await self._receive())["type"] != "websocket.close":
+            assert not output.get("bytes") or bytes(output["bytes"][4:]) == before, output
         return int(output["code"])
 
     async def pictures_for(self, seconds: float) -> list[bytes]:
@@ -174,16 +176,16 @@ class Look:
             cookie = f"{settings.SESSION_COOKIE_NAME}={browser.cookies[settings.SESSION_COOKIE_NAME].value}"
         headers = [(b"host", b"localhost"), (b"origin", b"http://localhost"), (b"cookie", cookie.encode())]
         communicator = WebsocketCommunicator(application, f"/ws/machines/{machine}/screen{query}", headers=headers)
-        accepted, _ = await communicator.connect(5)
+        accepted, _ = await communicator.connect(PATIENCE)
         assert accepted
         try:
             yield Viewer(communicator)
         finally:
-            await communicator.disconnect()
+            await communicator.disconnect(timeout=PATIENCE)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110  nothing rings for it
             await asyncio.sleep(0.01)
 

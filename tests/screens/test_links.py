@@ -15,7 +15,7 @@ from accounts.models import ApiKey, Membership
 from config.asgi import application
 from machines.live import hands, tokens
 from tests.cast import Api, Cast
-from tests.screens.conftest import Screen, Viewer, release, take, until
+from tests.screens.conftest import PATIENCE, Look, Screen, Viewer, release, take, until
 
 ALL = frozenset({"connection:read", "machines:read", "actions:exec"})
 
@@ -38,13 +38,13 @@ def token_of(url: str) -> str:
 @asynccontextmanager
 async def linked(token: str, *headers: tuple[bytes, bytes]) -> AsyncIterator[Viewer]:
     communicator = WebsocketCommunicator(application, "/ws/screen", headers=[(b"host", b"localhost"), *headers])
-    accepted, _ = await communicator.connect(5)
+    accepted, _ = await communicator.connect(PATIENCE)
     assert accepted
     await communicator.send_to(text_data=token)
     try:
         yield Viewer(communicator)
     finally:
-        await communicator.disconnect()
+        await communicator.disconnect(timeout=PATIENCE)
 
 
 async def test_a_program_watches_with_the_token_as_its_first_message(
@@ -138,7 +138,7 @@ async def test_a_token_is_over_after_an_hour_and_for_its_machine_only(
 
 async def test_pages_of_others_may_not_open_it(machine: str, people: Cast) -> None:
     headers = [(b"host", b"localhost"), (b"origin", b"https://elsewhere.example")]
-    accepted, _ = await WebsocketCommunicator(application, "/ws/screen", headers=headers).connect(5)
+    accepted, _ = await WebsocketCommunicator(application, "/ws/screen", headers=headers).connect(PATIENCE)
     assert not accepted
 
 
@@ -153,6 +153,34 @@ async def test_a_view_link_shows_no_private_takeover_not_even_its_holders(
     await sync_to_async(release)(people, lease)
     async with linked(token) as page:
         assert await page.picture() == b"first"
+
+
+async def test_a_link_for_control_ends_with_its_lease_and_shows_nothing_of_the_next(
+    machine: str, screen: Screen, people: Cast
+) -> None:
+    lease = await sync_to_async(take)(people, machine, "olga")
+    token = await sync_to_async(lambda: tokens.issue(people.actor("olga", test=True), machine, lease.id))()
+    async with linked(token) as page:
+        assert await page.picture() == b"first"
+        await sync_to_async(release)(people, lease, "olga")
+        await sync_to_async(take)(people, machine, "olga", private=True)
+        screen.draw(b"private")
+        assert await page.code() == 4401
+    async with linked(token) as page:
+        assert await page.code() == 4401
+
+
+async def test_strangers_with_a_link_take_no_place_of_who_made_it(
+    machine: str, screen: Screen, people: Cast, look: Look
+) -> None:
+    token = await sync_to_async(lambda: tokens.issue(people.actor("olga", test=True), machine))()
+    async with linked(token) as one, linked(token) as two, linked(token) as three:
+        for page in (one, two, three):
+            await page.picture()
+        async with linked(token) as fourth:
+            assert await fourth.code() == 4429
+        async with look("olga", machine) as olga:
+            await olga.picture()
 
 
 def test_who_may_not_read_connections_gets_no_link(machine: str, people: Cast) -> None:

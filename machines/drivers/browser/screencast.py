@@ -49,6 +49,7 @@ class Screencast:
         self._touched = 0.0  # when somebody gave input last
         self._pressed: Input | None = None
         self._dialog_shown: Frame | None = None
+        self._hidden: tuple[str, ...] = ()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._spawn(self._await_end())
 
@@ -98,6 +99,8 @@ class Screencast:
     # LiveScreen
 
     async def next(self, hidden: Sequence[str] = ()) -> Picture:
+        if self._hidden != (texts := tuple(hidden)):  # a dialog would stand on a picture that shows them
+            self._hidden, self.session.last_frame = texts, None
         while True:
             if self._dialogs is None:
                 self._dialogs = asyncio.create_task(self._await_dialog())
@@ -240,14 +243,13 @@ class Screencast:
     async def _unless_dialog(self, work: Coroutine[Any, Any, None]) -> None:
         """An event that opens a dialog is not answered before the dialog is: nobody waits for that."""
         doing = asyncio.create_task(work)
+        self._tasks.add(doing)
+        doing.add_done_callback(self._forget)
         end = time.monotonic() + INPUT_SECONDS
         while not doing.done() and not self._has_dialog and time.monotonic() < end:
             await asyncio.wait({doing}, timeout=0.05)
         if doing.done():
             doing.result()
-        else:
-            self._tasks.add(doing)
-            doing.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
