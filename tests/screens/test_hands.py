@@ -14,6 +14,7 @@ from machines.drivers.live_screen import Input
 from machines.live import feeds, hands, input_events
 from machines.models import TakeoverLease
 from tests.cast import Cast
+from tests.chance import TRIED
 from tests.screens.conftest import PATIENCE, Look, Screen, Viewer, change, release, take, until
 
 WATCH = hands.ONLY_WATCHING
@@ -237,6 +238,7 @@ JSON = st.recursive(
 KINDS = st.sampled_from(["key", "text", "move", "down", "up", "wheel"])
 
 
+@TRIED
 @given(st.lists(st.tuples(KINDS, JSON, JSON, JSON, JSON, JSON).map(list) | JSON, max_size=4))
 def test_any_json_is_input_inside_the_screen_or_none(message: list[Any]) -> None:
     try:
