@@ -137,9 +137,7 @@ class Approval(models.Model):
     undo_until = models.DateTimeField(null=True)
     effect_pending = models.BooleanField(default=False)  # decided, but its effect waits for the end of the undo window
     by_rule = models.BooleanField(default=False)  # a policy or the risk floor asks: no change of mode lifts it
-    policy_ids = models.JSONField(
-        default=list, db_default=models.Value([], models.JSONField())
-    )  # of the policies that ask
+    policy_ids = models.JSONField(null=True, default=list)  # of the policies that ask; null: of an earlier release
     reminders = models.PositiveSmallIntegerField(default=0)  # 1 after half of the time, 2 after nine tenths
     remind_at = models.DateTimeField(null=True)  # the next one; approvals.mail.reminders keeps it
     went_on = models.BooleanField(default=False)  # to the next groups of those it waits for: they vote in their place

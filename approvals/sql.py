@@ -54,7 +54,7 @@ WHERE team_id = %(team)s AND test = %(test)s AND created_at >= %(since)s AND cre
 ORDER BY created_at DESC, id DESC OFFSET %(most)s LIMIT 1
 """
 ASKS = """
-SELECT a.policy_ids, d.actor->>'type', d.actor->>'id', max(d.actor->>'name'), count(*), count(a.run_id), count(d.actor),
+SELECT coalesce(a.policy_ids, '[]'), d.actor->>'type', d.actor->>'id', max(d.actor->>'name'), count(*), count(a.run_id), count(d.actor),
   count(d.actor) FILTER (WHERE d.verdict IN ('approve', 'answer', 'submit')),
   count(d.actor) FILTER (WHERE d.at < a.created_at + %(quick)s::int * interval '1 second')
 FROM (

@@ -62,7 +62,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="approval",
             name="policy_ids",
-            field=models.JSONField(db_default=models.Value([], models.JSONField()), default=list),
+            field=models.JSONField(default=list, null=True),
         ),
         migrations.AddField(
             model_name="policy",
