@@ -6,7 +6,7 @@ from accounts.actor import Actor
 from database.sql import prepared
 from machines.models import MachineStatus
 
-# Asked for each picture and each batch of input (`make bench` P16).
+# Prepared: asked for each picture and each batch of input.
 _STANDING = """
 SELECT m.status, m.halted_at IS NOT NULL, m.restarts,
   (SELECT coalesce(max(id), 0) FROM machines_putin WHERE machine_id = m.id),
