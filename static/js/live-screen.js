@@ -27,7 +27,8 @@ export class LiveScreen {
     this.ended = "";
     this.refused = "";
     this.hands = null;
-    box.hidden = false;
+    this.greeted = false;
+    this.present();
     const view = box.querySelector("[data-live-view]");
     const picture = view.querySelector("img");
     this.canvas.setAttribute("aria-label", picture.alt);
@@ -44,6 +45,14 @@ export class LiveScreen {
     }
     this.connect();
     this.timer = setInterval(() => this.tick(), 1000);
+  }
+
+  // Until the server has answered, a form with a picture stands in its place: it is all there is without websockets.
+  present() {
+    const form = document.querySelector("[data-instead-of-live]");
+    const stands = Boolean(form) && !this.greeted;
+    this.box.hidden = stands;
+    if (form) form.hidden = !stands;
   }
 
   get open() {
@@ -88,6 +97,8 @@ export class LiveScreen {
     const before = JSON.stringify([this.control, this.status]);
     if (message.hello) {
       this.tries = 0;
+      this.greeted = true;
+      this.present();
       if (!this.at) {
         this.canvas.width = message.width;
         this.canvas.height = message.height;
@@ -229,7 +240,8 @@ function set(element, words) {
 
 function begin() {
   for (const box of document.querySelectorAll("[data-live-screen]")) {
-    if (!screens.has(box)) screens.set(box, new LiveScreen(box));
+    if (screens.has(box)) screens.get(box).present();
+    else screens.set(box, new LiveScreen(box));
   }
 }
 

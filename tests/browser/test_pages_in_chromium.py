@@ -238,7 +238,7 @@ def test_on_a_phone_there_are_five_tabs_and_the_rest_under_more(look: Open, scri
     expect(links).to_have_count(0)
     more.tap()
     assert links.all_inner_texts() == [
-        "Keys", "Secrets", "Webhooks", "Policies", "Stops", "Audit", "Members", "Models", "API docs",
+        "Keys", "Secrets", "Webhooks", "Policies", "Statistics", "Stops", "Audit", "Members", "Models", "API docs",
     ]  # fmt: skip
     assert all((each.bounding_box() or {})["height"] >= 44 for each in links.all())
     expect(links.last).to_be_in_viewport(ratio=1)
@@ -265,14 +265,14 @@ def test_the_sheet_of_a_phone_by_keyboard(look: Open) -> None:
     expect(links).to_have_count(0)
     expect(more).to_be_focused()
     page.keyboard.press("Space")
-    for _ in range(7):
+    for _ in range(8):
         page.keyboard.press("Tab")
     expect(links).to_have_count(0)  # whoever goes on behind it sees where they are
 
 
 def test_on_a_large_screen_every_entry_stands_in_the_side(look: Open) -> None:
     page = look("owner", "/audit")
-    expect(page.get_by_role("navigation", name="Main").get_by_role("link")).to_have_count(14)
+    expect(page.get_by_role("navigation", name="Main").get_by_role("link")).to_have_count(15)
     expect(page.get_by_text("More", exact=True)).to_be_hidden()
 
 
@@ -328,9 +328,11 @@ def test_a_new_key_is_shown_once_and_copied(site: Site, look: Open) -> None:
     assert site.call("GET", "/runs", key=key)["object"] == "list"
 
 
-def test_a_person_points_and_types_on_the_screen_of_a_machine(site: Site, look: Open) -> None:
+def test_where_no_websocket_comes_through_a_person_points_and_types_all_the_same(site: Site, look: Open) -> None:
     machine = site.call("POST", "/machines", {"display_name": "by hand", "kind": "simulated"})["id"]
-    page = look("ana", f"/machines/{machine}/screen")
+    page = look("ana", "/machines")
+    page.route_web_socket(re.compile("/ws/machines/"), lambda socket: socket.close())
+    page.goto(urljoin(page.url, f"/machines/{machine}/screen"))
     page.get_by_role("button", name="Take control").click()
     picture = page.get_by_role("button", name="The screen now")
     expect(picture).to_be_visible()
