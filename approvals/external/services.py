@@ -301,11 +301,19 @@ def _supersede(actor: Actor, request: ExternalRequest, previous: Approval, appro
     """What the program would do has changed: the earlier request is void, also where it was approved and not carried out."""
     decision = Decision.objects.filter(approval=previous, counts=True).first()
     if previous.status not in ("pending", "approved") or (decision is not None and decision.outcome is not None):
+        _end_undo_window(previous)
         return
     drop_effects(request.approvals.filter(id=previous.id))
     previous.refresh_from_db()
     void(previous, SUPERSEDED, approval.id)
     log.record(previous, "void", change_of(previous, "void", actor.ref(), replaced_by=approval.id))
+
+
+def _end_undo_window(previous: Approval) -> None:
+    """What was said of it stands: taken back, it would be open beside the request that took its place."""
+    if previous.effect_pending:
+        previous.undo_until = previous.effective_at = timezone.now()
+        previous.save(update_fields=["undo_until", "effective_at"])
 
 
 # --- taking back, and the receipt

@@ -225,6 +225,18 @@ def test_within_the_window_a_decision_is_taken_back(cast: Cast, live: Api, kind:
 
 
 @pytest.mark.usefixtures("window")
+def test_a_no_within_the_window_stands_once_something_else_takes_its_place(cast: Cast, live: Api) -> None:
+    program = asker(cast)
+    row = ask(program, external_id="a")
+    decide(live, row, **NO)
+    new = ask(program, external_id="a", action=MAIL | {"params": {"to": "z"}})
+    assert new["previous_approval_id"] == row["id"]
+    assert refused(live.post(f"/approvals/{row['id']}/undo")) == (409, "UNDO_NOT_POSSIBLE")
+    assert clock.effects() == 1
+    assert (read(program, row)["status"], read(program, new)["status"]) == ("rejected", "pending")
+
+
+@pytest.mark.usefixtures("window")
 def test_after_the_window_it_counts(cast: Cast, live: Api) -> None:
     program = asker(cast)
     row = ask(program)
