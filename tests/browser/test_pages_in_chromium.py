@@ -349,7 +349,7 @@ def test_where_no_websocket_comes_through_a_person_points_and_types_all_the_same
     first = picture.get_attribute("src")
     expect(picture).not_to_have_attribute("src", first or "", timeout=10_000)  # it is looked at again and again
     expect(note).to_have_value("half a word")
-    said = [entry for entry in audit(page) if entry["action"] == "machine.action"]
+    said = [each for each in audit(page) if (each["action"], each["subject"]) == ("machine.action", machine)]
     commands = [action for entry in reversed(said) for action in entry["facts"]["actions"]]
     assert [a["command"] for a in commands] == ["click", "type_text", "key_press"]
     assert abs(commands[0]["params"]["x"] - 640) <= 2
